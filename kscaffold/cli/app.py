@@ -1,0 +1,102 @@
+"""The command line: main() is the one error boundary; each command lives in the file of its room."""
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+
+from kscaffold import __version__, console
+from kscaffold.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_NO_ANSWER,
+    EXIT_YES,
+    KscaffoldError,
+    UsageError,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status (errors.py has the table). Never raises."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    options = args[: args.index("--")] if "--" in args else args
+    console.json_mode = "--json" in options
+    console.verbose = bool({"-v", "--verbose"} & set(options))
+    command = next((a for a in args if not a.startswith("-")), "kscaffold")
+    if args == ["--version"]:  # before typer is imported: asked for by scripts, often
+        print(f"kscaffold {__version__}")
+        return EXIT_YES
+    try:
+        return _dispatch(args, command)
+    except KscaffoldError as error:
+        console.failure(error, command)
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.failure(KscaffoldError("KS003", "interrupted"), command)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of stdout has gone (`| head`). Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_YES
+    except OSError as error:
+        console.failure(_of_os(error), command)
+        return EXIT_NO_ANSWER
+    except Exception as error:
+        _bug(error, command)
+        return EXIT_BUG
+
+
+def _dispatch(args: list[str], command: str) -> int:
+    from kscaffold.cli.commands import app  # after --version: typer takes 60 ms
+
+    try:
+        status = app(args=args, prog_name="kscaffold", standalone_mode=False)
+    except Exception as error:
+        # typer's own usage errors. Their class moved between typer's versions, their shape did not.
+        message = getattr(error, "format_message", None)
+        if message is None:
+            if type(error).__name__ == "Abort":
+                raise KeyboardInterrupt from None
+            raise
+        fix = f"kscaffold {command} --help" if command in _commands(app) else "kscaffold --help"
+        raise UsageError("KS004", _as_phrase(message()), fix=fix) from None
+    return status if isinstance(status, int) else EXIT_YES
+
+
+def _commands(app: object) -> set[str]:
+    commands = getattr(app, "registered_commands", [])
+    names = {c.name or c.callback.__name__ for c in commands}
+    return names | {g.name for g in getattr(app, "registered_groups", [])}
+
+
+def _as_phrase(text: str) -> str:
+    text = " ".join(text.split()).rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def _of_os(error: OSError) -> KscaffoldError:
+    """An operating system error nobody nearer knew what to say about."""
+    where = f": {error.filename}" if error.filename else ""
+    what = f"{(error.strerror or str(error)).lower()}{where}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return KscaffoldError("KS005", what, fix="free some space there (`df -h` shows what is full)")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return KscaffoldError("KS006", what, fix="make that place writable, or work in another directory")
+    return KscaffoldError("KS007", what)
+
+
+def _bug(error: Exception, command: str) -> None:
+    import traceback
+
+    console.failure(
+        KscaffoldError(
+            "KS009",
+            f"a bug in kscaffold: {type(error).__name__}: {error}",
+            fix="please report it with the output of this command under -v",
+        ),
+        command,
+    )
+    if console.verbose:
+        console.note("".join(traceback.format_exception(error)))
+
+

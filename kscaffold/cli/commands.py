@@ -1,0 +1,27 @@
+"""Every command, gathered from its room's file. Names only; the work is one call away."""
+
+import typer
+
+from kscaffold import __version__
+
+app = typer.Typer(
+    name="kscaffold",
+    help="Scaffold, build, check, load and explain Linux kernel modules, without root and without risk.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich would cost every command 70 ms
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kscaffold {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print it."),
+) -> None:
+    pass

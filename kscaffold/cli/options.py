@@ -1,0 +1,21 @@
+"""Options that several commands share, spelled once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every step and program.")]
+KernelName = Annotated[
+    str | None, typer.Option("--kernel", "-k", metavar="R", help="Kernel release; a unique prefix serves.")
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing; refuse where that is needed.")]
+Host = Annotated[bool, typer.Option("--host", help="Act on this machine's own kernel, not a sandbox.")]
+Module = Annotated[str | None, typer.Option("--module", "-m", metavar="NAME", help="Only this module.")]
+NoBuild = Annotated[bool, typer.Option("--no-build", help="Take the .ko as it is.")]
+Timeout = Annotated[float, typer.Option("--timeout", metavar="S", min=0.1, help="The load's deadline.")]
+Cmdline = Annotated[str, typer.Option("--cmdline", metavar="TEXT", help="Add to the guest kernel's command line.")]
+Directory = Annotated[
+    Path | None, typer.Option("--directory", "-C", metavar="DIR", help="Act there instead of here.")
+]

@@ -1,0 +1,94 @@
+"""The only place that prints. Data goes to stdout, everything else to stderr.
+
+With `--json` stdout carries exactly one JSON document (`logs -f`: one a line) and nothing else.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from kscaffold.errors import KscaffoldError
+
+SCHEMA = 1
+
+# Set once by main() from the command line.
+json_mode = False
+verbose = False
+
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+def styled(text: str, style: str, stream: TextIO | None = None) -> str:
+    """The text in a style where the stream is a terminal that shows it, else the plain text."""
+    return f"\033[{_STYLES[style]}m{text}\033[0m" if _has_colour(stream or sys.stdout) else text
+
+
+def _has_colour(stream: TextIO) -> bool:
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and stream.isatty()
+
+
+def printable(text: str) -> str:
+    """The text with control characters shown, not sent: a kernel log can hold escape sequences."""
+    return "".join(c if c == "\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def out(text: str = "") -> None:
+    """A line of data. Nothing with --json."""
+    if not json_mode:
+        _write(sys.stdout, text)
+
+
+def note(text: str) -> None:
+    """A line about what is going on."""
+    _write(sys.stderr, text)
+
+
+def step(verb: str, text: str) -> None:
+    """A step of the work, in cargo's manner: a right-aligned verb, then what it is done to."""
+    _write(sys.stderr, f"{styled(f'{verb:>12}', 'green', sys.stderr)} {text}")
+
+
+def detail(text: str) -> None:
+    """A line only -v shows."""
+    if verbose:
+        _write(sys.stderr, styled(text, "dim", sys.stderr))
+
+
+def warn(text: str, fix: str | None = None) -> None:
+    """A warning on stderr, with the way to mend it."""
+    _write(sys.stderr, f"{styled('warning', 'yellow', sys.stderr)}: {text}")
+    if fix:
+        _write(sys.stderr, f"    {styled('fix', 'cyan', sys.stderr)}: {fix}")
+
+
+def failure(error: KscaffoldError, command: str) -> None:
+    """Say an error to people on stderr; with --json also as the one document on stdout."""
+    document = {"code": error.code, "message": error.what, "cause": error.cause, "fix": error.fix}
+    if json_mode:
+        emit(command, False, {"error": document})
+    _write(sys.stderr, f"{styled('error', 'red', sys.stderr)}[{error.code}]: {error.what}")
+    if error.cause:
+        _write(sys.stderr, f"  {styled('cause', 'cyan', sys.stderr)}: {error.cause}")
+    if error.fix:
+        _write(sys.stderr, f"    {styled('fix', 'cyan', sys.stderr)}: {error.fix}")
+
+
+def emit(command: str, ok: bool, fields: Mapping[str, Any], *, line: bool = False) -> None:
+    """The JSON document of a command, when --json asked for one. `line`: one of JSON Lines."""
+    if json_mode:
+        document = {"schema": SCHEMA, "command": command, "ok": ok, **fields}
+        indent = None if line else 2
+        # ASCII, so that no terminal encoding and no lone surrogate of a file name can break it.
+        sys.stdout.write(json.dumps(document, indent=indent, ensure_ascii=True) + "\n")
+        sys.stdout.flush()
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text + "\n")
+    except UnicodeEncodeError:
+        encoding = stream.encoding or "ascii"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.flush()

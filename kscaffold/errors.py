@@ -1,0 +1,41 @@
+"""What a command says when it has no answer. "No" is a value; "can't answer" is raised."""
+
+from typing import ClassVar
+
+EXIT_YES = 0
+EXIT_NO = 1
+EXIT_USAGE = 2
+EXIT_NO_ANSWER = 69
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+class KscaffoldError(Exception):
+    """No answer could be had.
+
+    `code` is a catalogue entry (`KS###`), `what` one lowercase phrase without a full stop, `cause` why
+    (None when `what` says it all), `fix` the exact command or step that mends it.
+    """
+
+    exit_code: ClassVar[int] = EXIT_NO_ANSWER
+
+    def __init__(self, code: str, what: str, *, cause: str | None = None, fix: str | None = None) -> None:
+        super().__init__(what)
+        self.code = code
+        self.what = what
+        self.cause = cause
+        self.fix = fix
+
+
+class UsageError(KscaffoldError):
+    """The command was asked for something it can't be asked for; nothing was changed."""
+
+    exit_code = EXIT_USAGE
+
+
+class ToolMissingError(KscaffoldError):
+    """A program that is needed is not installed."""
+
+
+class DeadlineError(KscaffoldError):
+    """Something did not end within its deadline; it was ended."""

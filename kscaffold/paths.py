@@ -1,0 +1,44 @@
+"""Where kscaffold keeps files, by the XDG base directory rules. Nothing is created here.
+
+Written out rather than taken from platformdirs: its import costs every command 10 ms and more.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+
+def _base(variable: str, default: str) -> Path:
+    # The XDG rules say to ignore a relative path.
+    value = os.environ.get(variable, "")
+    return Path(value) if value.startswith("/") else Path.home() / default
+
+
+def cache() -> Path:
+    """Kernels and snapshots: large, and can be made again."""
+    return _base("XDG_CACHE_HOME", ".cache") / "kscaffold"
+
+
+def config() -> Path:
+    """What the user chose: the default kernel."""
+    return _base("XDG_CONFIG_HOME", ".config") / "kscaffold"
+
+
+def state() -> Path:
+    """Build logs and build records."""
+    return _base("XDG_STATE_HOME", ".local/state") / "kscaffold"
+
+
+def runtime() -> Path:
+    """Sockets and locks of live sandboxes. XDG_RUNTIME_DIR may be unset (cron, su, containers)."""
+    value = os.environ.get("XDG_RUNTIME_DIR", "")
+    if value.startswith("/") and os.access(value, os.W_OK):
+        return Path(value) / "kscaffold"
+    return Path("/tmp") / f"kscaffold-{os.getuid()}"
+
+
+def project_state(directory: Path) -> Path:
+    """The state of one project, by its real path: build log and build record, never in the project."""
+    real = os.path.realpath(directory)
+    digest = hashlib.blake2b(real.encode(errors="surrogateescape"), digest_size=6).hexdigest()
+    return state() / "projects" / f"{Path(real).name[:40]}-{digest}"
