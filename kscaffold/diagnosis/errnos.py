@@ -1,0 +1,17 @@
+"""errno numbers and names as the kernel has them (asm-generic, which x86, arm64 and riscv share)."""
+
+import errno as _errno
+
+# The kernel's own numbers never reach a program by name, but a module's init can return them.
+_KERNEL_ONLY = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK",
+                517: "EPROBE_DEFER", 518: "EOPENSTALE", 519: "ENOPARAM", 521: "EBADHANDLE", 524: "ENOTSUPP",
+                527: "ESERVERFAULT", 528: "EBADTYPE", 529: "EJUKEBOX", 530: "EIOCBQUEUED"}
+
+
+def name(number: int) -> str | None:
+    """The name of an errno (its sign does not matter), or None where there is none."""
+    number = abs(number)
+    # EAGAIN and EWOULDBLOCK are one number; errorcode keeps the later of the two in its table.
+    if number == _errno.EAGAIN:
+        return "EAGAIN"
+    return _errno.errorcode.get(number) or _KERNEL_ONLY.get(number)

@@ -1,0 +1,26 @@
+"""What a kernel is to us: a tree to build for, an image to boot, modules to look up."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Source = Literal["fetched", "running", "path"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One kernel. Any part may be missing; who needs it says so.
+
+    `release`: `uname -r`. `build`: the tree `make -C` is given (headers, Module.symvers). `image`: a
+    vmlinuz or vmlinux. `vmlinux`: the decompressed ELF image the sandbox boots, made once. `modules`:
+    `lib/modules/R`, which holds `kernel/` and `modules.builtin`. `origin`: the suite or path it is from.
+    """
+
+    release: str
+    source: Source
+    build: Path | None
+    image: Path | None
+    vmlinux: Path | None
+    modules: Path | None
+    origin: str
+    arch: str = "x86_64"

@@ -1,0 +1,33 @@
+"""What a directory builds, as make itself says it. The facts; `ask.py` gets them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One .ko that a project builds.
+
+    `name`: the file's name without `.ko` (`my-mod`). `objects`: what is linked, as in Kbuild, relative to
+    `directory` (`("ret-1.o",)`; `("hello.o",)` for a single-file module). `directory`: where its Kbuild
+    is. `ko`: where make leaves it.
+    """
+
+    name: str
+    objects: tuple[str, ...]
+    directory: Path
+    ko: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A directory with a Kbuild or a kernel-style Makefile. `directory` is absolute, links resolved."""
+
+    directory: Path
+    kbuild_file: Path
+    targets: tuple[Target, ...]
+
+
+def kernel_name(name: str) -> str:
+    """The name the kernel knows a module by: `-` and `,` become `_` (scripts/Makefile.lib, name-fix)."""
+    return name.replace("-", "_").replace(",", "_")

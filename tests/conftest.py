@@ -1,0 +1,74 @@
+"""The fake world at the edge: a home of the test's own, the real command through main()."""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kscaffold.cli.app import main
+
+ROOT = Path(__file__).resolve().parent.parent
+# The caches of kernels are the user's own: fetched once per machine, kept out of the tests' homes.
+REAL_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+# What CI declares as required: a missing tool is a failure there, not a skip.
+REQUIRED = set(os.environ.get("KSCAFFOLD_REQUIRE", "").replace(",", " ").split())
+
+
+def missing(what: str, mend: str) -> None:
+    """Skip a test for want of a tool; fail where KSCAFFOLD_REQUIRE names it."""
+    if what in REQUIRED or "all" in REQUIRED:
+        pytest.fail(f"{what} is required here and missing; mend it with: {mend}", pytrace=False)
+    pytest.skip(f"{what} is missing; mend it with: {mend}")
+
+
+def need_program(name: str, package: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        missing(name, f"apt-get install {package}")
+    assert path
+    return path
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One run of the command."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one document on stdout."""
+        document = json.loads(self.out)
+        assert document["schema"] == 1
+        return document
+
+
+@pytest.fixture(autouse=True)
+def own_world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home, and a runtime directory short enough for a socket; the cache of kernels stays shared."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(REAL_CACHE))
+    monkeypatch.setenv("NO_COLOR", "1")
+    return home
+
+
+@pytest.fixture
+def ks(capfd: pytest.CaptureFixture[str]):
+    """Run kscaffold in this process: ks("new", "hello") gives status, out and err."""
+
+    def run(*argv: str | Path) -> Ran:
+        capfd.readouterr()
+        status = main([str(a) for a in argv])
+        captured = capfd.readouterr()
+        return Ran(status, captured.out, captured.err)
+
+    return run
