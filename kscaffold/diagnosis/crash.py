@@ -1,0 +1,193 @@
+"""Finds what the kernel itself complained of: oops, BUG, WARN, lockups and their kin.
+
+The kernel's reports have a shape: a head line, then `CPU: n PID: n Comm:`, registers, a call trace. The
+shape is asked for, not a word: a module may print "BUG" as often as it likes.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kscaffold.diagnosis.klog import LEVELS, Record
+
+# After these nothing can be trusted to go on: the verdict is `crashed`.
+FATAL = frozenset({"oops", "bug", "panic", "list-corruption", "nx", "stack-overflow"})
+
+_MAX_TEXT = 1024  # a head line is matched on its first kilobyte
+_MAX_BLOCK = 160  # lines a report is looked for in; the longest seen (KASAN) have 110
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One report of the kernel's.
+
+    `kind`: oops, bug, nx, panic, warn, soft-lockup, hard-lockup, rcu-stall, hung-task, atomic, refcount,
+    list-corruption, stack-overflow, memory, locking, init-state. `text`: the kernel's own line. `where`:
+    `function+0xoffset/0xsize [module]`, the first frame in the module asked about, else the reported one.
+    `source`: `file:line` where the kernel said it (BUG, WARN). `module`: whose code `where` is in.
+    `seq`: the head line's.
+    """
+
+    kind: str
+    text: str
+    where: str | None
+    source: str | None = None
+    module: str | None = None
+    seq: int | None = None
+
+    @property
+    def fatal(self) -> bool:
+        """Whether this ends the trust in the kernel it happened in."""
+        return self.kind in FATAL
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """How a kind of report begins. `body`: what must follow within the block for it to be one."""
+
+    kind: str
+    pattern: re.Pattern[str]
+    body: re.Pattern[str] | None
+    worst_level: str = "warn"  # the kernel never says it at a lower level than this
+
+
+_TASK = re.compile(
+    r"^CPU: \d{1,5} (?:UID: \d{1,10} )?PID: \d{1,10} Comm: |^(?:RIP: |pc : |epc : )|^ ?Call [Tt]race:"
+)
+_CUT = re.compile(r"^-{8,16}\[ cut here \]-{8,16}$")
+_SOURCE = re.compile(r"(?: at |^WARNING: )(\S{1,400}?:\d{1,7})\b")
+
+_HEADS = (
+    _Head("panic", re.compile(r"^Kernel panic - not syncing: "), None, "emerg"),
+    _Head("soft-lockup", re.compile(r"^(?:watchdog: )?BUG: soft lockup - CPU#\d+ stuck for \d+s! \["), None),
+    _Head("hard-lockup", re.compile(r"^(?:NMI watchdog: )?Watchdog detected hard LOCKUP on cpu \d+"), None),
+    _Head("rcu-stall", re.compile(r"^rcu: INFO: rcu_\w{1,20} (?:self-)?detected (?:expedited )?stall"), None),
+    _Head(
+        "hung-task",
+        re.compile(r"^INFO: task .{1,80}:\d+ blocked (?:in I/O wait )?for more than \d+ seconds\."),
+        re.compile(r"^task:.{1,32} {1,24}(?:state|pid):|^ ?Call [Tt]race:|disables this message"),
+    ),
+    _Head("atomic", re.compile(r"^BUG: scheduling while atomic: .{1,64}/\d+/0x[0-9a-f]{8}"), _TASK),
+    _Head("atomic", re.compile(r"^BUG: sleeping function called from invalid context at \S"), _TASK),
+    _Head("atomic", re.compile(r"^BUG: workqueue leaked (?:lock or )?atomic"), None),
+    _Head("nx", re.compile(r"^kernel tried to execute NX-protected page"), _TASK),
+    _Head("stack-overflow", re.compile(r"^BUG: (?:TASK|IRQ|[#\w]{1,12}) stack guard page was hit"), _TASK),
+    _Head("memory", re.compile(r"^BUG: (?:KASAN|KFENCE|KCSAN|KMSAN): "), _TASK),
+    _Head("memory", re.compile(r"^BUG (?:kmalloc-)?\S{1,64} \([^)]{1,80}\): "), None),
+    _Head("memory", re.compile(r"^BUG: Bad (?:page|rss-counter) "), None),
+    _Head("locking", re.compile(r"^BUG: spinlock (?:bad magic|lockup suspected|recursion|wrong )"), None),
+    _Head(
+        "locking",
+        re.compile(r"^WARNING: (?:possible (?:circular|recursive) locking|inconsistent lock state)"),
+        None,
+    ),
+    _Head("list-corruption", re.compile(r"^list_(?:add|del) (?:double add|corruption)[.,: ]"), _TASK),
+    _Head("bug", re.compile(r"^kernel BUG at \S{1,400}!$", re.IGNORECASE), _TASK),
+    _Head("oops", re.compile(r"^BUG: (?:kernel NULL pointer dereference|unable to handle )"), _TASK),
+    _Head("oops", re.compile(r"^Unable to handle kernel "), _TASK),
+    _Head("oops", re.compile(r"^(?:Oops: )?general protection fault[,:]"), _TASK),
+    _Head("oops", re.compile(r"^(?:Oops|Internal error): .{1,120}\[#\d+\]"), _TASK),
+    _Head(
+        "oops",
+        re.compile(r"^(?:divide error|invalid opcode|stack segment|int3|bounds): \d{4} \[#\d"),
+        _TASK,
+    ),
+    _Head("warn", re.compile(r"^WARNING: CPU: \d+ PID: \d+ at |^WARNING: \S{1,400}:\d+ at "), _TASK),
+    _Head("init-state", re.compile(r"^initcall \S{1,300}.{0,80} returned with "), None),
+)
+
+_REFCOUNT = re.compile(r"^refcount_t: ")
+_PLACE = r"([A-Za-z_][\w.$]{0,200}\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})(?: \[([\w-]{1,64}))?"
+_FRAME = re.compile(r"^ ?" + _PLACE)
+_AT = re.compile(r"^(?:RIP: [0-9a-f]{4}:|pc : |epc : )" + _PLACE)
+_IN_HEAD = re.compile(r"\b" + _PLACE)
+_END = re.compile(r"^---\[ end (?:trace|Kernel panic)|^={60,70}$")
+
+
+def complaints(records: Sequence[Record], module: str | None = None) -> list[Complaint]:
+    """What the kernel complained of in these records, oldest first.
+
+    `module`: the kernel's name (`ret_1`) of the module whose frames are preferred for `where`. Records
+    that programs wrote to /dev/kmsg are not the kernel's words and are passed over.
+    """
+    own = [r for r in records if r.facility == 0]
+    found: list[Complaint] = []
+    end = 0  # lines before this belong to a report that is already told
+    for index, record in enumerate(own):
+        head = _head(record)
+        if head is None or (index < end and head.kind != "panic"):
+            continue
+        block = _block(own, index)
+        if head.body is not None and not any(head.body.search(r.text[:_MAX_TEXT]) for r in block[1:]):
+            continue
+        found.append(_told(head, block, own[max(0, index - 3) : index], module))
+        if head.body is not None:
+            end = index + len(block)
+    return found
+
+
+def _head(record: Record) -> _Head | None:
+    text = record.text[:_MAX_TEXT]
+    for head in _HEADS:
+        if head.pattern.search(text):
+            low = record.level is not None and LEVELS.index(record.level) > LEVELS.index(head.worst_level)
+            return None if low else head
+    return None
+
+
+def _block(records: Sequence[Record], start: int) -> Sequence[Record]:
+    """The lines of one report: to its end mark, or to the next report's `cut here`."""
+    for index in range(start + 1, min(len(records), start + _MAX_BLOCK)):
+        text = records[index].text[:_MAX_TEXT]
+        if _END.search(text):
+            return records[start : index + 1]
+        # A BUG's `cut here` comes between the list's complaint and its registers.
+        if _CUT.search(text) and index > start + 2:
+            return records[start:index]
+    return records[start : start + _MAX_BLOCK]
+
+
+def _told(head: _Head, block: Sequence[Record], before: Sequence[Record], module: str | None) -> Complaint:
+    text = block[0].text
+    kind = head.kind
+    if kind == "warn":
+        # WARN(…, format) prints its own words before the `WARNING:` line.
+        words = _words_of_warn(before)
+        if words and _REFCOUNT.match(words):
+            kind = "refcount"
+        elif words and re.match(r"list_(?:add|del)", words):
+            kind = "list-corruption"
+        text = f"{words} ({text})" if words else text
+    if kind == "oops" and any(r.text.startswith("kernel tried to execute NX-protected") for r in before):
+        kind = "nx"
+    where, owner = _where(block, module)
+    source = _SOURCE.search(block[0].text[:_MAX_TEXT]) or _source_of(block) if kind != "panic" else None
+    return Complaint(kind, text, where, source[1] if source else None, owner, block[0].seq)
+
+
+def _words_of_warn(before: Sequence[Record]) -> str | None:
+    for index, record in enumerate(before):
+        if _CUT.search(record.text[:_MAX_TEXT]):
+            return before[index + 1].text if index + 1 < len(before) else None
+    return None
+
+
+def _source_of(block: Sequence[Record]) -> re.Match[str] | None:
+    for record in block[1:4]:
+        if found := re.search(r"^kernel BUG at (\S{1,400}:\d{1,7})!", record.text[:_MAX_TEXT]):
+            return found
+    return None
+
+
+def _where(block: Sequence[Record], module: str | None) -> tuple[str | None, str | None]:
+    """The place of a report: the first frame in `module`, else where the kernel stood."""
+    places = [_IN_HEAD.search(block[0].text[:_MAX_TEXT])]
+    for record in block[1:]:
+        text = record.text[:_MAX_TEXT]
+        # A frame marked `? ` is one that the unwinder does not vouch for: not matched.
+        places.append(_AT.search(text) or _FRAME.search(text))
+    known = [p for p in places if p]
+    first = next((p for p in known if module and p[2] == module), None) or (known[0] if known else None)
+    if first is None:
+        return None, None
+    return (f"{first[1]} [{first[2]}]", first[2]) if first[2] else (first[1], None)

@@ -1,0 +1,124 @@
+"""Kernel log records from every form they come in: /dev/kmsg, dmesg(1), journalctl -k, a serial console.
+
+Whatever bytes come in, records come out: a line of no known form is a record of its text alone.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+LEVELS = ("emerg", "alert", "crit", "err", "warn", "notice", "info", "debug")
+
+# A kernel record is at most 8 KiB with its dictionary; what is longer is no kernel's.
+MAX_LINE = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of the kernel's log.
+
+    `seq`: /dev/kmsg's sequence number. `level`: a name of LEVELS. `facility`: 0 is the kernel, anything
+    else was written to /dev/kmsg by a program. `time`: seconds since boot. None where the form it came
+    in does not say. A record of several lines (a printk with a newline inside) becomes several Records.
+    """
+
+    text: str
+    seq: int | None = None
+    level: str | None = None
+    facility: int = 0
+    time: float | None = None
+
+
+_KMSG = re.compile(r"(\d{1,4}),(\d{1,20}),(\d{1,20}),([^;]{0,128});(.*)", re.DOTALL)
+_ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})")
+
+
+def parse_kmsg(data: bytes | str) -> list[Record]:
+    """The records of what was read from /dev/kmsg (`prio,seq,usec,flags;text`), concatenated.
+
+    Lines that begin with a space hold a record's dictionary (SUBSYSTEM=, DEVICE=) and are passed over;
+    `\\xNN` escapes are decoded. A line that is none of these is kept as a record of its text.
+    """
+    if isinstance(data, bytes):
+        data = data.decode(errors="replace")
+    records: list[Record] = []
+    for line in data.split("\n"):
+        if not line or line[0] == " ":
+            continue
+        records.extend(_of_kmsg_line(line[:MAX_LINE]) or (Record(line[:MAX_LINE]),))
+    return records
+
+
+def _of_kmsg_line(line: str) -> list[Record]:
+    found = _KMSG.fullmatch(line)
+    if found is None:
+        return []
+    prio, seq, usec, _flags, text = found.groups()
+    level, facility = LEVELS[int(prio) & 7], int(prio) >> 3
+    lines = _unescape(text).split("\n")
+    # The kernel strips one final newline; more of them are empty lines that nobody meant.
+    while len(lines) > 1 and not lines[-1]:
+        lines.pop()
+    return [Record(part, int(seq), level, facility, int(usec) / 1e6) for part in lines]
+
+
+def _unescape(text: str) -> str:
+    if "\\x" not in text:
+        return text
+    raw = text.encode(errors="surrogatepass")
+    return _ESCAPE.sub(lambda m: bytes([int(m[1], 16)]), raw).decode(errors="replace")
+
+
+# What a line may begin with before its text. Each is tried once, anchored, with bounded repetition.
+_PRIO = re.compile(r"<(\d{1,3})>")
+_DECODED = re.compile(r"(\w{3,8})\s{0,3}:(\w{3,7})\s{0,3}: (?=\[)")  # dmesg -x: `kern  :warn  : [`
+_STAMP = re.compile(r"\[\s{0,12}(\d{1,10}\.\d{1,9})\] ?")
+_CALLER = re.compile(r"\[\s{0,8}[TC]\d{1,8}\] ?")
+_WALL = re.compile(r"\[\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}\] ?")  # dmesg -T
+_JOURNAL = re.compile(
+    r"(?:\w{3} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,6})?|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S{0,16})"
+    r" \S{1,255} kernel: "
+)
+_MONOTONIC = re.compile(r"\S{1,255} kernel: ")  # after the stamp, journalctl -o short-monotonic
+
+
+def parse_text(text: str) -> list[Record]:
+    """The records of a pasted log: dmesg with any of its prefixes, journalctl -k, a console, /dev/kmsg.
+
+    Empty lines are left out. Time and level are None where a line does not say them.
+    """
+    records: list[Record] = []
+    for line in text.split("\n"):
+        line = line[:MAX_LINE].rstrip("\r")
+        if line.strip():
+            records.extend(_of_kmsg_line(line) or (parse_line(line),))
+    return records
+
+
+def parse_line(line: str) -> Record:
+    """One line of a pasted log."""
+    level: str | None = None
+    facility = 0
+    time: float | None = None
+    line = line[:MAX_LINE]
+    if found := _JOURNAL.match(line):
+        line = line[found.end() :]
+    if found := _PRIO.match(line):
+        level, facility = LEVELS[int(found[1]) & 7], int(found[1]) >> 3
+        line = line[found.end() :]
+    elif (found := _DECODED.match(line)) and found[2] in LEVELS:
+        level, facility = found[2], 0 if found[1] == "kern" else 1
+        line = line[found.end() :]
+    if found := _STAMP.match(line):
+        time = float(found[1])
+        line = line[found.end() :]
+        if (caller := _CALLER.match(line)) or (caller := _MONOTONIC.match(line)):
+            line = line[caller.end() :]
+    elif found := _WALL.match(line):
+        line = line[found.end() :]
+    return Record(line, None, level, facility, time)
+
+
+def since(records: Iterable[Record], seq: int) -> list[Record]:
+    """The records whose sequence number is `seq` or later."""
+    return [r for r in records if r.seq is not None and r.seq >= seq]
