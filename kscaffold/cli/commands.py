@@ -3,6 +3,7 @@
 import typer
 
 from kscaffold import __version__
+from kscaffold.cli import check
 
 app = typer.Typer(
     name="kscaffold",
@@ -25,3 +26,7 @@ def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print it."),
 ) -> None:
     pass
+
+
+app.command("check")(check.check)
+app.command("info")(check.info)

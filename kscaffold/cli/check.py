@@ -1,0 +1,201 @@
+"""`check` and `info`: what a .ko says, and whether a kernel would take it."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kscaffold import console
+from kscaffold.cli import options
+from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError, UsageError
+
+if TYPE_CHECKING:
+    from kscaffold.kernel.kernel import Kernel
+    from kscaffold.project.project import Target
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KO]... [PARAM=VALUE]...", help="Modules, or directories of them; values to try."
+    ),
+]
+Kos = Annotated[list[Path] | None, typer.Argument(metavar="[KO]...", help="Modules, or directories of them.")]
+
+# More are told in one line each, and only those with something to tell.
+_IN_FULL = 4
+
+
+def check(
+    words: Words = None,
+    kernel: options.KernelName = None,
+    module: options.Module = None,
+    directory: options.Directory = None,
+    offline: options.Offline = False,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> int:
+    """Say what a .ko is, what is wrong with it, and whether the kernel will take it."""
+    from kscaffold.module.many import check_many, modules_in  # start-up time
+
+    here = directory or Path()
+    arguments = [word for word in words or () if "=" in word and not (here / word).exists()]
+    paths = [here / word for word in words or () if word not in arguments]
+    if paths:
+        documents = check_many(modules_in(paths), _at_hand(kernel), arguments)
+    else:
+        documents = _of_project(here, kernel, module, offline, arguments)
+    return _tell(documents)
+
+
+def info(
+    kos: Kos = None,
+    kernel: options.KernelName = None,
+    module: options.Module = None,
+    directory: options.Directory = None,
+    offline: options.Offline = False,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> int:
+    """Show what a .ko carries about itself, as modinfo does."""
+    from kscaffold.module import info as room  # start-up time
+    from kscaffold.module.many import modules_in
+
+    here = directory or Path()
+    if kos:
+        paths = modules_in([here / ko for ko in kos])
+    else:
+        paths = [target.ko for target in _targets(here, kernel, module, offline)[0]]
+    documents = [room.info(path) for path in paths]
+    for number, document in enumerate(documents):
+        if number:
+            console.out()
+        for key, value in room.lines(document):
+            console.out(console.printable(f"{key + ':':<15} {value}"))
+    console.emit("info", True, documents[0] if len(documents) == 1 else {"modules": documents})
+    return EXIT_YES
+
+
+def _at_hand(spec: str | None) -> "Kernel | None":
+    """The kernel to hold a given .ko against. Nothing is fetched: without one the file still answers."""
+    from kscaffold.kernel.choose import choose  # start-up time
+
+    try:
+        return choose(spec, offline=True, say=console.step)
+    except KscaffoldError:
+        if spec is not None:
+            raise
+        return None
+
+
+def _targets(
+    here: Path, spec: str | None, only: str | None, offline: bool
+) -> tuple[list["Target"], "Kernel"]:
+    """The project's modules, built, and the kernel they are for."""
+    from kscaffold.kernel.choose import choose  # start-up time
+    from kscaffold.project.ask import read_project
+    from kscaffold.project.project import kernel_name
+
+    kernel = choose(spec, offline=offline, say=console.step)
+    targets = list(read_project(here, kernel).targets)
+    if only is not None:
+        names = ", ".join(t.name for t in targets)
+        targets = [t for t in targets if kernel_name(t.name) == kernel_name(only)]
+        if not targets:
+            raise UsageError("KS420", f"this project has no module {only}", cause=f"it builds {names}")
+    for target in targets:
+        if not target.ko.exists():
+            raise KscaffoldError("KS418", f"{target.ko.name} is not built yet", fix="kscaffold build")
+    return targets, kernel
+
+
+def _of_project(
+    here: Path, spec: str | None, only: str | None, offline: bool, arguments: list[str]
+) -> Iterator[dict[str, Any]]:
+    from kscaffold.module.check import check, document  # start-up time
+
+    targets, kernel = _targets(here, spec, only, offline)
+    for target in targets:
+        yield document(check(target.ko, expected_name=target.name, kernel=kernel, arguments=arguments))
+
+
+def _tell(documents: Iterable[dict[str, Any]]) -> int:
+    """Render the documents, all at once where they are few. Returns the exit status."""
+    told: list[dict[str, Any]] = []
+    for document in documents:
+        told.append(document)
+    bad = sum(any(f["level"] == "error" for f in d["findings"]) for d in told)
+    if len(told) <= _IN_FULL:
+        for number, document in enumerate(told):
+            if number:
+                console.out()
+            _in_full(document)
+    else:
+        for document in told:
+            _in_short(document)
+        console.out(f"{len(told)} modules checked, {bad} with errors")
+    console.emit("check", not bad, told[0] if len(told) == 1 else {"modules": told})
+    return EXIT_NO if bad else EXIT_YES
+
+
+def _in_full(document: dict[str, Any]) -> None:
+    console.out(console.styled(console.printable(document["path"]), "bold"))
+    for label, text in _facts(document):
+        console.out(console.printable(f"  {label:<11} {text}"))
+    for finding in document["findings"]:
+        _finding(finding, "")
+
+
+def _in_short(document: dict[str, Any]) -> None:
+    for finding in document["findings"]:
+        if finding["level"] != "info" or console.verbose:
+            _finding(finding, f"{document['path']}: ")
+
+
+def _finding(finding: dict[str, Any], where: str) -> None:
+    styles = {"error": "red", "warn": "yellow", "info": "cyan"}
+    names = {"error": "error", "warn": "warning", "info": "note"}
+    level = console.styled(names[finding["level"]], styles[finding["level"]])
+    console.out(f"{level}[{finding['code']}]: {console.printable(where + finding['message'])}")
+    if finding["fix"] and finding["level"] != "info":
+        console.out(f"    {console.styled('fix', 'cyan')}: {console.printable(finding['fix'])}")
+
+
+def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """The lines of one module, as (label, text)."""
+    facts = []
+    if document["module"] is not None:
+        facts = [
+            ("name", document["module"]),
+            ("init", _place(document["init"])),
+            ("exit", _place(document["exit"])),
+            ("licence", document["license"] or "none"),
+            ("built for", (document["vermagic"] or "unknown").strip()),
+            ("depends on", ", ".join(document["depends"]) or "nothing"),
+        ]
+        for parameter in document["parameters"]:
+            text = f"{parameter['name']} ({parameter['type'] or 'type unknown'})"
+            facts.append(
+                ("parameter", text + (f": {parameter['description']}" if parameter["description"] else ""))
+            )
+    facts.append(("prediction", _prediction(document)))
+    return facts
+
+
+def _place(function: dict[str, str] | None) -> str:
+    if function is None:
+        return "none"
+    return (
+        f"{function['symbol']} in {function['section']}"
+        if function["section"]
+        else f"{function['symbol']}, missing"
+    )
+
+
+def _prediction(document: dict[str, Any]) -> str:
+    prediction, kernel = document["prediction"], document["kernel"] or "the kernel"
+    if prediction["loads"]:
+        return f"{kernel} will take it"
+    if prediction["loads"] is None:
+        return "unknown" if document["kernel"] else "none: no kernel is at hand (kscaffold kernel add)"
+    return f"{kernel} will refuse it: {prediction['errno']} at stage {prediction['stage']}"

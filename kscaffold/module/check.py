@@ -1,0 +1,164 @@
+"""Check a .ko: what it says, what is wrong with it, and whether a kernel would take it."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kscaffold.errors import KscaffoldError
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.module import kofile
+from kscaffold.module.facts import DamagedModule, Function, KoFile
+from kscaffold.module.findings import UNKNOWN, Finding, Level, Prediction
+from kscaffold.module.modinfo import gpl_compatible
+from kscaffold.project.project import kernel_name
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a check found. `ko` is None where the file is damaged; `kernel` the release it was held
+    against, None where there was none.
+    """
+
+    path: Path
+    ko: KoFile | None
+    kernel: str | None
+    prediction: Prediction
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """No finding is an error."""
+        return all(f.level != "error" for f in self.findings)
+
+
+def check(
+    path: Path,
+    *,
+    expected_name: str | None = None,
+    kernel: Kernel | None = None,
+    arguments: Sequence[str] = (),
+) -> CheckReport:
+    """Check one .ko. Nothing is built, no program is run.
+
+    `expected_name`: what the project calls it (`my-mod`); without, the file's name is compared, but a
+    difference is no error. `arguments`: `PARAM=VALUE` as for insmod. Raises UsageError where there is no
+    such file and KscaffoldError where it can't be read; a damaged file is a report.
+    """
+    release = kernel.release if kernel else None
+    try:
+        ko = kofile.read(path)
+    except DamagedModule as flaw:
+        finding = Finding(flaw.code, "error", flaw.stage, _sentence(flaw), flaw.fix, flaw.errno)
+        loads = False if flaw.stage else None
+        return CheckReport(path, None, release, Prediction(loads, flaw.stage, flaw.errno), (finding,))
+    prediction = UNKNOWN
+    findings = (*_own_findings(ko, expected_name, kernel), *prediction.findings)
+    return CheckReport(path, ko, release, prediction, findings)
+
+
+def unreadable(path: Path, error: KscaffoldError) -> CheckReport:
+    """The report of a .ko that can't be read, where others were asked about with it."""
+    return CheckReport(
+        path, None, None, UNKNOWN, (Finding(error.code, "error", None, _sentence(error), error.fix),)
+    )
+
+
+def _sentence(flaw: KscaffoldError) -> str:
+    return f"{flaw.what}: {flaw.cause}" if flaw.cause else flaw.what
+
+
+def _own_findings(ko: KoFile, expected: str | None, kernel: Kernel | None) -> list[Finding]:
+    """What is wrong with the module itself, whatever the kernel's configuration."""
+    found = [f for f in (_arch(ko, kernel), _name(ko, expected), _init(ko), _exit(ko), _license(ko)) if f]
+    if ko.signature is not None and ko.signature.flaw:
+        message = f"its signature can't be read: {ko.signature.flaw}"
+        level: Level = "error" if ko.signature.errno == "EBADMSG" else "warn"
+        found.append(Finding("KS417", level, "signature", message, "sign it again, or build it again"))
+    return found
+
+
+def _arch(ko: KoFile, kernel: Kernel | None) -> Finding | None:
+    wanted = kernel.arch if kernel else os.uname().machine
+    if ko.arch == wanted:
+        return None
+    message = f"it is for {ko.arch}, the kernel is {wanted}"
+    return Finding("KS407", "error", "elf", message, "build it for the kernel that shall load it", "ENOEXEC")
+
+
+def _name(ko: KoFile, expected: str | None) -> Finding | None:
+    file_name = ko.path.name.partition(".ko")[0]
+    wanted = kernel_name(expected if expected is not None else file_name)
+    if not ko.name:
+        return Finding("KS412", "error", None, "it has no name", "kscaffold build")
+    if ko.name == wanted:
+        return None
+    if expected is not None:
+        message = f"it is called {ko.name}, the project should produce {wanted}"
+        return Finding("KS412", "error", None, message, "kscaffold clean && kscaffold build")
+    message = f"the kernel will call it {ko.name}, whatever the file is called"
+    return Finding("KS412", "warn", None, message, f"rmmod {ko.name} is what will unload it")
+
+
+def _init(ko: KoFile) -> Finding | None:
+    if ko.init is None:
+        message = "it has no init function: loading it runs nothing"
+        # A library of the kernel's own needs none: it is there for its symbols.
+        level: Level = "info" if ko.exports or ko.info("intree") else "error"
+        return Finding("KS413", level, "init", message, "name one with module_init(your_function);")
+    if ko.init.section is not None and ko.init.section != ".init.text":
+        message = f"its init function {ko.init.symbol} is in {ko.init.section}, so its memory is never freed"
+        return Finding("KS415", "info", "init", message, f"write static int __init {ko.init.symbol}(void)")
+    return None
+
+
+def _exit(ko: KoFile) -> Finding | None:
+    if ko.init is None or ko.exit is not None:
+        return None
+    message = "it has no exit function: once loaded it can't be unloaded"
+    level: Level = "info" if ko.info("intree") else "warn"
+    return Finding("KS414", level, None, message, "name one with module_exit(your_function);")
+
+
+def _license(ko: KoFile) -> Finding | None:
+    if gpl_compatible(ko.license):
+        return None
+    shown = f"its licence {ko.license!r} is" if ko.license is not None else "it has no licence, which is"
+    message = f"{shown} not GPL-compatible: it taints the kernel and gets no GPL-only symbol"
+    return Finding("KS416", "warn", "version", message, 'MODULE_LICENSE("GPL");')
+
+
+def document(report: CheckReport) -> dict[str, Any]:
+    """The report as the JSON contract has it (design.md, `check`)."""
+    ko = report.ko
+    return {
+        "module": ko.name if ko else None,
+        "path": str(report.path),
+        "kernel": report.kernel,
+        "init": _function(ko.init) if ko else None,
+        "exit": _function(ko.exit) if ko else None,
+        "license": ko.license if ko else None,
+        "vermagic": ko.vermagic if ko else None,
+        "parameters": [
+            {"name": p.name, "type": p.type, "description": p.description}
+            for p in (ko.parameters if ko else ())
+        ],
+        "depends": list(ko.depends) if ko else [],
+        "imports": list(ko.imports) if ko else [],
+        "exports": [e.symbol for e in ko.exports] if ko else [],
+        "signed": ko.signed if ko else False,
+        "prediction": {
+            "loads": report.prediction.loads,
+            "stage": report.prediction.stage,
+            "errno": report.prediction.errno,
+        },
+        "findings": [
+            {"code": f.code, "level": f.level, "stage": f.stage, "message": f.message, "fix": f.fix}
+            for f in report.findings
+        ],
+    }
+
+
+def _function(function: Function | None) -> dict[str, str | None] | None:
+    return None if function is None else {"symbol": function.symbol, "section": function.section}

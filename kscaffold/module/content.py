@@ -1,0 +1,105 @@
+"""The bytes of a .ko: read with limits, decompressed where it is compressed."""
+
+import errno
+import io
+import os
+import stat
+from pathlib import Path
+
+from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.module.facts import Compression, DamagedModule
+
+# Far above any real module; what keeps a hostile file from taking the machine's memory.
+LIMIT = 256 << 20
+# An xz or zstd stream chooses how much memory its reader needs. Kernel modules use at most 64 MiB.
+_WINDOW = 128 << 20
+
+_MAGIC: dict[bytes, Compression] = {
+    b"\xfd7zXZ\x00": "xz",
+    b"\x1f\x8b\x08": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+
+
+def read(path: Path) -> tuple[bytes, Compression | None]:
+    """The module's bytes, and how they were compressed.
+
+    Raises UsageError (KS401) where there is no such file, KscaffoldError (KS402) where it can't be read,
+    DamagedModule where it is empty, too large or broken in its compression.
+    """
+    raw = _raw(path)
+    if not raw:
+        # kernel_read_file() says EINVAL before anything looks at the content.
+        raise DamagedModule("KS403", f"{path} is empty", fix="kscaffold build", stage="copy", errno="EINVAL")
+    kind = next((kind for magic, kind in _MAGIC.items() if raw.startswith(magic)), None)
+    return (raw, None) if kind is None else (_decompressed(raw, kind, path), kind)
+
+
+def _raw(path: Path) -> bytes:
+    try:
+        # Not to wait for ever on a FIFO, nor to make a terminal ours.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            raise UsageError("KS401", f"there is no {path}", fix="kscaffold build") from None
+        raise KscaffoldError("KS402", f"{path} can't be read", cause=error.strerror) from None
+    with os.fdopen(fd, "rb") as file:
+        state = os.fstat(fd)
+        if not stat.S_ISREG(state.st_mode):
+            raise KscaffoldError("KS402", f"{path} can't be read", cause="it is not a regular file")
+        if state.st_size > LIMIT:
+            raise _too_large(path)
+        content = file.read(LIMIT + 1)
+    if len(content) > LIMIT:
+        raise _too_large(path)
+    return content
+
+
+def _too_large(path: Path) -> DamagedModule:
+    return DamagedModule(
+        "KS402",
+        f"{path} is too large to be a module",
+        cause=f"more than {LIMIT >> 20} MiB",
+        stage=None,
+        errno=None,
+    )
+
+
+def _decompressed(raw: bytes, kind: Compression, path: Path) -> bytes:
+    try:
+        content = _expand(raw, kind)
+    except Exception as error:  # each library has its own, and hostile bytes find more
+        raise DamagedModule(
+            "KS411", f"{path} can't be decompressed", cause=f"{kind}: {error}", fix="kscaffold build"
+        ) from None
+    if len(content) > LIMIT:
+        raise _too_large(path)
+    return content
+
+
+def _expand(raw: bytes, kind: Compression) -> bytes:
+    """At most LIMIT + 1 bytes of the decompressed content. Raises whatever the library raises."""
+    # The imports are here for start-up time: most modules are not compressed.
+    if kind == "xz":
+        import lzma
+
+        xz = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_WINDOW)
+        content = xz.decompress(raw, LIMIT + 1)
+        whole = xz.eof
+    elif kind == "gzip":
+        import zlib
+
+        gzip = zlib.decompressobj(wbits=31)
+        content = gzip.decompress(raw, LIMIT + 1)
+        whole = gzip.eof
+    else:
+        import zstandard
+
+        with zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(io.BytesIO(raw)) as zstd:
+            content = zstd.read(LIMIT + 1)
+        frame = zstandard.get_frame_parameters(raw)
+        # The reader ends quietly at a cut; only a frame that names its size tells.
+        whole = frame.content_size in (len(content), zstandard.CONTENTSIZE_UNKNOWN)
+    if not whole and len(content) <= LIMIT:
+        raise EOFError("the compressed data ends early")
+    return content

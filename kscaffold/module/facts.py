@@ -1,0 +1,176 @@
+"""What a .ko says, in the field's own names. The facts; `kofile.py` reads them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from kscaffold.errors import EXIT_NO, KscaffoldError
+
+Compression = Literal["xz", "gzip", "zstd"]
+
+
+class DamagedModule(KscaffoldError):
+    """The file is no module that a kernel would take: the answer is no.
+
+    `stage` and `errno` say where the kernel would refuse it; both None where that can't be known (a file
+    we don't read, which a kernel might).
+    """
+
+    exit_code: ClassVar[int] = EXIT_NO
+
+    def __init__(
+        self,
+        code: str,
+        what: str,
+        *,
+        cause: str | None = None,
+        fix: str | None = None,
+        stage: str | None = "elf",
+        errno: str | None = "ENOEXEC",
+    ) -> None:
+        super().__init__(code, what, cause=cause, fix=fix)
+        self.stage = stage
+        self.errno = errno
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One section header. `type` as pyelftools names it (`SHT_PROGBITS`, or the number as text).
+
+    `name` is what the section name table says, "" where it says nothing.
+    """
+
+    index: int
+    name: str
+    type: str
+    flags: int
+    address: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    name_offset: int
+
+    @property
+    def alloc(self) -> bool:
+        """Whether the loader sees it: its find_sec() skips all others."""
+        return bool(self.flags & 0x2)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """The function a module starts or ends with, by its own name, and the section its code is in.
+
+    `section` is None where the symbol is not defined in this file.
+    """
+
+    symbol: str
+    section: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A module_param(). `type` and `description` are None where the module does not tell them."""
+
+    name: str
+    type: str | None
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """An EXPORT_SYMBOL(). `has_crc`: its table comes with CRCs; `namespace` "" for none."""
+
+    symbol: str
+    gpl: bool
+    namespace: str
+    has_crc: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Relocations:
+    """A relocation section: what it applies to, how many there are, and which types (numbers of the ABI)."""
+
+    section: int
+    target: int
+    addend: bool
+    count: int
+    types: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The trailer behind `~Module signature appended~`. `flaw` is None where the kernel can read it.
+
+    `errno` goes with a flaw: EBADMSG refuses the module always, ENOPKG only where signatures are enforced.
+    `offset` and `length`: where the PKCS#7 message is, in bytes.
+    """
+
+    offset: int
+    length: int
+    flaw: str | None = None
+    errno: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KoFile:
+    """A .ko, read. Sizes are bytes of the decompressed file.
+
+    `name`: the kernel's name for it (.modinfo, else struct module). `struct_name`: the one in struct
+    module, which decides about duplicates; None where it can't be read. `struct_size`: the size of
+    `struct module` it was built with. `imports`: undefined symbols, weak ones apart in `weak_imports`.
+    `versions`: the CRCs of `__versions`, None where there is no such section. `commons`: symbols that
+    -fno-common should have prevented.
+    """
+
+    path: Path
+    size: int
+    digest: str
+    compression: Compression | None
+    machine: str
+    arch: str
+    bits: int
+    name: str
+    struct_name: str | None
+    struct_size: int
+    modinfo: tuple[tuple[str, str], ...]
+    init: Function | None
+    exit: Function | None
+    parameters: tuple[Parameter, ...]
+    imports: tuple[str, ...]
+    weak_imports: tuple[str, ...]
+    exports: tuple[Export, ...]
+    commons: tuple[str, ...]
+    versions: Mapping[str, int] | None
+    sections: tuple[Section, ...]
+    relocations: tuple[Relocations, ...]
+    signature: Signature | None
+
+    def info(self, key: str) -> str | None:
+        """The first value of a .modinfo key, which is the one the loader looks at."""
+        return next((value for k, value in self.modinfo if k == key), None)
+
+    def infos(self, key: str) -> tuple[str, ...]:
+        """Every value of a .modinfo key (`import_ns`, `alias`, `firmware`)."""
+        return tuple(value for k, value in self.modinfo if k == key)
+
+    @property
+    def license(self) -> str | None:
+        """MODULE_LICENSE(), None where there is none."""
+        return self.info("license")
+
+    @property
+    def vermagic(self) -> str | None:
+        """Release and flags of the kernel it was built for."""
+        return self.info("vermagic")
+
+    @property
+    def depends(self) -> tuple[str, ...]:
+        """The modules whose symbols it needs, as modpost found them."""
+        return tuple(name for name in (self.info("depends") or "").split(",") if name)
+
+    @property
+    def signed(self) -> bool:
+        """Whether it carries a signature that can be read; whose it is, only a kernel can say."""
+        return self.signature is not None and self.signature.flaw is None

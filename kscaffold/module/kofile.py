@@ -1,0 +1,313 @@
+"""The one door to pyelftools, and to ELF: a .ko comes in, a KoFile leaves, whatever the bytes are."""
+
+import hashlib
+import io
+import struct
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from sys import byteorder
+from typing import Any
+
+# The structures alone: ELFFile would import all of pyelftools' DWARF, and refuses files that a kernel
+# takes. What we need of a module is headers, sections and symbols.
+from elftools.common.utils import struct_parse
+from elftools.elf.structs import ELFStructs
+
+from kscaffold.errors import KscaffoldError
+from kscaffold.module import content, modinfo, signature, symbols, validity
+from kscaffold.module.facts import Compression, DamagedModule, KoFile, Relocations, Section
+from kscaffold.module.symbols import Symbol
+
+# pyelftools' name of a machine → what `uname -m` calls it.
+ARCHITECTURES = {
+    "EM_X86_64": "x86_64",
+    "EM_386": "i686",
+    "EM_AARCH64": "aarch64",
+    "EM_ARM": "armv7l",
+    "EM_RISCV": "riscv64",
+    "EM_PPC64": "ppc64le",
+    "EM_S390": "s390x",
+    "EM_LOONGARCH": "loongarch64",
+    "EM_MIPS": "mips64",
+}
+# Bounds for hostile files; the largest modules have a tenth of it.
+_MOST_SYMBOLS = 1 << 20
+_MOST_INFO = 4 << 20
+_MOST_VERSIONS = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Elf:
+    """A file that passed the kernel's checks, while it is taken apart."""
+
+    content: bytes
+    bits: int
+    order: str
+    machine: str
+    sections: tuple[Section, ...]
+
+    def find(self, name: str) -> Section | None:
+        """As the loader's find_sec(): the first one that is loaded."""
+        return next((s for s in self.sections if s.alloc and s.name == name), None)
+
+    def data(self, section: Section, most: int) -> bytes:
+        """A section's bytes. Raises where there are more than any module has."""
+        if section.type == "SHT_NOBITS":
+            return b""
+        if section.size > most:
+            raise _unread(f"its section {section.name} has {section.size} bytes")
+        return self.content[section.offset : section.offset + section.size]
+
+    def string(self, section: Section, offset: int) -> str:
+        """The NUL-terminated string at an offset of a section, "" beyond its end."""
+        start, end = section.offset + offset, section.offset + section.size
+        if section.type == "SHT_NOBITS" or not section.offset <= start < end:
+            return ""
+        nul = self.content.find(b"\0", start, min(end, start + 4096))
+        return modinfo.text(self.content[start : nul if nul >= 0 else min(end, start + 4096)])
+
+
+def read(path: Path) -> KoFile:
+    """What the .ko at `path` says.
+
+    Raises UsageError (KS401) where there is none, KscaffoldError (KS402) where it can't be read, and
+    DamagedModule where its bytes are no module.
+    """
+    raw, compression = content.read(path)
+    return parse(raw, path, compression)
+
+
+def parse(raw: bytes, path: Path, compression: Compression | None = None) -> KoFile:
+    """What the bytes of a .ko say; `path` is for messages. Raises DamagedModule."""
+    try:
+        return _parse(raw, path, compression)
+    except KscaffoldError:
+        raise
+    except Exception as error:
+        # pyelftools and struct have many errors for bytes that make no sense; this door has one.
+        raise DamagedModule(
+            "KS406",
+            f"{path} is damaged",
+            cause=f"{type(error).__name__}: {error}"[:200],
+            fix="kscaffold build",
+            stage=None,
+            errno=None,
+        ) from None
+
+
+def _parse(raw: bytes, path: Path, compression: Compression | None) -> KoFile:
+    trailer, length = signature.find(raw)
+    elf = _open(raw, length, path)
+    info_section = elf.find(".modinfo")
+    info = modinfo.pairs(elf.data(info_section, _MOST_INFO)) if info_section else ()
+    this = elf.find(validity.THIS_MODULE)
+    assert this is not None  # module_flaw() saw it
+    struct_name = _struct_name(elf, this)
+    table = _symbols(elf)
+    needed, weak = symbols.imports(table)
+    ends = _ends(elf, this, table)
+    return KoFile(
+        path=path,
+        size=len(raw),
+        digest=hashlib.blake2b(raw, digest_size=16).hexdigest(),
+        compression=compression,
+        machine=elf.machine,
+        arch=ARCHITECTURES[elf.machine],
+        bits=elf.bits,
+        name=next((v for k, v in info if k == "name"), struct_name or ""),
+        struct_name=struct_name,
+        struct_size=this.size,
+        modinfo=info,
+        init=symbols.function(ends, table, "init_module", elf.sections),
+        exit=symbols.function(ends, table, "cleanup_module", elf.sections),
+        parameters=modinfo.parameters(info),
+        imports=needed,
+        weak_imports=weak,
+        exports=symbols.exports(table, elf.sections, elf.string),
+        commons=symbols.commons(table),
+        versions=_versions(elf),
+        sections=elf.sections,
+        relocations=tuple(_relocations(elf)),
+        signature=trailer,
+    )
+
+
+def _open(raw: bytes, length: int, path: Path) -> _Elf:
+    """The kernel's checks in its order, each before what it protects is read."""
+    seen = raw[:length]
+    _refuse(validity.header_flaw(seen, path, 52))
+    ident = bytearray(raw[:16])
+    if raw[18:20] == b"\x3e\x00":
+        # x86-64 kernels look at e_machine only, so nor do we let these two bytes decide.
+        ident[4:6] = b"\x02\x01"
+    bits, order = {1: 32, 2: 64}.get(ident[4]), {1: "<", 2: ">"}.get(ident[5])
+    if bits is None or order is None:
+        raise _foreign(path, f"class {ident[4]}, byte order {ident[5]}")
+    _refuse(validity.header_flaw(seen, path, 64 if bits == 64 else 52))
+    structs = ELFStructs(little_endian=order == "<", elfclass=bits)
+    structs.create_basic_structs()
+    stream = io.BytesIO(bytes(ident) + raw[16:])
+    header: Any = struct_parse(structs.Elf_Ehdr, stream, 0)
+    _refuse(validity.type_flaw(header.e_type, path))
+    if header.e_machine not in ARCHITECTURES:
+        raise _foreign(path, str(header.e_machine))
+    structs.create_advanced_structs(header.e_type, header.e_machine)
+    size = structs.Elf_Shdr.sizeof()
+    _refuse(validity.table_flaw(header.e_shoff, header.e_shnum, header.e_shentsize, size, length, path))
+    places = range(header.e_shoff, header.e_shoff + header.e_shnum * size, size)
+    headers = [struct_parse(structs.Elf_Shdr, stream, place) for place in places]
+    sections = _sections(headers, header.e_shstrndx, raw)
+    _refuse(validity.sections_flaw(sections, header.e_shstrndx, raw, length, path))
+    _refuse(validity.module_flaw(sections, path))
+    return _Elf(raw, bits, order, str(header.e_machine), sections)
+
+
+def _sections(headers: Sequence[Any], names: int, raw: bytes) -> tuple[Section, ...]:
+    start = headers[names].sh_offset if names < len(headers) else len(raw)
+    end = start + headers[names].sh_size if names < len(headers) else start
+    sections = []
+    for index, h in enumerate(headers):
+        at = min(start + h.sh_name, end)
+        nul = raw.find(b"\0", at, min(end, at + 256))
+        sections.append(
+            Section(
+                index=index,
+                name=modinfo.text(raw[at:nul]) if nul > at else "",
+                type=str(h.sh_type),
+                flags=h.sh_flags,
+                address=h.sh_addr,
+                offset=h.sh_offset,
+                size=h.sh_size,
+                link=h.sh_link,
+                info=h.sh_info,
+                name_offset=h.sh_name,
+            )
+        )
+    return tuple(sections)
+
+
+def _symbols(elf: _Elf) -> list[Symbol]:
+    """The symbol table without its first, empty entry. Unpacked here: pyelftools takes 40 µs a symbol,
+    which is seconds for a large driver.
+    """
+    table = next(s for s in elf.sections if s.type == "SHT_SYMTAB")
+    strings = elf.sections[table.link]
+    entry = struct.Struct(elf.order + ("IBBHQQ" if elf.bits == 64 else "IIIBBH"))
+    raw = elf.data(table, _MOST_SYMBOLS * entry.size)
+    raw = raw[: len(raw) // entry.size * entry.size]
+    found = []
+    text = elf.data(strings, content.LIMIT)
+    for index, fields in enumerate(entry.iter_unpack(raw)):
+        if elf.bits == 64:
+            name, info, _, shndx, value, _ = fields
+        else:
+            name, value, _, info, _, shndx = fields
+        if index and (name or shndx == 0):
+            nul = text.find(b"\0", name, name + 4096)
+            shown = modinfo.text(text[name : nul if nul >= 0 else name + 4096])
+            found.append(Symbol(index, shown, value, shndx, info))
+    return found
+
+
+def _struct_name(elf: _Elf, this: Section) -> str | None:
+    """The name in struct module: behind `enum module_state` and a list head, unless that is randomized."""
+    word = elf.bits // 8
+    raw = elf.data(this, 1 << 20)[3 * word : 3 * word + 64 - word]
+    name, nul, _ = raw.partition(b"\0")
+    return modinfo.text(name) if name and nul and name.isascii() else None
+
+
+def _versions(elf: _Elf) -> dict[str, int] | None:
+    """The CRCs, by symbol: `__versions`, or since 6.14 the two sections for names of any length."""
+    found: dict[str, int] = {}
+    basic = elf.find("__versions")
+    if basic is not None:
+        # struct modversion_info: unsigned long crc; char name[64 - sizeof(long)].
+        entry = struct.Struct(elf.order + ("Q56s" if elf.bits == 64 else "I60s"))
+        raw = elf.data(basic, _MOST_VERSIONS * 64)
+        for crc, name in entry.iter_unpack(raw[: len(raw) // 64 * 64]):
+            # The loader takes the first entry of a name.
+            found.setdefault(modinfo.text(name.partition(b"\0")[0]), crc)
+    crcs, names = elf.find("__version_ext_crcs"), elf.find("__version_ext_names")
+    if crcs is not None and names is not None:
+        raw = elf.data(crcs, _MOST_VERSIONS * 4)
+        numbers = struct.unpack(f"{elf.order}{len(raw) // 4}I", raw[: len(raw) // 4 * 4])
+        texts = elf.data(names, _MOST_VERSIONS * 64).split(b"\0")
+        found.update({modinfo.text(n): crc for n, crc in zip(texts, numbers, strict=False) if n})
+    return found if basic is not None or crcs is not None else None
+
+
+def _relocations(elf: _Elf) -> list[Relocations]:
+    """The relocation sections of what is loaded; those of debug information are never applied."""
+    found = []
+    for section in elf.sections[1:]:
+        addend = section.type == "SHT_RELA"
+        if not addend and section.type != "SHT_REL":
+            continue
+        if section.info >= len(elf.sections) or not elf.sections[section.info].alloc:
+            continue
+        words = _entries(elf, section, addend)
+        types = words[_TYPE_WORD[elf.bits, elf.order] :: _size(elf, addend) // 4]
+        mask = 0xFFFFFFFF if elf.bits == 64 else 0xFF
+        found.append(
+            Relocations(
+                section.index, section.info, addend, len(types), frozenset(t & mask for t in set(types))
+            )
+        )
+    return found
+
+
+def _ends(elf: _Elf, this: Section, table: Sequence[Symbol]) -> list[Symbol]:
+    """The symbols that struct module points at: at most init and exit."""
+    found = []
+    for section in elf.sections[1:]:
+        addend = section.type == "SHT_RELA"
+        if section.info != this.index or not (addend or section.type == "SHT_REL"):
+            continue
+        words = _entries(elf, section, addend)[: 64 * _size(elf, addend) // 4]
+        infos = words[_SYMBOL_WORD[elf.bits, elf.order] :: _size(elf, addend) // 4]
+        numbers = {i if elf.bits == 64 else i >> 8 for i in infos}
+        found += [s for s in table if s.index in numbers]
+    return found
+
+
+# Which 32-bit word of a relocation entry has its type and its symbol: r_info is the second field.
+_TYPE_WORD = {(64, "<"): 2, (64, ">"): 3, (32, "<"): 1, (32, ">"): 1}
+_SYMBOL_WORD = {(64, "<"): 3, (64, ">"): 2, (32, "<"): 1, (32, ">"): 1}
+
+
+def _size(elf: _Elf, addend: bool) -> int:
+    return (3 if addend else 2) * elf.bits // 8
+
+
+def _entries(elf: _Elf, section: Section, addend: bool) -> "array[int]":
+    """A relocation section as 32-bit words: millions of entries in milliseconds."""
+    raw = elf.data(section, content.LIMIT)
+    size = _size(elf, addend)
+    words = array("I", raw[: len(raw) // size * size])
+    if (elf.order == "<") != (byteorder == "little"):
+        words.byteswap()
+    return words
+
+
+def _refuse(flaw: DamagedModule | None) -> None:
+    if flaw is not None:
+        raise flaw
+
+
+def _foreign(path: Path, what: str) -> DamagedModule:
+    return DamagedModule(
+        "KS407",
+        f"{path} is for another architecture",
+        cause=f"{what}, which no kernel we know runs on",
+        fix="build it for the kernel that shall load it",
+    )
+
+
+def _unread(cause: str) -> DamagedModule:
+    # A kernel might take it, so no stage is named.
+    return DamagedModule(
+        "KS406", "the file is larger inside than any module", cause=cause, stage=None, errno=None
+    )

@@ -1,0 +1,65 @@
+"""Check many modules, on all cores where that pays."""
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.module.check import check, document, unreadable
+
+_SUFFIXES = (".ko", ".ko.xz", ".ko.gz", ".ko.zst")
+# Below it a second process costs more than it saves.
+_WORTH_PROCESSES = 48
+
+
+def modules_in(paths: Sequence[Path]) -> list[Path]:
+    """The .ko files meant: files as they are, directories with all that is in them, each sorted.
+
+    Raises UsageError (KS401) for what isn't there, (KS419) for a directory without any.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            if not os.path.lexists(path):
+                raise UsageError("KS401", f"there is no {path}", fix="kscaffold build")
+            files.append(path)
+            continue
+        inside = sorted(
+            Path(where, name)
+            for where, _, names in os.walk(path)
+            for name in names
+            if name.endswith(_SUFFIXES)
+        )
+        if not inside:
+            raise UsageError("KS419", f"there is no .ko in {path}", fix="kscaffold build")
+        files += inside
+    return files
+
+
+def check_many(
+    paths: Sequence[Path], kernel: Kernel | None, arguments: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """The document of each .ko, in order. One that can't be read is told as a finding, not raised: the
+    others shall have their answer.
+    """
+    one = partial(_document, kernel=kernel, arguments=tuple(arguments))
+    cores = os.cpu_count() or 1
+    if len(paths) < _WORTH_PROCESSES or cores == 1:
+        yield from map(one, paths)
+        return
+    import multiprocessing  # start-up time
+
+    if kernel is not None:
+        one(paths[0])  # the kernel's facts are read once, here, and shared with all by fork
+    with multiprocessing.get_context("fork").Pool(cores) as pool:
+        yield from pool.imap(one, paths, chunksize=16)
+
+
+def _document(path: Path, *, kernel: Kernel | None, arguments: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        return document(check(path, kernel=kernel, arguments=arguments))
+    except KscaffoldError as error:
+        return document(unreadable(path, error))

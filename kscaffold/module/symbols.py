@@ -1,0 +1,99 @@
+"""What the symbol table of a module means: its init and exit, what it needs, what it offers."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from kscaffold.module.facts import Export, Function, Section
+
+_SHN_UNDEF, _SHN_COMMON = 0, 0xFFF2
+_STB_WEAK = 2
+_STT_FUNC = 2
+_EXPORT = "__ksymtab_"
+_NAMESPACE = "__kstrtabns_"
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """One entry of the symbol table. `shndx` is the section's number, or one of the reserved ones."""
+
+    index: int
+    name: str
+    value: int
+    shndx: int
+    info: int
+
+
+def function(
+    ends: Sequence[Symbol], symbols: Sequence[Symbol], alias: str, sections: Sequence[Section]
+) -> Function | None:
+    """The function behind `init_module` or `cleanup_module` (`alias`), by its own name.
+
+    `ends` are the symbols that struct module points at: a function that merely has such a name does not
+    run. module_init(fn) makes `init_module` an alias of fn; the other function at the same place is fn. Where
+    there is none, the function itself is called so.
+    """
+    # Clang's control flow integrity of 5.13 to 6.0 points at a jump table's entry instead.
+    found = next((s for s in ends if s.name in (alias, f"{alias}.cfi_jt")), None)
+    if found is None:
+        return None
+    if found.shndx == _SHN_UNDEF:
+        return Function(found.name, None)
+    own = next(
+        (
+            s.name
+            for s in symbols
+            if s.shndx == found.shndx
+            and s.value == found.value
+            and s.info & 0xF == _STT_FUNC
+            and s.name
+            and s.name != found.name
+        ),
+        alias,
+    )
+    # ThinLTO renames what it moves: fn.llvm.123.
+    own = own.partition(".llvm.")[0]
+    section = sections[found.shndx].name if found.shndx < len(sections) else None
+    return Function(own, section)
+
+
+def imports(symbols: Iterable[Symbol]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The undefined symbols in the table's order, which is the order the loader resolves them in: those
+    it needs, and the weak ones it can do without.
+    """
+    needed: list[str] = []
+    weak: list[str] = []
+    for symbol in symbols:
+        # The loader ignores it on x86 (ignore_undef_symbol), and nobody else emits it.
+        if symbol.shndx == _SHN_UNDEF and symbol.name != "_GLOBAL_OFFSET_TABLE_":
+            (weak if symbol.info >> 4 == _STB_WEAK else needed).append(symbol.name)
+    return tuple(needed), tuple(weak)
+
+
+def commons(symbols: Iterable[Symbol]) -> tuple[str, ...]:
+    """The common symbols, which the loader refuses."""
+    return tuple(s.name for s in symbols if s.shndx == _SHN_COMMON and not s.name.startswith("__gnu_lto"))
+
+
+def exports(
+    symbols: Sequence[Symbol], sections: Sequence[Section], string: Callable[[Section, int], str]
+) -> tuple[Export, ...]:
+    """What the module exports. `string(section, offset)` reads a string of the file."""
+    tables = {
+        s.index: s.name == "__ksymtab_gpl" for s in sections if s.name in ("__ksymtab", "__ksymtab_gpl")
+    }
+    if not tables:
+        return ()
+    crcs = {s.name for s in sections}
+    namespaces = {
+        s.name.removeprefix(_NAMESPACE): string(sections[s.shndx], s.value)
+        for s in symbols
+        if s.name.startswith(_NAMESPACE) and 0 < s.shndx < len(sections)
+    }
+    found = []
+    for symbol in symbols:
+        if symbol.shndx in tables and symbol.name.startswith(_EXPORT):
+            name = symbol.name.removeprefix(_EXPORT)
+            gpl = tables[symbol.shndx]
+            has_crc = ("__kcrctab_gpl" if gpl else "__kcrctab") in crcs
+            found.append(Export(name, gpl, namespaces.get(name, ""), has_crc))
+    return tuple(found)
