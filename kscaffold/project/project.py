@@ -21,11 +21,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A directory with a Kbuild or a kernel-style Makefile. `directory` is absolute, links resolved."""
+    """A directory with a Kbuild or a kernel-style Makefile. `directory` is absolute, links resolved.
+
+    `kbuild_file`: the one make reads first. `read`: every file of the project make read to know the targets
+    (also those of sub-directories, and what they include).
+    """
 
     directory: Path
     kbuild_file: Path
     targets: tuple[Target, ...]
+    read: tuple[Path, ...] = ()
 
 
 def kernel_name(name: str) -> str:

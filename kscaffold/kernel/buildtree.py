@@ -1,0 +1,85 @@
+"""The facts of a build tree (KDIR), read from its files; no program is run and nothing is compiled.
+
+The store says whether a tree is usable; here it is only read, and what is absent is None or empty.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+# How Kbuild calls the architecture's directory (the kernel's top Makefile, SRCARCH).
+_SRCARCH = {"x86_64": "x86", "aarch64": "arm64", "riscv64": "riscv", "armv7l": "arm", "ppc64le": "powerpc"}
+
+
+@dataclass(frozen=True, slots=True)
+class BuildTree:
+    """A build tree.
+
+    `source`: where scripts/ and the top Makefile are (`directory` itself unless the tree was configured
+    with O=, or is Debian's, whose Makefile only includes the common one). `release`: what modules built
+    here say in their vermagic. `version`: (VERSION, PATCHLEVEL, SUBLEVEL). `compiler`: the program the
+    tree names (`gcc-12`), `built_by` the version text of the compiler the kernel was built with.
+    """
+
+    directory: Path
+    source: Path
+    release: str
+    version: tuple[str, str, str]
+    srcarch: str
+    compiler: str | None
+    built_by: str
+    clang: bool
+    reads_kbuild_in_place: bool
+
+
+def read_tree(build: Path, arch: str = "x86_64") -> BuildTree:
+    """The facts of the tree at `build`. Never raises for what is missing."""
+    directory = Path(build).resolve()
+    source = _source(directory)
+    config = _text(directory / "include/config/auto.conf")
+    code = dict(
+        re.findall(
+            r"#define LINUX_VERSION_(MAJOR|PATCHLEVEL|SUBLEVEL) (\d+)",
+            _text(directory / "include/generated/uapi/linux/version.h"),
+        )
+    )
+    release = re.search(r'UTS_RELEASE "([^"]*)"', _text(directory / "include/generated/utsrelease.h"))
+    built_by = re.search(r'^CONFIG_CC_VERSION_TEXT="([^"]*)"', config, re.M)
+    return BuildTree(
+        directory=directory,
+        source=source,
+        release=release[1] if release else _text(directory / "include/config/kernel.release").strip(),
+        version=(code.get("MAJOR", ""), code.get("PATCHLEVEL", ""), code.get("SUBLEVEL", "")),
+        srcarch=_SRCARCH.get(arch, arch),
+        compiler=_pinned(directory),
+        built_by=built_by[1] if built_by else "",
+        clang="\nCONFIG_CC_IS_CLANG=y\n" in config,
+        # Since 6.13 Kbuild works in the module's directory, before that in the kernel's.
+        reads_kbuild_in_place="KBUILD_EXTMOD_OUTPUT" in _text(source / "Makefile"),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _source(directory: Path) -> Path:
+    """Follow a Makefile that only includes another one, as O= and Debian's headers have it."""
+    makefile = _text(directory / "Makefile")
+    if len(makefile) < 4096:
+        included = re.search(r"^include\s+(\S+)/Makefile\s*$", makefile, re.M)
+        if included:
+            return (directory / included[1]).resolve()
+    return directory
+
+
+def _pinned(directory: Path) -> str | None:
+    """The compiler Debian's headers insist on: `CC = $(if …ccache…) $(CROSS_COMPILE)gcc-12`."""
+    text = _text(directory / ".kernelvariables")
+    text = re.sub(r"^ifn?eq .*?^endif$", "", text, flags=re.M | re.S)  # only for cross builds of packages
+    named = re.search(r"^CC\s*:?=.*?((?:gcc|clang)(?:-[\d.]+)?)\s*$", text, re.M)
+    prefix = re.search(r"^override CROSS_COMPILE\s*=\s*(\S+)$", text, re.M)
+    return (prefix[1] if prefix else "") + named[1] if named else None

@@ -1,0 +1,57 @@
+# What does this directory build? Read as Kbuild reads it, told in lines that start with @kscaffold@.
+#
+# This stands where scripts/Makefile.build stands: the same variables are set before the directory's
+# Kbuild (or Makefile) is included, the same rules find its modules and objects afterwards. Nothing is
+# built and nothing is written. In the environment: srctree, objtree and what Kbuild exports; on the
+# command line, as in Kbuild: obj (the directory, absolute) and M.
+
+kscaffold-ask-file := $(firstword $(MAKEFILE_LIST))
+
+src := $(obj)
+# An editor's or a shell's variable must not name objects.
+obj-y :=
+obj-m :=
+lib-y :=
+lib-m :=
+always-y :=
+always-m :=
+targets :=
+subdir-y :=
+subdir-m :=
+EXTRA_AFLAGS :=
+EXTRA_CFLAGS :=
+EXTRA_CPPFLAGS :=
+EXTRA_LDFLAGS :=
+asflags-y :=
+ccflags-y :=
+rustflags-y :=
+cppflags-y :=
+ldflags-y :=
+subdir-asflags-y :=
+subdir-ccflags-y :=
+
+# CONFIG_ values, and cc-option and its kin. Absent where there is no kernel tree to ask.
+ifneq ($(objtree),)
+-include $(objtree)/include/config/auto.conf
+-include $(srctree)/scripts/Kbuild.include
+-include $(srctree)/scripts/Makefile.compiler
+endif
+
+kscaffold-others := $(MAKEFILE_LIST)
+include $(or $(wildcard $(obj)/Kbuild),$(obj)/Makefile)
+kscaffold-read := $(wordlist $(words x $(kscaffold-others)),$(words $(MAKEFILE_LIST)),$(MAKEFILE_LIST))
+
+# As in scripts/Makefile.lib: what is built in is no module; a module is composite when any of its
+# lists is set, even an empty one's companion (the suffix "-").
+kscaffold-suffixes = $(strip $(foreach s,$2,$($(1:%.o=%$s))))
+kscaffold-objects = $(if $(call kscaffold-suffixes,$1,-objs -y -m -),$(call kscaffold-suffixes,$1,-objs -y -m),$1)
+kscaffold-modules := $(filter %.o,$(filter-out $(obj-y),$(obj-m)))
+kscaffold-dirs := $(patsubst %/,$(obj)/%,$(filter %/,$(obj-y) $(obj-m)))
+
+$(info @kscaffold@ read $(obj) $(kscaffold-read))
+$(foreach m,$(kscaffold-modules),$(info @kscaffold@ module $(obj) $m $(call kscaffold-objects,$m)))
+
+# Descend as Kbuild does, in a make of its own, so that what a Kbuild exports is passed down.
+.PHONY: kscaffold-ask $(kscaffold-dirs)
+kscaffold-ask: $(kscaffold-dirs) ; @:
+$(kscaffold-dirs): ; @$(MAKE) -rR --no-print-directory -f $(kscaffold-ask-file) obj=$@ kscaffold-ask

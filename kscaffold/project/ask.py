@@ -1,0 +1,167 @@
+"""What a directory builds, asked of make: conditionals, sub-directories, includes and all."""
+
+import re
+from pathlib import Path
+
+from kscaffold import process
+from kscaffold.errors import KscaffoldError
+from kscaffold.kernel.buildtree import BuildTree, read_tree
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.project.find import checked_path
+from kscaffold.project.project import Project, Target
+
+_ASK = Path(__file__).with_name("ask.mk")
+_MARK = "@kscaffold@"
+_DEADLINE = 30.0  # seconds; a Kbuild may run programs ($(shell))
+
+
+def read_project(directory: Path, kernel: Kernel | None) -> Project:
+    """What `directory` builds for `kernel`, as make says it; nothing there is changed.
+
+    Without a kernel no CONFIG_ value is set. Takes 10 to 40 ms. Raises KscaffoldError: KS101 not a
+    project, KS102 a path Kbuild can't take, KS103 a Makefile make can't read, KS104 no module in it;
+    ToolMissingError without make.
+    """
+    directory = directory.resolve()
+    kbuild = next((f for f in (directory / "Kbuild", directory / "Makefile") if f.is_file()), None)
+    if kbuild is None:
+        raise KscaffoldError(
+            "KS101",
+            f"{directory} is not a module project",
+            cause="it has neither a Kbuild nor a Makefile",
+            fix="kscaffold new NAME",
+        )
+    checked_path(directory)
+    tree = read_tree(kernel.build, kernel.arch) if kernel and kernel.build else None
+    asked = process.run(
+        _argv(directory, tree),
+        timeout=_DEADLINE,
+        env=process.environment(_kbuild_environment(tree, kernel)),
+    )
+    if asked.returncode != 0:
+        raise _unreadable(directory, asked.stderr)
+    targets, read = _answer(asked.stdout)
+    if not targets:
+        raise KscaffoldError(
+            "KS104",
+            f"{kbuild.name} builds no module",
+            cause=f"make read {kbuild} and found obj-m empty",
+            fix=f"add a line to {kbuild.name}: obj-m := NAME.o",
+        )
+    return Project(directory, kbuild, targets, read)
+
+
+def _argv(directory: Path, tree: BuildTree | None) -> list[str]:
+    # Kbuild reads the file from the kernel's tree, from 6.13 on from the module's directory: what is
+    # included by a relative name is looked for there.
+    where = tree.directory if tree and not tree.reads_kbuild_in_place else directory
+    return [
+        process.need("make"),
+        "-rR",
+        "--no-print-directory",
+        "-C",
+        str(where),
+        "-f",
+        str(_ASK),
+        f"M={directory}",
+        f"obj={directory}",
+        "kscaffold-ask",
+    ]
+
+
+def _kbuild_environment(tree: BuildTree | None, kernel: Kernel | None) -> dict[str, str]:
+    """What the kernel's top Makefile exports and a module's Kbuild may look at."""
+    if tree is None:
+        # A single Makefile with `ifneq ($(KERNELRELEASE),)` has its Kbuild part behind it.
+        return {"KERNELRELEASE": kernel.release if kernel else "unknown", "srctree": "", "objtree": ""}
+    version, patchlevel, sublevel = tree.version
+    return {
+        "KERNELRELEASE": tree.release,
+        "KERNELVERSION": ".".join(filter(None, tree.version)),
+        "VERSION": version,
+        "PATCHLEVEL": patchlevel,
+        "SUBLEVEL": sublevel,
+        "ARCH": tree.srcarch,
+        "SRCARCH": tree.srcarch,
+        "CC": tree.compiler if tree.compiler and process.which(tree.compiler) else "gcc",
+        "LD": "ld",
+        "CONFIG_SHELL": "sh",
+        "srctree": str(tree.source),
+        "abs_srctree": str(tree.source),
+        "objtree": str(tree.directory),
+        "abs_objtree": str(tree.directory),
+        "quiet": "quiet_",
+        "Q": "@",
+    }
+
+
+def _answer(stdout: str) -> tuple[tuple[Target, ...], tuple[Path, ...]]:
+    targets: dict[Path, Target] = {}
+    read: dict[Path, None] = {}
+    for line in stdout.splitlines():
+        mark, *words = line.split()
+        if mark != _MARK or len(words) < 2:
+            continue  # the Kbuild's own $(info)
+        kind, where, *rest = words
+        directory = Path(where)
+        if kind == "read":
+            read.update((directory / name, None) for name in rest)
+        elif kind == "module":
+            module, *objects = rest
+            stem = module.removesuffix(".o")
+            ko = directory / f"{stem}.ko"
+            targets.setdefault(ko, Target(Path(stem).name, tuple(dict.fromkeys(objects)), directory, ko))
+    return tuple(targets.values()), tuple(read)
+
+
+def _unreadable(directory: Path, stderr: str) -> KscaffoldError:
+    """Make's complaint about the user's file, with the line shown and the mend when it is known."""
+    error = re.search(r"^(?P<file>/[^:\n]+):(?P<line>\d+): \*\*\* (?P<text>.*)", stderr, re.M)
+    if error is None:
+        lines = [line for line in stderr.splitlines() if line.strip()]
+        cause = lines[0] if lines else "make said nothing"
+        return KscaffoldError("KS103", f"make can't read what {directory.name} builds", cause=cause)
+    file, number, text = Path(error["file"]), int(error["line"]), error["text"].removesuffix("  Stop.")
+    name = file.relative_to(directory) if file.is_relative_to(directory) else file
+    what = f"{name}:{number}: {text.strip().rstrip('.')}"
+    if "missing separator" in text:
+        return missing_separator(file, number, what)
+    return KscaffoldError("KS103", what, cause=f"make can't read {name}", fix=f"edit {name}, line {number}")
+
+
+def missing_separator(file: Path, number: int, what: str) -> KscaffoldError:
+    """A command line of a rule without its tab: the commonest slip when a Makefile is pasted."""
+    lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
+    slips = [n for n in range(number, len(lines) + 1) if _is_untabbed_command(lines, n)]
+    line = lines[number - 1] if number <= len(lines) else ""
+    if number not in slips:
+        return KscaffoldError(
+            "KS103", what, cause=f"the line is: {line.strip()}", fix=f"edit {file}, line {number}"
+        )
+    edits = ";".join(rf"{n}s/^ */\t/" for n in slips)
+    return KscaffoldError(
+        "KS103",
+        what,
+        cause=f"a command of a rule must start with a tab, this one starts with {_start(line)}",
+        fix=f"sed -i '{edits}' {file}",
+    )
+
+
+def _start(line: str) -> str:
+    spaces = len(line) - len(line.lstrip(" "))
+    return f"{spaces} spaces" if spaces > 1 else "a space" if spaces else f"'{line[:12].strip()}'"
+
+
+def _is_untabbed_command(lines: list[str], number: int) -> bool:
+    """Whether line `number` (from 1) reads as a command that follows a rule or another command."""
+    line = lines[number - 1]
+    command = bool(
+        re.match(r" *[@+-]?(?:make|\$[({]MAKE[)}]|sudo|rm|cp|insmod|rmmod|echo|cd|gcc|\$[({]CC[)}])\b", line)
+    )
+    if not line.startswith(" ") and not command:
+        return False
+    before = next(
+        (p for p in reversed(lines[: number - 1]) if p.strip() and not p.lstrip().startswith("#")), ""
+    )
+    rule = bool(re.match(r"[^\s#=:][^=#]*:(?![=:])", before))
+    return command or (line.startswith(" ") and (rule or before.startswith(("\t", " "))))

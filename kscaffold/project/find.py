@@ -1,0 +1,69 @@
+"""Which directory is meant: the nearest one, upwards, that holds a Kbuild or a kernel-style Makefile."""
+
+import re
+from pathlib import Path
+
+from kscaffold.errors import KscaffoldError
+
+# Says only that a Makefile is worth asking make about; what it builds is make's word (ask.py).
+_KERNEL_STYLE = re.compile(r"^\s*(?:obj-[my]|obj-\$)", re.M)
+
+# Tried with Kbuild of 5.10, 6.1 and 6.12. make splits at spaces and colons, takes % for a pattern, expands
+# $ and stops at #; the shell lines of Kbuild do not quote; with '=' or ',' it builds anew every time or fails.
+_BAD = re.compile(r"[\s:%#$\\'\"`&;|()<>*?\[\]=,]")
+
+
+def find_project(start: Path) -> Path:
+    """The project that `start` lies in, links resolved.
+
+    `start` itself when it has a Kbuild or a kernel-style Makefile, else the nearest such directory above,
+    up to the top of the repository (`.git`), the home directory or the file system. Raises KscaffoldError
+    KS101 when there is none and KS102 when Kbuild can't work at that path.
+    """
+    start = start.resolve()
+    if not start.is_dir():
+        raise KscaffoldError("KS101", f"{start} is not a directory", fix="kscaffold new NAME")
+    for directory in (start, *start.parents):
+        if is_project(directory):
+            return checked_path(directory)
+        if directory == Path.home() or (directory / ".git").exists():
+            break
+    raise KscaffoldError(
+        "KS101",
+        f"{start} is not a module project",
+        cause="neither there nor above is a Kbuild, or a Makefile that sets obj-m",
+        fix=_fix(start),
+    )
+
+
+def is_project(directory: Path) -> bool:
+    """Whether make has something to be asked here: a Kbuild, or a Makefile that sets obj-m."""
+    if (directory / "Kbuild").is_file():
+        return True
+    try:
+        return bool(_KERNEL_STYLE.search((directory / "Makefile").read_text(errors="replace")))
+    except OSError:
+        return False
+
+
+def checked_path(directory: Path) -> Path:
+    """The path, when Kbuild can work there. Raises KscaffoldError KS102 naming what it can't take."""
+    bad = _BAD.search(str(directory))
+    if bad is None:
+        return directory
+    shown = "a space" if bad[0].isspace() else f"'{bad[0]}'"
+    raise KscaffoldError(
+        "KS102",
+        f"Kbuild can't build in {directory}",
+        cause=f"the path holds {shown}, which make and the kernel's Makefile can't take, quoted or not",
+        fix="move the project to a path of letters, digits, '.', '-' and '_'",
+    )
+
+
+def _fix(start: Path) -> str:
+    """The directory below that is meant, if it is plain which one, else a new project."""
+    try:
+        below = [d for d in sorted(start.iterdir()) if d.is_dir() and is_project(d)]
+    except OSError:
+        below = []
+    return f"cd {below[0].name}" if len(below) == 1 else "kscaffold new NAME"
