@@ -1,0 +1,83 @@
+"""Which kernel a command is for. On the path of every command: nothing heavy is imported but to fetch."""
+
+import re
+
+from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.kernel import store
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.kernel.prepared import build_problem
+from kscaffold.packages.workplace import Say
+
+
+def choose(spec: str | None, *, offline: bool, say: Say) -> Kernel:
+    """The kernel to use: as `find`, else the distribution's own, fetched now.
+
+    Raises UsageError KS530 for a `spec` that means no kernel or several, KscaffoldError KS531 when one
+    would have to be fetched offline, and what `fetch` raises.
+    """
+    kernel = find(spec)
+    if kernel:
+        return kernel
+    if offline:
+        raise KscaffoldError(
+            "KS531",
+            "there is no kernel here yet, and --offline forbids to fetch one",
+            fix="kscaffold kernel add",
+        )
+    from kscaffold.kernel.fetch import fetch  # start-up time
+
+    say("Fetching", "a kernel of the distribution, once: there is none here yet")
+    return fetch(None, None, say).kernel
+
+
+def find(spec: str | None) -> Kernel | None:
+    """The kernel that is here to use: `spec`, else `kernel default`, else the newest fetched one, one given
+    by path, the running one if its tree and image can be read; None where there is none of these.
+
+    Raises UsageError KS530 for a `spec` that means no kernel or several.
+    """
+    kernels = store.known()
+    if spec is not None:
+        return match(spec, kernels)
+    chosen = store.default()
+    if chosen:
+        return _default(chosen, kernels)
+    stored = [k for k in kernels if k.source != "running"]
+    running = [k for k in kernels if k.source == "running" and k.build and k.image]
+    # One that can be built for, if there is one: a newer suite's host programs may not run here.
+    usable = (k for k in stored if build_problem(k) is None)
+    return next(usable, None) or next(iter(stored + running), None)
+
+
+def match(spec: str, kernels: list[Kernel]) -> Kernel:
+    """The one kernel that a release or the unique beginning of one means. Raises UsageError KS530."""
+    for kernel in kernels:
+        if kernel.release == spec:
+            return kernel
+    # 6.1 means 6.1.0-56 rather than 6.12.95, though both begin so.
+    begins = [k for k in kernels if k.release.startswith(spec)]
+    whole = [k for k in begins if not re.match(r"\d", k.release[len(spec) :]) or not spec[-1:].isdigit()]
+    found = whole or begins
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(k.release for k in found)
+        raise UsageError("KS530", f"{spec!r} could be several kernels", cause=f"there are {listed}")
+    there = ", ".join(k.release for k in kernels) or "none"
+    raise UsageError(
+        "KS530",
+        f"there is no kernel {spec!r} here",
+        cause=f"there are {there}" if kernels else "no kernel is here yet",
+        fix=f"kscaffold kernel add {spec}",
+    )
+
+
+def _default(chosen: str, kernels: list[Kernel]) -> Kernel:
+    for kernel in kernels:
+        if kernel.release == chosen:
+            return kernel
+    raise KscaffoldError(
+        "KS532",
+        f"the default kernel {chosen} is not here any more",
+        fix=f"kscaffold kernel add {chosen}, or kscaffold kernel default --clear",
+    )

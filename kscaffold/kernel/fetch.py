@@ -1,0 +1,200 @@
+"""A kernel of the distribution, fetched and unpacked into the store without root."""
+
+import errno
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kscaffold import paths
+from kscaffold.errors import KscaffoldError
+from kscaffold.kernel import store
+from kscaffold.kernel.image import vmlinux
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.packages.apt import Archive, Package, open_archive, unpack, why_not
+from kscaffold.packages.workplace import Say, workplace
+
+# The decompressed image comes on top of what the packages hold.
+_VMLINUX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """`already`: it was there, nothing was fetched but package lists. `size`: on disk, in bytes."""
+
+    kernel: Kernel
+    already: bool
+    size: int
+    seconds: float
+
+
+def fetch(version: str | None, suite: str | None, say: Say) -> Added:
+    """Add the newest kernel of a suite, or the newest whose release begins with `version`.
+
+    Raises KscaffoldError KS501–KS507; nothing is left behind then but what was there before.
+    """
+    if problem := why_not() or _bad_place():
+        raise problem
+    started = time.monotonic()
+    try:
+        with workplace() as place:
+            (place / "apt").mkdir()
+            archive = open_archive(suite, place / "apt", say)
+            packages = _choose(archive, version, say)
+            release = packages[0].name.removeprefix("linux-image-")
+            with store.held(release, say):
+                kernel = _there(release, packages)
+                already = kernel is not None
+                if kernel is None:
+                    _need_space(place, packages)
+                    kernel = _make(archive, packages, release, place, say)
+            size = int(store.details(release).get("bytes", 0))
+            return Added(kernel, already, size, time.monotonic() - started)
+    except OSError as error:
+        raise _of_os(error) from None
+
+
+def _choose(archive: Archive, version: str | None, say: Say) -> list[Package]:
+    """The packages of the kernel wanted: its image, its headers, and what of the kernel those depend on."""
+    flavour = archive.distribution.flavour
+    pattern = re.compile(rf"linux-image-(\d.*-{re.escape(flavour)})")
+    releases = [
+        m[1] for n in archive.names("linux-image-") if (m := pattern.fullmatch(n)) and _is_release(m[1])
+    ]
+    releases.sort(key=store.by_version)
+    if version is None and f"linux-image-{flavour}" in archive.names(f"linux-image-{flavour}"):
+        (meta,) = archive.show([f"linux-image-{flavour}"])
+        releases = [m[1] for d in meta.depends if (m := pattern.fullmatch(d))] or releases
+    matching = [r for r in releases if version is None or is_prefix(version, r)]
+    if not matching:
+        raise KscaffoldError(
+            "KS502",
+            f"there is no {flavour} kernel {version or ''}".rstrip() + f" in {archive.origin}",
+            cause=f"it has {', '.join(reversed(releases[-6:])) or 'none'}",
+            fix=f"kscaffold kernel add {version or ''} --suite SUITE (bullseye has 5.10, bookworm 6.1, "
+            "bookworm-backports and trixie 6.12)",
+        )
+    release = matching[-1]
+    say("Chose", f"{release} of {archive.origin}")
+    return _closure(archive, [f"linux-image-{release}", f"linux-headers-{release}"])
+
+
+def _is_release(text: str) -> bool:
+    # "6.12-cloud-amd64" is a metapackage; a release has a third number.
+    return re.match(r"\d+\.\d+\.\d+", text) is not None
+
+
+def is_prefix(prefix: str, release: str) -> bool:
+    """Whether a release begins so, whole numbers only: 6.1 is no beginning of 6.12."""
+    rest = release[len(prefix) :]
+    return release.startswith(prefix) and not (prefix[-1:].isdigit() and rest[:1].isdigit())
+
+
+def _closure(archive: Archive, names: Sequence[str]) -> list[Package]:
+    packages = archive.show(names)
+    seen = {p.name for p in packages}
+    queue = list(packages)
+    while queue:
+        more = [
+            d
+            for d in queue.pop().depends
+            if d.startswith(("linux-headers-", "linux-kbuild-")) and d not in seen
+        ]
+        found = archive.show(more)
+        seen.update(more)
+        packages += found
+        queue += found
+    return packages
+
+
+def _versions(packages: Sequence[Package]) -> dict[str, str]:
+    return {p.name: p.version for p in packages}
+
+
+def _there(release: str, packages: Sequence[Package]) -> Kernel | None:
+    for kernel in store.known():
+        same = kernel.source == "path" or store.details(release).get("packages") == _versions(packages)
+        if kernel.release == release and kernel.source != "running" and same:
+            return kernel
+    return None
+
+
+def _need_space(place: Path, packages: Sequence[Package]) -> None:
+    needed = sum(p.installed + p.size for p in packages) + _VMLINUX_BYTES
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise KscaffoldError(
+            "KS505",
+            "there is not enough room for a kernel",
+            cause=f"it takes up to {needed / 1e6:.0f} MB, and {paths.cache()} has {free / 1e6:.0f} MB left",
+            fix="free some space there, or set XDG_CACHE_HOME to a larger disk",
+        )
+
+
+def _make(archive: Archive, packages: Sequence[Package], release: str, place: Path, say: Say) -> Kernel:
+    """Download, unpack, mend and record a kernel, and put it in its place. The caller holds its lock."""
+    debs = archive.download(packages, say)
+    say("Unpacking", f"{len(debs)} packages")
+    made = place / "kernel"
+    made.mkdir()
+    for deb in debs:
+        unpack(deb, made)
+        deb.unlink()
+    kernel = _mend(made, release, archive.origin)
+    assert kernel.image and kernel.vmlinux
+    kernel.vmlinux.write_bytes(vmlinux(kernel.image.read_bytes()))
+    size = sum(e.lstat().st_blocks * 512 for e in made.rglob("*"))
+    store.write_record(made, kernel, {"packages": _versions(packages), "bytes": size})
+    return store.install(made, release)
+
+
+def _mend(made: Path, release: str, origin: str) -> Kernel:
+    """Make the unpacked files work where they will be, and drop what nobody reads."""
+    shutil.rmtree(made / "usr/share", ignore_errors=True)
+    for useless in (made / "boot").glob("System.map-*"):
+        useless.unlink()
+    modules = made / "lib/modules" / release
+    if not modules.exists() and (made / "usr/lib/modules" / release).is_dir():  # Debian 13
+        (made / "lib").mkdir(exist_ok=True)
+        (made / "usr/lib/modules").rename(made / "lib/modules")
+    build = made / "usr/src" / f"linux-headers-{release}"
+    image = made / "boot" / f"vmlinuz-{release}"
+    for path in (build / "Makefile", image, modules):
+        if not path.exists():
+            what = f"the packages of kernel {release} from {origin} lack {path.relative_to(made)}"
+            raise KscaffoldError("KS507", what, fix="choose another kernel: kscaffold kernel add VERSION")
+    # One line, an absolute include of the common Makefile.
+    makefile = build / "Makefile"
+    makefile.write_text(makefile.read_text().replace("/usr/src/", f"{store.root() / release}/usr/src/"))
+    for name in ("build", "source"):
+        link = modules / name
+        if link.is_symlink():
+            target = link.readlink().name
+            link.unlink()
+            link.symlink_to(f"../../../usr/src/{target}")
+    return Kernel(release, "fetched", build, image, made / "vmlinux", modules, origin)
+
+
+def _bad_place() -> KscaffoldError | None:
+    place = str(paths.cache())
+    if not re.search(r"[\s:%\"'$#\\]", place):
+        return None
+    return KscaffoldError(
+        "KS506",
+        f"kernels can't be kept in {place}",
+        cause="make can't build with headers whose path has a space, a colon, a quote or a like sign",
+        fix="set XDG_CACHE_HOME to a plain path",
+    )
+
+
+def _of_os(error: OSError) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return KscaffoldError(
+            "KS505",
+            "the disk is full",
+            cause=f"while storing a kernel in {paths.cache()}",
+            fix="free some space there, or set XDG_CACHE_HOME to a larger disk",
+        )
+    return error

@@ -1,0 +1,115 @@
+"""Can this kernel be built for? Asked of its build tree before make is."""
+
+import os
+import re
+import struct
+from pathlib import Path
+
+from kscaffold.errors import KscaffoldError
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.kernel.store import release_of_tree
+
+# What make needs of a prepared tree before it compiles the first file.
+_NEEDED = (
+    "include/generated/autoconf.h",
+    "include/config/auto.conf",
+    "scripts/basic/fixdep",
+    "scripts/mod/modpost",
+)
+_MACHINES = {"x86_64": 62, "aarch64": 183, "riscv64": 243, "ppc64le": 21, "s390x": 22, "i686": 3}
+
+
+def build_problem(kernel: Kernel) -> KscaffoldError | None:
+    """Why nothing can be built for this kernel, or None. Costs less than a millisecond."""
+    build = kernel.build
+    if build is None:
+        return _absent(kernel, "it has none")
+    if not build.is_dir():
+        gone = f"points at {build.readlink()}, which is gone" if build.is_symlink() else "is gone"
+        return _absent(kernel, f"{build} {gone}")
+    if not (build / "Makefile").exists():
+        return _absent(kernel, f"{build} is there but has no Makefile")
+    if re.search(r"[\s:%]", str(build)):
+        return KscaffoldError(
+            "KS523",
+            f"make can't build with the tree in {build}",
+            cause="its path has a space, ':' or '%'",
+            fix="move it to a plain path, or reach it through a link that has one",
+        )
+    return _unprepared(build) or _moved(kernel, build) or _other_release(kernel, build) or _foreign(build)
+
+
+def _absent(kernel: Kernel, cause: str) -> KscaffoldError:
+    headers = f"sudo apt-get install --no-install-recommends linux-headers-{kernel.release}"
+    fix = {
+        "running": f"{headers}, or a kernel of the cache's own: kscaffold kernel add",
+        "fetched": f"kscaffold kernel remove {kernel.release} && kscaffold kernel add {kernel.release}",
+        "path": f"kscaffold kernel add --build DIR --image {kernel.image or 'FILE'}",
+    }[kernel.source]
+    return KscaffoldError("KS520", f"kernel {kernel.release} has no build tree", cause=cause, fix=fix)
+
+
+def _unprepared(build: Path) -> KscaffoldError | None:
+    missing = [name for name in _NEEDED if not (build / name).exists()]
+    if not missing:
+        return None
+    config = "" if (build / ".config").exists() else "olddefconfig "
+    return KscaffoldError(
+        "KS521",
+        f"the kernel tree {build} is not prepared for building modules",
+        cause=f"it lacks {', '.join(missing)}",
+        fix=f"make -C {build} {config}modules_prepare (and `make modules` once, for Module.symvers)",
+    )
+
+
+def _moved(kernel: Kernel, build: Path) -> KscaffoldError | None:
+    """A header package's Makefile is one include; it dangles when the cache was moved."""
+    makefile = build / "Makefile"
+    if makefile.stat().st_size > 4096:
+        return None
+    for target in re.findall(r"^include\s+(/\S+)$", makefile.read_text(errors="replace"), re.MULTILINE):
+        if not Path(target).exists():
+            return _absent(kernel, f"its Makefile includes {target}, which is gone")
+    return None
+
+
+def _other_release(kernel: Kernel, build: Path) -> KscaffoldError | None:
+    release = release_of_tree(build)
+    if release in (None, kernel.release):
+        return None
+    return KscaffoldError(
+        "KS524",
+        f"the tree {build} is not for kernel {kernel.release}",
+        cause=f"it is for {release}",
+        fix="reboot if the kernel was upgraded, or install the headers of the right release",
+    )
+
+
+def _foreign(build: Path) -> KscaffoldError | None:
+    """Host programs of another architecture, or of a newer C library than this machine's."""
+    for name in ("scripts/basic/fixdep", "scripts/mod/modpost"):
+        program = (build / name).read_bytes()
+        if not program.startswith(b"\x7fELF"):
+            continue  # a script stands in for it: cross-built trees
+        (machine,) = struct.unpack_from("<H", program.ljust(20, b"\0"), 18)
+        if machine != _MACHINES.get(os.uname().machine, machine):
+            return KscaffoldError(
+                "KS522",
+                f"the programs of the kernel tree {build} don't run on this machine",
+                cause=f"{name} is for another architecture",
+                fix=f"make -C {build} modules_prepare on this machine",
+            )
+        needed = max((_version(v) for v in re.findall(rb"GLIBC_(2\.\d+)", program)), default=(0,))
+        here = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in os.confstr_names else None
+        if here and needed > _version(here.split()[-1].encode()):
+            return KscaffoldError(
+                "KS522",
+                f"the programs of the kernel tree {build} don't run on this machine",
+                cause=f"{name} needs the C library {'.'.join(map(str, needed))}, here is {here}",
+                fix="build for a kernel of this release of the distribution: kscaffold kernel add",
+            )
+    return None
+
+
+def _version(text: bytes) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(b"."))

@@ -1,0 +1,289 @@
+"""The kernels there are: fetched ones in the cache, ones given by path, and the running one.
+
+`CACHE/kernels/RELEASE/` holds a kernel and, written last, its `kernel.json`; a directory appears whole, by
+rename. `CACHE/images/` holds the decompressed images of kernels that are elsewhere.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kscaffold import paths
+from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.packages.workplace import Say, locked, workplace
+
+_RECORD = "kernel.json"
+_PARTS = ("build", "image", "vmlinux", "modules")
+_RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}")
+
+
+def root() -> Path:
+    """The directory of all kernels."""
+    return paths.cache() / "kernels"
+
+
+def by_version(release: str) -> list[int]:
+    """A key that sorts releases as people do: 6.12 after 6.1."""
+    return [int(number) for number in re.findall(r"\d+", release)]
+
+
+def known() -> list[Kernel]:
+    """Every kernel, newest first: the fetched, then those given by path, then the running one. Fast."""
+    found = []
+    try:
+        names = [e.name for e in os.scandir(root()) if not e.name.startswith(".")]
+    except OSError:
+        names = []
+    for name in names:
+        kernel = _read(root() / name)
+        if kernel:
+            found.append(kernel)
+    found.sort(key=lambda k: by_version(k.release), reverse=True)
+    found.sort(key=lambda k: k.source == "path")
+    running = _running()
+    if running and all(k.release != running.release for k in found):
+        found.append(running)
+    return found
+
+
+def details(release: str) -> dict[str, Any]:
+    """What is recorded about a stored kernel besides its facts: `bytes`, `packages`. Empty if nothing is."""
+    try:
+        record = json.loads((root() / release / _RECORD).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def default() -> str | None:
+    """The release that `kernel default` chose."""
+    try:
+        return (paths.config() / "default-kernel").read_text().strip() or None
+    except OSError:
+        return None
+
+
+def set_default(release: str | None) -> None:
+    """Make a kernel the default one, or none of them."""
+    file = paths.config() / "default-kernel"
+    if release is None:
+        file.unlink(missing_ok=True)
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    beside.write_text(release + "\n")
+    beside.replace(file)
+
+
+def bootable(kernel: Kernel) -> Path:
+    """The decompressed image of a kernel, made now where it is not there yet.
+
+    Raises KscaffoldError KS513 without an image, KS510 and KS511 for one that can't be used.
+    """
+    if kernel.vmlinux:
+        return kernel.vmlinux
+    if kernel.image is None or not os.access(kernel.image, os.R_OK):
+        raise KscaffoldError(
+            "KS513",
+            f"kernel {kernel.release} has no image that can be read",
+            cause=f"{kernel.image} can't be read by this user" if kernel.image else None,
+            fix=f"kscaffold kernel add --build {kernel.build or 'DIR'} --image FILE, or kscaffold kernel add",
+        )
+    with kernel.image.open("rb") as opened:
+        if opened.read(4) == b"\x7fELF":
+            return kernel.image
+    file = _decompressed(kernel.release, kernel.image)
+    if file.exists():
+        return file
+    from kscaffold.kernel.image import vmlinux  # start-up time
+
+    with workplace() as place:
+        (place / "vmlinux").write_bytes(vmlinux(kernel.image.read_bytes()))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        (place / "vmlinux").rename(file)
+    for old in file.parent.iterdir():  # of an image that has been replaced since
+        if old != file:
+            old.unlink(missing_ok=True)
+    return file
+
+
+def add_path(build: Path | None, image: Path | None, modules: Path | None) -> Kernel:
+    """Record a kernel that is somewhere on this machine. Nothing of it is copied.
+
+    Raises UsageError KS514 for what is not there or does not belong together, KS515 where a fetched kernel
+    has that release, and what `bootable` raises.
+    """
+    build, image, modules = (p.resolve() if p else None for p in (build, image, modules))
+    for path in (build, modules):
+        if path and not path.is_dir():
+            raise UsageError("KS514", f"{path} is not a directory")
+    release = _release_of_both(build, image)
+    if modules is None and Path("/lib/modules", release).is_dir():
+        modules = Path("/lib/modules", release)
+    kernel = Kernel(release, "path", build, image, None, modules, str(build or image))
+    if image:
+        bootable(kernel)
+    with held(release):
+        there = _read(root() / release)
+        if there and there.source != "path":
+            fix = f"kscaffold kernel remove {release}"
+            raise UsageError("KS515", f"a fetched kernel {release} is there already", fix=fix)
+        with workplace() as place:
+            (place / "kernel").mkdir()
+            write_record(place / "kernel", kernel, {})
+            return install(place / "kernel", release)
+
+
+def _release_of_both(build: Path | None, image: Path | None) -> str:
+    """The one release that a tree and an image are of. Raises UsageError KS514."""
+    if not (build or image):
+        raise UsageError("KS514", "no kernel is given", fix="kscaffold kernel add --build DIR --image FILE")
+    releases = {}
+    for path, release in ((build, release_of_tree(build)), (image, release_of_image(image))):
+        if path is None:
+            continue
+        if release is None or not _RELEASE.fullmatch(release):
+            fix = f"make -C {path} modules_prepare" if path == build else None
+            raise UsageError("KS514", f"{path} does not say which kernel release it is", fix=fix)
+        releases[release] = path
+    if len(releases) > 1:
+        told = " and ".join(f"{path} is {release}" for release, path in releases.items())
+        raise UsageError("KS514", "the tree and the image don't belong together", cause=told)
+    return next(iter(releases))
+
+
+def remove(release: str) -> Kernel:
+    """Remove a stored kernel and what was made of it; a path kernel's own files stay.
+
+    Raises UsageError KS516 where there is none of exactly this release. The caller forgets its snapshots.
+    """
+    with held(release):
+        kernel = _read(root() / release)
+        if kernel is None:
+            raise UsageError("KS516", f"there is no stored kernel {release}", fix="kscaffold kernel list")
+        with workplace() as place:
+            # First out of sight whole, then piece by piece.
+            (root() / release).rename(place / "kernel")
+            shutil.rmtree(paths.cache() / "images" / release, ignore_errors=True)
+    if default() == release:
+        set_default(None)
+    return kernel
+
+
+@contextmanager
+def held(release: str, say: Say | None = None) -> Iterator[None]:
+    """Hold the lock of one release, waiting for whoever has it."""
+
+    def waiting() -> None:
+        if say:
+            say("Waiting", f"for the kscaffold that is adding or removing {release}")
+
+    with locked(paths.cache() / "locks" / f"kernel-{release}.lock", waiting=waiting):
+        yield
+
+
+def write_record(directory: Path, kernel: Kernel, more: dict[str, Any]) -> None:
+    """Write `kernel.json` of a kernel in the making; paths inside its directory are relative."""
+
+    def relative(path: Path | None) -> str | None:
+        if path is None:
+            return None
+        return str(path.relative_to(directory)) if path.is_relative_to(directory) else str(path)
+
+    record = {
+        "schema": 1,
+        "release": kernel.release,
+        "source": kernel.source,
+        "origin": kernel.origin,
+        "arch": kernel.arch,
+        "build": relative(kernel.build),
+        "image": relative(kernel.image),
+        "vmlinux": relative(kernel.vmlinux),
+        "modules": relative(kernel.modules),
+        **more,
+    }
+    (directory / _RECORD).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def install(made: Path, release: str) -> Kernel:
+    """Put a finished kernel directory in its place; one that was there goes. The caller holds the lock."""
+    place = root() / release
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.exists():
+        place.rename(made.with_name("replaced"))  # in the workplace, which goes
+    made.rename(place)
+    kernel = _read(place)
+    if kernel is None:
+        shutil.rmtree(place, ignore_errors=True)
+        raise KscaffoldError("KS507", f"what was stored of kernel {release} can't be read back")
+    return kernel
+
+
+def release_of_tree(build: Path | None) -> str | None:
+    """The release a build tree is for, as it says itself, or None."""
+    if build is None:
+        return None
+    # Debian's include/config/kernel.release lacks the part that its packaging adds.
+    try:
+        text = (build / "include/generated/utsrelease.h").read_text(errors="replace")
+    except OSError:
+        return None
+    match = re.search(r'UTS_RELEASE\s+"([^"]+)"', text)
+    return match[1] if match else None
+
+
+def release_of_image(image: Path | None) -> str | None:
+    """The release a kernel image says it is, or None. Raises UsageError KS514 where it can't be read."""
+    if image is None:
+        return None
+    from kscaffold.kernel.image import release  # start-up time
+
+    try:
+        return release(image.read_bytes())
+    except OSError as error:
+        raise UsageError("KS514", f"{image} can't be read", cause=error.strerror) from None
+
+
+def _read(directory: Path) -> Kernel | None:
+    """A stored kernel; None where there is none or its record can't be read."""
+    try:
+        record = json.loads((directory / _RECORD).read_bytes())
+        parts = {
+            n: directory / v if (v := record[n]) else None for n in ("build", "image", "vmlinux", "modules")
+        }
+        kernel = Kernel(
+            record["release"], record["source"], origin=record["origin"], arch=record["arch"], **parts
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return kernel if kernel.release == directory.name else None
+
+
+def _running() -> Kernel | None:
+    """The kernel of this machine, with what of it can be read; None where nothing can."""
+    system = os.uname()
+    modules = Path("/lib/modules", system.release)
+    build = modules / "build"
+    images = (Path(f"/boot/vmlinuz-{system.release}"), modules / "vmlinuz")
+    image = next((i for i in images if os.access(i, os.R_OK)), None)
+    if not ((build / "Makefile").exists() or image):
+        return None
+    # A tree that is missing or dangling is named all the same: build_problem tells what to do about it.
+    tree = build if (build / "Makefile").exists() or build.is_symlink() else None
+    return Kernel(system.release, "running", tree, image, None, modules, "this machine", system.machine)
+
+
+def _decompressed(release: str, image: Path) -> Path:
+    """Where the decompressed form of an image outside the cache is kept: by the image's identity."""
+    real = image.resolve()
+    stat = real.stat()
+    facts = f"{real}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
+    digest = hashlib.blake2b(facts.encode(errors="surrogateescape"), digest_size=8).hexdigest()
+    return paths.cache() / "images" / release / digest

@@ -1,0 +1,295 @@
+"""Packages of the distribution without root and without a trace on the host: apt in a directory of its own.
+
+Signatures and hashes are checked by apt itself, against the distribution's keyring.
+"""
+
+import os
+import platform
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kscaffold import process
+from kscaffold.errors import DeadlineError, KscaffoldError
+from kscaffold.packages import sources
+from kscaffold.packages.sources import Source
+
+Say = Callable[[str, str], None]
+
+_UPDATE_TIMEOUT = 300.0
+_DOWNLOAD_TIMEOUT = 1800.0
+_QUERY_TIMEOUT = 60.0
+_UNPACK_TIMEOUT = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """What differs between distributions that have an apt archive with kernels we know.
+
+    `flavour`: the end of the names of the kernel packages wanted (the smallest with what we need).
+    """
+
+    keyrings: tuple[Path, ...]
+    flavour: str
+    arch: str
+
+
+DISTRIBUTIONS = {
+    ("debian", "x86_64"): Distribution(
+        (
+            Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
+            Path("/usr/share/keyrings/debian-archive-keyring.pgp"),  # Debian 13
+        ),
+        "cloud-amd64",
+        "amd64",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One version of one package. `size`: of the .deb, `installed`: unpacked, both in bytes."""
+
+    name: str
+    version: str
+    size: int
+    installed: int
+    depends: tuple[str, ...]
+
+    @property
+    def megabytes(self) -> str:
+        """The download's size for people."""
+        return f"{self.size / 1e6:.1f} MB"
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The distribution's packages as apt sees them in a directory of ours, made by `open_archive`."""
+
+    directory: Path
+    distribution: Distribution
+    origin: str
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What makes apt work in our directory and nowhere else."""
+        return ("-c", str(self.directory / "apt.conf"))
+
+    def names(self, prefix: str) -> list[str]:
+        """Names of packages that begin so."""
+        return self._ask("apt-cache", "pkgnames", prefix).split()
+
+    def show(self, names: Sequence[str]) -> list[Package]:
+        """The candidate version of each package, in the order asked. Raises KscaffoldError KS502."""
+        text = self._ask("apt-cache", "show", "--no-all-versions", *names) if names else ""
+        found = {p.name: p for p in _parse_packages(text)}
+        for name in names:
+            if name not in found:
+                raise _absent(name, self.origin)
+        return [found[name] for name in names]
+
+    def download(self, packages: Sequence[Package], say: Say) -> list[Path]:
+        """Fetch and verify the .debs of some packages, and return where they are."""
+        into = self.directory / "debs"
+        into.mkdir(exist_ok=True)
+        sizes = {p.name: p for p in packages}
+        output: list[str] = []
+
+        def on_line(line: str) -> None:
+            output.append(line)
+            words = line.split()
+            if line.startswith("Get:") and len(words) > 4 and words[4] in sizes:
+                say("Fetching", f"{words[4]} ({sizes[words[4]].megabytes})")
+
+        names = [f"{p.name}={p.version}" for p in packages]
+        argv = ["apt-get", "download", *self.options, *names]
+        status = process.stream(argv, on_line, timeout=_DOWNLOAD_TIMEOUT, cwd=into)
+        debs = [next(into.glob(f"{p.name}_*.deb"), None) for p in packages]
+        if status != 0 or None in debs:
+            raise _failure("the packages can't be fetched", output, self.origin)
+        return [deb for deb in debs if deb]
+
+    def _ask(self, program: str, *words: str) -> str:
+        done = process.run([program, words[0], *self.options, *words[1:]], timeout=_QUERY_TIMEOUT)
+        return done.stdout
+
+
+def configuration(here: Path) -> str:
+    """The apt.conf that is read after the host's own (proxy, credentials) and keeps apt in `here`. Pure."""
+    settings = {
+        "Dir::State": here / "state",
+        "Dir::State::lists": here / "lists",
+        "Dir::Cache": here / "cache",
+        # Debian's container images switch these two off; without them every question takes a second.
+        "Dir::Cache::pkgcache": "pkgcache.bin",
+        "Dir::Cache::srcpkgcache": "srcpkgcache.bin",
+        # What is installed or pinned on the host has no say in what we fetch.
+        "Dir::State::status": "/dev/null",
+        "Dir::Etc::preferences": "/dev/null",
+        "Dir::Etc::preferencesparts": "/dev/null",
+        "APT::Default-Release": "",
+        "Dir::Etc::sourcelist": here / "list.sources",
+        "Dir::Etc::sourceparts": "/dev/null",
+        # A host that waives signatures does not waive ours.
+        "Acquire::AllowInsecureRepositories": "false",
+        "Acquire::AllowDowngradeToInsecureRepositories": "false",
+        "APT::Get::AllowUnauthenticated": "false",
+        # As root apt would switch to a user that can't write here.
+        "APT::Sandbox::User": "root",
+        "Acquire::Languages": "none",
+        "Acquire::PDiffs": "false",
+        "quiet": "1",
+    }
+    # The hooks of a host are for its own package lists.
+    hooks = ("APT::Update::Pre-Invoke", "APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success")
+    lines = [f'{name} "{value}";' for name, value in settings.items()]
+    return "\n".join([*(f"#clear {name};" for name in hooks), *lines, ""])
+
+
+def fetch(names: Sequence[str], suite: str | None, into: Path, workplace: Path, say: Say) -> list[Package]:
+    """Fetch some packages and unpack them into a directory. `workplace`: an empty directory for apt."""
+    archive = open_archive(suite, workplace, say)
+    packages = archive.show(names)
+    for deb in archive.download(packages, say):
+        unpack(deb, into)
+    return packages
+
+
+def unpack(deb: Path, into: Path) -> None:
+    """The files of a package, anywhere, without root and without its scripts."""
+    done = process.run(["dpkg-deb", "-x", str(deb), str(into)], timeout=_UNPACK_TIMEOUT)
+    if done.returncode != 0:
+        raise _failure(f"{deb.name} can't be unpacked", done.stderr.splitlines(), "")
+
+
+def why_not() -> KscaffoldError | None:
+    """Why packages can't be fetched on this machine, or None where they can."""
+    system = _os_release()
+    fix = "give a kernel by path: kscaffold kernel add --build DIR --image FILE"
+    name = system.get("PRETTY_NAME", "this system")
+    if (system.get("ID", ""), platform.machine()) not in DISTRIBUTIONS:
+        cause = f"this is {name} on {platform.machine()}; kernels are fetched from Debian's archive on x86_64"
+        return KscaffoldError("KS501", "kernels can't be fetched on this system", cause=cause, fix=fix)
+    for program in ("apt-get", "dpkg-deb"):
+        if process.which(program) is None:
+            cause = f"{program} is not on PATH"
+            return KscaffoldError("KS501", "kernels can't be fetched on this system", cause=cause, fix=fix)
+    return None
+
+
+def open_archive(suite: str | None, workplace: Path, say: Say) -> Archive:
+    """Fetch the package lists of a suite, or of the host's own suites, into an empty directory.
+
+    Mirrors, proxies and credentials are the host's. Raises KscaffoldError KS501, KS503, KS504, KS505.
+    """
+    if problem := why_not():
+        raise problem
+    if suite is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", suite):
+        raise KscaffoldError("KS503", f"{suite!r} can't be the name of a suite")
+    system = _os_release()
+    distribution = DISTRIBUTIONS[system["ID"], platform.machine()]
+    keyring = next((k for k in distribution.keyrings if k.exists()), None)
+    wanted = sources.wanted(sources.configured(), suite, system.get("VERSION_CODENAME", "sid"), keyring)
+    if not wanted:
+        raise KscaffoldError(
+            "KS503",
+            "apt on this machine knows no mirror of its distribution",
+            fix="add one to /etc/apt/sources.list: deb http://deb.debian.org/debian "
+            f"{system.get('VERSION_CODENAME', 'stable')} main",
+        )
+    for name in ("lists/partial", "cache/archives/partial", "state"):
+        (workplace / name).mkdir(parents=True)
+    (workplace / "apt.conf").write_text(configuration(workplace))
+    (workplace / "list.sources").write_text(sources.stanzas(wanted, distribution.arch))
+    archive = Archive(workplace, distribution, suite or system.get("VERSION_CODENAME", "sid"))
+    _update(archive, wanted, say)
+    return archive
+
+
+def _update(archive: Archive, wanted: list[Source], say: Say) -> None:
+    say("Updating", f"package lists of {', '.join(dict.fromkeys(s.suite for s in wanted))}")
+    output: list[str] = []
+    try:
+        process.stream(["apt-get", "update", *archive.options], output.append, timeout=_UPDATE_TIMEOUT)
+    except DeadlineError:
+        output.append(f"E: the mirror did not answer within {_UPDATE_TIMEOUT:g} s")
+    # apt-get's exit status is 100 when one of many is missing, and 0 when the network is down: ask what came.
+    argv = ["apt-get", "indextargets", *archive.options, "--format", "$(RELEASE)", "Created-By: Packages"]
+    came = set(process.run(argv, timeout=_QUERY_TIMEOUT).stdout.split())
+    if not came:
+        raise _failure(f"the package lists of {archive.origin} can't be fetched", output, archive.origin)
+    for suite in dict.fromkeys(s.suite for s in wanted if s.suite not in came):
+        if not suite.endswith(("-updates", "-security")) or suite == archive.origin:
+            say("Skipping", f"{suite}: {_reason(output, suite)}")
+
+
+def _parse_packages(text: str) -> list[Package]:
+    found = []
+    for stanza in text.split("\n\n"):
+        fields = dict(re.findall(r"^([A-Za-z-]+): ?(.*)$", stanza, re.MULTILINE))
+        if "Package" in fields:
+            # Alternatives: the first is what the package is made for.
+            depends = [re.split(r"[ (|:]", d.strip())[0] for d in fields.get("Depends", "").split(",")]
+            found.append(
+                Package(
+                    fields["Package"],
+                    fields.get("Version", ""),
+                    int(fields.get("Size", 0)),
+                    int(fields.get("Installed-Size", 0)) * 1024,
+                    tuple(d for d in depends if d),
+                )
+            )
+    return found
+
+
+def _absent(name: str, suite: str) -> KscaffoldError:
+    return KscaffoldError(
+        "KS502",
+        f"there is no package {name} in {suite}",
+        fix="name a suite that has it: kscaffold kernel add VERSION --suite SUITE",
+    )
+
+
+def _reason(output: list[str], suite: str) -> str:
+    lines = [line[3:] for line in output if line[:3] in ("E: ", "W: ") and suite in line]
+    return lines[0].rstrip(".") if lines else "not on this mirror"
+
+
+# What apt and dpkg print, to the code and the fix.
+_FAILURES = (
+    (
+        r"No space left|enough free space|Disk quota|File too large|write error",
+        "KS505",
+        "free some space where the cache is, or set XDG_CACHE_HOME to a larger disk",
+    ),
+    (
+        r"NO_PUBKEY|not signed|EXPKEYSIG|REVKEYSIG|BADSIG|signatures were invalid|could not be authenticated"
+        r"|is expired|not valid yet|Hash Sum mismatch|verification failed",
+        "KS504",
+        "sudo apt-get update && sudo apt-get install --only-upgrade debian-archive-keyring (and see `date`)",
+    ),
+    (
+        r"does not have a Release file|404",
+        "KS503",
+        "name a suite that the mirror has: kscaffold kernel add --suite SUITE",
+    ),
+)
+
+
+def _failure(what: str, output: list[str], suite: str) -> KscaffoldError:
+    told = [line for line in output if re.match(r"(E|W|Err|dpkg-deb|tar)\b", line)] or output[-1:]
+    text = "\n".join(output)
+    cause = told[0].removeprefix("E: ").removeprefix("W: ").rstrip(".") if told else None
+    for pattern, code, fix in _FAILURES:
+        if hit := next((line for line in output if re.search(pattern, line)), None):
+            return KscaffoldError(code, what, cause=hit.removeprefix("E: ").rstrip("."), fix=fix)
+    fix = "see that the mirror can be reached: sudo apt-get update"
+    return KscaffoldError("KS503", what, cause=cause if text else None, fix=fix)
+
+
+def _os_release() -> dict[str, str]:
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {"PRETTY_NAME": os.uname().sysname}
