@@ -1,0 +1,179 @@
+"""The catalogue: what each code means, and which lines of a log mean which code.
+
+The entries are data, `catalogue/N-*.toml`, one file for each hundred of codes. A file is read when one of
+its codes or a match is asked for, not before.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from kscaffold.diagnosis.klog import Record
+
+# Lines are matched on this much of them: enough for any line a kernel, make or a compiler writes.
+MAX_LINE = 2048
+# A log is matched on this many different lines; a flood repeats itself.
+MAX_LINES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry.
+
+    `code`: `KS###`. `stage`: a stage id, `build`, or None. `errno`: the errors it is a cause of, empty for
+    any. `patterns`: a line that one of them is found in means this entry; their named groups fill the
+    `{name}` of `cause` and `fix`. `complaints`: kinds of crash.Complaint that mean it. `noise`: harmless,
+    known, folded away when a log is explained.
+    """
+
+    code: str
+    title: str
+    what: str
+    proof: str
+    cause: str
+    fix: str
+    stage: str | None = None
+    errno: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    complaints: tuple[str, ...] = ()
+    see: tuple[str, ...] = ()
+    noise: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An entry that a log's lines mean. `lines`: those lines, oldest first. `first`: the first one's index.
+
+    `groups`: what the patterns' named groups held, several values joined by `, `.
+    """
+
+    entry: Entry
+    lines: tuple[str, ...]
+    first: int
+    groups: Mapping[str, str]
+
+    @property
+    def cause(self) -> str:
+        """The entry's cause with the names of this log."""
+        return filled(self.entry.cause, self.groups)
+
+    @property
+    def fix(self) -> str:
+        """The entry's fix with the names of this log."""
+        return filled(self.entry.fix, self.groups)
+
+
+_FIELD = re.compile(r"\{([a-z][a-z_]{0,20})\}")
+
+
+def filled(text: str, groups: Mapping[str, str]) -> str:
+    """The text with `{name}` replaced where the name is known, else by NAME, as in a manual page."""
+    return _FIELD.sub(lambda m: groups.get(m[1]) or m[1].upper(), text)
+
+
+def is_filled(text: str, groups: Mapping[str, str]) -> bool:
+    """Whether every `{name}` of the text is known."""
+    return all(groups.get(m[1]) for m in _FIELD.finditer(text))
+
+
+def entry(code: str) -> Entry | None:
+    """The entry of a code (`KS204`, in any case), or None where there is none."""
+    code = code.upper()
+    if not re.fullmatch(r"KS\d{3}", code):
+        return None
+    return _of_hundred(code[2]).get(code)
+
+
+def entries(hundreds: str = "0123456789") -> dict[str, Entry]:
+    """All entries of these hundreds by code, in order."""
+    return {code: e for digit in hundreds for code, e in sorted(_of_hundred(digit).items())}
+
+
+@cache
+def _of_hundred(digit: str) -> dict[str, Entry]:
+    import tomllib  # start-up time: most commands never need an entry
+
+    found: dict[str, Entry] = {}
+    for file in files("kscaffold.diagnosis").joinpath("catalogue").iterdir():
+        if file.name.startswith(f"{digit}-") and file.name.endswith(".toml"):
+            for code, fields in tomllib.loads(file.read_text(encoding="utf-8")).items():
+                found[code] = _entry(code, fields)
+    return found
+
+
+def _entry(code: str, fields: Mapping[str, object]) -> Entry:
+    def text(key: str) -> str:
+        return " ".join(str(fields.get(key, "")).split())
+
+    def many(key: str) -> tuple[str, ...]:
+        value = fields.get(key, ())
+        return tuple(str(v) for v in value) if isinstance(value, list) else ()
+
+    stage = fields.get("stage")
+    return Entry(
+        code,
+        text("title"),
+        text("what"),
+        text("proof"),
+        text("cause"),
+        text("fix"),
+        str(stage) if stage else None,
+        many("errno"),
+        many("patterns"),
+        many("complaints"),
+        many("see"),
+        bool(fields.get("noise", False)),
+    )
+
+
+@cache
+def _compiled(hundreds: str) -> list[tuple[Entry, re.Pattern[str]]]:
+    return [(e, re.compile(p)) for e in entries(hundreds).values() for p in e.patterns]
+
+
+def match(lines: Iterable[Record | str], hundreds: str = "0123456789") -> list[Finding]:
+    """The entries that these lines mean, the oldest line first.
+
+    `hundreds`: which files to look in (`"23"`: loading and unloading). Every entry is found once, with
+    all its lines. Complaints (oops, WARN …) are not found here but by crash.complaints, by their shape;
+    `of_complaint` gives their entry.
+    """
+    hits: dict[str, list[tuple[int, str, Mapping[str, str]]]] = {}
+    seen: dict[str, list[tuple[str, Mapping[str, str]]]] = {}
+    for index, line in enumerate(lines):
+        text = (line if isinstance(line, str) else line.text)[:MAX_LINE]
+        known = seen.get(text)
+        if known is None:
+            if len(seen) >= MAX_LINES:
+                break
+            known = seen[text] = _match_line(text, hundreds)
+        for code, groups in known:
+            hits.setdefault(code, []).append((index, text, groups))
+    found = entries(hundreds)
+    findings = [_finding(found[code], where) for code, where in hits.items()]
+    return sorted(findings, key=lambda f: f.first)
+
+
+def _match_line(text: str, hundreds: str) -> list[tuple[str, Mapping[str, str]]]:
+    found: dict[str, Mapping[str, str]] = {}
+    for known, pattern in _compiled(hundreds):
+        if known.code not in found and (hit := pattern.search(text)):
+            found[known.code] = {k: v for k, v in hit.groupdict().items() if v is not None}
+    return list(found.items())
+
+
+def _finding(known: Entry, where: Sequence[tuple[int, str, Mapping[str, str]]]) -> Finding:
+    groups: dict[str, list[str]] = {}
+    for _, _, named in where:
+        for name, value in named.items():
+            if value not in groups.setdefault(name, []):
+                groups[name].append(value)
+    lines = tuple(dict.fromkeys(text for _, text, _ in where))
+    return Finding(known, lines, where[0][0], {k: ", ".join(v[:20]) for k, v in groups.items()})
+
+
+def of_complaint(kind: str) -> Entry | None:
+    """The entry of a kind of complaint (crash.Complaint.kind)."""
+    return next((e for e in entries("23").values() if kind in e.complaints), None)

@@ -1,0 +1,177 @@
+"""Why the kernel refused without a line in its log: told from errno, the trace and facts of the target."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from kscaffold.diagnosis import catalogue
+from kscaffold.diagnosis.evidence import Evidence
+from kscaffold.diagnosis.stages import ORDER
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a load was refused. `stage`, `cause` and `fix` are the catalogue entry's where None."""
+
+    code: str
+    stage: str | None = None
+    certain: bool = True
+    groups: Mapping[str, str] = field(default_factory=dict)
+    cause: str | None = None
+    fix: str | None = None
+
+
+def reason(e: Evidence, errno: str) -> Reason | None:
+    """The reason for a silent refusal with this errno (a name), or None where nothing speaks for one.
+
+    To be asked when init is not known to have run and no line of the log fits.
+    """
+    told = _BY_ERRNO[errno](e) if errno in _BY_ERRNO else None
+    return told or _of_trace(e, errno)
+
+
+def _stage(e: Evidence) -> str | None:
+    """The stage the trace shows the load to have ended in."""
+    return (e.timeline.failed or e.timeline.reached) if e.timeline else None
+
+
+def _not_past(e: Evidence, stage: str) -> bool:
+    """Whether the load may have ended in this stage or before it, for all the trace says."""
+    now = _stage(e)
+    return now is None or ORDER.index(now) <= ORDER.index(stage)
+
+
+def _named_in(cmdline: str, option: str, name: str) -> bool:
+    """Whether `option=a,b` on a kernel command line names it."""
+    for word in cmdline.split():
+        key, _, value = word.partition("=")
+        if key == option and name in value.split(","):
+            return True
+    return False
+
+
+def _eperm(e: Evidence) -> Reason | None:
+    # The order of the kernel: what is asked first is told first.
+    if e.timeline is not None and e.timeline.init_ran is False and "module_load" in e.timeline.seen:
+        return Reason("KS231", "init")
+    if _not_past(e, "permission"):
+        if e.modules_disabled:
+            return Reason("KS233")
+        if e.capable is False:
+            return Reason("KS232")
+        if e.seccomp:
+            return Reason("KS235", certain=False)
+        if e.timeline is not None and e.timeline.failed == "permission":
+            return Reason("KS232")
+    if e.lockdown and e.signed is not True and _not_past(e, "signature"):
+        return Reason("KS229")  # the kernel's line is rate-limited
+    if _named_in(e.cmdline, "module_blacklist", e.module) and _not_past(e, "version"):
+        return Reason("KS230")  # no line before 5.10
+    if e.timeline is None and e.capable is None and e.init_started is None and e.modules_disabled is None:
+        return Reason("KS232", certain=False)
+    return None
+
+
+def _eexist(e: Evidence) -> Reason | None:
+    if e.loaded_before:
+        return Reason("KS203")
+    if e.timeline is not None and e.timeline.init_ran is False and _not_past(e, "list"):
+        return Reason("KS203")
+    if e.timeline is None and e.loaded_before is None:
+        return Reason("KS203", certain=False)
+    return None
+
+
+def _ebusy(e: Evidence) -> Reason | None:
+    if e.state_before in ("Loading", "Unloading"):
+        return Reason("KS241")
+    if e.timeline is not None and e.timeline.init_ran is False and _not_past(e, "list"):
+        return Reason("KS241")
+    return None
+
+
+def _enoexec(e: Evidence) -> Reason | None:
+    # A refusal without a word: no checksums or no vermagic where that is not allowed, or an old kernel.
+    if e.timeline is None:
+        return Reason("KS212", certain=False) if e.init_started is False else None
+    if _stage(e) in ("signature", "elf"):
+        return Reason(
+            "KS213", "elf", certain=False, groups={"fault": "the kernel took it for no valid module"}
+        )
+    return None
+
+
+def _einval(e: Evidence) -> Reason | None:
+    if e.builtin:
+        return Reason("KS225")
+    if e.timeline is not None and _stage(e) in ("syscall", "copy"):
+        return Reason("KS236")
+    return None
+
+
+def _ekeyrejected(e: Evidence) -> Reason | None:
+    if e.signed:
+        return Reason("KS227", certain=not e.sig_enforce)
+    if e.sig_enforce or e.signed is False:
+        return Reason("KS226", groups={"reason": "unsigned module"}, certain=bool(e.sig_enforce))
+    # Where signatures are enforced and there is none, the kernel says a line.
+    return Reason("KS227", certain=False)
+
+
+def _always(code: str, *, certain: bool = True) -> Callable[[Evidence], Reason | None]:
+    """These errors come from nowhere else in the loader, and from an init hardly ever."""
+
+    def told(e: Evidence) -> Reason | None:
+        proven = certain and (e.init_started is False or e.timeline is not None)
+        entry = catalogue.entry(code)
+        return Reason(code, certain=proven) if entry and _not_past(e, entry.stage or "live") else None
+
+    return told
+
+
+_BY_ERRNO: Mapping[str, Callable[[Evidence], Reason | None]] = {
+    "EPERM": _eperm,
+    "EEXIST": _eexist,
+    "EBUSY": _ebusy,
+    "EINTR": _always("KS241", certain=False),
+    "ENOEXEC": _enoexec,
+    "EINVAL": _einval,
+    "EKEYREJECTED": _ekeyrejected,
+    "ENOKEY": _always("KS226"),
+    "EBADMSG": _always("KS228"),
+    "ENOPKG": _always("KS228"),
+    "ELIBBAD": _always("KS228"),
+    "EKEYEXPIRED": _always("KS228"),
+    "ETXTBSY": _always("KS237"),
+    "EFBIG": _always("KS236"),
+    "EACCES": _always("KS234", certain=False),
+    "ENOSYS": _always("KS235", certain=False),
+    "EOPNOTSUPP": _always("KS238"),
+}
+
+# What a silent refusal in a stage is, first the entries that ask for a certain errno.
+_BY_STAGE: Mapping[str, tuple[str, ...]] = {
+    "permission": ("KS232",),
+    "copy": ("KS234", "KS236", "KS237"),
+    "signature": ("KS227", "KS228"),
+    "elf": ("KS213",),
+    "version": ("KS212",),
+    "layout": ("KS220",),
+    "list": ("KS203", "KS241"),
+    "symbols": ("KS204",),
+    "relocate": ("KS239",),
+    "formation": ("KS244",),
+    "parameters": ("KS221", "KS222", "KS224"),
+    "sysfs": ("KS225", "KS249"),
+}
+
+
+def _of_trace(e: Evidence, errno: str) -> Reason | None:
+    stage = _stage(e)
+    if stage is None or e.timeline is None:
+        return None
+    certain = e.timeline.failed is not None
+    for code in _BY_STAGE.get(stage, ()):
+        entry = catalogue.entry(code)
+        if entry and (not entry.errno or errno in entry.errno):
+            return Reason(code, stage, certain=certain)
+    return Reason("KS245", stage, certain=False)

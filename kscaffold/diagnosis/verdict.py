@@ -1,0 +1,341 @@
+"""The verdict on a load, from its evidence: the errno, this load's log records and the trace, together.
+
+errno alone misleads (an init that returns -1 looks like a permission problem), the log alone can be
+written by the module, the trace alone does not say why. Where they agree the answer is certain.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from kscaffold.diagnosis import catalogue, crash, errnos
+from kscaffold.diagnosis.catalogue import Finding
+from kscaffold.diagnosis.crash import Complaint
+from kscaffold.diagnosis.evidence import Evidence
+from kscaffold.diagnosis.silent import Reason, reason
+from kscaffold.diagnosis.stages import ORDER
+from kscaffold.diagnosis.trace import StageTime, stages_of
+
+Verdict = Literal["loaded", "refused", "init-failed", "crashed", "hung", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The answer. `certain`: proven, not only likely. `errno`: a name or `errno N`, None for success or
+    where there was none. `warnings`: entries that apply to a load that went well (a parameter that was
+    ignored, a positive return).
+    """
+
+    verdict: Verdict
+    stage: str | None
+    errno: str | None
+    init_ran: bool | None
+    returned: int | None
+    code: str | None
+    cause: str | None
+    fix: str | None
+    certain: bool
+    complaints: tuple[Complaint, ...]
+    stages: tuple[StageTime, ...]
+    warnings: tuple[Finding, ...] = ()
+
+
+def judge(e: Evidence) -> Judgement:
+    """The verdict on a load. Success needs proof: without the target's own answer there is none."""
+    found = tuple(crash.complaints(e.records, e.module))
+    fatal = next((c for c in found if c.fatal), None)
+    if fatal is not None or _died_in_init(e):
+        return _crashed(e, found, fatal)
+    if e.answered and e.errno == 0:
+        return _loaded(e, found)
+    if e.answered and e.errno is not None:
+        return _failed(e, found)
+    if e.alive and e.late:
+        return _hung(e, found)
+    return _plain(e, found, "lost", None, "KS267", certain=False)
+
+
+def _died_in_init(e: Evidence) -> bool:
+    """The loading task was killed and the module never got further: only a crash leaves that behind."""
+    return e.killed_by is not None and e.state_after == "Loading" and not e.late
+
+
+def _init_ran(e: Evidence) -> bool | None:
+    """Whether init was called, by the trace first."""
+    if e.timeline is not None and e.timeline.init_ran is not None:
+        return e.timeline.init_ran
+    if e.init_started is None and any(
+        _said_by_initcall_debug(e, r.text) for r in e.records if r.level == "debug"
+    ):
+        return True
+    return e.init_started
+
+
+# With initcall_debug on the command line, do_one_initcall() says this before and after each init.
+_INITCALL = re.compile(
+    r"(?:calling  |initcall )\S{1,300} \[(?P<module>[\w-]{1,64})\] (?:@ \d+|returned -?\d+ after)"
+)
+
+
+def _said_by_initcall_debug(e: Evidence, text: str) -> bool:
+    found = _INITCALL.match(text[:512])
+    return found is not None and found["module"] == e.module
+
+
+def _returned(e: Evidence) -> int | None:
+    """What init returned, where the trace saw it."""
+    return e.timeline.returned if e.timeline else None
+
+
+def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None) -> Judgement:
+    kind = fatal.kind if fatal else "oops"
+    entry = catalogue.of_complaint(kind)
+    if e.answered and e.errno == 0:
+        # The load itself went well; something of the module's crashed after or beside init.
+        stage: str | None = "live"
+    else:
+        stage = "init" if _init_ran(e) is not False else (e.timeline.reached if e.timeline else None)
+    cause = fatal.text if fatal else "the task that loaded was killed, and the module is still loading"
+    if fatal and fatal.where:
+        cause += f", in {fatal.where}"
+    ran = _init_ran(e) if stage != "live" else (_init_ran(e) if _init_ran(e) is not None else e.has_init)
+    if stage == "init" and ran is None:
+        ran = True if fatal and fatal.module == e.module else None
+    return Judgement(
+        "crashed",
+        stage,
+        _name(e.errno),
+        ran,
+        _returned(e),
+        entry.code if entry else None,
+        cause,
+        entry.fix if entry else None,
+        fatal is not None or e.state_after == "Loading",
+        found,
+        _stages(e, stage if stage != "live" else None, "live" if stage == "live" else None),
+    )
+
+
+def _loaded(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
+    warnings = tuple(f for f in catalogue.match(e.records, "2") if f.entry.code in ("KS202", "KS223"))
+    ran = _init_ran(e)
+    if ran is None:
+        ran = e.has_init
+    returned = _returned(e)
+    positive = next((f for f in warnings if f.entry.code == "KS202"), None)
+    if returned is None and ran:
+        # The kernel warns of every positive number, so silence means 0.
+        said = positive.groups.get("returned", "") if positive else "0"
+        returned = int(said) if said.isdigit() else None
+    if returned == 0:
+        warnings = tuple(f for f in warnings if f.entry.code != "KS202")
+    told = next((f for f in warnings), None)
+    return Judgement(
+        "loaded",
+        "live",
+        None,
+        ran,
+        returned if ran else None,
+        told.entry.code if told else None,
+        told.cause if told else None,
+        told.fix if told else None,
+        True,
+        found,
+        _stages(e, None, "live"),
+        warnings,
+    )
+
+
+def _failed(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
+    errno = e.errno or 0
+    if errno == 0:
+        raise ValueError("a failed load has an errno")
+    name = errnos.name(errno) or f"errno {errno}"
+    ran = _init_ran(e)
+    if ran:
+        return _init_failed(e, found, name, certain=True)
+    lines = _refusals(e, name)
+    if lines:
+        line = lines[-1]
+        return _refused(e, found, name, _of_line(e, line), certain=True)
+    told = reason(e, name)
+    if told is not None:
+        return _refused(e, found, name, told, certain=told.certain)
+    if ran is None and e.timeline is None:
+        # Nothing but init fails with this and without a word.
+        return _init_failed(e, found, name, certain=False)
+    return _refused(e, found, name, Reason("KS245", _reached(e), certain=False), certain=False)
+
+
+def _init_failed(e: Evidence, found: tuple[Complaint, ...], name: str, *, certain: bool) -> Judgement:
+    entry = catalogue.entry("KS201")
+    assert entry is not None
+    returned = _returned(e)
+    if returned is None:
+        returned = -(e.errno or 0)
+    number = errnos.name(returned)
+    said = f"{returned} (-{number})" if number else str(returned)
+    fix = entry.fix
+    leftovers = [f for f in catalogue.match(e.records, "2") if f.entry.code == "KS264"]
+    cause = f"init returned {said}"
+    if leftovers:
+        cause += f"; {leftovers[0].cause}"
+        fix = leftovers[0].fix
+    elif returned != -1:
+        fix = "look at the last line init printed, and at the call in it that can fail with this"
+    return Judgement(
+        "init-failed",
+        "init",
+        name,
+        True if certain else None,
+        returned if certain else None,
+        leftovers[0].entry.code if leftovers else "KS201",
+        cause if certain else f"probably {cause}: nothing else fails so without a line in the log",
+        fix,
+        certain,
+        found,
+        _stages(e, "init", None),
+    )
+
+
+def _refused(
+    e: Evidence, found: tuple[Complaint, ...], name: str, told: Reason, *, certain: bool
+) -> Judgement:
+    entry = catalogue.entry(told.code)
+    assert entry is not None, told.code
+    stage = told.stage or entry.stage
+    groups = {"module": e.module, **told.groups}
+    cause = told.cause or (entry.cause if catalogue.is_filled(entry.cause, groups) else entry.title)
+    return Judgement(
+        "refused",
+        stage,
+        name,
+        False if certain or _init_ran(e) is False else None,
+        None,
+        told.code,
+        catalogue.filled(cause, groups),
+        told.fix or catalogue.filled(entry.fix, groups),
+        certain,
+        found,
+        _stages(e, stage, None),
+    )
+
+
+def _refusals(e: Evidence, name: str) -> list[Finding]:
+    """The refusals in the log that this errno can come from, in the order of stages: the last one wins.
+
+    A line counts only if it names this module or none, and was not written by a program.
+    """
+    own = [r for r in e.records if r.facility == 0]
+    fits: list[Finding] = []
+    for finding in catalogue.match(own, "2"):
+        entry = finding.entry
+        if entry.noise or entry.stage not in ORDER or entry.code in ("KS202", "KS223", "KS264"):
+            continue
+        if entry.errno and name not in entry.errno and not _by_setter(finding):
+            continue
+        if finding.groups.get("module", e.module) not in (
+            e.module,
+            "(missing .modinfo section or name field)",
+        ):
+            continue
+        fits.append(finding)
+    return sorted(fits, key=lambda f: ORDER.index(f.entry.stage or ""))
+
+
+def _by_setter(finding: Finding) -> bool:
+    """A parameter's own function may return any errno."""
+    return finding.entry.code == "KS221"
+
+
+def _of_line(e: Evidence, line: Finding) -> Reason:
+    """The reason that a line of the log gives, made more exact by what else is known."""
+    name = errnos.name(e.errno or 0) or ""
+    code, groups = line.entry.code, dict(line.groups)
+    if code == "KS221" and name in ("ERANGE", "ENOSPC"):
+        return Reason("KS222", "parameters", groups=groups)
+    if code == "KS221" and name != "EINVAL":
+        return Reason("KS224", "parameters", groups=groups)
+    if code == "KS204":
+        return _of_unknown_symbol(e, groups)
+    return Reason(code, line.entry.stage, groups=groups)
+
+
+def _of_unknown_symbol(e: Evidence, groups: dict[str, str]) -> Reason:
+    names = groups.get("symbol", "").split(", ")
+    known = {n: e.symbols[n] for n in names if n in e.symbols}
+    if known and all(v == "gpl-only" for v in known.values()) and len(known) == len(names):
+        return Reason("KS205", "symbols", groups=groups)
+    owners = sorted({v for v in known.values() if v not in ("gpl-only", "missing")})
+    if owners:
+        several = ", ".join(owners)
+        return Reason(
+            "KS204",
+            "symbols",
+            groups=groups,
+            cause=f"{groups['symbol']} is exported by {several}, which is not loaded",
+            fix=f"load {several} first",
+        )
+    if known and all(v == "missing" for v in known.values()) and len(known) == len(names):
+        return Reason(
+            "KS204",
+            "symbols",
+            groups=groups,
+            cause=f"this kernel and its modules do not export {groups['symbol']}",
+            fix="use another function, or add the object that defines it to the module's Kbuild",
+        )
+    return Reason("KS204", "symbols", groups=groups)
+
+
+def _hung(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
+    before = e.state_before in ("Loading", "Unloading")
+    stuck = next((c for c in found if c.kind in ("soft-lockup", "hung-task", "rcu-stall")), None)
+    ran = _init_ran(e)
+    if before and not ran:
+        return _plain(e, found, "hung", "list", "KS261", certain=True)
+    where = f": {stuck.text}, in {stuck.where}" if stuck and stuck.where else ""
+    certain = bool(ran) or (stuck is not None and stuck.module == e.module)
+    stage = "init" if certain or ran is None else _reached(e)
+    return _plain(e, found, "hung", stage, "KS260", certain=certain, more=where)
+
+
+def _plain(
+    e: Evidence,
+    found: tuple[Complaint, ...],
+    verdict: Verdict,
+    stage: str | None,
+    code: str,
+    *,
+    certain: bool,
+    more: str = "",
+) -> Judgement:
+    entry = catalogue.entry(code)
+    assert entry is not None, code
+    ran = _init_ran(e)
+    if ran is None and stage == "init" and certain:
+        ran = True
+    return Judgement(
+        verdict,
+        stage,
+        None,
+        ran,
+        _returned(e),
+        code,
+        catalogue.filled(entry.cause, {"module": e.module}) + more,
+        catalogue.filled(entry.fix, {"module": e.module}),
+        certain,
+        found,
+        _stages(e, stage, _reached(e)),
+    )
+
+
+def _reached(e: Evidence) -> str | None:
+    return e.timeline.reached if e.timeline else None
+
+
+def _name(errno: int | None) -> str | None:
+    return (errnos.name(errno) or f"errno {errno}") if errno else None
+
+
+def _stages(e: Evidence, failed: str | None, reached: str | None) -> tuple[StageTime, ...]:
+    return stages_of(reached, failed, e.timeline.microseconds if e.timeline else {})
