@@ -117,6 +117,10 @@ def _ekeyrejected(e: Evidence) -> Reason | None:
     return Reason("KS227", certain=False)
 
 
+def _enomem(e: Evidence) -> Reason | None:
+    return Reason("KS220", certain=False) if e.timeline is None and e.init_started is False else None
+
+
 def _always(code: str, *, certain: bool = True) -> Callable[[Evidence], Reason | None]:
     """These errors come from nowhere else in the loader, and from an init hardly ever."""
 
@@ -135,6 +139,7 @@ _BY_ERRNO: Mapping[str, Callable[[Evidence], Reason | None]] = {
     "EINTR": _always("KS241", certain=False),
     "ENOEXEC": _enoexec,
     "EINVAL": _einval,
+    "ENOMEM": _enomem,
     "EKEYREJECTED": _ekeyrejected,
     "ENOKEY": _always("KS226"),
     "EBADMSG": _always("KS228"),

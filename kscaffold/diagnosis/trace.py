@@ -184,13 +184,14 @@ class _Walk:
         self.returned: int | None = None
         self.errno: int | None = None
         self.counts: dict[str, int] = {}
-        self.unwinding = False
+        self.unwinding = False  # nothing after this is a stage
 
     def step(self, event: Event) -> None:
         name = event.name
         self.counts[name] = self.counts.get(name, 0) + 1
         if name in ("sys_finit_module_r", "sys_init_module_r"):
-            self._spend(event.time)
+            if not self.unwinding:
+                self._spend(event.time)
             self.unwinding = True
             if event.value is not None:
                 self.errno = -event.value if event.value < 0 else 0
@@ -210,6 +211,7 @@ class _Walk:
             self._enter("live" if event.value >= 0 else "init", event.time)
             if event.value < 0:
                 self.failed = "init"
+                self.unwinding = True  # what the kernel undoes from here on is not init's time
             return
         if name.endswith("_r") and name[:-2] in _ENTER:
             self._leave(name[:-2], event)
