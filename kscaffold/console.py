@@ -63,6 +63,19 @@ def warn(text: str, fix: str | None = None) -> None:
         _write(sys.stderr, f"    {styled('fix', 'cyan', sys.stderr)}: {fix}")
 
 
+def ask(question: str, default: str) -> str:
+    """A line typed by the user (the question goes to stderr); the default for an empty one.
+
+    Raises KeyboardInterrupt where the input ends: nothing was answered.
+    """
+    sys.stderr.write(f"{question} [{printable(default)}]: ")
+    sys.stderr.flush()
+    line = sys.stdin.readline()
+    if not line:
+        raise KeyboardInterrupt
+    return line.strip() or default
+
+
 def failure(error: KscaffoldError, command: str) -> None:
     """Say an error to people on stderr; with --json also as the one document on stdout."""
     document = {"code": error.code, "message": error.what, "cause": error.cause, "fix": error.fix}

@@ -3,7 +3,7 @@
 import typer
 
 from kscaffold import __version__
-from kscaffold.cli import check
+from kscaffold.cli import check, kernel, new
 
 app = typer.Typer(
     name="kscaffold",
@@ -30,3 +30,5 @@ def _root(
 
 app.command("check")(check.check)
 app.command("info")(check.info)
+app.command("new")(new.new)
+app.add_typer(kernel.app)

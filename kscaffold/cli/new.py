@@ -1,0 +1,108 @@
+"""`kscaffold new`."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kscaffold import console
+from kscaffold.cli import options
+from kscaffold.errors import EXIT_YES, UsageError
+
+_Objs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--objs", metavar="A,B", help="Link NAME.ko from A.c and B.c (repeatable); A.c has init and exit."
+    ),
+]
+_Param = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param", metavar="NAME:TYPE[@PERM][=DEFAULT][:TEXT]", help="A module parameter (repeatable)."
+    ),
+]
+
+
+def new(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The module: NAME.ko, in the new directory NAME.")
+    ] = None,
+    directory: Annotated[
+        Path, typer.Option("--directory", "-C", metavar="DIR", help="Where to make it.")
+    ] = Path(),
+    template: Annotated[
+        str | None, typer.Option("--template", "-t", help="What to start from; see --list.")
+    ] = None,
+    objs: _Objs = None,
+    param: _Param = None,
+    author: Annotated[str | None, typer.Option(help="For MODULE_AUTHOR; else as git knows you.")] = None,
+    description: Annotated[str | None, typer.Option(help="For MODULE_DESCRIPTION.")] = None,
+    license: Annotated[
+        str, typer.Option(help="An SPDX licence, or mit, bsd for dual ones.")
+    ] = "GPL-2.0-only",
+    interactive: Annotated[bool, typer.Option("-i", help="Ask for the texts, on a terminal.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Show the templates.")] = False,
+    json: options.Json = False,
+) -> int:
+    """Make a new module project: source, Kbuild, Makefile, README, licence."""
+    if list_:
+        return _list()
+    if name is None:
+        raise UsageError("KS004", "missing argument NAME", fix="kscaffold new hello")
+    from kscaffold.scaffold import params  # start-up time
+    from kscaffold.scaffold.new import Wanted
+    from kscaffold.scaffold.new import new as make
+
+    if interactive and sys.stdin.isatty():
+        author, description = _ask(name, author, description)
+    created = make(
+        Wanted(
+            name=name,
+            directory=directory,
+            template=template,
+            objects=tuple(o.strip() for each in objs or () for o in each.split(",")),
+            parameters=tuple(params.parse(p) for p in param or ()),
+            author=author,
+            description=description,
+            license=license,
+        )
+    )
+    shown = shlex.quote(str(directory / name))
+    console.step("Created", f"{shown}: {created.module} from {', '.join(created.sources)}")
+    console.step("Next", f"cd {shown} && kscaffold load")
+    console.emit(
+        "new",
+        True,
+        {
+            "name": created.name,
+            "path": str(created.path),
+            "template": created.template,
+            "module": created.module,
+            "files": list(created.files),
+        },
+    )
+    return EXIT_YES
+
+
+def _ask(name: str, author: str | None, description: str | None) -> tuple[str, str]:
+    """The texts that were not given as options. An empty answer takes what is shown."""
+    from kscaffold.scaffold.author import default_author  # start-up time
+
+    if description is None:
+        description = console.ask("Description", f"The {name} kernel module")
+    if author is None:
+        author = console.ask("Author", default_author())
+    return author, description
+
+
+def _list() -> int:
+    from kscaffold.scaffold.render import templates  # start-up time
+
+    found = templates()
+    width = max(len(t.name) for t in found)
+    for template in found:
+        console.out(f"{template.name:<{width}}  {template.about}")
+    console.emit("new", True, {"templates": [{"name": t.name, "about": t.about} for t in found]})
+    return EXIT_YES

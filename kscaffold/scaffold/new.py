@@ -1,0 +1,153 @@
+"""`new`: a project that builds, loads and says something, from nothing."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kscaffold.errors import UsageError
+from kscaffold.project.project import kernel_name
+from kscaffold.scaffold import kbuild, licence, names, params, place, render
+from kscaffold.scaffold.author import default_author
+
+# A template that needs objects or parameters and gets none shows its subject with these.
+_OBJECTS = ("main", "util")
+_PARAMETERS = (
+    params.Parameter("howmany", "int", 0o444, "1", "how many there are"),
+    params.Parameter("whom", "charp", 0o444, "world", "who is greeted"),
+    params.Parameter("loud", "bool", 0o644, None, "whether to shout"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a user asks for. `directory`: the parent of the project. None: not said."""
+
+    name: str
+    directory: Path
+    template: str | None = None
+    objects: tuple[str, ...] = ()
+    parameters: tuple[params.Parameter, ...] = ()
+    author: str | None = None
+    description: str | None = None
+    license: str = "GPL-2.0-only"
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A project that was made. `module`: the file it builds. `files`: relative to `path`, sorted."""
+
+    name: str
+    path: Path
+    template: str
+    module: str
+    sources: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+def new(wanted: Wanted) -> Created:
+    """Make a project: `wanted.directory`/NAME appears whole, or not at all.
+
+    Raises UsageError before anything is touched, OSError where the place can't be written to.
+    """
+    names.check_name(wanted.name)
+    chosen = _choose(wanted)
+    objects = wanted.objects or (_OBJECTS if chosen == "multi" else ())
+    names.check_objects(wanted.name, objects)
+    parameters = wanted.parameters or (_PARAMETERS if chosen == "params" else ())
+    params.check(parameters, _c_names(wanted.name, objects))
+    licensed = licence.find(wanted.license)
+    author = _text("author", wanted.author) if wanted.author is not None else default_author()
+    description = _text("description", wanted.description or f"The {wanted.name} kernel module")
+    for parameter in parameters:
+        _text(f"parameter {parameter.name}", parameter.description + (parameter.default or ""))
+    target = wanted.directory.absolute() / wanted.name
+    names.check_place(target)
+
+    main, *others = objects or (wanted.name,)
+    sources = [f"{stem}.c" for stem in (main, *others)] + [f"{wanted.name}.h"] * bool(others)
+    values = {
+        "name": wanted.name,
+        "kernel_name": kernel_name(wanted.name),
+        "ident": names.identifier(wanted.name),
+        "main": main,
+        "author": author,
+        "description": description,
+        "spdx": licensed.spdx,
+        "license": licensed.module,
+        "_others": [{"stem": o, "ident": names.identifier(o)} for o in others],
+        "_parameters": list(parameters),
+        "_sources": sources,
+    }
+    with place.hidden_beside(target) as hidden:
+        _render(chosen, values, hidden)
+        project = hidden / wanted.name
+        _write(project / "Kbuild", kbuild.kbuild([kbuild.Linked(wanted.name, objects)], licensed.spdx))
+        _write(project / "Makefile", kbuild.makefile(licensed.spdx))
+        _write(project / "LICENSE", render.licence_text(licensed.texts, author))
+        files = _settle(project)
+        place.appear(project, target)
+    return Created(wanted.name, target, chosen, f"{wanted.name}.ko", tuple(sources), files)
+
+
+def _choose(wanted: Wanted) -> str:
+    """The template: the one that was asked for, else the one that the other options imply."""
+    if wanted.template is None:
+        return "params" if wanted.parameters else "multi" if wanted.objects else "single"
+    chosen = render.template(wanted.template)
+    for option, given in (("objs", wanted.objects), ("param", wanted.parameters)):
+        if given and option not in chosen.takes:
+            raise UsageError(
+                "KS022",
+                f"the template {chosen.name} can't use --{option}",
+                fix="leave --template out: the other options imply it",
+            )
+    return chosen.name
+
+
+def _c_names(module: str, objects: tuple[str, ...]) -> list[str]:
+    """The C names the sources use besides the parameters."""
+    ident = names.identifier(module)
+    taken = [f"{ident}_init", f"{ident}_exit", "err"]
+    for other in objects[1:]:
+        taken += [f"{names.identifier(other)}_start", f"{names.identifier(other)}_stop"]
+    return taken
+
+
+def _text(what: str, text: str) -> str:
+    """A free text: any but what a C string can't hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError("KS024", f"the {what} is not UTF-8", fix="type it again in UTF-8") from None
+    if "\0" in text:
+        raise UsageError("KS024", f"the {what} has a NUL character", cause="it would end the text in C")
+    return text
+
+
+def _render(chosen: str, values: dict[str, Any], into: Path) -> None:
+    render.render("common", values, into)
+    render.render(chosen, values, into)
+    if values["_others"]:
+        render.render("header", values, into)
+    for other in values["_others"]:
+        render.render("object", {**values, **other}, into)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _settle(project: Path) -> tuple[str, ...]:
+    """Give every file and directory the user's own mode (cookiecutter copies that of its template, which
+    may be read-only), and list the files."""
+    mask = os.umask(0)
+    os.umask(mask)
+    files = []
+    for where, _, inside in os.walk(project):
+        Path(where).chmod(0o777 & ~mask)
+        for name in inside:
+            path = Path(where, name)
+            path.chmod(0o666 & ~mask)
+            files.append(str(path.relative_to(project)))
+    return tuple(sorted(files))

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: {{ cookiecutter.spdx }}
+
+/* Every line that pr_info() and its kin print begins with the module's name. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/init.h>
+#include <linux/module.h>
+#include <linux/printk.h>
+
+/*
+ * Runs once, when the module is loaded. 0 keeps it loaded; a negative errno such
+ * as -ENOMEM makes the kernel remove it again, and exit does not run then.
+ * __init: the memory of this function is freed afterwards.
+ */
+static int __init {{ cookiecutter.ident }}_init(void)
+{
+	pr_info("hello from init\n");
+
+	return 0;
+}
+
+/* Runs once, when the module is removed: undo what init did, in reverse order. */
+static void __exit {{ cookiecutter.ident }}_exit(void)
+{
+	pr_info("goodbye from exit\n");
+}
+
+module_init({{ cookiecutter.ident }}_init);
+module_exit({{ cookiecutter.ident }}_exit);
+
+MODULE_DESCRIPTION("{{ cookiecutter.description | c_string }}");
+MODULE_AUTHOR("{{ cookiecutter.author | c_string }}");
+MODULE_LICENSE("{{ cookiecutter.license }}");
