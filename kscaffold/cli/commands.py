@@ -3,7 +3,7 @@
 import typer
 
 from kscaffold import __version__
-from kscaffold.cli import check, kernel, new
+from kscaffold.cli import build, check, kernel, new
 
 app = typer.Typer(
     name="kscaffold",
@@ -28,7 +28,9 @@ def _root(
     pass
 
 
+app.command("build")(build.build)
 app.command("check")(check.check)
+app.command("clean")(build.clean)
 app.command("info")(check.info)
 app.command("new")(new.new)
-app.add_typer(kernel.app)
+app.add_typer(kernel.app, name="kernel")

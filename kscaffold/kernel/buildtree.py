@@ -37,19 +37,14 @@ def read_tree(build: Path, arch: str = "x86_64") -> BuildTree:
     directory = Path(build).resolve()
     source = _source(directory)
     config = _text(directory / "include/config/auto.conf")
-    code = dict(
-        re.findall(
-            r"#define LINUX_VERSION_(MAJOR|PATCHLEVEL|SUBLEVEL) (\d+)",
-            _text(directory / "include/generated/uapi/linux/version.h"),
-        )
-    )
+    code = re.search(r"LINUX_VERSION_CODE (\d+)", _text(directory / "include/generated/uapi/linux/version.h"))
     release = re.search(r'UTS_RELEASE "([^"]*)"', _text(directory / "include/generated/utsrelease.h"))
-    built_by = re.search(r'^CONFIG_CC_VERSION_TEXT="([^"]*)"', config, re.M)
+    built_by = re.search(r'^CONFIG_CC_VERSION_TEXT="?([^"\n]*)"?$', config, re.M)
     return BuildTree(
         directory=directory,
         source=source,
         release=release[1] if release else _text(directory / "include/config/kernel.release").strip(),
-        version=(code.get("MAJOR", ""), code.get("PATCHLEVEL", ""), code.get("SUBLEVEL", "")),
+        version=_version(int(code[1])) if code else ("", "", ""),
         srcarch=_SRCARCH.get(arch, arch),
         compiler=_pinned(directory),
         built_by=built_by[1] if built_by else "",
@@ -57,6 +52,10 @@ def read_tree(build: Path, arch: str = "x86_64") -> BuildTree:
         # Since 6.13 Kbuild works in the module's directory, before that in the kernel's.
         reads_kbuild_in_place="KBUILD_EXTMOD_OUTPUT" in _text(source / "Makefile"),
     )
+
+
+def _version(code: int) -> tuple[str, str, str]:
+    return str(code >> 16), str(code >> 8 & 255), str(code & 255)
 
 
 def _text(path: Path) -> str:

@@ -9,7 +9,7 @@ from kscaffold.errors import KscaffoldError
 _KERNEL_STYLE = re.compile(r"^\s*(?:obj-[my]|obj-\$)", re.M)
 
 # Tried with Kbuild of 5.10, 6.1 and 6.12. make splits at spaces and colons, takes % for a pattern, expands
-# $ and stops at #; the shell lines of Kbuild do not quote; with '=' or ',' it builds anew every time or fails.
+# $ and stops at #; the shell lines of Kbuild do not quote; with '=' and ',' it always builds anew, or fails.
 _BAD = re.compile(r"[\s:%#$\\'\"`&;|()<>*?\[\]=,]")
 
 

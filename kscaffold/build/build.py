@@ -1,0 +1,144 @@
+"""Build a project's modules for a kernel: Kbuild does it, we call it right and say what it said."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kscaffold import paths, process
+from kscaffold.build import freshness
+from kscaffold.build.compiler import Toolchain, toolchain
+from kscaffold.build.explain import Explanation, explain
+from kscaffold.build.lock import Say, project_lock
+from kscaffold.build.log import Log
+from kscaffold.build.make import make_argv
+from kscaffold.build.output import Complaint, Output
+from kscaffold.build.stale import built_for_another, forget_objects
+from kscaffold.kernel.buildtree import BuildTree, read_tree
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.kernel.prepared import build_problem
+from kscaffold.project.project import Project, Target
+
+TIMEOUT = 3600.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build gave.
+
+    `ok`: every module of the project is there and for this kernel. `modules`: the project's targets.
+    `log`: make's whole output of the last build that ran make. `explanation` says why when not ok.
+    """
+
+    ok: bool
+    project: Project
+    modules: tuple[Target, ...]
+    release: str
+    log: Path
+    complaints: tuple[Complaint, ...]
+    notes: tuple[str, ...]
+    seconds: float
+    up_to_date: bool
+    explanation: Explanation | None = None
+
+
+def build(
+    project: Project,
+    kernel: Kernel,
+    *,
+    say: Say,
+    show: Callable[[str], None],
+    everything: bool = False,
+    jobs: int | None = None,
+    timeout: float = TIMEOUT,
+) -> BuildReport:
+    """Build all modules of `project` for `kernel`; a failed build is a report that is not ok.
+
+    `show` gets the compiler's and modpost's complaints line by line, with `everything` all of make's
+    output. Raises KscaffoldError when make can't be called: what `build_problem` and `toolchain` say,
+    KS105 when another process builds here; DeadlineError after `timeout` seconds.
+    """
+    started = time.monotonic()
+    with project_lock(project.directory, say) as state:
+        log = state / "make.log"
+        if freshness.is_fresh(project, kernel):
+            seconds = time.monotonic() - started
+            return BuildReport(
+                True, project, project.targets, kernel.release, log, (), (), seconds, up_to_date=True
+            )
+        problem = build_problem(kernel)
+        if problem:
+            raise problem
+        assert kernel.build is not None
+        tree = read_tree(kernel.build, kernel.arch)
+        tools = toolchain(tree)
+        if built_for_another(project, tree, freshness.last_tree(project.directory)):
+            say("Rebuilding", f"{project.directory.name}: what is there was built for another kernel")
+            forget_objects(project)
+        return _make(project, tree, tools, _Call(state, say, show, everything, jobs, timeout))
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    state: Path
+    say: Say
+    show: Callable[[str], None]
+    everything: bool
+    jobs: int | None
+    timeout: float
+
+
+def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> BuildReport:
+    started = time.monotonic()
+    names = ", ".join(t.name for t in project.targets)
+    output = Output(
+        project.directory,
+        call.show,
+        call.everything,
+        on_work=lambda: call.say("Building", f"{names} for {tree.release}"),
+    )
+    before = [_identity(t.ko) for t in project.targets]
+    stamp = freshness.stamp(call.state)
+    log = Log()
+    argv = make_argv(project.directory, tree, tools, "modules", call.jobs)
+    log.add(f"$ {process.shown(argv)}")
+    if call.everything:
+        call.show(f"$ {process.shown(argv)}")
+
+    def take(line: str) -> None:
+        log.add(line)
+        output.feed(line)
+
+    try:
+        status = process.stream(argv, take, timeout=call.timeout)
+    finally:
+        log.write(call.state / "make.log")
+    missing = [t for t in project.targets if not t.ko.exists()]
+    ok = status == 0 and not missing
+    if ok:
+        freshness.remember(project, tree, tools, stamp)
+    return BuildReport(
+        ok=ok,
+        project=project,
+        modules=project.targets,
+        release=tree.release,
+        log=call.state / "make.log",
+        complaints=tuple(output.complaints),
+        notes=tools.notes,
+        seconds=time.monotonic() - started,
+        up_to_date=ok and before == [_identity(t.ko) for t in project.targets],
+        explanation=None if ok else explain(project, tree, output.complaints, log.lines()),
+    )
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns
+
+
+def log_of(directory: Path) -> Path:
+    """Where make's output of the last build in `directory` is kept."""
+    return paths.project_state(directory) / "make.log"

@@ -1,0 +1,106 @@
+"""make's output, told short: what the compiler and modpost complain about, without the noise around it."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Level = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One error or warning. `file` is relative to the project when it lies there; None when none is named."""
+
+    level: Level
+    file: str | None
+    line: int | None
+    text: str
+
+
+# Progress of Kbuild (`  CC [M]  /x/hello.o`), make's comings and goings, and what means nothing.
+_PROGRESS = re.compile(r"  ([A-Z][A-Z0-9+]*)\s+(?:\[M\]\s+)?\S")
+_NOISE = re.compile(
+    r"make(?:\[\d+\])?: (?:Entering|Leaving) directory"
+    r"|Skipping BTF generation for \S+ due to unavailability of vmlinux"
+    r"|warning: the compiler differs from the one used to build the kernel"
+    r"|  The kernel was built by: |  You are using: "
+    r"|make(?:\[\d+\])?: Nothing to be done"
+    r"|make(?:\[\d+\])?: \*\*\* Waiting for unfinished jobs"
+    r"|make(?:\[\d+\])?: \*\*\* Deleting file "
+    r"|\s*$"
+)
+# make telling upwards that a program failed: the program has said why.
+_ECHO = re.compile(r"make(?:\[\d+\])?: \*\*\* \[.*\] Error \d+")
+
+_COMPILER = re.compile(
+    r"(?P<file>[^\s:][^:]*):(?P<line>\d+)(?::\d+)?: (?P<level>fatal error|error|warning): (?P<text>.*)"
+)
+_MAKEFILE = re.compile(r"(?P<file>/[^:\s]+):(?P<line>\d+): \*\*\* (?P<text>.*)")
+_MODPOST = re.compile(r"(?P<level>ERROR|WARNING|FATAL): (?:modpost: )?(?P<text>.*)")
+_LINKER = re.compile(r"(?:\S*ld(?:\.\w+)?: )(?P<text>.*)")
+_OBJTOOL = re.compile(r"(?P<file>\S+\.o): (?P<level>warning|error): (?P<text>objtool: .*)")
+_MAKE = re.compile(r"make(?:\[\d+\])?: \*\*\* (?P<text>(?!\[).*)")
+_CC1 = re.compile(
+    r"(?:cc1|gcc|clang|\S+-gcc|as|\S*/(?:cc1|as))\S*: (?P<level>fatal error|error|warning): (?P<text>.*)"
+)
+_SHELL = re.compile(r"(?:/bin/)?(?:ba|da)?sh: (?:line )?\d+: (?P<text>.*)")
+
+
+@dataclass(slots=True)
+class Output:
+    """A build's output as it comes.
+
+    `show` gets the lines worth showing; with `everything` set, all of them. `on_work` is called once, at
+    the first thing that make really does.
+    """
+
+    directory: Path
+    show: Callable[[str], None]
+    everything: bool = False
+    on_work: Callable[[], None] = lambda: None
+    complaints: list[Complaint] = field(default_factory=list)
+    echoes: list[str] = field(default_factory=list)
+    worked: bool = False
+
+    def feed(self, line: str) -> None:
+        """Take the next line."""
+        progress = bool(_PROGRESS.match(line))
+        if not self.worked and (progress or not _NOISE.match(line)):
+            self.worked = True
+            self.on_work()
+        if self.everything:
+            self.show(line)
+        if progress or _NOISE.match(line):
+            return
+        if _ECHO.match(line):
+            self.echoes.append(line)
+            return
+        complaint = read_complaint(line, self.directory)
+        if complaint and complaint not in self.complaints:
+            self.complaints.append(complaint)
+        if not self.everything:
+            self.show(line.replace(f"{self.directory}/", ""))
+
+
+def read_complaint(line: str, directory: Path) -> Complaint | None:
+    """The complaint that a line is, or None for context and other talk."""
+    for pattern in (_COMPILER, _MAKEFILE, _OBJTOOL, _MODPOST, _CC1, _MAKE, _LINKER, _SHELL):
+        match = pattern.match(line)
+        if match is None:
+            continue
+        groups = match.groupdict()
+        level: Level = "warning" if groups.get("level", "").lower() == "warning" else "error"
+        if pattern is _LINKER and "warning:" in groups["text"]:
+            level = "warning"
+        number = groups.get("line")
+        text = groups["text"].replace(f"{directory}/", "").removesuffix("  Stop.").strip()
+        return Complaint(
+            level, _relative(groups.get("file"), directory), int(number) if number else None, text
+        )
+    return None
+
+
+def _relative(file: str | None, directory: Path) -> str | None:
+    return file.removeprefix(f"{directory}/") if file else None

@@ -1,0 +1,59 @@
+"""Objects that were built for another kernel, which Kbuild itself does not always notice.
+
+Kbuild compares command lines and dates. Two kernels configured in their own trees give the same command
+lines (`-I./include`), and the older tree's files are all older than the objects: nothing would be rebuilt.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from kscaffold.kernel.buildtree import BuildTree
+from kscaffold.project.project import Project
+
+
+def built_for_another(project: Project, tree: BuildTree, last: str | None) -> bool:
+    """Whether objects are there that belong to another tree than `tree`.
+
+    `last`: the tree of the last build that we know of. Plain make may have built since: a .ko says itself
+    which release it is for.
+    """
+    if not any(_command_files(project)):
+        return False
+    if last is not None and last != str(tree.directory):
+        return True
+    return any(r is not None and r != tree.release for r in (release_of(t.ko) for t in project.targets))
+
+
+def release_of(ko: Path) -> str | None:
+    """The release in a .ko's vermagic, or None."""
+    try:
+        found = re.search(rb"\0?vermagic=([^ \0]+)", ko.read_bytes())
+    except OSError:
+        return None
+    return found[1].decode(errors="replace") if found else None
+
+
+def forget_objects(project: Project) -> None:
+    """Make Kbuild rebuild all: it runs every command of which it has no record (`.NAME.cmd`).
+
+    The objects themselves stay until they are replaced: one without such a record may be the user's own.
+    """
+    for file in _command_files(project):
+        file.unlink(missing_ok=True)
+
+
+def _command_files(project: Project) -> list[Path]:
+    directories = {t.directory for t in project.targets} | {project.directory}
+    for target in project.targets:
+        directories |= {(target.directory / o).parent for o in target.objects}
+    found = []
+    for directory in sorted(directories):
+        try:
+            entries = list(os.scandir(directory))
+        except OSError:
+            continue
+        found += [
+            Path(e.path) for e in entries if re.fullmatch(r"\..+\.(?:o|ko|mod|order|symvers)\.cmd", e.name)
+        ]
+    return found

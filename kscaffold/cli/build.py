@@ -1,0 +1,115 @@
+"""`build` and `clean`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kscaffold import console
+from kscaffold.cli import options
+from kscaffold.errors import EXIT_NO, EXIT_YES, UsageError
+
+if TYPE_CHECKING:
+    from kscaffold.build.build import BuildReport
+    from kscaffold.project.project import Project, Target
+
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Compilers at once.")]
+
+
+def build(
+    kernel: options.KernelName = None,
+    jobs: Jobs = None,
+    module: options.Module = None,
+    offline: options.Offline = False,
+    directory: options.Directory = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """Build the modules of this project, with the kernel's own Makefile."""
+    from kscaffold.build.build import build as build_project  # start-up time
+    from kscaffold.build.freshness import fresh_targets
+    from kscaffold.kernel.choose import choose
+    from kscaffold.project.ask import read_project
+    from kscaffold.project.find import find_project
+
+    where = find_project(directory or Path.cwd())
+    chosen = choose(kernel, offline=offline, say=console.step)
+    project = fresh_targets(where, chosen) or read_project(where, chosen)
+    modules = _meant(project, module)
+    report = build_project(project, chosen, say=console.step, show=_show, everything=verbose, jobs=jobs)
+    _render(report, modules)
+    console.emit("build", report.ok, _fields(report, modules))
+    return EXIT_YES if report.ok else EXIT_NO
+
+
+def clean(
+    kernel: options.KernelName = None,
+    offline: options.Offline = False,
+    directory: options.Directory = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """Remove what building left in this project (make clean)."""
+    from kscaffold.build.clean import clean as clean_project  # start-up time
+    from kscaffold.kernel.choose import choose
+    from kscaffold.project.find import find_project
+
+    where = find_project(directory or Path.cwd())
+    chosen = choose(kernel, offline=offline, say=console.step)
+    report = clean_project(where, chosen, say=console.step)
+    count = len(report.removed)
+    console.step("Removed", f"{count} file{'' if count == 1 else 's'}" if count else "nothing: it was clean")
+    for name in report.removed:
+        console.detail(f"  {name}")
+    console.emit("clean", True, {"directory": str(where), "removed": list(report.removed)})
+    return EXIT_YES
+
+
+def _meant(project: "Project", module: str | None) -> "tuple[Target, ...]":
+    """The targets that --module picks: make always builds all of a project, as they may need each other."""
+    if module is None:
+        return project.targets
+    name = module.removesuffix(".ko")
+    found = tuple(t for t in project.targets if name in (t.name, t.name.replace("-", "_")))
+    if not found:
+        there = ", ".join(t.name for t in project.targets)
+        raise UsageError("KS109", f"no module {module} in this project", cause=f"it builds {there}")
+    return found
+
+
+def _show(line: str) -> None:
+    console.note(console.printable(line))
+
+
+def _render(report: "BuildReport", modules: "tuple[Target, ...]") -> None:
+    for note in report.notes:
+        console.step("Note", note)
+    if report.ok:
+        names = ", ".join(t.ko.name for t in modules)
+        done = "is up to date" if report.up_to_date else f"in {report.seconds:.1f} s"
+        console.step("Finished", f"{names} {done}")
+    elif report.explanation:
+        why = report.explanation
+        console.note(f"{console.styled('error', 'red')}[{why.code}]: {why.what}")
+        for word, text in (("cause", why.cause), ("fix", why.fix)):
+            if text:
+                console.note(f"{word:>7}: {text}")
+        console.note(f"    log: {report.log}")
+
+
+def _fields(report: "BuildReport", modules: "tuple[Target, ...]") -> dict[str, Any]:
+    why = report.explanation
+    return {
+        "kernel": report.release,
+        "modules": [{"name": t.name, "path": str(t.ko)} for t in modules],
+        "up_to_date": report.up_to_date,
+        "complaints": [
+            {"level": c.level, "file": c.file, "line": c.line, "text": c.text} for c in report.complaints
+        ],
+        "notes": list(report.notes),
+        "log": str(report.log),
+        "seconds": round(report.seconds, 3),
+        "code": why.code if why else None,
+        "cause": why.cause if why else None,
+        "fix": why.fix if why else None,
+    }
