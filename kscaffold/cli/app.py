@@ -15,6 +15,9 @@ from kscaffold.errors import (
     UsageError,
 )
 
+# Commands that have sub-commands.
+_GROUPS = ("kernel", "sandbox")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status (errors.py has the table). Never raises."""
@@ -22,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = args[: args.index("--")] if "--" in args else args
     console.json_mode = "--json" in options
     console.verbose = bool({"-v", "--verbose"} & set(options))
-    command = next((a for a in args if not a.startswith("-")), "kscaffold")
+    command = _named(args)
     if args == ["--version"]:  # before typer is imported: asked for by scripts, often
         print(f"kscaffold {__version__}")
         return EXIT_YES
@@ -46,6 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_BUG
 
 
+def _named(args: list[str]) -> str:
+    """The command that is asked for, with its sub-command: what JSON documents and fixes call it."""
+    words = [a for a in args if not a.startswith("-")] or ["kscaffold"]
+    return " ".join(words[:2]) if words[0] in _GROUPS else words[0]
+
+
 def _dispatch(args: list[str], command: str) -> int:
     from kscaffold.cli.commands import app  # after --version: typer takes 60 ms
 
@@ -58,7 +67,8 @@ def _dispatch(args: list[str], command: str) -> int:
             if type(error).__name__ == "Abort":
                 raise KeyboardInterrupt from None
             raise
-        fix = f"kscaffold {command} --help" if command in _commands(app) else "kscaffold --help"
+        known = command.split()[0] in _commands(app)
+        fix = f"kscaffold {command.split()[0]} --help" if known else "kscaffold --help"
         raise UsageError("KS004", _as_phrase(message()), fix=fix) from None
     return status if isinstance(status, int) else EXIT_YES
 

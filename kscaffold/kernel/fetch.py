@@ -72,13 +72,18 @@ def _choose(archive: Archive, version: str | None, say: Say) -> list[Package]:
         raise KscaffoldError(
             "KS502",
             f"there is no {flavour} kernel {version or ''}".rstrip() + f" in {archive.origin}",
-            cause=f"it has {', '.join(reversed(releases[-6:])) or 'none'}",
+            cause=f"it has {', '.join(_newest_of_each(releases)) or 'none'}",
             fix=f"kscaffold kernel add {version or ''} --suite SUITE (bullseye has 5.10, bookworm 6.1, "
             "bookworm-backports and trixie 6.12)",
         )
     release = matching[-1]
     say("Chose", f"{release} of {archive.origin}")
     return _closure(archive, [f"linux-image-{release}", f"linux-headers-{release}"])
+
+
+def _newest_of_each(releases: Sequence[str]) -> list[str]:
+    """The newest of each series, newest series first, from releases sorted by version."""
+    return list({tuple(store.by_version(r)[:2]): r for r in releases}.values())[::-1]
 
 
 def _is_release(text: str) -> bool:
@@ -165,6 +170,9 @@ def _mend(made: Path, release: str, origin: str) -> Kernel:
         if not path.exists():
             what = f"the packages of kernel {release} from {origin} lack {path.relative_to(made)}"
             raise KscaffoldError("KS507", what, fix="choose another kernel: kscaffold kernel add VERSION")
+    # It holds only type information (BTF). With it there make wants pahole, and fails where that is not
+    # installed; without, it skips a section that no module needs, and the .ko is the same everywhere.
+    (build / "vmlinux").unlink(missing_ok=True)
     # One line, an absolute include of the common Makefile.
     makefile = build / "Makefile"
     makefile.write_text(makefile.read_text().replace("/usr/src/", f"{store.root() / release}/usr/src/"))

@@ -4,7 +4,6 @@
 rename. `CACHE/images/` holds the decompressed images of kernels that are elsewhere.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -282,6 +281,8 @@ def _running() -> Kernel | None:
 
 def _decompressed(release: str, image: Path) -> Path:
     """Where the decompressed form of an image outside the cache is kept: by the image's identity."""
+    import hashlib  # start-up time: needed to boot only
+
     real = image.resolve()
     stat = real.stat()
     facts = f"{real}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"

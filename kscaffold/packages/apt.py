@@ -107,7 +107,7 @@ class Archive:
         status = process.stream(argv, on_line, timeout=_DOWNLOAD_TIMEOUT, cwd=into)
         debs = [next(into.glob(f"{p.name}_*.deb"), None) for p in packages]
         if status != 0 or None in debs:
-            raise _failure("the packages can't be fetched", output, self.origin)
+            raise _failure("the packages can't be fetched", output)
         return [deb for deb in debs if deb]
 
     def _ask(self, program: str, *words: str) -> str:
@@ -160,7 +160,7 @@ def unpack(deb: Path, into: Path) -> None:
     """The files of a package, anywhere, without root and without its scripts."""
     done = process.run(["dpkg-deb", "-x", str(deb), str(into)], timeout=_UNPACK_TIMEOUT)
     if done.returncode != 0:
-        raise _failure(f"{deb.name} can't be unpacked", done.stderr.splitlines(), "")
+        raise _failure(f"{deb.name} can't be unpacked", done.stderr.splitlines())
 
 
 def why_not() -> KscaffoldError | None:
@@ -218,7 +218,7 @@ def _update(archive: Archive, wanted: list[Source], say: Say) -> None:
     argv = ["apt-get", "indextargets", *archive.options, "--format", "$(RELEASE)", "Created-By: Packages"]
     came = set(process.run(argv, timeout=_QUERY_TIMEOUT).stdout.split())
     if not came:
-        raise _failure(f"the package lists of {archive.origin} can't be fetched", output, archive.origin)
+        raise _failure(f"the package lists of {archive.origin} can't be fetched", output)
     for suite in dict.fromkeys(s.suite for s in wanted if s.suite not in came):
         if not suite.endswith(("-updates", "-security")) or suite == archive.origin:
             say("Skipping", f"{suite}: {_reason(output, suite)}")
@@ -277,15 +277,19 @@ _FAILURES = (
 )
 
 
-def _failure(what: str, output: list[str], suite: str) -> KscaffoldError:
-    told = [line for line in output if re.match(r"(E|W|Err|dpkg-deb|tar)\b", line)] or output[-1:]
-    text = "\n".join(output)
-    cause = told[0].removeprefix("E: ").removeprefix("W: ").rstrip(".") if told else None
-    for pattern, code, fix in _FAILURES:
-        if hit := next((line for line in output if re.search(pattern, line)), None):
-            return KscaffoldError(code, what, cause=hit.removeprefix("E: ").rstrip("."), fix=fix)
-    fix = "see that the mirror can be reached: sudo apt-get update"
-    return KscaffoldError("KS503", what, cause=cause if text else None, fix=fix)
+def _failure(what: str, output: Sequence[str]) -> KscaffoldError:
+    """What went wrong, from what apt or dpkg printed."""
+    told = [line for line in output if re.match(r"(E|W|dpkg-deb|tar)\b", line)]
+    code, fix = "KS503", "see that the mirror can be reached: sudo apt-get update"
+    for pattern, its_code, its_fix in _FAILURES:
+        hits = [line for line in output if re.search(pattern, line)]
+        if hits:
+            code, fix = its_code, its_fix
+            told = [line for line in hits if line in told] or hits
+            break
+    line = next(iter(told or output[-1:]), "")
+    cause = re.sub(r"^(E|W|dpkg-deb): (error: )?", "", line.strip()).rstrip(".")
+    return KscaffoldError(code, what, cause=cause or None, fix=fix)
 
 
 def _os_release() -> dict[str, str]:

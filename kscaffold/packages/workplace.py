@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ def workplace() -> Iterator[Path]:
     base = paths.cache() / "tmp"
     base.mkdir(parents=True, exist_ok=True)
     _sweep(base)
-    name = f"{os.getpid()}-{secrets.token_hex(4)}"
+    name = f"{os.getpid()}-{os.urandom(4).hex()}"
     with locked(base / f"{name}.lock"):
         try:
             (base / name).mkdir()
