@@ -1,0 +1,233 @@
+"""The frames between host and guest. guest/agent.c has the same layout; a test compares the two.
+
+Every request carries a nonce that its answer must repeat. What a module prints travels as counted bytes
+inside an answer, so no text of its can be taken for one. All numbers are little-endian.
+
+    request   magic u32, verb u32, nonce u64, argument u32, timeout_ms u32, length u32, 0 u32, payload
+    answer    magic u32, kind u32, nonce u64, status s32, length u32, payload
+
+A request is answered by at most one ACK (the work has begun), any OUTPUT (a shell's), and one END.
+"""
+
+import os
+import select
+import socket
+import struct
+import time
+from dataclasses import dataclass
+from enum import IntEnum
+
+MAGIC = 0x3143534B
+REQUEST = struct.Struct("<IIQIIII")
+ANSWER = struct.Struct("<IIQiI")
+# result, returned, signal, lost, start, end, head, cut, tail, trace, stack, running
+OUTCOME = struct.Struct("<iiiIQQIIIIII")
+
+MAX_PAYLOAD = 64 << 20
+"""Bytes in one request: more than any module, less than the guest's memory."""
+
+MAX_ANSWER = 8 << 20
+
+
+class Verb(IntEnum):
+    """What a guest can be asked; agent.c has the same numbers."""
+
+    HELLO = 1
+    LOAD = 2
+    UNLOAD = 3
+    LIST = 4
+    LOG = 5
+    READ = 6
+    WRITE = 7
+    RUN = 8
+    SHELL = 9
+    INPUT = 10
+    RESIZE = 11
+    POWEROFF = 12
+
+
+class Kind(IntEnum):
+    """What an answer is."""
+
+    ACK = 1
+    END = 2
+    OUTPUT = 3
+
+
+class ChannelClosed(Exception):
+    """The guest has gone, or speaks nonsense."""
+
+
+class ChannelTimeout(Exception):
+    """The guest did not answer in time. `acknowledged`: it had begun the work."""
+
+    def __init__(self, acknowledged: bool) -> None:
+        super().__init__("no answer in time")
+        self.acknowledged = acknowledged
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of a request: `status` 0, or minus an errno of the agent's own."""
+
+    status: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a child in the guest brought back from finit_module or delete_module.
+
+    `result` is what the system call returned (0 or minus an errno), None when it never came back.
+    `signal` is what killed the child, 0 for none; `running`: it still had not ended at the deadline.
+    `records` are raw /dev/kmsg records of the call's time; `gap` is the index of the first record
+    after a cut (None: nothing is missing), `cut` the bytes left out there, `lost` how often the
+    kernel's ring overran the reader. Times are CLOCK_MONOTONIC of the guest in ns.
+    """
+
+    result: int | None
+    signal: int
+    running: bool
+    start_ns: int
+    end_ns: int
+    records: tuple[bytes, ...]
+    gap: int | None
+    cut: int
+    lost: int
+    trace: str
+    stack: str
+
+
+def request(verb: Verb, nonce: int, payload: bytes = b"", *, argument: int = 0, timeout: float = 0) -> bytes:
+    """One request as bytes. `timeout` in seconds is the guest's own deadline for the work."""
+    if len(payload) > MAX_PAYLOAD:
+        raise ValueError("payload too large")
+    milliseconds = min(int(timeout * 1000), 0x7FFFFFFF)
+    return REQUEST.pack(MAGIC, verb, nonce, argument, milliseconds, len(payload), 0) + payload
+
+
+def outcome(payload: bytes) -> Outcome:
+    """The outcome in the payload of an answer to LOAD or UNLOAD. Raises ChannelClosed on nonsense."""
+    if len(payload) < OUTCOME.size:
+        raise ChannelClosed("a short outcome")
+    result, returned, signal, lost, start, end, *rest = OUTCOME.unpack_from(payload)
+    head_length, cut, tail_length, trace_length, stack_length, running = rest
+    if OUTCOME.size + head_length + tail_length + trace_length + stack_length != len(payload):
+        raise ChannelClosed("an outcome that does not add up")
+    at = OUTCOME.size
+    head = records(payload[at : at + head_length])
+    at += head_length
+    tail = payload[at : at + tail_length]
+    at += tail_length
+    if cut:  # the oldest record of the tail is a fragment
+        tail = tail.partition(b"\0")[2]
+    trace = payload[at : at + trace_length].decode(errors="replace")
+    stack = payload[at + trace_length :].decode(errors="replace")
+    return Outcome(
+        result=result if returned else None,
+        signal=signal,
+        running=bool(running),
+        start_ns=start,
+        end_ns=end,
+        records=(*head, *records(tail)),
+        gap=len(head) if cut else None,
+        cut=cut,
+        lost=lost,
+        trace=trace,
+        stack=stack,
+    )
+
+
+def records(payload: bytes) -> list[bytes]:
+    """The NUL-separated records of a LOG answer."""
+    return [record for record in payload.split(b"\0") if record]
+
+
+class Channel:
+    """The host's end of one guest's port. One request at a time; not for several threads."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        sock.setblocking(False)
+        self._unread = b""
+
+    def fileno(self) -> int:
+        """For select: readable when the guest has gone."""
+        return self._sock.fileno()
+
+    def close(self) -> None:
+        """Let go of the guest."""
+        self._sock.close()
+
+    def ask(
+        self, verb: Verb, payload: bytes = b"", *, argument: int = 0, timeout: float, grace: float = 2.0
+    ) -> Answer:
+        """Send a request and wait for its END.
+
+        `timeout`: seconds the guest gets for the work; `grace`: seconds more until it is given up.
+        Raises ChannelTimeout and ChannelClosed.
+        """
+        nonce = self.begin(verb, payload, argument=argument, timeout=timeout, grace=grace)
+        deadline = time.monotonic() + timeout + grace
+        acknowledged = False
+        while True:
+            try:
+                kind, answer = self.receive(nonce, deadline)
+            except ChannelTimeout:
+                raise ChannelTimeout(acknowledged) from None
+            if kind is Kind.END:
+                return answer
+            acknowledged = True
+
+    def begin(
+        self, verb: Verb, payload: bytes = b"", *, argument: int = 0, timeout: float = 0, grace: float = 2.0
+    ) -> int:
+        """Send a request; its nonce is returned, for `receive`."""
+        nonce = int.from_bytes(os.urandom(8), "little")
+        self._send(
+            request(verb, nonce, payload, argument=argument, timeout=timeout), time.monotonic() + timeout + grace
+        )
+        return nonce
+
+    def receive(self, nonce: int, deadline: float) -> tuple[Kind, Answer]:
+        """The next frame of the answer to `nonce`. Frames of earlier, given-up requests are dropped."""
+        while True:
+            magic, kind, its_nonce, status, length = ANSWER.unpack(self._take(ANSWER.size, deadline))
+            if magic != MAGIC or length > MAX_ANSWER:
+                raise ChannelClosed("the guest's answer is no frame of ours")
+            payload = self._take(length, deadline)
+            if its_nonce == nonce:
+                return Kind(kind), Answer(status, payload)
+
+    def _send(self, data: bytes, deadline: float) -> None:
+        view = memoryview(data)
+        while view:
+            self._wait(select.POLLOUT, deadline)
+            try:
+                view = view[self._sock.send(view) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise ChannelClosed(str(error)) from None
+
+    def _take(self, size: int, deadline: float) -> bytes:
+        while len(self._unread) < size:
+            self._wait(select.POLLIN, deadline)
+            try:
+                part = self._sock.recv(1 << 18)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise ChannelClosed(str(error)) from None
+            if not part:
+                raise ChannelClosed("the guest has gone")
+            self._unread += part
+        taken, self._unread = self._unread[:size], self._unread[size:]
+        return taken
+
+    def _wait(self, event: int, deadline: float) -> None:
+        poll = select.poll()
+        poll.register(self._sock, event)
+        left = deadline - time.monotonic()
+        if left <= 0 or not poll.poll(left * 1000):
+            raise ChannelTimeout(False)
