@@ -3,7 +3,7 @@
 import typer
 
 from kscaffold import __version__
-from kscaffold.cli import build, check, kernel, new
+from kscaffold.cli import build, check, explain, kernel, new
 
 app = typer.Typer(
     name="kscaffold",
@@ -34,3 +34,5 @@ app.command("clean")(build.clean)
 app.command("info")(check.info)
 app.command("new")(new.new)
 app.add_typer(kernel.app, name="kernel")
+# `explain -1` asks for an errno.
+app.command("explain", context_settings={"ignore_unknown_options": True})(explain.explain)

@@ -25,7 +25,8 @@ class Entry:
     `code`: `KS###`. `stage`: a stage id, `build`, or None. `errno`: the errors it is a cause of, empty for
     any. `patterns`: a line that one of them is found in means this entry; their named groups fill the
     `{name}` of `cause` and `fix`. `complaints`: kinds of crash.Complaint that mean it. `noise`: harmless,
-    known, folded away when a log is explained.
+    known, folded away when a log is explained. `vague`: another program's words for the failure, left out
+    when the log has the kernel's own.
     """
 
     code: str
@@ -40,6 +41,7 @@ class Entry:
     complaints: tuple[str, ...] = ()
     see: tuple[str, ...] = ()
     noise: bool = False
+    vague: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ def _entry(code: str, fields: Mapping[str, object]) -> Entry:
         many("complaints"),
         many("see"),
         bool(fields.get("noise", False)),
+        bool(fields.get("vague", False)),
     )
 
 

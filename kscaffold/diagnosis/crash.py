@@ -6,7 +6,7 @@ shape is asked for, not a word: a module may print "BUG" as often as it likes.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kscaffold.diagnosis.klog import LEVELS, Record
 
@@ -25,7 +25,7 @@ class Complaint:
     list-corruption, stack-overflow, memory, locking, init-state. `text`: the kernel's own line. `where`:
     `function+0xoffset/0xsize [module]`, the first frame in the module asked about, else the reported one.
     `source`: `file:line` where the kernel said it (BUG, WARN). `module`: whose code `where` is in.
-    `seq`: the head line's.
+    `seq`: the head line's sequence number, `index` its place among the records that were looked at.
     """
 
     kind: str
@@ -34,6 +34,7 @@ class Complaint:
     source: str | None = None
     module: str | None = None
     seq: int | None = None
+    index: int = 0
 
     @property
     def fatal(self) -> bool:
@@ -110,7 +111,8 @@ def complaints(records: Sequence[Record], module: str | None = None) -> list[Com
     `module`: the kernel's name (`ret_1`) of the module whose frames are preferred for `where`. Records
     that programs wrote to /dev/kmsg are not the kernel's words and are passed over.
     """
-    own = [r for r in records if r.facility == 0]
+    places = [i for i, r in enumerate(records) if r.facility == 0]
+    own = [records[i] for i in places]
     found: list[Complaint] = []
     end = 0  # lines before this belong to a report that is already told
     for index, record in enumerate(own):
@@ -120,7 +122,8 @@ def complaints(records: Sequence[Record], module: str | None = None) -> list[Com
         block = _block(own, index)
         if head.body is not None and not any(head.body.search(r.text[:_MAX_TEXT]) for r in block[1:]):
             continue
-        found.append(_told(head, block, own[max(0, index - 3) : index], module))
+        told = _told(head, block, own[max(0, index - 3) : index], module)
+        found.append(replace(told, index=places[index]))
         if head.body is not None:
             end = index + len(block)
     return found

@@ -3,9 +3,21 @@
 import errno as _errno
 
 # The kernel's own numbers never reach a program by name, but a module's init can return them.
-_KERNEL_ONLY = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK",
-                517: "EPROBE_DEFER", 518: "EOPENSTALE", 519: "ENOPARAM", 521: "EBADHANDLE", 524: "ENOTSUPP",
-                527: "ESERVERFAULT", 528: "EBADTYPE", 529: "EJUKEBOX", 530: "EIOCBQUEUED"}
+_KERNEL_ONLY = {
+    512: "ERESTARTSYS",
+    513: "ERESTARTNOINTR",
+    514: "ERESTARTNOHAND",
+    516: "ERESTART_RESTARTBLOCK",
+    517: "EPROBE_DEFER",
+    518: "EOPENSTALE",
+    519: "ENOPARAM",
+    521: "EBADHANDLE",
+    524: "ENOTSUPP",
+    527: "ESERVERFAULT",
+    528: "EBADTYPE",
+    529: "EJUKEBOX",
+    530: "EIOCBQUEUED",
+}
 
 
 def name(number: int) -> str | None:
@@ -15,3 +27,12 @@ def name(number: int) -> str | None:
     if number == _errno.EAGAIN:
         return "EAGAIN"
     return _errno.errorcode.get(number) or _KERNEL_ONLY.get(number)
+
+
+def number(name: str) -> int | None:
+    """The number of an errno's name (`EPERM`), or None where there is none. Both names of EAGAIN serve."""
+    for known, of_kernel in _KERNEL_ONLY.items():
+        if of_kernel == name:
+            return known
+    value = getattr(_errno, name, None) if name.startswith("E") else None
+    return value if isinstance(value, int) else None

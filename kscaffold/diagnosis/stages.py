@@ -8,7 +8,8 @@ class Stage:
     """One stage. `course`: the steps of the course (1 to 10) it answers to, and what they are called there.
 
     `functions`: the kernel's own names, 6.1's first. `what`: one paragraph for a reader who has written
-    one module. `differs`: how other kernels, or the course, tell it otherwise.
+    one module. `course_differs`: where the course tells it otherwise, and why. `elsewhere`: what other
+    kernels than 6.1 do otherwise.
     """
 
     id: str
@@ -16,7 +17,8 @@ class Stage:
     course: tuple[int, ...]
     functions: tuple[str, ...]
     what: str
-    differs: str = ""
+    course_differs: str = ""
+    elsewhere: str = ""
 
 
 # What the course calls its ten steps.
@@ -39,17 +41,16 @@ STAGES = (
         "the program asks the kernel",
         (1, 2),
         ("finit_module()", "init_module()"),
-        "insmod opens the .ko and makes one system call. Since 2013 that call is finit_module(), which "
-        "hands over an open file and the parameters as one line of text. init_module(), which hands over "
-        "a copy of the bytes, is the older way and still there. From here on the kernel works alone.",
-        "The course names init_module() and the function behind it, sys_init_module(). Both system calls "
-        "end in the same load_module().",
+        "insmod opens the .ko and makes one system call. From here on the kernel works alone.",
+        "The course names init_module() and the function behind it, sys_init_module(). That call hands over "
+        "a copy of the bytes and is still there, but since 2013 insmod calls finit_module(), which hands over "
+        "the open file and the parameters as one line of text. Both end in the same load_module().",
     ),
     Stage(
         "permission",
         "may this program load modules at all?",
         (3,),
-        ("may_init_module()", "capable(CAP_SYS_MODULE)"),
+        ("may_init_module()", "capable()"),
         "The caller needs the capability CAP_SYS_MODULE in the machine's first user namespace: root has "
         "it, root of a container does not. And nobody may load a module any more once "
         "/proc/sys/kernel/modules_disabled is 1. The answer no is EPERM, and the log stays silent.",
@@ -62,8 +63,8 @@ STAGES = (
         "The whole .ko is read into a temporary buffer of the kernel. An empty file, or one that a "
         "program still has open for writing, is refused here. Security modules (SELinux, LoadPin, IMA) "
         "may say no here too.",
-        "The course puts copy_from_user() inside load_module(). The copy is made before load_module() "
-        "is called, and with finit_module() the kernel reads the file itself.",
+        "The course puts copy_from_user() inside load_module(). The copy is made before load_module() is "
+        "called: with init_module() by copying from the program, with finit_module() by reading the file.",
     ),
     Stage(
         "signature",
@@ -73,7 +74,8 @@ STAGES = (
         "Still before the file is looked into, its signature is checked. Most machines load an unsigned "
         "module all the same and mark the kernel as tainted. With Secure Boot, lockdown or "
         "module.sig_enforce they refuse it.",
-        "Not among the course's ten steps. On 4.19 it came after the ELF check.",
+        "",
+        "4.19 checked it after the ELF header.",
     ),
     Stage(
         "elf",
@@ -83,8 +85,9 @@ STAGES = (
         "The file must be an ELF file of the relocatable kind, for this processor, with every section "
         "inside the file. It must hold a symbol table and the two sections that make a module of an "
         "object file: .modinfo and .gnu.linkonce.this_module.",
-        "The function is elf_validity_cache_copy() from 6.4 on; it also compares the size of struct "
-        "module. 5.10 says only one line for every fault, 4.19 none.",
+        "",
+        "From 6.4 on the function is elf_validity_cache_copy(), and the size of struct module must fit too. "
+        "5.10 has one line in the log for every fault, 4.19 none.",
     ),
     Stage(
         "version",
@@ -94,7 +97,6 @@ STAGES = (
         "The name is looked up in module_blacklist= of the kernel's command line. Then the checksum of "
         "struct module and the vermagic line are compared with the kernel's own. Where modules carry "
         "checksums (modversions), the release in vermagic may differ; the rest of the line may not.",
-        "Not among the course's ten steps, and the one that most strangers' modules fail.",
     ),
     Stage(
         "layout",
@@ -102,10 +104,9 @@ STAGES = (
         (6,),
         ("layout_and_allocate()", "layout_sections()", "move_module()"),
         "Each section gets its offset in the memory to come: code, read-only data, data, and what only "
-        "init needs. The memory is reserved and the sections are copied there. The temporary buffer "
-        "is freed at the end of the load.",
-        "The course's offset generation. Part of it (per-cpu memory, optional sections) comes after the "
-        "module has been put on the list.",
+        "init needs. The memory is reserved and the sections are copied there.",
+        "What the course calls offsets are these places. Part of the work, such as per-cpu memory, is done "
+        "after the module is on the list.",
     ),
     Stage(
         "list",
@@ -113,10 +114,11 @@ STAGES = (
         (9,),
         ("add_unformed_module()", "module_patient_check_exists()"),
         "The module is linked into the kernel's list as UNFORMED: its name is taken, nobody can use it "
-        "yet. If a module of that name is there already, the answer is EEXIST. `-` and `_` count as one "
+        "yet. If a module of that name is there already, the answer is EEXIST. '-' and '_' count as one "
         "letter in names.",
-        "The course puts this after symbol resolution. It is before, so that two loads of one name "
-        "can't both get far. 6.4 and later look for the name once more, before any memory is reserved.",
+        "The course puts this after symbol resolution. It comes before, so that of two loads of one name "
+        "only one gets any further.",
+        "From 6.4 on the name is also looked up before any memory is reserved.",
     ),
     Stage(
         "symbols",
@@ -135,7 +137,6 @@ STAGES = (
         ("apply_relocations()", "apply_relocate_add()", "module_finalize()"),
         "Now that each section and symbol has its address, the gaps which the compiler left in the code "
         "are filled in. It fails only for modules built with flags that the kernel's loader can't follow.",
-        "Not among the course's ten steps.",
     ),
     Stage(
         "arguments",
@@ -144,7 +145,7 @@ STAGES = (
         ("strndup_user()",),
         "The line of parameters is copied from the program into the kernel's memory, as text. Nobody has "
         "looked at the values yet.",
-        "The course puts this before symbol resolution.",
+        "The course puts this before symbol resolution. It comes after the relocations.",
     ),
     Stage(
         "formation",
@@ -153,7 +154,6 @@ STAGES = (
         ("complete_formation()", "prepare_coming_module()"),
         "Code becomes read-only and executable, data not executable. The module may not export a symbol "
         "that is exported already. Its state is COMING now, and tracing, live patching and BTF are told.",
-        "Not among the course's ten steps.",
     ),
     Stage(
         "parameters",
@@ -162,7 +162,8 @@ STAGES = (
         ("parse_args()",),
         "Each name=value of the line is looked up and stored by the parameter's type. A value that does "
         "not fit its type ends the load; a name that the module does not have is only warned of.",
-        "The course has only the copying. This is where a wrong value is noticed.",
+        "The course has one step for the arguments, the kernel two: first copied, later read. Only the "
+        "second notices a wrong value.",
     ),
     Stage(
         "sysfs",
@@ -171,17 +172,17 @@ STAGES = (
         ("mod_sysfs_setup()",),
         "/sys/module/NAME is made, with the parameters and their permissions below it. A name that "
         "belongs to code built into the kernel is refused here.",
-        "Not among the course's ten steps.",
     ),
     Stage(
         "init",
         "your function runs",
         (10,),
         ("do_init_module()", "do_one_initcall()"),
-        "The function that the source gave to module_init() is called, for the first time some of your "
-        "own code runs. What it prints is in the log, whatever it returns. If it returns a negative "
-        "number, all that was done above is undone and insmod gets that number as its error.",
-        "The course says module_init() is executed. module_init() is a macro that only marks the function.",
+        "The function that the source gave to module_init() is called. What it prints is in the log, "
+        "whatever it returns. If it returns a negative number, all that was done above is undone and "
+        "insmod gets that number as its error.",
+        "The course says that module_init() is executed. module_init() is a macro: it marks your function, "
+        "and the kernel calls that.",
     ),
     Stage(
         "live",

@@ -1,4 +1,4 @@
-"""The verdict on an unload. The kernel never says a line when it refuses: errno and /proc/modules tell why."""
+"""The verdict on an unload. When the kernel refuses it prints nothing: errno and /proc/modules tell why."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

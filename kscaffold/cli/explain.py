@@ -1,0 +1,253 @@
+"""explain: reads a topic or a log, asks the verb, lays the answer out for 80 columns."""
+
+import os
+import re
+import select
+import stat
+import sys
+import textwrap
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kscaffold import console
+from kscaffold.cli import options
+from kscaffold.errors import EXIT_NO, EXIT_YES, UsageError
+
+if TYPE_CHECKING:
+    from kscaffold.diagnosis.stages import Stage
+    from kscaffold.explain.explain import Explanation
+    from kscaffold.explain.log import Told
+
+_WIDTH = 78
+_MAX_LOG = 16 << 20  # bytes of a pasted log; what comes after them is not looked at
+# How long a pipe that nobody writes into may keep us (journalctl takes a second to begin).
+_PATIENCE = 3.0
+
+
+def explain(
+    topic: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TOPIC|CODE|-]",
+            help="load, return, commands, a stage, an errno, a code (KS204), or - for a log on stdin.",
+            show_default=False,
+        ),
+    ] = None,
+    json: options.Json = False,
+) -> int:
+    """Say what happens when a module is loaded, what a code means, or what a pasted log says."""
+    from kscaffold.explain.explain import explain as ask  # start-up time
+
+    # Options that are none reach us as topics, since -1 and -EPERM have to.
+    for word in topic or []:
+        if word.startswith("-") and not re.fullmatch(r"-|-\d+|-E[A-Z0-9]+", word):
+            raise UsageError("KS004", f"no such option: {word}", fix="kscaffold explain --help")
+    words = " ".join(topic or [])
+    log = _log_on_stdin(words)
+    answer = ask(None if log is not None else words or None, log=log)
+    console.emit("explain", answer.known, _document(answer))
+    if not answer.known:
+        console.note(answer.title)
+        return EXIT_NO
+    for line in _lines(answer):
+        console.out(line)
+    return EXIT_YES
+
+
+def _log_on_stdin(words: str) -> str | None:
+    """The log on standard input where one is meant: `-`, or no topic and a pipe or file with data."""
+    if words not in ("", "-"):
+        return None
+    if sys.stdin is None or sys.stdin.closed:
+        if words == "-":
+            raise UsageError("KS004", "standard input is closed", fix="dmesg | kscaffold explain -")
+        return None
+    fd = 0
+    if words == "" and not _has_data(fd):
+        return None
+    data = b""
+    while len(data) < _MAX_LOG and (chunk := os.read(fd, 1 << 16)):
+        data += chunk
+    text = data.decode(errors="replace")
+    return text if words == "-" or text.strip() else None
+
+
+def _has_data(fd: int) -> bool:
+    try:
+        mode = os.fstat(fd).st_mode
+    except OSError:
+        return False
+    if stat.S_ISREG(mode):
+        return True
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        return False  # a terminal, /dev/null
+    return bool(select.select([fd], [], [], _PATIENCE)[0])
+
+
+def _document(answer: "Explanation") -> dict[str, Any]:
+    from kscaffold.diagnosis.stages import COURSE
+
+    return {
+        "topic": answer.topic,
+        "kind": answer.kind,
+        "title": answer.title,
+        "text": answer.text,
+        "steps": [
+            {
+                "stage": s.id,
+                "title": s.title,
+                "course": [{"step": n, "name": COURSE[n]} for n in s.course],
+                "functions": list(s.functions),
+                "what": s.what,
+                "course_differs": s.course_differs or None,
+                "elsewhere": s.elsewhere or None,
+            }
+            for s in answer.steps
+        ],
+        "returns": [
+            {"value": r.value, "meaning": r.meaning, "insmod": r.insmod, "lsmod": r.lsmod, "log": r.log}
+            for r in answer.returns
+        ],
+        "commands": [{"plain": c.plain, "wrapped": c.wrapped, "does": c.does} for c in answer.commands],
+        "entries": [_entry_document(t) for t in answer.entries],
+        "folded": [_entry_document(t) for t in answer.folded],
+    }
+
+
+def _entry_document(told: "Told") -> dict[str, Any]:
+    entry = told.entry
+    return {
+        "code": entry.code,
+        "title": entry.title,
+        "stage": entry.stage,
+        "what": entry.what,
+        "proof": entry.proof,
+        "cause": told.cause,
+        "fix": told.fix,
+        "see": list(entry.see),
+        "lines": list(told.lines),
+        "where": told.where,
+    }
+
+
+def _lines(answer: "Explanation") -> Iterable[str]:
+    if answer.kind not in ("code", "word"):
+        yield console.styled(answer.title, "bold")
+        yield ""
+    if answer.text and answer.kind != "course":
+        yield from _wrapped(answer.text)
+        yield ""
+    if answer.kind == "course":
+        yield from _course(answer)
+        return
+    if answer.steps:
+        yield from _steps(answer.steps)
+    if answer.returns:
+        yield from _returns(answer)
+    if answer.commands:
+        yield from _commands(answer)
+    for told in answer.entries:
+        yield from _short_entry(told) if answer.kind == "errno" else _entry(told)
+    if answer.kind == "errno":
+        yield "kscaffold explain CODE prints one of them."
+    if answer.folded:
+        yield from _wrapped("Harmless lines, left out: " + _codes(answer.folded))
+
+
+def _course(answer: "Explanation") -> Iterable[str]:
+    from kscaffold.explain import tables
+
+    yield from _wrapped(answer.text)
+    yield ""
+    yield from _steps(answer.steps)
+    yield console.styled("What init returns", "bold")
+    yield ""
+    yield from _returns(answer)
+    yield from _wrapped(tables.RETURNS_NOTE)
+    yield ""
+    yield console.styled("The commands you know, and ours", "bold")
+    yield ""
+    yield from _commands(answer)
+    yield from _wrapped(tables.COMMANDS_NOTE)
+    yield ""
+    yield "More: kscaffold explain STAGE, an errno such as EPERM, or a code such as KS204;"
+    yield "      dmesg | kscaffold explain"
+
+
+def _steps(steps: "Iterable[Stage]") -> Iterable[str]:
+    from kscaffold.diagnosis.stages import COURSE, index
+
+    for step in steps:
+        yield f"{index(step.id) + 1:>2}  {console.styled(step.id, 'bold')}: {step.title}"
+        for number in step.course:
+            yield f"    [course, step {number}: {COURSE[number]}]"
+        yield from _wrapped(step.what, 4)
+        if step.course_differs:
+            yield from _wrapped(f"The course: {step.course_differs}", 4)
+        if step.elsewhere:
+            yield from _wrapped(f"Other kernels: {step.elsewhere}", 4)
+        yield from _wrapped("Functions: " + ", ".join(step.functions), 4)
+        yield ""
+
+
+def _returns(answer: "Explanation") -> Iterable[str]:
+    for row in answer.returns:
+        yield f"  {console.styled(row.value, 'bold')}: {row.meaning}"
+        yield f"      insmod {row.insmod}"
+        yield f"      lsmod  {row.lsmod}"
+        yield from _wrapped(f"log    {row.log}", 6)
+    yield ""
+
+
+def _commands(answer: "Explanation") -> Iterable[str]:
+    for row in answer.commands:
+        yield f"  {row.plain:<18}{row.wrapped:<20}{row.does}"
+    yield ""
+
+
+def _entry(told: "Told") -> Iterable[str]:
+    entry = told.entry
+    yield f"{console.styled(entry.code, 'yellow')}: {console.styled(entry.title, 'bold')}"
+    for line in told.lines[:3]:
+        yield f"    > {console.printable(line)[: _WIDTH - 6]}"
+    if len(told.lines) > 3:
+        yield f"    > … and {len(told.lines) - 3} more"
+    yield from _wrapped(entry.what, 4)
+    for name, text in (("proof", entry.proof), ("cause", told.cause), ("fix", told.fix)):
+        if text:
+            yield from _named(name, console.printable(text))
+    for place in entry.see:
+        yield from _named("see", place)
+    yield ""
+
+
+def _short_entry(told: "Told") -> Iterable[str]:
+    stage = f" (stage {told.entry.stage})" if told.entry.stage else ""
+    yield from _wrapped(f"{told.entry.code}: {told.entry.title}{stage}", 2, 9)
+    if told.entry.proof:
+        yield from _wrapped(told.entry.proof, 9)
+    yield ""
+
+
+def _named(name: str, text: str) -> Iterable[str]:
+    first, *rest = textwrap.wrap(text, _WIDTH - 11, break_long_words=False, break_on_hyphens=False) or [""]
+    yield f"    {console.styled(f'{name:>5}', 'cyan')}: {first}"
+    for line in rest:
+        yield " " * 11 + line
+
+
+def _codes(told: "Iterable[Told]") -> str:
+    return "; ".join(f"{t.entry.code} ({t.entry.title})" for t in told)
+
+
+def _wrapped(text: str, indent: int = 0, hanging: int | None = None) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent if hanging is None else hanging),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

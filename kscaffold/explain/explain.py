@@ -1,0 +1,160 @@
+"""explain: what happens when a module is loaded, what a code or an errno means, what a log says."""
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from kscaffold.diagnosis import catalogue, errnos, stages
+from kscaffold.diagnosis.catalogue import Entry
+from kscaffold.diagnosis.stages import Stage
+from kscaffold.explain import tables
+from kscaffold.explain.log import Told, explain_log, plain
+from kscaffold.explain.tables import CommandRow, ReturnRow
+
+Kind = Literal["course", "load", "return", "commands", "stage", "errno", "code", "word", "log", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What there is to say on a topic. `kind` unknown: nothing.
+
+    `text`: a paragraph. `folded`: codes of lines in a log that look bad and are harmless.
+    """
+
+    topic: str
+    kind: Kind
+    title: str
+    text: str = ""
+    steps: tuple[Stage, ...] = ()
+    returns: tuple[ReturnRow, ...] = ()
+    commands: tuple[CommandRow, ...] = ()
+    entries: tuple[Told, ...] = ()
+    folded: tuple[Told, ...] = ()
+
+    @property
+    def known(self) -> bool:
+        """Whether anything was found."""
+        return self.kind != "unknown"
+
+
+def explain(topic: str | None = None, *, log: str | None = None) -> Explanation:
+    """What is known of a topic, or of a pasted log.
+
+    `topic`: None for the whole course, `load`, `return`, `commands`, a stage id, a step of the course, a
+    function of the kernel's loader, an errno's name or number, a code, a word of the field, or a line of
+    a log. Never a guess: what matches nothing is `unknown`.
+    """
+    if log is not None:
+        return _of_log("-", log)
+    if topic is None or not topic.strip():
+        return Explanation(
+            "load",
+            "course",
+            "What happens when a module is loaded",
+            tables.LOAD_NOTE,
+            stages.STAGES,
+            tables.RETURNS,
+            tables.COMMANDS,
+        )
+    word = " ".join(topic.split())
+    low = word.lower()
+    found = _whole_topic(low) or _stage(low) or _code(word) or _errno(word) or _command(low) or _word(low)
+    return found or _of_log(word, word)
+
+
+def _whole_topic(low: str) -> Explanation | None:
+    if low in ("load", "loading", "insmod()"):
+        return Explanation(
+            "load", "load", "What happens when a module is loaded", tables.LOAD_NOTE, stages.STAGES
+        )
+    if low in ("return", "returns", "return value", "return values"):
+        return Explanation(
+            "return", "return", "What init returns", tables.RETURNS_NOTE, returns=tables.RETURNS
+        )
+    if low in ("commands", "command"):
+        return Explanation(
+            "commands",
+            "commands",
+            "The commands you know, and ours",
+            tables.COMMANDS_NOTE,
+            commands=tables.COMMANDS,
+        )
+    return None
+
+
+def _stage(low: str) -> Explanation | None:
+    known = tuple(s for s in stages.STAGES if low in _names_of(s))
+    if not known:
+        return None
+    title = known[0].title if len(known) == 1 else f"Stages that answer to {low}"
+    return Explanation(low, "stage", title, steps=known)
+
+
+def _names_of(stage: Stage) -> set[str]:
+    """What one may call a stage: its id, its functions, the course's steps by number and by name."""
+    names = {stage.id}
+    for function in stage.functions:
+        names |= {function.lower(), function.partition("(")[0].lower()}
+    for number in stage.course:
+        names |= {f"step {number}", f"step{number}", stages.COURSE[number].lower()}
+        names |= {part.strip().removesuffix("()").lower() for part in stages.COURSE[number].split(",")}
+    return names
+
+
+def _code(word: str) -> Explanation | None:
+    if not re.fullmatch(r"[Kk][Ss]\d{3}", word):
+        return None
+    entry = catalogue.entry(word)
+    if entry is None:
+        return None
+    return Explanation(entry.code, "code", entry.title, entries=(plain(entry),))
+
+
+def _errno(word: str) -> Explanation | None:
+    """An errno by name (`EPERM`, `-eperm`) or number (`-1`, `1`)."""
+    bare = word.removeprefix("-")
+    if re.fullmatch(r"\d{1,4}", bare):
+        name = errnos.name(int(bare)) if int(bare) else None
+    else:
+        name = bare.upper() if errnos.number(bare.upper()) is not None else None
+    if name is None:
+        return None
+    number = errnos.number(name) or 0
+    words = os.strerror(number) if number < 512 else "known inside the kernel only"
+    insmod = tables.INSMOD_SAYS.get(name, words)
+    text = (
+        f"Number {number}. insmod shows it as '{insmod}'. When a load ends with it, it is from one of the "
+        "causes below, or init returned it: KS201. kscaffold load tells which."
+    )
+    causes = [e for e in catalogue.entries("2").values() if name in e.errno and not e.vague]
+    unload = [e for e in catalogue.entries("3").values() if name in e.errno]
+    return Explanation(
+        name, "errno", f"{name}: {words}", text, entries=tuple(plain(e) for e in causes + unload)
+    )
+
+
+def _command(low: str) -> Explanation | None:
+    rows = tuple(
+        row
+        for row in tables.COMMANDS
+        if low in (row.plain, row.plain.split()[0], row.wrapped, row.wrapped.split()[-1])
+    )
+    if not rows:
+        return None
+    return Explanation(low, "commands", f"{low}, and ours", tables.COMMANDS_NOTE, commands=rows)
+
+
+def _word(low: str) -> Explanation | None:
+    dashed = low.replace(" ", "-")
+    code = tables.ALIASES.get(low)
+    entry: Entry | None = catalogue.entry(code) if code else catalogue.of_complaint(dashed)
+    return Explanation(low, "word", entry.title, entries=(plain(entry),)) if entry else None
+
+
+def _of_log(topic: str, text: str) -> Explanation:
+    entries, folded = explain_log(text)
+    if not entries and not folded:
+        return Explanation(topic, "unknown", "nothing known here")
+    title = "What this log says" if entries else "Only lines that are harmless"
+    return Explanation(topic, "log", title, entries=entries, folded=folded)

@@ -1,0 +1,74 @@
+"""A pasted log of a kernel or a build: which entries of the catalogue its lines mean, oldest cause first."""
+
+from dataclasses import dataclass
+
+from kscaffold.diagnosis import catalogue, crash, klog
+from kscaffold.diagnosis.catalogue import Entry, Finding
+from kscaffold.diagnosis.crash import Complaint
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An entry with its cause and fix for this log. `lines`: the log's, empty where there is none.
+
+    `where`: `function+offset [module]` of a crash.
+    """
+
+    entry: Entry
+    cause: str
+    fix: str
+    lines: tuple[str, ...] = ()
+    where: str | None = None
+
+
+def plain(entry: Entry) -> Told:
+    """The entry as it stands in the catalogue."""
+    return Told(entry, catalogue.filled(entry.cause, {}), catalogue.filled(entry.fix, {}))
+
+
+def explain_log(text: str) -> tuple[tuple[Told, ...], tuple[Told, ...]]:
+    """The entries that a log's lines mean, and those of them that are harmless, each oldest first.
+
+    A kernel log may stand between lines of make or insmod: every line is looked at in both ways.
+    """
+    records = klog.parse_text(text)
+    findings = catalogue.match(records)
+    told: list[tuple[int, Told]] = [(f.first, _of_finding(f)) for f in findings]
+    told += _of_complaints(crash.complaints(records, _module_in(findings)))
+    told.sort(key=lambda pair: pair[0])
+    folded = tuple(t for _, t in told if t.entry.noise)
+    causes = [t for _, t in told if not t.entry.noise]
+    if any(not t.entry.vague for t in causes):
+        # insmod's own words say less than the kernel's.
+        causes = [t for t in causes if not t.entry.vague]
+    return tuple(causes), folded
+
+
+def _of_finding(finding: Finding) -> Told:
+    return Told(finding.entry, finding.cause, finding.fix, finding.lines)
+
+
+def _of_complaints(found: list[Complaint]) -> list[tuple[int, Told]]:
+    told: dict[str, tuple[int, Told]] = {}
+    for complaint in found:
+        entry = catalogue.of_complaint(complaint.kind)
+        if entry is None:
+            continue
+        if entry.code in told:
+            first, known = told[entry.code]
+            lines = (*known.lines, complaint.text)
+            told[entry.code] = (first, Told(entry, known.cause, known.fix, lines, known.where))
+            continue
+        where = f", in {complaint.where}" if complaint.where else ""
+        source = f" ({complaint.source})" if complaint.source else ""
+        told[entry.code] = (
+            complaint.index,
+            Told(entry, f"{entry.cause}{where}{source}", entry.fix, (complaint.text,), complaint.where),
+        )
+    return list(told.values())
+
+
+def _module_in(findings: list[Finding]) -> str | None:
+    """The module a log is about, where its lines agree on one."""
+    names = {f.groups["module"] for f in findings if "module" in f.groups}
+    return names.pop() if len(names) == 1 else None
