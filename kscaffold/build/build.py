@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import paths, process
-from kscaffold.build import freshness
+from kscaffold.build import freshness, record
 from kscaffold.build.compiler import Toolchain, toolchain
 from kscaffold.build.explain import Explanation, explain
 from kscaffold.build.lock import Say, project_lock
@@ -98,7 +98,8 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
         on_work=lambda: call.say("Building", f"{names} for {tree.release}"),
     )
     before = [_identity(t.ko) for t in project.targets]
-    stamp = freshness.stamp(call.state)
+    stamp = record.stamp(call.state)
+    record.begin(tree, call.state)
     log = Log()
     argv = make_argv(project.directory, tree, tools, "modules", call.jobs)
     log.add(f"$ {process.shown(argv)}")
@@ -116,7 +117,7 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
     missing = [t for t in project.targets if not t.ko.exists()]
     ok = status == 0 and not missing
     if ok:
-        freshness.remember(project, tree, tools, stamp)
+        record.remember(project, tree, tools, call.state, stamp)
     return BuildReport(
         ok=ok,
         project=project,
