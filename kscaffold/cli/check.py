@@ -78,14 +78,9 @@ def info(
 
 def _at_hand(spec: str | None) -> "Kernel | None":
     """The kernel to hold a given .ko against. Nothing is fetched: without one the file still answers."""
-    from kscaffold.kernel.choose import choose  # start-up time
+    from kscaffold.kernel.choose import find  # start-up time
 
-    try:
-        return choose(spec, offline=True, say=console.step)
-    except KscaffoldError:
-        if spec is not None:
-            raise
-        return None
+    return find(spec)
 
 
 def _targets(

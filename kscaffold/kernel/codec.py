@@ -80,10 +80,11 @@ def _zstd(data: bytes) -> bytes:
     # Kernels are made with --ultra -22: a window of 128 MiB and more.
     stream = zstandard.ZstdDecompressor(max_window_size=LIMIT).decompressobj()
     out, size = [], 0
-    for start in range(0, len(data), 1 << 20):
+    # In small bites: four bytes can mean 128 KiB, and what a bite gives can't be bounded.
+    for start in range(0, len(data), 1 << 12):
         if stream.eof or size >= LIMIT:
             break
-        out.append(stream.decompress(data[start : start + (1 << 20)]))
+        out.append(stream.decompress(data[start : start + (1 << 12)]))
         size += len(out[-1])
     return _whole(b"".join(out), stream.eof)
 

@@ -12,6 +12,9 @@ from kscaffold.module import kofile
 from kscaffold.module.facts import DamagedModule, Function, KoFile
 from kscaffold.module.findings import UNKNOWN, Finding, Level, Prediction
 from kscaffold.module.modinfo import gpl_compatible
+from kscaffold.module.predict import predict
+from kscaffold.module.symvers import beside
+from kscaffold.module.target import read_facts
 from kscaffold.project.project import kernel_name
 
 
@@ -54,11 +57,13 @@ def check(
         loads = False if flaw.stage else None
         return CheckReport(path, None, release, Prediction(loads, flaw.stage, flaw.errno), (finding,))
     prediction = UNKNOWN
+    if kernel is not None:
+        prediction = predict(ko, read_facts(kernel), arguments, beside(path))
     findings = (*_own_findings(ko, expected_name, kernel), *prediction.findings)
     return CheckReport(path, ko, release, prediction, findings)
 
 
-def unreadable(path: Path, error: KscaffoldError) -> CheckReport:
+def unreadable(path: Path, kernel: Kernel | None, error: KscaffoldError) -> CheckReport:
     """The report of a .ko that can't be read, where others were asked about with it."""
     return CheckReport(
         path, None, None, UNKNOWN, (Finding(error.code, "error", None, _sentence(error), error.fix),)
@@ -71,20 +76,18 @@ def _sentence(flaw: KscaffoldError) -> str:
 
 def _own_findings(ko: KoFile, expected: str | None, kernel: Kernel | None) -> list[Finding]:
     """What is wrong with the module itself, whatever the kernel's configuration."""
-    found = [f for f in (_arch(ko, kernel), _name(ko, expected), _init(ko), _exit(ko), _license(ko)) if f]
+    found = [f for f in (_name(ko, expected), _init(ko), _exit(ko), _license(ko)) if f]
+    if kernel is not None:
+        return found  # the prediction tells of the rest, by the kernel's own rules
+    if ko.arch != os.uname().machine:
+        message = f"it is for {ko.arch}, this machine is {os.uname().machine}"
+        fix = "build it for the kernel that shall load it"
+        found.append(Finding("KS407", "error", "elf", message, fix))
     if ko.signature is not None and ko.signature.flaw:
         message = f"its signature can't be read: {ko.signature.flaw}"
         level: Level = "error" if ko.signature.errno == "EBADMSG" else "warn"
         found.append(Finding("KS417", level, "signature", message, "sign it again, or build it again"))
     return found
-
-
-def _arch(ko: KoFile, kernel: Kernel | None) -> Finding | None:
-    wanted = kernel.arch if kernel else os.uname().machine
-    if ko.arch == wanted:
-        return None
-    message = f"it is for {ko.arch}, the kernel is {wanted}"
-    return Finding("KS407", "error", "elf", message, "build it for the kernel that shall load it", "ENOEXEC")
 
 
 def _name(ko: KoFile, expected: str | None) -> Finding | None:
@@ -102,11 +105,13 @@ def _name(ko: KoFile, expected: str | None) -> Finding | None:
 
 
 def _init(ko: KoFile) -> Finding | None:
+    if ko.info("intree"):
+        return None  # the kernel's own have their reasons
     if ko.init is None:
         message = "it has no init function: loading it runs nothing"
-        # A library of the kernel's own needs none: it is there for its symbols.
-        level: Level = "info" if ko.exports or ko.info("intree") else "error"
-        return Finding("KS413", level, "init", message, "name one with module_init(your_function);")
+        if ko.exports:  # a library is there for its symbols
+            return Finding("KS413", "info", "init", message)
+        return Finding("KS413", "error", "init", message, "name one with module_init(your_function);")
     if ko.init.section is not None and ko.init.section != ".init.text":
         message = f"its init function {ko.init.symbol} is in {ko.init.section}, so its memory is never freed"
         return Finding("KS415", "info", "init", message, f"write static int __init {ko.init.symbol}(void)")
@@ -114,11 +119,10 @@ def _init(ko: KoFile) -> Finding | None:
 
 
 def _exit(ko: KoFile) -> Finding | None:
-    if ko.init is None or ko.exit is not None:
+    if ko.init is None or ko.exit is not None or ko.info("intree"):
         return None
     message = "it has no exit function: once loaded it can't be unloaded"
-    level: Level = "info" if ko.info("intree") else "warn"
-    return Finding("KS414", level, None, message, "name one with module_exit(your_function);")
+    return Finding("KS414", "warn", None, message, "name one with module_exit(your_function);")
 
 
 def _license(ko: KoFile) -> Finding | None:

@@ -1,7 +1,6 @@
 """The bytes of a .ko: read with limits, decompressed where it is compressed."""
 
 import errno
-import io
 import os
 import stat
 from pathlib import Path
@@ -11,8 +10,6 @@ from kscaffold.module.facts import Compression, DamagedModule
 
 # Far above any real module; what keeps a hostile file from taking the machine's memory.
 LIMIT = 256 << 20
-# An xz or zstd stream chooses how much memory its reader needs. Kernel modules use at most 64 MiB.
-_WINDOW = 128 << 20
 
 _MAGIC: dict[bytes, Compression] = {
     b"\xfd7zXZ\x00": "xz",
@@ -66,40 +63,14 @@ def _too_large(path: Path) -> DamagedModule:
 
 
 def _decompressed(raw: bytes, kind: Compression, path: Path) -> bytes:
+    from kscaffold.kernel.codec import DamagedError, decompress  # start-up time: most are not compressed
+
     try:
-        content = _expand(raw, kind)
-    except Exception as error:  # each library has its own, and hostile bytes find more
+        content = decompress(raw)
+    except DamagedError as error:
         raise DamagedModule(
-            "KS411", f"{path} can't be decompressed", cause=f"{kind}: {error}", fix="kscaffold build"
+            "KS411", f"{path} can't be decompressed", cause=str(error), fix="kscaffold build"
         ) from None
     if len(content) > LIMIT:
         raise _too_large(path)
-    return content
-
-
-def _expand(raw: bytes, kind: Compression) -> bytes:
-    """At most LIMIT + 1 bytes of the decompressed content. Raises whatever the library raises."""
-    # The imports are here for start-up time: most modules are not compressed.
-    if kind == "xz":
-        import lzma
-
-        xz = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_WINDOW)
-        content = xz.decompress(raw, LIMIT + 1)
-        whole = xz.eof
-    elif kind == "gzip":
-        import zlib
-
-        gzip = zlib.decompressobj(wbits=31)
-        content = gzip.decompress(raw, LIMIT + 1)
-        whole = gzip.eof
-    else:
-        import zstandard
-
-        with zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(io.BytesIO(raw)) as zstd:
-            content = zstd.read(LIMIT + 1)
-        frame = zstandard.get_frame_parameters(raw)
-        # The reader ends quietly at a cut; only a frame that names its size tells.
-        whole = frame.content_size in (len(content), zstandard.CONTENTSIZE_UNKNOWN)
-    if not whole and len(content) <= LIMIT:
-        raise EOFError("the compressed data ends early")
     return content

@@ -71,11 +71,15 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A module_param(). `type` and `description` are None where the module does not tell them."""
+    """A module_param(). `type` and `description` are None where the module does not tell them.
+
+    `limit`: the most elements of an array, the bytes of a `string` with its NUL; None where not known.
+    """
 
     name: str
     type: str | None
     description: str | None
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +108,11 @@ class Signature:
     """The trailer behind `~Module signature appended~`. `flaw` is None where the kernel can read it.
 
     `errno` goes with a flaw: EBADMSG refuses the module always, ENOPKG only where signatures are enforced.
-    `offset` and `length`: where the PKCS#7 message is, in bytes.
+    `length`: of the PKCS#7 message, bytes; `digest`: its BLAKE2b, to know it again.
     """
 
-    offset: int
     length: int
+    digest: str
     flaw: str | None = None
     errno: str | None = None
 
@@ -119,9 +123,9 @@ class KoFile:
 
     `name`: the kernel's name for it (.modinfo, else struct module). `struct_name`: the one in struct
     module, which decides about duplicates; None where it can't be read. `struct_size`: the size of
-    `struct module` it was built with. `imports`: undefined symbols, weak ones apart in `weak_imports`.
-    `versions`: the CRCs of `__versions`, None where there is no such section. `commons`: symbols that
-    -fno-common should have prevented.
+    `struct module` it was built with. `undefined`: undefined symbols in the table's order, which is the
+    loader's; `weak_imports`: those of them it can do without. `versions`: the CRCs of `__versions`, None
+    where there is no such section. `commons`: symbols that -fno-common should have prevented.
     """
 
     path: Path
@@ -138,7 +142,7 @@ class KoFile:
     init: Function | None
     exit: Function | None
     parameters: tuple[Parameter, ...]
-    imports: tuple[str, ...]
+    undefined: tuple[str, ...]
     weak_imports: tuple[str, ...]
     exports: tuple[Export, ...]
     commons: tuple[str, ...]
@@ -154,6 +158,12 @@ class KoFile:
     def infos(self, key: str) -> tuple[str, ...]:
         """Every value of a .modinfo key (`import_ns`, `alias`, `firmware`)."""
         return tuple(value for k, value in self.modinfo if k == key)
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """The symbols it needs from others; weak ones apart."""
+        weak = set(self.weak_imports)
+        return tuple(name for name in self.undefined if name not in weak)
 
     @property
     def license(self) -> str | None:

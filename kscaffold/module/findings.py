@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+UNSURE = "unsure"
+
 Level = Literal["error", "warn", "info"]
 
 
@@ -11,7 +13,8 @@ class Finding:
     """One thing to tell about a module.
 
     `code`: a catalogue entry. `stage`: where in the load it shows, None where it does not. `errno`: what
-    the kernel refuses the module with there; None where it would not refuse it.
+    the kernel refuses the module with there; None where it would not refuse it, UNSURE where nobody can
+    tell from outside.
     """
 
     code: str

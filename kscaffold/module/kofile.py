@@ -106,7 +106,7 @@ def _parse(raw: bytes, path: Path, compression: Compression | None) -> KoFile:
     assert this is not None  # module_flaw() saw it
     struct_name = _struct_name(elf, this)
     table = _symbols(elf)
-    needed, weak = symbols.imports(table)
+    undefined, weak = symbols.undefined(table)
     ends = _ends(elf, this, table)
     return KoFile(
         path=path,
@@ -122,8 +122,10 @@ def _parse(raw: bytes, path: Path, compression: Compression | None) -> KoFile:
         modinfo=info,
         init=symbols.function(ends, table, "init_module", elf.sections),
         exit=symbols.function(ends, table, "cleanup_module", elf.sections),
-        parameters=modinfo.parameters(info),
-        imports=needed,
+        parameters=modinfo.parameters(
+            info, symbols.parameter_names(table, elf.sections), _limits(elf, table)
+        ),
+        undefined=undefined,
         weak_imports=weak,
         exports=symbols.exports(table, elf.sections, elf.string),
         commons=symbols.commons(table),
@@ -132,6 +134,26 @@ def _parse(raw: bytes, path: Path, compression: Compression | None) -> KoFile:
         relocations=tuple(_relocations(elf)),
         signature=trailer,
     )
+
+
+def image_sections(image: Any) -> tuple[Section, ...]:
+    """The sections of an x86-64 kernel image, an open file or a map of one. Raises ValueError for others."""
+    structs = _structs(64, "<")
+    try:
+        header: Any = struct_parse(structs.Elf_Ehdr, image, 0)
+        structs.create_advanced_structs(header.e_type, header.e_machine)
+        size = structs.Elf_Shdr.sizeof()
+        places = range(header.e_shoff, header.e_shoff + header.e_shnum * size, size)
+        headers = [struct_parse(structs.Elf_Shdr, image, place) for place in places]
+        return _sections(headers, header.e_shstrndx, image)
+    except Exception as error:  # as in parse()
+        raise ValueError(str(error)) from None
+
+
+def _structs(bits: int, order: str) -> ELFStructs:
+    structs = ELFStructs(little_endian=order == "<", elfclass=bits)
+    structs.create_basic_structs()
+    return structs
 
 
 def _open(raw: bytes, length: int, path: Path) -> _Elf:
@@ -146,8 +168,7 @@ def _open(raw: bytes, length: int, path: Path) -> _Elf:
     if bits is None or order is None:
         raise _foreign(path, f"class {ident[4]}, byte order {ident[5]}")
     _refuse(validity.header_flaw(seen, path, 64 if bits == 64 else 52))
-    structs = ELFStructs(little_endian=order == "<", elfclass=bits)
-    structs.create_basic_structs()
+    structs = _structs(bits, order)
     stream = io.BytesIO(bytes(ident) + raw[16:])
     header: Any = struct_parse(structs.Elf_Ehdr, stream, 0)
     _refuse(validity.type_flaw(header.e_type, path))
@@ -164,7 +185,7 @@ def _open(raw: bytes, length: int, path: Path) -> _Elf:
     return _Elf(raw, bits, order, str(header.e_machine), sections)
 
 
-def _sections(headers: Sequence[Any], names: int, raw: bytes) -> tuple[Section, ...]:
+def _sections(headers: Sequence[Any], names: int, raw: Any) -> tuple[Section, ...]:
     start = headers[names].sh_offset if names < len(headers) else len(raw)
     end = start + headers[names].sh_size if names < len(headers) else start
     sections = []
@@ -208,6 +229,21 @@ def _symbols(elf: _Elf) -> list[Symbol]:
             nul = text.find(b"\0", name, name + 4096)
             shown = modinfo.text(text[name : nul if nul >= 0 else name + 4096])
             found.append(Symbol(index, shown, value, shndx, info))
+    return found
+
+
+def _limits(elf: _Elf, table: Sequence[Symbol]) -> dict[str, int]:
+    """The limits of arrays and strings: the first word of struct kparam_array and struct kparam_string."""
+    found = {}
+    for symbol in table:
+        _, kind, name = symbol.name.rpartition("__param_arr_")
+        if not kind:
+            _, kind, name = symbol.name.rpartition("__param_string_")
+        if kind and 0 < symbol.shndx < len(elf.sections):
+            section = elf.sections[symbol.shndx]
+            if section.type == "SHT_PROGBITS" and symbol.value + 4 <= section.size:
+                at = section.offset + symbol.value
+                (found[name],) = struct.unpack_from(elf.order + "I", elf.content, at)
     return found
 
 

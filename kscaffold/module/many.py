@@ -42,9 +42,12 @@ def modules_in(paths: Sequence[Path]) -> list[Path]:
 def check_many(
     paths: Sequence[Path], kernel: Kernel | None, arguments: Sequence[str] = ()
 ) -> Iterator[dict[str, Any]]:
-    """The document of each .ko, in order. One that can't be read is told as a finding, not raised: the
-    others shall have their answer.
+    """The document of each .ko, in order. One of several that can't be read is told as a finding, not
+    raised: the others shall have their answer.
     """
+    if len(paths) == 1:
+        yield document(check(paths[0], kernel=kernel, arguments=arguments))
+        return
     one = partial(_document, kernel=kernel, arguments=tuple(arguments))
     cores = os.cpu_count() or 1
     if len(paths) < _WORTH_PROCESSES or cores == 1:
@@ -62,4 +65,4 @@ def _document(path: Path, *, kernel: Kernel | None, arguments: tuple[str, ...]) 
     try:
         return document(check(path, kernel=kernel, arguments=arguments))
     except KscaffoldError as error:
-        return document(unreadable(path, error))
+        return document(unreadable(path, kernel, error))

@@ -1,5 +1,7 @@
 """The .modinfo section: NUL-separated `key=value`, and what its values mean."""
 
+from collections.abc import Mapping
+
 from kscaffold.module.facts import Parameter
 
 # Exactly the strings of include/linux/license.h; anything else taints and gets no GPL-only symbol.
@@ -35,8 +37,12 @@ def gpl_compatible(license: str | None) -> bool:
     return license in _GPL
 
 
-def parameters(info: tuple[tuple[str, str], ...]) -> tuple[Parameter, ...]:
-    """The parameters that `parm=name:description` and `parmtype=name:type` tell of, first seen first."""
+def parameters(
+    info: tuple[tuple[str, str], ...], present: tuple[str, ...], limits: Mapping[str, int]
+) -> tuple[Parameter, ...]:
+    """The parameters, first told first: `parm=name:description` and `parmtype=name:type` of .modinfo, and
+    those that are `present` without a word there. `limits` as in Parameter, by name.
+    """
     types: dict[str, str] = {}
     descriptions: dict[str, str] = {}
     for key, value in info:
@@ -45,7 +51,5 @@ def parameters(info: tuple[tuple[str, str], ...]) -> tuple[Parameter, ...]:
             types.setdefault(name, rest)
         elif colon and key == "parm":
             descriptions.setdefault(name, rest)
-    return tuple(
-        Parameter(name, types.get(name), descriptions.get(name))
-        for name in dict.fromkeys([*types, *descriptions])
-    )
+    names = dict.fromkeys([*types, *descriptions, *present])
+    return tuple(Parameter(n, types.get(n), descriptions.get(n), limits.get(n)) for n in names)

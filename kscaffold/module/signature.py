@@ -1,5 +1,6 @@
 """The signature behind a module, as the kernel's mod_check_sig() reads it (kernel/module_signature.c)."""
 
+import hashlib
 import struct
 
 from kscaffold.module.facts import Signature
@@ -20,13 +21,14 @@ def find(content: bytes) -> tuple[Signature | None, int]:
     end = len(content) - len(MARKER)
     start = end - _TRAILER.size
     if start <= 0:
-        return Signature(end, 0, "the file is shorter than a signature's trailer", "EBADMSG"), end
+        return Signature(0, "", "the file is shorter than a signature's trailer", "EBADMSG"), end
     algo, digest, id_type, signer, key, padding, length = _TRAILER.unpack_from(content, start)
     if length >= start:
-        return Signature(start, 0, f"its length is said to be {length} bytes", "EBADMSG"), end
+        return Signature(0, "", f"its length is said to be {length} bytes", "EBADMSG"), end
     if id_type != _PKCS7:
         # Counts as unsupported, not as broken: only enforcement refuses it.
-        return Signature(start, 0, f"its type is {id_type}, not PKCS#7 (2)", "ENOPKG"), end
+        return Signature(0, "", f"its type is {id_type}, not PKCS#7 (2)", "ENOPKG"), end
     if algo or digest or signer or key or any(padding):
-        return Signature(start, 0, "its trailer has fields that must be zero and are not", "EBADMSG"), end
-    return Signature(start - length, length), start - length
+        return Signature(0, "", "its trailer has fields that must be zero and are not", "EBADMSG"), end
+    message = content[start - length : start]
+    return Signature(length, hashlib.blake2b(message, digest_size=16).hexdigest()), start - length

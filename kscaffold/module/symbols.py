@@ -56,17 +56,13 @@ def function(
     return Function(own, section)
 
 
-def imports(symbols: Iterable[Symbol]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The undefined symbols in the table's order, which is the order the loader resolves them in: those
-    it needs, and the weak ones it can do without.
+def undefined(symbols: Iterable[Symbol]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The undefined symbols in the table's order, in which the loader resolves them: all, and the weak
+    ones of them.
     """
-    needed: list[str] = []
-    weak: list[str] = []
-    for symbol in symbols:
-        # The loader ignores it on x86 (ignore_undef_symbol), and nobody else emits it.
-        if symbol.shndx == _SHN_UNDEF and symbol.name != "_GLOBAL_OFFSET_TABLE_":
-            (weak if symbol.info >> 4 == _STB_WEAK else needed).append(symbol.name)
-    return tuple(needed), tuple(weak)
+    # The loader ignores the table's name on x86 (ignore_undef_symbol), and nobody else emits it.
+    found = [s for s in symbols if s.shndx == _SHN_UNDEF and s.name != "_GLOBAL_OFFSET_TABLE_"]
+    return tuple(s.name for s in found), tuple(s.name for s in found if s.info >> 4 == _STB_WEAK)
 
 
 def commons(symbols: Iterable[Symbol]) -> tuple[str, ...]:
@@ -97,3 +93,13 @@ def exports(
             has_crc = ("__kcrctab_gpl" if gpl else "__kcrctab") in crcs
             found.append(Export(name, gpl, namespaces.get(name, ""), has_crc))
     return tuple(found)
+
+
+def parameter_names(symbols: Iterable[Symbol], sections: Sequence[Section]) -> tuple[str, ...]:
+    """The parameters that are there, whether .modinfo tells of them or not: `__param_NAME` in `__param`."""
+    table = next((s.index for s in sections if s.name == "__param"), None)
+    if table is None:
+        return ()
+    return tuple(
+        s.name.removeprefix("__param_") for s in symbols if s.shndx == table and s.name.startswith("__param_")
+    )

@@ -1,0 +1,138 @@
+"""What binds a module to a kernel: the symbols it needs, those it offers, its relocations."""
+
+from collections.abc import Sequence
+
+from kscaffold.module.facts import KoFile
+from kscaffold.module.findings import UNSURE, Finding
+from kscaffold.module.modinfo import gpl_compatible
+from kscaffold.module.symvers import Exported, Symvers
+from kscaffold.module.target import KernelFacts
+
+# What a kernel's apply_relocate_add() knows: NONE, 64, PC32, PLT32, 32, 32S, PC64 on x86-64. Other
+# architectures take many more, and their compilers emit no others.
+_KNOWN = {"x86_64": frozenset({0, 1, 2, 4, 10, 11, 24})}
+# The loader keeps these to itself before it relocates (rewrite_section_headers).
+_UNRELOCATED = frozenset({".modinfo", "__versions", "__version_ext_crcs", "__version_ext_names"})
+_REBUILD = "kscaffold clean && kscaffold build"
+_NAMED = 6
+
+
+def symbols(ko: KoFile, facts: KernelFacts, project: Symvers | None) -> list[Finding]:
+    """The symbols that can't be had. The last one of the table decides the errno, so its finding is last."""
+    if facts.exports is None:
+        message = f"which symbols {facts.release} exports is not known: there is no Module.symvers"
+        return [Finding("KS440", "info", "symbols", message, "kscaffold kernel add", UNSURE)]
+    troubles: dict[tuple[str, str], list[str]] = {}
+    providers: dict[str, list[str]] = {}
+    weak = set(ko.weak_imports)
+    for symbol in ko.undefined:
+        exported = facts.exports.find(symbol) or (project.find(symbol) if project else None)
+        if exported and exported.module and exported.module != ko.name:
+            providers.setdefault(exported.module, []).append(symbol)
+        trouble = _trouble(ko, facts, symbol, exported)
+        if trouble and not (trouble[0] in ("KS425", "KS426", "KS428") and symbol in weak):
+            # Taken out and put back: the trouble met last comes last.
+            troubles[trouble] = [*troubles.pop(trouble, []), symbol]
+    if ko.commons:
+        troubles["KS437", ""] = list(ko.commons)
+    found = [_told(code, owner, names, facts) for (code, owner), names in troubles.items()]
+    needed = [name for name in providers if facts.loaded is None]
+    if needed:
+        message = f"it needs {', '.join(needed)} loaded before it"
+        found.insert(0, Finding("KS426", "info", "symbols", message))
+    return found
+
+
+def _trouble(
+    ko: KoFile, facts: KernelFacts, symbol: str, exported: Exported | None
+) -> tuple[str, str] | None:
+    """The code of what is wrong with one symbol, and the module or namespace it is about; as
+    resolve_symbol() asks.
+    """
+    if exported is None:
+        return "KS425", ""
+    if facts.loaded is not None and exported.module and exported.module not in facts.loaded:
+        return "KS426", exported.module
+    if exported.gpl and not gpl_compatible(ko.license):
+        return "KS428", ""
+    crc = (ko.versions or {}).get(symbol)
+    if facts.has("MODVERSIONS") is not False and crc is not None and crc != exported.crc:
+        return "KS427", ""
+    if exported.namespace and exported.namespace not in ko.infos("import_ns"):
+        return "KS429", exported.namespace
+    return None
+
+
+def _told(code: str, owner: str, names: Sequence[str], facts: KernelFacts) -> Finding:
+    shown = _list(names)
+    if code == "KS425":
+        message, fix = (
+            f"{facts.release} does not export {shown}",
+            "use something else, or load who exports it",
+        )
+        return Finding(code, "error", "symbols", message, fix, "ENOENT")
+    if code == "KS426":
+        message = f"{shown} is in {owner}, which is not loaded"
+        return Finding(code, "error", "symbols", message, f"load {owner} first", "ENOENT")
+    if code == "KS428":
+        message = f"only GPL-compatible modules may use {shown}"
+        return Finding(code, "error", "symbols", message, 'MODULE_LICENSE("GPL");', "ENOENT")
+    if code == "KS427":
+        message = f"built against another version of {shown} than {facts.release} has"
+        return Finding(
+            code, "error", "symbols", message, f"kscaffold build --kernel {facts.release}", "EINVAL"
+        )
+    if code == "KS429":
+        message, fix = (
+            f"{shown} is in the namespace {owner}, which it does not import",
+            f"MODULE_IMPORT_NS({owner});",
+        )
+        if facts.has("MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS"):
+            return Finding(code, "warn", "symbols", message, fix)
+        return Finding(code, "error", "symbols", message, fix, "EINVAL")
+    message = f"{shown} is a common symbol, which the loader does not take"
+    return Finding("KS437", "error", "symbols", message, "build it with -fno-common", "ENOEXEC")
+
+
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def relocations(ko: KoFile, facts: KernelFacts) -> list[Finding]:
+    """The relocations that this architecture's loader does not know."""
+    known = _KNOWN.get(facts.arch)
+    if known is None or facts.arch != ko.arch:
+        return []
+    for section in ko.relocations:
+        if ko.sections[section.target].name in _UNRELOCATED:
+            continue
+        strange = sorted(section.types - known)
+        if strange or not section.addend:
+            where = ko.sections[section.target].name
+            what = f"of type {strange[0]}" if section.addend else "without addends"
+            message = f"{where} has relocations {what}, which the loader does not know"
+            fix = "build it through Kbuild, with no flags like -fPIC or -mcmodel of its own"
+            return [Finding("KS432", "error", "relocate", message, fix, "ENOEXEC")]
+    return []
+
+
+def exports(ko: KoFile, facts: KernelFacts) -> list[Finding]:
+    """The symbols it exports that others export already."""
+    owners: dict[str, list[str]] = {}
+    for export in ko.exports:
+        other = facts.exports.find(export.symbol) if facts.exports else None
+        if other is not None and other.module != ko.name:
+            owners.setdefault(other.module or "the kernel", []).append(export.symbol)
+    found = []
+    for owner, names in owners.items():
+        there = owner == "the kernel" or (facts.loaded is not None and owner in facts.loaded)
+        if there:
+            message = f"it exports {_list(names)}, which {owner} exports already"
+            found.append(
+                Finding("KS431", "error", "formation", message, "rename it, or make it static", "ENOEXEC")
+            )
+        elif facts.loaded is None:
+            message = f"it exports {_list(names)} as {owner} does: only one of the two can be loaded"
+            found.append(Finding("KS431", "warn", "formation", message, "rename it, or make it static"))
+    return found
