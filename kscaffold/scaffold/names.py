@@ -5,8 +5,11 @@ Each function returns nothing and raises UsageError: the caller has touched no f
 
 import os
 import re
+import tomllib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from kscaffold.errors import UsageError
 from kscaffold.project.project import kernel_name
@@ -26,19 +29,23 @@ C_KEYWORDS = frozenset((
 ))
 # fmt: on
 
-# Stems whose NAME_init, _exit, _start or _stop the kernel's headers declare already, read from what
-# linux/module.h brings in on 5.10, 6.1 and 6.12 (a test reads it again). They get a longer C name.
-_DECLARED = frozenset(("cpu", "kobject_uevent", "kthread", "page_table", "random", "trap"))
-
 # make splits at blanks; the shell and make read the others; gcc's -Wp,-MMD,FILE splits at a comma, and
 # NAME=VALUE on make's command line at an equals sign. Kbuild itself names `:` and `%` (since 6.1).
 _BREAKS_KBUILD = frozenset(" :%,=#$'\"`*?[];&|()<>\\")
 
 
+@cache
+def taken(kind: Literal["words", "stems"]) -> frozenset[str]:
+    """Names the kernel's headers have already; taken.toml says which."""
+    text = Path(__file__).with_name("taken.toml").read_text(encoding="utf-8")
+    return frozenset(tomllib.loads(text)[kind].split())
+
+
 def identifier(stem: str) -> str:
-    """The C name of a module or object: `ret-1` is `ret_1`."""
+    """The C name of a module or object, which its functions begin with: `ret-1` is `ret_1`, and `time`
+    is `time_mod`, for there is a time_init() in the kernel's headers."""
     name = kernel_name(stem)
-    return f"{name}_mod" if name in _DECLARED else name
+    return f"{name}_mod" if name in taken("stems") else name
 
 
 def check_name(name: str, kind: str = "module") -> None:
@@ -71,8 +78,7 @@ def check_objects(module: str, objects: Sequence[str]) -> None:
     seen: dict[str, str] = {}
     for name in objects:
         check_name(name, "object")
-        mapped = kernel_name(name)
-        if mapped == kernel_name(module):
+        if kernel_name(name) == kernel_name(module):
             raise UsageError(
                 "KS012",
                 f"the object {name} is named like its module",
@@ -80,6 +86,7 @@ def check_objects(module: str, objects: Sequence[str]) -> None:
                 f"compiles {name}.c",
                 fix=f"name the object otherwise, such as {module}-main",
             )
+        mapped = identifier(name)
         if mapped in seen:
             same = seen[mapped]
             raise UsageError(
@@ -93,15 +100,16 @@ def check_objects(module: str, objects: Sequence[str]) -> None:
 
 
 def check_place(target: Path) -> None:
-    """Whether Kbuild can build at this path, and nothing is there yet. `target` is absolute."""
-    # What make and the compiler see is the path without links.
-    real = str(target.parent.resolve() / target.name)
-    bad = sorted({c for c in real if c in _BREAKS_KBUILD or not c.isprintable()})
+    """Whether Kbuild can build at this path, and nothing is there yet.
+
+    `target` is absolute and without links: what make and the compiler will see.
+    """
+    bad = sorted({c for c in str(target) if c in _BREAKS_KBUILD or not c.isprintable()})
     if bad:
         shown = " ".join("space" if c == " " else _quoted(c) for c in bad)
         raise UsageError(
             "KS019",
-            f"Kbuild can't build at {_quoted(real)}",
+            f"Kbuild can't build at {_quoted(str(target))}",
             cause=f"make, the shell or the compiler takes the path apart at: {shown}",
             fix="choose a place without them: --directory DIR",
         )

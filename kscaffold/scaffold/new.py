@@ -61,7 +61,7 @@ def new(wanted: Wanted) -> Created:
     description = _text("description", wanted.description or f"The {wanted.name} kernel module")
     for parameter in parameters:
         _text(f"parameter {parameter.name}", parameter.description + (parameter.default or ""))
-    target = wanted.directory.absolute() / wanted.name
+    target = Path(os.path.realpath(wanted.directory)) / wanted.name
     names.check_place(target)
 
     main, *others = objects or (wanted.name,)

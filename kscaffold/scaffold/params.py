@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kscaffold.errors import UsageError
 from kscaffold.scaffold.escape import c_string
-from kscaffold.scaffold.names import C_KEYWORDS
+from kscaffold.scaffold.names import C_KEYWORDS, taken
 
 PERMISSION = 0o444
 
@@ -47,13 +47,6 @@ _FALSE = frozenset(("0", "n", "N", "off", "false"))
 _NUMBER = re.compile(r"[+-]?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-# Names that mean something else in every source file of a module: macros and variables of the headers.
-# fmt: off
-_TAKEN = frozenset((
-    "asm", "bool", "current", "exit", "false", "i386", "init", "inline", "jiffies", "linux",
-    "loops_per_jiffy", "module", "panic", "printk", "true", "typeof", "unix",
-))
-# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +168,7 @@ def _check_name(name: str) -> None:
             f"{name!a} can't be the name of a parameter",
             cause="it is a C variable: a letter, then letters, digits and `_`, 55 at most",
         )
-    if name in C_KEYWORDS or name in _TAKEN:
+    if name in C_KEYWORDS or name in taken("words"):
         raise UsageError(
             "KS018",
             f"{name} can't be the name of a parameter",
