@@ -194,3 +194,50 @@ def _late(argv: Sequence[str], timeout: float) -> DeadlineError:
     return DeadlineError(
         "KS002", f"{Path(argv[0]).name} did not end within {timeout:g} s", cause=f"ran {shown(argv)}"
     )
+
+
+def spawn(
+    argv: Sequence[str], *, keep: Sequence[int], errors: Path, largest_file: int
+) -> "subprocess.Popen[bytes]":
+    """Start a program that outlives this call, but never this process: the kernel ends it with us.
+
+    `keep`: descriptors it inherits. `errors`: the file its stderr goes to. `largest_file`: bytes; what it
+    writes beyond fails, so that no guest can fill a disk. Call from the main thread only: the death
+    signal follows the thread that started the program.
+    """
+    import ctypes  # start-up time
+    import resource
+
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def in_child() -> None:
+        prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    try:
+        with errors.open("wb") as stderr:
+            return subprocess.Popen(
+                list(argv),
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
+                pass_fds=tuple(keep),
+                preexec_fn=in_child,
+                # SIGXFSZ stays ignored: a write beyond the limit is an error, not the end.
+                restore_signals=False,
+                start_new_session=True,
+            )
+    except FileNotFoundError:
+        need(argv[0])
+        raise
+
+
+def end(child: "subprocess.Popen[bytes]") -> None:
+    """End a program of `spawn` and reap it. Nothing of it is worth a farewell."""
+    child.kill()
+    child.wait()

@@ -1,0 +1,108 @@
+"""Which accelerator works here. A /dev/kvm that opens proves nothing: nested and container hosts have
+ones that abort QEMU or spin. So a guest of one instruction is asked for a proof of life.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from kscaffold import paths, process
+from kscaffold.errors import DeadlineError, UsageError
+from kscaffold.sandbox.qemu import Accelerator
+
+_DEADLINE = 3.0  # s; a working KVM needs 0.1
+_PROOF = 0x2A
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The accelerator to use, and why it is not KVM. `fresh`: found out just now."""
+
+    accelerator: Accelerator
+    why: str | None
+    fresh: bool = False
+
+
+def probe(program: str) -> Probe:
+    """The accelerator for this QEMU, found out once per boot of the host. KSCAFFOLD_ACCEL overrides."""
+    forced = os.environ.get("KSCAFFOLD_ACCEL")
+    if forced == "tcg":
+        return Probe("tcg", "KSCAFFOLD_ACCEL=tcg")
+    if forced == "kvm":
+        return Probe("kvm", None)
+    if forced:
+        raise UsageError("KS601", f"KSCAFFOLD_ACCEL={forced} is neither kvm nor tcg", fix="unset KSCAFFOLD_ACCEL")
+    if not Path("/dev/kvm").exists():
+        return Probe("tcg", "there is no /dev/kvm")
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return Probe("tcg", "this user may not open /dev/kvm (sudo adduser $USER kvm, then log in again)")
+    file = paths.cache() / "accelerator.json"
+    key = [_boot_id(), *os.stat(program)[1:2], os.stat(program).st_mtime_ns]
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        known = json.loads(file.read_text())
+        if known["key"] == key:
+            return Probe("kvm" if known["works"] else "tcg", known["why"])
+    why = _try_kvm(program)
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside = file.with_name(f".{file.name}.{os.getpid()}")
+        beside.write_text(json.dumps({"key": key, "works": why is None, "why": why}))
+        beside.replace(file)
+    return Probe("tcg" if why else "kvm", why, fresh=True)
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _try_kvm(program: str) -> str | None:
+    """Why KVM does not work here, None where it does."""
+    with tempfile.TemporaryDirectory(prefix="kscaffold-probe-") as place:
+        bios = Path(place) / "bios"
+        bios.write_bytes(proof_of_life())
+        try:
+            done = process.run(probe_argv(program, bios), timeout=_DEADLINE)
+        except DeadlineError:
+            return f"/dev/kvm opens, but a guest of three instructions did not end within {_DEADLINE:g} s"
+    if done.returncode == _PROOF << 1 | 1:
+        return None
+    said = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    return f"/dev/kvm opens, but does not work: {said}"
+
+
+def probe_argv(program: str, bios: Path) -> list[str]:
+    """QEMU with nothing but a firmware of ours and a port that ends it."""
+    return [
+        program,
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-machine",
+        "pc",
+        "-accel",
+        "kvm",
+        "-cpu",
+        "host",
+        "-m",
+        "1M",
+        "-bios",
+        str(bios),
+        "-device",
+        "isa-debug-exit,iobase=0xf4,iosize=1",
+    ]
+
+
+def proof_of_life() -> bytes:
+    """A firmware that says one byte: a 64 KiB image whose reset vector holds the program.
+
+    mov al, 0x2a; out 0xf4, al; hlt. QEMU then exits with (0x2a << 1) | 1.
+    """
+    program = bytes([0xB0, _PROOF, 0xE6, 0xF4, 0xF4])
+    return (b"\xf4" * 0xFFF0 + program).ljust(0x10000, b"\xf4")

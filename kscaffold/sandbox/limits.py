@@ -1,0 +1,33 @@
+"""How long anything of a sandbox may take, in seconds. Each can be set: KSCAFFOLD_<NAME>=SECONDS."""
+
+import os
+
+from kscaffold.errors import UsageError
+
+_DEFAULTS = {
+    # A boot takes 2 s on an idle machine without KVM, ten times that on a crowded one.
+    "BOOT_TIMEOUT": 60.0,
+    "RESTORE_TIMEOUT": 10.0,
+    "UNLOAD_TIMEOUT": 10.0,
+    # A request that is not a load: list, log, a small file.
+    "ANSWER_TIMEOUT": 10.0,
+    # A second command waits this long for the first to be done with the sandbox.
+    "BUSY_TIMEOUT": 30.0,
+    # A sandbox that nobody has asked anything ends; whatever happens, it ends at the limit.
+    "SANDBOX_IDLE": 1800.0,
+    "SANDBOX_LIMIT": 28800.0,
+}
+
+
+def seconds(name: str) -> float:
+    """The limit of that name. Raises UsageError for a value that is no positive number."""
+    text = os.environ.get(f"KSCAFFOLD_{name}")
+    if text is None:
+        return _DEFAULTS[name]
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e7:
+        raise UsageError("KS601", f"KSCAFFOLD_{name}={text} is no number of seconds", fix=f"unset KSCAFFOLD_{name}")
+    return value

@@ -1,0 +1,261 @@
+"""A running guest: QEMU started, the agent answering; restored from a snapshot, or booted and frozen."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kscaffold import process
+from kscaffold.errors import DeadlineError, KscaffoldError
+from kscaffold.kernel import store
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.sandbox import accelerator, limits, qemu, root, snapshot
+from kscaffold.sandbox.channel import Channel, ChannelClosed, ChannelTimeout, Verb
+from kscaffold.sandbox.monitor import Monitor, MonitorError
+
+Say = Callable[[str, str], None]
+
+PROGRAM = "qemu-system-x86_64"
+_LARGEST_FILE = 4 << 20  # bytes of console or of QEMU's own complaints
+_BOOT_TRIES = 3
+
+
+@dataclass(slots=True)
+class Guest:
+    """One guest of ours. Close it: its QEMU ends then, or with this process.
+
+    `restored`: it came from a snapshot. `times`: milliseconds since the start, by what had been reached.
+    """
+
+    qemu: "subprocess.Popen[bytes]"
+    channel: Channel
+    place: Path
+    release: str
+    accelerator: qemu.Accelerator
+    restored: bool
+    times: dict[str, float] = field(default_factory=dict)
+
+    def alive(self) -> bool:
+        """QEMU still runs."""
+        return self.qemu.poll() is None
+
+    def console(self) -> str:
+        """The kernel's last words, if it had any."""
+        try:
+            return (self.place / "console").read_text(errors="replace")
+        except OSError:
+            return ""
+
+    def close(self) -> None:
+        """End it and remove what it had on disk."""
+        process.end(self.qemu)
+        self.channel.close()
+        shutil.rmtree(self.place, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a guest is to be: everything found out that can be, before anything is started."""
+
+    kernel: Kernel
+    program: str
+    machine: qemu.Machine
+    key: str
+    why_no_kvm: str | None
+    probed: bool
+
+
+def plan(kernel: Kernel, cmdline: str = "") -> Plan:
+    """Find QEMU, the kernel's image and the accelerator. Raises KscaffoldError for what is missing."""
+    program = process.need(PROGRAM)
+    vmlinux = store.bootable(kernel)
+    probe = accelerator.probe(program)
+    machine = qemu.Machine(
+        vmlinux=vmlinux,
+        initramfs=Path("initramfs"),
+        accelerator=probe.accelerator,
+        cmdline=" ".join(cmdline.split()),
+    )
+    cpu = _host_cpu() if probe.accelerator == "kvm" else "max"
+    return Plan(kernel, program, machine, snapshot.key(program, kernel, machine, cpu), probe.why, probe.fresh)
+
+
+def start(planned: Plan, say: Say, detail: Callable[[str], None]) -> Guest:
+    """A guest in its pristine state: restored where there is a whole snapshot, else booted and frozen.
+
+    Raises DeadlineError KS604 when the guest does not come up, KscaffoldError KS605 when QEMU fails.
+    """
+    frozen = snapshot.find(planned.key)
+    if frozen is not None:
+        try:
+            return _restore(planned, frozen)
+        except (MonitorError, ChannelClosed, ChannelTimeout, OSError) as error:
+            # Whatever is wrong with it, a boot is the answer; the new snapshot takes its place.
+            detail(f"the snapshot could not be restored ({error}); booting")
+    say("Booting", f"{planned.kernel.release} (once; later starts take a tenth of a second)")
+    for attempt in range(1, _BOOT_TRIES + 1):
+        try:
+            return _boot(planned, detail)
+        except DeadlineError:
+            if attempt == _BOOT_TRIES:
+                raise
+            detail("the guest did not come up in time; trying again")
+    raise AssertionError("unreachable")
+
+
+def _boot(planned: Plan, detail: Callable[[str], None]) -> Guest:
+    began = time.monotonic()
+    timeout = limits.seconds("BOOT_TIMEOUT") / _BOOT_TRIES
+    place = Path(tempfile.mkdtemp(prefix="kscaffold-guest-"))
+    memory = os.memfd_create("kscaffold-ram")
+    with contextlib.ExitStack() as undo:
+        undo.callback(os.close, memory)
+        undo.callback(shutil.rmtree, place, ignore_errors=True)
+        (place / "initramfs").write_bytes(root.build(planned.kernel))
+        os.ftruncate(memory, planned.machine.memory << 20)
+        machine = _with_root(planned.machine, place, _tsc_khz())
+        # Not a file on a disk: writing to a mapped file on a full disk kills.
+        guest, qmp = _spawn(planned, machine, Path(f"/proc/self/fd/{memory}"), False, place, [memory])
+        undo.callback(guest.channel.close)
+        undo.callback(process.end, guest.qemu)
+        guest.times["spawned"] = _since(began)
+        try:
+            _greet(guest, timeout)
+        except ChannelTimeout:
+            raise DeadlineError(
+                "KS604",
+                f"the guest did not come up within {timeout:g} s",
+                cause=_last_line(guest.console()) or "its kernel has said nothing",
+                fix="give it longer: KSCAFFOLD_BOOT_TIMEOUT=120",
+            ) from None
+        except ChannelClosed:
+            raise _broken(guest) from None
+        guest.times["booted"] = _since(began)
+        _freeze(planned, guest, qmp, memory, detail)
+        guest.times["frozen"] = _since(began)
+        qmp.close()
+        undo.pop_all()
+        os.close(memory)
+    return guest
+
+
+def _freeze(
+    planned: Plan, guest: Guest, qmp: Monitor, memory: int, detail: Callable[[str], None]
+) -> None:
+    """Keep this guest's state for the next ones, and let it go on. Without room it just goes on."""
+    # The kernel's own late work (a clock source found good, say) should not fall into a load's log.
+    time.sleep(0.15)
+    try:
+        with tempfile.TemporaryFile() as state, snapshot.being_made() as making:
+            qmp.save(state.fileno(), limits.seconds("BOOT_TIMEOUT"))
+            state.seek(0)
+            snapshot.write(planned.key, planned.kernel, memory, state.read(), making)
+    except OSError as error:
+        detail(f"no snapshot was kept: {error.strerror or error}")
+    except MonitorError as error:
+        raise KscaffoldError("KS605", "QEMU could not write the guest's state", cause=str(error)) from None
+    qmp.proceed(limits.seconds("RESTORE_TIMEOUT"))
+    _greet(guest, limits.seconds("RESTORE_TIMEOUT"))
+
+
+def _restore(planned: Plan, frozen: snapshot.Snapshot) -> Guest:
+    began = time.monotonic()
+    timeout = limits.seconds("RESTORE_TIMEOUT")
+    place = Path(tempfile.mkdtemp(prefix="kscaffold-guest-"))
+    with contextlib.ExitStack() as undo:
+        undo.callback(shutil.rmtree, place, ignore_errors=True)
+        state = os.open(frozen.state, os.O_RDONLY)
+        undo.callback(os.close, state)
+        # The guest is past its start: it needs no initramfs, and no kernel that takes time to read.
+        (place / "initramfs").touch()
+        machine = _with_root(planned.machine, place, None)
+        guest, qmp = _spawn(planned, machine, frozen.ram, True, place, [])
+        undo.callback(guest.channel.close)
+        undo.callback(process.end, guest.qemu)
+        guest.times["spawned"] = _since(began)
+        qmp.restore(state, timeout)
+        guest.times["restored"] = _since(began)
+        _greet(guest, timeout)
+        guest.times["answered"] = _since(began)
+        qmp.close()
+        undo.pop_all()
+        os.close(state)
+    return guest
+
+
+def _spawn(
+    planned: Plan, machine: qemu.Machine, ram: Path, restore: bool, place: Path, keep: list[int]
+) -> tuple[Guest, Monitor]:
+    ours, theirs = socket.socketpair()
+    monitor_ours, monitor_theirs = socket.socketpair()
+    with theirs, monitor_theirs:
+        wires = qemu.Wires(theirs.fileno(), monitor_theirs.fileno(), place / "console", ram, restore)
+        child = process.spawn(
+            qemu.argv(planned.program, machine, wires),
+            keep=[theirs.fileno(), monitor_theirs.fileno(), *keep],
+            errors=place / "qemu.log",
+            largest_file=_LARGEST_FILE,
+        )
+    guest = Guest(child, Channel(ours), place, planned.kernel.release, machine.accelerator, restore)
+    return guest, Monitor(monitor_ours)
+
+
+def _greet(guest: Guest, timeout: float) -> None:
+    """The agent's first answer. It gets the time and a seed: a snapshot froze both."""
+    payload = time.time_ns().to_bytes(8, "little") + os.urandom(32)
+    answer = guest.channel.ask(Verb.HELLO, payload, timeout=timeout, grace=0)
+    if answer.status:
+        raise ChannelClosed("the agent does not know us")
+
+
+def _with_root(machine: qemu.Machine, place: Path, tsc_khz: int | None) -> qemu.Machine:
+    return qemu.Machine(
+        vmlinux=machine.vmlinux,
+        initramfs=place / "initramfs",
+        accelerator=machine.accelerator,
+        memory=machine.memory,
+        cpus=machine.cpus,
+        tsc_khz=tsc_khz,
+        cmdline=machine.cmdline,
+    )
+
+
+def _tsc_khz() -> int | None:
+    """The speed of this machine's time stamp counter, measured; the agent can, and Python can't."""
+    done = process.run([str(root.agent())], timeout=5)
+    return int(done.stdout) if done.stdout.strip().isdigit() else None
+
+
+def _host_cpu() -> str:
+    """The host's CPU model: with KVM the guest has its features."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as lines:  # noqa: PTH123
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return ""
+
+
+def _broken(guest: Guest) -> KscaffoldError:
+    """QEMU ended, or its guest did, before the agent's first answer."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        guest.qemu.wait(1)
+    said = _last_line((guest.place / "qemu.log").read_text(errors="replace"))
+    cause = said or _last_line(guest.console()) or "it said nothing"
+    return KscaffoldError("KS605", "the guest ended before its agent answered", cause=cause)
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else ""
+
+
+def _since(began: float) -> float:
+    return (time.monotonic() - began) * 1000
+
+
