@@ -63,6 +63,7 @@ def add(
     modules: Modules = None,
     offline: Offline = False,
     json: Json = False,
+    verbose: Verbose = False,
 ) -> int:
     """Fetch a kernel of the distribution, or record one that is here (--build, --image)."""
     if build or image or modules:
@@ -93,9 +94,9 @@ def _add_path(build: Path | None, image: Path | None, modules: Path | None) -> i
 
 
 def _added(kernel: "Kernel", fields: dict[str, Any]) -> int:
-    from kscaffold.kernel.prepared import build_problem  # start-up time
+    from kscaffold.kernel.prepared import build_problem, compiler_problem  # start-up time
 
-    problem = build_problem(kernel)
+    problem = build_problem(kernel) or compiler_problem(kernel)
     if problem:
         console.warn(f"{problem.what} ({problem.cause})" if problem.cause else problem.what, problem.fix)
     console.emit("kernel add", True, {"kernel": _facts(kernel), **fields})
@@ -103,7 +104,7 @@ def _added(kernel: "Kernel", fields: dict[str, Any]) -> int:
 
 
 @app.command("remove")
-def remove(release: Release, json: Json = False) -> int:
+def remove(release: Release, json: Json = False, verbose: Verbose = False) -> int:
     """Remove a kernel from the cache, or forget one given by path."""
     from kscaffold.kernel import choose, store  # start-up time
 
@@ -115,7 +116,9 @@ def remove(release: Release, json: Json = False) -> int:
 
 
 @app.command("default")
-def default(release: MaybeRelease = None, clear: Clear = False, json: Json = False) -> int:
+def default(
+    release: MaybeRelease = None, clear: Clear = False, json: Json = False, verbose: Verbose = False
+) -> int:
     """Show or choose the kernel that commands take."""
     from kscaffold.kernel import choose, store  # start-up time
 

@@ -5,7 +5,7 @@ import re
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.kernel import store
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.kernel.prepared import build_problem
+from kscaffold.kernel.prepared import build_problem, compiler_problem
 from kscaffold.packages.workplace import Say
 
 
@@ -44,8 +44,8 @@ def find(spec: str | None) -> Kernel | None:
         return _default(chosen, kernels)
     stored = [k for k in kernels if k.source != "running"]
     running = [k for k in kernels if k.source == "running" and k.build and k.image]
-    # One that can be built for, if there is one: a newer suite's host programs may not run here.
-    usable = (k for k in stored if build_problem(k) is None)
+    # One that can be built for, if there is one: a newer suite's may need a newer C library or compiler.
+    usable = (k for k in stored if build_problem(k) is None and compiler_problem(k) is None)
     return next(usable, None) or next(iter(stored + running), None)
 
 

@@ -5,6 +5,7 @@ import re
 import struct
 from pathlib import Path
 
+from kscaffold import process
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.store import release_of_tree
@@ -37,6 +38,27 @@ def build_problem(kernel: Kernel) -> KscaffoldError | None:
             fix="move it to a plain path, or reach it through a link that has one",
         )
     return _unprepared(build) or _moved(kernel, build) or _other_release(kernel, build) or _foreign(build)
+
+
+def compiler_problem(kernel: Kernel) -> KscaffoldError | None:
+    """Why the compilers here may be too old for this kernel's flags, or None. Looks at names only."""
+    try:
+        text = (kernel.build / ".kernelvariables").read_text(errors="replace") if kernel.build else ""
+    except OSError:
+        return None  # only Debian's headers name their compiler
+    pinned = re.search(r"\bgcc-(\d+)\s*$", text, re.MULTILINE)
+    if not pinned:
+        return None
+    wanted = int(pinned[1])
+    # A newer one knows the flags of an older one, so any of these will do.
+    if any(process.which(f"gcc-{version}") for version in range(wanted, wanted + 12)):
+        return None
+    return KscaffoldError(
+        "KS526",
+        f"kernel {kernel.release} was compiled by gcc-{wanted}, and no gcc here is as new",
+        cause="an older compiler may not know the flags that this kernel's modules are compiled with",
+        fix=f"sudo apt-get install --no-install-recommends gcc-{wanted}, or build for another kernel",
+    )
 
 
 def _absent(kernel: Kernel, cause: str) -> KscaffoldError:

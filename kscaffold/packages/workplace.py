@@ -79,6 +79,10 @@ def _same(fd: int, path: Path) -> bool:
 
 
 def _sweep(base: Path) -> None:
+    """Remove what nobody holds: every directory has its lock file before it is made, and as long as it is."""
+    for directory in base.iterdir():
+        if directory.suffix != ".lock" and not directory.with_name(f"{directory.name}.lock").exists():
+            shutil.rmtree(directory, ignore_errors=True)
     for lock in base.glob("*.lock"):
         fd = None
         try:
