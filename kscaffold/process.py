@@ -1,5 +1,6 @@
 """The only place that starts programs: argument lists, no shell, a clean environment, a deadline each."""
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -15,6 +16,9 @@ from kscaffold.errors import DeadlineError, ToolMissingError
 # What would change a build or a program's language behind the user's back. MAKEFLAGS and its kin leak
 # in when kscaffold itself is run from a Makefile.
 _DROPPED = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEFILES", "GNUMAKEFLAGS", "LANGUAGE", "LANG")
+
+Child = subprocess.Popen[bytes]
+"""A program that was started and not yet waited for."""
 
 # The Debian package of a program, for the fix line.
 PACKAGE_OF = {
@@ -179,10 +183,8 @@ def _start(
 def _end(child: "subprocess.Popen[bytes]") -> None:
     """End a program and its process group; it is reaped when this returns."""
     for sig, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 10.0)):
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, sig)
-        except ProcessLookupError:
-            pass
         try:
             child.wait(patience)
             return
@@ -196,9 +198,7 @@ def _late(argv: Sequence[str], timeout: float) -> DeadlineError:
     )
 
 
-def spawn(
-    argv: Sequence[str], *, keep: Sequence[int], errors: Path, largest_file: int
-) -> "subprocess.Popen[bytes]":
+def spawn(argv: Sequence[str], *, keep: Sequence[int], errors: Path, largest_file: int) -> Child:
     """Start a program that outlives this call, but never this process: the kernel ends it with us.
 
     `keep`: descriptors it inherits. `errors`: the file its stderr goes to. `largest_file`: bytes; what it
@@ -237,7 +237,16 @@ def spawn(
         raise
 
 
-def end(child: "subprocess.Popen[bytes]") -> None:
+def wait(child: Child, seconds: float) -> bool:
+    """Whether a program of `spawn` ends within so many seconds."""
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def end(child: Child) -> None:
     """End a program of `spawn` and reap it. Nothing of it is worth a farewell."""
     child.kill()
     child.wait()

@@ -34,13 +34,15 @@ def probe(program: str) -> Probe:
     if forced == "kvm":
         return Probe("kvm", None)
     if forced:
-        raise UsageError("KS601", f"KSCAFFOLD_ACCEL={forced} is neither kvm nor tcg", fix="unset KSCAFFOLD_ACCEL")
+        raise UsageError(
+            "KS601", f"KSCAFFOLD_ACCEL={forced} is neither kvm nor tcg", fix="unset KSCAFFOLD_ACCEL"
+        )
     if not Path("/dev/kvm").exists():
         return Probe("tcg", "there is no /dev/kvm")
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return Probe("tcg", "this user may not open /dev/kvm (sudo adduser $USER kvm, then log in again)")
     file = paths.cache() / "accelerator.json"
-    key = [_boot_id(), *os.stat(program)[1:2], os.stat(program).st_mtime_ns]
+    key = [_boot_id(), program, Path(program).stat().st_mtime_ns]
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         known = json.loads(file.read_text())
         if known["key"] == key:

@@ -7,6 +7,9 @@ inside an answer, so no text of its can be taken for one. All numbers are little
     answer    magic u32, kind u32, nonce u64, status s32, length u32, payload
 
 A request is answered by at most one ACK (the work has begun), any OUTPUT (a shell's), and one END.
+
+A keeper (keeper.py) speaks the same on its socket: it passes requests and answers on, greets each client
+with a WELCOME, and says LOST in the guest's place when there will be no END.
 """
 
 import os
@@ -44,6 +47,8 @@ class Verb(IntEnum):
     INPUT = 10
     RESIZE = 11
     POWEROFF = 12
+    # For the keeper itself.
+    STOP = 100
 
 
 class Kind(IntEnum):
@@ -52,18 +57,26 @@ class Kind(IntEnum):
     ACK = 1
     END = 2
     OUTPUT = 3
+    LOST = 4
+    WELCOME = 5
 
 
 class ChannelClosed(Exception):
-    """The guest has gone, or speaks nonsense."""
+    """The guest has gone, or speaks nonsense. `acknowledged`: it had begun the work."""
+
+    def __init__(self, why: str, acknowledged: bool = False, console: str = "") -> None:
+        super().__init__(why)
+        self.acknowledged = acknowledged
+        self.console = console
 
 
 class ChannelTimeout(Exception):
-    """The guest did not answer in time. `acknowledged`: it had begun the work."""
+    """The guest lives and did not answer in time. `acknowledged`: it had begun the work."""
 
-    def __init__(self, acknowledged: bool) -> None:
+    def __init__(self, acknowledged: bool, console: str = "") -> None:
         super().__init__("no answer in time")
         self.acknowledged = acknowledged
+        self.console = console
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +156,19 @@ def records(payload: bytes) -> list[bytes]:
     return [record for record in payload.split(b"\0") if record]
 
 
+def frame(kind: Kind, nonce: int, status: int = 0, payload: bytes = b"") -> bytes:
+    """One answer as bytes: what the agent sends, and the keeper."""
+    return ANSWER.pack(MAGIC, kind, nonce, status, len(payload)) + payload
+
+
+def _lost(answer: Answer, acknowledged: bool) -> Exception:
+    """What the keeper saw: a guest that is silent (status 1) or gone (0), with its last words."""
+    console = answer.payload.decode(errors="replace")
+    if answer.status:
+        return ChannelTimeout(acknowledged, console)
+    return ChannelClosed("the guest has gone", acknowledged, console)
+
+
 class Channel:
     """The host's end of one guest's port. One request at a time; not for several threads."""
 
@@ -175,8 +201,12 @@ class Channel:
                 kind, answer = self.receive(nonce, deadline)
             except ChannelTimeout:
                 raise ChannelTimeout(acknowledged) from None
+            except ChannelClosed as closed:
+                raise ChannelClosed(str(closed), acknowledged) from None
             if kind is Kind.END:
                 return answer
+            if kind is Kind.LOST:
+                raise _lost(answer, acknowledged)
             acknowledged = True
 
     def begin(
@@ -184,9 +214,8 @@ class Channel:
     ) -> int:
         """Send a request; its nonce is returned, for `receive`."""
         nonce = int.from_bytes(os.urandom(8), "little")
-        self._send(
-            request(verb, nonce, payload, argument=argument, timeout=timeout), time.monotonic() + timeout + grace
-        )
+        frames = request(verb, nonce, payload, argument=argument, timeout=timeout)
+        self.send(frames, time.monotonic() + timeout + grace)
         return nonce
 
     def receive(self, nonce: int, deadline: float) -> tuple[Kind, Answer]:
@@ -199,7 +228,15 @@ class Channel:
             if its_nonce == nonce:
                 return Kind(kind), Answer(status, payload)
 
-    def _send(self, data: bytes, deadline: float) -> None:
+    def welcome(self, deadline: float) -> Answer:
+        """A keeper's greeting. Raises ChannelTimeout while another client has the sandbox."""
+        kind, answer = self.receive(0, deadline)
+        if kind is not Kind.WELCOME:
+            raise ChannelClosed("that is no keeper")
+        return answer
+
+    def send(self, data: bytes, deadline: float) -> None:
+        """Send bytes that are whole frames. Raises ChannelTimeout and ChannelClosed."""
         view = memoryview(data)
         while view:
             self._wait(select.POLLOUT, deadline)

@@ -29,5 +29,7 @@ def seconds(name: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < 1e7:
-        raise UsageError("KS601", f"KSCAFFOLD_{name}={text} is no number of seconds", fix=f"unset KSCAFFOLD_{name}")
+        raise UsageError(
+            "KS601", f"KSCAFFOLD_{name}={text} is no number of seconds", fix=f"unset KSCAFFOLD_{name}"
+        )
     return value

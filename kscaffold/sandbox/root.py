@@ -13,10 +13,11 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.sandbox import initramfs
 
 # No library, no headers, nothing that differs between two machines with the same compiler.
-_FLAGS = (
-    "-O2 -ffreestanding -nostdlib -nostdinc -static -fno-pie -no-pie -fno-stack-protector"
-    " -fno-asynchronous-unwind-tables -fcf-protection=none -Wl,--build-id=none -Wl,-z,noexecstack -s"
-).split()
+_FLAGS = [
+    *("-O2", "-ffreestanding", "-nostdlib", "-nostdinc", "-static", "-fno-pie", "-no-pie", "-s"),
+    *("-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-fcf-protection=none"),
+    *("-Wl,--build-id=none", "-Wl,-z,noexecstack"),
+]
 
 _CHANNEL_DRIVERS = ("virtio_mmio", "virtio_console")
 

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.sandbox import accelerator, limits, qemu, root, snapshot
 from kscaffold.sandbox.channel import Channel, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.sandbox.monitor import Monitor, MonitorError
+from kscaffold.sandbox.qemu import Accelerator
 
 Say = Callable[[str, str], None]
 
@@ -33,11 +33,11 @@ class Guest:
     `restored`: it came from a snapshot. `times`: milliseconds since the start, by what had been reached.
     """
 
-    qemu: "subprocess.Popen[bytes]"
+    qemu: process.Child
     channel: Channel
     place: Path
     release: str
-    accelerator: qemu.Accelerator
+    accelerator: Accelerator
     restored: bool
     times: dict[str, float] = field(default_factory=dict)
 
@@ -145,9 +145,7 @@ def _boot(planned: Plan, detail: Callable[[str], None]) -> Guest:
     return guest
 
 
-def _freeze(
-    planned: Plan, guest: Guest, qmp: Monitor, memory: int, detail: Callable[[str], None]
-) -> None:
+def _freeze(planned: Plan, guest: Guest, qmp: Monitor, memory: int, detail: Callable[[str], None]) -> None:
     """Keep this guest's state for the next ones, and let it go on. Without room it just goes on."""
     # The kernel's own late work (a clock source found good, say) should not fall into a load's log.
     time.sleep(0.15)
@@ -243,8 +241,7 @@ def _host_cpu() -> str:
 
 def _broken(guest: Guest) -> KscaffoldError:
     """QEMU ended, or its guest did, before the agent's first answer."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        guest.qemu.wait(1)
+    process.wait(guest.qemu, 1)
     said = _last_line((guest.place / "qemu.log").read_text(errors="replace"))
     cause = said or _last_line(guest.console()) or "it said nothing"
     return KscaffoldError("KS605", "the guest ended before its agent answered", cause=cause)
@@ -257,5 +254,3 @@ def _last_line(text: str) -> str:
 
 def _since(began: float) -> float:
     return (time.monotonic() - began) * 1000
-
-

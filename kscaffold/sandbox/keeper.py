@@ -1,0 +1,278 @@
+"""The owner of a live sandbox: a small process that outlasts the commands.
+
+It starts the guest, passes each client's requests to it, one client at a time, keeps the guest's log in
+a bounded file, and ends guest and itself at the idle time, at the hard limit, when told, or when the
+guest has gone. When it is killed its QEMU dies with it, and the lock it held is free: so nobody needs to
+look after it, and whoever comes next sees that it is dead.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from kscaffold.errors import KscaffoldError
+from kscaffold.sandbox import channel, limits, session
+from kscaffold.sandbox.channel import ChannelClosed, ChannelTimeout, Kind, Verb
+from kscaffold.sandbox.session import Guest, Plan
+
+_GRACE = 2.0  # s beyond the guest's own deadline
+_CLIENT_SILENCE = 60.0  # s a client may hold the sandbox without asking anything
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a sandbox lives: its directory, its socket, bound and listening, its lock, held, its project."""
+
+    directory: Path
+    listener: socket.socket
+    lock: int
+    project: Path
+
+
+def fork(place: Place, planned: Plan) -> None:
+    """Leave a keeper behind that serves the place's socket.
+
+    Clients may connect at once: they are greeted when the guest is up, or told why it is not. A fork,
+    because a new Python would take longer than the guest.
+    """
+    _write_card(place, planned, 0)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    status = 1
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            _become_daemon({place.listener.fileno(), place.lock})
+            _keep(place, planned)
+        status = 0
+    finally:
+        # Never back into the command's code: not through its handlers, nor through its exit hooks.
+        os._exit(status)
+
+
+def _become_daemon(keep: set[int]) -> None:
+    """Let go of everything that is the command's: its streams, files, directory and signals."""
+    os.chdir("/")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    for fd in range(3, 1024):
+        if fd not in keep:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text("kscaffold-keep")
+
+
+def _keep(place: Place, planned: Plan) -> None:
+    """Start the guest, serve, end. The lock goes with the process."""
+    try:
+        guest = session.start(planned, lambda *_: None, lambda _: None)
+    except KscaffoldError as error:
+        _refuse(place.listener, error)
+        _remove(place.directory)
+        return
+    try:
+        _write_card(place, planned, guest.qemu.pid)
+        _Keeper(place, guest, planned).serve()
+    finally:
+        with contextlib.suppress(OSError):
+            _save_log(place.directory, guest)
+        guest.close()
+        _remove(place.directory)
+
+
+def _remove(directory: Path) -> None:
+    """Take the sandbox off the list. What is left, the log, is for `logs`."""
+    for name in ("card.json", "keeper.sock", "client"):
+        (directory / name).unlink(missing_ok=True)
+
+
+def _write_card(place: Place, planned: Plan, qemu: int) -> None:
+    """What `sandbox status` shows."""
+    card = {
+        "project": str(place.project),
+        "kernel": planned.kernel.release,
+        "cmdline": planned.machine.cmdline,
+        "accelerator": planned.machine.accelerator,
+        "keeper": os.getpid(),
+        "qemu": qemu,
+        "started": time.time(),
+        "key": planned.key,
+    }
+    beside = place.directory / ".card.json"
+    beside.write_text(json.dumps(card))
+    beside.replace(place.directory / "card.json")
+
+
+def _refuse(listener: socket.socket, error: KscaffoldError) -> None:
+    """Tell the client that is waiting why there is no guest."""
+    reason = [error.code, error.what, error.cause, error.fix]
+    listener.settimeout(5)
+    with contextlib.suppress(OSError, ChannelClosed, ChannelTimeout):
+        sock, _ = listener.accept()
+        with sock:
+            sock.sendall(channel.frame(Kind.WELCOME, 0, 1, json.dumps(reason).encode()))
+
+
+def _save_log(directory: Path, guest: Guest) -> None:
+    """Write what the guest's kernel has said so far; bounded, since each part of it is."""
+    parts = b""
+    if guest.alive():
+        with contextlib.suppress(ChannelClosed, ChannelTimeout):
+            parts = guest.channel.ask(Verb.LOG, timeout=2).payload
+    beside = directory / ".log"
+    if parts:
+        beside.write_bytes(parts)
+        beside.replace(directory / "log")
+    console = guest.console()
+    if console:
+        (directory / "console").write_text(console, errors="replace")
+
+
+class _Keeper:
+    """The loop. One client at a time; the others wait in the listener's queue."""
+
+    def __init__(self, place: Place, guest: Guest, planned: Plan) -> None:
+        self.directory = place.directory
+        self.listener = place.listener
+        self.guest = guest
+        self.limit = time.monotonic() + limits.seconds("SANDBOX_LIMIT")
+        self.idle = limits.seconds("SANDBOX_IDLE")
+        self.welcome = json.dumps(
+            {
+                "kernel": planned.kernel.release,
+                "accelerator": guest.accelerator,
+                "why_no_kvm": planned.why_no_kvm,
+                "restored": guest.restored,
+                "times": guest.times,
+            }
+        ).encode()
+
+    def serve(self) -> None:
+        """Until told to stop, or nobody came for too long, or the guest has gone."""
+        while time.monotonic() < self.limit:
+            patience = min(self.idle, self.limit - time.monotonic())
+            guest, listener = self.guest.channel.fileno(), self.listener.fileno()
+            ready, _, _ = select.select([listener, guest], [], [], patience)
+            if guest in ready and not self.guest.alive():
+                return
+            if listener not in ready:
+                if not ready:
+                    return
+                time.sleep(0.05)  # the channel was closed a moment before its QEMU ends
+                continue
+            sock, _ = self.listener.accept()
+            with sock:
+                self._name_client(sock)
+                going_on = self._serve_client(sock)
+            (self.directory / "client").unlink(missing_ok=True)
+            if not going_on or not self.guest.alive():
+                return
+            with contextlib.suppress(OSError):
+                _save_log(self.directory, self.guest)
+
+    def _name_client(self, sock: socket.socket) -> None:
+        """Whoever has to wait can be told for whom."""
+        pid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        with contextlib.suppress(OSError):
+            (self.directory / "client").write_text(str(pid))
+
+    def _serve_client(self, sock: socket.socket) -> bool:
+        """All requests of one client. False: the sandbox is to end."""
+        sock.settimeout(_CLIENT_SILENCE)
+        try:
+            sock.sendall(channel.frame(Kind.WELCOME, 0, 0, self.welcome))
+            while True:
+                head = _exactly(sock, channel.REQUEST.size)
+                if not head:
+                    return True
+                magic, verb, nonce, _, milliseconds, length, _ = channel.REQUEST.unpack(head)
+                if magic != channel.MAGIC or length > channel.MAX_PAYLOAD:
+                    return True
+                payload = _exactly(sock, length)
+                if verb == Verb.STOP:
+                    self.guest.close()
+                    sock.sendall(channel.frame(Kind.END, nonce))
+                    return False
+                if not self._pass_on(sock, nonce, head + payload, milliseconds / 1000):
+                    return False
+        except (OSError, EOFError):
+            # The client has gone; what it asked for has been done or will not be.
+            return True
+
+    def _pass_on(self, sock: socket.socket, nonce: int, request: bytes, timeout: float) -> bool:
+        """One request to the guest, its answer to the client. False: the guest is lost, and ended.
+
+        The client's leaving does not stop the work: half a load is nothing anybody wants.
+        """
+        deadline = time.monotonic() + timeout + _GRACE
+        there = True
+        verb = int.from_bytes(request[4:8], "little")
+        try:
+            self.guest.channel.send(request, deadline)
+            while True:
+                if verb == Verb.SHELL:
+                    deadline = time.monotonic() + self.idle
+                    _relay_input(sock, self.guest)
+                kind, answer = self.guest.channel.receive(nonce, deadline)
+                try:
+                    if there:
+                        sock.sendall(channel.frame(kind, nonce, answer.status, answer.payload))
+                except OSError:
+                    there = False
+                if kind is Kind.END:
+                    return True
+        except ChannelTimeout:
+            silent = 1
+        except ChannelClosed:
+            silent = 0
+            with contextlib.suppress(Exception):
+                self.guest.qemu.wait(2)  # so that its console is complete
+        with contextlib.suppress(OSError):
+            _save_log(self.directory, self.guest)
+            console = self.guest.console()[-100_000:].encode(errors="replace")
+            self.guest.close()
+            sock.sendall(channel.frame(Kind.LOST, nonce, silent, console))
+        return False
+
+
+def _relay_input(sock: socket.socket, guest: Guest) -> None:
+    """A shell's input frames, until the guest has something to say."""
+    while True:
+        ready, _, _ = select.select([sock.fileno(), guest.channel.fileno()], [], [])
+        if guest.channel.fileno() in ready:
+            return
+        head = _exactly(sock, channel.REQUEST.size)
+        if not head:
+            raise ChannelClosed("the client has gone from its shell")
+        length = channel.REQUEST.unpack(head)[5]
+        guest.channel.send(head + _exactly(sock, length), time.monotonic() + _GRACE)
+
+
+def _exactly(sock: socket.socket, size: int) -> bytes:
+    """So many bytes; none at all when the client closed before the first."""
+    got = b""
+    while len(got) < size:
+        part = sock.recv(min(size - len(got), 1 << 20))
+        if not part:
+            if got:
+                raise EOFError
+            return b""
+        got += part
+    return got
