@@ -28,7 +28,7 @@ def vmlinux(image: bytes) -> bytes:
             cause=str(error),
             fix="take the image as the kernel's package or `make bzImage` left it",
         ) from None
-    except struct.error:
+    except (struct.error, OverflowError):  # an offset outside the file, or outside any file
         raise KscaffoldError("KS510", "the kernel image can't be used", cause="its headers are cut") from None
     return elf
 
