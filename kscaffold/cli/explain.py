@@ -185,7 +185,7 @@ def _steps(steps: "Iterable[Stage]") -> Iterable[str]:
             yield f"    [course, step {number}: {COURSE[number]}]"
         yield from _wrapped(step.what, 4)
         if step.course_differs:
-            yield from _wrapped(f"The course: {step.course_differs}", 4)
+            yield from _wrapped(step.course_differs, 4)
         if step.elsewhere:
             yield from _wrapped(f"Other kernels: {step.elsewhere}", 4)
         yield from _wrapped("Functions: " + ", ".join(step.functions), 4)

@@ -72,12 +72,12 @@ _FIELD = re.compile(r"\{([a-z][a-z_]{0,20})\}")
 
 def filled(text: str, groups: Mapping[str, str]) -> str:
     """The text with `{name}` replaced where the name is known, else by NAME, as in a manual page."""
-    return _FIELD.sub(lambda m: groups.get(m[1]) or m[1].upper(), text)
+    return _FIELD.sub(lambda m: groups.get(m[1], m[1].upper()), text)
 
 
 def is_filled(text: str, groups: Mapping[str, str]) -> bool:
     """Whether every `{name}` of the text is known."""
-    return all(groups.get(m[1]) for m in _FIELD.finditer(text))
+    return all(m[1] in groups for m in _FIELD.finditer(text))
 
 
 def entry(code: str) -> Entry | None:

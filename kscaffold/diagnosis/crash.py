@@ -37,6 +37,13 @@ class Complaint:
     index: int = 0
 
     @property
+    def told(self) -> str:
+        """The kernel's line and the place, where the line does not name it itself."""
+        if self.where is None or self.where.partition("+")[0] in self.text:
+            return self.text
+        return f"{self.text.rstrip(' .')}, in {self.where}"
+
+    @property
     def fatal(self) -> bool:
         """Whether this ends the trust in the kernel it happened in."""
         return self.kind in FATAL
@@ -94,12 +101,14 @@ _HEADS = (
         _TASK,
     ),
     _Head("warn", re.compile(r"^WARNING: CPU: \d+ PID: \d+ at |^WARNING: \S{1,400}:\d+ at "), _TASK),
-    _Head("init-state", re.compile(r"^initcall \S{1,300}.{0,80} returned with "), None),
+    # These are the words of a WARN, whose report is theirs.
+    _Head("init-state", re.compile(r"^initcall \S{1,300}.{0,80} returned with "), _TASK),
 )
 
 _REFCOUNT = re.compile(r"^refcount_t: ")
 _PLACE = r"([A-Za-z_][\w.$]{0,200}\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})(?: \[([\w-]{1,64}))?"
 _FRAME = re.compile(r"^ ?" + _PLACE)
+_DOUBTFUL = re.compile(r"^ ?\? (?!__pfx_)" + _PLACE)
 _AT = re.compile(r"^(?:RIP: [0-9a-f]{4}:|pc : |epc : )" + _PLACE)
 _IN_HEAD = re.compile(r"\b" + _PLACE)
 _END = re.compile(r"^---\[ end (?:trace|Kernel panic)|^={60,70}$")
@@ -183,14 +192,20 @@ def _source_of(block: Sequence[Record]) -> re.Match[str] | None:
 
 
 def _where(block: Sequence[Record], module: str | None) -> tuple[str | None, str | None]:
-    """The place of a report: the first frame in `module`, else where the kernel stood."""
+    """The place of a report: the first frame in `module`, else where the kernel stood.
+
+    Frames marked `? `, which the unwinder does not vouch for, serve where no other is in the module: after
+    a jump to nowhere there is nothing better.
+    """
     places = [_IN_HEAD.search(block[0].text[:_MAX_TEXT])]
+    doubtful: list[re.Match[str] | None] = []
     for record in block[1:]:
         text = record.text[:_MAX_TEXT]
-        # A frame marked `? ` is one that the unwinder does not vouch for: not matched.
         places.append(_AT.search(text) or _FRAME.search(text))
+        doubtful.append(_DOUBTFUL.search(text))
     known = [p for p in places if p]
-    first = next((p for p in known if module and p[2] == module), None) or (known[0] if known else None)
+    own = [p for p in known + [d for d in doubtful if d] if module and p[2] == module]
+    first = own[0] if own else known[0] if known else None
     if first is None:
         return None, None
     return (f"{first[1]} [{first[2]}]", first[2]) if first[2] else (first[1], None)

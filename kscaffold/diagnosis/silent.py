@@ -105,6 +105,8 @@ def _einval(e: Evidence) -> Reason | None:
         return Reason("KS225")
     if e.timeline is not None and _stage(e) in ("syscall", "copy"):
         return Reason("KS236")
+    if e.timeline is None and e.init_started is False:
+        return Reason("KS236", certain=False)  # every other source of EINVAL says a line
     return None
 
 

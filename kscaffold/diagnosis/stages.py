@@ -42,9 +42,9 @@ STAGES = (
         (1, 2),
         ("finit_module()", "init_module()"),
         "insmod opens the .ko and makes one system call. From here on the kernel works alone.",
-        "The course names init_module() and the function behind it, sys_init_module(). That call hands over "
-        "a copy of the bytes and is still there, but since 2013 insmod calls finit_module(), which hands over "
-        "the open file and the parameters as one line of text. Both end in the same load_module().",
+        "The course names init_module() and the function behind it, sys_init_module(). That call hands "
+        "over a copy of the bytes and is still there, but since 2013 insmod calls finit_module(), which "
+        "hands over the open file and the parameters as one line of text. Both end in load_module().",
     ),
     Stage(
         "permission",

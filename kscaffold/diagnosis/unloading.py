@@ -52,8 +52,7 @@ def judge_unload(e: UnloadEvidence) -> UnloadJudgement:
     found = tuple(crash.complaints(e.records, e.module))
     fatal = next((c for c in found if c.fatal), None)
     if fatal is not None:
-        where = f", in {fatal.where}" if fatal.where else ""
-        return _told(e, "crashed", "KS308", found, cause=fatal.text + where)
+        return _told(e, "crashed", "KS308", found, cause=fatal.told)
     if e.answered and e.errno == 0:
         left = [f for f in catalogue.match(e.records, "3") if f.entry.code == "KS312"]
         if left:

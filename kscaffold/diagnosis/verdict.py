@@ -95,9 +95,7 @@ def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None)
         stage: str | None = "live"
     else:
         stage = "init" if _init_ran(e) is not False else (e.timeline.reached if e.timeline else None)
-    cause = fatal.text if fatal else "the task that loaded was killed, and the module is still loading"
-    if fatal and fatal.where:
-        cause += f", in {fatal.where}"
+    cause = fatal.told if fatal else "the task that loaded was killed, and the module is still loading"
     ran = _init_ran(e) if stage != "live" else (_init_ran(e) if _init_ran(e) is not None else e.has_init)
     if stage == "init" and ran is None:
         ran = True if fatal and fatal.module == e.module else None
@@ -116,8 +114,12 @@ def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None)
     )
 
 
+# What a load that went well can still be warned of.
+_WARNINGS = frozenset({"KS202", "KS223", "KS264"})
+
+
 def _loaded(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
-    warnings = tuple(f for f in catalogue.match(e.records, "2") if f.entry.code in ("KS202", "KS223"))
+    warnings = tuple(f for f in catalogue.match(e.records, "2") if f.entry.code in _WARNINGS)
     ran = _init_ran(e)
     if ran is None:
         ran = e.has_init
@@ -128,22 +130,35 @@ def _loaded(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
         said = positive.groups.get("returned", "") if positive else "0"
         returned = int(said) if said.isdigit() else None
     if returned == 0:
+        # A module that prints the kernel's own words.
         warnings = tuple(f for f in warnings if f.entry.code != "KS202")
-    told = next((f for f in warnings), None)
+    code, cause, fix = _of_warnings(warnings, found)
     return Judgement(
         "loaded",
         "live",
         None,
         ran,
         returned if ran else None,
-        told.entry.code if told else None,
-        told.cause if told else None,
-        told.fix if told else None,
+        code,
+        cause,
+        fix,
         True,
         found,
         _stages(e, None, "live"),
         warnings,
     )
+
+
+def _of_warnings(
+    warnings: tuple[Finding, ...], found: tuple[Complaint, ...]
+) -> tuple[str | None, str | None, str | None]:
+    """Code, cause and fix of the first thing a good load is to be warned of."""
+    if warnings:
+        return warnings[0].entry.code, warnings[0].cause, warnings[0].fix
+    for complaint in found:
+        if entry := catalogue.of_complaint(complaint.kind):
+            return entry.code, complaint.told, entry.fix
+    return None, None, None
 
 
 def _failed(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
@@ -234,10 +249,9 @@ def _refusals(e: Evidence, name: str) -> list[Finding]:
             continue
         if entry.errno and name not in entry.errno and not _by_setter(finding):
             continue
-        if finding.groups.get("module", e.module) not in (
-            e.module,
-            "(missing .modinfo section or name field)",
-        ):
+        # Of a file that is no valid module the kernel may know another name than we do, or none.
+        named = finding.groups.get("module", e.module).split(", ")
+        if entry.stage != "elf" and e.module not in named:
             continue
         fits.append(finding)
     return sorted(fits, key=lambda f: ORDER.index(f.entry.stage or ""))
@@ -293,7 +307,7 @@ def _hung(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
     ran = _init_ran(e)
     if before and not ran:
         return _plain(e, found, "hung", "list", "KS261", certain=True)
-    where = f": {stuck.text}, in {stuck.where}" if stuck and stuck.where else ""
+    where = f" ({stuck.told})" if stuck else ""
     certain = bool(ran) or (stuck is not None and stuck.module == e.module)
     stage = "init" if certain or ran is None else _reached(e)
     return _plain(e, found, "hung", stage, "KS260", certain=certain, more=where)

@@ -124,10 +124,12 @@ def _errno(word: str) -> Explanation | None:
     words = os.strerror(number) if number < 512 else "known inside the kernel only"
     insmod = tables.INSMOD_SAYS.get(name, words)
     text = (
-        f"Number {number}. insmod shows it as '{insmod}'. When a load ends with it, it is from one of the "
-        "causes below, or init returned it: KS201. kscaffold load tells which."
+        f"Number {number}. insmod shows it as '{insmod}'. When a load or an unload ends with it, one of "
+        "these is the cause. kscaffold load tells which."
     )
-    causes = [e for e in catalogue.entries("2").values() if name in e.errno and not e.vague]
+    loading = catalogue.entries("2")
+    # Any errno can be init's own.
+    causes = [loading["KS201"]] + [e for e in loading.values() if name in e.errno and not e.vague]
     unload = [e for e in catalogue.entries("3").values() if name in e.errno]
     return Explanation(
         name, "errno", f"{name}: {words}", text, entries=tuple(plain(e) for e in causes + unload)
