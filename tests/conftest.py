@@ -11,6 +11,9 @@ import pytest
 
 from kscaffold.cli.app import main
 
+# Fixtures that more than one room uses: a real kernel, a mirror without a network.
+pytest_plugins = ("tests.kernels", "tests.mirror")
+
 ROOT = Path(__file__).resolve().parent.parent
 # The caches of kernels are the user's own: fetched once per machine, kept out of the tests' homes.
 REAL_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
