@@ -40,10 +40,11 @@ def _raw(path: Path) -> bytes:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
             raise UsageError("KS401", f"there is no {path}", fix="kscaffold build") from None
         raise KscaffoldError("KS402", f"{path} can't be read", cause=error.strerror) from None
+    state = os.fstat(fd)
+    if not stat.S_ISREG(state.st_mode):
+        os.close(fd)
+        raise KscaffoldError("KS402", f"{path} can't be read", cause="it is not a regular file")
     with os.fdopen(fd, "rb") as file:
-        state = os.fstat(fd)
-        if not stat.S_ISREG(state.st_mode):
-            raise KscaffoldError("KS402", f"{path} can't be read", cause="it is not a regular file")
         if state.st_size > LIMIT:
             raise _too_large(path)
         content = file.read(LIMIT + 1)
