@@ -1,8 +1,22 @@
-"""Why a build failed."""
+"""Why a build failed: the catalogue's entry for what make said, made exact by looking at tree and project."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from kscaffold.build.output import Complaint
+from kscaffold.build.interface import (
+    USER_SPACE,
+    Change,
+    changes,
+    exporters,
+    header_of,
+    similar_exports,
+    similar_header,
+)
+from kscaffold.build.output import Complaint, read_complaint, short
+from kscaffold.diagnosis import catalogue
+from kscaffold.diagnosis.catalogue import Finding
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.project.project import Project
 
@@ -18,7 +32,175 @@ class Explanation:
 
 
 def explain(project: Project, tree: BuildTree, complaints: list[Complaint], lines: list[str]) -> Explanation:
-    """The best explanation of a failed build."""
-    errors = [c for c in complaints if c.level == "error"]
-    what = f"{len(errors)} error{'s' if len(errors) != 1 else ''}" if errors else "make failed"
-    return Explanation("KS107", what, fix="mend what the compiler names above, then build again")
+    """The best explanation of a failed build.
+
+    Of the first error, since later ones are often its consequence: what the catalogue knows of it, or only
+    that there are errors.
+    """
+    lines = [short(line, project.directory) for line in lines]
+    findings = [f for f in catalogue.match(lines, "15") if not f.entry.noise]
+    first = next((i for i, line in enumerate(lines) if _is_error(line, project)), len(lines))
+    known = [f for f in findings if f.first <= first]
+    if known:
+        # Of several for one line the later code is the narrower one.
+        nearest = max((f for f in known if f.first == known[0].first), key=lambda f: f.entry.code)
+        told = _exactly(nearest, project, tree)
+        if told:
+            return told
+    count = sum(c.level == "error" for c in complaints)
+    what = f"{count} error{'s' if count != 1 else ''}" if count else "make failed"
+    return Explanation("KS107", what, fix="mend the first error, then build again")
+
+
+def _is_error(line: str, project: Project) -> bool:
+    complaint = read_complaint(line, project.directory)
+    return complaint is not None and complaint.level == "error"
+
+
+def _exactly(found: Finding, project: Project, tree: BuildTree) -> Explanation | None:
+    """The entry with what tree and project say about this case; None when it does not apply after all."""
+    plain = Explanation(found.entry.code, found.entry.title, found.cause, found.fix)
+    look = _LOOKS.get(found.entry.code)
+    return look(plain, found.groups, project, tree) if look else plain
+
+
+def _undeclared(
+    plain: Explanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> Explanation | None:
+    names = groups.get("function", "").split(", ")
+    change = changes().get(names[0])
+    advice = change.advice(tree) if change else None
+    if change and advice:
+        return _changed(change, advice, tree)
+    user = {name: USER_SPACE[name] for name in names if name in USER_SPACE}
+    headers = {name: header_of(name, tree) for name in names if name not in user}
+    declared = {name: header for name, header in headers.items() if header}
+    if not user and not declared:
+        cause = f"no header of kernel {tree.release} declares {names[0]}()"
+        return replace(plain, cause=cause, fix=f"correct the name {names[0]}, or declare it if it is yours")
+    causes = [f"{name}() is declared in {header}" for name, header in declared.items()]
+    causes += [f"{name}() is part of the C library, which a module can't use" for name in user]
+    fixes = [f"#include <{header}>" for header in dict.fromkeys(declared.values())]
+    fixes += [f"{better} instead of {name}()" for name, better in user.items()]
+    told = replace(plain, cause="; ".join(causes), fix=f"write {', '.join(fixes)}")
+    return replace(told, code="KS117", what=_title("KS117")) if names[0] in user else told
+
+
+def _title(code: str) -> str:
+    known = catalogue.entry(code)
+    return known.title if known else code
+
+
+def _interface(
+    plain: Explanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> Explanation | None:
+    name = groups.get("function", "").split(", ")[0]
+    change = changes().get(name)
+    advice = change.advice(tree) if change else None
+    if change and advice:
+        return _changed(change, advice, tree)
+    header = header_of(name, tree)
+    if header is None:
+        return None  # a function of the module's own: no interface of the kernel
+    return replace(plain, cause=f"{name}() is declared otherwise in {header} of kernel {tree.release}")
+
+
+def _changed(change: Change, advice: str, tree: BuildTree) -> Explanation:
+    since = ".".join(map(str, change.since))
+    return Explanation(
+        "KS119",
+        f"{change.name} is different in this kernel",
+        f"it changed in Linux {since}, and this is {tree.release}",
+        f"use {advice}; for both: #if LINUX_VERSION_CODE >= KERNEL_VERSION({since.replace('.', ', ')}, 0)",
+    )
+
+
+def _header(
+    plain: Explanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> Explanation | None:
+    name = groups.get("header", "").split(", ")[0]
+    own = next(
+        (p for p in sorted(project.directory.rglob(Path(name).name)) if str(p).endswith(f"/{name}")), None
+    )
+    if own is None:
+        near = similar_header(name, tree)
+        return replace(plain, fix=f"did you mean {near}?") if near else plain
+    place = str(own)[: -len(name)].rstrip("/")
+    inside = str(Path(place).relative_to(project.directory))
+    flag = f"-I$(src)/{inside}" if inside != "." else "-I$(src)"
+    texts = [f.read_text(errors="replace") for f in project.read]
+    if any("EXTRA_CFLAGS" in text for text in texts) and not _knows_extra_cflags(tree):
+        return replace(
+            plain,
+            cause=f"{name} is in {inside}, and EXTRA_CFLAGS is no longer read since Linux 6.15",
+            fix=f"write ccflags-y instead of EXTRA_CFLAGS in {project.kbuild_file.name}",
+        )
+    return replace(
+        plain,
+        cause=f"{name} is in {inside}, where the compiler does not look",
+        fix=f"add to {project.kbuild_file.name}: ccflags-y += {flag}",
+    )
+
+
+def _knows_extra_cflags(tree: BuildTree) -> bool:
+    try:
+        return "EXTRA_CFLAGS" in (tree.source / "scripts/Makefile.lib").read_text(errors="replace")
+    except OSError:
+        return True
+
+
+def _no_source(
+    plain: Explanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> Explanation | None:
+    import difflib  # only when a build failed
+
+    stem = groups.get("stem", "").split(", ")[0]
+    there = sorted({p.stem for p in project.directory.rglob("*.[cS]") if not p.name.endswith(".mod.c")})
+    near = difflib.get_close_matches(stem, there, n=1, cutoff=0.6)
+    if not near:
+        return plain
+    return replace(plain, fix=f"create {stem}.c, or write {near[0]}.o in {project.kbuild_file.name}")
+
+
+def _undefined(
+    plain: Explanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> Explanation | None:
+    symbols = groups.get("symbol", "").split(", ")
+    for change in filter(None, map(changes().get, symbols)):
+        advice = change.advice(tree)
+        if advice:
+            return _changed(change, advice, tree)
+    symbol = symbols[0]
+    source = _defined_in(symbol, project)
+    if source:
+        cause = f"{source} defines {symbol}, and is not linked into the module"
+        return replace(plain, cause=cause, fix=f"add {Path(source).stem}.o to the module's objects")
+    beside = exporters(symbol, project.directory)
+    if beside:
+        cause = f"{beside[0].parent.name} exports {symbol}, and this project does not know of it"
+        fix = f"add to {project.kbuild_file.name}: KBUILD_EXTRA_SYMBOLS := {beside[0]}"
+        return replace(plain, cause=cause, fix=fix)
+    near = similar_exports(symbol, tree)
+    if near:
+        return replace(plain, fix=f"did you mean {' or '.join(near)}?")
+    return replace(
+        plain, cause=f"kernel {tree.release} does not export {symbol} to modules, nor does a project beside"
+    )
+
+
+def _defined_in(symbol: str, project: Project) -> str | None:
+    linked = {str(t.directory / o)[:-2] for t in project.targets for o in t.objects}
+    head = re.compile(rf"^(?!static)\w[\w\s*]*\b{re.escape(symbol)}\s*\([^;]*$", re.M)
+    for source in sorted(project.directory.rglob("*.c")):
+        if str(source)[:-2] not in linked and head.search(source.read_text(errors="replace")):
+            return str(source.relative_to(project.directory))
+    return None
+
+
+_LOOKS: dict[str, Callable[[Explanation, Mapping[str, str], Project, BuildTree], Explanation | None]] = {
+    "KS111": _no_source,
+    "KS114": _undefined,
+    "KS116": _undeclared,
+    "KS118": _header,
+    "KS119": _interface,
+}

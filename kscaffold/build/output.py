@@ -39,12 +39,17 @@ _COMPILER = re.compile(
 )
 _MAKEFILE = re.compile(r"(?P<file>/[^:\s]+):(?P<line>\d+): \*\*\* (?P<text>.*)")
 _MODPOST = re.compile(r"(?P<level>ERROR|WARNING|FATAL): (?:modpost: )?(?P<text>.*)")
-_LINKER = re.compile(r"(?:\S*ld(?:\.\w+)?: )(?P<text>.*)")
+_LINKER = re.compile(r"(?:\S*ld(?:\.\w+)?: )(?P<text>.*[^:])$")
+_TWICE = re.compile(
+    r"(?P<file>[^\s:]+):(?P<line>\d+): (?P<text>(?:multiple definition of|undefined reference to) .*)"
+)
 _OBJTOOL = re.compile(r"(?P<file>\S+\.o): (?P<level>warning|error): (?P<text>objtool: .*)")
 _MAKE = re.compile(r"make(?:\[\d+\])?: \*\*\* (?P<text>(?!\[).*)")
 _CC1 = re.compile(
     r"(?:cc1|gcc|clang|\S+-gcc|as|\S*/(?:cc1|as))\S*: (?P<level>fatal error|error|warning): (?P<text>.*)"
 )
+_CIRCULAR = re.compile(r"make(?:\[\d+\])?: (?P<text>Circular .* dependency dropped\.)")
+_PLAIN = re.compile(r"(?P<level>error|warning): (?P<text>.*)")
 _SHELL = re.compile(r"(?:/bin/)?(?:ba|da)?sh: (?:line )?\d+: (?P<text>.*)")
 
 
@@ -81,12 +86,28 @@ class Output:
         if complaint and complaint not in self.complaints:
             self.complaints.append(complaint)
         if not self.everything:
-            self.show(line.replace(f"{self.directory}/", ""))
+            self.show(short(line, self.directory))
+
+
+def short(line: str, directory: Path) -> str:
+    """The line with paths below `directory` relative to it."""
+    return re.sub(rf"{re.escape(str(directory))}/(?=[\w.])", "", line)
 
 
 def read_complaint(line: str, directory: Path) -> Complaint | None:
     """The complaint that a line is, or None for context and other talk."""
-    for pattern in (_COMPILER, _MAKEFILE, _OBJTOOL, _MODPOST, _CC1, _MAKE, _LINKER, _SHELL):
+    for pattern in (
+        _COMPILER,
+        _MAKEFILE,
+        _OBJTOOL,
+        _MODPOST,
+        _CC1,
+        _MAKE,
+        _CIRCULAR,
+        _LINKER,
+        _SHELL,
+        _PLAIN,
+    ):
         match = pattern.match(line)
         if match is None:
             continue
@@ -95,7 +116,7 @@ def read_complaint(line: str, directory: Path) -> Complaint | None:
         if pattern is _LINKER and "warning:" in groups["text"]:
             level = "warning"
         number = groups.get("line")
-        text = groups["text"].replace(f"{directory}/", "").removesuffix("  Stop.").strip()
+        text = short(groups["text"], directory).removesuffix("  Stop.").strip()
         return Complaint(
             level, _relative(groups.get("file"), directory), int(number) if number else None, text
         )

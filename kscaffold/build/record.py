@@ -82,7 +82,7 @@ def _facts(project: Project, tree: BuildTree, tools: Toolchain) -> dict[str, Any
         _refuse_other_sources(commands[target.directory / o] for o in target.objects)
     own = [project.directory / "modules.order", project.directory / "Module.symvers"]
     common = project.directory / ".module-common.o"
-    if common.exists():
+    if command_file(common).exists():  # 6.6 and later; without a command: left by another kernel
         commands[common] = _command(common)
     made = [*commands, *own, *(f.parent / "modules.order" for f in project.read)]
     symvers = read_command(command_file(own[1]))
