@@ -60,6 +60,8 @@ def _dispatch(args: list[str], command: str) -> int:
 
     try:
         status = app(args=args, prog_name="kscaffold", standalone_mode=False)
+    except SystemExit:  # typer's own answer to EPIPE
+        raise BrokenPipeError from None
     except Exception as error:
         # typer's own usage errors. Their class moved between typer's versions, their shape did not.
         message = getattr(error, "format_message", None)
@@ -70,6 +72,8 @@ def _dispatch(args: list[str], command: str) -> int:
         known = command.split()[0] in _commands(app)
         fix = f"kscaffold {command.split()[0]} --help" if known else "kscaffold --help"
         raise UsageError("KS004", _as_phrase(message()), fix=fix) from None
+    if status == EXIT_INTERRUPTED:  # typer's own answer to Ctrl-C
+        raise KeyboardInterrupt
     return status if isinstance(status, int) else EXIT_YES
 
 
