@@ -1,6 +1,7 @@
 """Check many modules, on all cores where that pays."""
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -57,7 +58,9 @@ def check_many(
 
     if kernel is not None:
         one(paths[0])  # the kernel's facts are read once, here, and shared with all by fork
-    with multiprocessing.get_context("fork").Pool(cores) as pool:
+    # Ctrl-C is this process's to answer; the others end with it.
+    quiet = (signal.SIGINT, signal.SIG_IGN)
+    with multiprocessing.get_context("fork").Pool(cores, signal.signal, quiet) as pool:
         yield from pool.imap(one, paths, chunksize=16)
 
 
