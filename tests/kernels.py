@@ -64,6 +64,12 @@ def need_kernel(series: str = "6.1") -> Kernel:
     return found
 
 
+def only(release: str) -> Kernel:
+    """The one kernel of a release that the store knows."""
+    (kernel,) = (k for k in store.known() if k.release == release)
+    return kernel
+
+
 @pytest.fixture
 def kernel() -> Callable[[str], Kernel]:
     """`kernel("6.1")`: a kernel of a series."""

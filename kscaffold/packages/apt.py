@@ -107,7 +107,7 @@ class Archive:
         status = process.stream(argv, on_line, timeout=_DOWNLOAD_TIMEOUT, cwd=into)
         debs = [next(into.glob(f"{p.name}_*.deb"), None) for p in packages]
         if status != 0 or None in debs:
-            raise _failure("the packages can't be fetched", output)
+            raise _failure("the packages can't be fetched", output, self.directory)
         return [deb for deb in debs if deb]
 
     def _ask(self, program: str, *words: str) -> str:
@@ -160,7 +160,7 @@ def unpack(deb: Path, into: Path) -> None:
     """The files of a package, anywhere, without root and without its scripts."""
     done = process.run(["dpkg-deb", "-x", str(deb), str(into)], timeout=_UNPACK_TIMEOUT)
     if done.returncode != 0:
-        raise _failure(f"{deb.name} can't be unpacked", done.stderr.splitlines())
+        raise _failure(f"{deb.name} can't be unpacked", done.stderr.splitlines(), into)
 
 
 def why_not() -> KscaffoldError | None:
@@ -218,7 +218,7 @@ def _update(archive: Archive, wanted: list[Source], say: Say) -> None:
     argv = ["apt-get", "indextargets", *archive.options, "--format", "$(RELEASE)", "Created-By: Packages"]
     came = set(process.run(argv, timeout=_QUERY_TIMEOUT).stdout.split())
     if not came:
-        raise _failure(f"the package lists of {archive.origin} can't be fetched", output)
+        raise _failure(f"the package lists of {archive.origin} can't be fetched", output, archive.directory)
     for suite in dict.fromkeys(s.suite for s in wanted if s.suite not in came):
         if not suite.endswith(("-updates", "-security")) or suite == archive.origin:
             say("Skipping", f"{suite}: {_reason(output, suite)}")
@@ -277,10 +277,12 @@ _FAILURES = (
 )
 
 
-def _failure(what: str, output: Sequence[str]) -> KscaffoldError:
-    """What went wrong, from what apt or dpkg printed."""
+def _failure(what: str, output: Sequence[str], where: Path) -> KscaffoldError:
+    """What went wrong, from what apt or dpkg printed, and from the disk they wrote to."""
     told = [line for line in output if re.match(r"(E|W|dpkg-deb|tar)\b", line)]
     code, fix = "KS503", "see that the mirror can be reached: sudo apt-get update"
+    if _is_full(where):  # apt does not always say so
+        output = [*output, f"E: No space left on device: {where}"]
     for pattern, its_code, its_fix in _FAILURES:
         hits = [line for line in output if re.search(pattern, line)]
         if hits:
@@ -290,6 +292,11 @@ def _failure(what: str, output: Sequence[str]) -> KscaffoldError:
     line = next(iter(told or output[-1:]), "")
     cause = re.sub(r"^(E|W|dpkg-deb): (error: )?", "", line.strip()).rstrip(".")
     return KscaffoldError(code, what, cause=cause or None, fix=fix)
+
+
+def _is_full(where: Path) -> bool:
+    disk = os.statvfs(where)
+    return disk.f_bavail * disk.f_frsize < 1 << 20 or (disk.f_files > 0 and disk.f_favail == 0)
 
 
 def _os_release() -> dict[str, str]:

@@ -1,0 +1,162 @@
+"""Kernels that are somewhere on the machine, and what a tree needs to be built with."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from kscaffold.errors import KscaffoldError
+from kscaffold.kernel import store
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.kernel.prepared import build_problem
+from tests.images import bzimage, elf
+from tests.kernels import only
+from tests.mirror import OLD, Mirror
+
+
+def a_tree(directory: Path, release: str = "6.9.0-own") -> Path:
+    for name, text in {
+        "Makefile": "all:\n",
+        ".config": "",
+        "include/generated/autoconf.h": "",
+        "include/generated/utsrelease.h": f'#define UTS_RELEASE "{release}"\n',
+        "include/config/auto.conf": "",
+        "scripts/basic/fixdep": "#!/bin/sh\n",
+        "scripts/mod/modpost": "#!/bin/sh\n",
+    }.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(text)
+    return directory
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_a_kernel_by_path_is_used_where_it_is(own_cache: Path, ks):
+    tree = a_tree(own_cache / "linux")
+    image = own_cache / "bzImage"
+    image.write_bytes(bzimage(b"\x1f\x8b", release="6.9.0-own"))
+    assert ks("kernel", "add", "--build", tree, "--image", image, "--json").json["error"]["code"] == "KS510"
+    image.write_bytes(bzimage(gzip.compress(elf(release="6.9.0-own")), release="6.9.0-own"))
+    ran = ks("kernel", "add", "--build", tree, "--image", image)
+    assert ran.status == 0, ran.err
+    kernel = only("6.9.0-own")
+    assert (kernel.source, kernel.build, kernel.image, kernel.vmlinux) == ("path", tree, image, None)
+    first = store.bootable(kernel)
+    assert first.read_bytes() == elf(release="6.9.0-own") and store.bootable(kernel) == first
+    image.write_bytes(bzimage(gzip.compress(elf(release="6.9.0-own", filler=8192)), release="6.9.0-own"))
+    second = store.bootable(kernel)
+    assert second != first and second.read_bytes() == elf(release="6.9.0-own", filler=8192)
+    assert not first.exists()
+    assert ks("kernel", "remove", "6.9").status == 0
+    assert tree.exists() and image.exists() and not second.exists()
+
+
+def test_an_elf_image_is_booted_as_it_is(own_cache: Path):
+    image = own_cache / "vmlinux"
+    image.write_bytes(elf(release="6.9.0-own"))
+    assert store.bootable(store.add_path(None, image, None)) == image
+
+
+def test_a_tree_alone_can_t_be_booted(own_cache: Path):
+    kernel = store.add_path(a_tree(own_cache / "linux"), None, None)
+    with pytest.raises(KscaffoldError) as caught:
+        store.bootable(kernel)
+    assert caught.value.code == "KS513" and str(own_cache / "linux") in caught.value.fix
+
+
+def test_adding_the_same_path_again_is_fine(own_cache: Path, ks):
+    tree = a_tree(own_cache / "linux")
+    assert ks("kernel", "add", "--build", tree).status == 0
+    assert ks("kernel", "add", "--build", tree, "--modules", own_cache).status == 0
+    assert only("6.9.0-own").modules == own_cache
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        (("--build", "nosuch"), "KS514"),
+        (("--image", "nosuch"), "KS514"),
+        (("--image", "."), "KS514"),
+        (("--modules", "."), "KS514"),
+        (("--build", "."), "KS514"),
+        (("--image", "/etc/passwd"), "KS514"),
+        (("--build", "linux", "--image", "other"), "KS514"),
+        (("6.1", "--build", "linux"), "KS004"),
+        (("--suite", "x", "--build", "linux"), "KS004"),
+    ],
+)
+def test_paths_that_are_no_kernel_are_usage_errors(own_cache: Path, ks, monkeypatch, argv, code):
+    monkeypatch.chdir(own_cache)
+    a_tree(own_cache / "linux")
+    (own_cache / "other").write_bytes(elf(release="6.8.0"))
+    ran = ks("kernel", "add", *argv, "--json")
+    assert (ran.status, ran.json["error"]["code"]) == (2, code), ran.err
+
+
+def test_a_path_does_not_hide_a_fetched_kernel(mirror: Mirror, ks, tmp_path: Path):
+    ks("kernel", "add")
+    ran = ks("kernel", "add", "--build", a_tree(tmp_path / "linux", OLD), "--json")
+    assert (ran.status, ran.json["error"]["code"]) == (2, "KS515")
+    assert only(OLD).source == "fetched"
+
+
+# --- can it be built for? ---
+
+
+def test_a_prepared_tree_has_no_problem(tmp_path: Path):
+    assert build_problem(by_path(a_tree(tmp_path / "linux"))) is None
+
+
+def by_path(build: Path | None, release: str = "6.9.0-own", source: str = "path") -> Kernel:
+    return Kernel(release, source, build, None, None, None, "test")
+
+
+@pytest.mark.parametrize(
+    "name", ["include/generated/autoconf.h", "include/config/auto.conf", "scripts/mod/modpost"]
+)
+def test_an_unprepared_tree_names_what_it_lacks(tmp_path: Path, name):
+    tree = a_tree(tmp_path / "linux")
+    (tree / name).unlink()
+    problem = build_problem(by_path(tree))
+    assert problem.code == "KS521" and name in problem.cause and f"make -C {tree}" in problem.fix
+
+
+def test_a_missing_tree_names_the_package(tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "dangling").symlink_to("/usr/src/gone")
+    for build, cause in (
+        (None, "it has none"),
+        (tmp_path / "gone", "is gone"),
+        (tmp_path / "dangling", "points at /usr/src/gone"),
+        (tmp_path / "empty", "has no Makefile"),
+    ):
+        problem = build_problem(by_path(build, "6.1.0-1-amd64", "running"))
+        assert problem.code == "KS520" and cause in problem.cause
+        assert "linux-headers-6.1.0-1-amd64" in problem.fix
+
+
+def test_a_tree_of_another_release_or_machine(tmp_path: Path):
+    tree = a_tree(tmp_path / "linux")
+    assert build_problem(by_path(tree, "6.8.0")).code == "KS524"
+    (tree / "scripts/basic/fixdep").write_bytes(elf(machine=183))
+    assert "another architecture" in build_problem(by_path(tree)).cause
+    (tree / "scripts/basic/fixdep").write_bytes(elf() + b"\0GLIBC_2.4\0GLIBC_2.99\0")
+    problem = build_problem(by_path(tree))
+    assert problem.code == "KS522" and "needs the C library 2.99" in problem.cause
+    (tree / "scripts/basic/fixdep").write_bytes(elf() + b"\0GLIBC_2.4\0")
+    assert build_problem(by_path(tree)) is None
+
+
+def test_headers_whose_cache_has_moved(tmp_path: Path):
+    tree = a_tree(tmp_path / "linux")
+    (tree / "Makefile").write_text("include /gone/linux-headers-common/Makefile\n")
+    problem = build_problem(by_path(tree))
+    assert problem.code == "KS520" and "/gone/linux-headers-common/Makefile" in problem.cause
+
+
+def test_a_path_that_make_can_t_take(tmp_path: Path):
+    assert build_problem(by_path(a_tree(tmp_path / "my linux"))).code == "KS523"
