@@ -113,6 +113,17 @@ def bootable(kernel: Kernel) -> Path:
     return file
 
 
+def unpacked(kernel: Kernel) -> Path | None:
+    """The decompressed image of a kernel where there is one already, or None; nothing is made."""
+    if kernel.vmlinux or kernel.image is None:
+        return kernel.vmlinux
+    try:
+        file = _decompressed(kernel.release, kernel.image)
+    except OSError:
+        return None
+    return file if file.exists() else None
+
+
 def add_path(build: Path | None, image: Path | None, modules: Path | None) -> Kernel:
     """Record a kernel that is somewhere on this machine. Nothing of it is copied.
 

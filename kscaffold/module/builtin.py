@@ -5,6 +5,7 @@ import re
 import struct
 from pathlib import Path
 
+from kscaffold.kernel import store
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.module import kofile
 from kscaffold.module.facts import Section
@@ -28,7 +29,8 @@ def in_sysfs(kernel: Kernel) -> tuple[frozenset[str], frozenset[str]]:
     info = _text(kernel.modules / "modules.builtin.modinfo").split("\0") if kernel.modules else []
     told = [match for entry in info if (match := re.match(r"([^.=]+)\.(parmtype|version)=", entry))]
     versioned = frozenset(match[1] for match in told if match[2] == "version")
-    visible = _visible(kernel.vmlinux) if kernel.vmlinux else None
+    image = store.unpacked(kernel)
+    visible = _visible(image) if image else None
     if visible is not None:
         return versioned | visible, frozenset()
     return versioned, frozenset(match[1] for match in told) - versioned
