@@ -48,8 +48,8 @@ def plain(text: str) -> str:
 
 
 class Escapes(Extension):
-    """The filters `c_string`, `markdown` and `plain` for templates (`_extensions` of cookiecutter.json)."""
+    """The filters `c_string` and `markdown` for templates (`_extensions` of cookiecutter.json)."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        environment.filters.update(c_string=c_string, markdown=markdown, plain=plain)
+        environment.filters.update(c_string=c_string, markdown=markdown)

@@ -5,6 +5,7 @@ Each function returns nothing and raises UsageError: the caller has touched no f
 
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Sequence
 from functools import cache
@@ -116,13 +117,12 @@ def check_place(target: Path) -> None:
     if os.path.lexists(target):
         raise exists(target)
     if not target.parent.is_dir():
-        parent = _quoted(str(target.parent))
-        there = os.path.lexists(target.parent)
-        raise UsageError(
-            "KS021",
-            f"{parent} is not a directory" if there else f"there is no directory {parent}",
-            fix="choose another with --directory DIR" if there else f"mkdir -p {target.parent}",
-        )
+        parent = str(target.parent)
+        if os.path.lexists(parent):
+            what, fix = f"{parent} is not a directory", "choose another with --directory DIR"
+        else:
+            what, fix = f"there is no directory {parent}", f"mkdir -p {shlex.quote(parent)}"
+        raise UsageError("KS021", what, fix=fix)
 
 
 def exists(target: Path) -> UsageError:
@@ -131,7 +131,7 @@ def exists(target: Path) -> UsageError:
         "KS020",
         f"{target} exists already",
         cause="a new project never goes into or over anything that is there",
-        fix=f"choose another name, or look at it: ls -la {target}",
+        fix=f"choose another name, or look at it: ls -la {shlex.quote(str(target))}",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from kscaffold.errors import UsageError
 from kscaffold.project.project import kernel_name
-from kscaffold.scaffold import kbuild, licence, names, params, place, render
+from kscaffold.scaffold import escape, kbuild, licence, names, params, place, render
 from kscaffold.scaffold.author import default_author
 
 # A template that needs objects or parameters and gets none shows its subject with these.
@@ -58,7 +58,8 @@ def new(wanted: Wanted) -> Created:
     params.check(parameters, _c_names(wanted.name, objects))
     licensed = licence.find(wanted.license)
     author = _text("author", wanted.author) if wanted.author is not None else default_author()
-    description = _text("description", wanted.description or f"The {wanted.name} kernel module")
+    described = wanted.description if wanted.description is not None else f"The {wanted.name} kernel module"
+    description = _text("description", described)
     for parameter in parameters:
         _text(f"parameter {parameter.name}", parameter.description + (parameter.default or ""))
     target = Path(os.path.realpath(wanted.directory)) / wanted.name
@@ -84,7 +85,7 @@ def new(wanted: Wanted) -> Created:
         project = hidden / wanted.name
         _write(project / "Kbuild", kbuild.kbuild([kbuild.Linked(wanted.name, objects)], licensed.spdx))
         _write(project / "Makefile", kbuild.makefile(licensed.spdx))
-        _write(project / "LICENSE", render.licence_text(licensed.texts, author))
+        _write(project / "LICENSE", render.licence_text(licensed.texts, escape.plain(author)))
         files = _settle(project)
         place.appear(project, target)
     return Created(wanted.name, target, chosen, f"{wanted.name}.ko", tuple(sources), files)

@@ -29,15 +29,19 @@ _RENAME_NOREPLACE = 1
 def hidden_beside(target: Path) -> Iterator[Path]:
     """A hidden directory of our own in the target's parent; removed on the way out, whatever happens.
 
-    Raises OSError where the parent can't be written to.
+    Raises OSError, which names the target, where the place can't be written to or is full.
     """
     sweep(target.parent)
-    with _locked_directory(target.parent) as directory:
-        try:
-            (directory / _MARK).touch()
-            yield directory
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
+    try:
+        with _locked_directory(target.parent) as directory:
+            try:
+                (directory / _MARK).touch()
+                yield directory
+            finally:
+                shutil.rmtree(directory, ignore_errors=True)
+    except OSError as error:
+        # What the user asked for, not a hidden file; a failed write(2) has no name at all.
+        raise OSError(error.errno, error.strerror, str(target)) from error
 
 
 def appear(whole: Path, target: Path) -> None:
