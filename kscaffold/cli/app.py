@@ -10,6 +10,7 @@ from kscaffold.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
     EXIT_NO_ANSWER,
+    EXIT_USAGE,
     EXIT_YES,
     KscaffoldError,
     UsageError,
@@ -69,9 +70,13 @@ def _dispatch(args: list[str], command: str) -> int:
             if type(error).__name__ == "Abort":
                 raise KeyboardInterrupt from None
             raise
+        if type(error).__name__ == "NoArgsIsHelpError" and not console.json_mode:
+            console.note(message())
+            return EXIT_USAGE
         known = command.split()[0] in _commands(app)
         fix = f"kscaffold {command.split()[0]} --help" if known else "kscaffold --help"
-        raise UsageError("KS004", _as_phrase(message()), fix=fix) from None
+        what = "no command is given" if type(error).__name__ == "NoArgsIsHelpError" else _as_phrase(message())
+        raise UsageError("KS004", what, fix=fix) from None
     if status == EXIT_INTERRUPTED:  # typer's own answer to Ctrl-C
         raise KeyboardInterrupt
     return status if isinstance(status, int) else EXIT_YES
