@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -245,11 +244,10 @@ def test_wherever_the_disk_gets_full_it_is_all_or_nothing(mirror: Mirror):
 def test_waiting_for_a_lock_has_an_end(tmp_path: Path):
     from kscaffold.packages.workplace import locked
 
-    started = time.monotonic()
     with (
         locked(tmp_path / "lock"),
         pytest.raises(KscaffoldError) as caught,
         locked(tmp_path / "lock", timeout=0.2),
     ):
         pass
-    assert caught.value.code == "KS508" and time.monotonic() - started < 5
+    assert caught.value.code == "KS508"

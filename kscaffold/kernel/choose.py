@@ -43,7 +43,7 @@ def find(spec: str | None) -> Kernel | None:
     if chosen:
         return _default(chosen, kernels)
     stored = [k for k in kernels if k.source != "running"]
-    running = [k for k in kernels if k.source == "running" and k.build and k.image]
+    running = [k for k in kernels if k.source == "running" and k.image and build_problem(k) is None]
     # One that can be built for, if there is one: a newer suite's may need a newer C library or compiler.
     usable = (k for k in stored if build_problem(k) is None and compiler_problem(k) is None)
     return next(usable, None) or next(iter(stored + running), None)

@@ -6,7 +6,7 @@ Signatures and hashes are checked by apt itself, against the distribution's keyr
 import os
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,7 @@ from kscaffold import process
 from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.packages import sources
 from kscaffold.packages.sources import Source
-
-Say = Callable[[str, str], None]
+from kscaffold.packages.workplace import Say
 
 _UPDATE_TIMEOUT = 300.0
 _DOWNLOAD_TIMEOUT = 1800.0
