@@ -87,8 +87,11 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stdin: bytes = b"",
+    own_terminal: bool = False,
 ) -> Finished:
     """Run a program to its end and keep what it printed (undecodable bytes become U+FFFD).
+
+    `own_terminal`: it stays in our process group, so that it may ask for a password there.
 
     A non-zero exit is a value. Raises ToolMissingError when there is no such program and DeadlineError
     after `timeout` seconds; the program's whole process group is ended then, and on Ctrl-C.
@@ -96,7 +99,7 @@ def run(
     lines: list[str] = []
     errors: list[str] = []
     started = time.monotonic()
-    with _start(argv, cwd=cwd, env=env, merge=False) as child:
+    with _start(argv, cwd=cwd, env=env, merge=False, group=not own_terminal) as child:
         try:
             out, err = child.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -158,7 +161,12 @@ def stream(
 
 
 def _start(
-    argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str] | None, merge: bool
+    argv: Sequence[str],
+    *,
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    merge: bool,
+    group: bool = True,
 ) -> "subprocess.Popen[bytes]":
     try:
         # A process group of its own, so that the whole family can be ended: make's children outlive make.
@@ -169,7 +177,7 @@ def _start(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if merge else subprocess.PIPE,
-            process_group=0,
+            process_group=0 if group else None,
         )
     except FileNotFoundError:
         if cwd is not None and not cwd.is_dir():
@@ -184,7 +192,9 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
     """End a program and its process group; it is reaped when this returns."""
     for sig, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 10.0)):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, sig)
+            # Its whole family where it has a group of its own, else it alone: the group is ours then.
+            own = os.getpgid(child.pid) == child.pid
+            (os.killpg if own else os.kill)(child.pid, sig)
         try:
             child.wait(patience)
             return

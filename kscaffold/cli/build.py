@@ -113,3 +113,10 @@ def _fields(report: "BuildReport", modules: "tuple[Target, ...]") -> dict[str, A
         "cause": why.cause if why else None,
         "fix": why.fix if why else None,
     }
+
+
+def failed(command: str, report: "BuildReport") -> int:
+    """A build that another command began with has failed: that is the command's answer."""
+    _render(report, ())
+    console.emit(command, False, {"build": _fields(report, ())})
+    return EXIT_NO

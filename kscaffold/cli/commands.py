@@ -3,7 +3,7 @@
 import typer
 
 from kscaffold import __version__
-from kscaffold.cli import build, check, explain, kernel, new
+from kscaffold.cli import build, check, explain, kernel, load, new, sandbox
 
 app = typer.Typer(
     name="kscaffold",
@@ -32,7 +32,14 @@ app.command("build")(build.build)
 app.command("check")(check.check)
 app.command("clean")(build.clean)
 app.command("info")(check.info)
+app.command("list")(load.list_modules)
+app.command("load")(load.load)
+app.command("logs")(load.logs)
 app.command("new")(new.new)
+app.command("reload")(load.reload)
+app.command("run")(load.run)
+app.command("unload")(load.unload)
 app.add_typer(kernel.app, name="kernel")
+app.add_typer(sandbox.app, name="sandbox")
 # `explain -1` asks for an errno.
 app.command("explain", context_settings={"ignore_unknown_options": True})(explain.explain)

@@ -15,7 +15,9 @@ Host = Annotated[bool, typer.Option("--host", help="Act on this machine's own ke
 Module = Annotated[str | None, typer.Option("--module", "-m", metavar="NAME", help="Only this module.")]
 NoBuild = Annotated[bool, typer.Option("--no-build", help="Take the .ko as it is.")]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="S", min=0.1, help="The load's deadline.")]
-Cmdline = Annotated[str, typer.Option("--cmdline", metavar="TEXT", help="Add to the guest kernel's command line.")]
+Cmdline = Annotated[
+    str, typer.Option("--cmdline", metavar="TEXT", help="Add to the guest kernel's command line.")
+]
 Directory = Annotated[
     Path | None, typer.Option("--directory", "-C", metavar="DIR", help="Act there instead of here.")
 ]

@@ -192,7 +192,7 @@ def _source_of(block: Sequence[Record]) -> re.Match[str] | None:
 
 
 def _where(block: Sequence[Record], module: str | None) -> tuple[str | None, str | None]:
-    """The place of a report: the first frame in `module`, else where the kernel stood.
+    """The place of a report: the first frame in `module` (None: in any), else where the kernel stood.
 
     Frames marked `? `, which the unwinder does not vouch for, serve where no other is in the module: after
     a jump to nowhere there is nothing better.
@@ -204,7 +204,7 @@ def _where(block: Sequence[Record], module: str | None) -> tuple[str | None, str
         places.append(_AT.search(text) or _FRAME.search(text))
         doubtful.append(_DOUBTFUL.search(text))
     known = [p for p in places if p]
-    own = [p for p in known + [d for d in doubtful if d] if module and p[2] == module]
+    own = [p for p in known + [d for d in doubtful if d] if p[2] and p[2] == (module or p[2])]
     first = own[0] if own else known[0] if known else None
     if first is None:
         return None, None

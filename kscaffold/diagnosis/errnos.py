@@ -20,13 +20,14 @@ _KERNEL_ONLY = {
 }
 
 
+# Numbers with two names: the kernel's own, where Python's table keeps the other.
+_NAMES = {_errno.EAGAIN: "EAGAIN", _errno.EDEADLK: "EDEADLK", _errno.EOPNOTSUPP: "EOPNOTSUPP"}
+
+
 def name(number: int) -> str | None:
     """The name of an errno (its sign does not matter), or None where there is none."""
     number = abs(number)
-    # EAGAIN and EWOULDBLOCK are one number; errorcode keeps the later of the two in its table.
-    if number == _errno.EAGAIN:
-        return "EAGAIN"
-    return _errno.errorcode.get(number) or _KERNEL_ONLY.get(number)
+    return _NAMES.get(number) or _errno.errorcode.get(number) or _KERNEL_ONLY.get(number)
 
 
 def number(name: str) -> int | None:

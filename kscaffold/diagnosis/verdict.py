@@ -44,7 +44,7 @@ def judge(e: Evidence) -> Judgement:
     """The verdict on a load. Success needs proof: without the target's own answer there is none."""
     found = tuple(crash.complaints(e.records, e.module))
     fatal = next((c for c in found if c.fatal), None)
-    if fatal is not None or _died_in_init(e):
+    if fatal is not None or e.reset or _died_in_init(e):
         return _crashed(e, found, fatal)
     if e.answered and e.errno == 0:
         return _loaded(e, found)

@@ -62,12 +62,15 @@ class Kind(IntEnum):
 
 
 class ChannelClosed(Exception):
-    """The guest has gone, or speaks nonsense. `acknowledged`: it had begun the work."""
+    """The guest has gone, or speaks nonsense. `acknowledged`: it had begun the work. `reset`: its
+    machine reset itself, nobody killed it.
+    """
 
-    def __init__(self, why: str, acknowledged: bool = False, console: str = "") -> None:
+    def __init__(self, why: str, acknowledged: bool = False, console: str = "", reset: bool = False) -> None:
         super().__init__(why)
         self.acknowledged = acknowledged
         self.console = console
+        self.reset = reset
 
 
 class ChannelTimeout(Exception):
@@ -161,12 +164,15 @@ def frame(kind: Kind, nonce: int, status: int = 0, payload: bytes = b"") -> byte
     return ANSWER.pack(MAGIC, kind, nonce, status, len(payload)) + payload
 
 
+SILENT, RESET, GONE = 1, 2, 3
+"""What a LOST frame's status says of the guest; its payload is the console's text."""
+
+
 def _lost(answer: Answer, acknowledged: bool) -> Exception:
-    """What the keeper saw: a guest that is silent (status 1) or gone (0), with its last words."""
     console = answer.payload.decode(errors="replace")
-    if answer.status:
+    if answer.status == SILENT:
         return ChannelTimeout(acknowledged, console)
-    return ChannelClosed("the guest has gone", acknowledged, console)
+    return ChannelClosed("the guest has gone", acknowledged, console, answer.status == RESET)
 
 
 class Channel:

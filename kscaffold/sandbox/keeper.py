@@ -43,7 +43,7 @@ def fork(place: Place, planned: Plan) -> None:
     Clients may connect at once: they are greeted when the guest is up, or told why it is not. A fork,
     because a new Python would take longer than the guest.
     """
-    _write_card(place, planned, 0)
+    _write_card(place, planned, keeper=0, qemu=0)
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
@@ -81,6 +81,7 @@ def _become_daemon(keep: set[int]) -> None:
 
 def _keep(place: Place, planned: Plan) -> None:
     """Start the guest, serve, end. The lock goes with the process."""
+    _write_card(place, planned, keeper=os.getpid(), qemu=0)
     try:
         guest = session.start(planned, lambda *_: None, lambda _: None)
     except KscaffoldError as error:
@@ -88,7 +89,7 @@ def _keep(place: Place, planned: Plan) -> None:
         _remove(place.directory)
         return
     try:
-        _write_card(place, planned, guest.qemu.pid)
+        _write_card(place, planned, keeper=os.getpid(), qemu=guest.qemu.pid)
         _Keeper(place, guest, planned).serve()
     finally:
         with contextlib.suppress(OSError):
@@ -103,14 +104,14 @@ def _remove(directory: Path) -> None:
         (directory / name).unlink(missing_ok=True)
 
 
-def _write_card(place: Place, planned: Plan, qemu: int) -> None:
+def _write_card(place: Place, planned: Plan, *, keeper: int, qemu: int) -> None:
     """What `sandbox status` shows."""
     card = {
         "project": str(place.project),
         "kernel": planned.kernel.release,
         "cmdline": planned.machine.cmdline,
         "accelerator": planned.machine.accelerator,
-        "keeper": os.getpid(),
+        "keeper": keeper,
         "qemu": qemu,
         "started": time.time(),
         "key": planned.key,
@@ -239,16 +240,14 @@ class _Keeper:
                 if kind is Kind.END:
                     return True
         except ChannelTimeout:
-            silent = 1
+            how = channel.SILENT
         except ChannelClosed:
-            silent = 0
-            with contextlib.suppress(Exception):
-                self.guest.qemu.wait(2)  # so that its console is complete
+            how = channel.RESET if self.guest.was_reset() else channel.GONE
         with contextlib.suppress(OSError):
             _save_log(self.directory, self.guest)
             console = self.guest.console()[-100_000:].encode(errors="replace")
             self.guest.close()
-            sock.sendall(channel.frame(Kind.LOST, nonce, silent, console))
+            sock.sendall(channel.frame(Kind.LOST, nonce, how, console))
         return False
 
 

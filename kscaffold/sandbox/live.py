@@ -242,5 +242,6 @@ def _rss(pid: int) -> int:
 
 def _kill(card: Card) -> None:
     """End a keeper that does not listen; its QEMU goes with it. Its lock has just been seen held by it."""
-    with contextlib.suppress(OSError):
-        os.kill(card.keeper, 9)
+    if card.keeper:
+        with contextlib.suppress(OSError):
+            os.kill(card.keeper, 9)

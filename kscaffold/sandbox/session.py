@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kscaffold import process
+from kscaffold import paths, process
 from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.kernel import store
 from kscaffold.kernel.kernel import Kernel
@@ -44,6 +44,15 @@ class Guest:
     def alive(self) -> bool:
         """QEMU still runs."""
         return self.qemu.poll() is None
+
+    def was_reset(self) -> bool:
+        """QEMU has ended, and by its guest's own doing: a panic, a triple fault. Not by a signal."""
+        return process.wait(self.qemu, 2) and self.qemu.returncode == 0
+
+    def last_words(self) -> tuple[str, bool]:
+        """For a target: the console, complete when QEMU has ended, and whether the guest reset itself."""
+        reset = self.was_reset()
+        return self.console(), reset
 
     def console(self) -> str:
         """The kernel's last words, if it had any."""
@@ -112,7 +121,7 @@ def start(planned: Plan, say: Say, detail: Callable[[str], None]) -> Guest:
 def _boot(planned: Plan, detail: Callable[[str], None]) -> Guest:
     began = time.monotonic()
     timeout = limits.seconds("BOOT_TIMEOUT") / _BOOT_TRIES
-    place = Path(tempfile.mkdtemp(prefix="kscaffold-guest-"))
+    place = _place()
     memory = os.memfd_create("kscaffold-ram")
     with contextlib.ExitStack() as undo:
         undo.callback(os.close, memory)
@@ -165,7 +174,7 @@ def _freeze(planned: Plan, guest: Guest, qmp: Monitor, memory: int, detail: Call
 def _restore(planned: Plan, frozen: snapshot.Snapshot) -> Guest:
     began = time.monotonic()
     timeout = limits.seconds("RESTORE_TIMEOUT")
-    place = Path(tempfile.mkdtemp(prefix="kscaffold-guest-"))
+    place = _place()
     with contextlib.ExitStack() as undo:
         undo.callback(shutil.rmtree, place, ignore_errors=True)
         state = os.open(frozen.state, os.O_RDONLY)
@@ -185,6 +194,16 @@ def _restore(planned: Plan, frozen: snapshot.Snapshot) -> Guest:
         undo.pop_all()
         os.close(state)
     return guest
+
+
+def _place() -> Path:
+    """A directory for one guest's console and QEMU's complaints. Those of dead processes are swept."""
+    guests = paths.runtime() / "guests"
+    guests.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for left in guests.iterdir():
+        if not Path("/proc", left.name.partition("-")[0]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=guests))
 
 
 def _spawn(

@@ -1,0 +1,231 @@
+"""`load`, `unload`, `reload`, `list`, `logs` and `run`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kscaffold import console
+from kscaffold.cli import options
+from kscaffold.errors import EXIT_YES
+
+if TYPE_CHECKING:
+    from kscaffold.kernel.kernel import Kernel
+    from kscaffold.load.jobs import Jobs
+
+Words = Annotated[
+    list[str] | None, typer.Argument(metavar="[KO] [PARAM=VALUE]...", help="A .ko, and parameters.")
+]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME]...", help="Modules; default: this project's.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-p", "--params", metavar="'A=1 B=2'", help="One more set of parameters and guest."
+    ),
+]
+Repeat = Annotated[
+    int, typer.Option("--repeat", metavar="N", min=1, max=10000, help="Each set so many times.")
+]
+All = Annotated[bool, typer.Option("--all", "-a", help="Every module, not only this project's.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on showing what comes.")]
+Last = Annotated[int | None, typer.Option("-n", "--lines", metavar="N", min=0, help="Only the last N lines.")]
+
+
+def load(
+    words: Words = None,
+    kernel: options.KernelName = None,
+    module: options.Module = None,
+    host: options.Host = False,
+    no_build: options.NoBuild = False,
+    timeout: options.Timeout = 10.0,
+    cmdline: options.Cmdline = "",
+    offline: options.Offline = False,
+    directory: options.Directory = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """Load this project's modules, or a .ko, into its sandbox (insmod). Builds first when needed."""
+    from kscaffold.cli import session, show  # start-up time
+    from kscaffold.load.load import load as load_one
+
+    chosen, jobs = _prepare(words, kernel, module, host, no_build, offline, directory)
+    if jobs.failed:
+        return show.failed_build("load", jobs.failed)
+    reports = []
+    with session.target(jobs.home, chosen, host=host, cmdline=cmdline, start=True) as opened:
+        for ko in jobs.kos:
+            seconds = {"build": jobs.seconds, "start": opened.seconds}
+            reports.append(load_one(ko, jobs.parameters, opened.target, timeout=timeout, seconds=seconds))
+            show.loaded(reports[-1])
+            if not reports[-1].ok:
+                break
+        if reports and reports[-1].judgement.verdict == "hung":
+            opened.abandon()
+    return show.loads("load", reports)
+
+
+def reload(
+    words: Words = None,
+    kernel: options.KernelName = None,
+    module: options.Module = None,
+    host: options.Host = False,
+    no_build: options.NoBuild = False,
+    timeout: options.Timeout = 10.0,
+    cmdline: options.Cmdline = "",
+    offline: options.Offline = False,
+    directory: options.Directory = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """Load into a pristine sandbox that takes the old one's place (--host: rmmod, then insmod)."""
+    from kscaffold.cli import session, show  # start-up time
+    from kscaffold.load.load import load as load_one
+    from kscaffold.load.unload import unload as unload_one
+    from kscaffold.module.quick import module_name
+    from kscaffold.sandbox import limits, live
+
+    chosen, jobs = _prepare(words, kernel, module, host, no_build, offline, directory)
+    if jobs.failed:
+        return show.failed_build("reload", jobs.failed)
+    if not host:
+        live.stop(jobs.home)
+    reports = []
+    with session.target(jobs.home, chosen, host=host, cmdline=cmdline, start=True) as opened:
+        if host:
+            there = {m.name for m in opened.target.modules()}
+            for name in [n for ko in reversed(jobs.kos) if (n := module_name(ko)) in there]:
+                gone = unload_one(name, opened.target, timeout=limits.seconds("UNLOAD_TIMEOUT"))
+                show.unloaded(gone)
+                if not gone.ok:
+                    return show.unloads("reload", [gone])
+        for ko in jobs.kos:
+            seconds = {"build": jobs.seconds, "start": opened.seconds}
+            reports.append(load_one(ko, jobs.parameters, opened.target, timeout=timeout, seconds=seconds))
+            show.loaded(reports[-1])
+            if not reports[-1].ok:
+                break
+        if reports and reports[-1].judgement.verdict == "hung":
+            opened.abandon()
+    return show.loads("reload", reports)
+
+
+def run(
+    words: Words = None,
+    params: Set = None,
+    repeat: Repeat = 1,
+    kernel: options.KernelName = None,
+    module: options.Module = None,
+    no_build: options.NoBuild = False,
+    timeout: options.Timeout = 10.0,
+    cmdline: options.Cmdline = "",
+    offline: options.Offline = False,
+    directory: options.Directory = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """Build, load and unload in a pristine kernel, and say in one verdict how it went."""
+    from kscaffold.cli import session, show  # start-up time
+    from kscaffold.load.run import run as run_all
+
+    chosen, jobs = _prepare(words, kernel, module, False, no_build, offline, directory)
+    if jobs.failed:
+        return show.failed_build("run", jobs.failed)
+    sets = [f"{jobs.parameters} {one}".strip() for one in (params or [""])]
+    tries = [one for one in sets for _ in range(repeat)]
+    results = run_all(
+        jobs.kos,
+        tries,
+        session.planned(chosen, cmdline),
+        timeout=timeout,
+        say=console.step,
+        detail=console.detail,
+    )
+    return show.runs(results, jobs.seconds)
+
+
+def unload(
+    names: Names = None,
+    module: options.Module = None,
+    host: options.Host = False,
+    timeout: options.Timeout = 10.0,
+    directory: options.Directory = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """Unload this project's modules, or the named ones (rmmod)."""
+    from kscaffold.cli import session, show  # start-up time
+    from kscaffold.load.unload import unload as unload_one
+
+    home = session.home(directory)
+    reports = []
+    with session.target(home, None, host=host, cmdline="", start=False) as opened:
+        wanted = names or session.loaded_here(home, module, opened)
+        for name in wanted:
+            reports.append(unload_one(name, opened.target, timeout=timeout))
+            show.unloaded(reports[-1])
+    return show.unloads("unload", reports)
+
+
+def list_modules(
+    everything: All = False,
+    host: options.Host = False,
+    directory: options.Directory = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """List the loaded modules of this project (lsmod)."""
+    from kscaffold.cli import session, show  # start-up time
+
+    home = session.home(directory)
+    with session.target(home, None, host=host, cmdline="", start=False) as opened:
+        listed = opened.target.modules() if opened.is_there else []
+        if not everything:
+            own = session.names_here(home, opened)
+            listed = [m for m in listed if (m.name in own if own else "O" in m.taints)]
+        return show.listed(listed, opened.kind, opened.is_there)
+
+
+def logs(
+    follow: Follow = False,
+    lines: Last = None,
+    host: options.Host = False,
+    directory: options.Directory = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """Show the kernel's log, this project's lines marked (dmesg). Answers after a crash, too."""
+    from kscaffold.cli import session, show  # start-up time
+
+    home = session.home(directory)
+    records = session.log(home, host=host)
+    if records is None:
+        console.note("no sandbox has run for this project yet: kscaffold load starts one")
+        console.emit("logs", True, {"log": []})
+        return EXIT_YES
+    marked = session.names_here(home, None)
+    show.log(
+        records if lines is None else records[len(records) - min(lines, len(records)) :], marked, line=follow
+    )
+    if follow:
+        session.follow(home, records, lambda new: show.log(new, marked, line=True), host=host)
+    return EXIT_YES
+
+
+def _prepare(
+    words: list[str] | None,
+    kernel: str | None,
+    module: str | None,
+    host: bool,
+    no_build: bool,
+    offline: bool,
+    directory: Path | None,
+) -> "tuple[Kernel, Jobs]":
+    """The kernel, and what is to be loaded into it, built."""
+    from kscaffold.cli import session, show  # start-up time
+    from kscaffold.load.jobs import Wish, prepare
+
+    chosen = session.kernel(kernel, host=host, offline=offline)
+    wish = Wish(tuple(words or ()), directory or Path.cwd(), module, not no_build)
+    return chosen, prepare(wish, chosen, console.step, show.build_line)

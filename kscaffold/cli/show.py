@@ -1,0 +1,270 @@
+"""How loads, unloads, lists and logs look to people, and their JSON documents."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from kscaffold import console
+from kscaffold.diagnosis.klog import Record
+from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES
+from kscaffold.load.report import LoadReport, document, record
+from kscaffold.load.unload import UnloadReport
+from kscaffold.target.base import Kind, Listed
+
+if TYPE_CHECKING:
+    from kscaffold.build.build import BuildReport
+
+_LOUD = {"emerg": "red", "alert": "red", "crit": "red", "err": "red", "warn": "yellow"}
+_MOST_LINES = 40
+
+
+def build_line(line: str) -> None:
+    """A line of the compiler's, while a load builds first."""
+    console.note(console.printable(line))
+
+
+def failed_build(command: str, report: "BuildReport") -> int:
+    """The build that a load began with did not succeed: that is the answer."""
+    from kscaffold.cli import build  # start-up time
+
+    return build.failed(command, report)
+
+
+def loaded(report: LoadReport) -> None:
+    """One load: a line, then what is behind it when it did not go well."""
+    j = report.judgement
+    name = report.path.name
+    at = f"{report.kernel}, {report.target}"
+    ms = report.seconds["load"] * 1000
+    if report.ok:
+        returned = f", init returned {j.returned}" if j.returned not in (None, 0) else ""
+        console.step("Loaded", f"{name} ({at}) in {ms:.0f} ms{returned}")
+    else:
+        console.out(f"{console.styled(name, 'bold')}: {_sentence(report)}")
+    if not report.ok:
+        _log_lines(report.log)
+    for complaint in j.complaints if report.ok else ():
+        where = f" in {complaint.where}" if complaint.where else ""
+        console.warn(console.printable(f"the kernel complained: {complaint.text}{where}"))
+    if report.note:
+        console.note(report.note)
+    if j.cause and (j.code or not report.ok):
+        label = console.styled("cause", "cyan")
+        out = console.note if report.ok else console.out
+        out(f"  {label}: {console.printable(j.cause)}")
+        if j.fix:
+            out(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
+        if j.code:
+            out(f"   {console.styled('more', 'cyan')}: kscaffold explain {j.code}")
+    if report.stack.strip() and not report.ok:
+        console.out("  stack of the task that did not come back:")
+        for line in report.stack.strip().splitlines()[:8]:
+            console.out(f"    {console.printable(line)}")
+
+
+def _sentence(report: LoadReport) -> str:
+    j = report.judgement
+    stage = f" at stage {j.stage}" if j.stage else ""
+    errno = f" with {j.errno}" if j.errno else ""
+    if j.verdict == "init-failed":
+        number = f"{j.returned} " if j.returned is not None else ""
+        return f"{console.styled('init failed', 'red')}: it ran and returned {number}({_minus(j.errno)})"
+    words = {
+        "refused": f"refused by the kernel{stage}{errno}",
+        "crashed": f"crashed the kernel{stage}",
+        "hung": f"hung: no end within the deadline{stage}",
+        "lost": "lost: nothing is known of how it ended",
+    }
+    return console.styled(words[j.verdict], "red")
+
+
+def _minus(errno: str | None) -> str:
+    return f"-{errno}" if errno and errno.startswith("E") else errno or "no errno"
+
+
+def _log_lines(records: Iterable[Record]) -> None:
+    lines = list(records)
+    for r in lines[: _MOST_LINES // 2 * 2][:_MOST_LINES]:
+        console.out(f"  | {_text(r)}")
+    if len(lines) > _MOST_LINES:
+        console.out(f"  | … {len(lines) - _MOST_LINES} more lines: kscaffold logs")
+
+
+def _text(r: Record) -> str:
+    text = console.printable(r.text)
+    return console.styled(text, _LOUD[r.level]) if r.level in _LOUD else text
+
+
+def loads(command: str, reports: list[LoadReport]) -> int:
+    """The document of a load, and its exit status."""
+    if len(reports) == 1:
+        console.emit(command, reports[0].ok, document(reports[0]))
+    else:
+        total = sum(r.seconds["load"] for r in reports)
+        fields: dict[str, Any] = {
+            "seconds": {"total": round(total, 4)},
+            "results": [document(r) for r in reports],
+        }
+        console.emit(command, all(r.ok for r in reports), fields)
+    return _status(reports)
+
+
+def _status(reports: list[LoadReport]) -> int:
+    verdicts = {r.judgement.verdict for r in reports}
+    if "lost" in verdicts:
+        return EXIT_NO_ANSWER
+    return EXIT_YES if verdicts <= {"loaded"} else EXIT_NO
+
+
+def runs(results: list[tuple[list[LoadReport], list[UnloadReport]]], build_seconds: float) -> int:
+    """All tries of a run: each told on a line, the failures in full."""
+    reports: list[LoadReport] = []
+    documents = []
+    good = True
+    for loads_, unloads_ in results:
+        ok = all(r.ok for r in loads_) and all(u.ok for u in unloads_)
+        good = good and ok
+        for r in loads_:
+            reports.append(r)
+            documents.append(_of_run(r, unloads_))
+        _tell_run(loads_, unloads_)
+    if len(reports) == 1:
+        console.emit("run", good, documents[0])
+    else:
+        total = sum(r.seconds["total"] for r in reports) + build_seconds
+        console.emit("run", good, {"seconds": {"total": round(total, 4)}, "results": documents})
+    if len(results) > 1:
+        bad = sum(1 for ls, us in results if not (all(r.ok for r in ls) and all(u.ok for u in us)))
+        console.note(f"{len(results) - bad} of {len(results)} tries went well")
+    lost = any(u.judgement.verdict == "lost" for _, us in results for u in us)
+    status = _status(reports)
+    return status if status else EXIT_NO_ANSWER if lost else EXIT_YES if good else EXIT_NO
+
+
+def _of_run(r: LoadReport, unloads_: list[UnloadReport]) -> dict[str, Any]:
+    """A run's document is its load's; an unload that went wrong is the verdict then."""
+    fields = document(r)
+    mine = next((u for u in unloads_ if u.module == r.module), None)
+    if mine is not None:
+        fields["log"] += [record(x) for x in mine.log]
+        fields["complaints"] += [
+            {"kind": c.kind, "text": c.text, "where": c.where} for c in mine.judgement.complaints
+        ]
+        if not mine.ok:
+            j = mine.judgement
+            fields.update(code=j.code, cause=j.cause, fix=j.fix, errno=j.errno)
+            if j.verdict in ("crashed", "hung", "lost"):
+                fields.update(verdict=j.verdict)
+    return fields
+
+
+def _tell_run(loads_: list[LoadReport], unloads_: list[UnloadReport]) -> None:
+    last = loads_[-1]
+    if last.ok and all(u.ok for u in unloads_):
+        with_ = f" {console.printable(last.parameters)}" if last.parameters else ""
+        names = ", ".join(r.path.name for r in loads_)
+        console.step(
+            "Ran", f"{names}{with_}: loaded and unloaded ({last.kernel}) in {last.seconds['total']:.2f} s"
+        )
+        for r in loads_:
+            _log_lines(r.log)
+        for u in unloads_:
+            _log_lines(u.log)
+    for r in loads_:
+        if not r.ok or r.judgement.complaints or r.judgement.code:
+            loaded(r)
+    for u in unloads_:
+        if not u.ok:
+            unloaded(u)
+
+
+def unloaded(report: UnloadReport) -> None:
+    """One unload."""
+    j = report.judgement
+    if report.ok:
+        console.step("Unloaded", report.module)
+        return
+    words = {
+        "refused": "not unloaded",
+        "crashed": "its exit crashed the kernel",
+        "hung": "its exit did not end in time",
+        "lost": "nothing is known of how the unload ended",
+    }
+    errno = f" ({j.errno})" if j.errno else ""
+    console.out(f"{console.styled(report.module, 'bold')}: {console.styled(words[j.verdict], 'red')}{errno}")
+    _log_lines(report.log)
+    if j.cause:
+        console.out(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
+    if j.fix:
+        console.out(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
+
+
+def unloads(command: str, reports: list[UnloadReport]) -> int:
+    """The document of an unload, and its exit status."""
+    documents = [
+        {
+            "module": r.module,
+            "verdict": r.judgement.verdict,
+            "errno": r.judgement.errno,
+            "code": r.judgement.code,
+            "cause": r.judgement.cause,
+            "fix": r.judgement.fix,
+            "log": [record(x) for x in r.log],
+            "seconds": round(r.seconds, 4),
+        }
+        for r in reports
+    ]
+    good = all(r.ok for r in reports)
+    console.emit(command, good, documents[0] if len(documents) == 1 else {"results": documents})
+    if any(r.judgement.verdict == "lost" for r in reports):
+        return EXIT_NO_ANSWER
+    return EXIT_YES if good else EXIT_NO
+
+
+def listed(modules: list[Listed], kind: Kind, is_there: bool) -> int:
+    """The list of modules, as lsmod's."""
+    fields = [
+        {
+            "name": m.name,
+            "size": m.size,
+            "refcount": m.refcount,
+            "used_by": list(m.used_by),
+            "state": m.state.lower(),
+            "permanent": m.permanent,
+            "taints": m.taints,
+        }
+        for m in modules
+    ]
+    console.emit("list", True, {"target": kind, "modules": fields})
+    if not is_there:
+        console.note("no sandbox runs for this project: kscaffold load starts one")
+    elif not modules:
+        console.note("none of this project's modules is loaded")
+    elif not console.json_mode:
+        console.out(f"{'Module':<24} {'Size':>8}  Used by")
+        for m in modules:
+            state = "" if m.state == "Live" else f"  ({m.state.lower()})"
+            users = ",".join((*m.used_by, *(["[permanent]"] if m.permanent else [])))
+            console.out(f"{m.name:<24} {m.size:>8}  {m.refcount} {users}{state}".rstrip())
+    return EXIT_YES
+
+
+def log(records: list[Record], marked: set[str], *, line: bool) -> None:
+    """Lines of a kernel's log; those of the project's modules have a mark."""
+    if console.json_mode:
+        if line:
+            for r in records:
+                console.emit("logs", True, {**record(r), "own": is_own(r.text, marked)}, line=True)
+        else:
+            console.emit(
+                "logs", True, {"log": [{**record(r), "own": is_own(r.text, marked)} for r in records]}
+            )
+        return
+    for r in records:
+        when = f"[{r.time:12.6f}]" if r.time is not None else " " * 14
+        mark = console.styled(">", "green") if is_own(r.text, marked) else " "
+        console.out(f"{mark} {console.styled(when, 'dim')} {_text(r)}")
+
+
+def is_own(text: str, names: set[str]) -> bool:
+    """A line that begins with, or names in brackets, one of these modules."""
+    return any(text.startswith((f"{n}:", f"{n} ")) or f"[{n}]" in text for n in names)

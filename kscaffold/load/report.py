@@ -1,0 +1,68 @@
+"""What one load gave, and its JSON."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kscaffold.diagnosis.klog import Record
+from kscaffold.diagnosis.verdict import Judgement
+from kscaffold.target.base import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """One module, loaded once. `unloaded`: None where that was not asked for. `note`: what its log lacks.
+
+    `seconds`: build, start (of the sandbox), load (in the kernel), total.
+    """
+
+    module: str
+    path: Path
+    parameters: str
+    target: Kind
+    kernel: str
+    judgement: Judgement
+    log: tuple[Record, ...]
+    seconds: dict[str, float]
+    accelerator: str | None
+    dependencies: tuple[str, ...] = ()
+    note: str | None = None
+    stack: str = ""
+    shared_memory: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        """It is loaded, or was until it was unloaded well."""
+        return self.judgement.verdict == "loaded"
+
+
+def document(report: LoadReport) -> dict[str, Any]:
+    """The keys that design.md promises."""
+    j = report.judgement
+    return {
+        "module": report.module,
+        "path": str(report.path),
+        "parameters": report.parameters,
+        "target": report.target,
+        "kernel": report.kernel,
+        "verdict": j.verdict,
+        "loaded": j.verdict == "loaded",
+        "stage": j.stage,
+        "errno": j.errno,
+        "init_ran": j.init_ran,
+        "returned": j.returned,
+        "code": j.code,
+        "cause": j.cause,
+        "fix": j.fix,
+        "log": [record(r) for r in report.log],
+        "complaints": [{"kind": c.kind, "text": c.text, "where": c.where} for c in j.complaints],
+        "stages": [{"id": s.id, "status": s.status, "microseconds": s.microseconds} for s in j.stages],
+        "dependencies": list(report.dependencies),
+        "seconds": {k: round(v, 4) for k, v in report.seconds.items()},
+        "accelerator": report.accelerator,
+    }
+
+
+def record(r: Record) -> dict[str, Any]:
+    """One line of a log."""
+    return {"level": r.level, "time": r.time, "text": r.text}

@@ -1,0 +1,125 @@
+"""Load and unload in a pristine kernel: one guest for each try, several beside one another."""
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from kscaffold.load.load import load
+from kscaffold.load.report import LoadReport
+from kscaffold.load.unload import UnloadReport, unload
+from kscaffold.sandbox import limits, session
+from kscaffold.sandbox.session import Guest, Plan, Say
+from kscaffold.target.sandbox import SandboxTarget
+
+Result = tuple[list[LoadReport], list[UnloadReport]]
+
+
+def run(
+    kos: Sequence[Path],
+    tries: Sequence[str],
+    planned: Plan,
+    *,
+    timeout: float,
+    say: Say,
+    detail: Callable[[str], None],
+) -> list[Result]:
+    """Load `kos` in order and unload them in reverse, once for each string of parameters in `tries`.
+
+    Each try gets a guest of its own, and as many run at once as this process may use processors. The
+    results come in the order of `tries`. Whatever happens, no guest is left.
+    """
+    results: list[Result | BaseException | None] = [None] * len(tries)
+    waiting = list(range(len(tries)))[::-1]
+    guests: list[Guest] = []
+    lock = threading.Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                if not waiting:
+                    return
+                index = waiting.pop()
+            try:
+                results[index] = _once(kos, tries[index], planned, timeout, (guests, say, detail))
+            except BaseException as error:
+                results[index] = error
+                with lock:
+                    waiting.clear()
+
+    try:
+        # The first one alone where there is no snapshot yet: it makes the one the others start from.
+        first = waiting.pop()
+        results[first] = _once(kos, tries[first], planned, timeout, (guests, say, detail))
+        if waiting:
+            _side_by_side(work, min(len(waiting), len(os.sched_getaffinity(0))))
+    finally:
+        for guest in list(guests):
+            with contextlib.suppress(Exception):
+                guest.close()
+    done: list[Result] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        if result is not None:
+            done.append(result)
+    return done
+
+
+def _side_by_side(work: Callable[[], None], count: int) -> None:
+    # A guest lives within its thread's life: the signal that ends it with us follows the thread.
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(0.2)  # so that Ctrl-C is heard
+
+
+def _once(
+    kos: Sequence[Path],
+    parameters: str,
+    planned: Plan,
+    timeout: float,
+    around: tuple[list[Guest], Say, Callable[[str], None]],
+) -> Result:
+    guests, say, detail = around
+    began = time.monotonic()
+    guest = session.start(planned, say, detail)
+    guests.append(guest)
+    try:
+        started = time.monotonic() - began
+        target = SandboxTarget(
+            guest.channel,
+            planned.kernel.release,
+            guest.accelerator,
+            planned.machine.cmdline,
+            guest.last_words,
+        )
+        loads: list[LoadReport] = []
+        for ko in kos:
+            loads.append(load(ko, parameters, target, timeout=timeout, seconds={"start": started}))
+            if not loads[-1].ok:
+                break
+        unloads: list[UnloadReport] = []
+        if loads[-1].ok:
+            wait = limits.seconds("UNLOAD_TIMEOUT")
+            for report in reversed(loads):
+                unloads.append(unload(report.module, target, timeout=wait))
+                if not unloads[-1].ok:
+                    break
+        total = time.monotonic() - began
+        loads = [replace(r, seconds={**r.seconds, "total": total}) for r in loads]
+        _tell_times(guest, total, detail)
+        return loads, unloads
+    finally:
+        guest.close()
+        guests.remove(guest)
+
+
+def _tell_times(guest: Guest, total: float, detail: Callable[[str], None]) -> None:
+    reached = ", ".join(f"{what} {ms:.0f} ms" for what, ms in guest.times.items())
+    detail(f"guest: {reached}, loaded and unloaded {total * 1000:.0f} ms")

@@ -1,0 +1,68 @@
+"""Module parameters on their way from a shell to the kernel, which has quotes of its own."""
+
+from kscaffold.errors import UsageError
+
+
+def kernel_string(arguments: list[str]) -> str:
+    """`NAME=VALUE` words, as a shell gave them, in the kernel's syntax: each value arrives unchanged.
+
+    The kernel (kernel/params.c, next_arg) splits at white space outside double quotes, drops a quote pair
+    around a value and knows no escape. Raises UsageError KS020 for the few values it can't be given.
+    """
+    return " ".join(_word(argument) for argument in arguments)
+
+
+def _word(argument: str) -> str:
+    name, _, value = argument.partition("=")
+    if not name or any(c.isspace() or c == '"' for c in name):
+        raise UsageError("KS062", f"no parameter name in {argument!r}", fix="write NAME=VALUE")
+    if "\0" in value:
+        raise UsageError("KS062", f"parameter {name} has a NUL in its value")
+    if not any(_is_space(c) for c in value) and not value.startswith('"'):
+        return argument
+    # Inside the pair that is added here, each quote of the value's own ends or begins a quoted part:
+    # white space after an odd number of them would end the value.
+    inside = True
+    for c in value:
+        if c == '"':
+            inside = not inside
+        elif _is_space(c) and not inside:
+            raise UsageError(
+                "KS062",
+                f"the kernel can't be given this value of {name}",
+                cause="it has no escape for a double quote before white space",
+                fix="leave out the double quote, or the white space that follows it",
+            )
+    return f'{name}="{value}"'
+
+
+def _is_space(c: str) -> bool:
+    # The kernel's isspace() counts the no-break space of Latin-1 too, byte by byte; UTF-8's bytes are not
+    # told apart there, so a character whose encoding holds byte 0xa0 counts as well.
+    return c in " \t\n\v\f\r" or b"\xa0" in c.encode(errors="surrogateescape")
+
+
+def words(text: str) -> list[str]:
+    """A string in the kernel's syntax as `NAME=VALUE` words without the kernel's quotes.
+
+    For programs that add the quotes themselves.
+    """
+    found: list[str] = []
+    word, inside = "", False
+    for c in text:
+        if c == '"':
+            inside = not inside
+        if _is_space(c) and not inside:
+            found += [word] if word else []
+            word = ""
+        else:
+            word += c
+    found += [word] if word else []
+    return [_unquoted(w) for w in found]
+
+
+def _unquoted(word: str) -> str:
+    name, equals, value = word.partition("=")
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = value[1:-1]
+    return name + equals + value

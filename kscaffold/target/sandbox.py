@@ -1,0 +1,139 @@
+"""A guest as a target: each verb is one request over its channel."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from kscaffold.diagnosis.klog import Record, parse_kmsg, parse_text
+from kscaffold.errors import DeadlineError, KscaffoldError
+from kscaffold.sandbox import channel, limits
+from kscaffold.sandbox.channel import Answer, Channel, ChannelClosed, ChannelTimeout, Verb
+from kscaffold.target.base import Attempt, Kind, Listed, read_modules
+
+_NONBLOCK = 0o4000  # O_NONBLOCK, as rmmod calls delete_module(2)
+
+
+class SandboxTarget:
+    """A guest, restored or live. `ended`: asked about a guest that has gone, says its last words and
+    whether it reset itself.
+    """
+
+    kind: Kind = "sandbox"
+
+    def __init__(
+        self,
+        opened: Channel,
+        release: str,
+        accelerator: str,
+        cmdline: str,
+        ended: Callable[[], tuple[str, bool]] | None = None,
+    ) -> None:
+        self._channel = opened
+        self.release = release
+        self.accelerator: str | None = accelerator
+        self.cmdline = cmdline
+        self._ended = ended
+
+    def load(self, ko: Path, parameters: str, timeout: float) -> Attempt:
+        """Load with finit_module(2) in a child of the agent's."""
+        image, arguments = ko.read_bytes(), parameters.encode(errors="surrogateescape")
+        if len(image) + len(arguments) + 4 > channel.MAX_PAYLOAD:
+            raise KscaffoldError(
+                "KS608", f"{ko} is too large for a sandbox", fix=f"strip --strip-debug {ko} shrinks it"
+            )
+        payload = len(arguments).to_bytes(4, "little") + arguments + image
+        return self._call(Verb.LOAD, payload, timeout, 0)
+
+    def unload(self, name: str, timeout: float) -> Attempt:
+        """Unload with delete_module(2) in a child of the agent's."""
+        return self._call(Verb.UNLOAD, name.encode(), timeout, _NONBLOCK)
+
+    def modules(self) -> list[Listed]:
+        """/proc/modules of the guest."""
+        return read_modules(self._ask(Verb.LIST).payload.decode(errors="replace"))
+
+    def log(self) -> list[Record]:
+        """The guest's whole log."""
+        return parse_kmsg(b"\n".join(channel.records(self._ask(Verb.LOG).payload)))
+
+    def read(self, path: str) -> bytes:
+        """A file of the guest. Raises OSError with the guest's errno."""
+        answer = self._ask(Verb.READ, path.encode())
+        if answer.status < 0:
+            raise OSError(-answer.status, "in the guest", path)
+        return answer.payload
+
+    def write(self, path: str, data: bytes, mode: int = 0o755) -> None:
+        """Write a file of the guest, made when it is not there. Raises OSError with the guest's errno."""
+        answer = self._ask(Verb.WRITE, path.encode() + b"\0" + data, argument=mode)
+        if answer.status < 0:
+            raise OSError(-answer.status, "in the guest", path)
+
+    def run(self, argv: list[str], timeout: float) -> tuple[int, bytes]:
+        """Run a program of the guest: its wait status (as os.waitstatus_to_exitcode takes it), its output."""
+        payload = b"".join(a.encode() + b"\0" for a in argv)
+        answer = self._ask(Verb.RUN, payload, timeout=timeout)
+        if answer.status < 0:
+            raise DeadlineError("KS609", f"{argv[0]} did not end within {timeout:g} s in the guest")
+        return answer.status, answer.payload
+
+    def _ask(
+        self, verb: Verb, payload: bytes = b"", *, argument: int = 0, timeout: float | None = None
+    ) -> Answer:
+        try:
+            wait = limits.seconds("ANSWER_TIMEOUT") if timeout is None else timeout
+            return self._channel.ask(verb, payload, argument=argument, timeout=wait)
+        except (ChannelClosed, ChannelTimeout) as error:
+            raise KscaffoldError(
+                "KS610",
+                "the sandbox does not answer",
+                cause=str(error),
+                fix="kscaffold reload starts a new one",
+            ) from None
+
+    def _call(self, verb: Verb, payload: bytes, timeout: float, argument: int) -> Attempt:
+        try:
+            answer = self._channel.ask(verb, payload, argument=argument, timeout=timeout)
+            if answer.status:
+                raise KscaffoldError("KS611", f"the guest could not take the request: errno {-answer.status}")
+            return _of_outcome(channel.outcome(answer.payload))
+        except ChannelTimeout as silent:
+            console = silent.console or self._last_words()[0]
+            return Attempt(None, _of_console(console), answered=False, late=silent.acknowledged)
+        except ChannelClosed as gone:
+            words, reset = self._last_words()
+            reset = reset or gone.reset
+            return Attempt(
+                None,
+                _of_console(gone.console or words),
+                answered=False,
+                alive=False,
+                reset=reset and gone.acknowledged,
+            )
+
+    def _last_words(self) -> tuple[str, bool]:
+        return self._ended() if self._ended else ("", False)
+
+
+def _of_outcome(seen: channel.Outcome) -> Attempt:
+    records = parse_kmsg(b"\n".join(seen.records))
+    note = None
+    if seen.cut or seen.lost:
+        left_out = f"{seen.cut} bytes of it" if seen.cut else "a part of it"
+        note = f"the log was too long; {left_out} left out in the middle"
+    return Attempt(
+        errno=None if seen.result is None else max(0, -seen.result),
+        records=tuple(records),
+        # A child that was killed or did not come back is the agent's own answer too, but no errno.
+        answered=seen.result is not None,
+        late=seen.running,
+        killed_by=seen.signal or None,
+        trace=seen.trace or None,
+        note=note,
+        stack=seen.stack,
+        seconds=(seen.end_ns - seen.start_ns) / 1e9,
+    )
+
+
+def _of_console(text: str) -> tuple[Record, ...]:
+    """The kernel's last words. The console has no levels; what gets there is an emergency's."""
+    return tuple(parse_text(text))
