@@ -117,5 +117,3 @@ def _bug(error: Exception, command: str) -> None:
     )
     if console.verbose:
         console.note("".join(traceback.format_exception(error)))
-
-
