@@ -12,7 +12,8 @@ class Evidence:
     """What is known of one load. None: not known.
 
     `module`: the kernel's name (`ret_1`). `errno`: what the system call returned, positive, 0 for success.
-    `answered`: the target's own answer to this request came. `alive`: the target lives. `reset`: it reset itself meanwhile. `late`: the
+    `answered`: the target's own answer to this request came. `alive`: the target lives. `reset`: it
+    reset itself meanwhile. `late`: the
     deadline passed first. `killed_by`: the signal that ended the loading task. `records`: the log of
     this load only. `timeline`: trace.timeline() of it. `init_started`: init ran, proven by other means than
     the trace; `has_init`: the .ko has an init. `loaded_before`: the name was in the list before, as

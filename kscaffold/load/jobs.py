@@ -9,8 +9,8 @@ from kscaffold.build.build import BuildReport, build
 from kscaffold.build.freshness import fresh_targets
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.module.arguments import kernel_string
 from kscaffold.module import quick
+from kscaffold.module.arguments import kernel_string
 from kscaffold.project.ask import read_project
 from kscaffold.project.find import find_project
 from kscaffold.project.project import Project, kernel_name
