@@ -1,6 +1,10 @@
 """Kernels that are somewhere on the machine, and what a tree needs to be built with."""
 
 import gzip
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.kernel import store
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.prepared import build_problem
+from tests.conftest import need_program
 from tests.images import bzimage, elf
 from tests.kernels import only
 from tests.mirror import OLD, Mirror
@@ -160,3 +165,35 @@ def test_headers_whose_cache_has_moved(tmp_path: Path):
 
 def test_a_path_that_make_can_t_take(tmp_path: Path):
     assert build_problem(by_path(a_tree(tmp_path / "my linux"))).code == "KS523"
+
+
+def test_the_running_kernel_is_used_where_its_tree_and_image_can_be_read(own_cache: Path):
+    """In a mount namespace of its own, with a /lib/modules/R made for it."""
+    unshare = [need_program("unshare", "util-linux"), "-m" if os.getuid() == 0 else "-rm"]
+    release = os.uname().release
+    tree = a_tree(own_cache / "linux", release)
+    image = own_cache / "image"
+    image.write_bytes(elf(release=release))
+    lib = Path("/lib").resolve()
+    listed = f"{sys.executable} -m kscaffold kernel list --json"
+    script = f"""
+        mkdir {own_cache}/over && mount -t tmpfs none {own_cache}/over || exit 9
+        mkdir {own_cache}/over/upper {own_cache}/over/work
+        over={own_cache}/over
+        mount -t overlay -o lowerdir={lib},upperdir=$over/upper,workdir=$over/work none {lib} || exit 9
+        rm -rf /lib/modules/{release} && mkdir -p /lib/modules/{release} || exit 9
+        mount -t tmpfs none /boot || exit 9
+        {listed} >{own_cache}/nothing
+        ln -s {tree} /lib/modules/{release}/build
+        {listed} >{own_cache}/tree
+        cp {image} /lib/modules/{release}/vmlinuz
+        {listed} >{own_cache}/both
+    """
+    ran = subprocess.run([*unshare, "sh", "-c", script], capture_output=True, text=True)
+    if ran.returncode == 9:
+        pytest.skip(f"this user can make no such world: {ran.stderr.strip()}")
+    nothing, tree_only, both = (json.loads((own_cache / n).read_text()) for n in ("nothing", "tree", "both"))
+    assert (nothing["kernels"], nothing["chosen"]) == ([], None)
+    assert [k["source"] for k in tree_only["kernels"]] == ["running"] and tree_only["chosen"] is None
+    assert both["chosen"] == release
+    assert both["kernels"][0]["image"] == f"/lib/modules/{release}/vmlinuz"
