@@ -1,0 +1,13 @@
+#!/bin/sh
+# All tests: the same preparation as the quickstart, then linters, types and every test, the sandbox ones
+# included. Arguments go to pytest: sh tests/run.sh -k scaffold
+set -eu
+cd "$(dirname "$0")/.."
+. examples/prepare.sh
+prepare "[dev]" tests git binutils
+
+set -x
+ruff check kscaffold tests
+ruff format --check kscaffold tests
+mypy
+exec python -m pytest "$@"
