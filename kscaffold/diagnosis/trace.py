@@ -139,10 +139,25 @@ _LEAVE = {
     "mod_sysfs_setup": "init",
     "initcall_finish": "live",
 }
-# How a return value says no: negative, zero, or an error in a pointer (which is negative as s64).
+# How a return value says no: zero …
 _NO_ON_ZERO = frozenset({"capable", "check_modstruct_version", "same_magic", "module_alloc", "execmem_alloc"})
-# These may fail without the load failing with them.
-_NOT_FINAL = frozenset({"mod_verify_sig", "resolve_symbol", "kernel_read_file_from_fd", "layout_symtab"})
+# … or an error, also in a pointer (negative as s64). No other function is blamed: what a void function
+# leaves in the register is no answer, and load_module fails with whatever failed below it.
+_NO_ON_ERROR = frozenset(
+    {
+        "kernel_read_file",
+        "module_decompress",
+        "module_sig_check",
+        "module_frob_arch_sections",
+        "module_enforce_rwx_sections",
+        "apply_relocate_add",
+        "module_finalize",
+        "strndup_user",
+        "klp_module_coming",
+        "parse_args",
+        "mod_sysfs_setup",
+    }
+)
 
 
 def timeline(events: Sequence[Event]) -> Timeline:
@@ -231,11 +246,12 @@ class _Walk:
         if self.init_started or (function == "capable" and self.now != "permission"):
             return
         value = event.value
-        no = value is not None and (value == 0 if function in _NO_ON_ZERO else -4095 <= value < 0)
-        if no and function not in _NOT_FINAL:
+        no = value is not None and (
+            (function in _NO_ON_ZERO and value == 0) or (function in _NO_ON_ERROR and -4095 <= value < 0)
+        )
+        if no:
             self.failed = self.failed or _ENTER[function]
-            return
-        if function in _LEAVE:
+        elif function in _LEAVE:
             self._enter(_LEAVE[function], event.time)
 
     def _enter(self, stage: str, time: float) -> None:
@@ -286,13 +302,13 @@ def stages_of(reached: str | None, failed: str | None, times: dict[str, int]) ->
     return tuple(told)
 
 
-_RETURNS_POINTER = frozenset({"strndup_user", "resolve_symbol", "parse_args", "module_alloc", "execmem_alloc",
-                              "kernel_read_file", "kernel_read_file_from_fd"})  # fmt: skip
+# Functions that return a pointer or a size: their errors are told by 64 bits.
+_LONG = frozenset({"strndup_user", "parse_args", "module_alloc", "execmem_alloc", "kernel_read_file"})
 _NOT_PROBED = frozenset({"sys_finit_module", "sys_init_module", "module_load", "initcall_start"})
 
 
 def probes(available: Iterable[str]) -> list[str]:
-    """The lines for tracefs' kprobe_events that set an entry and a return probe on each anchor there is.
+    """The lines for tracefs' kprobe_events: a probe on each anchor there is, and on its return if that tells.
 
     `available`: function names of available_filter_functions or /proc/kallsyms. The compiler may have
     added `.isra.N` or `.constprop.N` to a name; a `.part` or `.cold` is not the function.
@@ -307,9 +323,11 @@ def probes(available: Iterable[str]) -> list[str]:
             found[base] = name
     lines: list[str] = []
     for base in _ENTER:
-        if base in found:
-            kind = "s64" if base in _RETURNS_POINTER else "u8" if base in _NO_ON_ZERO else "s32"
-            lines.append(f"p:ks/{base} {found[base]}")
+        if base not in found:
+            continue
+        lines.append(f"p:ks/{base} {found[base]}")
+        if base in _NO_ON_ZERO | _NO_ON_ERROR or base in _LEAVE:
+            kind = "s64" if base in _LONG else "u8" if base in _NO_ON_ZERO else "s32"
             lines.append(f"r:ks/{base}_r {found[base]} ret=$retval:{kind}")
     return lines
 
