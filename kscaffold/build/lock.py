@@ -15,12 +15,13 @@ PATIENCE = 60.0  # seconds another build is waited for
 
 
 @contextmanager
-def project_lock(directory: Path, say: Say, *, patience: float = PATIENCE) -> Iterator[Path]:
+def project_lock(directory: Path, say: Say, *, patience: float | None = None) -> Iterator[Path]:
     """Hold the build lock of the project in `directory`; gives its state directory, which exists then.
 
     Waits up to `patience` seconds for another process, telling so once. Raises KscaffoldError KS105 that
     names the other process when it takes longer.
     """
+    patience = PATIENCE if patience is None else patience
     state = paths.project_state(directory)
     state.mkdir(parents=True, exist_ok=True)
     with (state / "lock").open("a+") as file:

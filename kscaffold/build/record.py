@@ -94,7 +94,8 @@ def _facts(project: Project, tree: BuildTree, tools: Toolchain) -> dict[str, Any
     files = {*map(str, made), *(str(command_file(f)) for f in made)}
     files |= {f"{_stem(t)}.mod.c" for t in project.targets}
     files |= {str(f) for f in project.read} | {str(f.with_name("Kbuild")) for f in project.read}
-    files |= {str(where / f) for c in commands.values() for f in (*c.dependencies, *c.markers)}
+    read = {f for c in commands.values() for f in (c.source, *c.dependencies, *c.markers) if f}
+    files |= {str(where / f) for f in read}
     files |= {str(where / f) for f in extra} | set(_tree_files(tree))
     places = {f.parent for f in made} | {f.parent for f in project.read}
     programs = _programs(commands.values(), tools)
