@@ -5,41 +5,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kscaffold import paths, process
+from kscaffold import process
 from kscaffold.build import freshness, record
 from kscaffold.build.compiler import Toolchain, toolchain
-from kscaffold.build.explain import Explanation, explain
+from kscaffold.build.database import write_database
 from kscaffold.build.lock import Say, project_lock
 from kscaffold.build.log import Log
 from kscaffold.build.make import make_argv
-from kscaffold.build.output import Complaint, Output
+from kscaffold.build.output import Output
+from kscaffold.build.report import BuildReport as BuildReport
+from kscaffold.build.report import nothing_to_do
 from kscaffold.build.stale import built_for_another, forget_objects
 from kscaffold.kernel.buildtree import BuildTree, read_tree
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.prepared import build_problem
-from kscaffold.project.project import Project, Target
+from kscaffold.project.ask import read_project
+from kscaffold.project.project import Project
 
 TIMEOUT = 3600.0  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class BuildReport:
-    """What a build gave.
-
-    `ok`: every module of the project is there and for this kernel. `modules`: the project's targets.
-    `log`: make's whole output of the last build that ran make. `explanation` says why when not ok.
-    """
-
-    ok: bool
-    project: Project
-    modules: tuple[Target, ...]
-    release: str
-    log: Path
-    complaints: tuple[Complaint, ...]
-    notes: tuple[str, ...]
-    seconds: float
-    up_to_date: bool
-    explanation: Explanation | None = None
 
 
 def build(
@@ -60,12 +43,8 @@ def build(
     """
     started = time.monotonic()
     with project_lock(project.directory, say) as state:
-        log = state / "make.log"
         if freshness.is_fresh(project, kernel):
-            seconds = time.monotonic() - started
-            return BuildReport(
-                True, project, project.targets, kernel.release, log, (), (), seconds, up_to_date=True
-            )
+            return nothing_to_do(project, kernel, time.monotonic() - started)
         problem = build_problem(kernel)
         if problem:
             raise problem
@@ -75,12 +54,16 @@ def build(
         if built_for_another(project, tree, freshness.last_tree(project.directory)):
             say("Rebuilding", f"{project.directory.name}: what is there was built for another kernel")
             forget_objects(project)
-        return _make(project, tree, tools, _Call(state, say, show, everything, jobs, timeout))
+        # The Kbuild may have changed since the caller asked: what is recorded must be what make reads.
+        started_at = record.stamp(state)
+        project = read_project(project.directory, kernel)
+        return _make(project, tree, tools, _Call(state, started_at, say, show, everything, jobs, timeout))
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
     state: Path
+    started_at: int
     say: Say
     show: Callable[[str], None]
     everything: bool
@@ -98,7 +81,6 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
         on_work=lambda: call.say("Building", f"{names} for {tree.release}"),
     )
     before = [_identity(t.ko) for t in project.targets]
-    stamp = record.stamp(call.state)
     record.begin(tree, call.state)
     log = Log()
     argv = make_argv(project.directory, tree, tools, "modules", call.jobs)
@@ -118,8 +100,14 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
     # A module that lists itself is linked without its own source: up to 5.15 make only mentions it.
     hollow = any(c.text.startswith("Circular ") for c in output.complaints)
     ok = status == 0 and not missing and not hollow
-    if ok:
-        unsure = record.remember(project, tree, tools, call.state, stamp)
+    explanation = None
+    if not ok:
+        from kscaffold.build.explain import explain  # start-up time: only when a build failed
+
+        explanation = explain(project, tree, output.complaints, log.lines())
+    else:
+        write_database(project, tree, call.state)
+        unsure = record.remember(project, tree, tools, call.state, call.started_at)
         if unsure and call.everything:
             call.show(f"the next build asks make again: {unsure}")
     return BuildReport(
@@ -132,7 +120,7 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
         notes=tools.notes,
         seconds=time.monotonic() - started,
         up_to_date=ok and before == [_identity(t.ko) for t in project.targets],
-        explanation=None if ok else explain(project, tree, output.complaints, log.lines()),
+        explanation=explanation,
     )
 
 
@@ -142,8 +130,3 @@ def _identity(file: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return stat.st_ino, stat.st_mtime_ns
-
-
-def log_of(directory: Path) -> Path:
-    """Where make's output of the last build in `directory` is kept."""
-    return paths.project_state(directory) / "make.log"

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from kscaffold.build.interface import (
@@ -14,21 +14,12 @@ from kscaffold.build.interface import (
     similar_exports,
     similar_header,
 )
-from kscaffold.build.output import Complaint, read_complaint, short
+from kscaffold.build.output import read_complaint, short
+from kscaffold.build.report import Complaint, Explanation
 from kscaffold.diagnosis import catalogue
 from kscaffold.diagnosis.catalogue import Finding
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.project.project import Project
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a build failed: a code of the catalogue, one phrase, its cause and its mend where known."""
-
-    code: str
-    what: str
-    cause: str | None = None
-    fix: str | None = None
 
 
 def explain(project: Project, tree: BuildTree, complaints: list[Complaint], lines: list[str]) -> Explanation:

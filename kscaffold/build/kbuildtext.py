@@ -5,7 +5,7 @@ What is not known to be harmless is not: make is asked then, which is slower and
 
 import re
 
-from kscaffold.build.freshness import UNRECORDED
+from kscaffold.build.freshness import is_unrecorded
 
 # Functions whose result depends on their arguments alone.
 _PURE = re.compile(
@@ -132,4 +132,4 @@ class _State:
         self.used |= names
         if re.search(r"\$[({]\$|\$[({][\w.-]+\$", text):
             return True  # a computed name
-        return any(UNRECORDED.fullmatch(name) for name in names)
+        return any(map(is_unrecorded, names))

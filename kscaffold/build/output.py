@@ -4,20 +4,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-Level = Literal["error", "warning"]
-
-
-@dataclass(frozen=True, slots=True)
-class Complaint:
-    """One error or warning. `file` is relative to the project when it lies there; None when none is named."""
-
-    level: Level
-    file: str | None
-    line: int | None
-    text: str
-
+from kscaffold.build.report import Complaint, Level
 
 # Progress of Kbuild (`  CC [M]  /x/hello.o`), make's comings and goings, and what means nothing.
 _PROGRESS = re.compile(r"  ([A-Z][A-Z0-9+]*)\s+(?:\[M\]\s+)?\S")

@@ -1,5 +1,6 @@
 """`build` and `clean`."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ from kscaffold.cli import options
 from kscaffold.errors import EXIT_NO, EXIT_YES, UsageError
 
 if TYPE_CHECKING:
-    from kscaffold.build.build import BuildReport
+    from kscaffold.build.report import BuildReport
     from kscaffold.project.project import Project, Target
 
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Compilers at once.")]
@@ -26,17 +27,25 @@ def build(
     json: options.Json = False,
 ) -> int:
     """Build the modules of this project, with the kernel's own Makefile."""
-    from kscaffold.build.build import build as build_project  # start-up time
-    from kscaffold.build.freshness import fresh_targets
+    from kscaffold.build.freshness import fresh_targets  # start-up time
+    from kscaffold.build.report import nothing_to_do
     from kscaffold.kernel.choose import choose
-    from kscaffold.project.ask import read_project
     from kscaffold.project.find import find_project
 
+    started = time.monotonic()
     where = find_project(directory or Path.cwd())
     chosen = choose(kernel, offline=offline, say=console.step)
-    project = fresh_targets(where, chosen) or read_project(where, chosen)
-    modules = _meant(project, module)
-    report = build_project(project, chosen, say=console.step, show=_show, everything=verbose, jobs=jobs)
+    project = fresh_targets(where, chosen)
+    if project:
+        modules = _meant(project, module)
+        report = nothing_to_do(project, chosen, time.monotonic() - started)
+    else:
+        from kscaffold.build.build import build as build_project  # start-up time
+        from kscaffold.project.ask import read_project
+
+        project = read_project(where, chosen)
+        modules = _meant(project, module)
+        report = build_project(project, chosen, say=console.step, show=_show, everything=verbose, jobs=jobs)
     _render(report, modules)
     console.emit("build", report.ok, _fields(report, modules))
     return EXIT_YES if report.ok else EXIT_NO

@@ -21,9 +21,7 @@ Names = Annotated[
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option(
-        "-p", "--params", metavar="'A=1 B=2'", help="One more set of parameters and guest."
-    ),
+    typer.Option("-p", "--params", metavar="'A=1 B=2'", help="One more set of parameters and guest."),
 ]
 Repeat = Annotated[
     int, typer.Option("--repeat", metavar="N", min=1, max=10000, help="Each set so many times.")

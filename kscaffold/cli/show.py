@@ -1,5 +1,6 @@
 """How loads, unloads, lists and logs look to people, and their JSON documents."""
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,13 @@ if TYPE_CHECKING:
     from kscaffold.build.build import BuildReport
 
 _LOUD = {"emerg": "red", "alert": "red", "crit": "red", "err": "red", "warn": "yellow"}
-_MOST_LINES = 40
+_MOST_LINES = 16
+# Said of every module that is not signed and not of the kernel's own tree: taint, and no harm.
+_NOISE = re.compile(r"loading out-of-tree module taints kernel|module verification failed: signature and/or")
+# How the kernel begins a report of a crash.
+_HEAD = re.compile(
+    r"(?:BUG|Oops|WARNING|Kernel panic|kernel BUG|RIP: 0010|watchdog|INFO: task|general protection)"
+)
 
 
 def build_line(line: str) -> None:
@@ -31,34 +38,34 @@ def failed_build(command: str, report: "BuildReport") -> int:
 
 def loaded(report: LoadReport) -> None:
     """One load: a line, then what is behind it when it did not go well."""
-    j = report.judgement
-    name = report.path.name
-    at = f"{report.kernel}, {report.target}"
-    ms = report.seconds["load"] * 1000
     if report.ok:
-        returned = f", init returned {j.returned}" if j.returned not in (None, 0) else ""
-        console.step("Loaded", f"{name} ({at}) in {ms:.0f} ms{returned}")
+        ms = report.seconds["load"] * 1000
+        console.step("Loaded", f"{report.path.name} ({report.kernel}, {report.target}) in {ms:.0f} ms")
     else:
-        console.out(f"{console.styled(name, 'bold')}: {_sentence(report)}")
-    if not report.ok:
-        _log_lines(report.log)
-    for complaint in j.complaints if report.ok else ():
-        where = f" in {complaint.where}" if complaint.where else ""
-        console.warn(console.printable(f"the kernel complained: {complaint.text}{where}"))
-    if report.note:
-        console.note(report.note)
-    if j.cause and (j.code or not report.ok):
-        label = console.styled("cause", "cyan")
-        out = console.note if report.ok else console.out
-        out(f"  {label}: {console.printable(j.cause)}")
-        if j.fix:
-            out(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
-        if j.code:
-            out(f"   {console.styled('more', 'cyan')}: kscaffold explain {j.code}")
+        console.out(f"{console.styled(report.path.name, 'bold')}: {_sentence(report)}")
+        _log_lines(report.log, report.module)
+    _why(report)
     if report.stack.strip() and not report.ok:
-        console.out("  stack of the task that did not come back:")
+        console.out("  the task that did not come back is in:")
         for line in report.stack.strip().splitlines()[:8]:
-            console.out(f"    {console.printable(line)}")
+            console.out(f"    {console.printable(line.removeprefix('[<0>] '))}")
+
+
+def _why(report: LoadReport) -> None:
+    """The cause and the fix: the answer of a load that failed, a remark on one that went well."""
+    j = report.judgement
+    say = console.note if report.ok else console.out
+    if report.note:
+        say(f"   note: {report.note}")
+    others = [c for c in j.complaints if c.told != j.cause]
+    for complaint in others if report.ok else ():
+        console.warn(console.printable(complaint.told))
+    if j.cause and (j.code or not report.ok):
+        say(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
+        if j.fix:
+            say(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
+        if j.code:
+            say(f"   {console.styled('more', 'cyan')}: kscaffold explain {j.code}")
 
 
 def _sentence(report: LoadReport) -> str:
@@ -81,12 +88,21 @@ def _minus(errno: str | None) -> str:
     return f"-{errno}" if errno and errno.startswith("E") else errno or "no errno"
 
 
-def _log_lines(records: Iterable[Record]) -> None:
-    lines = list(records)
-    for r in lines[: _MOST_LINES // 2 * 2][:_MOST_LINES]:
+def _log_lines(records: Iterable[Record], module: str) -> None:
+    """What the module and the kernel said, without what every out-of-tree module makes the kernel say.
+
+    Of a long log (a crash's) the module's own lines and those that name it; all of it with -v.
+    """
+    lines = [r for r in records if r.facility == 0 and not _NOISE.search(r.text[:300])]
+    if not console.verbose and len(lines) > _MOST_LINES:
+        telling = [r for r in lines if module in r.text or _HEAD.match(r.text[:300])]
+        kept = telling[: _MOST_LINES // 2] + telling[_MOST_LINES // 2 :][-_MOST_LINES // 2 :]
+    else:
+        kept = lines
+    for r in kept:
         console.out(f"  | {_text(r)}")
-    if len(lines) > _MOST_LINES:
-        console.out(f"  | … {len(lines) - _MOST_LINES} more lines: kscaffold logs")
+    if len(kept) < len(lines):
+        console.out(f"  | … and {len(lines) - len(kept)} lines more (-v shows all)")
 
 
 def _text(r: Record) -> str:
@@ -159,22 +175,23 @@ def _of_run(r: LoadReport, unloads_: list[UnloadReport]) -> dict[str, Any]:
 
 def _tell_run(loads_: list[LoadReport], unloads_: list[UnloadReport]) -> None:
     last = loads_[-1]
-    if last.ok and all(u.ok for u in unloads_):
+    if not last.ok:
+        loaded(last)
+        return
+    if all(u.ok for u in unloads_):
         with_ = f" {console.printable(last.parameters)}" if last.parameters else ""
         names = ", ".join(r.path.name for r in loads_)
-        console.step(
-            "Ran", f"{names}{with_}: loaded and unloaded ({last.kernel}) in {last.seconds['total']:.2f} s"
-        )
-        for r in loads_:
-            _log_lines(r.log)
-        for u in unloads_:
-            _log_lines(u.log)
+        spent = f"{last.seconds['total']:.2f} s"
+        console.step("Ran", f"{names}{with_}: loaded and unloaded ({last.kernel}) in {spent}")
     for r in loads_:
-        if not r.ok or r.judgement.complaints or r.judgement.code:
-            loaded(r)
+        _log_lines(r.log, r.module)
     for u in unloads_:
-        if not u.ok:
+        if u.ok:
+            _log_lines(u.log, u.module)
+        else:
             unloaded(u)
+    for r in loads_:
+        _why(r)
 
 
 def unloaded(report: UnloadReport) -> None:
@@ -191,7 +208,7 @@ def unloaded(report: UnloadReport) -> None:
     }
     errno = f" ({j.errno})" if j.errno else ""
     console.out(f"{console.styled(report.module, 'bold')}: {console.styled(words[j.verdict], 'red')}{errno}")
-    _log_lines(report.log)
+    _log_lines(report.log, report.module)
     if j.cause:
         console.out(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
     if j.fix:
@@ -260,6 +277,8 @@ def log(records: list[Record], marked: set[str], *, line: bool) -> None:
             )
         return
     for r in records:
+        if r.facility and r.text.startswith("kscaffold: request "):
+            continue  # the agent's marks
         when = f"[{r.time:12.6f}]" if r.time is not None else " " * 14
         mark = console.styled(">", "green") if is_own(r.text, marked) else " "
         console.out(f"{mark} {console.styled(when, 'dim')} {_text(r)}")

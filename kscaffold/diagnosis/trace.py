@@ -304,7 +304,10 @@ def stages_of(reached: str | None, failed: str | None, times: dict[str, int]) ->
 
 # Functions that return a pointer or a size: their errors are told by 64 bits.
 _LONG = frozenset({"strndup_user", "parse_args", "module_alloc", "execmem_alloc", "kernel_read_file"})
-_NOT_PROBED = frozenset({"sys_finit_module", "sys_init_module", "module_load", "initcall_start"})
+# Events of other kinds; and a function that no kernel lets be probed, but each complains of in its log.
+_NOT_PROBED = frozenset(
+    {"sys_finit_module", "sys_init_module", "module_load", "initcall_start", "ftrace_module_enable"}
+)
 
 
 def probes(available: Iterable[str]) -> list[str]:

@@ -88,14 +88,18 @@ def _returned(e: Evidence) -> int | None:
 
 
 def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None) -> Judgement:
-    kind = fatal.kind if fatal else "oops"
+    kind = fatal.kind if fatal else "reset" if e.reset else "oops"
     entry = catalogue.of_complaint(kind)
     if e.answered and e.errno == 0:
         # The load itself went well; something of the module's crashed after or beside init.
         stage: str | None = "live"
     else:
         stage = "init" if _init_ran(e) is not False else (e.timeline.reached if e.timeline else None)
-    cause = fatal.told if fatal else "the task that loaded was killed, and the module is still loading"
+    cause = "the task that loaded was killed, and the module is still loading"
+    if fatal:
+        cause = fatal.told
+    elif e.reset:
+        cause = "the processor reset while the module was loading, and the kernel could say nothing"
     ran = _init_ran(e) if stage != "live" else (_init_ran(e) if _init_ran(e) is not None else e.has_init)
     if stage == "init" and ran is None:
         ran = True if fatal and fatal.module == e.module else None
@@ -108,7 +112,7 @@ def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None)
         entry.code if entry else None,
         cause,
         entry.fix if entry else None,
-        fatal is not None or e.state_after == "Loading",
+        fatal is not None or e.reset or e.state_after == "Loading",
         found,
         _stages(e, stage if stage != "live" else None, "live" if stage == "live" else None),
     )

@@ -62,14 +62,13 @@ def gather(name: str, ko: Path, attempt: Attempt, target: Target) -> Evidence:
     )
     if attempt.errno == 0:
         return evidence
-    evidence = _of_list(evidence, target)
+    if attempt.heard:
+        evidence = _of_list(evidence, target)
     return _of_file(evidence, ko)
 
 
 def _of_list(e: Evidence, target: Target) -> Evidence:
     """Whether a module of that name was there before: it still is, where this load was refused."""
-    if not e.alive:
-        return e
     listed = _asked(target.modules)
     if listed is None:
         return e

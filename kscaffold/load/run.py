@@ -97,7 +97,8 @@ def _once(
             planned.kernel.release,
             guest.accelerator,
             planned.machine.cmdline,
-            guest.last_words,
+            guest.console,
+            guest.was_reset,
         )
         loads: list[LoadReport] = []
         for ko in kos:

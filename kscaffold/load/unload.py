@@ -28,7 +28,7 @@ def unload(name: str, target: Target, *, timeout: float) -> UnloadReport:
     module = kernel_name(name.rpartition("/")[2].removesuffix(".ko"))
     attempt = target.unload(module, timeout)
     mine = None
-    if attempt.errno != 0 and attempt.alive:
+    if attempt.errno != 0 and attempt.heard:
         mine = next((m for m in target.modules() if m.name == module), None)
     evidence = UnloadEvidence(
         module=module,

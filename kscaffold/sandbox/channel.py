@@ -63,23 +63,25 @@ class Kind(IntEnum):
 
 class ChannelClosed(Exception):
     """The guest has gone, or speaks nonsense. `acknowledged`: it had begun the work. `reset`: its
-    machine reset itself, nobody killed it.
+    machine reset itself, nobody killed it. `console`: its last words, where a keeper passed them on.
     """
 
-    def __init__(self, why: str, acknowledged: bool = False, console: str = "", reset: bool = False) -> None:
+    def __init__(self, why: str, *, console: str = "", reset: bool = False) -> None:
         super().__init__(why)
-        self.acknowledged = acknowledged
         self.console = console
         self.reset = reset
+        self.acknowledged = False
+        self.nonce = 0
 
 
 class ChannelTimeout(Exception):
-    """The guest lives and did not answer in time. `acknowledged`: it had begun the work."""
+    """The guest lives and did not answer in time; the rest as in ChannelClosed."""
 
-    def __init__(self, acknowledged: bool, console: str = "") -> None:
+    def __init__(self, console: str = "") -> None:
         super().__init__("no answer in time")
-        self.acknowledged = acknowledged
         self.console = console
+        self.acknowledged = False
+        self.nonce = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +170,11 @@ SILENT, RESET, GONE = 1, 2, 3
 """What a LOST frame's status says of the guest; its payload is the console's text."""
 
 
-def _lost(answer: Answer, acknowledged: bool) -> Exception:
+def _lost(answer: Answer) -> ChannelClosed | ChannelTimeout:
     console = answer.payload.decode(errors="replace")
     if answer.status == SILENT:
-        return ChannelTimeout(acknowledged, console)
-    return ChannelClosed("the guest has gone", acknowledged, console, answer.status == RESET)
+        return ChannelTimeout(console)
+    return ChannelClosed("the guest has gone", console=console, reset=answer.status == RESET)
 
 
 class Channel:
@@ -202,18 +204,17 @@ class Channel:
         nonce = self.begin(verb, payload, argument=argument, timeout=timeout, grace=grace)
         deadline = time.monotonic() + timeout + grace
         acknowledged = False
-        while True:
-            try:
+        try:
+            while True:
                 kind, answer = self.receive(nonce, deadline)
-            except ChannelTimeout:
-                raise ChannelTimeout(acknowledged) from None
-            except ChannelClosed as closed:
-                raise ChannelClosed(str(closed), acknowledged) from None
-            if kind is Kind.END:
-                return answer
-            if kind is Kind.LOST:
-                raise _lost(answer, acknowledged)
-            acknowledged = True
+                if kind is Kind.END:
+                    return answer
+                if kind is Kind.LOST:
+                    raise _lost(answer)
+                acknowledged = True
+        except (ChannelClosed, ChannelTimeout) as error:
+            error.acknowledged, error.nonce = acknowledged, nonce
+            raise
 
     def begin(
         self, verb: Verb, payload: bytes = b"", *, argument: int = 0, timeout: float = 0, grace: float = 2.0
@@ -273,4 +274,4 @@ class Channel:
         poll.register(self._sock, event)
         left = deadline - time.monotonic()
         if left <= 0 or not poll.poll(left * 1000):
-            raise ChannelTimeout(False)
+            raise ChannelTimeout

@@ -49,11 +49,6 @@ class Guest:
         """QEMU has ended, and by its guest's own doing: a panic, a triple fault. Not by a signal."""
         return process.wait(self.qemu, 2) and self.qemu.returncode == 0
 
-    def last_words(self) -> tuple[str, bool]:
-        """For a target: the console, complete when QEMU has ended, and whether the guest reset itself."""
-        reset = self.was_reset()
-        return self.console(), reset
-
     def console(self) -> str:
         """The kernel's last words, if it had any."""
         try:

@@ -30,6 +30,9 @@ C_KEYWORDS = frozenset((
 ))
 # fmt: on
 
+# make would make the file Makefile from Makefile.c, by a rule that is built into it.
+_OF_MAKE = frozenset(("makefile", "gnumakefile", "kbuild"))
+
 # make splits at blanks; the shell and make read the others; gcc's -Wp,-MMD,FILE splits at a comma, and
 # NAME=VALUE on make's command line at an equals sign. Kbuild itself names `:` and `%` (since 6.1).
 _BREAKS_KBUILD = frozenset(" :%,=#$'\"`*?[];&|()<>\\")
@@ -64,6 +67,13 @@ def check_name(name: str, kind: str = "module") -> None:
             code,
             f"the name of {_a(kind)} can't be longer than {LONGEST} characters; this one has {len(name)}",
             fix=f"choose a shorter one, such as {name[:20].rstrip('-_')}",
+        )
+    if name.lower() in _OF_MAKE:
+        raise UsageError(
+            code,
+            f"{name} can't be the name of {_a(kind)}",
+            cause=f"make reads the file {name} of a project, and would make it from {name}.c",
+            fix=f"choose another, such as my-{name.lower()}",
         )
     if name in C_KEYWORDS:
         raise UsageError(

@@ -14,15 +14,17 @@ class Attempt:
     """What was seen of one call into the kernel. None: not known there.
 
     `errno`: what the system call returned, positive, 0 for success. `answered`: the target's own answer
-    to this request came. `alive`: the target lives. `reset`: the guest's machine reset itself while the
-    request was under way. `late`: the deadline passed. `killed_by`: the signal that ended the calling
-    task. `records`: the log of this call only. `note`: what is missing in it. `trace`: ftrace's text.
-    `stack`: the kernel stack of a task that did not come back. `said`: what insmod or rmmod printed.
+    to this request came. `heard`: the target can still be asked. `alive`: the target lives. `reset`: the
+    guest's machine reset itself while the request was under way. `late`: the deadline passed.
+    `killed_by`: the signal that ended the calling task. `records`: the log of this call only. `note`:
+    what is missing in it. `trace`: ftrace's text. `stack`: the kernel stack of a task that did not come
+    back. `said`: what insmod or rmmod printed. `seconds`: in the kernel.
     """
 
     errno: int | None
     records: tuple[Record, ...] = ()
     answered: bool = True
+    heard: bool = True
     alive: bool = True
     reset: bool = False
     late: bool = False

@@ -13,8 +13,8 @@ _NONBLOCK = 0o4000  # O_NONBLOCK, as rmmod calls delete_module(2)
 
 
 class SandboxTarget:
-    """A guest, restored or live. `ended`: asked about a guest that has gone, says its last words and
-    whether it reset itself.
+    """A guest, restored or live. `console` and `was_reset` tell of one that has gone; a keeper tells
+    that itself.
     """
 
     kind: Kind = "sandbox"
@@ -25,13 +25,15 @@ class SandboxTarget:
         release: str,
         accelerator: str,
         cmdline: str,
-        ended: Callable[[], tuple[str, bool]] | None = None,
+        console: Callable[[], str] | None = None,
+        was_reset: Callable[[], bool] | None = None,
     ) -> None:
         self._channel = opened
         self.release = release
         self.accelerator: str | None = accelerator
         self.cmdline = cmdline
-        self._ended = ended
+        self._console = console
+        self._was_reset = was_reset
 
     def load(self, ko: Path, parameters: str, timeout: float) -> Attempt:
         """Load with finit_module(2) in a child of the agent's."""
@@ -97,21 +99,25 @@ class SandboxTarget:
                 raise KscaffoldError("KS611", f"the guest could not take the request: errno {-answer.status}")
             return _of_outcome(channel.outcome(answer.payload))
         except ChannelTimeout as silent:
-            console = silent.console or self._last_words()[0]
-            return Attempt(None, _of_console(console), answered=False, late=silent.acknowledged)
-        except ChannelClosed as gone:
-            words, reset = self._last_words()
-            reset = reset or gone.reset
+            console = silent.console or (self._console() if self._console else "")
             return Attempt(
                 None,
-                _of_console(gone.console or words),
+                _of_console(console, silent.nonce),
                 answered=False,
+                heard=False,
+                late=silent.acknowledged,
+            )
+        except ChannelClosed as gone:
+            reset = gone.reset or bool(self._was_reset and self._was_reset())
+            console = gone.console or (self._console() if self._console else "")
+            return Attempt(
+                None,
+                _of_console(console, gone.nonce),
+                answered=False,
+                heard=False,
                 alive=False,
                 reset=reset and gone.acknowledged,
             )
-
-    def _last_words(self) -> tuple[str, bool]:
-        return self._ended() if self._ended else ("", False)
 
 
 def _of_outcome(seen: channel.Outcome) -> Attempt:
@@ -134,6 +140,13 @@ def _of_outcome(seen: channel.Outcome) -> Attempt:
     )
 
 
-def _of_console(text: str) -> tuple[Record, ...]:
-    """The kernel's last words. The console has no levels; what gets there is an emergency's."""
-    return tuple(parse_text(text))
+def _of_console(text: str, nonce: int) -> tuple[Record, ...]:
+    """The kernel's last words of this request. A panic prints the whole log again where the kernel can
+    (5.18 and later): then what follows the agent's mark is the request's own, module's lines included.
+    """
+    records = parse_text(text)
+    mark = f"kscaffold: request {nonce:016x}"
+    for index in range(len(records) - 1, -1, -1):
+        if records[index].text == mark:
+            return tuple(records[index + 1 :])
+    return tuple(records)

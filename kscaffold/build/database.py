@@ -1,0 +1,69 @@
+"""compile_commands.json, for editors: how Kbuild compiles each source of the project's own."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from kscaffold.build.command import command_file, read_command
+from kscaffold.kernel.buildtree import BuildTree
+from kscaffold.project.project import Project
+
+NAME = "compile_commands.json"
+
+
+def write_database(project: Project, tree: BuildTree, state: Path) -> bool:
+    """Write the project's compile_commands.json when it is not there or not as it should be.
+
+    One that was not written here is left alone: another tool's may know more. Returns whether the file is
+    ours and right.
+    """
+    text = json.dumps(entries(project, tree), indent=1) + "\n"
+    file, mark = project.directory / NAME, state / "compile_commands.digest"
+    there = _digest(file)
+    if there == _of(text.encode()):
+        return True
+    if there is not None and there != _read(mark):
+        return False
+    try:
+        beside = file.with_name(f".{NAME}.new")
+        beside.write_text(text)
+        beside.replace(file)
+        mark.write_text(_of(text.encode()))
+    except OSError:  # a read-only or full project: an editor's file is not worth a failed build
+        return False
+    return True
+
+
+def entries(project: Project, tree: BuildTree) -> list[dict[str, Any]]:
+    """An entry for each source that is compiled into one of the project's modules."""
+    where = project.directory if tree.reads_kbuild_in_place else tree.directory
+    found: dict[str, dict[str, Any]] = {}
+    for target in project.targets:
+        for name in target.objects:
+            command = read_command(command_file(target.directory / name))
+            if command is None or command.source is None:
+                continue
+            source = str(where / command.source)
+            # Behind the compiler's own command stand objtool's and the like.
+            line = command.line.split(" ; ", 1)[0].strip()
+            found[source] = {"directory": str(where), "command": line, "file": source}
+    return [found[source] for source in sorted(found)]
+
+
+def _of(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _digest(file: Path) -> str | None:
+    try:
+        return _of(file.read_bytes())
+    except OSError:
+        return None
+
+
+def _read(file: Path) -> str | None:
+    try:
+        return file.read_text()
+    except OSError:
+        return None
