@@ -11,11 +11,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from kscaffold import paths
+from kscaffold import __version__, paths
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.project import Project, Target
 
-SCHEMA = 1
+# Of the record; another version of kscaffold may have looked at less.
+SCHEMA = f"2 {__version__}"
 RECORD = "build.json"
 # Editors' names for what they keep beside a file; they come and go and make does not look at them.
 _EDITORS = (".swp", ".swo", ".swx", "~", ".tmp")
