@@ -61,9 +61,41 @@ class Load:
 
 # What the agent in the guest would say of the loads that have no trace here.
 INIT_RAN = frozenset(
-    "success init-minus-one init-enomem init-positive init-eexist param-unknown noversions novermagic magiconly "
-    "expa proprietary permanent kobjdup procleak procleak-again cacheleak fakebug warn warnfmt atomic preempt "
-    "irqoff refcount uaf list bug divide gpf nx exitoops hung-task soft-lockup oops".split()
+    [
+        "success",
+        "init-minus-one",
+        "init-enomem",
+        "init-positive",
+        "init-eexist",
+        "param-unknown",
+        "noversions",
+        "novermagic",
+        "magiconly",
+        "expa",
+        "proprietary",
+        "permanent",
+        "kobjdup",
+        "procleak",
+        "procleak-again",
+        "cacheleak",
+        "fakebug",
+        "warn",
+        "warnfmt",
+        "atomic",
+        "preempt",
+        "irqoff",
+        "refcount",
+        "uaf",
+        "list",
+        "bug",
+        "divide",
+        "gpf",
+        "nx",
+        "exitoops",
+        "hung-task",
+        "soft-lockup",
+        "oops",
+    ]
 )
 
 

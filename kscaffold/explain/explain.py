@@ -84,7 +84,7 @@ def _whole_topic(low: str) -> Explanation | None:
 
 
 def _stage(low: str) -> Explanation | None:
-    known = tuple(s for s in stages.STAGES if low in _names_of(s))
+    known = tuple(s for s in stages.STAGES if low.removesuffix("()") in _names_of(s))
     if not known:
         return None
     title = known[0].title if len(known) == 1 else f"Stages that answer to {low}"
@@ -93,9 +93,7 @@ def _stage(low: str) -> Explanation | None:
 
 def _names_of(stage: Stage) -> set[str]:
     """What one may call a stage: its id, its functions, the course's steps by number and by name."""
-    names = {stage.id}
-    for function in stage.functions:
-        names |= {function.lower(), function.partition("(")[0].lower()}
+    names = {stage.id} | {function.removesuffix("()") for function in stage.functions}
     for number in stage.course:
         names |= {f"step {number}", f"step{number}", stages.COURSE[number].lower()}
         names |= {part.strip().removesuffix("()").lower() for part in stages.COURSE[number].split(",")}
@@ -114,13 +112,10 @@ def _code(word: str) -> Explanation | None:
 def _errno(word: str) -> Explanation | None:
     """An errno by name (`EPERM`, `-eperm`) or number (`-1`, `1`)."""
     bare = word.removeprefix("-")
-    if re.fullmatch(r"\d{1,4}", bare):
-        name = errnos.name(int(bare)) if int(bare) else None
-    else:
-        name = bare.upper() if errnos.number(bare.upper()) is not None else None
-    if name is None:
+    number = int(bare) if re.fullmatch(r"[0-9]{1,4}", bare) else errnos.number(bare.upper())
+    name = errnos.name(number) if number else None
+    if not number or name is None:
         return None
-    number = errnos.number(name) or 0
     words = os.strerror(number) if number < 512 else "known inside the kernel only"
     insmod = tables.INSMOD_SAYS.get(name, words)
     text = (

@@ -1,0 +1,128 @@
+"""The kernel's own complaints, found by their shape in recorded logs, and not where there are none."""
+
+import pytest
+
+from kscaffold.diagnosis import catalogue, crash, klog
+from kscaffold.diagnosis.klog import Record
+from tests.evidence import DATA, KERNELS, loads
+
+# name: kinds, a function that `where` names
+COMPLAINTS = {
+    "warn": (["warn"], "warn_init"),
+    "warnfmt": (["warn"], "warnfmt_init"),
+    "irqoff": (["init-state"], "irqoff_init"),
+    "refcount": (["refcount", "refcount", "refcount"], "refc_init"),
+    "list": (["list-corruption"], "listc_init"),
+    "uaf": (["bug"], "uaf_init"),
+    "oops": (["oops"], "boom_init"),
+    "bug": (["bug"], "bugon_init"),
+    "divide": (["oops"], "divz_init"),
+    "gpf": (["oops"], "gpf_init"),
+    "nx": (["nx"], "nx_init"),
+    "hung-task": (["hung-task"], "sleepf_init"),
+}
+RECORDED = [(k, n) for k in KERNELS for n in loads(k) if n in COMPLAINTS]
+
+
+@pytest.mark.parametrize(("kernel", "name"), RECORDED)
+def test_recorded_complaints(kernel, name):
+    load = loads(kernel)[name]
+    found = crash.complaints(load.records, load.module)
+    kinds, function = COMPLAINTS[name]
+    assert [c.kind for c in found] == kinds
+    assert found[0].where.startswith(f"{function}+0x")
+    assert found[0].module == load.module
+    assert load.records[found[0].index].seq == found[0].seq
+
+
+def test_every_kind_of_a_recording_is_recorded():
+    assert {name for _, name in RECORDED} == set(COMPLAINTS)
+
+
+@pytest.mark.parametrize("kernel", ["6.1", "6.12"])
+def test_scheduling_while_atomic(kernel):
+    load = loads(kernel)["atomic"]
+    found = crash.complaints(load.records, load.module)
+    assert {c.kind for c in found} <= {"atomic", "init-state"}
+    assert found[0].kind == "atomic"
+    assert found[0].where.startswith("atomic_init+")
+    assert not found[0].fatal
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_source_line_is_the_users_own(kernel):
+    found = crash.complaints(loads(kernel)["warnfmt"].records, "warnfmt")
+    assert found[0].source == "/home/student/zoo/warnfmt.c:14"
+    assert found[0].text.startswith("counter is 7 (WARNING: ")
+    found = crash.complaints(loads(kernel)["uaf"].records, "uaf")
+    assert found[0].source.startswith("mm/slub.c:")
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_module_that_prints_the_words_is_not_one(kernel):
+    assert crash.complaints(loads(kernel)["fakebug"].records, "fakebug") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "BUG: kernel NULL pointer dereference, address: 0000000000000000",
+        "Oops: 0002 [#1] PREEMPT SMP",
+        "kernel BUG at hello.c:1!",
+        "WARNING: CPU: 0 PID: 1 at hello.c:1 f+0x1/0x2 [hello]",
+        "list_add corruption. prev->next should be next",
+        "general protection fault, probably for non-canonical address",
+        "INFO: task hello:1 blocked for more than 120 seconds.",
+        "BUG: scheduling while atomic: insmod/1/0x00000002",
+        "hello: Kernel panic - not syncing: no",
+    ],
+)
+def test_a_head_without_its_body_is_not_one(text):
+    records = [Record(text, 1, "emerg"), Record("hello: and on it goes", 2, "info")]
+    assert crash.complaints(records, "hello") == []
+
+
+def test_the_kernel_does_not_panic_at_level_info():
+    assert crash.complaints([Record("Kernel panic - not syncing: x", 1, "info")]) == []
+    assert crash.complaints([Record("Kernel panic - not syncing: x", 1, "emerg")])[0].kind == "panic"
+
+
+def test_a_program_that_writes_to_kmsg_is_not_the_kernel():
+    assert crash.complaints([Record("Kernel panic - not syncing: x", 1, "emerg", 1)]) == []
+
+
+def test_a_panic_on_the_console():
+    records = klog.parse_text((DATA / "panic-console-6.1.txt").read_text())
+    (found,) = crash.complaints(records, "panicm")
+    assert (found.kind, found.module) == ("panic", "panicm")
+    assert found.where.startswith("panicm_init+0x1d/")
+    assert "the module gives up" in found.text
+
+
+def test_a_stack_overflow_on_the_console():
+    records = klog.parse_text((DATA / "stack-console-6.1.txt").read_text())
+    found = crash.complaints(records, "stack")
+    assert found[0].kind == "stack-overflow"
+    assert found[0].where.startswith("rec+0x")
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_soft_lockup(kernel):
+    load = loads(kernel).get("soft-lockup")
+    if load is None:
+        pytest.skip(f"no recording on {kernel}; record one: an endless init, watchdog_thresh=2")
+    found = crash.complaints(load.records, "loop")
+    assert found[0].kind == "soft-lockup"
+    assert found[0].where.startswith("loop_init+")
+
+
+def test_every_kind_has_an_entry():
+    for head in crash._HEADS:
+        assert catalogue.of_complaint(head.kind), head.kind
+    for kind in ("refcount", *crash.FATAL):
+        assert catalogue.of_complaint(kind), kind
+
+
+def test_reports_one_after_the_other_are_told_each():
+    records = loads("6.1")["warn"].records + loads("6.1")["oops"].records
+    assert [c.kind for c in crash.complaints(records)] == ["warn", "oops"]
