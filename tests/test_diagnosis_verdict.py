@@ -226,6 +226,20 @@ def test_unknown_symbols_are_told_apart_by_what_is_known_of_them():
     assert "do not export f" in told.cause
 
 
+def test_a_line_is_no_proof_where_init_may_have_printed_it():
+    log = lines("hello: version magic 'a' should be 'b'")
+    told = verdict(errno=8, records=log)
+    assert (told.verdict, told.code, told.certain, told.init_ran) == ("refused", "KS210", False, None)
+    told = verdict(errno=8, records=log, init_started=False)
+    assert (told.verdict, told.code, told.certain, told.init_ran) == ("refused", "KS210", True, False)
+
+
+def test_a_processor_that_reset_is_a_crash():
+    told = verdict(answered=False, alive=False, reset=True)
+    assert (told.verdict, told.certain) == ("crashed", True)
+    assert catalogue.entry(told.code)
+
+
 def test_killed_while_loading_is_a_crash_even_without_a_log():
     told = verdict(answered=False, killed_by=9, state_after="Loading")
     assert (told.verdict, told.certain) == ("crashed", True)

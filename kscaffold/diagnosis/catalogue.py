@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from kscaffold.diagnosis.klog import Record
 
@@ -98,10 +98,10 @@ def _of_hundred(digit: str) -> dict[str, Entry]:
     import tomllib  # start-up time: most commands never need an entry
 
     found: dict[str, Entry] = {}
-    for file in files("kscaffold.diagnosis").joinpath("catalogue").iterdir():
-        if file.name.startswith(f"{digit}-") and file.name.endswith(".toml"):
-            for code, fields in tomllib.loads(file.read_text(encoding="utf-8")).items():
-                found[code] = _entry(code, fields)
+    # Not importlib.resources: 15 ms, and the package is always a directory.
+    for file in Path(__file__).with_name("catalogue").glob(f"{digit}-*.toml"):
+        for code, fields in tomllib.loads(file.read_text(encoding="utf-8")).items():
+            found[code] = _entry(code, fields)
     return found
 
 

@@ -7,6 +7,7 @@ shape is asked for, not a word: a module may print "BUG" as often as it likes.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from kscaffold.diagnosis.klog import LEVELS, Record
 
@@ -65,45 +66,64 @@ _TASK = re.compile(
 _CUT = re.compile(r"^-{8,16}\[ cut here \]-{8,16}$")
 _SOURCE = re.compile(r"(?: at |^WARNING: )(\S{1,400}?:\d{1,7})\b")
 
-_HEADS = (
-    _Head("panic", re.compile(r"^Kernel panic - not syncing: "), None, "emerg"),
-    _Head("soft-lockup", re.compile(r"^(?:watchdog: )?BUG: soft lockup - CPU#\d+ stuck for \d+s! \["), None),
-    _Head("hard-lockup", re.compile(r"^(?:NMI watchdog: )?Watchdog detected hard LOCKUP on cpu \d+"), None),
-    _Head("rcu-stall", re.compile(r"^rcu: INFO: rcu_\w{1,20} (?:self-)?detected (?:expedited )?stall"), None),
-    _Head(
-        "hung-task",
-        re.compile(r"^INFO: task .{1,80}:\d+ blocked (?:in I/O wait )?for more than \d+ seconds\."),
-        re.compile(r"^task:.{1,32} {1,24}(?:state|pid):|^ ?Call [Tt]race:|disables this message"),
-    ),
-    _Head("atomic", re.compile(r"^BUG: scheduling while atomic: .{1,64}/\d+/0x[0-9a-f]{8}"), _TASK),
-    _Head("atomic", re.compile(r"^BUG: sleeping function called from invalid context at \S"), _TASK),
-    _Head("atomic", re.compile(r"^BUG: workqueue leaked (?:lock or )?atomic"), None),
-    _Head("nx", re.compile(r"^kernel tried to execute NX-protected page"), _TASK),
-    _Head("stack-overflow", re.compile(r"^BUG: (?:TASK|IRQ|[#\w]{1,12}) stack guard page was hit"), _TASK),
-    _Head("memory", re.compile(r"^BUG: (?:KASAN|KFENCE|KCSAN|KMSAN): "), _TASK),
-    _Head("memory", re.compile(r"^BUG (?:kmalloc-)?\S{1,64} \([^)]{1,80}\): "), None),
-    _Head("memory", re.compile(r"^BUG: Bad (?:page|rss-counter) "), None),
-    _Head("locking", re.compile(r"^BUG: spinlock (?:bad magic|lockup suspected|recursion|wrong )"), None),
-    _Head(
-        "locking",
-        re.compile(r"^WARNING: (?:possible (?:circular|recursive) locking|inconsistent lock state)"),
-        None,
-    ),
-    _Head("list-corruption", re.compile(r"^list_(?:add|del) (?:double add|corruption)[.,: ]"), _TASK),
-    _Head("bug", re.compile(r"^kernel BUG at \S{1,400}!$", re.IGNORECASE), _TASK),
-    _Head("oops", re.compile(r"^BUG: (?:kernel NULL pointer dereference|unable to handle )"), _TASK),
-    _Head("oops", re.compile(r"^Unable to handle kernel "), _TASK),
-    _Head("oops", re.compile(r"^(?:Oops: )?general protection fault[,:]"), _TASK),
-    _Head("oops", re.compile(r"^(?:Oops|Internal error): .{1,120}\[#\d+\]"), _TASK),
-    _Head(
-        "oops",
-        re.compile(r"^(?:divide error|invalid opcode|stack segment|int3|bounds): \d{4} \[#\d"),
-        _TASK,
-    ),
-    _Head("warn", re.compile(r"^WARNING: CPU: \d+ PID: \d+ at |^WARNING: \S{1,400}:\d+ at "), _TASK),
-    # These are the words of a WARN, whose report is theirs.
-    _Head("init-state", re.compile(r"^initcall \S{1,300}.{0,80} returned with "), _TASK),
+# No report begins without one of these words. Looked for first: most loads have none of them, and the
+# patterns below take 5 ms to compile.
+_MARK = re.compile(
+    r"BUG|Oops|WARNING: |panic|[lL](?:ockup|OCKUP)|stall|blocked |corruption|double add|fault|"
+    r"Unable to handle|Internal error|NX-protected|error: |opcode: |segment: |int3: |bounds: |returned with "
 )
+
+
+@cache
+def _heads() -> tuple[_Head, ...]:
+    return (
+        _Head("panic", re.compile(r"^Kernel panic - not syncing: "), None, "emerg"),
+        _Head(
+            "soft-lockup", re.compile(r"^(?:watchdog: )?BUG: soft lockup - CPU#\d+ stuck for \d+s! \["), None
+        ),
+        _Head(
+            "hard-lockup", re.compile(r"^(?:NMI watchdog: )?Watchdog detected hard LOCKUP on cpu \d+"), None
+        ),
+        _Head(
+            "rcu-stall", re.compile(r"^rcu: INFO: rcu_\w{1,20} (?:self-)?detected (?:expedited )?stall"), None
+        ),
+        _Head(
+            "hung-task",
+            re.compile(r"^INFO: task .{1,80}:\d+ blocked (?:in I/O wait )?for more than \d+ seconds\."),
+            re.compile(r"^task:.{1,32} {1,24}(?:state|pid):|^ ?Call [Tt]race:|disables this message"),
+        ),
+        _Head("atomic", re.compile(r"^BUG: scheduling while atomic: .{1,64}/\d+/0x[0-9a-f]{8}"), _TASK),
+        _Head("atomic", re.compile(r"^BUG: sleeping function called from invalid context at \S"), _TASK),
+        _Head("atomic", re.compile(r"^BUG: workqueue leaked (?:lock or )?atomic"), None),
+        _Head("nx", re.compile(r"^kernel tried to execute NX-protected page"), _TASK),
+        _Head(
+            "stack-overflow", re.compile(r"^BUG: (?:TASK|IRQ|[#\w]{1,12}) stack guard page was hit"), _TASK
+        ),
+        _Head("memory", re.compile(r"^BUG: (?:KASAN|KFENCE|KCSAN|KMSAN): "), _TASK),
+        _Head("memory", re.compile(r"^BUG (?:kmalloc-)?\S{1,64} \([^)]{1,80}\): "), None),
+        _Head("memory", re.compile(r"^BUG: Bad (?:page|rss-counter) "), None),
+        _Head("locking", re.compile(r"^BUG: spinlock (?:bad magic|lockup suspected|recursion|wrong )"), None),
+        _Head(
+            "locking",
+            re.compile(r"^WARNING: (?:possible (?:circular|recursive) locking|inconsistent lock state)"),
+            None,
+        ),
+        _Head("list-corruption", re.compile(r"^list_(?:add|del) (?:double add|corruption)[.,: ]"), _TASK),
+        _Head("bug", re.compile(r"^kernel BUG at \S{1,400}!$", re.IGNORECASE), _TASK),
+        _Head("oops", re.compile(r"^BUG: (?:kernel NULL pointer dereference|unable to handle )"), _TASK),
+        _Head("oops", re.compile(r"^Unable to handle kernel "), _TASK),
+        _Head("oops", re.compile(r"^(?:Oops: )?general protection fault[,:]"), _TASK),
+        _Head("oops", re.compile(r"^(?:Oops|Internal error): .{1,120}\[#\d+\]"), _TASK),
+        _Head(
+            "oops",
+            re.compile(r"^(?:divide error|invalid opcode|stack segment|int3|bounds): \d{4} \[#\d"),
+            _TASK,
+        ),
+        _Head("warn", re.compile(r"^WARNING: CPU: \d+ PID: \d+ at |^WARNING: \S{1,400}:\d+ at "), _TASK),
+        # These are the words of a WARN, whose report is theirs.
+        _Head("init-state", re.compile(r"^initcall \S{1,300}.{0,80} returned with "), _TASK),
+    )
+
 
 _REFCOUNT = re.compile(r"^refcount_t: ")
 _PLACE = r"([A-Za-z_][\w.$]{0,200}\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})(?: \[([\w-]{1,64}))?"
@@ -140,7 +160,9 @@ def complaints(records: Sequence[Record], module: str | None = None) -> list[Com
 
 def _head(record: Record) -> _Head | None:
     text = record.text[:_MAX_TEXT]
-    for head in _HEADS:
+    if not _MARK.search(text):
+        return None
+    for head in _heads():
         if head.pattern.search(text):
             low = record.level is not None and LEVELS.index(record.level) > LEVELS.index(head.worst_level)
             return None if low else head
