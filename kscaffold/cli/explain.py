@@ -133,27 +133,38 @@ def _entry_document(told: "Told") -> dict[str, Any]:
 
 
 def _lines(answer: "Explanation") -> Iterable[str]:
-    if answer.kind not in ("code", "word"):
+    if answer.kind not in ("code", "word") and not (answer.kind == "stage" and len(answer.steps) == 1):
         yield console.styled(answer.title, "bold")
         yield ""
-    if answer.text and answer.kind != "course":
+    if answer.text and answer.kind not in ("course", "return", "commands"):
         yield from _wrapped(answer.text)
         yield ""
     if answer.kind == "course":
         yield from _course(answer)
         return
-    if answer.steps:
-        yield from _steps(answer.steps)
-    if answer.returns:
-        yield from _returns(answer)
-    if answer.commands:
-        yield from _commands(answer)
-    for told in answer.entries:
-        yield from _short_entry(told) if answer.kind == "errno" else _entry(told)
-    if answer.kind == "errno":
-        yield "kscaffold explain CODE prints one of them."
+    yield from _steps(answer.steps)
+    yield from _returns(answer)
+    yield from _commands(answer)
+    if answer.kind in ("return", "commands"):
+        yield from _wrapped(answer.text)
+    yield from _entries(answer)
     if answer.folded:
         yield from _wrapped("Harmless lines, left out: " + _codes(answer.folded))
+
+
+def _entries(answer: "Explanation") -> Iterable[str]:
+    if answer.kind not in ("stage", "errno"):
+        for told in answer.entries:
+            yield from _entry(told, proof=answer.kind != "log")
+        return
+    if answer.kind == "stage" and answer.entries:
+        yield "What can be wrong here:"
+        yield ""
+    for told in answer.entries:
+        yield from _short_entry(told, answer.kind == "errno")
+    if answer.entries:
+        yield "" if answer.kind == "stage" else "To read one of them:"
+        yield "kscaffold explain " + answer.entries[0].entry.code
 
 
 def _course(answer: "Explanation") -> Iterable[str]:
@@ -197,17 +208,19 @@ def _returns(answer: "Explanation") -> Iterable[str]:
         yield f"  {console.styled(row.value, 'bold')}: {row.meaning}"
         yield f"      insmod {row.insmod}"
         yield f"      lsmod  {row.lsmod}"
-        yield from _wrapped(f"log    {row.log}", 6)
-    yield ""
+        yield from _wrapped(f"log    {row.log}", 6, 13)
+    if answer.returns:
+        yield ""
 
 
 def _commands(answer: "Explanation") -> Iterable[str]:
     for row in answer.commands:
         yield f"  {row.plain:<18}{row.wrapped:<20}{row.does}"
-    yield ""
+    if answer.commands:
+        yield ""
 
 
-def _entry(told: "Told") -> Iterable[str]:
+def _entry(told: "Told", *, proof: bool) -> Iterable[str]:
     entry = told.entry
     yield f"{console.styled(entry.code, 'yellow')}: {console.styled(entry.title, 'bold')}"
     for line in told.lines[:3]:
@@ -215,7 +228,8 @@ def _entry(told: "Told") -> Iterable[str]:
     if len(told.lines) > 3:
         yield f"    > … and {len(told.lines) - 3} more"
     yield from _wrapped(entry.what, 4)
-    for name, text in (("proof", entry.proof), ("cause", told.cause), ("fix", told.fix)):
+    # The lines of a log are the proof.
+    for name, text in (("proof", entry.proof if proof else ""), ("cause", told.cause), ("fix", told.fix)):
         if text:
             yield from _named(name, console.printable(text))
     for place in entry.see:
@@ -223,12 +237,12 @@ def _entry(told: "Told") -> Iterable[str]:
     yield ""
 
 
-def _short_entry(told: "Told") -> Iterable[str]:
-    stage = f" (stage {told.entry.stage})" if told.entry.stage else ""
+def _short_entry(told: "Told", at_length: bool) -> Iterable[str]:
+    stage = f" (stage {told.entry.stage})" if told.entry.stage and at_length else ""
     yield from _wrapped(f"{told.entry.code}: {told.entry.title}{stage}", 2, 9)
-    if told.entry.proof:
+    if told.entry.proof and at_length:
         yield from _wrapped(told.entry.proof, 9)
-    yield ""
+        yield ""
 
 
 def _named(name: str, text: str) -> Iterable[str]:

@@ -88,7 +88,9 @@ def _stage(low: str) -> Explanation | None:
     if not known:
         return None
     title = known[0].title if len(known) == 1 else f"Stages that answer to {low}"
-    return Explanation(low, "stage", title, steps=known)
+    ids = {s.id for s in known}
+    causes = [e for e in catalogue.entries("2").values() if e.stage in ids and not e.noise]
+    return Explanation(low, "stage", title, steps=known, entries=tuple(plain(e) for e in causes))
 
 
 def _names_of(stage: Stage) -> set[str]:

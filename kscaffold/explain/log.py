@@ -59,11 +59,15 @@ def _of_complaints(found: list[Complaint]) -> list[tuple[int, Told]]:
             lines = (*known.lines, complaint.text)
             told[entry.code] = (first, Told(entry, known.cause, known.fix, lines, known.where))
             continue
-        where = f", in {complaint.where}" if complaint.where else ""
-        source = f" ({complaint.source})" if complaint.source else ""
+        cause = entry.cause
+        if complaint.where:
+            cause += f"; it was in {complaint.where}"
+        # A path that begins with / is of a module built outside the kernel's tree: the reader's own.
+        if complaint.source and complaint.source.startswith("/"):
+            cause += f", {complaint.source}"
         told[entry.code] = (
             complaint.index,
-            Told(entry, f"{entry.cause}{where}{source}", entry.fix, (complaint.text,), complaint.where),
+            Told(entry, cause, entry.fix, (complaint.text,), complaint.where),
         )
     return list(told.values())
 
