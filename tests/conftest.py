@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from kscaffold.cli.app import main
+from kscaffold.sandbox import live
 
 # Fixtures that more than one room uses: a real kernel, a mirror without a network.
 pytest_plugins = ("tests.kernels", "tests.mirror")
@@ -53,15 +56,24 @@ class Ran:
 
 
 @pytest.fixture(autouse=True)
-def own_world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home, and a runtime directory short enough for a socket; the cache of kernels stays shared."""
+def own_world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home, and a runtime directory short enough for a socket; the cache of kernels stays shared.
+
+    Sandboxes that a test leaves are stopped after it.
+    """
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
-    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(REAL_CACHE))
     monkeypatch.setenv("NO_COLOR", "1")
-    return home
+    monkeypatch.setenv("KSCAFFOLD_ACCEL", "tcg")
+    with tempfile.TemporaryDirectory(prefix="ks-", dir="/tmp", ignore_cleanup_errors=True) as runtime:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        yield home
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        for card in live.every():
+            live.stop(card.project)
 
 
 @pytest.fixture

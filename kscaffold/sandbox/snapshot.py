@@ -63,7 +63,7 @@ def key(program: str, kernel: Kernel, machine: Machine, cpu: str) -> str:
         FORMAT,
         _identity(Path(program)),
         kernel.release,
-        str(kernel.modules),
+        os.path.realpath(kernel.modules or ""),
         _identity(machine.vmlinux),
         root.version(),
         machine.memory,
