@@ -219,10 +219,15 @@ def trailer(length: int, kind: int = 2, first: int = 0) -> bytes:
     return struct.pack(">5B3sI", first, 0, kind, 0, 0, b"\0\0\0", length) + MARKER
 
 
+PKCS7 = b"\x30\x81\xc8\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02".ljust(203, b"\x01")
+
+
 @pytest.mark.parametrize(
     ("tail", "errno"),
     [
-        (b"p" * 100 + trailer(100), None),
+        (PKCS7 + trailer(len(PKCS7)), None),
+        (b"p" * 100 + trailer(100), "EBADMSG"),
+        (PKCS7[:-1] + trailer(len(PKCS7) - 1), "EBADMSG"),
         (trailer(0xFFFFFFFF), "EBADMSG"),
         (trailer(4, first=1), "EBADMSG"),
         (trailer(4, kind=1), "ENOPKG"),

@@ -79,7 +79,7 @@ ELF_CASES = [
 ]
 VERSION_CASES = [
     (Ko(layout_crc=1), {}, (False, "version", "ENOEXEC"), "KS422"),
-    (Ko(layout_crc=None), {}, CLEAN, None),  # "Broken toolchain. Warn once, then let it go.."
+    (Ko(layout_crc=None), {}, (False, "version", "ENOEXEC"), "KS446"),
     (Ko(vermagic="6.1.0-other SMP preempt mod_unload modversions "), {}, CLEAN, None),
     (
         Ko(vermagic="6.1.0-test SMP preemptX mod_unload modversions "),
@@ -107,7 +107,10 @@ SYMBOL_CASES = [
     (Ko(imports={**PRINTK, "nosuch": None}), {}, (False, "symbols", "ENOENT"), "KS425"),
     (Ko(weak=["nosuch"]), {}, CLEAN, None),
     (Ko(imports={"_printk": 7}), {}, (False, "symbols", "EINVAL"), "KS427"),
-    (Ko(imports={"_printk": None}), {}, CLEAN, None),
+    (Ko(imports={"_printk": None}), {}, (False, "symbols", "EINVAL"), "KS446"),
+    (Ko(weak=["_printk"], imports={}), {}, (False, "symbols", "EINVAL"), "KS446"),
+    (Ko(more_symbols=[Symbol("far", 0xFF00)]), {}, (False, "symbols", "ENOEXEC"), "KS406"),
+    (Ko(more_symbols=[Symbol("absolute", 0xFFF1)]), {}, CLEAN, None),
     (Ko(imports={"debugfs_create_dir": 0x11}), {}, CLEAN, None),
     (
         Ko(imports={"debugfs_create_dir": 0x11}, license="XXX"),

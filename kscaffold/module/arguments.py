@@ -7,14 +7,25 @@ def kernel_string(arguments: list[str]) -> str:
     """`NAME=VALUE` words, as a shell gave them, in the kernel's syntax: each value arrives unchanged.
 
     The kernel (kernel/params.c, next_arg) splits at white space outside double quotes, drops a quote pair
-    around a value and knows no escape. Raises UsageError KS020 for the few values it can't be given.
+    around a value and knows no escape. Raises UsageError KS062 for the few values it can't be given.
     """
-    return " ".join(_word(argument) for argument in arguments)
+    words = [_word(argument) for argument in arguments]
+    for argument, word in zip(arguments[:-1], words[:-1], strict=True):
+        if word.count('"') % 2:
+            # To the kernel the quoted part goes on through the words that follow.
+            name = argument.partition("=")[0]
+            raise UsageError(
+                "KS062",
+                f"the kernel can't be given this value of {name} before another parameter",
+                cause="it has a double quote without its counterpart, which hides what follows",
+                fix=f"put {name}=… last",
+            )
+    return " ".join(words)
 
 
 def _word(argument: str) -> str:
     name, _, value = argument.partition("=")
-    if not name or any(c.isspace() or c == '"' for c in name):
+    if not name or name.startswith("-") or any(_is_space(c) or c == '"' for c in name):
         raise UsageError("KS062", f"no parameter name in {argument!r}", fix="write NAME=VALUE")
     if "\0" in value:
         raise UsageError("KS062", f"parameter {name} has a NUL in its value")
@@ -42,10 +53,12 @@ def _is_space(c: str) -> bool:
     return c in " \t\n\v\f\r" or b"\xa0" in c.encode(errors="surrogateescape")
 
 
-def words(text: str) -> list[str]:
-    """A string in the kernel's syntax as `NAME=VALUE` words without the kernel's quotes.
+def split(text: str) -> list[str]:
+    """A string in the kernel's syntax as its words, each with the quotes it has.
 
-    For programs that add the quotes themselves.
+    For insmod, which joins its arguments with spaces. kmod 34 and later put quotes around a value that
+    has a space, but not around one that begins with a quote: so the words arrive as they are with every
+    version.
     """
     found: list[str] = []
     word, inside = "", False
@@ -57,12 +70,4 @@ def words(text: str) -> list[str]:
             word = ""
         else:
             word += c
-    found += [word] if word else []
-    return [_unquoted(w) for w in found]
-
-
-def _unquoted(word: str) -> str:
-    name, equals, value = word.partition("=")
-    if len(value) > 1 and value[0] == value[-1] == '"':
-        value = value[1:-1]
-    return name + equals + value
+    return [*found, word] if word else found

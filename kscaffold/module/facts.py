@@ -125,7 +125,8 @@ class KoFile:
     module, which decides about duplicates; None where it can't be read. `struct_size`: the size of
     `struct module` it was built with. `undefined`: undefined symbols in the table's order, which is the
     loader's; `weak_imports`: those of them it can do without. `versions`: the CRCs of `__versions`, None
-    where there is no such section. `commons`: symbols that -fno-common should have prevented.
+    where there is no such section. `commons`: symbols that -fno-common should have prevented;
+    `misplaced`: those that are said to be in a section that is not there.
     """
 
     path: Path
@@ -146,6 +147,7 @@ class KoFile:
     weak_imports: tuple[str, ...]
     exports: tuple[Export, ...]
     commons: tuple[str, ...]
+    misplaced: tuple[str, ...]
     versions: Mapping[str, int] | None
     sections: tuple[Section, ...]
     relocations: tuple[Relocations, ...]

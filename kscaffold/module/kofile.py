@@ -129,6 +129,7 @@ def _parse(raw: bytes, path: Path, compression: Compression | None) -> KoFile:
         weak_imports=weak,
         exports=symbols.exports(table, elf.sections, elf.string),
         commons=symbols.commons(table),
+        misplaced=symbols.misplaced(table, len(elf.sections)),
         versions=_versions(elf),
         sections=elf.sections,
         relocations=tuple(_relocations(elf)),

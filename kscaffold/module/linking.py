@@ -35,6 +35,8 @@ def symbols(ko: KoFile, facts: KernelFacts, project: Symvers | None) -> list[Fin
             troubles[trouble] = [*troubles.pop(trouble, []), symbol]
     if ko.commons:
         troubles["KS437", ""] = list(ko.commons)
+    if ko.misplaced:
+        troubles["KS406", ""] = list(ko.misplaced)
     found = [_told(code, owner, names, facts) for (code, owner), names in troubles.items()]
     needed = [name for name in providers if facts.loaded is None]
     if needed:
@@ -55,9 +57,12 @@ def _trouble(
         return "KS426", exported.module
     if exported.gpl and not gpl_compatible(ko.license):
         return "KS428", ""
-    crc = (ko.versions or {}).get(symbol)
-    if facts.has("MODVERSIONS") is not False and crc is not None and crc != exported.crc:
-        return "KS427", ""
+    if facts.has("MODVERSIONS") is not False and ko.versions is not None:
+        crc = ko.versions.get(symbol)
+        if crc is None:
+            return "KS446", ""
+        if crc != exported.crc:
+            return "KS427", ""
     if exported.namespace and exported.namespace not in ko.infos("import_ns"):
         return "KS429", exported.namespace
     return None
@@ -82,6 +87,13 @@ def _told(code: str, owner: str, names: Sequence[str], facts: KernelFacts) -> Fi
         return Finding(
             code, "error", "symbols", message, f"kscaffold build --kernel {facts.release}", "EINVAL"
         )
+    if code == "KS446":
+        # Taken with a warning until late 2025; by now also by the older stable kernels not any more.
+        message = f"it has versions of its symbols, and none of {shown}"
+        return Finding(code, "error", "symbols", message, _REBUILD, "EINVAL")
+    if code == "KS406":
+        message = f"{shown} is said to be in a section that is not there"
+        return Finding(code, "error", "symbols", message, _REBUILD, "ENOEXEC")
     if code == "KS429":
         message, fix = (
             f"{shown} is in the namespace {owner}, which it does not import",

@@ -148,7 +148,10 @@ def _version(ko: KoFile, facts: KernelFacts) -> list[Finding]:
         built_with = (ko.versions or {}).get("module_layout")
         if ko.versions is None:
             found.append(_forced(facts, "it has no symbol versions", fix))
-        elif built_with is not None and built_with != layout.crc:
+        elif built_with is None:
+            message = "it has versions of its symbols, and none of module_layout"
+            found.append(Finding("KS446", "error", "version", message, fix, "ENOEXEC"))
+        elif built_with != layout.crc:
             message = f"it was built with other headers than those of {facts.release} (module_layout)"
             found.append(Finding("KS422", "error", "version", message, fix, "ENOEXEC"))
     elif versioned:

@@ -9,6 +9,8 @@ MARKER = b"~Module signature appended~\n"
 # struct module_signature: algo, hash, id_type, signer_len, key_id_len, 3 bytes of padding, be32 sig_len.
 _TRAILER = struct.Struct(">5B3sI")
 _PKCS7 = 2
+# The object identifier 1.2.840.113549.1.7.2.
+_SIGNED_DATA = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"
 
 
 def find(content: bytes) -> tuple[Signature | None, int]:
@@ -31,4 +33,18 @@ def find(content: bytes) -> tuple[Signature | None, int]:
     if algo or digest or signer or key or any(padding):
         return Signature(0, "", "its trailer has fields that must be zero and are not", "EBADMSG"), end
     message = content[start - length : start]
+    if not _is_signed_data(message):
+        return Signature(length, "", "its message is not PKCS#7", "EBADMSG"), start - length
     return Signature(length, hashlib.blake2b(message, digest_size=16).hexdigest()), start - length
+
+
+def _is_signed_data(message: bytes) -> bool:
+    """Whether a message begins as pkcs7_parse_message() needs it: a sequence of its own length, of the type
+    signedData. What is inside is for the kernel's cryptography.
+    """
+    if len(message) < 2 or message[0] != 0x30:
+        return False
+    # DER: a length below 128 is itself, else the number of bytes that hold it.
+    more = message[1] & 0x7F if message[1] & 0x80 else 0
+    length = int.from_bytes(message[2 : 2 + more]) if more else message[1]
+    return 2 + more + length == len(message) and message.startswith(_SIGNED_DATA, 2 + more)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from kscaffold.module.facts import Export, Function, Section
 
 _SHN_UNDEF, _SHN_COMMON = 0, 0xFFF2
+# SHN_ABS, SHN_COMMON, SHN_LIVEPATCH: what simplify_symbols() knows.
+_RESERVED = frozenset({0xFFF1, 0xFFF2, 0xFF20})
 _STB_WEAK = 2
 _STT_FUNC = 2
 _EXPORT = "__ksymtab_"
@@ -68,6 +70,11 @@ def undefined(symbols: Iterable[Symbol]) -> tuple[tuple[str, ...], tuple[str, ..
 def commons(symbols: Iterable[Symbol]) -> tuple[str, ...]:
     """The common symbols, which the loader refuses."""
     return tuple(s.name for s in symbols if s.shndx == _SHN_COMMON and not s.name.startswith("__gnu_lto"))
+
+
+def misplaced(symbols: Iterable[Symbol], count: int) -> tuple[str, ...]:
+    """The symbols whose section is none of the file's `count`; the reserved numbers are no sections."""
+    return tuple(s.name for s in symbols if s.shndx >= count and s.shndx not in _RESERVED)
 
 
 def exports(

@@ -76,6 +76,10 @@ def sections_flaw(
             return _truncated(path, f"section {shown} lies beyond its end")
         if section.alloc and section.name_offset >= table.size:
             return _damaged(path, f"section {section.index} has no name")
+    nameless = next((s for s in sections[1:] if s.name_offset >= table.size), None)
+    if nameless is not None:
+        # Of sections that are not loaded the loader reads the name all the same, wherever that is.
+        return _damaged(path, f"section {nameless.index} has its name outside the file's", known=False)
     return None
 
 
@@ -102,5 +106,7 @@ def _truncated(path: Path, cause: str) -> DamagedModule:
     return DamagedModule("KS405", f"{path} is truncated", cause=cause, fix=_REBUILD)
 
 
-def _damaged(path: Path, cause: str) -> DamagedModule:
-    return DamagedModule("KS406", f"{path} is damaged", cause=cause, fix=_REBUILD)
+def _damaged(path: Path, cause: str, known: bool = True) -> DamagedModule:
+    """`known`: whether it is known what the kernel does with it."""
+    stage, errno = ("elf", "ENOEXEC") if known else (None, None)
+    return DamagedModule("KS406", f"{path} is damaged", cause=cause, fix=_REBUILD, stage=stage, errno=errno)
