@@ -9,9 +9,9 @@
 #include <linux/printk.h>
 
 /*
- * A parameter gets its value before init runs: insmod NAME.ko PARAMETER=VALUE.
- * The last argument is the mode of its file in /sys/module/NAME/parameters;
- * 0 makes none.
+ * Set before init runs: insmod params.ko howmany=VALUE
+ * The last argument is the mode of the parameter's file in /sys/module, 0 makes
+ * none. A value that the type can't hold is refused, and init does not run.
  */
 static int howmany = 1;
 module_param(howmany, int, 0444);

@@ -45,6 +45,7 @@ def new(
     interactive: Annotated[bool, typer.Option("-i", help="Ask for the texts, on a terminal.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="Show the templates.")] = False,
     json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Make a new module project: source, Kbuild, Makefile, README, licence."""
     if list_:

@@ -148,7 +148,7 @@ def parse(text: str) -> Parameter:
 
 def check(parameters: Sequence[Parameter], taken: Sequence[str]) -> None:
     """Whether the parameters' names go together, and with the C names the project has (`taken`)."""
-    seen = dict.fromkeys(taken, "a function of the module")
+    seen = dict.fromkeys(taken, "something in the module's own code")
     for parameter in parameters:
         for name in {parameter.name, parameter.variable}:
             if name in seen:

@@ -13,9 +13,9 @@
 {% endif %}
 
 /*
- * A parameter gets its value before init runs: insmod NAME.ko PARAMETER=VALUE.
- * The last argument is the mode of its file in /sys/module/NAME/parameters;
- * 0 makes none.
+ * Set before init runs: insmod {{ cookiecutter.name }}.ko {{ cookiecutter._parameters[0].name }}=VALUE
+ * The last argument is the mode of the parameter's file in /sys/module, 0 makes
+ * none. A value that the type can't hold is refused, and init does not run.
  */
 {% for p in cookiecutter._parameters %}
 {% if p.variable != p.name %}
