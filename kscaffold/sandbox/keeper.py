@@ -158,6 +158,8 @@ class _Keeper:
         self.welcome = json.dumps(
             {
                 "kernel": planned.kernel.release,
+                "keeper": os.getpid(),
+                "cmdline": planned.machine.cmdline,
                 "accelerator": guest.accelerator,
                 "why_no_kvm": planned.why_no_kvm,
                 "restored": guest.restored,

@@ -129,6 +129,20 @@ def stop(project: Path) -> bool:
     return True
 
 
+def end(connection: Connection, project: Path) -> None:
+    """End the sandbox of a connection. Waits until it is gone, so that the next one can be started."""
+    directory = place(project)
+    with contextlib.suppress(ChannelClosed, ChannelTimeout):
+        connection.channel.ask(Verb.STOP, timeout=5)
+    connection.channel.close()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        card = _card(directory)
+        if card is None or card.keeper != connection.facts["keeper"]:
+            return
+        time.sleep(0.01)
+
+
 def last_log(project: Path) -> tuple[bytes, str]:
     """The records and the console of the project's sandbox that has ended: its keeper wrote them."""
     parts = []

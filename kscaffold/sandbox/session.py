@@ -86,7 +86,7 @@ def plan(kernel: Kernel, cmdline: str = "") -> Plan:
         accelerator=probe.accelerator,
         cmdline=" ".join(cmdline.split()),
     )
-    cpu = _host_cpu() if probe.accelerator == "kvm" else "max"
+    cpu = qemu.CPU[probe.accelerator] + (_host_cpu() if probe.accelerator == "kvm" else "")
     return Plan(kernel, program, machine, snapshot.key(program, kernel, machine, cpu), probe.why, probe.fresh)
 
 

@@ -1,0 +1,413 @@
+"""Nothing hangs, nothing is left, nothing is believed that was not proven."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.sandbox import channel, live, qemu, root, session
+from kscaffold.target.sandbox import SandboxTarget
+from tests.conftest import ROOT, need_program
+from tests.kernels import need_kernel
+from tests.modules import built
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture
+def kernel61() -> Kernel:
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    return need_kernel("6.1")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A directory of its own, and so a sandbox of its own."""
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    return place
+
+
+def _ours() -> list[int]:
+    """QEMUs of this test: their console's file is in its runtime directory."""
+    runtime = os.environ["XDG_RUNTIME_DIR"].encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            text = entry.read_bytes()
+            if b"qemu-system" in text.partition(b"\0")[0] and runtime in text:
+                found.append(int(entry.parent.name))
+    return found
+
+
+def _gone(seconds: float = 5) -> bool:
+    deadline = time.monotonic() + seconds
+    while _ours() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not _ours()
+
+
+def _command(*argv: str, **env: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "kscaffold", *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+    )
+
+
+_ENDS = [
+    # module, verdict, stage, exit status
+    ("minus", "init-failed", "init", 1),
+    ("endless", "hung", "init", 1),
+    ("deaf", "hung", "init", 1),
+    ("sleeper", "hung", "init", 1),
+    ("panics", "crashed", "init", 1),
+    ("oopses", "crashed", "init", 1),
+    ("triple", "crashed", "init", 1),
+]
+
+
+@pytest.mark.parametrize(("name", "verdict", "stage", "status"), _ENDS)
+def test_every_bad_end_is_told_and_leaves_nothing(ks, kernel61, here, name, verdict, stage, status):
+    ran = ks("run", "--json", "-k", kernel61.release, "--timeout", "3", built(kernel61) / f"{name}.ko")
+    assert (ran.status, ran.json["verdict"], ran.json["stage"]) == (status, verdict, stage)
+    assert ran.json["loaded"] is False and ran.json["ok"] is False
+    if name not in ("deaf", "triple"):  # those two give the kernel no chance to hand out its log
+        own = {"minus": "init ran", "panics": "about to", "oopses": "about to"}.get(name, "begin")
+        assert own in [r["text"] for r in ran.json["log"]]
+    assert _gone(1)
+    assert list((Path(os.environ["XDG_RUNTIME_DIR"]) / "kscaffold" / "guests").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["endless", "sleeper", "panics", "oopses", "triple"])
+def test_the_next_load_works_after_any_end(ks, kernel61, here, name):
+    modules = built(kernel61)
+    bad = ks("load", "--json", "-k", kernel61.release, "--timeout", "3", modules / f"{name}.ko")
+    assert bad.status == 1 and bad.json["verdict"] in ("hung", "crashed")
+    logs = ks("logs")
+    assert logs.status == 0
+    if name != "triple":
+        assert ("begin" if name in ("endless", "sleeper") else "about to") in logs.out
+    good = ks("load", "--json", "-k", kernel61.release, modules / "hello.ko")
+    assert good.status == 0 and good.json["verdict"] == "loaded"
+    assert len(_ours()) == 1 and len(live.every()) == 1
+
+
+def test_a_deadline_of_unload_is_told(ks, kernel61, here, monkeypatch):
+    monkeypatch.setenv("KSCAFFOLD_UNLOAD_TIMEOUT", "2")
+    ran = ks("run", "--json", "-k", kernel61.release, built(kernel61) / "exithang.ko")
+    assert ran.status == 1 and ran.json["verdict"] == "hung"
+    ran = ks("run", "--json", "-k", kernel61.release, built(kernel61) / "exitoops.ko")
+    assert ran.status == 1 and ran.json["verdict"] == "crashed"
+    assert _gone(1)
+
+
+def test_a_module_cannot_forge_a_verdict(ks, kernel61, here):
+    """It prints the channel's words, the agent's mark and a crash's, and returns an error."""
+    hello = json.dumps({"verdict": "loaded"})
+    ran = ks("run", "--json", "-k", kernel61.release, built(kernel61) / "forger.ko", f"say={hello}")
+    assert ran.status == 1
+    assert ran.json["verdict"] == "init-failed" and ran.json["returned"] == -22
+    assert ran.json["complaints"] == []
+    assert hello in [r["text"] for r in ran.json["log"]]
+
+
+def test_a_flood_is_cut_and_both_ends_are_kept(ks, kernel61, here):
+    count = 100_000
+    ran = ks(
+        "run",
+        "--json",
+        "-k",
+        kernel61.release,
+        "--timeout",
+        "120",
+        built(kernel61) / "flood.ko",
+        f"n={count}",
+    )
+    assert ran.status == 0 and ran.json["verdict"] == "loaded"
+    lines = [r["text"] for r in ran.json["log"] if "long story" in r["text"]]
+    assert lines[0] == "line 0 of a long story"
+    assert lines[-1] == f"line {count - 1} of a long story"
+    assert len(lines) < count
+    assert "left out in the middle" in ran.err
+    assert len(ran.out) < 2_000_000
+
+
+def test_a_killed_run_takes_its_guest_along(kernel61, here):
+    ko = str(built(kernel61) / "sleeper.ko")
+    for delay in (0.1, 0.3, 0.6, 1.5):
+        command = _command("run", "-k", kernel61.release, "--timeout", "30", ko)
+        time.sleep(delay)
+        command.kill()
+        command.communicate()
+        assert _gone(5), delay
+
+
+def test_an_interrupted_run_ends_with_130_and_leaves_nothing(kernel61, here):
+    command = _command("run", "-k", kernel61.release, "--timeout", "30", str(built(kernel61) / "sleeper.ko"))
+    while not _ours():
+        assert command.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.5)
+    command.send_signal(signal.SIGINT)
+    _, err = command.communicate(timeout=20)
+    assert command.returncode == 130, err.decode()
+    assert b"Traceback" not in err
+    assert _gone(1)
+
+
+def test_a_killed_load_leaves_a_sandbox_that_is_listed_and_stops(ks, kernel61, here):
+    ko = str(built(kernel61) / "sleeper.ko")
+    for delay in (0.15, 0.4, 1.0):
+        command = _command("load", "-k", kernel61.release, "--timeout", "3", ko)
+        time.sleep(delay)
+        command.kill()
+        command.communicate()
+        time.sleep(0.3)
+        listed = {card.qemu for card in live.every()} | {0}
+        # A keeper that has just begun has no QEMU yet; it gets one, and is on the list.
+        assert set(_ours()) <= listed or live.every()
+        ks("sandbox", "stop")
+        assert _gone(10) and live.every() == []
+    good = ks("load", "--json", "-k", kernel61.release, built(kernel61) / "hello.ko")
+    assert good.json["verdict"] == "loaded"
+
+
+def test_a_killed_keeper_takes_its_guest_along_and_is_off_the_list(ks, kernel61, here):
+    hello = built(kernel61) / "hello.ko"
+    assert ks("load", "-k", kernel61.release, hello).status == 0
+    (card,) = live.every()
+    os.kill(card.keeper, signal.SIGKILL)
+    assert _gone(5)
+    assert ks("sandbox", "status", "--json").json["sandboxes"] == []
+    assert ks("load", "-k", kernel61.release, hello).status == 0
+
+
+def test_a_sandbox_killed_in_the_middle_is_lost_and_never_success(kernel61, here):
+    command = _command(
+        "load", "--json", "-k", kernel61.release, "--timeout", "20", str(built(kernel61) / "sleeper.ko")
+    )
+    while not (live.every() and live.every()[0].qemu):
+        assert command.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.7)
+    os.kill(live.every()[0].qemu, signal.SIGKILL)
+    out, _ = command.communicate(timeout=20)
+    document = json.loads(out)
+    assert (command.returncode, document["verdict"], document["ok"]) == (69, "lost", False)
+
+
+def test_sandboxes_end_by_themselves(ks, kernel61, here, monkeypatch):
+    hello = built(kernel61) / "hello.ko"
+    monkeypatch.setenv("KSCAFFOLD_SANDBOX_IDLE", "0.7")
+    assert ks("load", "-k", kernel61.release, hello).status == 0
+    assert len(_ours()) == 1
+    assert _gone(10) and live.every() == []
+    monkeypatch.delenv("KSCAFFOLD_SANDBOX_IDLE")
+    monkeypatch.setenv("KSCAFFOLD_SANDBOX_LIMIT", "2")
+    assert ks("load", "-k", kernel61.release, hello).status == 0
+    deadline = time.monotonic() + 15
+    while _ours():  # however busy it is kept
+        ks("list")
+        assert time.monotonic() < deadline
+    assert live.every() == []
+
+
+def test_two_loads_at_once_share_one_sandbox(kernel61, here):
+    ko = str(built(kernel61) / "hello.ko")
+    both = [_command("load", "--json", "-k", kernel61.release, ko) for _ in range(2)]
+    answers = [json.loads(c.communicate(timeout=120)[0]) for c in both]
+    assert sorted(a["verdict"] for a in answers) == ["loaded", "refused"]
+    assert {a["errno"] for a in answers} == {None, "EEXIST"}
+    assert len(live.every()) == 1
+
+
+def test_who_waits_too_long_is_told_for_whom(ks, kernel61, here, monkeypatch):
+    first = _command("load", "-k", kernel61.release, "--timeout", "6", str(built(kernel61) / "sleeper.ko"))
+    while not (live.every() and live.every()[0].qemu):
+        assert first.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.5)
+    monkeypatch.setenv("KSCAFFOLD_BUSY_TIMEOUT", "0.5")
+    second = ks("list", "--json")
+    assert second.status == 69 and second.json["error"]["code"] == "KS606"
+    assert str(first.pid) in second.json["error"]["message"]
+    first.communicate(timeout=30)
+
+
+def test_another_kernel_command_line_is_another_guest(ks, kernel61, here):
+    hello = built(kernel61) / "hello.ko"
+    ran = ks("run", "--json", "-k", kernel61.release, "--cmdline", "module_blacklist=hello", hello)
+    assert (ran.json["verdict"], ran.json["errno"]) == ("refused", "EPERM")
+    ran = ks("run", "--json", "-k", kernel61.release, hello)
+    assert ran.json["verdict"] == "loaded"
+
+
+def test_a_guest_that_does_not_boot_is_an_answer_in_time(ks, kernel61, here, monkeypatch):
+    monkeypatch.setenv("KSCAFFOLD_BOOT_TIMEOUT", "3")
+    for verb in ("run", "load"):
+        began = time.monotonic()
+        ran = ks(
+            verb,
+            "--json",
+            "-k",
+            kernel61.release,
+            "--cmdline",
+            "rdinit=/nothing",
+            built(kernel61) / "hello.ko",
+        )
+        assert ran.status == 69 and ran.json["error"]["code"] in ("KS604", "KS605")
+        assert time.monotonic() - began < 30
+        assert _gone(1) and live.every() == []
+
+
+def test_memory_of_a_live_sandbox(ks, kernel61, here):
+    assert ks("load", "-k", kernel61.release, built(kernel61) / "hello.ko").status == 0
+    (card,) = live.every()
+    assert 0 < card.rss < 350e6
+
+
+def test_the_guest_runs_programs_and_keeps_files(kernel61, here):
+    with contextlib.closing(session.start(session.plan(kernel61), lambda *_: None, lambda _: None)) as guest:
+        target = SandboxTarget(guest.channel, guest.release, guest.accelerator, "", guest.console)
+        target.write("/tmp/agent", root.agent().read_bytes())
+        status, said = target.run(["/tmp/agent"], timeout=20)
+        assert status == 0 and int(said) > 1000  # what the agent does where it is not PID 1
+        target.write("/tmp/note", b"x" * 300_000)
+        assert target.read("/tmp/note") == b"x" * 300_000
+        target.write("/proc/sys/kernel/printk", b"4 4 1 7\n", 0)
+        assert target.read("/proc/sys/kernel/printk").split()[0] == b"4"
+        with pytest.raises(FileNotFoundError):
+            target.read("/nothing")
+        assert "init" in target.read("/proc/1/comm").decode()
+        assert target.run(["/nothing"], timeout=5)[0] == 127 << 8
+        assert [m.name for m in target.modules()][:1] == ["virtio_console"]
+
+
+def test_several_guests_share_the_memory_of_their_snapshot(ks, kernel61, here):
+    sets = [word for number in range(6) for word in ("-p", f"n={number}")]
+    ran = ks("run", "--json", "-k", kernel61.release, built(kernel61) / "flood.ko", *sets)
+    assert ran.status == 0
+    results = ran.json["results"]
+    assert [r["parameters"] for r in results] == [f"n={number}" for number in range(6)]
+    assert [sum("long story" in x["text"] for x in r["log"]) for r in results] == list(range(6))
+    assert _gone(1)
+
+
+def test_the_boot_survives_a_busy_machine(kernel61, monkeypatch, tmp_path):
+    """A few cold boots beside three busy loops; the benchmark does a hundred."""
+    loops = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"], stdin=subprocess.DEVNULL)
+        for _ in range(3)
+    ]
+    try:
+        plan = session.plan(kernel61, "kscaffold.test=busy")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        for _ in range(3):
+            guest = session._boot(plan, lambda _: None)
+            assert not guest.restored and guest.alive()
+            guest.close()
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+def test_a_keeper_takes_nonsense_calmly(ks, kernel61, here):
+    assert ks("load", "-k", kernel61.release, built(kernel61) / "hello.ko").status == 0
+    address = str(live.place(here) / "keeper.sock")
+    for nonsense in (
+        b"",
+        b"\0" * 7,
+        os.urandom(4096),
+        channel.REQUEST.pack(channel.MAGIC, 2, 1, 0, 0, 1 << 30, 0),
+    ):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(address)
+            sock.sendall(nonsense)
+    assert ks("list").out.splitlines()[1].startswith("hello ")
+
+
+# What needs no guest.
+
+
+def test_agent_and_channel_agree():
+    """The numbers of verbs, kinds and structures are written in two languages."""
+    text = (ROOT / "kscaffold/sandbox/guest/agent.c").read_text()
+    numbers = {k: int(v) for k, v in re.findall(r"\b([A-Z]+) = (\d+)\b", text.partition("struct request")[0])}
+    for verb in channel.Verb:
+        if verb < 100:
+            assert numbers[verb.name] == verb, verb
+    for kind in (channel.Kind.ACK, channel.Kind.END, channel.Kind.OUTPUT):
+        assert numbers[kind.name] == kind
+    assert f"MAGIC = {channel.MAGIC:#x}" in text
+
+    def fields(name: str) -> str:
+        body = re.search(rf"struct {name} {{(.*?)}};", text, re.S)
+        assert body
+        code = re.sub(r"/\*.*?\*/", "", body[1], flags=re.S)
+        letters = {"u32": "I", "u64": "Q", "s32": "i"}
+        return "<" + "".join(
+            letters[kind] * (names.count(",") + 1) for kind, names in re.findall(r"([us]\d\d) ([^;]+);", code)
+        )
+
+    assert struct.calcsize(fields("request")) == channel.REQUEST.size == 32
+    assert fields("request") == channel.REQUEST.format
+    assert fields("answer") == channel.ANSWER.format
+    assert fields("outcome") == channel.OUTCOME.format
+
+
+def test_an_answer_must_repeat_the_nonce_of_its_request():
+    ours, theirs = socket.socketpair()
+    with theirs, contextlib.closing(channel.Channel(ours)) as opened:
+
+        def answer() -> None:
+            request = theirs.recv(4096)
+            nonce = channel.REQUEST.unpack_from(request)[2]
+            theirs.sendall(channel.frame(channel.Kind.END, nonce ^ 1, 0, b"of an older request"))
+            theirs.sendall(channel.frame(channel.Kind.ACK, nonce))
+            theirs.sendall(channel.frame(channel.Kind.END, nonce, 0, b"right"))
+
+        helper = threading.Thread(target=answer)
+        helper.start()
+        assert opened.ask(channel.Verb.LIST, timeout=5).payload == b"right"
+        helper.join()
+
+
+@pytest.mark.parametrize(
+    "nonsense", [b"KSC", b"\xff" * 200, channel.ANSWER.pack(channel.MAGIC, 2, 0, 0, 1 << 31)]
+)
+def test_nonsense_from_a_guest_is_no_answer(nonsense):
+    ours, theirs = socket.socketpair()
+    with contextlib.closing(channel.Channel(ours)) as opened:
+        theirs.sendall(nonsense)
+        theirs.close()
+        with pytest.raises(channel.ChannelClosed):
+            opened.receive(0, time.monotonic() + 2)
+
+
+def test_the_command_line_of_qemu():
+    machine = qemu.Machine(Path("/k/vmlinux"), Path("/i"), "tcg", tsc_khz=2_000_000, cmdline="a=1")
+    wires = qemu.Wires(5, 6, Path("/run/console"), Path("/c/a,b"), restore=True)
+    argv = qemu.argv("qemu", machine, wires)
+    joined = " ".join(argv)
+    assert argv[0] == "qemu"
+    assert "mem-path=/c/a,,b,share=off" in joined and "-incoming defer" in joined
+    assert "tsc_early_khz=2000000" in joined and joined.count("-netdev") == joined.count("-virtfs") == 0
+    assert qemu.kernel_cmdline(machine).endswith(" a=1")
+    boot = qemu.argv("qemu", machine, qemu.Wires(5, 6, Path("/r"), Path("/c"), restore=False))
+    assert "share=on" in " ".join(boot) and "-incoming" not in boot
