@@ -90,10 +90,17 @@ def _interface(
     advice = change.advice(tree) if change else None
     if change and advice:
         return _changed(change, advice, tree)
-    header = header_of(name, tree)
+    header = None if _is_own(name, project) else header_of(name, tree)
     if header is None:
         return None  # a function of the module's own: no interface of the kernel
     return replace(plain, cause=f"{name}() is declared otherwise in {header} of kernel {tree.release}")
+
+
+def _is_own(name: str, project: Project) -> bool:
+    """Whether a source or header of the project declares the function."""
+    declared = re.compile(rf"^\w[^;={{(\n]*\b{re.escape(name)}\s*\(", re.M)
+    files = [*project.directory.rglob("*.c"), *project.directory.rglob("*.h")]
+    return any(declared.search(f.read_text(errors="replace")) for f in files)
 
 
 def _changed(change: Change, advice: str, tree: BuildTree) -> Explanation:

@@ -82,7 +82,7 @@ def _declaring(name: str, directory: Path) -> Path | None:
     # A prototype, an inline function or a macro: the name starts nothing but ends a declaration's head.
     declaration = re.compile(
         rb"^(?:#\s*define\s+|(?:extern|static|struct|unsigned|void|int|long|bool|u\d\d|s\d\d|size_t|ssize_t|"
-        rb"const|char|\w+_t|__\w+|\w+)\s[^;={(]*?\W?)%b\(" % re.escape(word),
+        rb"const|char|\w+_t|__\w+|\w+)\s(?:[^;={(\n]*?\W)?)%b\(" % re.escape(word),
         re.M,
     )
     if not directory.is_dir():

@@ -86,6 +86,7 @@ def read_complaint(line: str, directory: Path) -> Complaint | None:
     """The complaint that a line is, or None for context and other talk."""
     for pattern in (
         _COMPILER,
+        _TWICE,
         _MAKEFILE,
         _OBJTOOL,
         _MODPOST,

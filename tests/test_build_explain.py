@@ -1,0 +1,161 @@
+"""Why a build failed: real logs of every known failure, and real failures with their exact answers."""
+
+from pathlib import Path
+
+import pytest
+
+from kscaffold.build.output import Output
+from kscaffold.diagnosis import catalogue
+from tests.projects import HELLO, write
+
+LOGS = sorted((Path(__file__).parent / "data/build").glob("*.log"))
+
+
+def codes(log: Path) -> list[str]:
+    findings = catalogue.match(log.read_text().splitlines(), "15")
+    return [f.entry.code for f in findings if not f.entry.noise]
+
+
+@pytest.mark.parametrize("log", [p for p in LOGS if p.name.startswith("KS")], ids=lambda p: p.stem)
+def test_a_real_log_is_known(log: Path):
+    code = log.name[:5]
+    found = codes(log)
+    assert (found == []) if code == "KS107" else (code in found)
+
+
+@pytest.mark.parametrize("log", [p for p in LOGS if p.name.startswith("healthy")], ids=lambda p: p.stem)
+def test_a_healthy_log_has_no_cause(log: Path):
+    assert codes(log) == []
+    shown: list[str] = []
+    output = Output(Path("/home/user/gplboth"), shown.append)
+    for line in log.read_text().splitlines():
+        output.feed(line)
+    assert (shown, output.complaints, output.worked) == ([], [], True)
+
+
+def test_every_pattern_has_a_log():
+    covered = {p.name[:5] for p in LOGS}
+    assert {c for c, e in catalogue.entries("1").items() if e.patterns and not e.noise} <= covered
+
+
+def source(head: str = "", body: str = "", licence: str = 'MODULE_LICENSE("GPL");') -> str:
+    text = HELLO.replace("#include <linux/module.h>\n", f"#include <linux/module.h>\n{head}\n")
+    return text.replace("\treturn 0;", f"\t{body}\n\treturn 0;").replace('MODULE_LICENSE("GPL");', licence)
+
+
+ONE = "obj-m := hello.o\n"
+TWO = "obj-m := own.o\nown-y := hello.o other.o\n"
+# The files, the code, and what cause and fix must say.
+CASES: dict[str, tuple[dict[str, str], str, str]] = {
+    "syntax": ({"hello__c": source(body="int x = 3")}, "KS107", "mend the first error"),
+    "no licence": ({"hello__c": source(licence="")}, "KS112", 'MODULE_LICENSE("GPL")'),
+    "GPL only": (
+        {
+            "hello__c": source(
+                "#include <linux/kprobes.h>\nstatic struct kprobe k;",
+                "register_kprobe(&k);",
+                'MODULE_LICENSE("Proprietary");',
+            )
+        },
+        "KS113",
+        "register_kprobe",
+    ),
+    "a header missing": (
+        {"hello__c": source(body="kfree(kmalloc(1, GFP_KERNEL));\n\tvfree(NULL);")},
+        "KS116",
+        "#include <linux/slab.h>, #include <linux/vmalloc.h>",
+    ),
+    "found in the tree": ({"hello__c": source(body="debugfs_remove(NULL);")}, "KS116", "linux/debugfs.h"),
+    "no such function": ({"hello__c": source(body="frobnicate_it();")}, "KS116", "no header of kernel"),
+    "user space": ({"hello__c": source(body='printf("x");')}, "KS117", "pr_info()"),
+    "user space's header": ({"hello__c": source("#include <stdio.h>")}, "KS117", "stdio.h"),
+    "a header's name": ({"hello__c": source("#include <linux/modul.h>")}, "KS118", "linux/module.h?"),
+    "own header elsewhere": (
+        {"hello__c": source('#include "own.h"'), "include_0_own__h": ""},
+        "KS118",
+        "ccflags-y += -I$(src)/include",
+    ),
+    "newer interface": ({"hello__c": source(body="timer_container_of(0, 0, 0);")}, "KS119", "from_timer()"),
+    "older interface": ({"hello__c": source(body="set_fs(0);")}, "KS119", "5.18"),
+    "own function, wrong arguments": (
+        {"hello__c": source("static int own(int x) { return x; }", "own(1, 2);")},
+        "KS107",
+        "mend the first error",
+    ),
+    "no source": ({"Kbuild": "obj-m := own.o\nown-y := helo.o\n", "hello__c": HELLO}, "KS111", "hello.o"),
+    "not linked": (
+        {"hello__c": source("int there(void);", "there();"), "other__c": "int there(void)\n{\n}\n"},
+        "KS114",
+        "other.c defines there",
+    ),
+    "nearly exported": (
+        {"hello__c": source("int kmem_cache_freee(void);", "kmem_cache_freee();")},
+        "KS114",
+        "did you mean kmem_cache_free",
+    ),
+    "exported by nobody": (
+        {"hello__c": source("int frobnicate(void);", "frobnicate();")},
+        "KS114",
+        "does not export frobnicate",
+    ),
+    "no longer exported": (
+        {"hello__c": source("int kallsyms_lookup_name(char *);", 'kallsyms_lookup_name("x");')},
+        "KS119",
+        "5.7",
+    ),
+    "a namespace": (
+        {"hello__c": source("#include <linux/dma-buf.h>", "dma_buf_put(NULL);")},
+        "KS115",
+        "MODULE_IMPORT_NS(DMA_BUF)",
+    ),
+    "two inits": ({"Kbuild": TWO, "hello__c": HELLO, "other__c": HELLO}, "KS121", "init_module"),
+    "two of a name": (
+        {"Kbuild": f"{ONE}obj-m += sub/\n", "hello__c": HELLO, "sub_0_Kbuild": ONE, "sub_0_hello__c": HELLO},
+        "KS120",
+        "rename",
+    ),
+    "a flag of clang": (
+        {"Kbuild": f"{ONE}ccflags-y := -fsplit-lto-unit\n", "hello__c": HELLO},
+        "KS122",
+        "-fsplit-lto-unit",
+    ),
+    "floating point": (
+        {"hello__c": source("double f(double x) { return x * 2; }")},
+        "KS123",
+        "integers",
+    ),
+    "init of no value": (
+        {"hello__c": HELLO.replace("static int __init", "static void __init").replace("\treturn 0;\n", "")},
+        "KS126",
+        "static int __init",
+    ),
+}
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("case", CASES)
+def test_a_failed_build_is_explained(tmp_path: Path, kernel, ks, case: str):
+    files, code, said = CASES[case]
+    write(tmp_path, **{"Kbuild": ONE, **files})
+    ran = ks("build", "-C", tmp_path, "-k", kernel("6.1").release, "--json")
+    assert (ran.status, ran.json["code"]) == (1, code), ran.err
+    assert said in f"{ran.json['cause']} {ran.json['fix']}"
+    assert any(c["level"] == "error" for c in ran.json["complaints"])
+
+
+@pytest.mark.kernel
+def test_a_symbol_of_the_project_beside(tmp_path: Path, kernel, ks):
+    release = kernel("6.1").release
+    giver = write(
+        tmp_path / "giver",
+        Kbuild=ONE,
+        hello__c=source("int given(void);\nint given(void) { return 1; }\nEXPORT_SYMBOL(given);"),
+    )
+    taker = write(tmp_path / "taker", Kbuild=ONE, hello__c=source("int given(void);", "given();"))
+    assert ks("build", "-C", giver, "-k", release).status == 0
+    ran = ks("build", "-C", taker, "-k", release, "--json")
+    line = f"KBUILD_EXTRA_SYMBOLS := {giver}/Module.symvers"
+    assert (ran.status, ran.json["code"]) == (1, "KS114")
+    assert line in ran.json["fix"]
+    write(taker, Kbuild=f"{ONE}{line}\n")
+    assert ks("build", "-C", taker, "-k", release).status == 0
