@@ -15,6 +15,8 @@ SCHEMA = 1
 
 # Set once by main() from the command line.
 json_mode = False
+# Set by the one command that goes on and on: a document is a line then.
+json_lines = False
 verbose = False
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -88,11 +90,11 @@ def failure(error: KscaffoldError, command: str) -> None:
         _write(sys.stderr, f"    {styled('fix', 'cyan', sys.stderr)}: {error.fix}")
 
 
-def emit(command: str, ok: bool, fields: Mapping[str, Any], *, line: bool = False) -> None:
-    """The JSON document of a command, when --json asked for one. `line`: one of JSON Lines."""
+def emit(command: str, ok: bool, fields: Mapping[str, Any]) -> None:
+    """The JSON document of a command, when --json asked for one."""
     if json_mode:
         document = {"schema": SCHEMA, "command": command, "ok": ok, **fields}
-        indent = None if line else 2
+        indent = None if json_lines else 2
         # ASCII, so that no terminal encoding and no lone surrogate of a file name can break it.
         sys.stdout.write(json.dumps(document, indent=indent, ensure_ascii=True) + "\n")
         sys.stdout.flush()

@@ -88,31 +88,41 @@ def run(
     env: Mapping[str, str] | None = None,
     stdin: bytes = b"",
     own_terminal: bool = False,
+    has_begun: Callable[[], bool] = lambda: True,
 ) -> Finished:
     """Run a program to its end and keep what it printed (undecodable bytes become U+FFFD).
 
-    `own_terminal`: it stays in our process group, so that it may ask for a password there.
+    `own_terminal`: it stays in our process group, so that it may ask for a password there. `has_begun`:
+    asked at the deadline; another `timeout` seconds are granted while it says no.
 
     A non-zero exit is a value. Raises ToolMissingError when there is no such program and DeadlineError
     after `timeout` seconds; the program's whole process group is ended then, and on Ctrl-C.
     """
-    lines: list[str] = []
-    errors: list[str] = []
     started = time.monotonic()
-    with _start(argv, cwd=cwd, env=env, merge=False, group=not own_terminal) as child:
-        try:
-            out, err = child.communicate(stdin, timeout=timeout)
-        except subprocess.TimeoutExpired:
-            _end(child)
-            raise _late(argv, timeout) from None
-        except BaseException:
-            _end(child)
-            raise
-        lines.append(out.decode(errors="replace"))
-        errors.append((err or b"").decode(errors="replace"))
-        return Finished(
-            tuple(argv), child.returncode, "".join(lines), "".join(errors), time.monotonic() - started
-        )
+    child = _start(argv, cwd=cwd, env=env, merge=False, group=not own_terminal)
+    # Not `with child`, which waits for it: one that is stuck in the kernel can't be ended.
+    try:
+        while True:
+            try:
+                out, err = child.communicate(stdin, timeout=timeout)
+                break
+            except subprocess.TimeoutExpired:
+                if has_begun():
+                    raise
+    except subprocess.TimeoutExpired:
+        _end(child)
+        raise _late(argv, timeout) from None
+    except BaseException:
+        _end(child)
+        raise
+    finally:
+        for pipe in (child.stdin, child.stdout, child.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+    seconds = time.monotonic() - started
+    said = (out.decode(errors="replace"), (err or b"").decode(errors="replace"))
+    return Finished(tuple(argv), child.returncode, *said, seconds)
 
 
 def stream(
@@ -122,15 +132,17 @@ def stream(
     timeout: float,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    own_terminal: bool = False,
 ) -> int:
     """Run a program and hand over each line of stdout and stderr as it comes, without its newline.
 
-    Returns the exit status. Errors and deadlines as in `run`.
+    Returns the exit status. Errors, deadlines and `own_terminal` as in `run`.
     """
     import selectors  # only here: 3 ms
 
     deadline = time.monotonic() + timeout
-    with _start(argv, cwd=cwd, env=env, merge=True) as child, selectors.DefaultSelector() as ready:
+    started = _start(argv, cwd=cwd, env=env, merge=True, group=not own_terminal)
+    with started as child, selectors.DefaultSelector() as ready:
         assert child.stdout is not None and child.stdin is not None
         child.stdin.close()
         fd = child.stdout.fileno()
@@ -189,12 +201,16 @@ def _start(
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
-    """End a program and its process group; it is reaped when this returns."""
-    for sig, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 10.0)):
-        with contextlib.suppress(ProcessLookupError):
+    """End a program and its process group; it is reaped when this returns, if anything can end it."""
+    for sig, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 3.0)):
+        try:
             # Its whole family where it has a group of its own, else it alone: the group is ours then.
             own = os.getpgid(child.pid) == child.pid
             (os.killpg if own else os.kill)(child.pid, sig)
+        except ProcessLookupError:
+            pass
+        except PermissionError:  # sudo, which is root's
+            return
         try:
             child.wait(patience)
             return

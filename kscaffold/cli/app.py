@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     options = args[: args.index("--")] if "--" in args else args
     console.json_mode = "--json" in options
+    console.json_lines = False
     console.verbose = bool({"-v", "--verbose"} & set(options))
     command = _named(args)
     if args == ["--version"]:  # before typer is imported: asked for by scripts, often

@@ -59,8 +59,6 @@ def load(
             show.loaded(reports[-1])
             if not reports[-1].ok:
                 break
-        if reports and reports[-1].judgement.verdict == "hung":
-            opened.abandon()
     return show.loads("load", reports)
 
 
@@ -104,8 +102,6 @@ def reload(
             show.loaded(reports[-1])
             if not reports[-1].ok:
                 break
-        if reports and reports[-1].judgement.verdict == "hung":
-            opened.abandon()
     return show.loads("reload", reports)
 
 
@@ -159,6 +155,8 @@ def unload(
     home = session.home(directory)
     reports = []
     with session.target(home, None, host=host, cmdline="", start=False) as opened:
+        if not opened.is_there:
+            console.note("no sandbox runs for this project: nothing is loaded")
         wanted = names or session.loaded_here(home, module, opened)
         for name in wanted:
             reports.append(unload_one(name, opened.target, timeout=timeout))
@@ -180,7 +178,7 @@ def list_modules(
     with session.target(home, None, host=host, cmdline="", start=False) as opened:
         listed = opened.target.modules() if opened.is_there else []
         if not everything:
-            own = session.names_here(home, opened)
+            own = session.names_here(home)
             listed = [m for m in listed if (m.name in own if own else "O" in m.taints)]
         return show.listed(listed, opened.kind, opened.is_there)
 
@@ -196,18 +194,21 @@ def logs(
     """Show the kernel's log, this project's lines marked (dmesg). Answers after a crash, too."""
     from kscaffold.cli import session, show  # start-up time
 
+    console.json_lines = follow
     home = session.home(directory)
+    marked = session.names_here(home)
+    if follow and host:
+        session.follow_host(lambda new: show.log(new, marked))
+        return EXIT_YES
     records = session.log(home, host=host)
     if records is None:
         console.note("no sandbox has run for this project yet: kscaffold load starts one")
-        console.emit("logs", True, {"log": []})
+        show.log([], marked)
         return EXIT_YES
-    marked = session.names_here(home, None)
-    show.log(
-        records if lines is None else records[len(records) - min(lines, len(records)) :], marked, line=follow
-    )
+    show.log(records if lines is None else records[max(0, len(records) - lines) :], marked)
     if follow:
-        session.follow(home, records, lambda new: show.log(new, marked, line=True), host=host)
+        seen = max((r.seq for r in records if r.seq is not None), default=-1)
+        session.follow(home, lambda new: show.log(new, marked), seen=seen)
     return EXIT_YES
 
 

@@ -1,9 +1,10 @@
 """Which target a command acts on: found, started or refused, for the commands of load.py."""
 
 import contextlib
+import errno
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import console
@@ -13,14 +14,16 @@ from kscaffold.kernel.choose import choose
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import jobs
 from kscaffold.sandbox import channel, live, session, snapshot
-from kscaffold.target.base import Kind, Listed, Target
+from kscaffold.target.base import Attempt, Kind, Listed, Target
 from kscaffold.target.host import HostTarget
 from kscaffold.target.sandbox import SandboxTarget
 
 _POLL = 0.3  # s between two looks of `logs -f`
+_DEAD = 1 << 7  # the kernel's taint D: it has had an oops or a BUG
+_TRIES = 3
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Opened:
     """A target in use. `seconds`: its start took. `is_there`: False stands for a sandbox that is not."""
 
@@ -28,11 +31,6 @@ class Opened:
     seconds: float = 0.0
     is_there: bool = True
     kind: Kind = "sandbox"
-    abandoned: bool = field(default=False)
-
-    def abandon(self) -> None:
-        """Nothing more can be done there: the sandbox is to end when the command does."""
-        self.abandoned = True
 
 
 def kernel(spec: str | None, *, host: bool, offline: bool) -> Kernel:
@@ -70,29 +68,55 @@ def target(at: Path, chosen: Kernel | None, *, host: bool, cmdline: str, start: 
             if connection is None:
                 yield Opened(_NoSandbox(), is_there=False)
             else:
-                yield Opened(_sandbox(connection, live.find(at)))
+                yield Opened(_sandbox(connection))
         return
     assert chosen is not None
     plan = planned(chosen, cmdline)
     began = time.monotonic()
     if live.find(at) is None and not (snapshot.place() / plan.key).exists():
         console.step("Booting", f"{chosen.release} (once: later starts take a tenth of the time)")
-    with live.connect_or_start(at, plan, console.note) as connection:
+    with contextlib.ExitStack() as stack:
+        connection = _healthy(stack, at, plan)
         seconds = time.monotonic() - began
         if connection.started:
             times = ", ".join(f"{k} {v:.0f} ms" for k, v in connection.facts["times"].items())
             console.detail(f"guest: {times}; ready after {seconds * 1000:.0f} ms")
-        opened = Opened(_sandbox(connection, live.find(at)), seconds)
-        yield opened
-    if opened.abandoned:
-        live.stop(at)
+        yield Opened(_sandbox(connection), seconds)
 
 
-def _sandbox(connection: live.Connection, card: live.Card | None) -> SandboxTarget:
+def _healthy(stack: contextlib.ExitStack, at: Path, plan: session.Plan) -> live.Connection:
+    """The directory's sandbox, started where there is none. One that crashed or hung is replaced: a load
+    into it would tell of the last module, not of this one.
+    """
+    for number in range(_TRIES):
+        with contextlib.ExitStack() as mine:
+            try:
+                connection = mine.enter_context(live.connect_or_start(at, plan, console.note))
+                why = None if connection.started else _damage(_sandbox(connection))
+            except KscaffoldError as error:
+                if error.code not in ("KS607", "KS610") or number == _TRIES - 1:
+                    raise
+                continue  # it ended while this command waited for it
+            if why is None:
+                stack.push(mine.pop_all())
+                return connection
+            console.note(f"{why}; a new sandbox takes its place")
+            live.end(connection, at)
+    raise KscaffoldError("KS607", "the sandbox crashed again and again while this command waited for it")
+
+
+def _damage(target: SandboxTarget) -> str | None:
+    """Why this sandbox's kernel can't be trusted with another load, or None."""
+    for module in target.modules():
+        if module.state != "Live":
+            return f"{module.name} never came back from {module.state.lower()}"
+    taint = target.read("/proc/sys/kernel/tainted").strip()
+    return "the sandbox's kernel has crashed" if taint.isdigit() and int(taint) & _DEAD else None
+
+
+def _sandbox(connection: live.Connection) -> SandboxTarget:
     facts = connection.facts
-    return SandboxTarget(
-        connection.channel, facts["kernel"], facts["accelerator"], card.cmdline if card else ""
-    )
+    return SandboxTarget(connection.channel, facts["kernel"], facts["accelerator"], facts.get("cmdline", ""))
 
 
 class _NoSandbox(SandboxTarget):
@@ -105,8 +129,12 @@ class _NoSandbox(SandboxTarget):
         """Nothing."""
         return []
 
+    def unload(self, name: str, timeout: float) -> Attempt:
+        """Refused as a kernel would."""
+        return Attempt(errno.ENOENT)
 
-def names_here(at: Path, opened: Opened | None) -> set[str]:
+
+def names_here(at: Path) -> set[str]:
     """The kernel's names of what the project here builds; empty outside a project."""
     return jobs.names_of(at)
 
@@ -115,7 +143,7 @@ def loaded_here(at: Path, module: str | None, opened: Opened) -> list[str]:
     """What of this project is loaded, in the order to unload it. Raises KscaffoldError for nothing."""
     if module:
         return [module]
-    own = names_here(at, opened)
+    own = names_here(at)
     listed = [m.name for m in opened.target.modules() if (m.name in own if own else "O" in m.taints)]
     if not opened.is_there:
         return sorted(own) or [at.name]
@@ -128,7 +156,7 @@ def log(at: Path, *, host: bool) -> list[Record] | None:
         return HostTarget(console.note).log()
     with live.connect(at) as connection:
         if connection is not None:
-            return SandboxTarget(connection.channel, "", "", "").log()
+            return _without_marks(_sandbox(connection).log())
     kept, words = live.last_log(at)
     if not kept and not words:
         return None
@@ -137,33 +165,39 @@ def log(at: Path, *, host: bool) -> list[Record] | None:
     known = {r.text for r in records}
     records += [r for r in parse_text(words) if r.text not in known and r.text.strip()]
     console.note("the sandbox has ended; this is its last log")
-    return records
+    return _without_marks(records)
 
 
-def follow(at: Path, seen: list[Record], show: Callable[[list[Record]], None], *, host: bool) -> None:
-    """Hand over new records as they come, until Ctrl-C or the end of the sandbox."""
-    last = max((_order(r) for r in seen), default=-1.0)
+def _without_marks(records: list[Record]) -> list[Record]:
+    """The log without the lines that the agent wrote into it to find its way."""
+    return [r for r in records if not (r.facility and r.text.startswith("kscaffold: request "))]
+
+
+def follow(at: Path, show: Callable[[list[Record]], None], *, seen: int) -> None:
+    """Hand over new records of the sandbox as they come, until Ctrl-C or its end.
+
+    `seen`: the sequence number after which they are new.
+    """
+    first = live.find(at)
     while True:
         time.sleep(_POLL)
         try:
-            if host:
-                records = HostTarget(console.note).log()
-            else:
-                with live.connect(at) as connection:
-                    if connection is None:
-                        console.note("the sandbox has ended")
-                        return
-                    records = SandboxTarget(connection.channel, "", "", "").log()
+            with live.connect(at) as connection:
+                now = live.find(at)
+                if connection is None or (first and now and now.keeper != first.keeper):
+                    console.note("the sandbox has ended")
+                    return
+                records = _without_marks(_sandbox(connection).log())
         except KscaffoldError as error:
             if error.code in ("KS606", "KS607", "KS610"):
                 continue  # busy, or just gone: the next look says
             raise
-        new = [r for r in records if _order(r) > last]
+        new = [r for r in records if r.seq is not None and r.seq > seen]
         if new:
-            last = max(_order(r) for r in new)
+            seen = max(r.seq or 0 for r in new)
             show(new)
 
 
-def _order(r: Record) -> float:
-    """What grows from record to record: the sequence number, or the time where dmesg has no number."""
-    return float(r.seq) if r.seq is not None else r.time or 0.0
+def follow_host(show: Callable[[list[Record]], None]) -> None:
+    """Hand over this machine's log, and what comes, until Ctrl-C."""
+    HostTarget(console.note).follow(show)

@@ -265,20 +265,15 @@ def listed(modules: list[Listed], kind: Kind, is_there: bool) -> int:
     return EXIT_YES
 
 
-def log(records: list[Record], marked: set[str], *, line: bool) -> None:
+def log(records: list[Record], marked: set[str]) -> None:
     """Lines of a kernel's log; those of the project's modules have a mark."""
-    if console.json_mode:
-        if line:
-            for r in records:
-                console.emit("logs", True, {**record(r), "own": is_own(r.text, marked)}, line=True)
-        else:
-            console.emit(
-                "logs", True, {"log": [{**record(r), "own": is_own(r.text, marked)} for r in records]}
-            )
-        return
-    for r in records:
-        if r.facility and r.text.startswith("kscaffold: request "):
-            continue  # the agent's marks
+    documents = [{**record(r), "own": is_own(r.text, marked)} for r in records]
+    if console.json_lines:
+        for document_ in documents:
+            console.emit("logs", True, document_)
+    else:
+        console.emit("logs", True, {"log": documents})
+    for r in records if not console.json_mode else ():
         when = f"[{r.time:12.6f}]" if r.time is not None else " " * 14
         mark = console.styled(">", "green") if is_own(r.text, marked) else " "
         console.out(f"{mark} {console.styled(when, 'dim')} {_text(r)}")

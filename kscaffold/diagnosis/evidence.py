@@ -15,7 +15,8 @@ class Evidence:
     `answered`: the target's own answer to this request came. `alive`: the target lives. `reset`: it
     reset itself meanwhile. `late`: the
     deadline passed first. `killed_by`: the signal that ended the loading task. `records`: the log of
-    this load only. `timeline`: trace.timeline() of it. `init_started`: init ran, proven by other means than
+    this load only; `log_seen`: False where it could not be read.
+    `timeline`: trace.timeline() of it. `init_started`: init ran, proven by other means than
     the trace; `has_init`: the .ko has an init. `loaded_before`: the name was in the list before, as
     `state_before` (Live, Loading, Unloading). `state_after`: its state now. `cmdline`: the kernel's.
     `capable`, `modules_disabled`, `seccomp`, `lockdown`, `sig_enforce`, `signed`, `builtin`: facts of the
@@ -31,6 +32,7 @@ class Evidence:
     late: bool = False
     killed_by: int | None = None
     records: Sequence[Record] = ()
+    log_seen: bool = True
     timeline: Timeline | None = None
     init_started: bool | None = None
     has_init: bool | None = None

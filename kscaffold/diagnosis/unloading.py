@@ -13,7 +13,7 @@ from kscaffold.diagnosis.klog import Record
 class UnloadEvidence:
     """What is known of one unload. None: not known.
 
-    `errno`: what delete_module returned, positive, 0 for success. `answered`, `alive`, `late`,
+    `errno`: what delete_module returned, positive, 0 for success. `answered`, `alive`, `reset`, `late`,
     `killed_by`, `records`: as in evidence.Evidence. From /proc/modules before the attempt: `users` (modules
     that use this one), `count` (references), `state` (Live, Loading, Unloading; None: not in the list),
     `permanent` (no exit function). `listed`: the name is in the list afterwards.
@@ -23,6 +23,7 @@ class UnloadEvidence:
     errno: int | None = None
     answered: bool = True
     alive: bool = True
+    reset: bool = False
     late: bool = False
     killed_by: int | None = None
     records: Sequence[Record] = ()
@@ -53,6 +54,11 @@ def judge_unload(e: UnloadEvidence) -> UnloadJudgement:
     fatal = next((c for c in found if c.fatal), None)
     if fatal is not None:
         return _told(e, "crashed", "KS308", found, cause=fatal.told)
+    if e.reset:
+        return _told(e, "crashed", "KS268", found, cause="the processor reset while exit ran")
+    if e.killed_by is not None and e.state == "Unloading" and not e.late:
+        cause = "the task that unloaded was killed, and the module is still unloading"
+        return _told(e, "crashed", "KS308", found, cause=cause)
     if e.answered and e.errno == 0:
         left = [f for f in catalogue.match(e.records, "3") if f.entry.code == "KS312"]
         if left:

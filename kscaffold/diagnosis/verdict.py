@@ -173,6 +173,10 @@ def _of_warnings(
     return None, None, None
 
 
+# Errors that come from the kernel's loader far more often than from an init, where no log tells them apart.
+_VAGUE = {"ENOEXEC": "KS282", "ENOENT": "KS284", "EINVAL": "KS285", "EKEYREJECTED": "KS286"}
+
+
 def _failed(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
     errno = e.errno or 0
     if errno == 0:
@@ -189,6 +193,8 @@ def _failed(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
     told = reason(e, name)
     if told is not None:
         return _refused(e, found, name, told, certain=told.certain)
+    if not e.log_seen and (vague := _VAGUE.get(name)):
+        return _refused(e, found, name, Reason(vague, certain=False), certain=False)
     if ran is None and e.timeline is None:
         # Nothing but init fails with this and without a word.
         return _init_failed(e, found, name, certain=False)

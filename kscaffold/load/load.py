@@ -11,9 +11,9 @@ from kscaffold.diagnosis.verdict import judge
 from kscaffold.errors import KscaffoldError
 from kscaffold.load.report import LoadReport
 from kscaffold.module.quick import module_name
-from kscaffold.target.base import Attempt, Listed, Target
+from kscaffold.target.base import Attempt, Facts, Listed, Target
 
-LOAD_TIMEOUT = 10.0  # s
+_NO_LOG = "this user may not read the kernel's log; kscaffold logs --host asks for the right"
 
 
 def load(
@@ -38,10 +38,10 @@ def load(
         target=target.kind,
         kernel=target.release,
         judgement=judge(evidence),
-        log=attempt.records,
+        log=attempt.records or (),
         seconds=spent,
         accelerator=target.accelerator,
-        note=attempt.note,
+        note=attempt.note or (None if attempt.records is not None else _NO_LOG),
         stack=attempt.stack,
     )
 
@@ -56,12 +56,14 @@ def gather(name: str, ko: Path, attempt: Attempt, target: Target) -> Evidence:
         reset=attempt.reset,
         late=attempt.late,
         killed_by=attempt.killed_by,
-        records=attempt.records,
+        records=attempt.records or (),
+        log_seen=attempt.records is not None,
         timeline=trace.timeline(trace.parse(attempt.trace)) if attempt.trace else None,
         cmdline=target.cmdline,
     )
     if attempt.errno == 0:
         return evidence
+    evidence = replace(evidence, **{f: getattr(attempt.facts, f) for f in Facts.__slots__})
     if attempt.heard:
         evidence = _of_list(evidence, target)
     return _of_file(evidence, ko)

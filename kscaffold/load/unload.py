@@ -34,14 +34,16 @@ def unload(name: str, target: Target, *, timeout: float) -> UnloadReport:
         module=module,
         errno=attempt.errno,
         answered=attempt.answered,
-        alive=attempt.alive and not attempt.reset,
+        alive=attempt.alive,
+        reset=attempt.reset,
         late=attempt.late,
         killed_by=attempt.killed_by,
-        records=attempt.records,
+        records=attempt.records or (),
         users=mine.used_by if mine else (),
         count=mine.refcount if mine else None,
         state=mine.state if mine else None,
         permanent=mine.permanent if mine else None,
         listed=mine is not None,
+        builtin=bool(attempt.facts.builtin),
     )
-    return UnloadReport(module, judge_unload(evidence), attempt.records, attempt.seconds)
+    return UnloadReport(module, judge_unload(evidence), attempt.records or (), attempt.seconds)

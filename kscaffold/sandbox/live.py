@@ -138,7 +138,7 @@ def end(connection: Connection, project: Path) -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         card = _card(directory)
-        if card is None or card.keeper != connection.facts["keeper"]:
+        if card is None or card.keeper != connection.facts.get("keeper"):
             return
         time.sleep(0.01)
 

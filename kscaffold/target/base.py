@@ -10,19 +10,35 @@ Kind = Literal["sandbox", "host"]
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What a target says of itself, to tell errnos with several meanings apart. None: not known.
+
+    `capable`: the caller has CAP_SYS_MODULE where it counts. `seccomp`: a filter is on its system calls.
+    `builtin`: the name belongs to code in the kernel itself.
+    """
+
+    capable: bool | None = None
+    modules_disabled: bool | None = None
+    seccomp: bool | None = None
+    lockdown: bool | None = None
+    sig_enforce: bool | None = None
+    builtin: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """What was seen of one call into the kernel. None: not known there.
 
     `errno`: what the system call returned, positive, 0 for success. `answered`: the target's own answer
     to this request came. `heard`: the target can still be asked. `alive`: the target lives. `reset`: the
     guest's machine reset itself while the request was under way. `late`: the deadline passed.
-    `killed_by`: the signal that ended the calling task. `records`: the log of this call only. `note`:
-    what is missing in it. `trace`: ftrace's text. `stack`: the kernel stack of a task that did not come
-    back. `said`: what insmod or rmmod printed. `seconds`: in the kernel.
+    `killed_by`: the signal that ended the calling task. `records`: the log of this call only, None where
+    it can't be read. `note`: what is missing in it. `trace`: ftrace's text. `stack`: the kernel stack of
+    a task that did not come back. `facts`: of the target, after a failure. `seconds`: in the kernel.
     """
 
     errno: int | None
-    records: tuple[Record, ...] = ()
+    records: tuple[Record, ...] | None = ()
     answered: bool = True
     heard: bool = True
     alive: bool = True
@@ -32,7 +48,7 @@ class Attempt:
     trace: str | None = None
     note: str | None = None
     stack: str = ""
-    said: str = ""
+    facts: Facts = Facts()
     seconds: float = 0.0
 
 
