@@ -222,6 +222,14 @@ def test_64_looks_for_the_name_before_it_looks_at_sections(facts):
     assert predict(ko, facts(loaded=loaded, since_6_4=True)).stage == "list"
 
 
+def test_a_name_outside_the_names_is_anyones_guess(facts):
+    content = bytearray(Ko().bytes())
+    table = next(s for s in kofile.parse(bytes(content), Path("hello.ko")).sections if s.type == "SHT_SYMTAB")
+    content[table.offset + 5 * 24 + 2] = 0xFF  # st_name of the last symbol, the import
+    prediction = predict(kofile.parse(bytes(content), Path("hello.ko")), facts())
+    assert codes(prediction) >= {"KS406"}
+
+
 def test_relocations_that_are_never_applied_do_not_count(facts):
     debug = Section(".debug_info", b"\0" * 8, flags=0)
     number = 1 + len(Ko()._content())  # where the generator puts the first section of ours

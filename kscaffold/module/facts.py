@@ -126,7 +126,8 @@ class KoFile:
     `struct module` it was built with. `undefined`: undefined symbols in the table's order, which is the
     loader's; `weak_imports`: those of them it can do without. `versions`: the CRCs of `__versions`, None
     where there is no such section. `commons`: symbols that -fno-common should have prevented;
-    `misplaced`: those that are said to be in a section that is not there.
+    `misplaced`: those that are said to be in a section that is not there; `misnamed`: how many have
+    their name outside the string table.
     """
 
     path: Path
@@ -148,6 +149,7 @@ class KoFile:
     exports: tuple[Export, ...]
     commons: tuple[str, ...]
     misplaced: tuple[str, ...]
+    misnamed: int
     versions: Mapping[str, int] | None
     sections: tuple[Section, ...]
     relocations: tuple[Relocations, ...]

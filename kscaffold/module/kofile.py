@@ -129,6 +129,7 @@ def _parse(raw: bytes, path: Path, compression: Compression | None) -> KoFile:
         weak_imports=weak,
         exports=symbols.exports(table, elf.sections, elf.string),
         commons=symbols.commons(table),
+        misnamed=sum(s.misnamed for s in table),
         misplaced=symbols.misplaced(table, len(elf.sections)),
         versions=_versions(elf),
         sections=elf.sections,
@@ -229,7 +230,7 @@ def _symbols(elf: _Elf) -> list[Symbol]:
         if index and (name or shndx == 0):
             nul = text.find(b"\0", name, name + 4096)
             shown = modinfo.text(text[name : nul if nul >= 0 else name + 4096])
-            found.append(Symbol(index, shown, value, shndx, info))
+            found.append(Symbol(index, shown, value, shndx, info, name >= len(text)))
     return found
 
 

@@ -123,6 +123,10 @@ def _elf(ko: KoFile, facts: KernelFacts) -> list[Finding]:
         if once[".modinfo"] > 1 or once[THIS_MODULE] != 1 or tables != 1:
             message = f"{facts.release} wants one symbol table, one .modinfo and one {THIS_MODULE}"
             found.append(Finding("KS442", "error", "elf", message, _REBUILD, "ENOEXEC"))
+    if ko.misnamed:
+        # 6.18 refuses it; before, the loader reads what is there, or crashes.
+        message = f"{ko.misnamed} of its symbols have their names outside the file's names"
+        found.append(Finding("KS406", "error", "elf", message, _REBUILD, UNSURE))
     if facts.struct_size is not None and ko.struct_size != facts.struct_size and ko.arch == facts.arch:
         message = (
             f"its struct module has {ko.struct_size} bytes, that of {facts.release} {facts.struct_size}: "

@@ -16,13 +16,17 @@ _NAMESPACE = "__kstrtabns_"
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """One entry of the symbol table. `shndx` is the section's number, or one of the reserved ones."""
+    """One entry of the symbol table. `shndx` is the section's number, or one of the reserved ones.
+
+    `misnamed`: its name lies outside the string table.
+    """
 
     index: int
     name: str
     value: int
     shndx: int
     info: int
+    misnamed: bool = False
 
 
 def function(
