@@ -1,0 +1,1 @@
+"""Speed and memory of kscaffold, measured. See __main__.py: `python -m tests.bench`."""

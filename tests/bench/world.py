@@ -1,0 +1,124 @@
+"""A home of the benchmark's own: projects, state, snapshots and sandboxes; only the kernel is the user's."""
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kscaffold.kernel import store
+from kscaffold.kernel.choose import choose
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.sandbox import live, session
+from tests.bench.timing import Took, checked
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_PREFIX = "kscaffold-bench-"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """`place`: its directory, gone afterwards. `hello`, `sets`: projects; `plain`: hello for plain make."""
+
+    place: Path
+    kernel: Kernel
+    hello: Path
+    plain: Path
+    sets: Path
+
+    @property
+    def ko(self) -> Path:
+        """hello, built."""
+        return self.hello / "hello.ko"
+
+    def command(self, *words: str | Path) -> list[str | Path]:
+        """kscaffold's command line, as an installed command is started."""
+        return [sys.executable, self.place / "bin/kscaffold", *words]
+
+    def kscaffold(
+        self, *words: str | Path, at: Path | None = None, stdin: str = "", timeout: float = 60
+    ) -> Took:
+        """Time one kscaffold in hello, or in `at`."""
+        return checked(self.command(*words), cwd=at or self.hello, stdin=stdin, timeout=timeout)[0]
+
+    def stop(self) -> None:
+        """End hello's sandbox, if it runs."""
+        live.stop(self.hello)
+
+    def forget(self) -> None:
+        """Forget all that an earlier use of the kernel left: snapshots, the agent, the accelerator."""
+        for name in ("snapshots", "guest"):
+            shutil.rmtree(self.place / "cache/kscaffold" / name, ignore_errors=True)
+
+    def planned(self) -> session.Plan:
+        """The guest that the commands use."""
+        return session.plan(self.kernel)
+
+
+@contextlib.contextmanager
+def world(spec: str | None) -> Iterator[World]:
+    """Make it, with this process's environment in it; every sandbox of it is stopped at the end.
+
+    `spec`: the kernel, as --kernel takes it. Fetched into the user's own cache where there is none.
+    """
+    _sweep()
+    kernel = choose(spec, offline=False, say=lambda verb, text: print(f"{verb} {text}", file=sys.stderr))
+    store.bootable(kernel)
+    stored = store.root() / kernel.release
+    place = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir="/tmp"))  # short: sockets are in it
+    before = dict(os.environ)
+    try:
+        _enter(place)
+        if stored.is_dir():
+            (store.root() / kernel.release).symlink_to(stored)
+        yield _projects(place, next(k for k in store.known() if k.release == kernel.release))
+    finally:
+        try:
+            for card in live.every():
+                live.stop(card.project)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _enter(place: Path) -> None:
+    for name in ("home", "cache", "config", "state", "run", "bin"):
+        (place / name).mkdir(mode=0o700)
+    os.environ["HOME"] = str(place / "home")
+    for variable, name in (("CACHE_HOME", "cache"), ("CONFIG_HOME", "config"), ("STATE_HOME", "state")):
+        os.environ[f"XDG_{variable}"] = str(place / name)
+    os.environ["XDG_RUNTIME_DIR"] = str(place / "run")
+    os.environ["PYTHONPATH"] = str(ROOT)
+    # If this process is killed, the sandboxes it started end soon all the same.
+    os.environ.setdefault("KSCAFFOLD_SANDBOX_IDLE", "120")
+    store.root().mkdir(parents=True)
+    # As pip writes it.
+    (place / "bin/kscaffold").write_text(
+        "import sys\nfrom kscaffold.cli.app import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
+    )
+
+
+def _projects(place: Path, kernel: Kernel) -> World:
+    made = World(place, kernel, place / "hello", place / "plain/hello", place / "sets")
+    made.kscaffold("new", "hello", at=place)
+    made.kscaffold("new", "sets", "--template", "params", "--param", "howmany:int=1", at=place)
+    shutil.copytree(made.hello, made.plain)
+    for project in (made.hello, made.sets):
+        made.kscaffold("build", at=project)
+    return made
+
+
+def _sweep() -> None:
+    """Remove what killed benchmarks left."""
+    for left in Path("/tmp").glob(f"{_PREFIX}*"):
+        if not Path("/proc", left.name.removeprefix(_PREFIX).partition("-")[0]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def names(words: Sequence[str], count: int) -> list[str]:
+    """`count` times `-p word=N`: parameter sets that differ."""
+    return [f"-p{word}={number}" for number in range(count) for word in words]
