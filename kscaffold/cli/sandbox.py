@@ -1,4 +1,4 @@
-"""`sandbox status|stop|shell`."""
+"""`sandbox status`, `stop` and `shell`."""
 
 import time
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 from kscaffold import console
 from kscaffold.cli import options
-from kscaffold.errors import EXIT_YES
+from kscaffold.errors import EXIT_YES, UsageError
 
 app = typer.Typer(help="The throwaway machines that modules are loaded into.", no_args_is_help=True)
 
@@ -76,4 +76,33 @@ def stop(
     if not stopped:
         console.note("no sandbox was running")
     console.emit("sandbox", True, {"stopped": [str(h) for h in stopped]})
+    return EXIT_YES
+
+
+@app.command()
+def shell(
+    kernel: options.KernelName = None,
+    cmdline: options.Cmdline = "",
+    offline: options.Offline = False,
+    directory: options.Directory = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> int:
+    """Open a BusyBox shell in this project's sandbox, started where there is none."""
+    from kscaffold.cli import session  # start-up time
+    from kscaffold.packages.busybox import busybox
+    from kscaffold.sandbox import live
+    from kscaffold.sandbox.shell import shell as run_shell
+    from kscaffold.target.sandbox import SandboxTarget
+
+    if json:
+        raise UsageError("KS004", "a shell has no JSON", fix="kscaffold sandbox shell")
+    home = session.home(directory)
+    program = busybox(offline=offline, say=console.step)
+    card = live.find(home)
+    chosen = session.kernel(kernel or (card.kernel if card else None), host=False, offline=offline)
+    with session.target(home, chosen, host=False, cmdline=cmdline, start=True) as opened:
+        assert isinstance(opened.target, SandboxTarget)
+        opened.target.install_busybox(program.read_bytes())
+        run_shell(opened.target.channel, ["/bin/sh", "-i"])
     return EXIT_YES

@@ -170,7 +170,8 @@ SILENT, RESET, GONE = 1, 2, 3
 """What a LOST frame's status says of the guest; its payload is the console's text."""
 
 
-def _lost(answer: Answer) -> ChannelClosed | ChannelTimeout:
+def lost(answer: Answer) -> ChannelClosed | ChannelTimeout:
+    """What a LOST frame says, as the exception that a guest of one's own would have raised."""
     console = answer.payload.decode(errors="replace")
     if answer.status == SILENT:
         return ChannelTimeout(console)
@@ -188,6 +189,10 @@ class Channel:
     def fileno(self) -> int:
         """For select: readable when the guest has gone."""
         return self._sock.fileno()
+
+    def buffered(self) -> bool:
+        """There are bytes that select does not see any more."""
+        return bool(self._unread)
 
     def close(self) -> None:
         """Let go of the guest."""
@@ -210,7 +215,7 @@ class Channel:
                 if kind is Kind.END:
                     return answer
                 if kind is Kind.LOST:
-                    raise _lost(answer)
+                    raise lost(answer)
                 acknowledged = True
         except (ChannelClosed, ChannelTimeout) as error:
             error.acknowledged, error.nonce = acknowledged, nonce

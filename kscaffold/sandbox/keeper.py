@@ -231,8 +231,8 @@ class _Keeper:
             self.guest.channel.send(request, deadline)
             while True:
                 if verb == Verb.SHELL:
-                    deadline = time.monotonic() + self.idle
-                    _relay_input(sock, self.guest)
+                    there = there and _relay_input(sock, self.guest)
+                    deadline = time.monotonic() + (_GRACE if there else 5 * _GRACE)
                 kind, answer = self.guest.channel.receive(nonce, deadline)
                 try:
                     if there:
@@ -253,17 +253,24 @@ class _Keeper:
         return False
 
 
-def _relay_input(sock: socket.socket, guest: Guest) -> None:
-    """A shell's input frames, until the guest has something to say."""
-    while True:
+def _relay_input(sock: socket.socket, guest: Guest) -> bool:
+    """A shell's input frames, until the guest has something to say. False: the client has gone, and the
+    shell has been told to end.
+    """
+    while not guest.channel.buffered():
         ready, _, _ = select.select([sock.fileno(), guest.channel.fileno()], [], [])
         if guest.channel.fileno() in ready:
-            return
-        head = _exactly(sock, channel.REQUEST.size)
-        if not head:
-            raise ChannelClosed("the client has gone from its shell")
-        length = channel.REQUEST.unpack(head)[5]
-        guest.channel.send(head + _exactly(sock, length), time.monotonic() + _GRACE)
+            break
+        try:
+            head = _exactly(sock, channel.REQUEST.size)
+            frame = head + _exactly(sock, channel.REQUEST.unpack(head)[5]) if head else b""
+        except (OSError, EOFError):
+            frame = b""
+        if not frame:
+            guest.channel.send(channel.request(Verb.POWEROFF, 0), time.monotonic() + _GRACE)
+            return False
+        guest.channel.send(frame, time.monotonic() + _GRACE)
+    return True
 
 
 def _exactly(sock: socket.socket, size: int) -> bytes:

@@ -28,7 +28,7 @@ class SandboxTarget:
         console: Callable[[], str] | None = None,
         was_reset: Callable[[], bool] | None = None,
     ) -> None:
-        self._channel = opened
+        self.channel = opened
         self.release = release
         self.accelerator: str | None = accelerator
         self.cmdline = cmdline
@@ -78,12 +78,26 @@ class SandboxTarget:
             raise DeadlineError("KS609", f"{argv[0]} did not end within {timeout:g} s in the guest")
         return answer.status, answer.payload
 
+    def install_busybox(self, program: bytes) -> None:
+        """Put BusyBox and its names into the guest's /bin, once."""
+        try:
+            self.read("/bin/sh-is-there")
+        except FileNotFoundError:
+            self.write("/busybox", program)
+            self.run(["/busybox", "mkdir", "-p", "/bin", "/sbin", "/usr/bin", "/usr/sbin", "/root"], 20)
+            status, said = self.run(["/busybox", "--install", "-s"], 30)
+            if status:
+                raise KscaffoldError(
+                    "KS615", "BusyBox does not run in the guest", cause=said.decode(errors="replace").strip()
+                ) from None
+            self.write("/bin/sh-is-there", b"")
+
     def _ask(
         self, verb: Verb, payload: bytes = b"", *, argument: int = 0, timeout: float | None = None
     ) -> Answer:
         try:
             wait = limits.seconds("ANSWER_TIMEOUT") if timeout is None else timeout
-            return self._channel.ask(verb, payload, argument=argument, timeout=wait)
+            return self.channel.ask(verb, payload, argument=argument, timeout=wait)
         except (ChannelClosed, ChannelTimeout) as error:
             raise KscaffoldError(
                 "KS610",
@@ -94,7 +108,7 @@ class SandboxTarget:
 
     def _call(self, verb: Verb, payload: bytes, timeout: float, argument: int) -> Attempt:
         try:
-            answer = self._channel.ask(verb, payload, argument=argument, timeout=timeout)
+            answer = self.channel.ask(verb, payload, argument=argument, timeout=timeout)
             if answer.status:
                 raise KscaffoldError("KS611", f"the guest could not take the request: errno {-answer.status}")
             return _of_outcome(channel.outcome(answer.payload))

@@ -744,6 +744,7 @@ static void shell(void)
 		}
 		if (wait[1].revents & POLLIN) {
 			read_all(port, &asked, sizeof(asked));
+			asked.nonce = shell_nonce;	/* all that is answered here is the shell's */
 			if (asked.verb == RESIZE && asked.length == sizeof(struct winsize)) {
 				struct winsize size;
 
@@ -756,7 +757,6 @@ static void shell(void)
 				if (asked.verb == POWEROFF)
 					break;
 			}
-			asked.nonce = shell_nonce;
 		}
 	}
 	sys(SYS_close, master);
