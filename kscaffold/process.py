@@ -133,10 +133,12 @@ def stream(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     own_terminal: bool = False,
+    on_start: Callable[[int], None] = lambda pid: None,
 ) -> int:
     """Run a program and hand over each line of stdout and stderr as it comes, without its newline.
 
-    Returns the exit status. Errors, deadlines and `own_terminal` as in `run`.
+    Returns the exit status. Errors, deadlines and `own_terminal` as in `run`. `on_start` gets the
+    program's number, which is its process group's too.
     """
     import selectors  # only here: 3 ms
 
@@ -149,6 +151,7 @@ def stream(
         ready.register(fd, selectors.EVENT_READ)
         rest = b""
         try:
+            on_start(child.pid)
             while True:
                 left = deadline - time.monotonic()
                 if left <= 0:

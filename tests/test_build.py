@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from kscaffold import paths
 from kscaffold.build.stale import release_of
 from tests.conftest import ROOT, need_program
 from tests.projects import COURSE, HELLO, own_tree, unlink_copy, write
@@ -243,3 +245,38 @@ def test_a_module_that_lists_itself_is_never_called_built(tmp_path: Path, kernel
     for series in ("5.10", "6.1"):
         ran = ks("build", "-C", tmp_path, "-k", kernel(series).release, "--json")
         assert (ran.status, ran.json["code"]) == (1, "KS110")
+
+
+def test_from_a_directory_below(hello: Path, kernel, ks, monkeypatch):
+    (hello / "doc").mkdir()
+    monkeypatch.chdir(hello / "doc")
+    assert ks("build", "-k", kernel("6.1").release).status == 0
+    assert (hello / "hello.ko").exists()
+
+
+def test_environment_of_a_surrounding_make_changes_nothing(hello: Path, kernel, ks, monkeypatch):
+    monkeypatch.setenv("MAKEFLAGS", "-n")
+    monkeypatch.setenv("MAKELEVEL", "3")
+    assert ks("build", "-C", hello, "-k", kernel("6.1").release).status == 0
+    assert (hello / "hello.ko").exists()
+
+
+def test_a_killed_build_leaves_no_make_behind(hello: Path, kernel, ks):
+    """make outlives kscaffold for a while; the next build ends it before it begins."""
+    write(hello, Kbuild="obj-m := hello.o\n$(obj)/hello.o: $(obj)/slow\n$(obj)/slow:\n\tsleep 30; touch $@\n")
+    release = kernel("6.1").release
+    run = process("build", "-C", hello, "-k", release)
+    group = paths.project_state(hello) / "make.group"
+    while not (group.exists() and group.read_text().strip()):
+        assert run.poll() is None
+        time.sleep(0.02)
+    make = int(group.read_text().split()[0])
+    run.kill()
+    run.communicate()
+    os.kill(make, 0)  # still there
+    write(hello, Kbuild="obj-m := hello.o\n")
+    assert ks("build", "-C", hello, "-k", release).status == 0
+    assert release_of(hello / "hello.ko") == release
+    stat = Path(f"/proc/{make}/stat")
+    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    assert not group.exists()

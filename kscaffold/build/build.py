@@ -9,7 +9,7 @@ from kscaffold import process
 from kscaffold.build import freshness, record
 from kscaffold.build.compiler import Toolchain, toolchain
 from kscaffold.build.database import write_database
-from kscaffold.build.lock import Say, project_lock
+from kscaffold.build.lock import Say, noted_group, project_lock
 from kscaffold.build.log import Log
 from kscaffold.build.make import make_argv
 from kscaffold.build.output import Output
@@ -93,7 +93,8 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
         output.feed(line)
 
     try:
-        status = process.stream(argv, take, timeout=call.timeout)
+        with noted_group(call.state) as note:
+            status = process.stream(argv, take, timeout=call.timeout, on_start=note)
     finally:
         log.write(call.state / "make.log")
     missing = [t for t in project.targets if not t.ko.exists()]

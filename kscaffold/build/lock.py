@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from kscaffold import paths
 from kscaffold.errors import KscaffoldError
 
 Say = Callable[[str, str], None]
+_MAKE = "make.group"
 PATIENCE = 60.0  # seconds another build is waited for
 
 
@@ -41,7 +43,46 @@ def project_lock(directory: Path, say: Say, *, patience: float | None = None) ->
                 time.sleep(0.05)
         os.ftruncate(file.fileno(), 0)
         os.write(file.fileno(), f"{os.getpid()}\n".encode())
+        _sweep(state / _MAKE)
         yield state
+
+
+@contextmanager
+def noted_group(state: Path) -> Iterator[Callable[[int], None]]:
+    """Note make's process group while it runs, so that the next build ends it if this process is killed."""
+    file = state / _MAKE
+
+    def note(group: int) -> None:
+        file.write_text(f"{group} {_born(group)}\n")
+
+    try:
+        yield note
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _sweep(file: Path) -> None:
+    """End the make of a build that was killed: it would write into this one's files."""
+    try:
+        group, born = (int(word) for word in file.read_text().split())
+    except (OSError, ValueError):
+        return
+    if born and _born(group) == born:  # else the number is another process's by now
+        os.killpg(group, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while _born(group) == born and time.monotonic() < deadline:
+            time.sleep(0.01)
+    file.unlink(missing_ok=True)
+
+
+def _born(pid: int) -> int:
+    """When a process started, in clock ticks since boot; 0 when there is none (proc(5), stat, field 22)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return 0
+    fields = stat.rpartition(")")[2].split()
+    return 0 if fields[0] in "ZX" else int(fields[19])
 
 
 def _take(fd: int) -> bool:
