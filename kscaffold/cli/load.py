@@ -128,6 +128,7 @@ def run(
         return show.failed_build("run", jobs.failed)
     sets = [f"{jobs.parameters} {one}".strip() for one in (params or [""])]
     tries = [one for one in sets for _ in range(repeat)]
+    assert chosen is not None
     results = run_all(
         jobs.kos,
         tries,
@@ -220,11 +221,11 @@ def _prepare(
     no_build: bool,
     offline: bool,
     directory: Path | None,
-) -> "tuple[Kernel, Jobs]":
-    """The kernel, and what is to be loaded into it, built."""
+) -> "tuple[Kernel | None, Jobs]":
+    """The kernel, and what is to be loaded into it, built. No kernel is looked for to insmod a .ko here."""
     from kscaffold.cli import session, show  # start-up time
     from kscaffold.load.jobs import Wish, prepare
 
-    chosen = session.kernel(kernel, host=host, offline=offline)
     wish = Wish(tuple(words or ()), directory or Path.cwd(), module, not no_build)
+    chosen = None if host and wish.files else session.kernel(kernel, host=host, offline=offline)
     return chosen, prepare(wish, chosen, console.step, show.build_line)

@@ -72,11 +72,14 @@ def _sentence(report: LoadReport) -> str:
     j = report.judgement
     stage = f" at stage {j.stage}" if j.stage else ""
     errno = f" with {j.errno}" if j.errno else ""
+    probably = "" if j.certain else "probably "
+    if j.verdict == "init-failed" and not j.certain:
+        return console.styled(f"init probably failed{errno}", "red")
     if j.verdict == "init-failed":
         number = f"{j.returned} " if j.returned is not None else ""
         return f"{console.styled('init failed', 'red')}: it ran and returned {number}({_minus(j.errno)})"
     words = {
-        "refused": f"refused by the kernel{stage}{errno}",
+        "refused": f"{probably}refused by the kernel{stage}{errno}",
         "crashed": f"crashed the kernel{stage}",
         "hung": f"hung: no end within the deadline{stage}",
         "lost": "lost: nothing is known of how it ended",

@@ -174,7 +174,7 @@ def _of_warnings(
 
 
 # Errors that come from the kernel's loader far more often than from an init, where no log tells them apart.
-_VAGUE = {"ENOEXEC": "KS282", "ENOENT": "KS284", "EINVAL": "KS285", "EKEYREJECTED": "KS286"}
+_VAGUE = {"ENOEXEC": "KS282", "ENOENT": "KS284", "EINVAL": "KS285"}
 
 
 def _failed(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
@@ -194,7 +194,8 @@ def _failed(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
     if told is not None:
         return _refused(e, found, name, told, certain=told.certain)
     if not e.log_seen and (vague := _VAGUE.get(name)):
-        return _refused(e, found, name, Reason(vague, certain=False), certain=False)
+        fix = "load it in the sandbox, which sees all of it; or: sudo dmesg | kscaffold explain"
+        return _refused(e, found, name, Reason(vague, certain=False, fix=fix), certain=False)
     if ran is None and e.timeline is None:
         # Nothing but init fails with this and without a word.
         return _init_failed(e, found, name, certain=False)

@@ -27,6 +27,11 @@ class Wish:
     module: str | None = None
     build: bool = True
 
+    @property
+    def files(self) -> list[str]:
+        """The .ko files that are named."""
+        return [word for word in self.words if "=" not in word]
+
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
@@ -42,17 +47,18 @@ class Jobs:
     failed: BuildReport | None = None
 
 
-def prepare(wish: Wish, kernel: Kernel, say: Say, show: Callable[[str], None]) -> Jobs:
+def prepare(wish: Wish, kernel: Kernel | None, say: Say, show: Callable[[str], None]) -> Jobs:
     """Find the .ko files of a wish, and build them first where their sources are newer.
 
     Raises UsageError for a .ko that is not there, a module the project does not have, or a parameter the
     kernel can't be given; KscaffoldError when there is no project, or nothing built with `build` off.
     """
-    files = [word for word in wish.words if "=" not in word]
     parameters = kernel_string([word for word in wish.words if "=" in word])
-    if files:
-        kos = tuple(_existing(wish.directory / file) for file in files)
+    if wish.files:
+        kos = tuple(_existing(wish.directory / file) for file in wish.files)
         return Jobs(home(wish.directory), kos, parameters, 0.0)
+    if kernel is None:
+        raise ValueError("a project is built for a kernel")
     began = time.monotonic()
     directory = find_project(wish.directory)
     project = fresh_targets(directory, kernel)
