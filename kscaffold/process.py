@@ -276,6 +276,9 @@ def wait(child: Child, seconds: float) -> bool:
 
 
 def end(child: Child) -> None:
-    """End a program of `spawn` and reap it. Nothing of it is worth a farewell."""
+    """End a program of `spawn` and reap it. Nothing of it is worth a farewell.
+
+    Returns after 5 s even when it has not ended: a task that spins in the host's kernel can't be.
+    """
     child.kill()
-    child.wait()
+    wait(child, 5)

@@ -3,7 +3,7 @@
 import typer
 
 from kscaffold import __version__
-from kscaffold.cli import build, check, explain, kernel, load, new, sandbox
+from kscaffold.cli import build, check, doctor, explain, kernel, load, new, sandbox
 
 app = typer.Typer(
     name="kscaffold",
@@ -31,6 +31,7 @@ def _root(
 app.command("build")(build.build)
 app.command("check")(check.check)
 app.command("clean")(build.clean)
+app.command("doctor")(doctor.doctor)
 app.command("info")(check.info)
 app.command("list")(load.list_modules)
 app.command("load")(load.load)

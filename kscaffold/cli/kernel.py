@@ -107,10 +107,14 @@ def _added(kernel: "Kernel", fields: dict[str, Any]) -> int:
 def remove(release: Release, json: Json = False, verbose: Verbose = False) -> int:
     """Remove a kernel from the cache, or forget one given by path."""
     from kscaffold.kernel import choose, store  # start-up time
+    from kscaffold.sandbox import snapshot
 
     stored = [k for k in store.known() if k.source != "running"]
     kernel = store.remove(choose.match(release, stored).release)
+    snapshots = snapshot.forget(kernel.release)
     console.step("Removed", kernel.release)
+    if snapshots:
+        console.detail(f"{snapshots} snapshots of it are gone, too")
     console.emit("kernel remove", True, {"kernel": _facts(kernel)})
     return EXIT_YES
 

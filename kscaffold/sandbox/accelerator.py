@@ -1,5 +1,8 @@
 """Which accelerator works here. A /dev/kvm that opens proves nothing: nested and container hosts have
-ones that abort QEMU or spin. So a guest of one instruction is asked for a proof of life.
+ones that abort QEMU, or spin in the host's kernel for ever. Three proofs are asked for, each only after the
+one before, since a guest that spins can't always be ended: the processor has what KVM is made of; a guest
+of three instructions says its byte; and the first boot with KVM comes up in time (session.py), else KVM is
+condemned until the host boots again.
 """
 
 import contextlib
@@ -15,6 +18,7 @@ from kscaffold.sandbox.qemu import Accelerator
 
 _DEADLINE = 3.0  # s; a working KVM needs 0.1
 _PROOF = 0x2A
+_DEVICE = Path("/dev/kvm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +41,48 @@ def probe(program: str) -> Probe:
         raise UsageError(
             "KS601", f"KSCAFFOLD_ACCEL={forced} is neither kvm nor tcg", fix="unset KSCAFFOLD_ACCEL"
         )
-    if not Path("/dev/kvm").exists():
+    if not _DEVICE.exists():
         return Probe("tcg", "there is no /dev/kvm")
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+    if not os.access(_DEVICE, os.R_OK | os.W_OK):
         return Probe("tcg", "this user may not open /dev/kvm (sudo adduser $USER kvm, then log in again)")
-    file = paths.cache() / "accelerator.json"
-    key = [_boot_id(), program, Path(program).stat().st_mtime_ns]
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        known = json.loads(file.read_text())
-        if known["key"] == key:
-            return Probe("kvm" if known["works"] else "tcg", known["why"])
-    why = _try_kvm(program)
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_name(f".{file.name}.{os.getpid()}")
-        beside.write_text(json.dumps({"key": key, "works": why is None, "why": why}))
-        beside.replace(file)
+        known = json.loads(_file().read_text())
+        if known["key"] == _key(program):
+            return Probe("tcg" if known["why"] else "kvm", known["why"])
+    why = lacking(Path("/proc/cpuinfo").read_text()) or _try_kvm(program)
+    _remember(program, why)
     return Probe("tcg" if why else "kvm", why, fresh=True)
+
+
+def condemn(program: str, why: str) -> None:
+    """KVM passed the probe and then failed a real guest: not again before the host boots."""
+    _remember(program, why)
+
+
+def lacking(cpuinfo: str) -> str | None:
+    """What the processor lacks for KVM, by /proc/cpuinfo. Without vmx or svm, /dev/kvm is some software's
+    (kvm_pvm, say), and a kernel not made for that spins in it.
+    """
+    flags = next((line for line in cpuinfo.splitlines() if line.startswith("flags")), "").split()
+    if "vmx" in flags or "svm" in flags:
+        return None
+    return "/dev/kvm is there, but this processor offers no virtualisation (neither vmx nor svm)"
+
+
+def _file() -> Path:
+    return paths.cache() / "accelerator.json"
+
+
+def _key(program: str) -> list[object]:
+    return [_boot_id(), program, Path(program).stat().st_mtime_ns]
+
+
+def _remember(program: str, why: str | None) -> None:
+    with contextlib.suppress(OSError):
+        _file().parent.mkdir(parents=True, exist_ok=True)
+        beside = _file().with_name(f".accelerator.{os.getpid()}")
+        beside.write_text(json.dumps({"key": _key(program), "why": why}))
+        beside.replace(_file())
 
 
 def _boot_id() -> str:

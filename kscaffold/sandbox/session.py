@@ -93,8 +93,21 @@ def plan(kernel: Kernel, cmdline: str = "") -> Plan:
 def start(planned: Plan, say: Say, detail: Callable[[str], None]) -> Guest:
     """A guest in its pristine state: restored where there is a whole snapshot, else booted and frozen.
 
-    Raises DeadlineError KS604 when the guest does not come up, KscaffoldError KS605 when QEMU fails.
+    Raises DeadlineError KS604 when the guest does not come up, KscaffoldError KS605 when QEMU fails. With
+    KVM such a failure condemns it, and the guest is started without.
     """
+    try:
+        return _start(planned, say, detail)
+    except KscaffoldError as error:
+        if planned.machine.accelerator != "kvm" or error.code not in ("KS604", "KS605"):
+            raise
+        why = f"/dev/kvm passed the probe, but not with a real kernel: {error.what}"
+        accelerator.condemn(planned.program, why)
+        say("Without", f"KVM: {why}")
+        return _start(plan(planned.kernel, planned.machine.cmdline), say, detail)
+
+
+def _start(planned: Plan, say: Say, detail: Callable[[str], None]) -> Guest:
     frozen = snapshot.find(planned.key)
     if frozen is not None:
         try:

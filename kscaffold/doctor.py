@@ -1,0 +1,108 @@
+"""What this machine has of what kscaffold needs, each with the command that mends it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kscaffold import paths, process
+from kscaffold.kernel import choose, store
+from kscaffold.kernel.prepared import build_problem
+from kscaffold.packages import apt
+from kscaffold.sandbox import accelerator, live, session, snapshot
+
+State = Literal["good", "missing", "remark"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `missing` keeps a command from working, a `remark` only slows or limits it."""
+
+    what: str
+    state: State
+    text: str
+    fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """All findings, and the bytes that the cache takes: kernels, snapshots."""
+
+    findings: tuple[Finding, ...]
+    kernels: int
+    snapshots: int
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is missing."""
+        return all(f.state != "missing" for f in self.findings)
+
+
+def doctor() -> DoctorReport:
+    """Look at everything. Starts no guest but the accelerator's probe, fetches nothing."""
+    findings = [*map(_program, ("make", "gcc")), _qemu(), _kernel(), _packages(), _modules(), _sandboxes()]
+    kernels = sum(
+        int(store.details(k.release).get("bytes", 0)) for k in store.known() if k.source == "fetched"
+    )
+    snapshots = sum(size for _, _, size, _ in snapshot.every())
+    return DoctorReport(tuple(findings), kernels, snapshots)
+
+
+def _program(name: str) -> Finding:
+    path = process.which(name)
+    if path:
+        return Finding(name, "good", path)
+    package = process.PACKAGE_OF.get(name, name)
+    return Finding(
+        name, "missing", "needed to build", f"sudo apt-get install --no-install-recommends {package}"
+    )
+
+
+def _qemu() -> Finding:
+    path = process.which(session.PROGRAM)
+    if path is None:
+        fix = f"sudo apt-get install {process.PACKAGE_OF[session.PROGRAM]}"
+        return Finding("sandbox", "missing", f"{session.PROGRAM} is not installed", fix)
+    probe = accelerator.probe(path)
+    if probe.why:
+        return Finding("sandbox", "remark", f"{path} without KVM: {probe.why}")
+    return Finding("sandbox", "good", f"{path} with KVM")
+
+
+def _kernel() -> Finding:
+    kernel = choose.find(None)
+    if kernel is None:
+        return Finding("kernel", "remark", "none yet: the first command that needs one fetches it")
+    problem = build_problem(kernel)
+    if problem is not None:
+        return Finding("kernel", "missing", f"{kernel.release}: {problem.what}", problem.fix)
+    return Finding("kernel", "good", f"{kernel.release} ({kernel.origin})")
+
+
+def _packages() -> Finding:
+    problem = apt.why_not()
+    if problem is not None:
+        return Finding("fetching", "remark", problem.what, problem.fix)
+    return Finding("fetching", "good", "kernels come through this machine's own apt sources, without root")
+
+
+def _modules() -> Finding:
+    """Whether `--host` could load anything."""
+    if not Path("/proc/modules").exists():
+        return Finding("this machine", "remark", "its kernel has no loadable modules: --host can't work")
+    if process.which("insmod") is None:
+        return Finding(
+            "this machine", "remark", "no insmod: only --host needs it", "sudo apt-get install kmod"
+        )
+    who = "root" if os.geteuid() == 0 else "sudo" if process.which("sudo") else None
+    if who is None:
+        return Finding("this machine", "remark", "neither root nor sudo: --host can't load")
+    return Finding("this machine", "good", f"{os.uname().release}; --host loads as {who}")
+
+
+def _sandboxes() -> Finding:
+    cards = live.every()
+    if not cards:
+        return Finding("sandboxes", "good", f"none is running; they live in {paths.runtime()}")
+    memory = sum(c.rss for c in cards)
+    return Finding("sandboxes", "good", f"{len(cards)} running, {memory / 1e6:.0f} MB of memory")
