@@ -1,0 +1,83 @@
+"""The README says what is so."""
+
+import re
+import shlex
+
+import pytest
+
+from kscaffold import errors
+from kscaffold.cli.commands import app
+from kscaffold.sandbox import limits
+from tests.conftest import ROOT, need_program
+from tests.kernels import need_kernel
+
+TEXT = (ROOT / "README.md").read_text()
+
+
+def _names(typer_app) -> set[str]:
+    return {c.name or c.callback.__name__ for c in typer_app.registered_commands}
+
+
+def test_every_command_is_in_the_table_and_no_other():
+    table = TEXT.partition("## Commands")[2].partition("## Exit codes")[0]
+    told = set()
+    for line in table.splitlines():
+        if line.startswith("| `"):
+            words = re.findall(r"`([a-z]+(?: [a-z]+)?)", line.split("|")[1])
+            group = words[0].split()[0]
+            told |= {w if " " in w or w == group else f"{group} {w}" for w in words}
+    real = _names(app)
+    for group in app.registered_groups:
+        real |= {f"{group.name} {name}" for name in _names(group.typer_instance)}
+    assert told == real
+
+
+def test_exit_codes():
+    table = TEXT.partition("## Exit codes")[2].partition("## Limits")[0]
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.M)}
+    assert told == {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
+
+
+def test_limits_and_their_defaults():
+    told = dict(re.findall(r"`KSCAFFOLD_(\w+)` \((\d+)\)", TEXT))
+    assert {name: float(value) for name, value in told.items()} == limits._DEFAULTS
+
+
+def test_the_picture_of_the_house():
+    picture = TEXT.partition("## Hacking")[2].split("```")[1]
+    told = set(re.findall(r"^  (\w+)/ ", picture, re.M))
+    real = {p.name for p in (ROOT / "kscaffold").iterdir() if (p / "__init__.py").exists()}
+    assert told == real
+    for file in re.findall(r"\b(\w+\.py)\b", picture):
+        assert list((ROOT / "kscaffold").rglob(file)), file
+
+
+def test_the_two_commands_are_there_and_run_what_they_say():
+    for script in ("examples/quickstart.sh", "tests/run.sh"):
+        assert f"sh {script}" in TEXT
+        assert (ROOT / script).exists()
+
+
+@pytest.mark.sandbox
+def test_the_screen_is_what_the_commands_print(ks, tmp_path, monkeypatch):
+    """Word for word, but for releases, times and sizes."""
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel("6.1")
+    monkeypatch.chdir(tmp_path)
+    ks("kernel", "default", kernel.release)
+    ks("run", "--kernel", kernel.release, ROOT / "README.md")  # makes the snapshot: no "Booting" line
+    screen = TEXT.partition("```console\n")[2].partition("```")[0]
+    for step in screen.split("$ ")[1:]:
+        typed, _, shown = step.partition("\n")
+        words = shlex.split(typed)
+        if words[0] == "cd":
+            monkeypatch.chdir(tmp_path / words[1])
+            continue
+        assert words[0] == "kscaffold"
+        ran = ks(*words[1:])
+        assert _plain(ran.err + ran.out) == _plain(shown), typed
+
+
+def _plain(text: str) -> list[str]:
+    text = re.sub(r"\d+\.\d+\.\d+-\S*?-cloud-amd64", "RELEASE", text)
+    return re.sub(r"\d+(\.\d+)? ms|\[ *\d+\.\d+\]|\b\d{4,}\b", "N", text).splitlines()
