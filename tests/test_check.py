@@ -147,6 +147,11 @@ def test_values_on_the_command_line(ks, world, tmp_path: Path):
     ran = ks("check", path, "howmany=many", "--json")
     assert ran.status == 1
     assert ran.json["prediction"] == {"loads": False, "stage": "parameters", "errno": "EINVAL"}
+    # A value arrives as the shell gave it, or not at all.
+    path = write(tmp_path, Ko(parameters={"word": "string"}, limits={"word": 6}))
+    assert ks("check", path, "word=a b c").status == 0
+    assert ks("check", path, 'word="a b"').status == 2
+    assert ks("check", path, "word=a b c d").status == 1
 
 
 def test_a_stricter_kernel(ks, world, tmp_path: Path):

@@ -36,11 +36,13 @@ def check(
     verbose: options.Verbose = False,
 ) -> int:
     """Say what a .ko is, what is wrong with it, and whether the kernel will take it."""
-    from kscaffold.module.many import check_many, modules_in  # start-up time
+    from kscaffold.module.arguments import kernel_string, split  # start-up time
+    from kscaffold.module.many import check_many, modules_in
 
     here = directory or Path()
-    arguments = [word for word in words or () if "=" in word and not (here / word).exists()]
-    paths = [here / word for word in words or () if word not in arguments]
+    given = [word for word in words or () if "=" in word and not (here / word).exists()]
+    paths = [here / word for word in words or () if word not in given]
+    arguments = split(kernel_string(given))
     if paths:
         documents = check_many(modules_in(paths), _at_hand(kernel), arguments)
     else:

@@ -46,7 +46,7 @@ def check(
     """Check one .ko. Nothing is built, no program is run.
 
     `expected_name`: what the project calls it (`my-mod`); without, the file's name is compared, but a
-    difference is no error. `arguments`: `PARAM=VALUE` as for insmod. Raises UsageError where there is no
+    difference is no error. `arguments`: words in the kernel's syntax. Raises UsageError where there is no
     such file and KscaffoldError where it can't be read; a damaged file is a report.
     """
     release = kernel.release if kernel else None

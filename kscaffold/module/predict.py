@@ -23,8 +23,8 @@ def predict(
 ) -> Prediction:
     """Whether the kernel of `facts` will take `ko` up to its init, and where it would refuse it.
 
-    `arguments`: `PARAM=VALUE` as insmod gets them. `project`: what the modules built with it export, which
-    may be loaded before it.
+    `arguments`: words in the kernel's syntax (arguments.split). `project`: what the modules built with it
+    export, which may be loaded before it.
     """
     version, linked = _version(ko, facts), symbols(ko, facts, project)
     if any(f.code == "KS422" for f in version):
