@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from kscaffold import paths
+from kscaffold.build.build import build
 from kscaffold.build.stale import release_of
+from kscaffold.project.ask import read_project
 from tests.conftest import ROOT, need_program
 from tests.projects import COURSE, HELLO, own_tree, unlink_copy, write
 
@@ -111,6 +113,24 @@ def test_two_trees_with_the_same_command_lines(hello: Path, kernel, ks, tmp_path
         assert release_of(hello / "hello.ko") == other
     finally:
         ks("kernel", "remove", other)
+
+
+def test_a_tree_that_was_replaced_in_its_place(hello: Path, kernel, ks, tmp_path: Path):
+    """A newer build of the same headers package: all its files are older than the objects."""
+    tree = own_tree(kernel("6.1"), tmp_path / "tree")
+    assert tree.build
+    project = read_project(hello, tree)
+    quiet = {"say": lambda verb, text: None, "show": lambda line: None}
+    assert build(project, tree, **quiet).ok
+    assert build(project, tree, **quiet).up_to_date
+    for name in ("include/linux/printk.h", "include/generated/autoconf.h"):
+        file = unlink_copy(tree.build / name)
+        stat = file.stat()
+        file.write_text(file.read_text() + "#define REPLACED 1\n")
+        os.utime(file, ns=(stat.st_mtime_ns + 10**9, stat.st_mtime_ns + 10**9))
+    before = (hello / "hello.o").stat().st_mtime_ns
+    assert not build(project, tree, **quiet).up_to_date
+    assert (hello / "hello.o").stat().st_mtime_ns != before
 
 
 def test_errors_and_warnings_have_their_place(hello: Path, kernel, ks):

@@ -16,7 +16,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.project import Project, Target
 
 # Of the record; another version of kscaffold may have looked at less.
-SCHEMA = f"2 {__version__}"
+SCHEMA = f"3 {__version__}"
 RECORD = "build.json"
 # Editors' names for what they keep beside a file; they come and go and make does not look at them.
 _EDITORS = (".swp", ".swo", ".swx", "~", ".tmp")
@@ -77,9 +77,9 @@ def why_not(record: dict[str, Any], directory: Path, kernel: Kernel) -> str | No
 
 
 def last_tree(directory: Path) -> str | None:
-    """The build tree of the last build here that we know of."""
+    """The identity (stale.py) of the tree of the last build here that we know of."""
     record = _read(directory)
-    return str(record["kernel"]) if record else None
+    return str(record["tree"]) if record else None
 
 
 def facts_of(file: str) -> list[int] | None:

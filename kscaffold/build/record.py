@@ -11,6 +11,7 @@ from kscaffold.build import freshness
 from kscaffold.build.command import Command, command_file, read_command
 from kscaffold.build.compiler import Toolchain
 from kscaffold.build.kbuildtext import unjudgeable
+from kscaffold.build.stale import identity
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.project.project import Project, Target
 
@@ -43,7 +44,7 @@ def stamp(state: Path) -> int:
 
 def begin(tree: BuildTree, state: Path) -> None:
     """Record, before make starts, whose objects there will be from now on."""
-    _write({"schema": freshness.SCHEMA, "kernel": str(tree.directory), "directory": None}, state)
+    _write({**_head(tree), "directory": None}, state)
 
 
 def remember(project: Project, tree: BuildTree, tools: Toolchain, state: Path, started: int) -> str | None:
@@ -52,7 +53,7 @@ def remember(project: Project, tree: BuildTree, tools: Toolchain, state: Path, s
     Where freshness can't be judged from outside nothing more than `begin` did is recorded, and the reason
     returned.
     """
-    record: dict[str, Any] = {"schema": freshness.SCHEMA, "kernel": str(tree.directory)}
+    record = _head(tree)
     try:
         record |= _facts(project, tree, tools)
         _refuse_moving(record, project, state, started)
@@ -60,6 +61,10 @@ def remember(project: Project, tree: BuildTree, tools: Toolchain, state: Path, s
         return str(found)
     _write(record, state)
     return None
+
+
+def _head(tree: BuildTree) -> dict[str, Any]:
+    return {"schema": freshness.SCHEMA, "kernel": str(tree.directory), "tree": identity(tree)}
 
 
 def _write(record: dict[str, Any], state: Path) -> None:

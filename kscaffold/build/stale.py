@@ -2,6 +2,8 @@
 
 Kbuild compares command lines and dates. Two kernels configured in their own trees give the same command
 lines (`-I./include`), and the older tree's files are all older than the objects: nothing would be rebuilt.
+A headers package replaced by a newer build of the same release is such a case, too: its files are dated when
+the package was made.
 """
 
 import os
@@ -12,15 +14,27 @@ from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.project.project import Project
 
 
+def identity(tree: BuildTree) -> str:
+    """What tells a tree from others, and from itself before it was replaced or configured anew."""
+    facts = [str(tree.directory), tree.release]
+    for name in ("include/generated/autoconf.h", "include/generated/utsrelease.h", "Module.symvers"):
+        try:
+            stat = (tree.directory / name).stat()
+        except OSError:
+            continue
+        facts.append(f"{stat.st_size}:{stat.st_mtime_ns}")
+    return " ".join(facts)
+
+
 def built_for_another(project: Project, tree: BuildTree, last: str | None) -> bool:
     """Whether objects are there that belong to another tree than `tree`.
 
-    `last`: the tree of the last build that we know of. Plain make may have built since: a .ko says itself
-    which release it is for.
+    `last`: the `identity` of the tree of the last build that we know of. Plain make may have built since:
+    a .ko says itself which release it is for.
     """
     if not any(_command_files(project)):
         return False
-    if last is not None and last != str(tree.directory):
+    if last is not None and last != identity(tree):
         return True
     return any(r is not None and r != tree.release for r in (release_of(t.ko) for t in project.targets))
 
