@@ -304,9 +304,12 @@ def stages_of(reached: str | None, failed: str | None, times: dict[str, int]) ->
 
 # Functions that return a pointer or a size: their errors are told by 64 bits.
 _LONG = frozenset({"strndup_user", "parse_args", "module_alloc", "execmem_alloc", "kernel_read_file"})
-# Events of other kinds; and a function that no kernel lets be probed, but each complains of in its log.
+# Events of other kinds; and functions that no kernel lets be probed, but each complains of in its log.
 _NOT_PROBED = frozenset(
-    {"sys_finit_module", "sys_init_module", "module_load", "initcall_start", "ftrace_module_enable"}
+    {
+        *("sys_finit_module", "sys_init_module", "module_load", "initcall_start"),
+        *("ftrace_module_init", "ftrace_module_enable"),
+    }
 )
 
 
