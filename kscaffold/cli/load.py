@@ -55,7 +55,9 @@ def load(
     with session.target(jobs.home, chosen, host=host, cmdline=cmdline, start=True) as opened:
         for ko in jobs.kos:
             seconds = {"build": jobs.seconds, "start": opened.seconds}
-            reports.append(load_one(ko, jobs.parameters, opened.target, timeout=timeout, seconds=seconds))
+            reports.append(
+                load_one(ko, jobs.parameters, opened.target, timeout=timeout, seconds=seconds, kernel=chosen)
+            )
             show.loaded(reports[-1])
             if not reports[-1].ok:
                 break
@@ -98,7 +100,9 @@ def reload(
                     return show.unloads("reload", [gone])
         for ko in jobs.kos:
             seconds = {"build": jobs.seconds, "start": opened.seconds}
-            reports.append(load_one(ko, jobs.parameters, opened.target, timeout=timeout, seconds=seconds))
+            reports.append(
+                load_one(ko, jobs.parameters, opened.target, timeout=timeout, seconds=seconds, kernel=chosen)
+            )
             show.loaded(reports[-1])
             if not reports[-1].ok:
                 break
@@ -201,14 +205,15 @@ def logs(
     if follow and host:
         session.follow_host(lambda new: show.log(new, marked))
         return EXIT_YES
-    records = session.log(home, host=host)
-    if records is None:
+    log = session.log(home, host=host)
+    if log is None:
         console.note("no sandbox has run for this project yet: kscaffold load starts one")
-        show.log([], marked)
+        if not follow:
+            console.emit("logs", True, {"log": []})
         return EXIT_YES
-    show.log(records if lines is None else records[max(0, len(records) - lines) :], marked)
+    show.log(log if lines is None else log.last(lines), marked)
     if follow:
-        seen = max((r.seq for r in records if r.seq is not None), default=-1)
+        seen = max((r.seq for r in log.records if r.seq is not None), default=-1)
         session.follow(home, lambda new: show.log(new, marked), seen=seen)
     return EXIT_YES
 

@@ -2,9 +2,10 @@
 
 import contextlib
 import errno
+import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold import console
@@ -21,6 +22,7 @@ from kscaffold.target.sandbox import SandboxTarget
 _POLL = 0.3  # s between two looks of `logs -f`
 _DEAD = 1 << 7  # the kernel's taint D: it has had an oops or a BUG
 _TRIES = 3
+_MARK = re.compile(r"kscaffold: request [0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,30 +152,48 @@ def loaded_here(at: Path, module: str | None, opened: Opened) -> list[str]:
     return listed or sorted(own) or [at.name]
 
 
-def log(at: Path, *, host: bool) -> list[Record] | None:
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A kernel's log. `loads`: the index from which on it is of the loads and unloads that were asked for."""
+
+    records: list[Record]
+    loads: int
+
+    def last(self, count: int) -> "Log":
+        """Its last `count` records."""
+        gone = max(0, len(self.records) - count)
+        return Log(self.records[gone:], max(0, self.loads - gone))
+
+
+def log(at: Path, *, host: bool) -> Log | None:
     """The log of the host, of the live sandbox, or what its keeper kept of the last one. None: no log."""
     if host:
-        return HostTarget(console.note).log()
+        records = HostTarget(console.note).log()
+        return Log(records, len(records))
     with live.connect(at) as connection:
         if connection is not None:
-            return _without_marks(_sandbox(connection).log())
+            return _of_sandbox(_sandbox(connection).log())
     kept, words = live.last_log(at)
     if not kept and not words:
         return None
     records = parse_kmsg(b"\n".join(channel.records(kept)))
     # The console repeats lines that the log has; its own are those after them.
     known = {r.text for r in records}
-    records += [r for r in parse_text(words) if r.text not in known and r.text.strip()]
+    last = [r for r in parse_text(words) if r.text not in known and r.text.strip()]
+    # A console does not tell the agent's lines from the kernel's.
+    records += [replace(r, facility=1) if _MARK.fullmatch(r.text) else r for r in last]
     console.note("the sandbox has ended; this is its last log")
-    return _without_marks(records)
+    return _of_sandbox(records)
 
 
-def _without_marks(records: list[Record]) -> list[Record]:
-    """The log without the lines that the agent wrote into it to find its way."""
-    return [r for r in records if not (r.facility and r.text.startswith("kscaffold: request "))]
+def _of_sandbox(records: list[Record]) -> Log:
+    """A guest's log without the line that the agent writes before each load and unload."""
+    marks = [i for i, r in enumerate(records) if r.facility and _MARK.fullmatch(r.text)]
+    kept = [r for i, r in enumerate(records) if i not in set(marks)]
+    return Log(kept, marks[0] if marks else len(kept))
 
 
-def follow(at: Path, show: Callable[[list[Record]], None], *, seen: int) -> None:
+def follow(at: Path, show: Callable[[Log], None], *, seen: int) -> None:
     """Hand over new records of the sandbox as they come, until Ctrl-C or its end.
 
     `seen`: the sequence number after which they are new.
@@ -187,17 +207,17 @@ def follow(at: Path, show: Callable[[list[Record]], None], *, seen: int) -> None
                 if connection is None or (first and now and now.keeper != first.keeper):
                     console.note("the sandbox has ended")
                     return
-                records = _without_marks(_sandbox(connection).log())
+                whole = _of_sandbox(_sandbox(connection).log())
         except KscaffoldError as error:
             if error.code in ("KS606", "KS607", "KS610"):
                 continue  # busy, or just gone: the next look says
             raise
-        new = [r for r in records if r.seq is not None and r.seq > seen]
-        if new:
-            seen = max(r.seq or 0 for r in new)
+        new = whole.last(sum(1 for r in whole.records if r.seq is not None and r.seq > seen))
+        if new.records:
+            seen = new.records[-1].seq or seen
             show(new)
 
 
-def follow_host(show: Callable[[list[Record]], None]) -> None:
+def follow_host(show: Callable[[Log], None]) -> None:
     """Hand over this machine's log, and what comes, until Ctrl-C."""
-    HostTarget(console.note).follow(show)
+    HostTarget(console.note).follow(lambda new: show(Log(new, len(new))))

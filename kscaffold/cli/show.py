@@ -13,6 +13,7 @@ from kscaffold.target.base import Kind, Listed
 
 if TYPE_CHECKING:
     from kscaffold.build.build import BuildReport
+    from kscaffold.cli.session import Log
 
 _LOUD = {"emerg": "red", "alert": "red", "crit": "red", "err": "red", "warn": "yellow"}
 _MOST_LINES = 16
@@ -98,7 +99,10 @@ def _log_lines(records: Iterable[Record], module: str) -> None:
     """
     lines = [r for r in records if r.facility == 0 and not _NOISE.search(r.text[:300])]
     if not console.verbose and len(lines) > _MOST_LINES:
-        telling = [r for r in lines if module in r.text or _HEAD.match(r.text[:300])]
+        # Of a crash: what the module had said, how the kernel begins, where the module is named.
+        crash = next((i for i, r in enumerate(lines) if _HEAD.match(r.text[:300])), 0)
+        telling = lines[max(0, crash - 4) : crash]
+        telling += [r for r in lines[crash:] if module in r.text or _HEAD.match(r.text[:300])]
         kept = telling[: _MOST_LINES // 2] + telling[_MOST_LINES // 2 :][-_MOST_LINES // 2 :]
     else:
         kept = lines
@@ -268,17 +272,20 @@ def listed(modules: list[Listed], kind: Kind, is_there: bool) -> int:
     return EXIT_YES
 
 
-def log(records: list[Record], marked: set[str]) -> None:
-    """Lines of a kernel's log; those of the project's modules have a mark."""
-    documents = [{**record(r), "own": is_own(r.text, marked)} for r in records]
+def log(shown: "Log", names: set[str]) -> None:
+    """Lines of a kernel's log; those of the project's modules have a mark: what names one, and in a
+    sandbox all since its first load.
+    """
+    own = [i >= shown.loads or is_own(r.text, names) for i, r in enumerate(shown.records)]
+    documents = [{**record(r), "own": mine} for r, mine in zip(shown.records, own, strict=True)]
     if console.json_lines:
         for document_ in documents:
             console.emit("logs", True, document_)
     else:
         console.emit("logs", True, {"log": documents})
-    for r in records if not console.json_mode else ():
+    for r, mine in zip(shown.records, own, strict=True) if not console.json_mode else ():
         when = f"[{r.time:12.6f}]" if r.time is not None else " " * 14
-        mark = console.styled(">", "green") if is_own(r.text, marked) else " "
+        mark = console.styled(">", "green") if mine else " "
         console.out(f"{mark} {console.styled(when, 'dim')} {_text(r)}")
 
 
