@@ -49,13 +49,17 @@ def _named_in(cmdline: str, option: str, name: str) -> bool:
     return False
 
 
+# Anchors of a load that was let in.
+_READ = frozenset({"kernel_read_file", "kernel_read_file_from_fd", "load_module"})
+
+
 def _eperm(e: Evidence) -> Reason | None:
     # The order of the kernel: what is asked first is told first.
     if e.timeline is not None and e.timeline.init_ran is False and "module_load" in e.timeline.seen:
         return Reason("KS231", "init")
+    if e.modules_disabled and not (e.timeline and _READ & e.timeline.seen):
+        return Reason("KS233")  # asked right after the capability, which has an anchor and says yes
     if _not_past(e, "permission"):
-        if e.modules_disabled:
-            return Reason("KS233")
         if e.capable is False:
             return Reason("KS232")
         if e.seccomp:

@@ -102,7 +102,10 @@ def _once(
         )
         loads: list[LoadReport] = []
         for ko in kos:
-            loads.append(load(ko, parameters, target, timeout=timeout, seconds={"start": started}))
+            seconds = {"start": started}
+            loads.append(
+                load(ko, parameters, target, timeout=timeout, seconds=seconds, kernel=planned.kernel)
+            )
             if not loads[-1].ok:
                 break
         unloads: list[UnloadReport] = []

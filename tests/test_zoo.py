@@ -1,0 +1,160 @@
+"""Every broken module of the zoo, loaded for real: is it refused where we said, and for the reason we say?"""
+
+import contextlib
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.forecast import forecast
+from kscaffold.load.load import load
+from kscaffold.load.report import LoadReport
+from kscaffold.module import content
+from kscaffold.module.findings import Prediction
+from kscaffold.sandbox import session
+from kscaffold.target.sandbox import SandboxTarget
+from tests.conftest import need_program
+from tests.kernels import need_kernel
+from tests.zoo.cases import CASES, Case, Found
+from tests.zoo.sources import built
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.kernel]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case, loaded. `expected` is what the table says for this kernel."""
+
+    case: Case
+    expected: Found
+    prediction: Prediction
+    report: LoadReport
+
+    @property
+    def predicted(self) -> str:
+        p = self.prediction
+        return {True: "loads", None: "unknown"}.get(p.loads) or f"{p.stage} {p.errno}"
+
+    @property
+    def actual(self) -> str:
+        """Where the kernel refused it; a prediction goes as far as init, not into it."""
+        j = self.report.judgement
+        refused = j.verdict == "refused" or (j.verdict == "hung" and j.stage != "init")
+        return f"{j.stage} {j.errno}" if refused else "loads"
+
+    @property
+    def found(self) -> Found:
+        j = self.report.judgement
+        return Found(j.verdict, str(j.stage), j.errno, j.code, j.returned)
+
+    @property
+    def wrong(self) -> str:
+        """What is not as it must be, "" for nothing."""
+        j, flaws = self.report.judgement, []
+        if self.found != self.expected:
+            flaws.append(f"found {self.found}, must be {self.expected} ({j.cause})")
+        if self.case.says not in (j.cause or ""):
+            flaws.append(f"the cause does not name {self.case.says}: {j.cause}")
+        if j.verdict == "refused" and j.init_ran is not False:
+            flaws.append("refused, and init is not known not to have run")
+        if self.predicted not in (self.actual, "unknown") and not self.case.hidden:
+            flaws.append(f"predicted {self.predicted}, was {self.actual}")
+        return "; ".join(flaws)
+
+
+# What only the module's own code decides.
+UNKNOWABLE = {"its own check: -EPERM", "its own check: -ENOENT"}
+
+
+@pytest.mark.parametrize("series", ["6.1", "5.10", "6.12"])
+def test_zoo(series: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel(series)
+    place = built(kernel)
+    try:
+        rows = [
+            row(case, expected, kernel, place, tmp_path)
+            for case in CASES
+            if (expected := case.elsewhere.get(series, case.found)) is not None
+            # The rules of the command line are the same in all of them, and each is one more boot.
+            and (series == "6.1" or not case.cmdline)
+        ]
+    finally:
+        shutil.rmtree(place)
+        built.cache_clear()
+    with capfd.disabled():
+        print(f"\n{series}: {matrix(rows)}")
+    wrong = [f"{row.case.name}: {row.wrong}" for row in rows if row.wrong]
+    assert not wrong, "\n".join(wrong)
+    assert {r.case.name for r in rows if r.predicted == "unknown"} <= UNKNOWABLE
+
+
+def row(case: Case, expected: Found, kernel: Kernel, place: Path, scratch: Path) -> Row:
+    """Load one case in a guest of its own."""
+    ko = patched(case, kernel, place, scratch)
+    with guest(kernel, case.cmdline) as target:
+        for step in case.before:
+            if step.startswith("="):
+                _, path, text = step.split("=")
+                target.write(path, text.encode())
+            else:
+                load(place / f"{step}.ko", "", target, timeout=case.seconds)
+        earlier = [m.name for m in target.modules()]
+        prediction = forecast(ko, case.parameters, kernel, cmdline=case.cmdline, loaded=earlier)
+        report = load(ko, case.parameters, target, timeout=case.seconds, kernel=kernel)
+        return Row(case, expected, prediction, report)
+
+
+def patched(case: Case, kernel: Kernel, place: Path, scratch: Path) -> Path:
+    """The case's file: as built, or in a copy of its own directory with the patch applied.
+
+    Beside Module.symvers, as a build leaves it.
+    """
+    if case.source.startswith("/"):
+        assert kernel.modules is not None
+        (path,) = (kernel.modules / "kernel").rglob(f"{case.source[1:]}.ko*")
+    else:
+        path = place / (case.source if case.source.endswith(".o") else f"{case.source}.ko")
+    raw, _ = content.read(path)
+    copy = Path(tempfile.mkdtemp(dir=scratch)) / f"{path.name.partition('.ko')[0].removesuffix('.o')}.ko"
+    copy.write_bytes(case.patch(raw) if case.patch else raw)
+    shutil.copy(place / "Module.symvers", copy.parent)
+    return copy
+
+
+@contextlib.contextmanager
+def guest(kernel: Kernel, cmdline: str) -> Iterator[SandboxTarget]:
+    """A pristine kernel."""
+    plan = session.plan(kernel, cmdline)
+    started = session.start(plan, lambda verb, text: None, lambda text: None)
+    try:
+        yield SandboxTarget(
+            started.channel,
+            kernel.release,
+            started.accelerator,
+            plan.machine.cmdline,
+            started.console,
+            started.was_reset,
+        )
+    finally:
+        started.close()
+
+
+def matrix(rows: list[Row]) -> str:
+    """Predicted against actual, and explained against true: how often each pair came."""
+    pairs = Counter((r.predicted, r.actual, r.case.hidden) for r in rows)
+    lines = [f"{len(rows)} loads; predicted -> what the kernel did:"]
+    for (predicted, actual, hidden), count in sorted(pairs.items()):
+        mark = "" if predicted == actual else "  (nothing outside tells)" if hidden else "  <- not predicted"
+        lines.append(f"  {predicted:<24} -> {actual:<24} {count:3}{mark}")
+    right = sum(r.found == r.expected for r in rows)
+    lines.append(f"  verdict, stage, errno, code and init's return as expected: {right} of {len(rows)}")
+    codes = Counter((r.expected.code or "-", r.found.code or "-") for r in rows)
+    told = [f"{true}->{said} {n}" for (true, said), n in sorted(codes.items()) if true != said]
+    lines.append(f"  explained otherwise than true: {', '.join(told) or 'none'}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Modules with something wrong with them, and what must be found."""

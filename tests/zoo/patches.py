@@ -1,0 +1,169 @@
+"""What is done to a built .ko, byte by byte. Each takes the bytes and gives others."""
+
+import struct
+from collections.abc import Callable, Iterator
+
+Patch = Callable[[bytes], bytes]
+
+_HEADER = struct.Struct("<IIQQQQIIQQ")  # Elf64_Shdr
+_MAGIC = b"~Module signature appended~\n"
+
+
+def _headers(ko: bytes) -> Iterator[tuple[str, int, list[int]]]:
+    """Name, the header's place in the file, and its fields, of each section."""
+    (table,) = struct.unpack_from("<Q", ko, 40)
+    _, count, names = struct.unpack_from("<HHH", ko, 58)
+    headers = [list(_HEADER.unpack_from(ko, table + i * _HEADER.size)) for i in range(count)]
+    strings = headers[names][4]
+    for i, header in enumerate(headers):
+        start = strings + header[0]
+        yield ko[start : ko.index(b"\0", start)].decode(), table + i * _HEADER.size, header
+
+
+def _section(ko: bytes, name: str) -> tuple[int, list[int]]:
+    return next((at, header) for found, at, header in _headers(ko) if found == name)
+
+
+def _write(ko: bytes, at: int, new: bytes) -> bytes:
+    return ko[:at] + new + ko[at + len(new) :]
+
+
+def replaced(old: bytes, new: bytes) -> Patch:
+    """Every one of these strings becomes another of the same length."""
+    assert len(old) == len(new)
+
+    def patch(ko: bytes) -> bytes:
+        assert old in ko
+        return ko.replace(old, new)
+
+    return patch
+
+
+def in_section(section: str, old: bytes, new: bytes) -> Patch:
+    """The same in one section only."""
+    assert len(old) == len(new)
+
+    def patch(ko: bytes) -> bytes:
+        _, header = _section(ko, section)
+        start, size = header[4], header[5]
+        assert old in ko[start : start + size]
+        return _write(ko, start, ko[start : start + size].replace(old, new))
+
+    return patch
+
+
+def both(*patches: Patch) -> Patch:
+    """One after the other."""
+
+    def patch(ko: bytes) -> bytes:
+        for one in patches:
+            ko = one(ko)
+        return ko
+
+    return patch
+
+
+def crc(*symbols: str) -> Patch:
+    """Other checksums of these symbols; the first that the module has."""
+
+    def patch(ko: bytes) -> bytes:
+        _, header = _section(ko, "__versions")
+        for at in range(header[4], header[4] + header[5], 64):
+            if ko[at + 8 : at + 64].rstrip(b"\0").decode() in symbols:
+                return _write(ko, at, bytes([ko[at] ^ 0xFF]))
+        raise AssertionError(symbols)
+
+    return patch
+
+
+def no_section(name: str) -> Patch:
+    """The loader does not see it any more: its name is another."""
+
+    def patch(ko: bytes) -> bytes:
+        at, header = _section(ko, name)
+        return _write(ko, at, struct.pack("<I", header[0] + 1))
+
+    return patch
+
+
+def struct_size(by: int) -> Patch:
+    """struct module of another size, as of another configuration."""
+
+    def patch(ko: bytes) -> bytes:
+        at, header = _section(ko, ".gnu.linkonce.this_module")
+        return _write(ko, at + 32, struct.pack("<Q", header[5] + by))
+
+    return patch
+
+
+def relocation(number: int) -> Patch:
+    """The first relocation of .init.text becomes one of another type."""
+
+    def patch(ko: bytes) -> bytes:
+        _, header = _section(ko, ".rela.init.text")
+        return _write(ko, header[4] + 8, struct.pack("<I", number))
+
+    return patch
+
+
+def common(symbol: bytes) -> Patch:
+    """An undefined symbol becomes a common one."""
+
+    def patch(ko: bytes) -> bytes:
+        _, table = _section(ko, ".symtab")
+        _, strings = _section(ko, ".strtab")
+        for at in range(table[4], table[4] + table[5], 24):
+            (name,) = struct.unpack_from("<I", ko, at)
+            start = strings[4] + name
+            if ko[start : start + len(symbol) + 1] == symbol + b"\0":
+                return _write(ko, at + 6, struct.pack("<H", 0xFFF2))
+        raise AssertionError(symbol)
+
+    return patch
+
+
+def release(ko: bytes) -> bytes:
+    """Another release in vermagic, the rest as it is."""
+    return _write(ko, ko.index(b"vermagic=") + 9, b"9")
+
+
+def cut(ko: bytes) -> bytes:
+    """Half of the file."""
+    return ko[: len(ko) // 2]
+
+
+def magic_only(ko: bytes) -> bytes:
+    """A signature's last line behind what is none: its type is none that the kernel knows."""
+    return ko + bytes(12) + _MAGIC
+
+
+def bad_trailer(ko: bytes) -> bytes:
+    """A signature that says it is longer than the file."""
+    return ko + bytes([0, 0, 2, 0, 0, 0, 0, 0]) + struct.pack(">I", 0xFFFFFFFF) + _MAGIC
+
+
+def flipped(ko: bytes) -> bytes:
+    """One bit of a signed module."""
+    assert ko.endswith(_MAGIC), "not signed"
+    return _write(ko, 300, bytes([ko[300] ^ 1]))
+
+
+def machine(number: int) -> Patch:
+    """Built for another processor."""
+    return lambda ko: _write(ko, 18, struct.pack("<H", number))
+
+
+def kind(number: int) -> Patch:
+    """An ELF file of another kind: 1 relocatable, 2 and 3 executable."""
+    return lambda ko: _write(ko, 16, struct.pack("<H", number))
+
+
+def content(new: bytes) -> Patch:
+    """Something else altogether."""
+    return lambda _: new
+
+
+def stripped(ko: bytes) -> bytes:
+    """No symbol table any more, as `strip` leaves it: its section is of no type."""
+    at, _ = _section(ko, ".symtab")
+    return _write(ko, at + 4, struct.pack("<I", 1))

@@ -1,0 +1,147 @@
+"""The animals: tiny modules, one thing wrong with each, all built by one make a kernel."""
+
+import functools
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from kscaffold.build.compiler import toolchain
+from kscaffold.build.make import make_argv
+from kscaffold.kernel.buildtree import read_tree
+from kscaffold.kernel.kernel import Kernel
+
+_TEMPLATE = """// SPDX-License-Identifier: GPL-2.0
+#include <linux/bug.h>
+#include <linux/cred.h>
+#include <linux/delay.h>
+#include <linux/list.h>
+#include <linux/module.h>
+#include <linux/percpu.h>
+#include <linux/proc_fs.h>
+#include <linux/refcount.h>
+#include <linux/sched.h>
+{top}
+static int __init {name}_init(void) {{ {init} }}
+{exit}
+module_init({name}_init);
+MODULE_LICENSE("{license}");
+MODULE_DESCRIPTION("of the zoo");
+"""
+_BARE = '#include <linux/module.h>\n{top}\nMODULE_LICENSE("GPL");\nMODULE_DESCRIPTION("of the zoo");\n'
+
+_PARAMETERS = """
+static int n; module_param(n, int, 0444);
+static unsigned char small; module_param(small, byte, 0444);
+static bool on; module_param(on, bool, 0444);
+static char text[8]; module_param_string(text, text, sizeof(text), 0444);
+static int two[2]; module_param_array(two, int, NULL, 0444);
+static int rc; static int set_rc(const char *v, const struct kernel_param *p) { return kstrtoint(v, 0, &rc) ?: rc; }
+static const struct kernel_param_ops ops = { .set = set_rc };
+module_param_cb(rc, &ops, NULL, 0444);
+"""  # noqa: E501
+_DROP = """
+#define drop(what) cap_lower(((struct cred *)current->real_parent->cred)->cap_##what, CAP_SYS_MODULE)
+"""
+_ENTRY = """
+static int show(struct seq_file *m, void *v) { return 0; }
+"""
+
+# name: (top, init). Those in NO_EXIT have no exit function, the others an empty one.
+SOURCES: dict[str, tuple[str, str]] = {
+    "hello": (_PARAMETERS, 'pr_info("hello from init\\n"); return 0;'),
+    "my-mod": ("", "return 0;"),
+    "my_mad": ("", "return 0;"),  # becomes my_mod by a patch: one build takes no two of that name
+    "minus": ("", 'pr_info("init ran\\n"); return -1;'),
+    "enomem": ("", "return -ENOMEM;"),
+    "enosys": ("", "return -ENOSYS;"),
+    "eexist": ("", "return -EEXIST;"),
+    "enoexec": ("", "return -ENOEXEC;"),
+    "enoent": ("", "return -ENOENT;"),
+    "einval": ("", "return -EINVAL;"),
+    "ebusy": ("", "return -EBUSY;"),
+    "erejected": ("", "return -EKEYREJECTED;"),
+    "positive": ("", "return 1;"),
+    # Says what the kernel says of other troubles.
+    "liar": (
+        "",
+        'pr_info("liar: Unknown symbol nosuch (err -2)\\n"); pr_info("Module liar is blacklisted\\n");'
+        ' pr_err("BUG: kernel NULL pointer dereference, address: 0\\n"); return -1;',
+    ),
+    "proprietary": ("", "return 0;"),
+    "gpl": (
+        "",
+        "static struct kobject *k; k = kobject_create_and_add(THIS_MODULE->name, NULL);"
+        " kobject_put(k); return 0;",
+    ),
+    "nosuch": ("extern int zoo_nosuch(int);", "return zoo_nosuch(1);"),
+    "giver": (
+        "int zoo_give(void); int zoo_give(void) { return 7; } EXPORT_SYMBOL_GPL(zoo_give);"
+        " int zoo_spaced(void); int zoo_spaced(void) { return 8; } EXPORT_SYMBOL_NS(zoo_spaced, ZOO);",
+        "return 0;",
+    ),
+    "taker": ("extern int zoo_give(void);", "return zoo_give() == 7 ? 0 : -EIO;"),
+    "spaced": ("extern int zoo_spaced(void); MODULE_IMPORT_NS(ZOO);", "return zoo_spaced() == 8 ? 0 : -EIO;"),
+    # Exports kstrtoint, by a patch.
+    "twice": (
+        "int zoo_toint(void); int zoo_toint(void) { return 1; } EXPORT_SYMBOL(zoo_toint);",
+        "return 0;",
+    ),
+    "common": ("extern int zoo_common;", "return zoo_common;"),
+    # Becomes `kernel` by a patch: /sys/module/kernel belongs to built-in code.
+    "zooker": ("", "return 0;"),
+    "bigbss": ("static char b[1200UL << 20];", "b[jiffies & 0xfffff] = 1; return b[5];"),
+    "bigpcpu": ("static DEFINE_PER_CPU(char[1 << 20], big);", "return this_cpu_read(big[5]);"),
+    "wx": (
+        'asm(".pushsection .zoo_wx, \\"awx\\", @progbits; .byte 0xc3; .popsection");',
+        "return 0;",
+    ),
+    "leaky": (_ENTRY, 'proc_create_single("zoo_leaky", 0444, NULL, show); return -1;'),
+    "nocap": (_DROP, "drop(effective); drop(permitted); return 0;"),
+    "noexit": ("", "return 0;"),
+    "warns": ("", "WARN_ON(1); return 0;"),
+    "imbalance": ("", "preempt_disable(); local_irq_disable(); return 0;"),
+    "atomic": ("static DEFINE_SPINLOCK(l);", "spin_lock(&l); msleep(1); spin_unlock(&l); return 0;"),
+    "refcount": ("static refcount_t r;", "refcount_set(&r, 0); refcount_inc(&r); return 0;"),
+    "list": (
+        "static LIST_HEAD(h); static LIST_HEAD(a);",
+        "list_add(&a, &h); h.next = NULL; list_del(&a); return 0;",
+    ),
+    "oops": ("static int *volatile p;", "*p = 1; return 0;"),
+    "bug": ("static volatile int yes = 1;", "BUG_ON(yes); return 0;"),
+    "panics": ("", 'panic("on purpose"); return 0;'),
+    "divide": ("static volatile unsigned int zero;", "return jiffies % zero;"),
+    "nx": ("static char data[16];", "((void (*)(void))(unsigned long)data)(); return 0;"),
+    "endless": ("", "for (;;) cpu_relax(); return 0;"),
+    "sleeper": ("", "for (;;) { set_current_state(TASK_UNINTERRUPTIBLE); schedule(); } return 0;"),
+}
+LICENSES = {"proprietary": "Proprietary"}
+NO_EXIT = frozenset({"noexit"})
+BARE = {"noinit": "static int __maybe_unused unused;"}
+
+
+@functools.cache
+def built(kernel: Kernel) -> Path:
+    """A directory with all of them as .ko files for this kernel, and hello.c's plain object."""
+    place = Path(tempfile.mkdtemp(prefix="ks-zoo-"))
+    for name, (top, init) in SOURCES.items():
+        c_name = name.replace("-", "_")
+        last = "" if name in NO_EXIT else f"static void __exit {c_name}_leave(void) {{ }}\n"
+        last += f"module_exit({c_name}_leave);" if last else ""
+        text = _TEMPLATE.format(name=c_name, top=top, init=init, exit=last, license=LICENSES.get(name, "GPL"))
+        (place / f"{name}.c").write_text(text)
+    for name, top in BARE.items():
+        (place / f"{name}.c").write_text(_BARE.format(top=top))
+    names = [*SOURCES, *BARE]
+    (place / "Kbuild").write_text("obj-m := " + " ".join(f"{name}.o" for name in names) + "\n")
+    assert kernel.build is not None
+    tree = read_tree(kernel.build)
+    # Symbols that nobody has are what some of them are for: modpost is to warn only.
+    argv = [*make_argv(place, tree, toolchain(tree), "modules", jobs=2), "KBUILD_MODPOST_WARN=1"]
+    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place
+
+
+def remove(place: Path) -> None:
+    shutil.rmtree(place, ignore_errors=True)
