@@ -94,7 +94,9 @@ def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None)
         # The load itself went well; something of the module's crashed after or beside init.
         stage: str | None = "live"
     else:
-        stage = "init" if _init_ran(e) is not False else (e.timeline.reached if e.timeline else None)
+        stage = _reached(e)
+        if _init_ran(e) or (stage is None and _init_ran(e) is None) or stage == "live":
+            stage = "init"
     cause = "the task that loaded was killed, and the module is still loading"
     if fatal:
         cause = fatal.told

@@ -276,6 +276,8 @@ CRASHES = (
         "oops",
         Found("hung", "list", None, "KS261"),
         before=("oops",),
+        # Since 6.5 loads of one file wait for each other on a list, where the dead task's stack is left.
+        elsewhere={"6.12": None},
         hidden=True,
         seconds=1.5,
     ),
