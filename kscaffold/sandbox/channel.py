@@ -194,6 +194,10 @@ class Channel:
         """There are bytes that select does not see any more."""
         return bool(self._unread)
 
+    def has_unread(self) -> bool:
+        """Something has come that `receive` has not handed over yet."""
+        return bool(self._unread)
+
     def close(self) -> None:
         """Let go of the guest."""
         self._sock.close()

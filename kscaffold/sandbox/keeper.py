@@ -222,7 +222,8 @@ class _Keeper:
     def _pass_on(self, sock: socket.socket, nonce: int, request: bytes, timeout: float) -> bool:
         """One request to the guest, its answer to the client. False: the guest is lost, and ended.
 
-        The client's leaving does not stop the work: half a load is nothing anybody wants.
+        The client's leaving does not stop the work: half a load is nothing anybody wants. But what has
+        not ended soon then hangs, and nobody should have to wait for it.
         """
         deadline = time.monotonic() + timeout + _GRACE
         there = True
@@ -233,6 +234,8 @@ class _Keeper:
                 if verb == Verb.SHELL:
                     there = there and _relay_input(sock, self.guest)
                     deadline = time.monotonic() + (_GRACE if there else 5 * _GRACE)
+                elif there and _has_left(sock, self.guest.channel, deadline):
+                    there, deadline = False, min(deadline, time.monotonic() + _GRACE)
                 kind, answer = self.guest.channel.receive(nonce, deadline)
                 try:
                     if there:
@@ -251,6 +254,17 @@ class _Keeper:
             self.guest.close()
             sock.sendall(channel.frame(Kind.LOST, nonce, how, console))
         return False
+
+
+def _has_left(client: socket.socket, guest: channel.Channel, deadline: float) -> bool:
+    """Wait for the guest's next word; True when the client went away before it."""
+    if guest.has_unread():
+        return False
+    poll = select.poll()
+    poll.register(client, select.POLLRDHUP)
+    poll.register(guest, select.POLLIN)
+    heard = [fd for fd, _ in poll.poll(max(0.0, deadline - time.monotonic()) * 1000)]
+    return client.fileno() in heard and guest.fileno() not in heard
 
 
 def _relay_input(sock: socket.socket, guest: Guest) -> bool:
