@@ -21,7 +21,7 @@ def rare(world: World, sets: int) -> list[Case]:
     """Those that take seconds."""
     one = "kscaffold run, one set"
     return [
-        Case(one, lambda: world.kscaffold("run", at=world.sets)),
+        Case(one, lambda: world.kscaffold("run", at=world.sets), prepare=world.freeze),
         Case(
             f"kscaffold run, {sets} parameter sets",
             lambda: world.kscaffold("run", *names(["howmany"], sets), at=world.sets),
@@ -60,9 +60,15 @@ def _sandbox(world: World) -> list[Case]:
 
     floor = ("python -c pass", "bare restore")
     return [
-        Case("bare restore", lambda: here(restore), prepare=lambda: _frozen(world)),
+        Case("bare restore", lambda: here(restore), prepare=world.freeze),
         # 0.36 s once prediction and tracing are in it.
-        Case("kscaffold run, hello", lambda: world.kscaffold("run"), bar=0.30, against=floor),
+        Case(
+            "kscaffold run, hello",
+            lambda: world.kscaffold("run"),
+            prepare=world.freeze,
+            bar=0.30,
+            against=floor,
+        ),
         Case(
             "kscaffold load, no sandbox yet",
             lambda: world.kscaffold("load"),
@@ -79,11 +85,6 @@ def _sandbox(world: World) -> list[Case]:
             finish=world.stop,
         ),
     ]
-
-
-def _frozen(world: World) -> None:
-    """There is a snapshot: the first turn of the warm-up makes it."""
-    session.start(world.planned(), lambda *_: None, lambda _: None).close()
 
 
 def _emptied(world: World) -> None:

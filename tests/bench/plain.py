@@ -1,5 +1,6 @@
 """The same job without a snapshot: load and unload hello and read its log, one boot for each time."""
 
+import contextlib
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,6 +15,8 @@ _RUN = "kscaffold run, hello, beside the boots"
 _PC = "plain QEMU, cold boot (pc, vmlinuz)"
 _MICROVM = "plain QEMU, cold boot (microvm, vmlinux)"
 _VIRTME = "virtme-ng"
+# virtme-ng's QEMU opens its standard output by name, several times: a file would be cut.
+_PIPED = ("sh", "-c", '"$@" 2>&1 </dev/null | cat', "sh")
 NAMES = (_RUN, _PC, _MICROVM, _VIRTME)
 
 
@@ -25,7 +28,7 @@ def cases(world: World) -> list[Case]:
     image = world.kernel.image
     assert image
     return [
-        Case(_RUN, lambda: world.kscaffold("run")),
+        Case(_RUN, lambda: world.kscaffold("run"), prepare=world.freeze),
         Case(
             _PC,
             lambda: _boot(["-machine", "pc", "-kernel", str(image)], root, accelerator),
@@ -88,26 +91,27 @@ def _virtme(world: World, image: Path, accelerator: str) -> Case:
     (tree / "boot").mkdir(parents=True)
     shutil.copy(image, tree / "boot")
     shutil.copytree(world.kernel.modules, tree / "lib/modules" / world.kernel.release, symlinks=True)
-    job = f"{_tool('insmod')} {world.ko} && {_tool('rmmod')} hello && dmesg | tail -n 5; echo done=$?"
+    job = f"{_tool('insmod')} {world.ko} && {_tool('rmmod')} hello && dmesg | tail -n 5"
 
     def boot(*sharing: str) -> Took:
         kvm = [] if accelerator == "kvm" else ["--disable-kvm"]
         image_of_it = tree / "boot" / image.name
-        took, said = checked([vng, *kvm, *sharing, "--run", image_of_it, "--", job], cwd=tree, timeout=90)
-        if "done=0" not in said:
-            last = next((line for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
-            raise BenchError(last[:100])
+        took, said = checked(
+            [*_PIPED, vng, *kvm, *sharing, "--run", image_of_it, "--", job], cwd=tree, timeout=90
+        )
+        # Its console loses lines now and then: the kernel's own of hello's init and exit are proof enough.
+        if said.count("] hello: ") < 2:
+            raise BenchError(f"virtme-ng did not do the job:\n{said[-2000:]}")
         return took
 
     working: dict[tuple[str, ...], float] = {}
-    why = ""
-    for sharing in ((), ("--force-9p",)):
-        try:
+    # Without udev in the guest what the job prints is seen on the console only, with -v.
+    for sharing in ((), ("--force-9p",), ("--force-9p", "--verbose")):
+        with contextlib.suppress(BenchError):
             working[sharing] = boot(*sharing).seconds
-        except BenchError as error:
-            why = str(error).splitlines()[-1]
     if not working:
-        return Case(_VIRTME, _never, why_not=f"installed, but it does not boot this kernel here ({why})")
+        why = "installed, but fails on this kernel here, over virtiofs and over 9p (a cloud kernel has no 9p)"
+        return Case(_VIRTME, _never, why_not=why)
     best = min(working, key=lambda sharing: working[sharing])
     return Case(" ".join((_VIRTME, *best)), lambda: boot(*best), against=(_RUN,))
 

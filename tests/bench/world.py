@@ -12,7 +12,7 @@ from pathlib import Path
 from kscaffold.kernel import store
 from kscaffold.kernel.choose import choose
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.sandbox import live, session
+from kscaffold.sandbox import live, session, snapshot
 from tests.bench.timing import Took, checked
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -52,6 +52,12 @@ class World:
         """Forget all that an earlier use of the kernel left: snapshots, the agent, the accelerator."""
         for name in ("snapshots", "guest"):
             shutil.rmtree(self.place / "cache/kscaffold" / name, ignore_errors=True)
+
+    def freeze(self) -> None:
+        """Make the snapshot, if it is not there yet."""
+        planned = self.planned()
+        if snapshot.find(planned.key) is None:
+            session.start(planned, lambda *_: None, lambda _: None).close()
 
     def planned(self) -> session.Plan:
         """The guest that the commands use."""
