@@ -37,8 +37,10 @@ ifneq ($(objtree),)
 -include $(srctree)/scripts/Makefile.compiler
 endif
 
+# `kscaffold-edited` is a Kbuild of which another text is to be asked about, in the file `kscaffold-draft`.
 kscaffold-others := $(MAKEFILE_LIST)
-include $(or $(wildcard $(obj)/Kbuild),$(obj)/Makefile)
+kscaffold-kbuild := $(or $(filter $(obj)/Kbuild,$(kscaffold-edited)),$(wildcard $(obj)/Kbuild),$(obj)/Makefile)
+include $(if $(filter $(kscaffold-kbuild),$(kscaffold-edited)),$(kscaffold-draft),$(kscaffold-kbuild))
 kscaffold-read := $(wordlist $(words x $(kscaffold-others)),$(words $(MAKEFILE_LIST)),$(MAKEFILE_LIST))
 
 # As in scripts/Makefile.lib: what is built in is no module; a module is composite when any of its
@@ -50,6 +52,16 @@ kscaffold-dirs := $(patsubst %/,$(obj)/%,$(filter %/,$(obj-y) $(obj-m)))
 
 $(info @kscaffold@ read $(obj) $(kscaffold-read))
 $(foreach m,$(kscaffold-modules),$(info @kscaffold@ module $(obj) $m $(call kscaffold-objects,$m)))
+
+# Told only when asked for: an option can be the answer of a program ($(call cc-option)).
+kscaffold-sources = $(foreach m,$(kscaffold-modules),$(call kscaffold-objects,$m))
+kscaffold-flags = ccflags-y subdir-ccflags-y asflags-y ldflags-y EXTRA_CFLAGS EXTRA_AFLAGS EXTRA_LDFLAGS \
+	KBUILD_EXTRA_SYMBOLS $(foreach o,$(kscaffold-sources),CFLAGS_$o CFLAGS_REMOVE_$o)
+ifneq ($(kscaffold-details),)
+$(foreach f,$(kscaffold-flags),$(if $(strip $($f)),$(info @kscaffold@ flags $(obj) $f $($f))))
+$(foreach m,$(kscaffold-modules),$(if $(filter $m,$(call kscaffold-suffixes,$m,-objs -y -m)),\
+	$(info @kscaffold@ circle $(obj) $m)))
+endif
 
 # Descend as Kbuild does, in a make of its own, so that what a Kbuild exports is passed down.
 .PHONY: kscaffold-ask $(kscaffold-dirs)

@@ -1,6 +1,7 @@
 """What a directory builds, asked of make: conditionals, sub-directories, includes and all."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from kscaffold import process
@@ -15,15 +16,22 @@ _MARK = "@kscaffold@"
 _DEADLINE = 30.0  # seconds; a Kbuild may run programs ($(shell))
 
 
-def read_project(directory: Path, kernel: Kernel | None) -> Project:
+def read_project(
+    directory: Path,
+    kernel: Kernel | None,
+    *,
+    details: bool = False,
+    draft: tuple[Path, Path] | None = None,
+) -> Project:
     """What `directory` builds for `kernel`, as make says it; nothing there is changed.
 
-    Without a kernel no CONFIG_ value is set. Takes 10 to 40 ms. Raises KscaffoldError: KS101 not a
+    Without a kernel no CONFIG_ value is set. `details` asks for the flags, too. `draft`: a Kbuild, there or
+    not, and the file whose text is read in its stead. Takes 10 to 40 ms. Raises KscaffoldError: KS101 not a
     project, KS102 a path Kbuild can't take, KS103 a Makefile make can't read, KS104 no module in it;
     ToolMissingError without make.
     """
     directory = directory.resolve()
-    kbuild = next((f for f in (directory / "Kbuild", directory / "Makefile") if f.is_file()), None)
+    kbuild = draft[0] if draft else kbuild_file(directory)
     if kbuild is None:
         raise KscaffoldError(
             "KS101",
@@ -34,21 +42,30 @@ def read_project(directory: Path, kernel: Kernel | None) -> Project:
     checked_path(directory)
     tree = read_tree(kernel.build, kernel.arch) if kernel and kernel.build else None
     asked = process.run(
-        _argv(directory, tree),
+        [
+            *_argv(directory, tree),
+            *(["kscaffold-details=y"] if details else []),
+            *([f"kscaffold-edited={draft[0]}", f"kscaffold-draft={draft[1]}"] if draft else []),
+        ],
         timeout=_DEADLINE,
         env=process.environment(_kbuild_environment(tree, kernel)),
     )
     if asked.returncode != 0:
         raise _unreadable(directory, asked.stderr)
-    targets, read = _answer(asked.stdout)
-    if not targets:
+    project = _answer(Project(directory, kbuild, ()), asked.stdout)
+    if not project.targets:
         raise KscaffoldError(
             "KS104",
             f"{kbuild.name} builds no module",
             cause=f"make read {kbuild} and found obj-m empty",
             fix=f"add a line to {kbuild.name}: obj-m := NAME.o",
         )
-    return Project(directory, kbuild, targets, read)
+    return project
+
+
+def kbuild_file(directory: Path) -> Path | None:
+    """The file Kbuild reads in a directory, if there is one: Kbuild before Makefile."""
+    return next((f for f in (directory / "Kbuild", directory / "Makefile") if f.is_file()), None)
 
 
 def _argv(directory: Path, tree: BuildTree | None) -> list[str]:
@@ -95,11 +112,14 @@ def _kbuild_environment(tree: BuildTree | None, kernel: Kernel | None) -> dict[s
     }
 
 
-def _answer(stdout: str) -> tuple[tuple[Target, ...], tuple[Path, ...]]:
+def _answer(project: Project, stdout: str) -> Project:
+    """The project with what make told."""
     targets: dict[Path, Target] = {}
     read: dict[Path, None] = {}
+    flags: list[tuple[Path, str, str]] = []
+    circles: list[Path] = []
     for line in stdout.splitlines():
-        mark, *words = line.split()
+        mark, *words = line.split() or [""]
         if mark != _MARK or len(words) < 2:
             continue  # the Kbuild's own $(info)
         kind, where, *rest = words
@@ -111,7 +131,13 @@ def _answer(stdout: str) -> tuple[tuple[Target, ...], tuple[Path, ...]]:
             stem = module.removesuffix(".o")
             ko = directory / f"{stem}.ko"
             targets.setdefault(ko, Target(Path(stem).name, tuple(dict.fromkeys(objects)), directory, ko))
-    return tuple(targets.values()), tuple(read)
+        elif kind == "flags":
+            flags.append((directory, rest[0], " ".join(rest[1:])))
+        elif kind == "circle":
+            circles.append(directory / f"{rest[0].removesuffix('.o')}.ko")
+    return replace(
+        project, targets=tuple(targets.values()), read=tuple(read), flags=tuple(flags), circles=tuple(circles)
+    )
 
 
 def _unreadable(directory: Path, stderr: str) -> KscaffoldError:
@@ -132,7 +158,7 @@ def _unreadable(directory: Path, stderr: str) -> KscaffoldError:
 def missing_separator(file: Path, number: int, what: str) -> KscaffoldError:
     """A command line of a rule without its tab: the commonest slip when a Makefile is pasted."""
     lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
-    slips = [n for n in range(number, len(lines) + 1) if _is_untabbed_command(lines, n)]
+    slips = [n for n in range(number, len(lines) + 1) if is_untabbed_command(lines, n)]
     line = lines[number - 1] if number <= len(lines) else ""
     if number not in slips:
         return KscaffoldError(
@@ -152,7 +178,7 @@ def _start(line: str) -> str:
     return f"{spaces} spaces" if spaces > 1 else "a space" if spaces else f"'{line[:12].strip()}'"
 
 
-def _is_untabbed_command(lines: list[str], number: int) -> bool:
+def is_untabbed_command(lines: list[str], number: int) -> bool:
     """Whether line `number` (from 1) reads as a command that follows a rule or another command."""
     line = lines[number - 1]
     command = bool(

@@ -24,13 +24,16 @@ class Project:
     """A directory with a Kbuild or a kernel-style Makefile. `directory` is absolute, links resolved.
 
     `kbuild_file`: the one make reads first. `read`: every file of the project make read to know the targets
-    (also those of sub-directories, and what they include).
+    (also those of sub-directories, and what they include). `flags` and `circles` only where asked for:
+    what is set of (directory, variable such as `ccflags-y`, value), and the modules that list themselves.
     """
 
     directory: Path
     kbuild_file: Path
     targets: tuple[Target, ...]
     read: tuple[Path, ...] = ()
+    flags: tuple[tuple[Path, str, str], ...] = ()
+    circles: tuple[Path, ...] = ()
 
 
 def kernel_name(name: str) -> str:
