@@ -98,6 +98,10 @@ def _enter(place: Path) -> None:
     for variable, name in (("CACHE_HOME", "cache"), ("CONFIG_HOME", "config"), ("STATE_HOME", "state")):
         os.environ[f"XDG_{variable}"] = str(place / name)
     os.environ["XDG_RUNTIME_DIR"] = str(place / "run")
+    # Compiled code is kept, as for every installed package, whatever this shell says; not in the checkout.
+    for name in [name for name in os.environ if name.startswith("PYTHON")]:
+        del os.environ[name]
+    os.environ["PYTHONPYCACHEPREFIX"] = str(place / "pycache")
     os.environ["PYTHONPATH"] = str(ROOT)
     # If this process is killed, the sandboxes it started end soon all the same.
     os.environ.setdefault("KSCAFFOLD_SANDBOX_IDLE", "120")
