@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.load.forecast import forecast
+from kscaffold.load.forecast import Outlook
 from kscaffold.load.load import load
 from kscaffold.load.report import LoadReport
 from kscaffold.module import content
@@ -104,9 +104,10 @@ def row(case: Case, expected: Found, kernel: Kernel, place: Path, scratch: Path)
                 target.write(path, text.encode())
             else:
                 load(place / f"{step}.ko", "", target, timeout=case.seconds)
-        earlier = [m.name for m in target.modules()]
-        prediction = forecast(ko, case.parameters, kernel, cmdline=case.cmdline, loaded=earlier)
-        report = load(ko, case.parameters, target, timeout=case.seconds, kernel=kernel)
+        outlook = Outlook([ko], kernel, lambda text: None)
+        prediction = outlook.before(ko, case.parameters, target)
+        assert prediction is not None
+        report = load(ko, case.parameters, target, timeout=case.seconds, outlook=outlook)
         return Row(case, expected, prediction, report)
 
 

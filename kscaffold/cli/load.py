@@ -46,17 +46,21 @@ def load(
 ) -> int:
     """Load this project's modules, or a .ko, into its sandbox (insmod). Builds first when needed."""
     from kscaffold.cli import session, show  # start-up time
+    from kscaffold.load.forecast import Outlook
     from kscaffold.load.load import load as load_one
 
     chosen, jobs = _prepare(words, kernel, module, host, no_build, offline, directory)
     if jobs.failed:
         return show.failed_build("load", jobs.failed)
     reports = []
+    outlook = Outlook(jobs.kos, chosen, console.warn) if chosen else None
     with session.target(jobs.home, chosen, host=host, cmdline=cmdline, start=True) as opened:
         for ko in jobs.kos:
             seconds = {"build": jobs.seconds, "start": opened.seconds}
             reports.append(
-                load_one(ko, jobs.parameters, opened.target, timeout=timeout, seconds=seconds, kernel=chosen)
+                load_one(
+                    ko, jobs.parameters, opened.target, timeout=timeout, seconds=seconds, outlook=outlook
+                )
             )
             show.loaded(reports[-1])
             if not reports[-1].ok:
@@ -79,6 +83,7 @@ def reload(
 ) -> int:
     """Load into a pristine sandbox that takes the old one's place (--host: rmmod, then insmod)."""
     from kscaffold.cli import session, show  # start-up time
+    from kscaffold.load.forecast import Outlook
     from kscaffold.load.load import load as load_one
     from kscaffold.load.unload import unload as unload_one
     from kscaffold.module.quick import module_name
@@ -90,6 +95,7 @@ def reload(
     if not host:
         live.stop(jobs.home)
     reports = []
+    outlook = Outlook(jobs.kos, chosen, console.warn) if chosen else None
     with session.target(jobs.home, chosen, host=host, cmdline=cmdline, start=True) as opened:
         if host:
             there = {m.name for m in opened.target.modules()}
@@ -101,7 +107,9 @@ def reload(
         for ko in jobs.kos:
             seconds = {"build": jobs.seconds, "start": opened.seconds}
             reports.append(
-                load_one(ko, jobs.parameters, opened.target, timeout=timeout, seconds=seconds, kernel=chosen)
+                load_one(
+                    ko, jobs.parameters, opened.target, timeout=timeout, seconds=seconds, outlook=outlook
+                )
             )
             show.loaded(reports[-1])
             if not reports[-1].ok:
@@ -140,6 +148,7 @@ def run(
         timeout=timeout,
         say=console.step,
         detail=console.detail,
+        warn=console.warn,
     )
     return show.runs(results, jobs.seconds)
 

@@ -58,6 +58,8 @@ def _why(report: LoadReport) -> None:
     say = console.note if report.ok else console.out
     if report.note:
         say(f"   note: {report.note}")
+    if report.surprise:
+        say(f"   note: {console.printable(report.surprise)}")
     others = [c for c in j.complaints if c.told != j.cause]
     for complaint in others if report.ok else ():
         console.warn(console.printable(complaint.told))
@@ -119,6 +121,8 @@ def _text(r: Record) -> str:
 
 def loads(command: str, reports: list[LoadReport]) -> int:
     """The document of a load, and its exit status."""
+    if any(r.judgement.verdict == "hung" and r.target == "sandbox" for r in reports):
+        console.note("the sandbox stays for kscaffold logs and list; the next load replaces it")
     if len(reports) == 1:
         console.emit(command, reports[0].ok, document(reports[0]))
     else:
@@ -151,6 +155,9 @@ def runs(results: list[tuple[list[LoadReport], list[UnloadReport]]], build_secon
             documents.append(_of_run(r, unloads_))
         _tell_run(loads_, unloads_)
     if len(reports) == 1:
+        seconds = documents[0]["seconds"]
+        seconds["build"], seconds["total"] = build_seconds, seconds["total"] + build_seconds
+        documents[0]["seconds"] = {k: round(v, 4) for k, v in seconds.items()}
         console.emit("run", good, documents[0])
     else:
         total = sum(r.seconds["total"] for r in reports) + build_seconds

@@ -1,12 +1,77 @@
-"""What the kernel will say of a module, before it is asked."""
+"""What the kernel will say of a module, told before it is asked, and held against what it says then."""
 
-from collections.abc import Collection
+import contextlib
+import threading
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from kscaffold.diagnosis.verdict import Judgement
+from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.module.arguments import split
-from kscaffold.module.findings import Prediction
+from kscaffold.module.findings import Finding, Prediction
+from kscaffold.target.base import Target
+
+
+class Outlook:
+    """The predictions of one command. What they take (60 ms: an ELF reader is imported, the kernel's
+    exports are read) is done beside whatever else the command waits for.
+    """
+
+    def __init__(self, kos: Sequence[Path], kernel: Kernel, warn: Callable[[str], None]) -> None:
+        self.kernel = kernel
+        self._warn = warn
+        self._told: set[str] = set()
+        self._lock = threading.Lock()
+        # A daemon: a command that ends early does not wait for it.
+        self._thread = threading.Thread(target=self._prepare, args=(tuple(kos),), daemon=True)
+        self._thread.start()
+
+    def _prepare(self, kos: tuple[Path, ...]) -> None:
+        with contextlib.suppress(Exception):  # whoever asks gets the error
+            for ko in kos:
+                forecast(ko, "", self.kernel)
+
+    def before(self, ko: Path, parameters: str, target: Target) -> Prediction | None:
+        """The prediction for a load that comes next; warns where it is a refusal, once of each. None
+        where there can't be one: the kernel itself is asked next.
+        """
+        self._thread.join()
+        try:
+            loaded = [m.name for m in target.modules()]
+            found = forecast(ko, parameters, self.kernel, cmdline=target.cmdline, loaded=loaded)
+        except KscaffoldError:
+            return None
+        if found.loads is False:
+            with self._lock:
+                text = _refusal(ko, found, self.kernel)
+                if text not in self._told:
+                    self._told.add(text)
+                    self._warn(text)
+        return found
+
+
+def surprise(predicted: Prediction | None, judgement: Judgement) -> str | None:
+    """How the kernel's answer differs from the prediction, None where it does not.
+
+    A prediction goes as far as init. How that ends, and what a crash or a loss hides, contradicts none.
+    """
+    if predicted is None or predicted.loads is None or judgement.verdict in ("lost", "crashed"):
+        return None
+    expected = f"{predicted.errno} at stage {predicted.stage}"
+    if judgement.verdict != "refused":
+        hung_before = judgement.verdict == "hung" and judgement.stage != "init"
+        return None if predicted.loads or hung_before else f"{expected} was expected, and the kernel took it"
+    if predicted.loads:
+        return "it was expected to load: kscaffold check sees nothing against it"
+    same = (judgement.stage, judgement.errno) == (predicted.stage, predicted.errno)
+    return None if same else f"{expected} was expected"
+
+
+def _refusal(ko: Path, found: Prediction, kernel: Kernel) -> str:
+    why = [f.message for f in found.findings if f.stage == found.stage and f.errno]
+    return f"{kernel.release} will refuse {ko.name}: {'; '.join(why)} ({found.errno} at stage {found.stage})"
 
 
 def forecast(
@@ -22,10 +87,9 @@ def forecast(
     `parameters` in the kernel's syntax; `loaded`: the modules that are in, by the kernel's names, None
     where what it needs will be loaded before it. Raises KscaffoldError where the file can't be read.
     """
-    # start-up time: an ELF reader takes 60 ms to import, and many a load needs none
+    # start-up time: importing an ELF reader takes 40 ms
     from kscaffold.module import kofile
     from kscaffold.module.facts import DamagedModule
-    from kscaffold.module.findings import Finding
     from kscaffold.module.predict import predict
     from kscaffold.module.symvers import beside
     from kscaffold.module.target import read_facts
@@ -34,8 +98,8 @@ def forecast(
         file = kofile.read(ko)
     except DamagedModule as flaw:
         message = f"{flaw.what}: {flaw.cause}" if flaw.cause else flaw.what
-        found = Finding(flaw.code, "error", flaw.stage, message, flaw.fix, flaw.errno)
-        return Prediction(False if flaw.stage else None, flaw.stage, flaw.errno, (found,))
+        finding = Finding(flaw.code, "error", flaw.stage, message, flaw.fix, flaw.errno)
+        return Prediction(False if flaw.stage else None, flaw.stage, flaw.errno, (finding,))
     known = None if loaded is None else frozenset(loaded)
     facts = replace(read_facts(kernel), cmdline=cmdline, loaded=known)
     return predict(file, facts, split(parameters), beside(ko))

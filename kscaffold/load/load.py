@@ -5,8 +5,8 @@ from pathlib import Path
 
 from kscaffold.diagnosis.verdict import judge
 from kscaffold.errors import KscaffoldError
-from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.evidence import gather
+from kscaffold.load.forecast import Outlook, surprise
 from kscaffold.load.report import LoadReport
 from kscaffold.module.quick import module_name
 from kscaffold.target.base import Target
@@ -21,31 +21,35 @@ def load(
     *,
     timeout: float,
     seconds: dict[str, float] | None = None,
-    kernel: Kernel | None = None,
+    outlook: Outlook | None = None,
 ) -> LoadReport:
     """Load `ko` once; `parameters` in the kernel's syntax, `timeout` in seconds.
 
-    `kernel`: what is known of the target's kernel, to explain a failure.
+    `outlook`: warns of what the kernel will refuse, and is held against its answer; its kernel's files
+    help to explain a failure.
     Raises KscaffoldError when the target can't be asked or the file can't be read.
     """
     began = time.monotonic()
     if not ko.is_file():
         raise KscaffoldError("KS281", f"{ko} is not there", fix="kscaffold build")
     name = module_name(ko)
+    predicted = outlook.before(ko, parameters, target) if outlook else None
     attempt = target.load(ko, parameters, timeout)
-    evidence = gather(name, ko, attempt, target, kernel)
+    evidence = gather(name, ko, attempt, target, outlook.kernel if outlook else None)
     spent = {"build": 0.0, "start": 0.0, **(seconds or {}), "load": attempt.seconds}
     spent["total"] = spent["build"] + spent["start"] + time.monotonic() - began
+    judgement = judge(evidence)
     return LoadReport(
         module=name,
         path=ko,
         parameters=parameters,
         target=target.kind,
         kernel=target.release,
-        judgement=judge(evidence),
+        judgement=judgement,
         log=attempt.records or (),
         seconds=spent,
         accelerator=target.accelerator,
         note=attempt.note or (None if attempt.records is not None else _NO_LOG),
         stack=attempt.stack,
+        surprise=surprise(predicted, judgement),
     )

@@ -12,6 +12,7 @@ from kscaffold.target.base import Kind
 @dataclass(frozen=True, slots=True)
 class LoadReport:
     """One module, loaded once. `unloaded`: None where that was not asked for. `note`: what its log lacks.
+    `surprise`: how the kernel's answer differs from what was predicted.
 
     `seconds`: build, start (of the sandbox), load (in the kernel), total.
     """
@@ -28,7 +29,7 @@ class LoadReport:
     dependencies: tuple[str, ...] = ()
     note: str | None = None
     stack: str = ""
-    shared_memory: int | None = None
+    surprise: str | None = None
 
     @property
     def ok(self) -> bool:

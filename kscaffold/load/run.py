@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from kscaffold.load.forecast import Outlook
 from kscaffold.load.load import load
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport, unload
@@ -26,16 +27,19 @@ def run(
     timeout: float,
     say: Say,
     detail: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> list[Result]:
     """Load `kos` in order and unload them in reverse, once for each string of parameters in `tries`.
 
     Each try gets a guest of its own, and as many run at once as this process may use processors. The
-    results come in the order of `tries`. Whatever happens, no guest is left.
+    results come in the order of `tries`. `warn` hears what the kernel is expected to refuse. Whatever
+    happens, no guest is left.
     """
     results: list[Result | BaseException | None] = [None] * len(tries)
     waiting = list(range(len(tries)))[::-1]
     guests: list[Guest] = []
     lock = threading.Lock()
+    around = (guests, say, detail, Outlook(kos, planned.kernel, warn))
 
     def work() -> None:
         while True:
@@ -44,7 +48,7 @@ def run(
                     return
                 index = waiting.pop()
             try:
-                results[index] = _once(kos, tries[index], planned, timeout, (guests, say, detail))
+                results[index] = _once(kos, tries[index], planned, timeout, around)
             except BaseException as error:
                 results[index] = error
                 with lock:
@@ -53,7 +57,7 @@ def run(
     try:
         # The first one alone where there is no snapshot yet: it makes the one the others start from.
         first = waiting.pop()
-        results[first] = _once(kos, tries[first], planned, timeout, (guests, say, detail))
+        results[first] = _once(kos, tries[first], planned, timeout, around)
         if waiting:
             _side_by_side(work, min(len(waiting), len(os.sched_getaffinity(0))))
     finally:
@@ -84,9 +88,9 @@ def _once(
     parameters: str,
     planned: Plan,
     timeout: float,
-    around: tuple[list[Guest], Say, Callable[[str], None]],
+    around: tuple[list[Guest], Say, Callable[[str], None], Outlook],
 ) -> Result:
-    guests, say, detail = around
+    guests, say, detail, outlook = around
     began = time.monotonic()
     guest = session.start(planned, say, detail)
     guests.append(guest)
@@ -103,9 +107,7 @@ def _once(
         loads: list[LoadReport] = []
         for ko in kos:
             seconds = {"start": started}
-            loads.append(
-                load(ko, parameters, target, timeout=timeout, seconds=seconds, kernel=planned.kernel)
-            )
+            loads.append(load(ko, parameters, target, timeout=timeout, seconds=seconds, outlook=outlook))
             if not loads[-1].ok:
                 break
         unloads: list[UnloadReport] = []
