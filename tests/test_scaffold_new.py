@@ -84,7 +84,13 @@ def test_json_tells_what_was_made(ks, here, words, template, sources):
 
 def test_list_has_a_line_for_each_template(ks, here):
     lines = ks("new", "--list").out.splitlines()
-    assert [line.split()[0] for line in lines] == ["single", "multi", "params"]
+    # fmt: off
+    assert [line.split()[0] for line in lines] == [
+        "single", "multi", "params", "returns",
+        "block", "chardev", "debugfs", "exporter", "netdev", "procfs", "sysfs", "timer",
+    ]
+    # fmt: on
+    assert all(len(line.split(maxsplit=1)[1]) > 10 and len(line) < 80 for line in lines)
     assert all(len(line.split()) > 2 for line in lines)
     documents = ks("new", "--list", "--json").json["templates"]
     assert [(d["name"], f"{d['name']:<6}  {d['about']}") for d in documents] == [

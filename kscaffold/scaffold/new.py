@@ -16,6 +16,15 @@ _PARAMETERS = (
     params.Parameter("howmany", "int", 0o444, "1", "how many there are"),
     params.Parameter("whom", "charp", 0o444, "world", "who is greeted"),
     params.Parameter("loud", "bool", 0o644, None, "whether to shout"),
+    params.Parameter("quiet", "invbool", 0o444, "y", "the opposite of a variable"),
+    params.Parameter("channel", "byte", 0o444, "7", "0 to 255"),
+    params.Parameter("offset", "short", 0o444, "-1", "16 bits, signed"),
+    params.Parameter("port", "ushort", 0o444, "80", "16 bits, unsigned"),
+    params.Parameter("flags", "hexint", 0o444, "0xff", "32 bits, shown in hexadecimal"),
+    params.Parameter("limit", "uint", 0o444, "1000", "32 bits, unsigned"),
+    params.Parameter("balance", "long", 0o444, "-5", "as wide as a register, signed"),
+    params.Parameter("bytes", "ulong", 0o444, "4096", "as wide as a register, unsigned"),
+    params.Parameter("serial", "ullong", 0o444, "0x123456789", "64 bits on every machine"),
 )
 
 
@@ -51,7 +60,11 @@ def new(wanted: Wanted) -> Created:
     Raises UsageError before anything is touched, OSError where the place can't be written to.
     """
     names.check_name(wanted.name)
-    chosen = _choose(wanted)
+    template = render.template(_choose(wanted))
+    chosen = template.name
+    modules = [wanted.name, *(wanted.name + end for end in template.modules)]
+    for further in modules[1:]:
+        names.check_name(further)
     objects = wanted.objects or (_OBJECTS if chosen == "multi" else ())
     names.check_objects(wanted.name, objects)
     parameters = wanted.parameters or (_PARAMETERS if chosen == "params" else ())
@@ -66,10 +79,11 @@ def new(wanted: Wanted) -> Created:
     names.check_place(target)
 
     main, *others = objects or (wanted.name,)
+    named = {"name": wanted.name, "kernel_name": kernel_name(wanted.name)}
     sources = [f"{stem}.c" for stem in (main, *others)] + [f"{wanted.name}.h"] * bool(others)
+    sources = [source.format(**named) for source in template.sources] or sources
     values = {
-        "name": wanted.name,
-        "kernel_name": kernel_name(wanted.name),
+        **named,
         "ident": names.identifier(wanted.name),
         "main": main,
         "author": author,
@@ -78,12 +92,16 @@ def new(wanted: Wanted) -> Created:
         "license": licensed.module,
         "_others": [{"stem": o, "ident": names.identifier(o)} for o in others],
         "_parameters": list(parameters),
+        "_showcase": chosen == "params" and not wanted.parameters,
         "_sources": sources,
+        "_modules": [{"name": m, "kernel_name": kernel_name(m)} for m in modules],
+        "_try": [line.format(**named) for line in template.tries],
     }
+    linked = [kbuild.Linked(wanted.name, objects), *(kbuild.Linked(m) for m in modules[1:])]
     with place.hidden_beside(target) as hidden:
         _render(chosen, values, hidden)
         project = hidden / wanted.name
-        _write(project / "Kbuild", kbuild.kbuild([kbuild.Linked(wanted.name, objects)], licensed.spdx))
+        _write(project / "Kbuild", kbuild.kbuild(linked, licensed.spdx))
         _write(project / "Makefile", kbuild.makefile(licensed.spdx))
         _write(project / "LICENSE", render.licence_text(licensed.texts, escape.plain(author)))
         files = _settle(project)

@@ -33,6 +33,7 @@ TYPES = {
     "ushort": Type("unsigned short ", "%d", 0, 2**16 - 1),
     "int": Type("int ", "%d", -(2**31), 2**31 - 1),
     "uint": Type("unsigned int ", "%u", 0, 2**32 - 1, "U"),
+    "hexint": Type("unsigned int ", "%#x", 0, 2**32 - 1, "U"),
     "long": Type("long ", "%ld", -(2**63), 2**63 - 1, "L"),
     "ulong": Type("unsigned long ", "%lu", 0, 2**64 - 1, "UL"),
     "ullong": Type("unsigned long long ", "%llu", 0, 2**64 - 1, "ULL"),

@@ -15,13 +15,24 @@ import kscaffold
 from kscaffold.errors import UsageError
 
 
+_FIRST = ("single", "multi", "params", "returns")
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template to choose. `about`: one line. `takes`: which of the options objs and param it can use."""
+    """A template to choose.
+
+    `about`: one line. `takes`: which of the options objs and param it can use. `sources`: the files it
+    brings, where they follow from nothing else; `modules`: what ends the names of further modules;
+    `tries`: commands for the README. In `sources` and `tries` stand {name} and {kernel_name}.
+    """
 
     name: str
     about: str
     takes: tuple[str, ...]
+    sources: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    tries: tuple[str, ...] = ()
 
 
 def templates_directory() -> Path:
@@ -37,8 +48,9 @@ def templates() -> list[Template]:
     for described in templates_directory().glob("*/cookiecutter.json"):
         facts = json.loads(described.read_text(encoding="utf-8"))
         if "_about" in facts:  # the others are layers only
-            found.append(Template(described.parent.name, facts["_about"], tuple(facts["_takes"])))
-    return sorted(found, key=lambda t: (len(t.takes), t.name))
+            lists = (tuple(facts.get(key, ())) for key in ("_sources", "_modules", "_try"))
+            found.append(Template(described.parent.name, facts["_about"], tuple(facts["_takes"]), *lists))
+    return sorted(found, key=lambda t: (_FIRST.index(t.name) if t.name in _FIRST else len(_FIRST), t.name))
 
 
 def template(name: str) -> Template:
@@ -48,7 +60,7 @@ def template(name: str) -> Template:
         if one.name == name:
             return one
     raise UsageError(
-        "KS022", f"there is no template {name!a}", fix="--template " + "|".join(t.name for t in known)
+        "KS022", f"there is no template {name!a}", fix="one of: " + " ".join(t.name for t in known)
     )
 
 

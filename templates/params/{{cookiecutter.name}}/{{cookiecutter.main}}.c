@@ -4,6 +4,9 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/init.h>
+{% if cookiecutter._showcase %}
+#include <linux/kernel.h>
+{% endif %}
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/printk.h>
@@ -28,6 +31,57 @@ MODULE_PARM_DESC({{ p.name }}, "{{ p.description | c_string }}");
 {% endif %}
 
 {% endfor %}
+{% if cookiecutter._showcase %}
+/* Up to four numbers: sizes=1,2,3. The third argument is told how many came. */
+static int sizes[4] = { 1, 2 };
+static unsigned int sizes_given = 2;
+module_param_array(sizes, int, &sizes_given, 0444);
+MODULE_PARM_DESC(sizes, "up to four sizes");
+
+/*
+ * A charp points to the kernel's copy of the text; this is an array of our own,
+ * and a text that doesn't fit is refused.
+ */
+static char tag[16] = "none";
+module_param_string(tag, tag, sizeof(tag), 0444);
+MODULE_PARM_DESC(tag, "a text of up to 15 characters");
+
+/*
+ * A callback looks at the value first. It runs before init, and at each write to
+ * the file of the parameter; never two at once, the kernel has a lock for that
+ * (kernel_param_lock(), for code of ours that reads what a write could change).
+ * Here `wanted` is complete before `percent` gets it.
+ */
+static unsigned int percent = 50;
+
+static int percent_set(const char *text, const struct kernel_param *param)
+{
+	unsigned int wanted;
+	int err;
+
+	err = kstrtouint(text, 0, &wanted);
+	if (err)
+		return err;
+	if (wanted > 100) {
+		pr_err("%s is more than 100\n", param->name);
+		return -ERANGE;
+	}
+	WRITE_ONCE(*(unsigned int *)param->arg, wanted);
+
+	return 0;
+}
+
+static const struct kernel_param_ops percent_ops = {
+	.set = percent_set,
+	.get = param_get_uint,
+};
+
+module_param_cb(percent, &percent_ops, &percent, 0644);
+/* module_param() says the type, for modinfo; a callback has to do it itself. */
+__MODULE_PARM_TYPE(percent, "uint");
+MODULE_PARM_DESC(percent, "0 to 100");
+
+{% endif %}
 /*
  * Runs once, when the module is loaded. 0 keeps it loaded; a negative errno such
  * as -ENOMEM makes the kernel remove it again, and exit does not run then.
@@ -35,14 +89,25 @@ MODULE_PARM_DESC({{ p.name }}, "{{ p.description | c_string }}");
  */
 static int __init {{ cookiecutter.ident }}_init(void)
 {
+{% if cookiecutter._showcase %}
+	unsigned int i;
+{% endif %}
 {% if cookiecutter._others %}
 	int err;
+{% endif %}
+{% if cookiecutter._showcase or cookiecutter._others %}
 
 {% endif %}
 	pr_info("hello from init\n");
 {% for p in cookiecutter._parameters %}
 	pr_info("{{ p.name }} = {{ p.conversion }}\n", {{ p.value }});
 {% endfor %}
+{% if cookiecutter._showcase %}
+	for (i = 0; i < sizes_given; i++)
+		pr_info("sizes[%u] = %d\n", i, sizes[i]);
+	pr_info("tag = %s\n", tag);
+	pr_info("percent = %u\n", percent);
+{% endif %}
 {% for other in cookiecutter._others %}
 
 	err = {{ other.ident }}_start();
