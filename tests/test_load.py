@@ -167,6 +167,14 @@ def test_after_an_init_without_an_end(ks, here, name):
     assert ks("load", module("hello")).status == 0
 
 
+def test_after_a_guest_that_went_deaf(ks, here):
+    assert ks("load", module("deaf"), "--timeout", "1", "--json").json["verdict"] == "hung"
+    for verb in (["list", "--all"], ["logs"]):
+        ran = ks(*verb)
+        assert (ran.status, ran.out) == (0, "") and ran.err
+    assert ks("load", module("hello")).status == 0
+
+
 def test_after_a_panic(ks, here):
     ran = ks("load", module("panics"), "--json")
     assert (ran.status, ran.json["verdict"]) == (1, "crashed")

@@ -106,7 +106,7 @@ def _of_os(error: OSError) -> KscaffoldError:
 
 
 def _bug(error: Exception, command: str) -> None:
-    import traceback
+    import traceback  # start-up time
 
     console.failure(
         KscaffoldError(

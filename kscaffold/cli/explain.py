@@ -87,7 +87,7 @@ def _has_data(fd: int) -> bool:
 
 
 def _document(answer: "Explanation") -> dict[str, Any]:
-    from kscaffold.diagnosis.stages import COURSE
+    from kscaffold.diagnosis.stages import COURSE  # start-up time
 
     return {
         "topic": answer.topic,
@@ -168,7 +168,7 @@ def _entries(answer: "Explanation") -> Iterable[str]:
 
 
 def _course(answer: "Explanation") -> Iterable[str]:
-    from kscaffold.explain import tables
+    from kscaffold.explain import tables  # start-up time
 
     yield from _wrapped(answer.text)
     yield ""
@@ -188,7 +188,7 @@ def _course(answer: "Explanation") -> Iterable[str]:
 
 
 def _steps(steps: "Iterable[Stage]") -> Iterable[str]:
-    from kscaffold.diagnosis.stages import COURSE, index
+    from kscaffold.diagnosis.stages import COURSE, index  # start-up time
 
     for step in steps:
         yield f"{index(step.id) + 1:>2}  {console.styled(step.id, 'bold')}: {step.title}"

@@ -24,7 +24,7 @@ def status(json: options.Json = False, verbose: options.Verbose = False) -> int:
 
     cards, snapshots = live.every(), snapshot.every()
     console.emit(
-        "sandbox",
+        "sandbox status",
         True,
         {
             "sandboxes": [
@@ -75,7 +75,7 @@ def stop(
         console.step("Stopped", str(home))
     if not stopped:
         console.note("no sandbox was running")
-    console.emit("sandbox", True, {"stopped": [str(h) for h in stopped]})
+    console.emit("sandbox stop", True, {"stopped": [str(h) for h in stopped]})
     return EXIT_YES
 
 

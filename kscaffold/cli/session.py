@@ -175,7 +175,10 @@ def log(at: Path, *, host: bool) -> Log | None:
             return _of_sandbox(_sandbox(connection).log())
     kept, words = live.last_log(at)
     if not kept and not words:
-        return None
+        if not (live.place(at) / "lock").exists():
+            return None
+        console.note("the sandbox has ended, and its log could not be read before")
+        return Log([], 0)
     records = parse_kmsg(b"\n".join(channel.records(kept)))
     # The console repeats lines that the log has; its own are those after them.
     known = {r.text for r in records}

@@ -76,7 +76,13 @@ def connect(project: Path) -> Iterator[Connection | None]:
         yield None
         return
     with contextlib.closing(Channel(sock)) as opened:
-        yield Connection(opened, _welcomed(opened, directory, limits.seconds("BUSY_TIMEOUT")), False)
+        try:
+            facts = _welcomed(opened, directory, limits.seconds("BUSY_TIMEOUT"))
+        except KscaffoldError as error:
+            if error.code != "KS607":
+                raise
+            facts = None  # it ended a moment ago
+        yield Connection(opened, facts, False) if facts else None
 
 
 @contextlib.contextmanager

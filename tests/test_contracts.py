@@ -1,0 +1,367 @@
+"""What other programs build on: the documents of --json, the exit statuses, the streams. A change here
+breaks somebody's script: it wants a line in CHANGELOG, and for a key that goes or means something else a
+new `schema`.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, Ran, need_program
+from tests.elf import Ko
+from tests.kernels import need_kernel
+from tests.modules import built
+from tests.projects import HELLO, write
+from tests.worlds import RELEASE, World
+
+# Every document has these.
+ENVELOPE = "schema command ok"
+
+# A document's own keys, by command. `x[]` is a list of documents that are told at `x`.
+DOCUMENTS = {
+    "new": "name path template module files",
+    "new --list": "templates[]",
+    "build": "kernel modules[] up_to_date complaints[] notes log seconds code cause fix",
+    "clean": "directory removed",
+    "check": "module path kernel init{} exit{} license vermagic parameters[] depends imports exports signed"
+    " prediction{} findings[]",
+    "check several": "modules[]",
+    "info": "module path architecture size compression signed modinfo[] imports exports sections[]",
+    "load": "module path parameters target kernel verdict loaded stage errno init_ran returned code cause fix"
+    " log[] complaints[] stages[] dependencies seconds{} accelerator",
+    "load several": "seconds{} results[]",
+    "load, not built": "build{}",
+    "unload": "module verdict errno code cause fix log[] seconds",
+    "unload several": "results[]",
+    "list": "target modules[]",
+    "logs": "log[]",
+    "logs -f": "level time text own",
+    "explain": "topic kind title text steps[] returns[] commands[] entries[] folded[]",
+    "kernel list": "kernels[] chosen default",
+    "kernel add": "kernel{} already seconds",
+    "kernel remove": "kernel{}",
+    "kernel default": "default kernel{}",
+    "sandbox status": "sandboxes[] snapshots[]",
+    "sandbox stop": "stopped",
+    "doctor": "findings[] cache{}",
+    "error": "error{}",
+}
+# Documents within documents.
+PARTS = {
+    "error": "code message cause fix",
+    "build.modules": "name path",
+    "build.complaints": "level file line text",
+    "check.init": "symbol section",
+    "check.exit": "symbol section",
+    "check.parameters": "name type description",
+    "check.prediction": "loads stage errno",
+    "check.findings": "code level stage message fix",
+    "info.modinfo": "key value",
+    "load.log": "level time text",
+    "load.complaints": "kind text where",
+    "load.stages": "id status microseconds",
+    "load.seconds": "build start load total",
+    "load several.seconds": "total",
+    "unload.log": "level time text",
+    "list.modules": "name size refcount used_by state permanent taints",
+    "logs.log": "level time text own",
+    "explain.steps": "stage title course functions what course_differs elsewhere",
+    "explain.returns": "value meaning insmod lsmod log",
+    "explain.commands": "plain wrapped does",
+    "explain.entries": "code title stage what proof cause fix see lines where",
+    "kernel": "release source origin arch build image modules bytes",
+    "sandbox status.sandboxes": "id project kernel cmdline accelerator keeper qemu seconds rss",
+    "sandbox status.snapshots": "key kernel bytes used",
+    "doctor.findings": "what state text fix",
+    "doctor.cache": "path kernels snapshots",
+}
+# design.md's table.
+STATUSES = {
+    0: "yes",
+    1: "the answer is no",
+    2: "asked wrongly",
+    69: "no answer could be had",
+    70: "a bug in kscaffold",
+    130: "interrupted",
+}
+
+
+def keys(text: str) -> set[str]:
+    return {word.rstrip("[]{}") for word in text.split()}
+
+
+def is_document(ran: Ran, shape: str, command: str | None = None) -> dict[str, Any]:
+    """stdout is one document of this shape, and nothing else."""
+    document = json.loads(ran.out)
+    assert set(document) == keys(ENVELOPE) | keys(DOCUMENTS[shape])
+    assert document["schema"] == 1
+    assert document["command"] == (command or shape)
+    assert isinstance(document["ok"], bool) and document["ok"] is (ran.status == 0)
+    return document
+
+
+def is_part(part: Any, shape: str) -> None:
+    for each in part if isinstance(part, list) else [part]:
+        assert set(each) == keys(PARTS[shape]), shape
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory to be in, a small kernel that can be neither built for nor booted."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    World().stored()
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    return tmp_path / "in"
+
+
+def test_new(ks, here):
+    is_document(ks("new", "hello", "--json"), "new")
+    is_document(ks("new", "--list", "--json"), "new --list", "new")
+    is_document(ks("new", "hello", "--json"), "error", "new")
+
+
+def test_check_and_info(ks, here):
+    ko = write_ko(here, Ko("ret_1", parameters={"n": "int"}, exit=None))
+    document = is_document(ks("check", ko, "--json"), "check")
+    for part in ("init", "parameters", "prediction", "findings"):
+        is_part(document[part], f"check.{part}")
+    assert document["findings"] and document["exit"] is None
+    several = is_document(ks("check", ko, write_ko(here, Ko("b")), "--json"), "check several", "check")
+    for each in several["modules"]:
+        assert set(each) == keys(DOCUMENTS["check"])
+    document = is_document(ks("info", ko, "--json"), "info")
+    is_part(document["modinfo"], "info.modinfo")
+
+
+def write_ko(directory: Path, ko: Ko) -> Path:
+    (directory / f"{ko.name}.ko").write_bytes(ko.bytes())
+    return directory / f"{ko.name}.ko"
+
+
+def test_kernel(ks, here):
+    document = is_document(ks("kernel", "list", "--json"), "kernel list")
+    is_part(document["kernels"], "kernel")
+    assert document["kernels"]
+    document = is_document(ks("kernel", "default", RELEASE, "--json"), "kernel default")
+    is_part(document["kernel"], "kernel")
+    document = is_document(ks("kernel", "remove", RELEASE, "--json"), "kernel remove")
+    is_part(document["kernel"], "kernel")
+    is_document(ks("kernel", "add", "--build", here, "--json"), "error", "kernel add")
+
+
+@pytest.mark.kernel
+def test_kernel_add(ks, here, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here.parent / "other"))
+    build = need_kernel("6.1").build
+    assert build
+    document = is_document(ks("kernel", "add", "--build", build, "--json"), "kernel add")
+    is_part(document["kernel"], "kernel")
+
+
+@pytest.mark.parametrize(
+    ("topic", "told"),
+    [("load", "steps"), ("returns", "returns"), ("commands", "commands"), ("KS204", "entries")],
+)
+def test_explain(ks, here, topic, told):
+    document = is_document(ks("explain", topic, "--json"), "explain")
+    assert document[told]
+    for part in ("steps", "returns", "commands", "entries"):
+        is_part(document[part], f"explain.{part}")
+
+
+def test_without_a_sandbox(ks, here):
+    is_document(ks("list", "--json"), "list")
+    is_document(ks("logs", "--json"), "logs")
+    assert ks("logs", "-f", "--json").out == ""
+    is_document(ks("unload", "x", "--json"), "unload")
+    assert set(is_document(ks("sandbox", "status", "--json"), "sandbox status")) >= {"snapshots"}
+    is_document(ks("sandbox", "stop", "--json"), "sandbox stop")
+
+
+def test_doctor(ks, here):
+    document = is_document(ks("doctor", "--json"), "doctor")
+    is_part(document["findings"], "doctor.findings")
+    is_part(document["cache"], "doctor.cache")
+
+
+@pytest.mark.kernel
+def test_build_and_clean(ks, tmp_path, monkeypatch):
+    need_program("make", "make")
+    assert ks("kernel", "default", need_kernel("6.1").release).status == 0
+    monkeypatch.chdir(write(tmp_path, Kbuild="obj-m := hello.o\n", hello__c=HELLO))
+    is_part(is_document(ks("build", "--json"), "build")["modules"], "build.modules")
+    (tmp_path / "hello.c").write_text("int x = ;\n")
+    document = is_document(ks("build", "--json"), "build")
+    assert document["complaints"]
+    is_part(document["complaints"], "build.complaints")
+    for verb in ("load", "reload", "run"):
+        document = is_document(ks(verb, "--json"), "load, not built", verb)
+        assert set(document["build"]) == keys(DOCUMENTS["build"])
+    is_document(ks("clean", "--json"), "clean")
+
+
+@pytest.mark.sandbox
+def test_load_and_its_kin(ks, tmp_path, monkeypatch):
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel("6.1")
+    kos = built(kernel)
+    monkeypatch.chdir(tmp_path)
+    assert ks("kernel", "default", kernel.release).status == 0
+    for words, status in (
+        (("load", "hello"), 0),
+        (("reload", "hello"), 0),
+        (("run", "hello"), 0),
+        (("load", "minus"), 1),
+        (("run", "minus"), 1),
+        (("run", "oopses"), 1),
+        (("run", "noexit"), 1),
+    ):
+        verb, name = words
+        ran = ks(verb, kos / f"{name}.ko", "--json")
+        assert ran.status == status
+        document = is_document(ran, "load", verb)
+        for part in ("log", "complaints", "stages", "seconds"):
+            is_part(document[part], f"load.{part}")
+        assert document["log"] and document["stages"]
+        assert document["accelerator"] in ("kvm", "tcg") and document["target"] == "sandbox"
+    for words in (["load", kos / "seed.ko", kos / "noexit.ko"], ["run", kos / "hello.ko", "--repeat", "2"]):
+        document = is_document(ks(*words, "--json"), "load several", str(words[0]))
+        is_part(document["seconds"], "load several.seconds")
+        assert all(set(each) == keys(DOCUMENTS["load"]) for each in document["results"])
+    document = is_document(ks("sandbox", "status", "--json"), "sandbox status")
+    is_part(document["sandboxes"], "sandbox status.sandboxes")
+    is_part(document["snapshots"], "sandbox status.snapshots")
+    assert document["sandboxes"] and document["snapshots"]
+    is_part(is_document(ks("list", "--all", "--json"), "list")["modules"], "list.modules")
+    is_part(is_document(ks("logs", "--json"), "logs")["log"], "logs.log")
+    is_document(ks("unload", "seed", "minus", "--json"), "unload several", "unload")
+    is_document(ks("sandbox", "stop", "--json"), "sandbox stop")
+
+
+# ---- errors ----
+
+
+@pytest.mark.parametrize(
+    ("words", "command", "status"),
+    [
+        (["new", "1x"], "new", 2),
+        (["build"], "build", None),
+        (["clean"], "clean", None),
+        (["check"], "check", None),
+        (["info", "no.ko"], "info", 2),
+        (["load", "no.ko"], "load", 2),
+        (["run", "no.ko"], "run", 2),
+        (["reload", "no.ko"], "reload", 2),
+        (["load", "--timeout", "soon"], "load", 2),
+        (["load", "--nonsense"], "load", 2),
+        (["load", "--host", "--kernel", "6.1"], "load", 2),
+        (["unload", "--nonsense"], "unload", 2),
+        (["list", "x"], "list", 2),
+        (["logs", "-n", "many"], "logs", 2),
+        (["explain", "--nonsense", "x"], "explain", None),
+        (["kernel", "remove", "9.9"], "kernel remove", 2),
+        (["kernel", "add", "6.1", "--build", "x"], "kernel add", 2),
+        (["kernel", "nonsense"], "kernel nonsense", 2),
+        (["sandbox", "shell"], "sandbox shell", 2),
+        (["nonsense"], "nonsense", 2),
+        ([], "kscaffold", 2),
+    ],
+)
+def test_an_error_is_one_document_too(ks, here, words, command, status):
+    ran = ks(*words, "--json")
+    if "error" not in json.loads(ran.out):
+        pytest.fail(f"no error: {ran.out}") if status else None
+        return
+    document = is_document(ran, "error", command)
+    is_part(document["error"], "error")
+    assert document["error"]["code"].startswith("KS") and document["error"]["message"]
+    assert ran.status == (status or ran.status) and ran.status in (2, 69)
+    # Said to people as well, and only on stderr.
+    assert f"[{document['error']['code']}]" in ran.err
+    assert ks(*words).out == ""
+
+
+# ---- statuses ----
+
+
+def test_0(ks, here):
+    assert ks("list").status == 0
+
+
+def test_1(ks, here):
+    assert ks("check", write_ko(here, Ko(init=None))).status == 1
+    assert ks("explain", "no such thing").status == 1
+    assert ks("unload", "x").status == 1
+
+
+def test_2(ks, here):
+    assert ks("new", "no good name").status == 2
+
+
+def test_69(ks, here, monkeypatch):
+    write(here, Kbuild="obj-m := hello.o\n", hello__c=HELLO)
+    assert ks("check").status == 69
+    monkeypatch.setenv("PATH", str(here))
+    ran = ks("load", write_ko(here, Ko()), "--json")
+    assert ran.status == 69 and "qemu" in ran.json["error"]["fix"]
+
+
+def test_70(ks, here, monkeypatch):
+    def broken() -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(os, "uname", broken)
+    ran = ks("list", "--host", "--json")
+    assert ran.status == 70
+    assert is_document(ran, "error", "list")["error"]["code"] == "KS009"
+    assert "Traceback" not in ran.err
+    assert "Traceback" in ks("list", "--host", "-v").err
+
+
+def test_130(here, tmp_path):
+    (tmp_path / "dmesg").write_text(
+        "#!/bin/sh\necho '<6>[    1.0] here'\n[ -z \"$2\" ] || exec /bin/sleep 60\n"
+    )
+    (tmp_path / "dmesg").chmod(0o755)
+    command = subprocess.Popen(
+        [sys.executable, "-m", "kscaffold", "logs", "--host", "--follow", "--json"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert command.stdout
+    first = json.loads(command.stdout.readline())
+    assert set(first) == keys(ENVELOPE) | keys(DOCUMENTS["logs -f"]) and first["text"] == "here"
+    command.send_signal(signal.SIGINT)
+    rest, said = command.communicate(timeout=60)
+    assert command.returncode == 130
+    (last,) = rest.splitlines()  # JSON Lines to the end
+    assert json.loads(last)["error"]["code"] == "KS003" and "Traceback" not in said
+
+
+def test_no_other_status_is_known():
+    import kscaffold.errors as errors
+
+    assert {value for name, value in vars(errors).items() if name.startswith("EXIT_")} == set(STATUSES)
+
+
+# ---- terminals ----
+
+
+@pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb", "NO_COLOR": ""}, {}])
+def test_plain_text_where_colour_is_not_wanted(ks, here, monkeypatch, variables):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    ran = ks("check", write_ko(here, Ko(init=None)))
+    assert "\033" not in ran.out + ran.err  # a pipe, here

@@ -1,0 +1,241 @@
+"""The plan of the house (design.md), read from the source: who may import whom, and how long things are."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "kscaffold"
+
+# From the top down. A room imports from rooms below its own line, and from its own room; rooms of one line
+# may use each other where no circle comes of it.
+FLOORS = (
+    ("cli", "console", "__main__"),
+    ("scaffold", "build", "load", "explain", "doctor"),
+    ("target", "sandbox"),
+    ("project", "module", "kernel", "packages"),
+    ("diagnosis",),
+    ("process", "errors", "paths"),
+)
+# These have one door, by name.
+DOORS = {
+    "subprocess": "process.py",
+    "elftools": "module/kofile.py",
+    "cookiecutter": "scaffold/render.py",
+}
+NOWHERE = ("rich", "click", "asyncio")
+
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 60
+MOST_PARAMETERS = 7
+
+
+def files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def name(file: Path) -> str:
+    return str(file.relative_to(PACKAGE))
+
+
+def floor(room: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def room_of(file: Path) -> str:
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(), str(file))
+
+
+def imports(file: Path, *, types_too: bool = False) -> Iterator[tuple[ast.stmt, str]]:
+    """Each import of a file with the full name of what is imported. Those for annotations only are no use."""
+    skipped: set[int] = set()
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING") and not types_too:
+            skipped |= {id(n) for n in ast.walk(node)}
+    for node in ast.walk(tree(file)):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield node, f"{node.module}.{alias.name}"
+
+
+def rooms_used(file: Path) -> dict[str, int]:
+    """The rooms of the house a file imports from, with the line."""
+    used = {}
+    for node, full in imports(file):
+        parts = full.split(".")
+        if parts[0] == "kscaffold" and parts[1:] not in ([], ["__version__"]):
+            used[parts[1]] = node.lineno
+    return used
+
+
+def functions(file: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_every_file_has_a_room():
+    rooms = {room for line in FLOORS for room in line}
+    assert {room_of(f) for f in files()} - {"__init__"} <= rooms
+
+
+def test_imports_point_down():
+    wrong = []
+    for file in files():
+        own = room_of(file)
+        if own == "__init__":
+            continue
+        for room, line in rooms_used(file).items():
+            if room != own and floor(room) < floor(own):
+                wrong.append(f"{name(file)}:{line} ({own}) imports from {room}, which is above it")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_circles():
+    """Between files: also those that an import inside a function hides."""
+    graph: dict[str, set[str]] = {}
+    modules = {}
+    for file in files():
+        parts = file.relative_to(ROOT).with_suffix("").parts
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    for module, file in modules.items():
+        graph[module] = set()
+        for _, full in imports(file):
+            for candidate in (full, full.rpartition(".")[0]):
+                if candidate in modules and candidate != module:
+                    graph[module].add(candidate)
+                    break
+    done: set[str] = set()
+
+    def walk(module: str, above: tuple[str, ...]) -> None:
+        assert module not in above, " -> ".join((*above[above.index(module) :], module))
+        if module in done:
+            return
+        for needed in sorted(graph[module]):
+            walk(needed, (*above, module))
+        done.add(module)
+
+    for module in graph:
+        walk(module, ())
+
+
+def test_no_import_hides_in_a_function():
+    """An import in a function costs a reason, written on its line or above the block it stands in."""
+    wrong = []
+    for file in files():
+        lines = file.read_text().splitlines()
+        for function in functions(file):
+            body = [n for n in ast.walk(function) if isinstance(n, ast.Import | ast.ImportFrom)]
+            for node in body:
+                first = node.lineno
+                # A block of imports has one comment.
+                while lines[first - 2].strip().startswith(("import ", "from ", ")")) or not lines[first - 2]:
+                    first -= 1
+                if not any("#" in line for line in lines[first - 2 : node.end_lineno]):
+                    wrong.append(f"{name(file)}:{node.lineno} {lines[node.lineno - 1].strip()}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(("library", "door"), DOORS.items())
+def test_a_library_has_one_door(library: str, door: str):
+    users = {name(f) for f in files() for _, full in imports(f) if full.split(".")[0] == library}
+    assert users == {door}
+
+
+def test_what_is_imported_nowhere():
+    for file in files():
+        for _, full in imports(file, types_too=True):
+            assert full.split(".")[0] not in NOWHERE, name(file)
+
+
+def test_rooms_below_the_commands_never_print():
+    for file in files():
+        if room_of(file) in FLOORS[0]:
+            continue
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id != "print", f"{name(file)}:{node.lineno}"
+
+
+def test_sizes():
+    wrong = []
+    for file in files():
+        lines = len(file.read_text().splitlines())
+        if lines > LONGEST_FILE:
+            wrong.append(f"{name(file)} has {lines} lines")
+        for function in functions(file):
+            length = (function.end_lineno or 0) - function.lineno + 1
+            if length > LONGEST_FUNCTION:
+                wrong.append(f"{name(file)}:{function.lineno} {function.name} has {length} lines")
+            a = function.args
+            parameters = [p.arg for p in (*a.posonlyargs, *a.args, *a.kwonlyargs)]
+            count = len([p for p in parameters if p not in ("self", "cls")])
+            if count > MOST_PARAMETERS and room_of(file) != "cli":  # a command has its options
+                wrong.append(f"{name(file)}:{function.lineno} {function.name} takes {count} parameters")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_room_for_odds_and_ends():
+    for file in files():
+        assert file.stem not in ("utils", "util", "helpers", "helper", "common", "misc", "manager")
+        if file.name == "__init__.py":
+            logic = (ast.FunctionDef, ast.ClassDef, ast.If, ast.For, ast.Import, ast.ImportFrom)
+            assert not any(isinstance(node, logic) for node in ast.walk(tree(file))), name(file)
+
+
+def modules_of(*words: str | Path, cwd: Path) -> tuple[int, set[str]]:
+    """Run a command in a process of its own; its status and all that it imported."""
+    probe = (
+        "import sys, kscaffold.cli.app as app\n"
+        "status = app.main(sys.argv[1:])\n"
+        "print(*sys.modules, file=open('modules.txt', 'w'))\n"
+        "sys.exit(status)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe, *map(str, words)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )
+    loaded = (cwd / "modules.txt").read_text().split()
+    return done.returncode, {m.split(".")[0] for m in loaded} | set(loaded)
+
+
+def test_the_version_costs_nothing(tmp_path: Path):
+    status, loaded = modules_of("--version", cwd=tmp_path)
+    assert status == 0
+    assert not loaded & {"rich", "jinja2", "cookiecutter", "elftools", "asyncio", "pydantic", "typer"}
+
+
+@pytest.mark.sandbox
+def test_a_good_load_imports_no_more_than_it_needs(ks, tmp_path: Path):
+    from tests.kernels import need_kernel
+    from tests.projects import HELLO, write
+
+    assert ks("kernel", "default", need_kernel("6.1").release).status == 0
+    write(tmp_path, Kbuild="obj-m := hello.o\n", hello__c=HELLO)
+    assert ks("build", "-C", tmp_path).status == 0
+    for verb in ("load", "run"):
+        status, loaded = modules_of(verb, cwd=tmp_path)
+        assert status == 0
+        # elftools may be: the .ko is read for a prediction while the guest starts.
+        too_much = {"rich", "jinja2", "cookiecutter", "asyncio", "pydantic", "tomllib", "pytest"}
+        assert sorted(loaded & too_much) == [], verb
