@@ -1,13 +1,14 @@
 """How loads, unloads, lists and logs look to people, and their JSON documents."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from kscaffold import console
 from kscaffold.diagnosis.klog import Record
 from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES
 from kscaffold.load.report import LoadReport, document, record
+from kscaffold.load.source import Place
 from kscaffold.load.unload import UnloadReport
 from kscaffold.target.base import Kind, Listed
 
@@ -67,8 +68,18 @@ def _why(report: LoadReport) -> None:
         say(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
         if j.fix:
             say(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
+        if report.place:
+            _source(report.place, say)
         if j.code:
             say(f"   {console.styled('more', 'cyan')}: kscaffold explain {j.code}")
+
+
+def _source(place: Place, say: Callable[[str], None]) -> None:
+    """The line of source, and what is around it."""
+    say(f" {console.styled('source', 'cyan')}: {console.printable(f'{place}, {place.function}()')}")
+    for number, text in place.lines:
+        mark = console.styled(">", "red") if number == place.line else " "
+        say(f"   {mark} {number:>4} | {console.printable(text.expandtabs(4))}")
 
 
 def _sentence(report: LoadReport) -> str:
@@ -225,6 +236,8 @@ def unloaded(report: UnloadReport) -> None:
     _log_lines(report.log, report.module)
     if j.cause:
         console.out(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
+    if report.place:
+        _source(report.place, console.out)
     if j.fix:
         console.out(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
 

@@ -1,6 +1,7 @@
 """Load one module into a target and say what happened, from the evidence."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from kscaffold.diagnosis.verdict import judge
@@ -8,6 +9,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.load.evidence import gather
 from kscaffold.load.forecast import Outlook, surprise
 from kscaffold.load.report import LoadReport
+from kscaffold.load.source import locate, retold
 from kscaffold.module.quick import module_name
 from kscaffold.target.base import Target
 
@@ -39,6 +41,9 @@ def load(
     spent = {"build": 0.0, "start": 0.0, **(seconds or {}), "load": attempt.seconds}
     spent["total"] = spent["build"] + spent["start"] + time.monotonic() - began
     judgement = judge(evidence)
+    complaints, place = locate(judgement.complaints, name, ko, evidence.records)
+    cause = retold(judgement.cause, judgement.complaints, complaints)
+    judgement = replace(judgement, complaints=complaints, cause=cause)
     return LoadReport(
         module=name,
         path=ko,
@@ -51,5 +56,6 @@ def load(
         accelerator=target.accelerator,
         note=attempt.note or (None if attempt.records is not None else _NO_LOG),
         stack=attempt.stack,
+        place=place,
         surprise=surprise(predicted, judgement),
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.verdict import Judgement
+from kscaffold.load.source import Place
 from kscaffold.target.base import Kind
 
 
@@ -13,6 +14,7 @@ from kscaffold.target.base import Kind
 class LoadReport:
     """One module, loaded once. `unloaded`: None where that was not asked for. `note`: what its log lacks.
     `surprise`: how the kernel's answer differs from what was predicted.
+    `place`: the line of source that the kernel's first complaint is about.
 
     `seconds`: build, start (of the sandbox), load (in the kernel), total.
     """
@@ -30,6 +32,7 @@ class LoadReport:
     note: str | None = None
     stack: str = ""
     surprise: str | None = None
+    place: Place | None = None
 
     @property
     def ok(self) -> bool:

@@ -114,7 +114,7 @@ def _once(
         if loads[-1].ok:
             wait = limits.seconds("UNLOAD_TIMEOUT")
             for report in reversed(loads):
-                unloads.append(unload(report.module, target, timeout=wait))
+                unloads.append(unload(report.module, target, timeout=wait, ko=report.path))
                 if not unloads[-1].ok:
                     break
         total = time.monotonic() - began

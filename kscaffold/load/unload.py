@@ -1,21 +1,26 @@
 """Unload one module from a target, and say why when it stays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.unloading import UnloadEvidence, UnloadJudgement, judge_unload
+from kscaffold.load.source import Place, locate, retold
 from kscaffold.project.project import kernel_name
 from kscaffold.target.base import Target
 
 
 @dataclass(frozen=True, slots=True)
 class UnloadReport:
-    """One module, unloaded or not. `seconds`: in the kernel."""
+    """One module, unloaded or not. `seconds`: in the kernel. `place`: the line of source that the
+    kernel's first complaint is about.
+    """
 
     module: str
     judgement: UnloadJudgement
     log: tuple[Record, ...]
     seconds: float
+    place: Place | None = None
 
     @property
     def ok(self) -> bool:
@@ -23,8 +28,11 @@ class UnloadReport:
         return self.judgement.verdict == "unloaded"
 
 
-def unload(name: str, target: Target, *, timeout: float) -> UnloadReport:
-    """Unload a module. People type the file's name, with dashes or `.ko`: the kernel's name is meant."""
+def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None) -> UnloadReport:
+    """Unload a module. People type the file's name, with dashes or `.ko`: the kernel's name is meant.
+
+    `ko`: the file it is loaded from, to find the source of a crash.
+    """
     module = kernel_name(name.rpartition("/")[2].removesuffix(".ko"))
     attempt = target.unload(module, timeout)
     mine = None
@@ -46,4 +54,9 @@ def unload(name: str, target: Target, *, timeout: float) -> UnloadReport:
         listed=mine is not None,
         builtin=bool(attempt.facts.builtin),
     )
-    return UnloadReport(module, judge_unload(evidence), attempt.records or (), attempt.seconds)
+    judgement, place = judge_unload(evidence), None
+    if ko is not None and judgement.complaints:
+        complaints, place = locate(judgement.complaints, module, ko, evidence.records)
+        cause = retold(judgement.cause, judgement.complaints, complaints)
+        judgement = replace(judgement, complaints=complaints, cause=cause)
+    return UnloadReport(module, judgement, attempt.records or (), attempt.seconds, place)

@@ -79,6 +79,18 @@ def read(path: Path) -> KoFile:
     return parse(raw, path, compression)
 
 
+def place(path: Path, symbol: str) -> tuple[str, int] | None:
+    """The section that a function of the .ko is in, and its offset there in bytes; None where it has none
+    of that name. Raises as read() does.
+    """
+    raw, _ = content.read(path)
+    elf = _open(raw, signature.find(raw)[1], path)
+    for found in _symbols(elf):
+        if found.name == symbol and 0 < found.shndx < len(elf.sections):
+            return elf.sections[found.shndx].name, found.value
+    return None
+
+
 def parse(raw: bytes, path: Path, compression: Compression | None = None) -> KoFile:
     """What the bytes of a .ko say; `path` is for messages. Raises DamagedModule."""
     try:
