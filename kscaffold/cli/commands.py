@@ -3,7 +3,7 @@
 import typer
 
 from kscaffold import __version__
-from kscaffold.cli import build, check, doctor, explain, kernel, load, new, sandbox
+from kscaffold.cli import adopt, build, check, doctor, explain, kernel, load, new, sandbox
 
 app = typer.Typer(
     name="kscaffold",
@@ -28,6 +28,7 @@ def _root(
     pass
 
 
+app.command("adopt")(adopt.adopt)
 app.command("build")(build.build)
 app.command("check")(check.check)
 app.command("clean")(build.clean)

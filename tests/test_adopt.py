@@ -1,0 +1,336 @@
+"""adopt: what a directory builds is make's word; nothing is changed but what was asked for, and whole."""
+
+import os
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import need_program
+from tests.projects import COURSE, HELLO, write
+
+KEYS = {
+    "schema",
+    "command",
+    "ok",
+    "directory",
+    "kbuild",
+    "modules",
+    "flags",
+    "unused",
+    "habits",
+    "proposal",
+    "problem",
+    "diff",
+    "written",
+}
+HABIT_KEYS = {"kind", "file", "line", "text", "message", "fix", "mendable", "mended"}
+OLD = """\
+obj-m := foo.o
+foo-objs := one.o two.o
+EXTRA_CFLAGS := -DX -I$(PWD)/include # ours
+KDIR := /lib/modules/$(shell uname -r)/build
+all:
+\tmake -C $(KDIR) SUBDIRS=$(PWD) modules
+clean:
+        make -C $(KDIR) M=$(PWD) clean
+"""
+MENDED = """\
+obj-m := foo.o
+foo-objs := one.o two.o
+ccflags-y += -DX -I$(src)/include # ours
+KDIR := /lib/modules/$(shell uname -r)/build
+all:
+\tmake -C $(KDIR) M=$(CURDIR) modules
+clean:
+\tmake -C $(KDIR) M=$(CURDIR) clean
+"""
+
+
+@pytest.fixture(autouse=True)
+def make() -> None:
+    need_program("make", "make")
+
+
+def state(directory: Path) -> dict[str, tuple[bytes, int, int]]:
+    files = [p for p in directory.rglob("*") if p.is_file()]
+    return {str(p): (p.read_bytes(), p.stat().st_mtime_ns, p.stat().st_ino) for p in files}
+
+
+def built(ran) -> dict[str, list[str]]:
+    directory = ran.json["directory"]
+    return {os.path.relpath(m["path"], directory): m["objects"] for m in ran.json["modules"]}
+
+
+WAYS = {
+    "single": ("obj-m := hello.o\n", {"hello.ko": ["hello.o"]}),
+    "the course's": (COURSE.replace("$(PWD)", "$(CURDIR)"), {"ownname.ko": ["ret-1.o"]}),
+    "several": ("obj-m += a.o b.o\nb-y := c.o d.o\n", {"a.ko": ["a.o"], "b.ko": ["c.o", "d.o"]}),
+    "conditional": (
+        "ifneq ($(CONFIG_NO_SUCH_THING),y)\nobj-m := a.o\na-$(if x,y) := x.o\nelse\nobj-m := b.o\nendif\n",
+        {"a.ko": ["x.o"]},
+    ),
+    "below": ("obj-m := one/ a.o\n", {"a.ko": ["a.o"], "one/one.ko": ["x.o", "y.o"]}),
+    "single Makefile": (
+        "ifneq ($(KERNELRELEASE),)\nobj-m := a.o\nelse\nall: ; $(MAKE) -C /nowhere M=$(CURDIR)\nendif\n",
+        {"a.ko": ["a.o"]},
+    ),
+    "other targets": (
+        "obj-m := a.o\nall: prog\nprog: prog.c ; touch made-prog\ninstall:\n\ttouch installed\n",
+        {"a.ko": ["a.o"]},
+    ),
+    "asks a program": ("obj-m := $(shell echo a).o\n", {"a.ko": ["a.o"]}),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["Kbuild", "Makefile"])
+def test_what_make_says_it_builds(ks, tmp_path, way, name):
+    text, expected = WAYS[way]
+    write(tmp_path, **{name: text, "one_0_Kbuild": "obj-m := one.o\none-objs := x.o\none-y := y.o\n"})
+    before = state(tmp_path)
+    ran = ks("adopt", tmp_path, "--json", "--write", "--fix")
+    assert (ran.status, ran.json["ok"], set(ran.json)) == (0, True, KEYS)
+    assert built(ran) == expected
+    assert (ran.json["habits"], ran.json["diff"], ran.json["written"], ran.json["proposal"]) == (
+        [],
+        "",
+        [],
+        None,
+    )
+    assert ran.json["kbuild"] == str(tmp_path / name)
+    assert state(tmp_path) == before
+
+
+def test_flags_missing_and_unused_sources(ks, tmp_path):
+    write(
+        tmp_path,
+        Kbuild="obj-m := m.o\nm-y := main.o lost.o sub/x.o\nccflags-y += -DA\nCFLAGS_main.o := -DB\n",
+        main__c='#include "part.c"\n',
+        part__c="",
+        stray__c="",
+        sub_0_x__c="",
+    )
+    ran = ks("adopt", tmp_path, "--json")
+    assert [m["missing"] for m in ran.json["modules"]] == [["lost.o"]]
+    assert ran.json["unused"] == [str(tmp_path / "stray.c")]
+    assert {f["variable"]: f["value"] for f in ran.json["flags"]} == {
+        "ccflags-y": "-DA",
+        "CFLAGS_main.o": "-DB",
+    }
+    told = ks("adopt", tmp_path, "-v")
+    assert told.out == "m.ko: main.o lost.o sub/x.o\n"
+    assert "lost.o of m.ko has no source" in told.err
+    assert "stray.c: no module is made of it" in told.err
+    assert "ccflags-y = -DA" in told.err
+
+
+def test_old_habits_are_told_and_mended_only_when_asked(ks, tmp_path):
+    write(tmp_path, Makefile=OLD, one__c="", two__c="")
+    (tmp_path / "Makefile").chmod(0o640)
+    before = state(tmp_path)
+    ran = ks("adopt", tmp_path, "--json")
+    assert ran.status == 1 and state(tmp_path) == before
+    assert ran.json["problem"]["code"] == "KS103"
+    assert [(h["kind"], h["line"]) for h in ran.json["habits"]] == [
+        ("extra-flags", 3),
+        ("pwd", 3),
+        ("subdirs", 6),
+        ("pwd", 6),
+        ("spaces", 8),
+        ("pwd", 8),
+    ]
+    assert all(set(h) == HABIT_KEYS and h["mendable"] and not h["mended"] for h in ran.json["habits"])
+    assert built(ran) == {"foo.ko": ["one.o", "two.o"]}
+    shown = ks("adopt", tmp_path)
+    assert state(tmp_path) == before
+    assert "+\tmake -C $(KDIR) M=$(CURDIR) modules" in shown.out
+    fixed = ks("adopt", tmp_path, "--fix", "--json")
+    assert fixed.status == 0 and fixed.json["diff"] == ran.json["diff"]
+    assert all(h["mended"] for h in fixed.json["habits"])
+    assert (tmp_path / "Makefile").read_text() == MENDED
+    assert stat.S_IMODE((tmp_path / "Makefile").stat().st_mode) == 0o640
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["Makefile", "one.c", "two.c"]
+    again = ks("adopt", tmp_path, "--json")
+    assert (again.status, again.json["habits"], again.json["diff"]) == (0, [], "")
+
+
+KEPT = {
+    "PWD is set by the file": "obj-m := a.o\nPWD := $(shell pwd)\nall:\n\tmake M=$(PWD)\n",
+    "the shell's own": "obj-m := a.o\nall:\n\techo $$PWD\n",
+    "a comment": "obj-m := a.o\n# EXTRA_CFLAGS and SUBDIRS=$(PWD) are old\n",
+    "a variable of that name": "obj-m := a.o\nSUBDIRS = one two\nall:\n\tmake $(SUBDIRS)\n",
+    "spaces where they may be": "obj-m := a.o\nifeq (1,1)\n    obj-m += b.o\nendif\nall: ; true\n  X := 1\n",
+}
+
+
+@pytest.mark.parametrize("way", KEPT)
+def test_what_is_no_old_habit(ks, tmp_path, way):
+    write(tmp_path, Makefile=KEPT[way], a__c="", b__c="")
+    assert ks("adopt", tmp_path, "--json").json["habits"] == []
+
+
+UNMENDED = {
+    "on make's command line": "obj-m := a.o\nall:\n\tmake M=$(CURDIR) EXTRA_CFLAGS=-DX\n",
+    "exported": "obj-m := a.o\nexport EXTRA_CFLAGS := -DX\n",
+    "read by Kbuild and by people": "obj-m := a.o\nHERE := $(PWD)\nccflags-y := -I$(HERE)\n",
+    "an order that would change": "obj-m := a.o\nEXTRA_CFLAGS := -DX\nccflags-y := -DY\n",
+}
+
+
+@pytest.mark.parametrize("way", UNMENDED)
+def test_what_can_t_be_mended_safely_is_only_told(ks, tmp_path, way):
+    write(tmp_path, Makefile=UNMENDED[way], a__c="")
+    before = state(tmp_path)
+    ran = ks("adopt", tmp_path, "--fix", "--json")
+    assert [h["mendable"] for h in ran.json["habits"]] == [False]
+    assert ran.json["habits"][0]["fix"]
+    assert (ran.json["diff"], ran.json["written"]) == ("", [])
+    assert state(tmp_path) == before
+
+
+def test_a_composite_that_lists_itself(ks, tmp_path):
+    write(
+        tmp_path,
+        Kbuild="obj-m := foo.o bar.o\nfoo-objs := foo.o util.o\nbar-y := bar.o\n",
+        foo__c="F",
+        util__c="",
+    )
+    ran = ks("adopt", tmp_path, "--json")
+    assert [(h["kind"], h["line"]) for h in ran.json["habits"]] == [("circle", 2), ("circle", 3)]
+    assert "rename from foo.c\nrename to foo_main.c" in ran.json["diff"]
+    assert (tmp_path / "foo.c").exists()
+    assert ks("adopt", tmp_path, "--fix").status == 0
+    assert (tmp_path / "foo_main.c").read_text() == "F" and not (tmp_path / "foo.c").exists()
+    assert built(ks("adopt", tmp_path, "--json")) == {"foo.ko": ["foo_main.o", "util.o"], "bar.ko": ["bar.o"]}
+    assert ks("adopt", tmp_path, "--json").json["habits"] == []
+
+
+UTIL = '#include "util.h"\nint util_answer(int (*how)(int))\n{\n\treturn 42;\n}\n'
+USER = HELLO.replace("\treturn 0;", "\treturn util_answer(NULL);").replace(
+    "\n\nstatic", '\n#include "util.h"\n\nstatic', 1
+)
+
+
+def test_a_kbuild_is_proposed_from_sources_and_written_only_when_asked(ks, tmp_path):
+    project = write(
+        tmp_path / "greeter",
+        hello__c=USER,
+        util__c=UTIL,
+        include_0_util__h="int util_answer(int (*how)(int));\n",
+        tool__c="#include <stdio.h>\nint main(void) { return 0; }\n",
+        stray__c="static int nobody;\n",
+    )
+    ran = ks("adopt", project, "--json")
+    expected = (
+        "# SPDX-License-Identifier: GPL-2.0\nobj-m := greeter.o\ngreeter-objs := hello.o util.o\n"
+        "ccflags-y := -I$(src)/include\n"
+    )
+    assert ran.status == 0
+    assert ran.json["proposal"]["text"] == expected
+    assert ran.json["proposal"]["modules"] == [{"name": "greeter", "objects": ["hello", "util"]}]
+    unsure = "\n".join(ran.json["proposal"]["unsure"])
+    assert "tool.c: left out, it is a program" in unsure
+    assert "stray.c: left out, nothing links it" in unsure
+    assert not (project / "Kbuild").exists()
+    assert "+greeter-objs := hello.o util.o" in ks("adopt", project).out
+    assert not (project / "Kbuild").exists()
+    wrote = ks("adopt", project, "--write", "--json")
+    assert wrote.json["written"] == [str(project / "Kbuild")]
+    assert (project / "Kbuild").read_text() == expected
+    assert built(wrote) == {"greeter.ko": ["hello.o", "util.o"]}
+
+
+def test_several_modules_and_their_kin_are_told_apart(ks, tmp_path):
+    write(
+        tmp_path,
+        a__c=HELLO.replace('pr_info("hello\\n")', "shared(); given()"),
+        b__c=HELLO.replace('pr_info("hello\\n")', "shared(); given()"),
+        shared__c="void shared(void)\n{\n}\n",
+        giver__c='void given(void)\n{\n}\nEXPORT_SYMBOL_GPL(given);\nMODULE_LICENSE("GPL");\n',
+        user_0_main__c="int main(int argc, char **argv) { return 0; }\n",
+    )
+    proposal = ks("adopt", tmp_path, "--json").json["proposal"]
+    assert {m["name"]: m["objects"] for m in proposal["modules"]} == {
+        "a_mod": ["a", "shared"],
+        "b_mod": ["b", "shared"],
+        "giver": ["giver"],
+    }
+    assert any("shared.c: used by a.c and b.c" in u for u in proposal["unsure"])
+
+
+def test_a_makefile_that_builds_something_else_stays(ks, tmp_path):
+    write(tmp_path, Makefile="all:\n\techo none of ours\n", hello__c=HELLO)
+    ran = ks("adopt", tmp_path, "--write", "--json")
+    assert built(ran) == {"hello.ko": ["hello.o"]}
+    assert (tmp_path / "Makefile").read_text() == "all:\n\techo none of ours\n"
+
+
+def test_words_in_comments_and_strings_are_no_macros(ks, tmp_path):
+    write(tmp_path, a__c='/*\nmodule_init(x);\n*/\n// module_init(y)\nchar *s = "\\\nmodule_init(z)";\n')
+    ran = ks("adopt", tmp_path, "--json")
+    assert (ran.status, ran.json["error"]["code"]) == (69, "KS040")
+
+
+def test_nothing_to_adopt(ks, tmp_path):
+    for where in (tmp_path, tmp_path / "none"):
+        ran = ks("adopt", where, "--write", "--fix", "--json")
+        assert (ran.status, ran.json["error"]["code"]) == (69, "KS040")
+    write(tmp_path, Kbuild="obj-m := a.o\n$(error no)\n")
+    assert ks("adopt", tmp_path, "--json").json["error"]["code"] == "KS103"
+    (tmp_path / "a b").mkdir()
+    assert ks("adopt", tmp_path / "a b", "--json").json["error"]["code"] == "KS102"
+
+
+def test_links_and_bytes_are_kept_and_what_a_killed_run_left_goes(ks, tmp_path):
+    real = (
+        write(
+            tmp_path / "real",
+            text="obj-m := a.o\n# caf\udce9\nEXTRA_CFLAGS += -DX\n".encode(errors="surrogateescape").decode(
+                "latin-1"
+            ),
+        )
+        / "text"
+    )
+    real.write_bytes(b"obj-m := a.o\n# caf\xe9\nEXTRA_CFLAGS += -DX\n")
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "Kbuild").symlink_to("../real/text")
+    left = real.parent / ".kscaffold-edit-4194999-0123abcd"
+    left.touch()
+    assert ks("adopt", project, "--fix").status == 0
+    assert (project / "Kbuild").is_symlink()
+    assert real.read_bytes() == b"obj-m := a.o\n# caf\xe9\nccflags-y += -DX\n"
+    assert not left.exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; run the tests as a user")
+def test_a_directory_that_can_t_be_written_to(ks, tmp_path):
+    write(tmp_path, hello__c=HELLO)
+    tmp_path.chmod(0o555)
+    ran = ks("adopt", tmp_path, "--write", "--json")
+    tmp_path.chmod(0o755)
+    assert (ran.status, ran.json["error"]["code"]) == (69, "KS006")
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("series", ["5.10", "6.1", "6.12"])
+def test_what_is_proposed_and_what_is_mended_builds(ks, tmp_path, kernel, series):
+    k = kernel(series)
+    project = write(
+        tmp_path / "greeter",
+        hello__c=USER,
+        util__c=UTIL,
+        include_0_util__h="int util_answer(int (*how)(int));\n",
+    )
+    assert ks("adopt", project, "--write", "-k", k.release).status == 0
+    assert ks("build", "-C", project, "-k", k.release).status == 0
+    old = write(tmp_path / "old", Makefile=OLD.replace("one.o two.o", "foo.o two.o"))
+    shutil.copy(project / "hello.c", old / "foo.c")
+    shutil.copy(project / "util.c", old / "two.c")
+    shutil.copytree(project / "include", old / "include")
+    assert ks("adopt", old, "--fix", "-k", k.release).status == 0
+    ran = ks("build", "-C", old, "-k", k.release)
+    assert ran.status == 0, ran.err
+    assert (old / "foo.ko").exists() and (old / "foo_main.o").exists()
