@@ -37,6 +37,7 @@ def load(
     module: options.Module = None,
     host: options.Host = False,
     no_build: options.NoBuild = False,
+    no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
     cmdline: options.Cmdline = "",
     offline: options.Offline = False,
@@ -47,24 +48,21 @@ def load(
     """Load this project's modules, or a .ko, into its sandbox (insmod). Builds first when needed."""
     from kscaffold.cli import session, show  # start-up time
     from kscaffold.load.forecast import Outlook
-    from kscaffold.load.load import load as load_one
+    from kscaffold.load.series import load_series
 
-    chosen, jobs = _prepare(words, kernel, module, host, no_build, offline, directory)
+    chosen, jobs = _prepare(words, kernel, module, host, (no_build, no_deps), offline, directory)
     if jobs.failed:
         return show.failed_build("load", jobs.failed)
-    reports = []
     outlook = Outlook(jobs.kos, chosen, console.warn) if chosen else None
     with session.target(jobs.home, chosen, host=host, cmdline=cmdline, start=True) as opened:
-        for ko in jobs.kos:
-            seconds = {"build": jobs.seconds, "start": opened.seconds}
-            reports.append(
-                load_one(
-                    ko, jobs.parameters, opened.target, timeout=timeout, seconds=seconds, outlook=outlook
-                )
-            )
-            show.loaded(reports[-1])
-            if not reports[-1].ok:
-                break
+        reports = load_series(
+            jobs,
+            opened.target,
+            timeout=timeout,
+            outlook=outlook,
+            seconds={"build": jobs.seconds, "start": opened.seconds},
+            tell=show.loaded,
+        )
     return show.loads("load", reports)
 
 
@@ -74,6 +72,7 @@ def reload(
     module: options.Module = None,
     host: options.Host = False,
     no_build: options.NoBuild = False,
+    no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
     cmdline: options.Cmdline = "",
     offline: options.Offline = False,
@@ -84,17 +83,16 @@ def reload(
     """Load into a pristine sandbox that takes the old one's place (--host: rmmod, then insmod)."""
     from kscaffold.cli import session, show  # start-up time
     from kscaffold.load.forecast import Outlook
-    from kscaffold.load.load import load as load_one
+    from kscaffold.load.series import load_series
     from kscaffold.load.unload import unload as unload_one
     from kscaffold.module.quick import module_name
     from kscaffold.sandbox import limits, live
 
-    chosen, jobs = _prepare(words, kernel, module, host, no_build, offline, directory)
+    chosen, jobs = _prepare(words, kernel, module, host, (no_build, no_deps), offline, directory)
     if jobs.failed:
         return show.failed_build("reload", jobs.failed)
     if not host:
         live.stop(jobs.home)
-    reports = []
     outlook = Outlook(jobs.kos, chosen, console.warn) if chosen else None
     with session.target(jobs.home, chosen, host=host, cmdline=cmdline, start=True) as opened:
         if host:
@@ -104,16 +102,14 @@ def reload(
                 show.unloaded(gone)
                 if not gone.ok:
                     return show.unloads("reload", [gone])
-        for ko in jobs.kos:
-            seconds = {"build": jobs.seconds, "start": opened.seconds}
-            reports.append(
-                load_one(
-                    ko, jobs.parameters, opened.target, timeout=timeout, seconds=seconds, outlook=outlook
-                )
-            )
-            show.loaded(reports[-1])
-            if not reports[-1].ok:
-                break
+        reports = load_series(
+            jobs,
+            opened.target,
+            timeout=timeout,
+            outlook=outlook,
+            seconds={"build": jobs.seconds, "start": opened.seconds},
+            tell=show.loaded,
+        )
     return show.loads("reload", reports)
 
 
@@ -124,6 +120,7 @@ def run(
     kernel: options.KernelName = None,
     module: options.Module = None,
     no_build: options.NoBuild = False,
+    no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
     cmdline: options.Cmdline = "",
     offline: options.Offline = False,
@@ -135,14 +132,14 @@ def run(
     from kscaffold.cli import session, show  # start-up time
     from kscaffold.load.run import run as run_all
 
-    chosen, jobs = _prepare(words, kernel, module, False, no_build, offline, directory)
+    chosen, jobs = _prepare(words, kernel, module, False, (no_build, no_deps), offline, directory)
     if jobs.failed:
         return show.failed_build("run", jobs.failed)
     sets = [f"{jobs.parameters} {one}".strip() for one in (params or [""])]
     tries = [one for one in sets for _ in range(repeat)]
     assert chosen is not None
     results = run_all(
-        jobs.kos,
+        jobs,
         tries,
         session.planned(chosen, cmdline),
         timeout=timeout,
@@ -232,14 +229,17 @@ def _prepare(
     kernel: str | None,
     module: str | None,
     host: bool,
-    no_build: bool,
+    without: tuple[bool, bool],
     offline: bool,
     directory: Path | None,
 ) -> "tuple[Kernel | None, Jobs]":
-    """The kernel, and what is to be loaded into it, built. No kernel is looked for to insmod a .ko here."""
+    """The kernel, and what is to be loaded into it, built. No kernel is looked for to insmod a .ko here.
+
+    `without`: no building, no dependencies.
+    """
     from kscaffold.cli import session, show  # start-up time
     from kscaffold.load.jobs import Wish, prepare
 
-    wish = Wish(tuple(words or ()), directory or Path.cwd(), module, not no_build)
+    wish = Wish(tuple(words or ()), directory or Path.cwd(), module, not without[0], not without[1])
     chosen = None if host and wish.files else session.kernel(kernel, host=host, offline=offline)
     return chosen, prepare(wish, chosen, console.step, show.build_line)

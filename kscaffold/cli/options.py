@@ -14,6 +14,7 @@ Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing; refuse 
 Host = Annotated[bool, typer.Option("--host", help="Act on this machine's own kernel, not a sandbox.")]
 Module = Annotated[str | None, typer.Option("--module", "-m", metavar="NAME", help="Only this module.")]
 NoBuild = Annotated[bool, typer.Option("--no-build", help="Take the .ko as it is.")]
+NoDeps = Annotated[bool, typer.Option("--no-deps", help="Load only what is named, as insmod does.")]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="S", min=0.1, help="The load's deadline.")]
 Cmdline = Annotated[
     str, typer.Option("--cmdline", metavar="TEXT", help="Add to the guest kernel's command line.")

@@ -1,15 +1,15 @@
 """What a command is to load: the words it was given, or what its project builds, built where needed."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kscaffold.build.build import BuildReport, build
 from kscaffold.build.freshness import fresh_targets
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.module import quick
+from kscaffold.load import needs
 from kscaffold.module.arguments import kernel_string
 from kscaffold.project.ask import read_project
 from kscaffold.project.find import find_project
@@ -20,12 +20,16 @@ Say = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What was asked for. `words`: .ko files (no `=`) and `NAME=VALUE` parameters, as typed."""
+    """What was asked for. `words`: .ko files (no `=`) and `NAME=VALUE` parameters, as typed.
+
+    `dependencies`: what the modules need is to be loaded before them.
+    """
 
     words: tuple[str, ...]
     directory: Path
     module: str | None = None
     build: bool = True
+    dependencies: bool = True
 
     @property
     def files(self) -> list[str]:
@@ -37,7 +41,8 @@ class Wish:
 class Jobs:
     """What is to be loaded, in order. `home`: the directory whose sandbox it is. `seconds`: building took.
 
-    `failed`: the build that did not succeed; there is nothing to load then.
+    `needs`: what is to be loaded before each of them, where it is not loaded yet. `failed`: the build that
+    did not succeed; there is nothing to load then.
     """
 
     home: Path
@@ -45,6 +50,7 @@ class Jobs:
     parameters: str
     seconds: float
     failed: BuildReport | None = None
+    needs: Mapping[Path, tuple[Path, ...]] = field(default_factory=dict)
 
 
 def prepare(wish: Wish, kernel: Kernel | None, say: Say, show: Callable[[str], None]) -> Jobs:
@@ -56,7 +62,9 @@ def prepare(wish: Wish, kernel: Kernel | None, say: Say, show: Callable[[str], N
     parameters = kernel_string([word for word in wish.words if "=" in word])
     if wish.files:
         kos = tuple(_existing(wish.directory / file) for file in wish.files)
-        return Jobs(home(wish.directory), kos, parameters, 0.0)
+        found = Jobs(home(wish.directory), kos, parameters, 0.0)
+        beside = [path for ko in kos for path in sorted(ko.parent.glob("*.ko"))]
+        return _with_needs(found, beside, kernel) if wish.dependencies else found
     if kernel is None:
         raise ValueError("a project is built for a kernel")
     began = time.monotonic()
@@ -72,7 +80,17 @@ def prepare(wish: Wish, kernel: Kernel | None, say: Say, show: Callable[[str], N
     for ko in meant:
         if not ko.exists():
             raise KscaffoldError("KS281", f"{ko.name} is not built", fix="kscaffold build")
-    return Jobs(directory, _in_order(meant), parameters, time.monotonic() - began)
+    found = Jobs(directory, tuple(meant), parameters, time.monotonic() - began)
+    beside = [target.ko for target in project.targets if target.ko.exists()]
+    return _with_needs(found, beside, kernel) if wish.dependencies else found
+
+
+def _with_needs(jobs: Jobs, beside: list[Path], kernel: Kernel | None) -> Jobs:
+    """The jobs in an order in which each finds what it needs."""
+    kos = needs.in_order(jobs.kos)
+    # One that is asked for itself is in the order already, and gets the parameters.
+    before = {ko: tuple(n for n in needs.needs(ko, beside, kernel) if n not in kos) for ko in kos}
+    return replace(jobs, kos=kos, needs=before)
 
 
 def home(directory: Path) -> Path:
@@ -97,25 +115,6 @@ def _meant(project: Project, module: str | None) -> list[Path]:
         there = ", ".join(t.name for t in project.targets) or "none"
         raise UsageError("KS109", f"this project builds no module {module}", cause=f"it builds: {there}")
     return [t.ko for t in targets]
-
-
-def _in_order(kos: list[Path]) -> tuple[Path, ...]:
-    """Modules after those they depend on; make's order otherwise."""
-    if len(kos) < 2:
-        return tuple(kos)
-    by_name = {quick.module_name(ko): ko for ko in kos}
-    done: dict[str, Path] = {}
-
-    def add(name: str, above: tuple[str, ...]) -> None:
-        if name in done or name in above or name not in by_name:
-            return
-        for needed in quick.depends(by_name[name]):
-            add(needed, (*above, name))
-        done[name] = by_name[name]
-
-    for name in by_name:
-        add(name, ())
-    return tuple(done.values())
 
 
 def names_of(home: Path) -> set[str]:

@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from kscaffold.load.forecast import Outlook
-from kscaffold.load.load import load
+from kscaffold.load.jobs import Jobs
 from kscaffold.load.report import LoadReport
+from kscaffold.load.series import load_series
 from kscaffold.load.unload import UnloadReport, unload
 from kscaffold.sandbox import limits, session
 from kscaffold.sandbox.session import Guest, Plan, Say
@@ -20,7 +20,7 @@ Result = tuple[list[LoadReport], list[UnloadReport]]
 
 
 def run(
-    kos: Sequence[Path],
+    jobs: Jobs,
     tries: Sequence[str],
     planned: Plan,
     *,
@@ -29,7 +29,7 @@ def run(
     detail: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> list[Result]:
-    """Load `kos` in order and unload them in reverse, once for each string of parameters in `tries`.
+    """Load what `jobs` names and unload it in reverse, once for each string of parameters in `tries`.
 
     Each try gets a guest of its own, and as many run at once as this process may use processors. The
     results come in the order of `tries`. `warn` hears what the kernel is expected to refuse. Whatever
@@ -39,7 +39,7 @@ def run(
     waiting = list(range(len(tries)))[::-1]
     guests: list[Guest] = []
     lock = threading.Lock()
-    around = (guests, say, detail, Outlook(kos, planned.kernel, warn))
+    around = (guests, say, detail, Outlook(jobs.kos, planned.kernel, warn))
 
     def work() -> None:
         while True:
@@ -48,7 +48,7 @@ def run(
                     return
                 index = waiting.pop()
             try:
-                results[index] = _once(kos, tries[index], planned, timeout, around)
+                results[index] = _once(replace(jobs, parameters=tries[index]), planned, timeout, around)
             except BaseException as error:
                 results[index] = error
                 with lock:
@@ -57,7 +57,7 @@ def run(
     try:
         # The first one alone where there is no snapshot yet: it makes the one the others start from.
         first = waiting.pop()
-        results[first] = _once(kos, tries[first], planned, timeout, around)
+        results[first] = _once(replace(jobs, parameters=tries[first]), planned, timeout, around)
         if waiting:
             _side_by_side(work, min(len(waiting), len(os.sched_getaffinity(0))))
     finally:
@@ -84,8 +84,7 @@ def _side_by_side(work: Callable[[], None], count: int) -> None:
 
 
 def _once(
-    kos: Sequence[Path],
-    parameters: str,
+    jobs: Jobs,
     planned: Plan,
     timeout: float,
     around: tuple[list[Guest], Say, Callable[[str], None], Outlook],
@@ -104,12 +103,14 @@ def _once(
             guest.console,
             guest.was_reset,
         )
-        loads: list[LoadReport] = []
-        for ko in kos:
-            seconds = {"start": started}
-            loads.append(load(ko, parameters, target, timeout=timeout, seconds=seconds, outlook=outlook))
-            if not loads[-1].ok:
-                break
+        loads = load_series(
+            jobs,
+            target,
+            timeout=timeout,
+            outlook=outlook,
+            seconds={"start": started},
+            tell=lambda report: None,
+        )
         unloads: list[UnloadReport] = []
         if loads[-1].ok:
             wait = limits.seconds("UNLOAD_TIMEOUT")
