@@ -6,11 +6,12 @@ import shlex
 import pytest
 
 from kscaffold import errors
-from kscaffold.cli.commands import app
+from kscaffold.cli.commands import commands
 from kscaffold.sandbox import limits
 from tests.conftest import ROOT, need_program
 from tests.kernels import need_kernel
 
+APP = commands()
 TEXT = (ROOT / "README.md").read_text()
 
 
@@ -26,8 +27,8 @@ def test_every_command_is_in_the_table_and_no_other():
             words = re.findall(r"`([a-z]+(?: [a-z]+)?)", line.split("|")[1])
             group = words[0].split()[0]
             told |= {w if " " in w or w == group else f"{group} {w}" for w in words}
-    real = _names(app)
-    for group in app.registered_groups:
+    real = _names(APP)
+    for group in APP.registered_groups:
         real |= {f"{group.name} {name}" for name in _names(group.typer_instance)}
     assert told == real
 

@@ -17,7 +17,7 @@ from kscaffold.errors import (
 )
 
 # Commands that have sub-commands.
-_GROUPS = ("kernel", "sandbox")
+_GROUPS = ("kbuild", "kernel", "package", "sandbox")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,7 +58,9 @@ def _named(args: list[str]) -> str:
 
 
 def _dispatch(args: list[str], command: str) -> int:
-    from kscaffold.cli.commands import app  # after --version: typer takes 60 ms
+    from kscaffold.cli.commands import commands  # after --version: typer takes 60 ms
+
+    app = commands(args)
 
     try:
         status = app(args=args, prog_name="kscaffold", standalone_mode=False)
