@@ -211,7 +211,11 @@ class Channel:
         Raises ChannelTimeout and ChannelClosed.
         """
         nonce = self.begin(verb, payload, argument=argument, timeout=timeout, grace=grace)
-        deadline = time.monotonic() + timeout + grace
+        return self.answer(nonce, timeout + grace)
+
+    def answer(self, nonce: int, timeout: float) -> Answer:
+        """Wait for the END of a request that `begin` sent, as `ask` does."""
+        deadline = time.monotonic() + timeout
         acknowledged = False
         try:
             while True:

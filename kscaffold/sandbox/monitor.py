@@ -29,13 +29,20 @@ class Monitor:
         """Let go."""
         self._sock.close()
 
-    def restore(self, state: int, timeout: float) -> None:
-        """Start a QEMU that waits for a state (`-incoming defer`) from this descriptor of ours."""
+    def begin_restore(self, state: int, timeout: float) -> None:
+        """Tell a QEMU that waits for a state (`-incoming defer`) to start from this descriptor of ours.
+
+        Nothing is waited for: QEMU reads its orders when it is up.
+        """
         deadline = time.monotonic() + timeout
         self._pass(state, b'{"execute":"qmp_capabilities"}')
         incoming = {"execute": "migrate-incoming", "arguments": {"uri": "fd:state"}}
         for command in (_getfd("state"), _IGNORE_SHARED, incoming):
             self._send(command, deadline)
+
+    def end_restore(self, timeout: float) -> None:
+        """Wait until QEMU has taken the orders of `begin_restore`. Raises MonitorError when it could not."""
+        deadline = time.monotonic() + timeout
         for _ in range(4):
             self._reply(deadline)
 

@@ -15,7 +15,7 @@ from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.kernel import store
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.sandbox import accelerator, limits, qemu, root, snapshot
-from kscaffold.sandbox.channel import Channel, ChannelClosed, ChannelTimeout, Verb
+from kscaffold.sandbox.channel import Answer, Channel, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.sandbox.monitor import Monitor, MonitorError
 from kscaffold.sandbox.qemu import Accelerator
 
@@ -90,31 +90,71 @@ def plan(kernel: Kernel, cmdline: str = "") -> Plan:
     return Plan(kernel, program, machine, snapshot.key(program, kernel, machine, cpu), probe.why, probe.fresh)
 
 
-def start(planned: Plan, say: Say, detail: Callable[[str], None]) -> Guest:
+@dataclass(slots=True)
+class Restoring:
+    """A guest that restores while its command does something else. `finish` it with `start`, or close it."""
+
+    guest: Guest
+    monitor: Monitor
+    hello: int
+    began: float
+
+    def finish(self) -> Guest:
+        """Wait for the agent's first answer. Raises what tells that the snapshot can't be used."""
+        timeout = limits.seconds("RESTORE_TIMEOUT")
+        self.monitor.end_restore(timeout)
+        self.guest.times["restored"] = _since(self.began)
+        _check_hello(self.guest.channel.answer(self.hello, timeout))
+        self.guest.times["answered"] = _since(self.began)
+        self.monitor.close()
+        return self.guest
+
+    def close(self) -> None:
+        """It is not wanted after all."""
+        self.monitor.close()
+        self.guest.close()
+
+
+def head_start(planned: Plan) -> Restoring | None:
+    """Begin to restore a guest, and wait for nothing; None where there is no snapshot to restore."""
+    frozen = snapshot.find(planned.key)
+    if frozen is None:
+        return None
+    with contextlib.suppress(MonitorError, ChannelClosed, ChannelTimeout, OSError):
+        return _begin_restore(planned, frozen)
+    return None
+
+
+def start(planned: Plan, say: Say, detail: Callable[[str], None], ahead: Restoring | None = None) -> Guest:
     """A guest in its pristine state: restored where there is a whole snapshot, else booted and frozen.
 
-    Raises DeadlineError KS604 when the guest does not come up, KscaffoldError KS605 when QEMU fails. With
-    KVM such a failure condemns it, and the guest is started without.
+    `ahead`: what `head_start` began. Raises DeadlineError KS604 when the guest does not come up,
+    KscaffoldError KS605 when QEMU fails. With KVM such a failure condemns it, and the guest is started
+    without.
     """
+    ahead = ahead or head_start(planned)
+    if ahead is not None:
+        try:
+            return ahead.finish()
+        except (MonitorError, ChannelClosed, ChannelTimeout, OSError) as error:
+            ahead.close()
+            # Whatever is wrong with it, a boot is the answer; the new snapshot takes its place.
+            detail(f"the snapshot could not be restored ({error}); booting")
+        except BaseException:
+            ahead.close()
+            raise
     try:
-        return _start(planned, say, detail)
+        return _boot_patiently(planned, say, detail)
     except KscaffoldError as error:
         if planned.machine.accelerator != "kvm" or error.code not in ("KS604", "KS605"):
             raise
         why = f"/dev/kvm passed the probe, but not with a real kernel: {error.what}"
         accelerator.condemn(planned.program, why)
         say("Without", f"KVM: {why}")
-        return _start(plan(planned.kernel, planned.machine.cmdline), say, detail)
+        return start(plan(planned.kernel, planned.machine.cmdline), say, detail)
 
 
-def _start(planned: Plan, say: Say, detail: Callable[[str], None]) -> Guest:
-    frozen = snapshot.find(planned.key)
-    if frozen is not None:
-        try:
-            return _restore(planned, frozen)
-        except (MonitorError, ChannelClosed, ChannelTimeout, OSError) as error:
-            # Whatever is wrong with it, a boot is the answer; the new snapshot takes its place.
-            detail(f"the snapshot could not be restored ({error}); booting")
+def _boot_patiently(planned: Plan, say: Say, detail: Callable[[str], None]) -> Guest:
     say("Booting", f"{planned.kernel.release} (once; later starts take a tenth of a second)")
     for attempt in range(1, _BOOT_TRIES + 1):
         try:
@@ -179,29 +219,25 @@ def _freeze(planned: Plan, guest: Guest, qmp: Monitor, memory: int, detail: Call
     _greet(guest, limits.seconds("RESTORE_TIMEOUT"))
 
 
-def _restore(planned: Plan, frozen: snapshot.Snapshot) -> Guest:
+def _begin_restore(planned: Plan, frozen: snapshot.Snapshot) -> Restoring:
     began = time.monotonic()
     timeout = limits.seconds("RESTORE_TIMEOUT")
     place = _place()
     with contextlib.ExitStack() as undo:
         undo.callback(shutil.rmtree, place, ignore_errors=True)
-        state = os.open(frozen.state, os.O_RDONLY)
-        undo.callback(os.close, state)
-        # The guest is past its start: it needs no initramfs, and no kernel that takes time to read.
+        # The guest is past its start: it needs no initramfs.
         (place / "initramfs").touch()
         machine = _with_root(planned.machine, place, None)
         guest, qmp = _spawn(planned, machine, frozen.ram, True, place, [])
         undo.callback(guest.channel.close)
         undo.callback(process.end, guest.qemu)
         guest.times["spawned"] = _since(began)
-        qmp.restore(state, timeout)
-        guest.times["restored"] = _since(began)
-        _greet(guest, timeout)
-        guest.times["answered"] = _since(began)
-        qmp.close()
+        with frozen.state.open("rb") as state:
+            qmp.begin_restore(state.fileno(), timeout)
+        # The greeting waits for the agent in the socket.
+        hello = guest.channel.begin(Verb.HELLO, _hello(), timeout=timeout)
         undo.pop_all()
-        os.close(state)
-    return guest
+    return Restoring(guest, qmp, hello, began)
 
 
 def _place() -> Path:
@@ -231,10 +267,17 @@ def _spawn(
     return guest, Monitor(monitor_ours)
 
 
+def _hello() -> bytes:
+    """The agent gets the time and a seed: a snapshot froze both."""
+    return time.time_ns().to_bytes(8, "little") + os.urandom(32)
+
+
 def _greet(guest: Guest, timeout: float) -> None:
-    """The agent's first answer. It gets the time and a seed: a snapshot froze both."""
-    payload = time.time_ns().to_bytes(8, "little") + os.urandom(32)
-    answer = guest.channel.ask(Verb.HELLO, payload, timeout=timeout, grace=0)
+    """The agent's first answer."""
+    _check_hello(guest.channel.ask(Verb.HELLO, _hello(), timeout=timeout, grace=0))
+
+
+def _check_hello(answer: Answer) -> None:
     if answer.status:
         raise ChannelClosed("the agent does not know us")
 
