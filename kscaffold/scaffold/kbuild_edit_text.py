@@ -1,0 +1,215 @@
+"""A Kbuild's text as statements, and small changes to them that keep every other byte. Pure.
+
+Only what stands in plain words is changed. What a condition, a variable or a function decides is not guessed
+at: `Clever` says which line that is and why.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+_WIDTH = 80
+_ASSIGN = re.compile(
+    r"(?P<lead>\s*(?:(?:export|override)\s+)*)(?P<name>[^\s:=+?!#]+)\s*(?P<op>\+=|\?=|!=|:{0,3}=)(?P<value>.*)",
+    re.S,
+)
+_CONDITION = re.compile(r"\s*(ifeq|ifneq|ifdef|ifndef)\b\s*(.*)", re.S)
+_RELEASE = re.compile(
+    r"\(\s*\$[({]KERNELRELEASE[)}]\s*,\s*\)|KERNELRELEASE|[\"']\$[({]KERNELRELEASE[)}][\"'] (?:\"\"|'')"
+)
+_RULE = re.compile(r"[^\s#=:][^=#]*:(?!=)")
+
+
+class Clever(Exception):
+    """A line that can't be edited safely; `line` counts from 1."""
+
+    def __init__(self, line: int, why: str) -> None:
+        super().__init__(why)
+        self.line = line
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """An assignment. `first`, `last`: its lines, from 0. `live`: Kbuild reads it; None: it depends."""
+
+    first: int
+    last: int
+    name: str
+    op: str
+    value: str
+    live: bool | None
+
+    @property
+    def words(self) -> list[str]:
+        """The value's words, without comment and continuations."""
+        return self.value.partition("#")[0].replace("\\\n", " ").split()
+
+    @property
+    def odd(self) -> str | None:
+        """What in it is not plain words, or None."""
+        if "$" in self.value.partition("#")[0] or "$" in self.name:
+            return "a variable or function decides it"
+        if self.op == "!=":
+            return "a program decides it"
+        if "\\#" in self.value or re.search(r"#.*\\\n", self.value):
+            return "it has a comment among continued lines"
+        if re.search(r"\\[ \t]+$", self.value, re.M):
+            return "a blank follows the backslash at the end of a line"
+        return None
+
+
+def statements(text: str) -> list[Statement]:
+    """The assignments of a Kbuild, those in conditions included.
+
+    Raises Clever for what makes all else unsure: a live include or eval, carriage returns.
+    """
+    if "\r" in text:
+        raise Clever(
+            1 + text[: text.index("\r")].count("\n"), "lines end with a carriage return, which make keeps"
+        )
+    found: list[Statement] = []
+    conditions: list[bool | None] = []
+    in_rule = in_define = False
+    for first, last, line in _logical(text):
+        if in_define:
+            in_define = not re.match(r"\s*endef\b", line)
+            continue
+        if in_rule and line.startswith("\t"):
+            continue
+        bare = line.strip()
+        if not bare or bare.startswith("#"):
+            continue
+        if re.match(r"(?:override\s+|export\s+)*define\b", bare):
+            in_define = True
+            continue
+        if _take_condition(conditions, bare, first):
+            continue
+        live = False if False in conditions else None if None in conditions else True
+        assigned = _ASSIGN.fullmatch(line)
+        in_rule = not assigned and bool(_RULE.match(line))
+        if assigned:
+            found.append(Statement(first, last, assigned["name"], assigned["op"], assigned["value"], live))
+        elif live is not False and re.match(r"-?include\b|sinclude\b", bare):
+            raise Clever(first + 1, "it includes another file, which may change what is built")
+        elif live is not False and not in_rule and re.match(r"\$[({]", bare) and "info" not in bare[:8]:
+            raise Clever(first + 1, "a function makes lines that are not in the text")
+    return found
+
+
+def _logical(text: str) -> Iterable[tuple[int, int, str]]:
+    """First and last line, and text, of each line of make's: those that end with a backslash go on."""
+    lines = text.split("\n")
+    first = 0
+    for number, line in enumerate(lines):
+        if line.endswith("\\") and number + 1 < len(lines):
+            continue
+        yield first, number, "\n".join(lines[first : number + 1])
+        first = number + 1
+
+
+def _take_condition(conditions: list[bool | None], bare: str, line: int) -> bool:
+    """Keep count of conditions. Only of KERNELRELEASE it is known what Kbuild makes of it: it is set."""
+    if re.match(r"endif\b", bare):
+        if not conditions:
+            raise Clever(line + 1, "an endif without its condition")
+        conditions.pop()
+        return True
+    if re.match(r"else\b", bare):
+        if not conditions:
+            raise Clever(line + 1, "an else without its condition")
+        known = conditions[-1]
+        conditions[-1] = not known if known is not None and bare == "else" else None
+        return True
+    match = _CONDITION.fullmatch(bare)
+    if match is None:
+        return False
+    of_release = _RELEASE.fullmatch(match[2].partition("#")[0].strip())
+    conditions.append(match[1] in ("ifneq", "ifdef") if of_release else None)
+    return True
+
+
+def append(text: str, is_meant: Callable[[str], bool], what: str, word: str) -> str:
+    """The text with a word more in the last list that `is_meant` by its name; `what` names it in a reason."""
+    meant = [s for s in statements(text) if is_meant(s.name) and s.live is not False]
+    place = _place(meant, what)
+    lines = text.split("\n")
+    line, comment = _split(lines[place.last])
+    longer = f"{line} {word}"
+    if len(longer) <= _WIDTH or not place.words:
+        lines[place.last] = longer + comment
+    elif comment:
+        lines.insert(place.last + 1, f"{place.name} += {word}")
+    else:
+        indent = re.match(r"\s*", line)
+        lead = indent[0] if indent and place.last > place.first else "\t"
+        lines[place.last : place.last + 1] = [f"{line} \\", f"{lead}{word}"]
+    return "\n".join(lines)
+
+
+def _place(meant: Sequence[Statement], what: str) -> Statement:
+    """The last of some statements that a word can be added to for certain. Raises Clever."""
+    for at in reversed(meant):
+        why = at.odd
+        if at.live is None:
+            if at.op != "+=":
+                raise Clever(at.first + 1, f"{what}: set under a condition")
+        elif why is None and at.op in ("=", ":=", "::=", "+="):
+            return at
+        elif at.op != "+=" or at is meant[0]:
+            raise Clever(at.first + 1, f"{what}: {why or 'it is set only where nothing else did'}")
+    if meant:
+        raise Clever(meant[0].first + 1, f"{what}: set under a condition, or not in plain words")
+    raise Clever(1, f"no line sets {what} in plain words")
+
+
+def _split(line: str) -> tuple[str, str]:
+    """A line without the blanks and the comment at its end, and those."""
+    code = line.partition("#")[0].rstrip()
+    return code, line[len(code) :]
+
+
+def replace_word(text: str, is_meant: Callable[[str], bool], what: str, old: str, new: str) -> str:
+    """The text with a word of the lists that `is_meant` replaced. Raises Clever unless it is there once."""
+    found = statements(text)
+    meant = [s for s in found if is_meant(s.name) and old in s.words]
+    if len(meant) != 1 or meant[0].words.count(old) != 1:
+        computed = next(
+            (s for s in found if s.live is not False and "$" in s.name + s.value and is_meant(s.name)), None
+        )
+        line = meant[-1].first if meant else computed.first if computed else 0
+        raise Clever(
+            line + 1, f"{old} is named {'more than once' if meant else 'in no plain list'} in {what}"
+        )
+    at = meant[0]
+    if at.live is None:
+        raise Clever(at.first + 1, f"{old} is listed under a condition")
+    if at.odd:
+        raise Clever(at.first + 1, at.odd)
+    lines = text.split("\n")
+    word = re.compile(rf"(?<![^\s=]){re.escape(old)}(?=[\s\\#]|$)")
+    for number in range(at.first, at.last + 1):
+        code, comment = _split(lines[number])
+        lines[number] = word.sub(lambda _: new, code) + comment
+    return "\n".join(lines)
+
+
+def rename_variables(text: str, pairs: dict[str, str]) -> str:
+    """The text with variables renamed where they are set. Raises Clever where one is used by that name."""
+    for old in pairs:
+        used = re.search(rf"\$[({{]{re.escape(old)}[)}}:]", text)
+        if used:
+            raise Clever(1 + text[: used.start()].count("\n"), f"$({old}) is used there")
+    lines = text.split("\n")
+    for at in statements(text):
+        if at.name in pairs:
+            lines[at.first] = lines[at.first].replace(at.name, pairs[at.name], 1)
+    return "\n".join(lines)
+
+
+def insert_after(text: str, is_meant: Callable[[str], bool], word: str, line: str) -> str:
+    """The text with a line more, after the statement that lists `word`."""
+    at = next(s for s in statements(text) if is_meant(s.name) and word in s.words)
+    lines = text.split("\n")
+    lines.insert(at.last + 1, line)
+    return "\n".join(lines)
