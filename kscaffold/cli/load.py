@@ -129,25 +129,29 @@ def run(
     json: options.Json = False,
 ) -> int:
     """Build, load and unload in a pristine kernel, and say in one verdict how it went."""
-    from kscaffold.cli import session, show  # start-up time
-    from kscaffold.load.run import run as run_all
+    from kscaffold.cli import ahead  # start-up time
 
-    chosen, jobs = _prepare(words, kernel, module, False, (no_build, no_deps), offline, directory)
-    if jobs.failed:
-        return show.failed_build("run", jobs.failed)
-    sets = [f"{jobs.parameters} {one}".strip() for one in (params or [""])]
-    tries = [one for one in sets for _ in range(repeat)]
-    assert chosen is not None
-    results = run_all(
-        jobs,
-        tries,
-        session.planned(chosen, cmdline),
-        timeout=timeout,
-        say=console.step,
-        detail=console.detail,
-        warn=console.warn,
-    )
-    return show.runs(results, jobs.seconds)
+    with ahead.guest(kernel, cmdline, offline=offline) as begun:
+        from kscaffold.cli import show  # start-up time: while the guest restores
+        from kscaffold.load.jobs import Wish, prepare
+        from kscaffold.load.run import run as run_all
+
+        wish = Wish(tuple(words or ()), directory or Path.cwd(), module, not no_build, not no_deps)
+        jobs = prepare(wish, begun.kernel, console.step, show.build_line)
+        if jobs.failed:
+            return show.failed_build("run", jobs.failed)
+        sets = [f"{jobs.parameters} {one}".strip() for one in (params or [""])]
+        results = run_all(
+            jobs,
+            [one for one in sets for _ in range(repeat)],
+            begun.plan,
+            ahead=begun.restoring,
+            timeout=timeout,
+            say=console.step,
+            detail=console.detail,
+            warn=console.warn,
+        )
+        return show.runs(results, jobs.seconds)
 
 
 def unload(

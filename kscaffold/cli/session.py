@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold import console
+from kscaffold.cli import ahead
 from kscaffold.diagnosis.klog import Record, parse_kmsg, parse_text
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.kernel.choose import choose
@@ -44,16 +45,6 @@ def kernel(spec: str | None, *, host: bool, offline: bool) -> Kernel:
     return choose(spec, offline=offline, say=console.step)
 
 
-def planned(chosen: Kernel, cmdline: str) -> session.Plan:
-    """The guest for a kernel; says once why it is not accelerated."""
-    plan = session.plan(chosen, cmdline)
-    if plan.probed and plan.why_no_kvm:
-        console.note(f"running without KVM: {plan.why_no_kvm}")
-    elif plan.why_no_kvm:
-        console.detail(f"running without KVM: {plan.why_no_kvm}")
-    return plan
-
-
 def home(directory: Path | None) -> Path:
     """The project a command is given in, or the directory itself."""
     return jobs.home(directory or Path.cwd())
@@ -73,7 +64,7 @@ def target(at: Path, chosen: Kernel | None, *, host: bool, cmdline: str, start: 
                 yield Opened(_sandbox(connection))
         return
     assert chosen is not None
-    plan = planned(chosen, cmdline)
+    plan = ahead.planned(chosen, cmdline)
     began = time.monotonic()
     if live.find(at) is None and not (snapshot.place() / plan.key).exists():
         console.step("Booting", f"{chosen.release} (once: later starts take a tenth of the time)")

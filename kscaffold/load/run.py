@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from kscaffold.load.forecast import Outlook
 from kscaffold.load.jobs import Jobs
@@ -13,7 +13,7 @@ from kscaffold.load.report import LoadReport
 from kscaffold.load.series import load_series
 from kscaffold.load.unload import UnloadReport, unload
 from kscaffold.sandbox import limits, session
-from kscaffold.sandbox.session import Guest, Plan, Say
+from kscaffold.sandbox.session import Guest, Plan, Restoring, Say
 from kscaffold.target.sandbox import SandboxTarget
 
 Result = tuple[list[LoadReport], list[UnloadReport]]
@@ -24,6 +24,7 @@ def run(
     tries: Sequence[str],
     planned: Plan,
     *,
+    ahead: Restoring | None = None,
     timeout: float,
     say: Say,
     detail: Callable[[str], None],
@@ -32,14 +33,14 @@ def run(
     """Load what `jobs` names and unload it in reverse, once for each string of parameters in `tries`.
 
     Each try gets a guest of its own, and as many run at once as this process may use processors. The
-    results come in the order of `tries`. `warn` hears what the kernel is expected to refuse. Whatever
-    happens, no guest is left.
+    results come in the order of `tries`. `ahead`: the first guest, begun already. `warn` hears what the
+    kernel is expected to refuse. Whatever happens, no guest is left.
     """
     results: list[Result | BaseException | None] = [None] * len(tries)
     waiting = list(range(len(tries)))[::-1]
     guests: list[Guest] = []
     lock = threading.Lock()
-    around = (guests, say, detail, Outlook(jobs.kos, planned.kernel, warn))
+    around = _Around(guests, say, detail, Outlook(jobs.kos, planned.kernel, warn))
 
     def work() -> None:
         while True:
@@ -55,9 +56,9 @@ def run(
                     waiting.clear()
 
     try:
-        # The first one alone where there is no snapshot yet: it makes the one the others start from.
+        # The first one alone: it makes the snapshot the others start from where there is none yet.
         first = waiting.pop()
-        results[first] = _once(replace(jobs, parameters=tries[first]), planned, timeout, around)
+        results[first] = _once(replace(jobs, parameters=tries[first]), planned, timeout, around, ahead)
         if waiting:
             _side_by_side(work, min(len(waiting), len(os.sched_getaffinity(0))))
     finally:
@@ -83,16 +84,26 @@ def _side_by_side(work: Callable[[], None], count: int) -> None:
             thread.join(0.2)  # so that Ctrl-C is heard
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What every try of a run shares."""
+
+    guests: list[Guest]
+    say: Say
+    detail: Callable[[str], None]
+    outlook: Outlook
+
+
 def _once(
     jobs: Jobs,
     planned: Plan,
     timeout: float,
-    around: tuple[list[Guest], Say, Callable[[str], None], Outlook],
+    around: _Around,
+    ahead: Restoring | None = None,
 ) -> Result:
-    guests, say, detail, outlook = around
     began = time.monotonic()
-    guest = session.start(planned, say, detail)
-    guests.append(guest)
+    guest = session.start(planned, around.say, around.detail, ahead)
+    around.guests.append(guest)
     try:
         started = time.monotonic() - began
         target = SandboxTarget(
@@ -107,7 +118,7 @@ def _once(
             jobs,
             target,
             timeout=timeout,
-            outlook=outlook,
+            outlook=around.outlook,
             seconds={"start": started},
             tell=lambda report: None,
         )
@@ -120,11 +131,11 @@ def _once(
                     break
         total = time.monotonic() - began
         loads = [replace(r, seconds={**r.seconds, "total": total}) for r in loads]
-        _tell_times(guest, total, detail)
+        _tell_times(guest, total, around.detail)
         return loads, unloads
     finally:
         guest.close()
-        guests.remove(guest)
+        around.guests.remove(guest)
 
 
 def _tell_times(guest: Guest, total: float, detail: Callable[[str], None]) -> None:

@@ -98,9 +98,11 @@ class Restoring:
     monitor: Monitor
     hello: int
     began: float
+    finished: bool = False
 
     def finish(self) -> Guest:
         """Wait for the agent's first answer. Raises what tells that the snapshot can't be used."""
+        self.finished = True  # whoever asks for it closes it, too
         timeout = limits.seconds("RESTORE_TIMEOUT")
         self.monitor.end_restore(timeout)
         self.guest.times["restored"] = _since(self.began)
