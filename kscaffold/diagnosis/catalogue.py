@@ -154,6 +154,8 @@ def match(lines: Iterable[Record | str], hundreds: str = "0123456789") -> list[F
             known = seen[text] = _match_line(text, hundreds)
         for code, groups in known:
             hits.setdefault(code, []).append((index, text, groups))
+    if not hits:
+        return []  # start-up time: without reading a catalogue
     found = entries(hundreds)
     findings = [_finding(found[code], where) for code, where in hits.items()]
     return sorted(findings, key=lambda f: f.first)
