@@ -24,7 +24,7 @@ def test_every_command_is_in_the_table_and_no_other():
     told = set()
     for line in table.splitlines():
         if line.startswith("| `"):
-            words = re.findall(r"`([a-z]+(?: [a-z]+)?)", line.split("|")[1])
+            words = re.findall(r"`([a-z-]+(?: [a-z-]+)?)", line.split("|")[1])
             group = words[0].split()[0]
             told |= {w if " " in w or w == group else f"{group} {w}" for w in words}
     real = _names(APP)
