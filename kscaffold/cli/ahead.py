@@ -4,13 +4,16 @@ So this file imports little.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from kscaffold import console
+from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.choose import choose
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.sandbox import session
+from kscaffold.project.find import home
+from kscaffold.sandbox import live, session, snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +28,36 @@ class Ahead:
 @contextlib.contextmanager
 def guest(kernel: str | None, cmdline: str, *, offline: bool) -> Iterator[Ahead]:
     """Choose the kernel and begin to restore a guest of it; closed at the end unless it was finished."""
-    chosen = choose(kernel, offline=offline, say=console.step)
-    plan = planned(chosen, cmdline)
+    found = chosen(kernel, offline=offline)
+    plan = planned(found, cmdline)
     restoring = session.head_start(plan)
     try:
-        yield Ahead(chosen, plan, restoring)
+        yield Ahead(found, plan, restoring)
     finally:
         if restoring is not None and not restoring.finished:
             restoring.close()
 
 
-def planned(chosen: Kernel, cmdline: str) -> session.Plan:
+def chosen(kernel: str | None, *, offline: bool) -> Kernel:
+    """The kernel that a command means, fetched where there is none."""
+    return choose(kernel, offline=offline, say=console.step)
+
+
+def sandbox(words: Sequence[str], directory: Path, kernel: Kernel, cmdline: str) -> None:
+    """Begin to start the live sandbox that a load will need. Not for a .ko that is not there, nor where a
+    boot would have to be told of.
+    """
+    if any("=" not in word and not (directory / word).is_file() for word in words):
+        return
+    with contextlib.suppress(KscaffoldError):  # whatever it is, the load says it
+        plan = session.plan(kernel, cmdline)
+        if not plan.probed and (snapshot.place() / plan.key).exists():
+            live.begin(home(directory), plan)
+
+
+def planned(kernel: Kernel, cmdline: str) -> session.Plan:
     """The guest for a kernel; says once why it is not accelerated."""
-    plan = session.plan(chosen, cmdline)
+    plan = session.plan(kernel, cmdline)
     if plan.probed and plan.why_no_kvm:
         console.note(f"running without KVM: {plan.why_no_kvm}")
     elif plan.why_no_kvm:

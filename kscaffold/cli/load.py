@@ -46,7 +46,11 @@ def load(
     json: options.Json = False,
 ) -> int:
     """Load this project's modules, or a .ko, into its sandbox (insmod). Builds first when needed."""
-    from kscaffold.cli import session, show  # start-up time
+    if not host:
+        from kscaffold.cli import ahead  # start-up time
+
+        ahead.sandbox(words or (), directory or Path.cwd(), ahead.chosen(kernel, offline=offline), cmdline)
+    from kscaffold.cli import session, show  # start-up time: while the guest restores
     from kscaffold.load.forecast import Outlook
     from kscaffold.load.series import load_series
 

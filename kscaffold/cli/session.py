@@ -15,6 +15,7 @@ from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.kernel.choose import choose
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import jobs
+from kscaffold.project.find import home as project_home
 from kscaffold.sandbox import channel, live, session, snapshot
 from kscaffold.target.base import Attempt, Kind, Listed, Target
 from kscaffold.target.host import HostTarget
@@ -47,7 +48,7 @@ def kernel(spec: str | None, *, host: bool, offline: bool) -> Kernel:
 
 def home(directory: Path | None) -> Path:
     """The project a command is given in, or the directory itself."""
-    return jobs.home(directory or Path.cwd())
+    return project_home(directory or Path.cwd())
 
 
 @contextlib.contextmanager

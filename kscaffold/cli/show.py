@@ -1,7 +1,7 @@
 """How loads, unloads, lists and logs look to people, and their JSON documents."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kscaffold import console
@@ -42,10 +42,11 @@ def loaded(report: LoadReport) -> None:
     """One load: a line, then what is behind it when it did not go well."""
     if report.ok:
         ms = report.seconds["load"] * 1000
-        console.step("Loaded", f"{report.path.name} ({report.kernel}, {report.target}) in {ms:.0f} ms")
+        after = f", after {', '.join(report.dependencies)}" if report.dependencies else ""
+        console.step("Loaded", f"{report.path.name} ({report.kernel}, {report.target}) in {ms:.0f} ms{after}")
     else:
         console.out(f"{console.styled(report.path.name, 'bold')}: {_sentence(report)}")
-        _log_lines(report.log, report.module)
+    _log_lines(report.log, report.module)
     _why(report)
     if report.stack.strip() and not report.ok:
         console.out("  the task that did not come back is in:")
@@ -108,21 +109,33 @@ def _minus(errno: str | None) -> str:
 def _log_lines(records: Iterable[Record], module: str) -> None:
     """What the module and the kernel said, without what every out-of-tree module makes the kernel say.
 
-    Of a long log (a crash's) the module's own lines and those that name it; all of it with -v.
+    Of a long log what tells most of it; all of it with -v.
     """
     lines = [r for r in records if r.facility == 0 and not _NOISE.search(r.text[:300])]
-    if not console.verbose and len(lines) > _MOST_LINES:
-        # Of a crash: what the module had said, how the kernel begins, where the module is named.
-        crash = next((i for i, r in enumerate(lines) if _HEAD.match(r.text[:300])), 0)
-        telling = lines[max(0, crash - 4) : crash]
-        telling += [r for r in lines[crash:] if module in r.text or _HEAD.match(r.text[:300])]
-        kept = telling[: _MOST_LINES // 2] + telling[_MOST_LINES // 2 :][-_MOST_LINES // 2 :]
-    else:
-        kept = lines
-    for r in kept:
-        console.out(f"  | {_text(r)}")
-    if len(kept) < len(lines):
-        console.out(f"  | … and {len(lines) - len(kept)} lines more (-v shows all)")
+    shown = range(len(lines)) if console.verbose else _telling(lines, module)
+    before = -1
+    for index in shown:
+        if index > before + 1:
+            console.out("  | …")
+        console.out(f"  | {_text(lines[index])}")
+        before = index
+    if len(shown) < len(lines):
+        console.out(f"  | … ({len(lines) - len(shown)} lines are left out: -v shows all)")
+
+
+def _telling(lines: list[Record], module: str) -> Sequence[int]:
+    """The indexes of both ends of a log; of a crash's: the module's last words, what the kernel calls it,
+    and where the module is named.
+    """
+    half = _MOST_LINES // 2
+    if len(lines) <= _MOST_LINES:
+        return range(len(lines))
+    heads = {i for i, r in enumerate(lines) if _HEAD.match(r.text[:300])}
+    if not heads:
+        return [*range(half), *range(len(lines) - half, len(lines))]
+    crash = min(heads)
+    named = [i for i in range(crash, len(lines)) if i in heads or module in lines[i].text]
+    return [*range(max(0, crash - half // 2), crash), *named[:half], *named[half:][-half:]]
 
 
 def _text(r: Record) -> str:

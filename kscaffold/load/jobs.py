@@ -12,7 +12,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import needs
 from kscaffold.module.arguments import kernel_string
 from kscaffold.project.ask import read_project
-from kscaffold.project.find import find_project
+from kscaffold.project.find import find_project, home
 from kscaffold.project.project import Project, kernel_name
 
 Say = Callable[[str, str], None]
@@ -91,14 +91,6 @@ def _with_needs(jobs: Jobs, beside: list[Path], kernel: Kernel | None) -> Jobs:
     # One that is asked for itself is in the order already, and gets the parameters.
     before = {ko: tuple(n for n in needs.needs(ko, beside, kernel) if n not in kos) for ko in kos}
     return replace(jobs, kos=kos, needs=before)
-
-
-def home(directory: Path) -> Path:
-    """The directory whose sandbox a command here means: the project's, else this one."""
-    try:
-        return find_project(directory)
-    except KscaffoldError:
-        return directory.resolve()
 
 
 def _existing(ko: Path) -> Path:

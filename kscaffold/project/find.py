@@ -36,6 +36,14 @@ def find_project(start: Path) -> Path:
     )
 
 
+def home(directory: Path) -> Path:
+    """The directory whose sandbox a command here means: the project's, else this one."""
+    try:
+        return find_project(directory)
+    except KscaffoldError:
+        return directory.resolve()
+
+
 def is_project(directory: Path) -> bool:
     """Whether make has something to be asked here: a Kbuild, or a Makefile that sets obj-m."""
     if (directory / "Kbuild").is_file():

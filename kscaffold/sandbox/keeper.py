@@ -155,17 +155,16 @@ class _Keeper:
         self.guest = guest
         self.limit = time.monotonic() + limits.seconds("SANDBOX_LIMIT")
         self.idle = limits.seconds("SANDBOX_IDLE")
-        self.welcome = json.dumps(
-            {
-                "kernel": planned.kernel.release,
-                "keeper": os.getpid(),
-                "cmdline": planned.machine.cmdline,
-                "accelerator": guest.accelerator,
-                "why_no_kvm": planned.why_no_kvm,
-                "restored": guest.restored,
-                "times": guest.times,
-            }
-        ).encode()
+        self.served = 0
+        self.facts = {
+            "kernel": planned.kernel.release,
+            "keeper": os.getpid(),
+            "cmdline": planned.machine.cmdline,
+            "accelerator": guest.accelerator,
+            "why_no_kvm": planned.why_no_kvm,
+            "restored": guest.restored,
+            "times": guest.times,
+        }
 
     def serve(self) -> None:
         """Until told to stop, or nobody came for too long, or the guest has gone."""
@@ -200,7 +199,9 @@ class _Keeper:
         """All requests of one client. False: the sandbox is to end."""
         sock.settimeout(_CLIENT_SILENCE)
         try:
-            sock.sendall(channel.frame(Kind.WELCOME, 0, 0, self.welcome))
+            facts = {**self.facts, "served": self.served}
+            self.served += 1
+            sock.sendall(channel.frame(Kind.WELCOME, 0, 0, json.dumps(facts).encode()))
             while True:
                 head = _exactly(sock, channel.REQUEST.size)
                 if not head:

@@ -37,7 +37,9 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A sandbox that is ours until it is closed. `facts`: the keeper's greeting."""
+    """A sandbox that is ours until it is closed. `facts`: the keeper's greeting. `started`: nobody has
+    used it before.
+    """
 
     channel: Channel
     facts: dict[str, Any]
@@ -111,7 +113,18 @@ def connect_or_start(project: Path, planned: Plan, note: Callable[[str], None]) 
         raise KscaffoldError("KS607", "the sandbox ended as soon as it had started")
     with contextlib.closing(Channel(sock)) as opened:
         patience = limits.seconds("BOOT_TIMEOUT") * 2 if started else limits.seconds("BUSY_TIMEOUT")
-        yield Connection(opened, _welcomed(opened, directory, patience), started)
+        facts = _welcomed(opened, directory, patience)
+        yield Connection(opened, facts, facts["served"] == 0)
+
+
+def begin(project: Path, planned: Plan) -> None:
+    """Start the project's sandbox if none is live, and wait for nothing: `connect_or_start` finds it."""
+    directory = place(project)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (directory / "starting").open("wb") as starting:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        if _card(directory) is None:
+            _start(directory, planned, project)
 
 
 def stop(project: Path) -> bool:
