@@ -10,6 +10,7 @@ import pytest
 
 from kscaffold.scaffold import kbuild, params
 from kscaffold.scaffold.names import identifier
+from tests.checkpatch import find as find_checkpatch
 from tests.conftest import missing, need_program
 from tests.kdirs import Tree, tree, tree_61  # noqa: F401  fixtures
 from tests.test_scaffold_new import snapshot
@@ -192,17 +193,18 @@ def test_no_name_that_is_taken_by_the_headers_is_given_out(tmp_path, tree: Tree)
     assert [lines[n] for n in sorted(refused) if 0 <= n < len(lines)] == []
 
 
-def _checkpatch() -> list[str]:
-    found = os.environ.get("KSCAFFOLD_CHECKPATCH") or shutil.which("checkpatch.pl")
+def checkpatch() -> list[str]:
+    """How checkpatch is run; skips where there is none."""
+    found = find_checkpatch()
     if not found:
-        missing("checkpatch", "KSCAFFOLD_CHECKPATCH=…/scripts/checkpatch.pl, from the linux-source package")
+        missing("checkpatch", "python -m tests.checkpatch")
         raise AssertionError
     return ["perl", found, "--no-tree", "--strict", "--ignore", "LINUX_VERSION_CODE", "--terse", "-f"]
 
 
 @pytest.mark.parametrize("words", MADE.values(), ids=MADE.keys())
 def test_clean_under_checkpatch(ks, tmp_path, words):
-    command = _checkpatch()
+    command = checkpatch()
     assert ks("new", *words, "-C", tmp_path).status == 0
     files = [
         p

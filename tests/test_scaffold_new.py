@@ -90,10 +90,10 @@ def test_list_has_a_line_for_each_template(ks, here):
         "block", "chardev", "debugfs", "exporter", "netdev", "procfs", "sysfs", "timer",
     ]
     # fmt: on
-    assert all(len(line.split(maxsplit=1)[1]) > 10 and len(line) < 80 for line in lines)
+    assert all(len(line.split(maxsplit=1)[1]) > 10 and len(line) <= 80 for line in lines)
     assert all(len(line.split()) > 2 for line in lines)
     documents = ks("new", "--list", "--json").json["templates"]
-    assert [(d["name"], f"{d['name']:<6}  {d['about']}") for d in documents] == [
+    assert [(d["name"], f"{d['name']:<8}  {d['about']}") for d in documents] == [
         (line.split()[0], line) for line in lines
     ]
 

@@ -14,7 +14,6 @@ from typing import Any
 import kscaffold
 from kscaffold.errors import UsageError
 
-
 _FIRST = ("single", "multi", "params", "returns")
 
 

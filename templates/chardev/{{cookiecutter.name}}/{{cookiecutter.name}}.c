@@ -89,11 +89,12 @@ static ssize_t mailbox_read(struct file *file, char __user *to, size_t size,
 	err = kfifo_to_user(&mailbox, to, size, &copied);
 	mutex_unlock(&mailbox_lock);
 
-	if (copied)
-		wake_up_interruptible(&mailbox_writers);
+	if (!copied)
+		return err;
+	wake_up_interruptible(&mailbox_writers);
 
-	/* What was copied before a fault is out of the mailbox: say so. */
-	return copied ? copied : err;
+	/* Also where a fault came after it: this much is out of the mailbox. */
+	return copied;
 }
 
 static ssize_t mailbox_write(struct file *file, const char __user *from,
@@ -110,10 +111,11 @@ static ssize_t mailbox_write(struct file *file, const char __user *from,
 	err = kfifo_from_user(&mailbox, from, size, &copied);
 	mutex_unlock(&mailbox_lock);
 
-	if (copied)
-		wake_up_interruptible(&mailbox_readers);
+	if (!copied)
+		return err;
+	wake_up_interruptible(&mailbox_readers);
 
-	return copied ? copied : err;
+	return copied;
 }
 
 /*
