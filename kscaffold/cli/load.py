@@ -138,6 +138,7 @@ def run(
     with ahead.guest(kernel, cmdline, offline=offline) as begun:
         from kscaffold.cli import show  # start-up time: while the guest restores
         from kscaffold.load.jobs import Wish, prepare
+        from kscaffold.load.run import Tell
         from kscaffold.load.run import run as run_all
 
         wish = Wish(tuple(words or ()), directory or Path.cwd(), module, not no_build, not no_deps)
@@ -151,9 +152,7 @@ def run(
             begun.plan,
             ahead=begun.restoring,
             timeout=timeout,
-            say=console.step,
-            detail=console.detail,
-            warn=console.warn,
+            tell=Tell(console.step, console.detail, console.warn),
         )
         return show.runs(results, jobs.seconds)
 

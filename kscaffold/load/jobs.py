@@ -4,16 +4,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kscaffold.build.build import BuildReport, build
 from kscaffold.build.freshness import fresh_targets
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import needs
 from kscaffold.module.arguments import kernel_string
-from kscaffold.project.ask import read_project
 from kscaffold.project.find import find_project, home
 from kscaffold.project.project import Project, kernel_name
+
+if TYPE_CHECKING:
+    from kscaffold.build.report import BuildReport
 
 Say = Callable[[str, str], None]
 
@@ -49,7 +51,7 @@ class Jobs:
     kos: tuple[Path, ...]
     parameters: str
     seconds: float
-    failed: BuildReport | None = None
+    failed: "BuildReport | None" = None
     needs: Mapping[Path, tuple[Path, ...]] = field(default_factory=dict)
 
 
@@ -71,6 +73,9 @@ def prepare(wish: Wish, kernel: Kernel | None, say: Say, show: Callable[[str], N
     directory = find_project(wish.directory)
     project = fresh_targets(directory, kernel)
     if project is None:
+        from kscaffold.build.build import build  # start-up time
+        from kscaffold.project.ask import read_project
+
         project = read_project(directory, kernel)
         if wish.build:
             report = build(project, kernel, say=say, show=show)
@@ -111,6 +116,8 @@ def _meant(project: Project, module: str | None) -> list[Path]:
 
 def names_of(home: Path) -> set[str]:
     """The kernel's names of what the project in `home` builds; empty where there is none."""
+    from kscaffold.project.ask import read_project  # start-up time: only list, logs and unload ask
+
     try:
         return {kernel_name(target.name) for target in read_project(home, None).targets}
     except KscaffoldError:

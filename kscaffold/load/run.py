@@ -19,6 +19,15 @@ from kscaffold.target.sandbox import SandboxTarget
 Result = tuple[list[LoadReport], list[UnloadReport]]
 
 
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Who hears of steps (verb, text), of details, and of what the kernel is expected to refuse."""
+
+    say: Say
+    detail: Callable[[str], None]
+    warn: Callable[[str], None]
+
+
 def run(
     jobs: Jobs,
     tries: Sequence[str],
@@ -26,21 +35,19 @@ def run(
     *,
     ahead: Restoring | None = None,
     timeout: float,
-    say: Say,
-    detail: Callable[[str], None],
-    warn: Callable[[str], None],
+    tell: Tell,
 ) -> list[Result]:
     """Load what `jobs` names and unload it in reverse, once for each string of parameters in `tries`.
 
     Each try gets a guest of its own, and as many run at once as this process may use processors. The
-    results come in the order of `tries`. `ahead`: the first guest, begun already. `warn` hears what the
-    kernel is expected to refuse. Whatever happens, no guest is left.
+    results come in the order of `tries`. `ahead`: the first guest, begun already. Whatever
+    happens, no guest is left.
     """
     results: list[Result | BaseException | None] = [None] * len(tries)
     waiting = list(range(len(tries)))[::-1]
     guests: list[Guest] = []
     lock = threading.Lock()
-    around = _Around(guests, say, detail, Outlook(jobs.kos, planned.kernel, warn))
+    around = _Around(guests, tell, Outlook(jobs.kos, planned.kernel, tell.warn))
 
     def work() -> None:
         while True:
@@ -89,8 +96,7 @@ class _Around:
     """What every try of a run shares."""
 
     guests: list[Guest]
-    say: Say
-    detail: Callable[[str], None]
+    tell: Tell
     outlook: Outlook
 
 
@@ -102,7 +108,7 @@ def _once(
     ahead: Restoring | None = None,
 ) -> Result:
     began = time.monotonic()
-    guest = session.start(planned, around.say, around.detail, ahead)
+    guest = session.start(planned, around.tell.say, around.tell.detail, ahead)
     around.guests.append(guest)
     try:
         started = time.monotonic() - began
@@ -131,7 +137,7 @@ def _once(
                     break
         total = time.monotonic() - began
         loads = [replace(r, seconds={**r.seconds, "total": total}) for r in loads]
-        _tell_times(guest, total, around.detail)
+        _tell_times(guest, total, around.tell.detail)
         return loads, unloads
     finally:
         guest.close()
