@@ -64,6 +64,8 @@ class Row:
             flaws.append("refused, and init is not known not to have run")
         if self.predicted not in (self.actual, "unknown") and not self.case.hidden:
             flaws.append(f"predicted {self.predicted}, was {self.actual}")
+        if self.report.surprise and not self.case.hidden:
+            flaws.append(f"told to be a surprise: {self.report.surprise}")
         return "; ".join(flaws)
 
 
@@ -151,7 +153,9 @@ def matrix(rows: list[Row]) -> str:
     pairs = Counter((r.predicted, r.actual, r.case.hidden) for r in rows)
     lines = [f"{len(rows)} loads; predicted -> what the kernel did:"]
     for (predicted, actual, hidden), count in sorted(pairs.items()):
-        mark = "" if predicted == actual else "  (nothing outside tells)" if hidden else "  <- not predicted"
+        mark = "" if predicted == actual else "  <- wrong"
+        if hidden or predicted == "unknown":
+            mark = "  (nothing outside tells)" if hidden else "  (only its own code knows)"
         lines.append(f"  {predicted:<24} -> {actual:<24} {count:3}{mark}")
     right = sum(r.found == r.expected for r in rows)
     lines.append(f"  verdict, stage, errno, code and init's return as expected: {right} of {len(rows)}")
