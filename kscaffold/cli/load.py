@@ -27,6 +27,7 @@ Repeat = Annotated[
     int, typer.Option("--repeat", metavar="N", min=1, max=10000, help="Each set so many times.")
 ]
 All = Annotated[bool, typer.Option("--all", "-a", help="Every module, not only this project's.")]
+Trace = Annotated[bool, typer.Option("--trace", help="Show the stages of the load, with times.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on showing what comes.")]
 Last = Annotated[int | None, typer.Option("-n", "--lines", metavar="N", min=0, help="Only the last N lines.")]
 
@@ -40,6 +41,7 @@ def load(
     no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
     cmdline: options.Cmdline = "",
+    trace: Trace = False,
     offline: options.Offline = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
@@ -67,6 +69,11 @@ def load(
             seconds={"build": jobs.seconds, "start": opened.seconds},
             tell=show.loaded,
         )
+    if trace:
+        from kscaffold.cli import waterfall  # start-up time
+
+        for report in reports:
+            waterfall.show(report)
     return show.loads("load", reports)
 
 

@@ -1,0 +1,39 @@
+"""`load --trace`: a line a stage, in the kernel's order."""
+
+from pathlib import Path
+
+import pytest
+
+from kscaffold.diagnosis.stages import ORDER
+from tests.conftest import need_program
+from tests.kernels import need_kernel
+from tests.projects import HELLO, write
+
+
+@pytest.mark.sandbox
+def test_the_waterfall(ks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    assert ks("kernel", "default", need_kernel("6.1").release).status == 0
+    monkeypatch.chdir(write(tmp_path, Kbuild="obj-m := hello.o\n", hello__c=HELLO))
+
+    def stages(out: str) -> dict[str, str]:
+        rows = [line.split(maxsplit=2) for line in out.splitlines()]
+        return {row[0]: row[2] for row in rows if len(row) == 3 and row[0] in ORDER}
+
+    assert "syscall" not in ks("load").out
+    good = ks("reload").status
+    assert good == 0 and ks("sandbox", "stop").status == 0
+    shown = stages(ks("load", "--trace").out)
+    assert tuple(shown) == ORDER
+    assert all(state.startswith("passed") for state in shown.values())
+    assert "µs" in shown["init"] or "ms" in shown["init"]
+    again = ks("load", "--trace")
+    assert again.status == 1
+    states = {stage: state.split("  ")[0] for stage, state in stages(again.out).items()}
+    assert states["list"] == "failed here"
+    assert {s for s, state in states.items() if state == "not reached"} == set(
+        ORDER[ORDER.index("list") + 1 :]
+    )
+    # With --json the stages are in the document anyway, and nothing else is printed.
+    document = ks("load", "--trace", "--json").json
+    assert [s["id"] for s in document["stages"]] == list(ORDER)
