@@ -31,6 +31,7 @@ PACKAGE_OF = {
     "rmmod": "kmod",
     "lsmod": "kmod",
     "modinfo": "kmod",
+    "modprobe": "kmod",
     "depmod": "kmod",
     "dmesg": "util-linux",
     "sudo": "sudo",

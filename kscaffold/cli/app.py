@@ -17,7 +17,7 @@ from kscaffold.errors import (
 )
 
 # Commands that have sub-commands.
-_GROUPS = ("kbuild", "kernel", "sandbox")
+_GROUPS = ("kbuild", "kernel", "package", "sandbox")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -26,7 +26,7 @@ _COMMANDS = {
     "unload": "load:unload",
 }
 # Rooms with an app of their own: their sub-commands.
-_GROUPS = ("kbuild", "kernel", "sandbox")
+_GROUPS = ("kbuild", "kernel", "package", "sandbox")
 _SETTINGS = {
     # `explain -1` asks for an errno.
     "explain": {"ignore_unknown_options": True},

@@ -1,0 +1,126 @@
+"""`kscaffold package`: dkms.conf, and modules where modprobe finds them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kscaffold import console
+from kscaffold.cli import options
+from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError, UsageError
+
+app = typer.Typer(help="Bring modules to machines: dkms, modprobe.", no_args_is_help=True)
+
+
+@app.command("dkms")
+def dkms(
+    name: Annotated[str | None, typer.Option("--name", help="The package; else the module's name.")] = None,
+    version: Annotated[str | None, typer.Option("--version", help="Else MODULE_VERSION, or 0.1.0.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a dkms.conf that says otherwise.")] = False,
+    kernel: options.KernelName = None,
+    directory: options.Directory = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """Write a dkms.conf, with which dkms builds this project for each kernel."""
+    from kscaffold.kernel.choose import find  # start-up time
+    from kscaffold.package.dkms import dkms as write
+    from kscaffold.project.ask import read_project
+    from kscaffold.project.find import find_project
+
+    project = read_project(find_project(directory or Path.cwd()), find(kernel))
+    report = write(project, name=name, version=version, force=force)
+    diff = report.change.diff(project.directory)
+    for line in diff.splitlines():
+        console.out(console.printable(line))
+    console.step("Wrote" if report.written else "Unchanged", f"dkms.conf for {report.name}/{report.version}")
+    console.step(
+        "Next", f"sudo dkms add {project.directory} && sudo dkms install {report.name}/{report.version}"
+    )
+    fields = {
+        "directory": str(project.directory),
+        "file": str(report.change.path),
+        "name": report.name,
+        "version": report.version,
+        "modules": [{"name": m.name, "location": m.location} for m in report.modules],
+        "diff": diff,
+        "written": report.written,
+    }
+    console.emit("package dkms", True, fields)
+    return EXIT_YES
+
+
+@app.command("install")
+def install(
+    root: Annotated[
+        Path, typer.Option("--root", metavar="DIR", help="The machine's root directory.", show_default=False)
+    ] = Path("/"),
+    module: options.Module = None,
+    no_build: options.NoBuild = False,
+    kernel: options.KernelName = None,
+    offline: options.Offline = False,
+    directory: options.Directory = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """Put this project's modules where modprobe finds them, and run depmod."""
+    from kscaffold.build.build import build  # start-up time
+    from kscaffold.build.stale import release_of
+    from kscaffold.cli.build import failed
+    from kscaffold.kernel.choose import choose
+    from kscaffold.package.install import install as put
+    from kscaffold.project.ask import read_project
+    from kscaffold.project.find import find_project
+
+    where = find_project(directory or Path.cwd())
+    chosen = choose(kernel, offline=offline, say=console.step)
+    project = read_project(where, chosen)
+    if not no_build:
+        built = build(
+            project, chosen, say=console.step, show=lambda line: console.note(console.printable(line))
+        )
+        if not built.ok:
+            return failed("package install", built)
+    wanted = module.removesuffix(".ko").replace("-", "_") if module else None
+    kos = [t.ko for t in project.targets if wanted in (None, t.name.replace("-", "_"))]
+    if not kos:
+        there = ", ".join(t.name for t in project.targets)
+        raise UsageError("KS109", f"no module {module} in this project", cause=f"it builds {there}")
+    for ko in kos:
+        release = release_of(ko)
+        if release != chosen.release:
+            what = f"{ko.name} is built for {release}" if release else f"{ko.name} is not built"
+            raise KscaffoldError("KS281", f"{what}, not for {chosen.release}", fix="kscaffold build")
+    report = put(kos, chosen.release, root)
+    for line in report.said:
+        console.detail(console.printable(line))
+    for found in report.modules:
+        console.out(str(found.path))
+        for other in found.others:
+            console.note(f"{other} has the same name")
+        if not found.ok:
+            told = "\n  ".join(report.said)
+            console.warn(
+                f"modprobe {found.name} would load {found.found or 'nothing'}"
+                + (f"\n  {console.printable(told)}" if told and not found.found else ""),
+                fix="kscaffold explain KS047",
+            )
+    if report.ok and root.resolve() == Path("/"):
+        console.step("Next", f"sudo modprobe {' '.join(m.name for m in report.modules)}")
+    fields = {
+        "kernel": report.release,
+        "directory": str(report.directory),
+        "modules": [
+            {
+                "name": m.name,
+                "path": str(m.path),
+                "found": str(m.found) if m.found else None,
+                "others": [str(o) for o in m.others],
+            }
+            for m in report.modules
+        ],
+        "said": list(report.said),
+        "code": None if report.ok else "KS047",
+    }
+    console.emit("package install", report.ok, fields)
+    return EXIT_YES if report.ok else EXIT_NO

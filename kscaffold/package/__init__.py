@@ -1,0 +1,1 @@
+"""Modules on their way to other machines: dkms.conf, and a place where modprobe finds them."""
