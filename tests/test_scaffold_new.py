@@ -12,7 +12,12 @@ import pytest
 from kscaffold.scaffold.licence import LICENCES
 from tests.conftest import ROOT
 
-EVERYWHERE = {".editorconfig", ".gitignore", "Kbuild", "LICENSE", "Makefile", "README.md"}
+EVERYWHERE = {".clang-format", ".clangd", ".editorconfig", ".gitignore"} | {
+    "Kbuild",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+}
 
 
 def snapshot(directory: Path) -> dict[str, tuple[int, int, bytes]]:

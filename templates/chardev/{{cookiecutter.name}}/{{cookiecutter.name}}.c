@@ -152,7 +152,8 @@ static long mailbox_ioctl(struct file *file, unsigned int command,
 		length = kfifo_len(&mailbox);
 		return put_user(length, (u32 __user *)argument);
 	default:
-		return -ENOTTY;	/* what ioctl() says to a number it doesn't know */
+		/* What ioctl() says to a number it doesn't know. */
+		return -ENOTTY;
 	}
 }
 

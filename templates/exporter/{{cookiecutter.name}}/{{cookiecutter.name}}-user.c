@@ -12,7 +12,7 @@
 
 static int number = 1;
 module_param(number, int, 0444);
-MODULE_PARM_DESC(number, "what is added to the tally while this module is loaded");
+MODULE_PARM_DESC(number, "what is added to the tally while loaded");
 
 /*
  * modpost sees that the function is {{ cookiecutter.name }}.ko's and writes that into this

@@ -26,7 +26,7 @@ struct end {
 static netdev_tx_t pair_xmit(struct sk_buff *skb, struct net_device *dev)
 {
 	struct end *end = netdev_priv(dev);
-	unsigned int length = skb->len;	/* ask now: soon it isn't ours */
+	unsigned int length = skb->len; /* ask now: soon it isn't ours */
 
 	/* Takes the packet in any case; drops it where the other end is down. */
 	if (dev_forward_skb(end->other, skb) == NET_RX_SUCCESS) {

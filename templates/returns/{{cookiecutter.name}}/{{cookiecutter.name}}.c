@@ -10,7 +10,7 @@
 
 static int code;
 module_param(code, int, 0444);
-MODULE_PARM_DESC(code, "what init returns: 0, or an errno such as -12 (-ENOMEM)");
+MODULE_PARM_DESC(code, "what init returns: 0, or an errno such as -12");
 
 /*
  * What the kernel does with the value that init returns:

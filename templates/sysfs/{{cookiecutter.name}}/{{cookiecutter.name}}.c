@@ -13,7 +13,7 @@
 
 /* Two files' functions can run at once, and each by several callers. */
 static DEFINE_MUTEX(temperature_lock);
-static int temperature = 20;	/* in degrees Celsius */
+static int temperature = 20; /* in degrees Celsius */
 
 #define COLDEST (-273)
 #define HOTTEST 10000
@@ -96,7 +96,7 @@ static struct attribute *temperature_attributes[] = {
 	&celsius.attr,
 	&fahrenheit.attr,
 	&reset.attr,
-	NULL
+	NULL,
 };
 
 static const struct attribute_group temperature_group = {

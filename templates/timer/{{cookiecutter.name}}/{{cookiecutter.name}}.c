@@ -48,8 +48,8 @@ static int listen_for_ticks(void *unused)
 		 * wake-up, so none is lost. _idle: a thread of the kernel's gets
 		 * no signals, and doesn't count as load while it waits.
 		 */
-		wait_event_idle(listener_wait, atomic_read(&unheard) ||
-				kthread_should_stop());
+		wait_event_idle(listener_wait,
+				atomic_read(&unheard) || kthread_should_stop());
 		if (kthread_should_stop())
 			break;
 		atomic_dec(&unheard);
