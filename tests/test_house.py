@@ -18,7 +18,7 @@ PACKAGE = ROOT / "kscaffold"
 # may use each other where no circle comes of it.
 FLOORS = (
     ("cli", "console", "__main__"),
-    ("scaffold", "build", "load", "explain", "doctor"),
+    ("scaffold", "build", "load", "explain", "package", "doctor"),
     ("target", "sandbox"),
     ("project", "module", "kernel", "packages"),
     ("diagnosis",),
