@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.kernel.fetch import is_prefix
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.forecast import Outlook
 from kscaffold.load.load import load
@@ -20,7 +21,7 @@ from kscaffold.sandbox import session
 from kscaffold.target.sandbox import SandboxTarget
 from tests.conftest import need_program
 from tests.kernels import need_kernel
-from tests.zoo.cases import CASES, Case, Found
+from tests.zoo.cases import CASES, OTHER, Case, Found
 from tests.zoo.sources import built
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.kernel]
@@ -118,9 +119,11 @@ def patched(case: Case, kernel: Kernel, place: Path, scratch: Path) -> Path:
 
     Beside Module.symvers, as a build leaves it.
     """
-    if case.source.startswith("/"):
-        assert kernel.modules is not None
-        (path,) = (kernel.modules / "kernel").rglob(f"{case.source[1:]}.ko*")
+    if case.source[0] in "/~":
+        series = next(s for s in OTHER if is_prefix(s, kernel.release))
+        home = kernel if case.source[0] == "/" else need_kernel(OTHER[series])
+        assert home.modules is not None
+        (path,) = (home.modules / "kernel").rglob(f"{case.source[1:]}.ko*")
     else:
         path = place / (case.source if case.source.endswith(".o") else f"{case.source}.ko")
     raw, _ = content.read(path)

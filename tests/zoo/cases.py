@@ -2,10 +2,13 @@
 copied from our own answers; the numbers are those of kernel-loading's set of broken modules.
 """
 
+import gzip
 from dataclasses import dataclass, field
 
 from tests.zoo import patches
 from tests.zoo.patches import Patch, both, crc, in_section, replaced
+
+OTHER = {"6.1": "5.10", "5.10": "6.1", "6.12": "6.1"}
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Found:
 class Case:
     """One load in a pristine guest.
 
-    `source`: a module of ours, `.o` for its plain object, `/NAME` for the kernel's own. `before`: what is
+    `source`: a module of ours, `.o` for its plain object, `/NAME` for the kernel's own, `~NAME` for one
+    that came with another kernel (OTHER). `before`: what is
     loaded first, `=FILE=TEXT` is written in the guest instead. `elsewhere`: what other series find; None:
     not there. `says`: what the cause must name. `hidden`: nothing outside of the running kernel tells, so
     no prediction is asked for. `seconds`: the deadline.
@@ -187,6 +191,14 @@ FILES = (
         # Checked since 6.4 only.
         LOADED,
         patch=patches.struct_size(64),
+        elsewhere={"6.12": refused("elf", "ENOEXEC", "KS218")},
+    ),
+    # kmod's insmod unpacks it for the kernel, and so do we.
+    Case("58 compressed", "hello", LOADED, patch=gzip.compress),
+    Case(
+        "59 built for another kernel",
+        "~dummy",
+        refused("version", "ENOEXEC", "KS211"),
         elsewhere={"6.12": refused("elf", "ENOEXEC", "KS218")},
     ),
     Case("W+X section", "wx", refused("layout", "ENOEXEC", "KS219")),
