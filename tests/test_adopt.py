@@ -171,6 +171,60 @@ def test_what_is_no_old_habit(ks, tmp_path, way):
     assert ks("adopt", tmp_path, "--json").json["habits"] == []
 
 
+MENDS = {
+    "a tab outside of a rule": (
+        "obj-m := a.o\nall:\n\ttrue\nX := y\nifeq ($(X),y)\n\tEXTRA_CFLAGS += -DX\nendif\n",
+        "obj-m := a.o\nall:\n\ttrue\nX := y\nifeq ($(X),y)\n\tccflags-y += -DX\nendif\n",
+    ),
+    "a condition among commands": (
+        "obj-m := a.o\nall:\nifdef X\n\tmake M=$(PWD)\nelse\n\n# no\n\tmake SUBDIRS=${PWD} V=1\nendif\n",
+        "obj-m := a.o\nall:\nifdef X\n\tmake M=$(CURDIR)\nelse\n\n# no\n\tmake M=$(CURDIR) V=1\nendif\n",
+    ),
+    "both words": (
+        "obj-m := a.o\nall:\n\tmake -C /k SUBDIRS=$(PWD) M=$(PWD) modules\n",
+        "obj-m := a.o\nall:\n\tmake -C /k M=$(CURDIR) modules\n",
+    ),
+    "a variable for commands": (
+        "obj-m := a.o\nHERE = $(PWD)\nall:\n\tmake M=$(HERE)\n",
+        "obj-m := a.o\nHERE = $(CURDIR)\nall:\n\tmake M=$(HERE)\n",
+    ),
+    "in the Kbuild part only": (
+        "ifneq ($(KERNELRELEASE),)\nobj-m := a.o\nccflags-y := -I$(PWD)/inc\nelse\nPWD := $(shell pwd)\n"
+        "all: ; make M=$(PWD)\nendif\n",
+        "ifneq ($(KERNELRELEASE),)\nobj-m := a.o\nccflags-y := -I$(src)/inc\nelse\nPWD := $(shell pwd)\n"
+        "all: ; make M=$(PWD)\nendif\n",
+    ),
+    "continued": (
+        "obj-m := a.o\nEXTRA_CFLAGS = -DX \\\n\t-I$(PWD)/inc\n",
+        "obj-m := a.o\nccflags-y += -DX \\\n\t-I$(src)/inc\n",
+    ),
+    "the other options": (
+        "obj-m := a.o\nEXTRA_AFLAGS := -DA\nEXTRA_LDFLAGS := -s\n",
+        "obj-m := a.o\nasflags-y += -DA\nldflags-y += -s\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", MENDS)
+def test_how_it_is_mended(ks, tmp_path, way):
+    text, expected = MENDS[way]
+    write(tmp_path, Makefile=text, a__c="")
+    ran = ks("adopt", tmp_path, "--fix", "--json")
+    assert ran.status == 0 and ran.json["habits"]
+    assert (tmp_path / "Makefile").read_text() == expected
+    assert ks("adopt", tmp_path, "--json").json["habits"] == []
+
+
+def test_a_makefile_that_includes_its_modules_is_a_project(ks, tmp_path):
+    write(
+        tmp_path, Makefile="include $(src)/mods.mk\n", mods__mk="obj-m := a.o\nEXTRA_CFLAGS += -DX\n", a__c=""
+    )
+    ran = ks("adopt", tmp_path, "--fix", "--json")
+    assert built(ran) == {"a.ko": ["a.o"]}
+    assert (tmp_path / "mods.mk").read_text() == "obj-m := a.o\nccflags-y += -DX\n"
+    assert ks("kbuild", "add-module", "b", "-C", tmp_path, "--json").json["error"]["code"] == "KS042"
+
+
 UNMENDED = {
     "on make's command line": "obj-m := a.o\nall:\n\tmake M=$(CURDIR) EXTRA_CFLAGS=-DX\n",
     "exported": "obj-m := a.o\nexport EXTRA_CFLAGS := -DX\n",

@@ -31,7 +31,8 @@ def adopt(
     if adopted.written:
         names = ", ".join(_name(adopted, p) for p in adopted.written)
         console.step("Wrote", names)
-        _modules(adopted)
+        if adopted.proposal:
+            _modules(adopted)
     _next(adopted, directory)
     ok = adopted.problem is None
     console.emit("adopt", ok, _fields(adopted))

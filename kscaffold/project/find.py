@@ -7,6 +7,7 @@ from kscaffold.errors import KscaffoldError
 
 # Says only that a Makefile is worth asking make about; what it builds is make's word (ask.py).
 _KERNEL_STYLE = re.compile(r"^\s*(?:obj-[my]|obj-\$)", re.M)
+_INCLUDE = re.compile(r"^[-s]?include\s+([^#\n]+)", re.M)
 
 # Tried with Kbuild of 5.10, 6.1 and 6.12. make splits at spaces and colons, takes % for a pattern, expands
 # $ and stops at #; the shell lines of Kbuild do not quote; with '=' and ',' it always builds anew, or fails.
@@ -48,10 +49,20 @@ def is_project(directory: Path) -> bool:
     """Whether make has something to be asked here: a Kbuild, or a Makefile that sets obj-m."""
     if (directory / "Kbuild").is_file():
         return True
+    text = _text(directory / "Makefile")
+    if _KERNEL_STYLE.search(text):
+        return True
+    # What is included by a plain name may set it.
+    words = [word for line in _INCLUDE.findall(text) for word in line.split()]
+    names = [re.sub(r"^\$[({](?:src|obj|M|CURDIR)[)}]/", "", word) for word in words]
+    return any(_KERNEL_STYLE.search(_text(directory / name)) for name in names if "$" not in name)
+
+
+def _text(file: Path) -> str:
     try:
-        return bool(_KERNEL_STYLE.search((directory / "Makefile").read_text(errors="replace")))
+        return file.read_text(errors="replace") if file.is_file() else ""
     except OSError:
-        return False
+        return ""
 
 
 def checked_path(directory: Path) -> Path:

@@ -193,17 +193,19 @@ def _files(directory: Path) -> tuple[list[Path], list[Path]]:
             elif name.endswith(".h"):
                 headers.append(Path(where, name))
         if len(sources) + len(headers) > _MOST_FILES:
-            raise KscaffoldError(
-                "KS040",
-                f"{directory} has more than {_MOST_FILES} sources",
-                cause="that is more than one project of modules",
-                fix="name the directory of the module: kscaffold adopt DIR",
-            )
+            break  # more than one project of modules
     return sources, headers
 
 
 def _proposal(directory: Path) -> Proposal:
     sources, headers = _files(directory)
+    if len(sources) + len(headers) > _MOST_FILES:
+        raise KscaffoldError(
+            "KS040",
+            f"{directory} has more than {_MOST_FILES} sources",
+            cause="that is more than one project of modules",
+            fix="name the directory of the module: kscaffold adopt DIR",
+        )
     read = [read_source(path, path.read_text(errors="replace")) for path in sources]
     proposal = propose(directory, read, headers)
     if proposal is None:
@@ -242,7 +244,7 @@ def _unused(project: Project, sources: list[Path]) -> tuple[Path, ...]:
     """Sources below that no module is made of, by name or by #include."""
     made = {(t.directory / o).with_suffix(".c") for t in project.targets for o in t.objects}
     left = [s for s in sources if s not in made]
-    if not left:
+    if not left or len(sources) >= _MOST_FILES:
         return ()
     texts = [p.read_text(errors="replace") for p in sources]
     return tuple(s for s in left if not any(f'{s.name}"' in text for text in texts))

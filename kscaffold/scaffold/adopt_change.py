@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
+from kscaffold.scaffold import place
 
 _HIDDEN = ".kscaffold-edit-"
 
@@ -68,7 +69,7 @@ def apply(change: Change) -> None:
     try:
         _write(hidden, change.after, target if change.before is not None else None)
         if change.before is None:
-            os.link(hidden, target)  # fails where a file has come in the meantime
+            place.appear(hidden, target)  # not over a file that has come in the meantime
         else:
             hidden.replace(target)
     except OSError as error:

@@ -20,6 +20,10 @@ _FLAGS = re.compile(
 )
 
 
+_RULE = re.compile(r"[^\s#=:][^=#]*:(?![=:]*=)")
+_PASSING = re.compile(r"\s*(?:#|ifn?eq\b|ifn?def\b|else\b|endif\b)")
+
+
 @dataclass(frozen=True, slots=True)
 class Habit:
     """One old habit. `line` from 1. `mended`: the line as --fix would write it, with the mends of the habits
@@ -39,8 +43,10 @@ def find(text: str, untabbed: Sequence[int] = ()) -> tuple[Habit, ...]:
     found: list[Habit] = []
     owned = bool(re.search(r"^\s*(?:export\s+|override\s+)*PWD\s*[:?]?:?=", text, re.M))
     continues = ""
+    in_rule = False
     for number, line in enumerate(lines, 1):
-        kind = continues or _kind_of(line)
+        in_rule = _in_rule(line, in_rule)
+        kind = continues or _kind_of(line, in_rule)
         continues = kind if line.endswith("\\") else ""
         if line.lstrip().startswith("#"):
             continue
@@ -77,9 +83,16 @@ class _Line:
         return Habit(kind, self.number, self.line, message, fix, mended)
 
 
-def _kind_of(line: str) -> str:
+def _in_rule(line: str, before: bool) -> bool:
+    """Whether a line with a tab is a command here. Empty lines, comments and conditions don't end a rule."""
+    if line.startswith("\t") or not line.strip() or _PASSING.match(line):
+        return before
+    return bool(_RULE.match(line)) or (before and line.startswith(" ") and not _ASSIGN.match(line))
+
+
+def _kind_of(line: str, in_rule: bool) -> str:
     """What a line is: `recipe`, `flags` (read by Kbuild), the name of another variable, or nothing."""
-    if line.startswith("\t"):
+    if line.startswith("\t") and in_rule:
         return "recipe"
     assigned = _ASSIGN.match(line)
     if assigned and not re.match(r" +\S*(?:make|MAKE)", line):
@@ -132,7 +145,8 @@ def _modern(name: re.Match[str]) -> str:
 
 
 def _pwd(line: str, at: _Line) -> Habit | None:
-    if at.owned or not _PWD.search(line):
+    # Set by the file it is right for commands, where make runs here; Kbuild runs elsewhere.
+    if not _PWD.search(line) or (at.owned and at.kind != "flags"):
         return None
     message = "$(PWD) is the shell's: sudo drops it, and make -C leaves it as it was"
     recipe = at.kind == "recipe" or (at.kind.startswith("=") and _only_in_recipes(at.kind[1:], at.file))
