@@ -371,3 +371,15 @@ def test_what_is_proposed_and_what_is_mended_builds(ks, tmp_path, kernel, series
     ran = ks("build", "-C", old, "-k", k.release)
     assert ran.status == 0, ran.err
     assert (old / "foo.ko").exists() and (old / "foo_main.o").exists()
+
+
+def test_the_kbuild_of_every_template_is_found_again_from_its_sources(ks, tmp_path):
+    names = [t["name"] for t in ks("new", "--list", "--json").json["templates"]]
+    for name in names:
+        assert ks("new", f"my-{name}", "-t", name, "-C", tmp_path).status == 0
+        project = tmp_path / f"my-{name}"
+        expected = {k: sorted(v) for k, v in built(ks("adopt", project, "--json")).items()}
+        (project / "Kbuild").unlink()
+        (project / "Makefile").unlink()
+        wrote = ks("adopt", project, "--write", "--json")
+        assert {k: sorted(v) for k, v in built(wrote).items()} == expected, name
