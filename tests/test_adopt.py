@@ -3,11 +3,13 @@
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import need_program
+from tests.conftest import ROOT, need_program
 from tests.projects import COURSE, HELLO, write
 
 KEYS = {
@@ -383,3 +385,16 @@ def test_the_kbuild_of_every_template_is_found_again_from_its_sources(ks, tmp_pa
         (project / "Makefile").unlink()
         wrote = ks("adopt", project, "--write", "--json")
         assert {k: sorted(v) for k, v in built(wrote).items()} == expected, name
+
+
+def test_a_disk_that_is_full_changes_nothing(tmp_path):
+    write(tmp_path, Kbuild="obj-m := a.o\n", Makefile="all:\n\tmake M=$(PWD)\n", a__c="")
+    before = state(tmp_path)
+    command = f"ulimit -f 0; exec '{sys.executable}' -m kscaffold adopt --fix '{tmp_path}'"
+    ran = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 69, ran.stderr
+    assert "file too large" in ran.stderr
+    assert state(tmp_path) == before
+    with_room = command.partition("; ")[2]
+    assert subprocess.run(["sh", "-c", with_room], cwd=ROOT, capture_output=True, timeout=60).returncode == 0
+    assert "$(CURDIR)" in (tmp_path / "Makefile").read_text()
