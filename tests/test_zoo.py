@@ -65,6 +65,10 @@ class Row:
             flaws.append("refused, and init is not known not to have run")
         if self.predicted not in (self.actual, "unknown") and not self.case.hidden:
             flaws.append(f"predicted {self.predicted}, was {self.actual}")
+        if "failed" in (states := [s.status for s in j.stages]) and j.verdict != "crashed":
+            after = set(states[states.index("failed") + 1 :])
+            if states.count("failed") != 1 or after - {"not-reached"}:
+                flaws.append(f"no waterfall: {states}")
         if self.report.surprise and not self.case.hidden:
             flaws.append(f"told to be a surprise: {self.report.surprise}")
         return "; ".join(flaws)
