@@ -118,9 +118,9 @@ static int __init {{ cookiecutter.ident }}_init(void)
 unregister:
 	unregister_netdev(ends[0]);
 free:
-	/* Both were NULL before; free_netdev() takes that. */
-	free_netdev(ends[1]);
-	free_netdev(ends[0]);
+	/* As many as were made: free_netdev() does not take NULL. */
+	while (i--)
+		free_netdev(ends[i]);
 
 	return err;
 }
