@@ -311,6 +311,7 @@ def test_a_build_that_fails_is_the_answer(ks, here):
         assert ran.json["build"]["complaints"][0]["file"] == "hello.c"
     said = ks("load")
     assert said.status == 1 and "hello.c" in said.err
+    assert live.every() == []
 
 
 def test_what_is_not_there(ks, here):

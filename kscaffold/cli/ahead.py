@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import console
+from kscaffold.build.freshness import fresh_targets
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.choose import choose
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.module.arguments import kernel_string
+from kscaffold.module.quick import existing
 from kscaffold.project.find import home
 from kscaffold.sandbox import live, session, snapshot
 
@@ -26,8 +29,14 @@ class Ahead:
 
 
 @contextlib.contextmanager
-def guest(kernel: str | None, cmdline: str, *, offline: bool) -> Iterator[Ahead]:
-    """Choose the kernel and begin to restore a guest of it; closed at the end unless it was finished."""
+def guest(
+    words: Sequence[str], directory: Path, kernel: str | None, cmdline: str, *, offline: bool
+) -> Iterator[Ahead]:
+    """Choose the kernel and begin to restore a guest of it; closed at the end unless it was finished.
+
+    Raises UsageError before that for words that can't be loaded.
+    """
+    check(words, directory)
     found = chosen(kernel, offline=offline)
     plan = planned(found, cmdline)
     restoring = session.head_start(plan)
@@ -43,16 +52,25 @@ def chosen(kernel: str | None, *, offline: bool) -> Kernel:
     return choose(kernel, offline=offline, say=console.step)
 
 
+def check(words: Sequence[str], directory: Path) -> None:
+    """Raise UsageError for a .ko that is not there, and for a parameter the kernel can't be given."""
+    for word in words:
+        if "=" not in word:
+            existing(directory / word)
+    kernel_string([word for word in words if "=" in word])
+
+
 def sandbox(words: Sequence[str], directory: Path, kernel: Kernel, cmdline: str) -> None:
-    """Begin to start the live sandbox that a load will need. Not for a .ko that is not there, nor where a
-    boot would have to be told of.
+    """Begin to start the live sandbox that a load will need. Not where something must be built first, for
+    that may fail, nor where a boot would have to be told of.
     """
-    if any("=" not in word and not (directory / word).is_file() for word in words):
-        return
     with contextlib.suppress(KscaffoldError):  # whatever it is, the load says it
+        at = home(directory)
+        if all("=" in word for word in words) and fresh_targets(at, kernel) is None:
+            return
         plan = session.plan(kernel, cmdline)
         if not plan.probed and (snapshot.place() / plan.key).exists():
-            live.begin(home(directory), plan)
+            live.begin(at, plan)
 
 
 def planned(kernel: Kernel, cmdline: str) -> session.Plan:

@@ -51,7 +51,9 @@ def load(
     if not host:
         from kscaffold.cli import ahead  # start-up time
 
-        ahead.sandbox(words or (), directory or Path.cwd(), ahead.chosen(kernel, offline=offline), cmdline)
+        here = directory or Path.cwd()
+        ahead.check(words or (), here)
+        ahead.sandbox(words or (), here, ahead.chosen(kernel, offline=offline), cmdline)
     from kscaffold.cli import session, show  # start-up time: while the guest restores
     from kscaffold.load.forecast import Outlook
     from kscaffold.load.series import load_series
@@ -142,13 +144,14 @@ def run(
     """Build, load and unload in a pristine kernel, and say in one verdict how it went."""
     from kscaffold.cli import ahead  # start-up time
 
-    with ahead.guest(kernel, cmdline, offline=offline) as begun:
+    here = directory or Path.cwd()
+    with ahead.guest(words or (), here, kernel, cmdline, offline=offline) as begun:
         from kscaffold.cli import show  # start-up time: while the guest restores
         from kscaffold.load.jobs import Wish, prepare
         from kscaffold.load.run import Tell
         from kscaffold.load.run import run as run_all
 
-        wish = Wish(tuple(words or ()), directory or Path.cwd(), module, not no_build, not no_deps)
+        wish = Wish(tuple(words or ()), here, module, not no_build, not no_deps)
         jobs = prepare(wish, begun.kernel, console.step, show.build_line)
         if jobs.failed:
             return show.failed_build("run", jobs.failed)

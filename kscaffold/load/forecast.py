@@ -15,35 +15,32 @@ from kscaffold.target.base import Target
 
 
 class Outlook:
-    """The predictions of one command. What they take (60 ms: an ELF reader is imported, the kernel's
-    exports are read) is done beside whatever else the command waits for.
+    """The predictions of one command, and the kernel they are for.
+
+    Making one takes 60 ms (an ELF reader is imported, the kernel's exports are read): it is made while a
+    guest restores.
     """
 
     def __init__(self, kos: Sequence[Path], kernel: Kernel, warn: Callable[[str], None]) -> None:
         self.kernel = kernel
         self._warn = warn
         self._told: set[str] = set()
-        self._lock = threading.Lock()
-        # A daemon: a command that ends early does not wait for it.
-        self._thread = threading.Thread(target=self._prepare, args=(tuple(kos),), daemon=True)
-        self._thread.start()
-
-    def _prepare(self, kos: tuple[Path, ...]) -> None:
-        with contextlib.suppress(Exception):  # whoever asks gets the error
-            for ko in kos:
-                forecast(ko, "", self.kernel)
+        self._lock = threading.Lock()  # the tries of a run come from several threads
+        for ko in kos:
+            with contextlib.suppress(KscaffoldError):  # whoever asks gets the error
+                forecast(ko, "", kernel)
 
     def before(self, ko: Path, parameters: str, target: Target) -> Prediction | None:
         """The prediction for a load that comes next; warns where it is a refusal, once of each. None
         where there can't be one: the kernel itself is asked next.
         """
-        self._thread.join()
         try:
             loaded = [m.name for m in target.modules()]
             found = forecast(ko, parameters, self.kernel, cmdline=target.cmdline, loaded=loaded)
         except KscaffoldError:
             return None
-        if found.loads is False:
+        # That it is loaded already, the kernel says in the same words at once.
+        if found.loads is False and found.stage != "list":
             with self._lock:
                 text = _refusal(ko, found, self.kernel)
                 if text not in self._told:

@@ -11,6 +11,7 @@ from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import needs
 from kscaffold.module.arguments import kernel_string
+from kscaffold.module.quick import existing
 from kscaffold.project.find import find_project, home
 from kscaffold.project.project import Project, kernel_name
 
@@ -63,7 +64,7 @@ def prepare(wish: Wish, kernel: Kernel | None, say: Say, show: Callable[[str], N
     """
     parameters = kernel_string([word for word in wish.words if "=" in word])
     if wish.files:
-        kos = tuple(_existing(wish.directory / file) for file in wish.files)
+        kos = tuple(existing(wish.directory / file) for file in wish.files)
         found = Jobs(home(wish.directory), kos, parameters, 0.0)
         beside = [path for ko in kos for path in sorted(ko.parent.glob("*.ko"))]
         return _with_needs(found, beside, kernel) if wish.dependencies else found
@@ -96,14 +97,6 @@ def _with_needs(jobs: Jobs, beside: list[Path], kernel: Kernel | None) -> Jobs:
     # One that is asked for itself is in the order already, and gets the parameters.
     before = {ko: tuple(n for n in needs.needs(ko, beside, kernel) if n not in kos) for ko in kos}
     return replace(jobs, kos=kos, needs=before)
-
-
-def _existing(ko: Path) -> Path:
-    if ko.is_dir():
-        raise UsageError("KS281", f"{ko} is a directory", fix="name a .ko, or cd there and name none")
-    if not ko.is_file():
-        raise UsageError("KS281", f"{ko} is not there", fix="kscaffold build, or name a .ko that exists")
-    return ko
 
 
 def _meant(project: Project, module: str | None) -> list[Path]:

@@ -156,6 +156,11 @@ def outcome(payload: bytes) -> Outcome:
     )
 
 
+def still_running(payload: bytes) -> bool:
+    """Whether an outcome's call had not come back at its deadline."""
+    return len(payload) >= OUTCOME.size and bool(OUTCOME.unpack_from(payload)[-1])
+
+
 def records(payload: bytes) -> list[bytes]:
     """The NUL-separated records of a LOG answer."""
     return [record for record in payload.split(b"\0") if record]

@@ -23,6 +23,7 @@ from kscaffold.sandbox import channel, limits, session
 from kscaffold.sandbox.channel import ChannelClosed, ChannelTimeout, Kind, Verb
 from kscaffold.sandbox.session import Guest, Plan
 
+_IDLE_WHEN_HUNG = 60.0  # s a guest in which something hangs stays, for `logs`
 _GRACE = 2.0  # s beyond the guest's own deadline
 _CLIENT_SILENCE = 60.0  # s a client may hold the sandbox without asking anything
 
@@ -244,6 +245,9 @@ class _Keeper:
                 except OSError:
                     there = False
                 if kind is Kind.END:
+                    if verb in (Verb.LOAD, Verb.UNLOAD) and channel.still_running(answer.payload):
+                        # It may hold a processor for as long as the guest lives.
+                        self.idle = min(self.idle, _IDLE_WHEN_HUNG)
                     return True
         except ChannelTimeout:
             how = channel.SILENT
