@@ -18,7 +18,7 @@ from kscaffold.target.sandbox import SandboxTarget
 NUMBERS = {
     **{"read": 0, "write": 1, "open": 2, "close": 3, "poll": 7, "lseek": 8, "ioctl": 16, "pread": 17},
     **{"pwrite": 18, "nanosleep": 35, "socket": 41, "sendto": 44, "recvfrom": 45, "bind": 49, "fork": 57},
-    **{"exit": 60, "wait4": 61, "fsync": 74},
+    **{"exit": 60, "wait4": 61, "kill": 62, "fsync": 74, "delete_module": 176},
 }
 
 

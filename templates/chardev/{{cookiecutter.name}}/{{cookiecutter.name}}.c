@@ -20,7 +20,8 @@
 /* What is written waits here until it is read. The size is a power of two. */
 static DEFINE_KFIFO(mailbox, char, 4096);
 
-/* Held by whoever changes the mailbox; a mutex, for copying to and from user
+/*
+ * Held by whoever changes the mailbox; a mutex, for copying to and from user
  * space can sleep.
  */
 static DEFINE_MUTEX(mailbox_lock);
