@@ -1,13 +1,17 @@
 """`kscaffold package`: dkms.conf, and modules where modprobe finds them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kscaffold import console
 from kscaffold.cli import options
 from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError, UsageError
+
+if TYPE_CHECKING:
+    from kscaffold.package.install import InstallReport
+    from kscaffold.project.project import Project
 
 app = typer.Typer(help="Bring modules to machines: dkms, modprobe.", no_args_is_help=True)
 
@@ -65,7 +69,6 @@ def install(
 ) -> int:
     """Put this project's modules where modprobe finds them, and run depmod."""
     from kscaffold.build.build import build  # start-up time
-    from kscaffold.build.stale import release_of
     from kscaffold.cli.build import failed
     from kscaffold.kernel.choose import choose
     from kscaffold.package.install import install as put
@@ -81,30 +84,8 @@ def install(
         )
         if not built.ok:
             return failed("package install", built)
-    wanted = module.removesuffix(".ko").replace("-", "_") if module else None
-    kos = [t.ko for t in project.targets if wanted in (None, t.name.replace("-", "_"))]
-    if not kos:
-        there = ", ".join(t.name for t in project.targets)
-        raise UsageError("KS109", f"no module {module} in this project", cause=f"it builds {there}")
-    for ko in kos:
-        release = release_of(ko)
-        if release != chosen.release:
-            what = f"{ko.name} is built for {release}" if release else f"{ko.name} is not built"
-            raise KscaffoldError("KS281", f"{what}, not for {chosen.release}", fix="kscaffold build")
-    report = put(kos, chosen.release, root)
-    for line in report.said:
-        console.detail(console.printable(line))
-    for found in report.modules:
-        console.out(str(found.path))
-        for other in found.others:
-            console.note(f"{other} has the same name")
-        if not found.ok:
-            told = "\n  ".join(report.said)
-            console.warn(
-                f"modprobe {found.name} would load {found.found or 'nothing'}"
-                + (f"\n  {console.printable(told)}" if told and not found.found else ""),
-                fix="kscaffold explain KS047",
-            )
+    report = put(_built(project, module, chosen.release), chosen.release, root)
+    _render(report)
     if report.ok and root.resolve() == Path("/"):
         console.step("Next", f"sudo modprobe {' '.join(m.name for m in report.modules)}")
     fields = {
@@ -124,3 +105,36 @@ def install(
     }
     console.emit("package install", report.ok, fields)
     return EXIT_YES if report.ok else EXIT_NO
+
+
+def _built(project: "Project", module: str | None, release: str) -> list[Path]:
+    """The .ko files that are meant, each there and for this kernel."""
+    from kscaffold.build.stale import release_of  # start-up time
+
+    wanted = module.removesuffix(".ko").replace("-", "_") if module else None
+    kos = [t.ko for t in project.targets if wanted in (None, t.name.replace("-", "_"))]
+    if not kos:
+        there = ", ".join(t.name for t in project.targets)
+        raise UsageError("KS109", f"no module {module} in this project", cause=f"it builds {there}")
+    for ko in kos:
+        built_for = release_of(ko)
+        if built_for != release:
+            what = f"{ko.name} is built for {built_for}" if built_for else f"{ko.name} is not built"
+            raise KscaffoldError("KS281", f"{what}, not for {release}", fix="kscaffold build")
+    return kos
+
+
+def _render(report: "InstallReport") -> None:
+    for line in report.said:
+        console.detail(console.printable(line))
+    for found in report.modules:
+        console.out(str(found.path))
+        for other in found.others:
+            console.note(f"{other} has the same name")
+        if not found.ok:
+            told = "\n  ".join(report.said)
+            console.warn(
+                f"modprobe {found.name} would load {found.found or 'nothing'}"
+                + (f"\n  {console.printable(told)}" if told and not found.found else ""),
+                fix="kscaffold explain KS047",
+            )
