@@ -398,3 +398,16 @@ def test_a_disk_that_is_full_changes_nothing(tmp_path):
     with_room = command.partition("; ")[2]
     assert subprocess.run(["sh", "-c", with_room], cwd=ROOT, capture_output=True, timeout=60).returncode == 0
     assert "$(CURDIR)" in (tmp_path / "Makefile").read_text()
+
+
+def test_the_keys_of_the_documents_within(ks, tmp_path):
+    write(tmp_path, Makefile="obj-m := a.o\nccflags-y := -DX\nall:\n    make M=$(PWD)\n", a__c="")
+    document = ks("adopt", tmp_path, "--json").json
+    assert set(document["modules"][0]) == {"name", "path", "objects", "missing"}
+    assert set(document["flags"][0]) == {"directory", "variable", "value"}
+    assert set(document["problem"]) == {"code", "message", "cause", "fix"}
+    assert {frozenset(h) for h in document["habits"]} == {frozenset(HABIT_KEYS)}
+    bare = write(tmp_path / "bare", hello__c=HELLO)
+    proposal = ks("adopt", bare, "--json").json["proposal"]
+    assert set(proposal) == {"text", "modules", "unsure"}
+    assert set(proposal["modules"][0]) == {"name", "objects"}
