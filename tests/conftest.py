@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from kscaffold.sandbox import live
 
 # Fixtures that more than one room uses: a real kernel, a mirror without a network.
 pytest_plugins = ("tests.kernels", "tests.mirror")
+
+# A job of a script (`sh tests/run.sh &`) is born deaf to Ctrl-C, and so would be all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 # The caches of kernels are the user's own: fetched once per machine, kept out of the tests' homes.
