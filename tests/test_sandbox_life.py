@@ -419,3 +419,17 @@ def test_the_command_line_of_qemu():
     assert qemu.kernel_cmdline(machine).endswith(" a=1")
     boot = qemu.argv("qemu", machine, qemu.Wires(5, 6, Path("/r"), Path("/c"), restore=False))
     assert "share=on" in " ".join(boot) and "-incoming" not in boot
+
+
+@pytest.mark.parametrize("name", ["sleeper", "endless"])
+def test_a_whole_command_has_a_deadline_where_one_is_set(kernel61, here, name):
+    began = time.monotonic()
+    ko = str(built(kernel61) / f"{name}.ko")
+    command = _command(
+        "run", "--json", "-k", kernel61.release, "--timeout", "60", ko, KSCAFFOLD_COMMAND_TIMEOUT="2"
+    )
+    out, err = command.communicate(timeout=40)
+    assert command.returncode == 69, err.decode()
+    assert json.loads(out)["error"]["code"] == "KS008"
+    assert time.monotonic() - began < 20
+    assert _gone(2)

@@ -1,9 +1,11 @@
 """The command line: main() is the one error boundary; each command lives in the file of its room."""
 
+import contextlib
 import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from kscaffold import __version__, console
 from kscaffold.errors import (
@@ -12,9 +14,11 @@ from kscaffold.errors import (
     EXIT_NO_ANSWER,
     EXIT_USAGE,
     EXIT_YES,
+    DeadlineError,
     KscaffoldError,
     UsageError,
 )
+from kscaffold.sandbox.limits import seconds
 
 # Commands that have sub-commands.
 _GROUPS = ("kbuild", "kernel", "package", "sandbox")
@@ -32,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"kscaffold {__version__}")
         return EXIT_YES
     try:
-        return _dispatch(args, command)
+        with _within_time():
+            return _dispatch(args, command)
     except KscaffoldError as error:
         console.failure(error, command)
         return error.exit_code
@@ -49,6 +54,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         _bug(error, command)
         return EXIT_BUG
+
+
+@contextlib.contextmanager
+def _within_time() -> Iterator[None]:
+    """Where KSCAFFOLD_COMMAND_TIMEOUT is set, the whole command ends with KS008 after so many seconds."""
+    name = "COMMAND_TIMEOUT"
+    if f"KSCAFFOLD_{name}" not in os.environ:
+        yield
+        return
+    limit = seconds(name)
+
+    def late(*_: object) -> None:
+        raise DeadlineError("KS008", f"the command did not end within {limit:g} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    # Again each second: the first one may fall where an error is expected and passed over.
+    signal.setitimer(signal.ITIMER_REAL, limit, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _named(args: list[str]) -> str:

@@ -162,7 +162,7 @@ def run(
             begun.plan,
             ahead=begun.restoring,
             timeout=timeout,
-            tell=Tell(console.step, console.detail, console.warn),
+            tell=Tell(console.step, console.detail, console.warn, console.verbose),
         )
         return show.runs(results, jobs.seconds)
 

@@ -21,11 +21,15 @@ Result = tuple[list[LoadReport], list[UnloadReport]]
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Who hears of steps (verb, text), of details, and of what the kernel is expected to refuse."""
+    """Who hears of steps (verb, text), of details, and of what the kernel is expected to refuse.
+
+    `verbose`: somebody does hear the details; what they cost is spent only then.
+    """
 
     say: Say
     detail: Callable[[str], None]
     warn: Callable[[str], None]
+    verbose: bool = False
 
 
 def run(
@@ -137,7 +141,8 @@ def _once(
                     break
         total = time.monotonic() - began
         loads = [replace(r, seconds={**r.seconds, "total": total}) for r in loads]
-        _tell_times(guest, total, around.tell.detail)
+        if around.tell.verbose:
+            _tell_times(guest, total, around.tell.detail)
         return loads, unloads
     finally:
         guest.close()
@@ -147,3 +152,5 @@ def _once(
 def _tell_times(guest: Guest, total: float, detail: Callable[[str], None]) -> None:
     reached = ", ".join(f"{what} {ms:.0f} ms" for what, ms in guest.times.items())
     detail(f"guest: {reached}, loaded and unloaded {total * 1000:.0f} ms")
+    resident, shared = guest.memory()
+    detail(f"memory: {resident / 1e6:.0f} MB resident, {shared / 1e6:.0f} MB of it shared with other guests")

@@ -26,6 +26,13 @@ _PARAMETERS = (
     params.Parameter("bytes", "ulong", 0o444, "4096", "as wide as a register, unsigned"),
     params.Parameter("serial", "ullong", 0o444, "0x123456789", "64 bits on every machine"),
 )
+# What the README tells of the parameters that a template has by itself.
+_SHOWN = {
+    "params": _PARAMETERS,
+    "returns": (params.Parameter("code", "int", 0o444, "0", "what init returns"),),
+    "timer": (params.Parameter("period", "uint", 0o444, "1000", "milliseconds from tick to tick"),),
+    "block": (params.Parameter("megabytes", "uint", 0o444, "4", "size of the disk"),),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ def new(wanted: Wanted) -> Created:
         names.check_name(further)
     objects = wanted.objects or (_OBJECTS if chosen == "multi" else ())
     names.check_objects(wanted.name, objects)
-    parameters = wanted.parameters or (_PARAMETERS if chosen == "params" else ())
+    parameters = wanted.parameters or _SHOWN.get(chosen, ())
     params.check(parameters, _c_names(wanted.name, objects))
     licensed = licence.find(wanted.license)
     author = _text("author", wanted.author) if wanted.author is not None else default_author()
