@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from kscaffold.packages.busybox import busybox
+from kscaffold.scaffold.render import templates
 from tests import templated
 from tests.guesttool import Done, Result, Room, Tool
 from tests.kdirs import SERIES
@@ -49,6 +51,18 @@ def test_every_template_twice_and_nothing_is_left(guest):
             assert (template, guest.unload(template)) == (template, 0)
     assert guest.target.modules() == before
     assert guest.quarrels() == []
+
+
+def test_what_the_readme_says_works():
+    """Line by line in a shell of the guest, after the module was loaded."""
+    with templated.guest("6.1") as guest:
+        guest.target.install_busybox(busybox(offline=False, say=lambda verb, text: None).read_bytes())
+        for template in (t for t in templates() if t.tries):
+            with guest.loaded(template.name) as name:
+                for line in template.tries:
+                    typed = line.format(name=templated.module(template.name), kernel_name=name)
+                    status, said = guest.target.run(["/bin/sh", "-c", typed], 20)
+                    assert (typed, status) == (typed, 0), said
 
 
 def test_chardev_reads_what_was_written(guest):
