@@ -13,14 +13,14 @@ from kscaffold.packages.workplace import workplace
 from tests.mirror import OLD, Mirror
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-MAIN, SECURITY = "http://deb.debian.org/debian", "http://deb.debian.org/debian-security"
+MAIN, SECURITY = "http://mirror.example/debian", "http://mirror.example/debian-security"
 
 
 def test_one_line_sources_are_read():
     text = """
 # deb http://commented.out/debian bookworm main
-deb http://deb.debian.org/debian/ bookworm main contrib  # with a remark
-deb-src http://deb.debian.org/debian bookworm main
+deb http://mirror.example/debian/ bookworm main contrib  # with a remark
+deb-src http://mirror.example/debian bookworm main
 deb [arch=amd64 signed-by=/etc/apt/keyrings/x.gpg] https://example.org/apt bookworm main
 deb [ trusted=yes ] http://flat.example.org/ ./
 """

@@ -194,8 +194,8 @@ def open_archive(suite: str | None, workplace: Path, say: Say) -> Archive:
         raise KscaffoldError(
             "KS503",
             "apt on this machine knows no mirror of its distribution",
-            fix="add one to /etc/apt/sources.list: deb http://deb.debian.org/debian "
-            f"{system.get('VERSION_CODENAME', 'stable')} main",
+            fix="add your distribution's mirror to /etc/apt/sources.list: "
+            f"deb URL {system.get('VERSION_CODENAME', 'stable')} main",
         )
     for name in ("lists/partial", "cache/archives/partial", "state"):
         (workplace / name).mkdir(parents=True)
