@@ -21,7 +21,12 @@ from kscaffold.scaffold import place
 from tests.conftest import ROOT, need_program
 from tests.test_scaffold_new import snapshot
 
-WHOLE = {".editorconfig", ".gitignore", "Kbuild", "LICENSE", "Makefile", "README.md"}
+WHOLE = {".clang-format", ".clangd", ".editorconfig", ".gitignore"} | {
+    "Kbuild",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+}
 NEW = [sys.executable, "-m", "kscaffold", "new", "--author", "me"]
 
 
