@@ -9,6 +9,7 @@ from pathlib import Path
 from kscaffold.diagnosis.verdict import Judgement
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.load import memory
 from kscaffold.module.arguments import split
 from kscaffold.module.findings import Finding, Prediction
 from kscaffold.target.base import Target
@@ -84,6 +85,18 @@ def forecast(
     `parameters` in the kernel's syntax; `loaded`: the modules that are in, by the kernel's names, None
     where what it needs will be loaded before it. Raises KscaffoldError where the file can't be read.
     """
+    key = memory.key(ko, parameters, kernel, cmdline, loaded)
+    found = memory.recall(key) if key else None
+    if found is None:
+        found = _predict(ko, parameters, kernel, cmdline, loaded)
+        if key:
+            memory.keep(key, found)
+    return found
+
+
+def _predict(
+    ko: Path, parameters: str, kernel: Kernel, cmdline: str, loaded: Collection[str] | None
+) -> Prediction:
     # start-up time: importing an ELF reader takes 40 ms
     from kscaffold.module import kofile
     from kscaffold.module.facts import DamagedModule

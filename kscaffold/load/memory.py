@@ -1,0 +1,81 @@
+"""Predictions remembered: the same bytes on the same kernel get the same answer, without the 60 ms that
+importing an ELF reader and reading the kernel's exports take.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Collection
+from dataclasses import asdict
+from pathlib import Path
+
+from kscaffold import paths
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.module import findings
+from kscaffold.module.findings import Finding, Prediction
+
+_MOST = 2000  # files; then all are forgotten
+
+
+def key(
+    ko: Path, parameters: str, kernel: Kernel, cmdline: str, loaded: Collection[str] | None
+) -> str | None:
+    """A digest of all that a prediction is made of: the .ko, the files of the kernel that are read for it,
+    the symbols of its project, what is loaded, and the code that predicts. None where the .ko can't be read.
+    """
+    build, modules = kernel.build or Path("/nothing"), kernel.modules or Path("/nothing")
+    files = (
+        build / "Module.symvers",
+        build / ".config",
+        build / "include/config/auto.conf",
+        modules / "modules.builtin",
+        modules / "modules.builtin.modinfo",
+        modules / "kernel",
+        kernel.vmlinux or Path("/nothing"),
+        # symvers.beside() looks there, and in the directories above.
+        *(above / "Module.symvers" for above in list(ko.absolute().parents)[:8]),
+        *sorted(Path(findings.__file__).parent.glob("*.py")),
+    )
+    try:
+        digest = hashlib.sha256(ko.read_bytes())
+    except OSError:
+        return None
+    told = None if loaded is None else sorted(loaded)
+    facts = [kernel.release, kernel.arch, parameters, cmdline, told, *map(_identity, files)]
+    digest.update(json.dumps(facts).encode())
+    return digest.hexdigest()[:32]
+
+
+def recall(name: str) -> Prediction | None:
+    """What was predicted under that key."""
+    try:
+        known = json.loads((_place() / name).read_bytes())
+        known["findings"] = tuple(Finding(**f) for f in known["findings"])
+        return Prediction(**known)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def keep(name: str, found: Prediction) -> None:
+    """Remember a prediction. Without room it is just made again."""
+    with contextlib.suppress(OSError):
+        _place().mkdir(parents=True, exist_ok=True)
+        there = list(_place().iterdir())
+        for old in there if len(there) > _MOST else ():
+            old.unlink(missing_ok=True)
+        beside = _place() / f".{name}.{os.getpid()}"
+        beside.write_text(json.dumps(asdict(found)))
+        beside.replace(_place() / name)
+
+
+def _place() -> Path:
+    return paths.cache() / "forecasts"
+
+
+def _identity(file: Path) -> list[int | str]:
+    try:
+        s = file.stat()
+    except OSError:
+        return [str(file)]
+    return [str(file), s.st_size, s.st_mtime_ns, s.st_ino]
