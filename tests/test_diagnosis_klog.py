@@ -81,6 +81,14 @@ def test_any_bytes_are_records(data):
     crash.complaints(records)
 
 
+def test_what_the_kernel_says_by_itself_is_nobody_s():
+    own = "clocksource: Switched to clocksource tsc"
+    assert klog.is_background(klog.Record(own))
+    assert not klog.is_background(klog.Record(own, facility=1))  # a program wrote it
+    assert not klog.is_background(klog.Record("clocksource: mine: mask: 0xff"))
+    assert not klog.is_background(klog.Record(f"hello: {own}"))
+
+
 HOSTILE = [
     "<" * 100_000,
     "[" + " " * 100_000,

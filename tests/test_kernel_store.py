@@ -44,6 +44,16 @@ def test_debian_13_s_place_of_modules_is_the_same_for_us(mirror: Mirror, ks):
     assert (only(NEW).modules / "modules.builtin").exists()
 
 
+def test_a_kernel_in_parts_is_put_together(mirror: Mirror, ks):
+    added = ks("kernel", "add", "7")
+    assert added.status == 0, added.err
+    assert "Chose 7.3.4+deb13-cloud-amd64" in added.err  # a newer one is mentioned, and nobody has it
+    kernel = only("7.3.4+deb13-cloud-amd64")
+    assert store.bootable(kernel) == kernel.vmlinux and kernel.image == kernel.modules / "vmlinuz"
+    assert kernel.vmlinux.read_bytes() == elf(release=kernel.release)
+    assert (kernel.modules / "kernel/nothing.txt").exists() and build_problem(kernel) is None
+
+
 def test_json_of_every_kernel_command(mirror: Mirror, ks):
     facts = {"release", "source", "origin", "arch", "build", "image", "modules", "bytes"}
     head = {"schema", "command", "ok"}

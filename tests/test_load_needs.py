@@ -96,7 +96,7 @@ def test_a_module_of_the_same_project(ks, on):
 
 @pytest.mark.sandbox
 @pytest.mark.parametrize("series", ["6.1", "6.12"])  # plain, and compressed
-def test_modules_that_came_with_the_kernel(ks, on, series: str):
+def test_modules_that_came_with_the_kernel(ks, on, series: str, tmp_path_factory):
     here = on(series)
     write(here, Kbuild="obj-m := taker.o\n", taker__c=NETWORK)
     ran = ks("run", "--json")
@@ -107,6 +107,15 @@ def test_modules_that_came_with_the_kernel(ks, on, series: str):
     alone = ks("run", "--no-deps", "--json").json
     assert (alone["verdict"], alone["code"]) == ("refused", "KS204")
     assert "nf_nat" in alone["cause"]
+    # One of them itself, as it lies there; outside of a project all that was loaded is the user's.
+    whole = next(need_kernel(series).modules.rglob("nf_nat.ko*"))
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    given = ks("load", whole, "--directory", elsewhere, "--json")
+    assert given.status == 0 and given.json["dependencies"][-1] == "nf_conntrack", given.err
+    listed = ks("list", "--directory", elsewhere, "--json").json["modules"]
+    assert {m["name"] for m in listed} == {"nf_nat", *given.json["dependencies"]}
+    assert ks("unload", "--directory", elsewhere).status == 0
+    assert ks("list", "--directory", elsewhere, "--json").json["modules"] == []
 
 
 def test_the_order(tmp_path: Path):

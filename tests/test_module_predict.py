@@ -122,6 +122,13 @@ SYMBOL_CASES = [
     (Ko(license="XXX", weak=["debugfs_create_dir"]), {}, CLEAN, None),
     (Ko(imports={"dma_buf_get": 0x22}), {}, (False, "symbols", "EINVAL"), "KS429"),
     (Ko(imports={"dma_buf_get": 0x22}, info=[("import_ns", "DMA_BUF")]), {}, CLEAN, None),
+    # EXPORT_SYMBOL_FOR_MODULES() of 6.16 and later: for the modules it names.
+    (Ko(imports={"kept": 0x44}), {}, (False, "symbols", "EINVAL"), "KS429"),
+    (Ko("kvm", imports={"kept": 0x44}), {}, CLEAN, None),
+    (Ko("kvm_amd", imports={"kept": 0x44}), {}, CLEAN, None),
+    (Ko("vfio_pci", imports={"kept": 0x44}), {}, CLEAN, None),
+    (Ko("kvm_am", imports={"kept": 0x44}), {}, (False, "symbols", "EINVAL"), "KS429"),
+    (Ko(info=[("import_ns", "module:kvm")]), {}, (False, "layout", "EPERM"), "KS459"),
     (Ko(imports={"crc32c_other": 0x33}), {}, CLEAN, "KS426"),
     (Ko(imports={"crc32c_other": 0x33}), {"loaded": frozenset()}, (False, "symbols", "ENOENT"), "KS426"),
     (Ko(imports={"crc32c_other": 0x33}), {"loaded": frozenset({"lib_crc"})}, CLEAN, None),

@@ -25,6 +25,7 @@ SYMBOLS = {
     "_printk": (0x92997ED8, "vmlinux", "EXPORT_SYMBOL", ""),
     "debugfs_create_dir": (0x11, "vmlinux", "EXPORT_SYMBOL_GPL", ""),
     "dma_buf_get": (0x22, "vmlinux", "EXPORT_SYMBOL_GPL", "DMA_BUF"),
+    "kept": (0x44, "vmlinux", "EXPORT_SYMBOL_GPL", "module:kvm,kvm-amd,vfio*"),
     "crc32c_other": (0x33, "drivers/lib-crc", "EXPORT_SYMBOL", ""),
 }
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from kscaffold import process
 from kscaffold.build.interface import (
     USER_SPACE,
     Change,
@@ -147,6 +148,23 @@ def _knows_extra_cflags(tree: BuildTree) -> bool:
         return True
 
 
+def _flag(
+    plain: Explanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> Explanation | None:
+    flag = groups.get("flag", "").split(", ")[0]
+    own = next((f for f in project.read if flag in f.read_text(errors="replace")), None)
+    if own is not None:
+        cause = f"{own.name} asks for {flag}, which this compiler does not have"
+        return replace(plain, cause=cause, fix=f"take {flag} out of {own.name}")
+    named = tree.compiler or tree.built_by.partition(" ")[0]
+    if tree.clang or not named or process.which(named):
+        return plain
+    cause = f"the kernel is built with {flag} by {named}, which is not installed; the gcc used is older"
+    package = re.sub(r"^.*-(?=gcc-)", "", named)
+    fix = f"sudo apt-get install --no-install-recommends {package}, or build for another kernel (kernel list)"
+    return replace(plain, cause=cause, fix=fix)
+
+
 def _no_source(
     plain: Explanation, groups: Mapping[str, str], project: Project, tree: BuildTree
 ) -> Explanation | None:
@@ -201,4 +219,5 @@ _LOOKS: dict[str, Callable[[Explanation, Mapping[str, str], Project, BuildTree],
     "KS116": _undeclared,
     "KS118": _header,
     "KS119": _interface,
+    "KS122": _flag,
 }

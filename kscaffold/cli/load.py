@@ -204,10 +204,7 @@ def list_modules(
 
     home = session.home(directory)
     with session.target(home, None, host=host, cmdline="", start=False) as opened:
-        listed = opened.target.modules() if opened.is_there else []
-        if not everything:
-            own = session.names_here(home)
-            listed = [m for m in listed if (m.name in own if own else "O" in m.taints)]
+        listed = opened.target.modules() if everything else session.of_user(opened, session.names_here(home))
         return show.listed(listed, opened.kind, opened.is_there)
 
 

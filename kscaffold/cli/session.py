@@ -17,6 +17,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import jobs
 from kscaffold.project.find import home as project_home
 from kscaffold.sandbox import channel, live, session, snapshot
+from kscaffold.sandbox.root import OWN_MODULES
 from kscaffold.target.base import Attempt, Kind, Listed, Target
 from kscaffold.target.host import HostTarget
 from kscaffold.target.sandbox import SandboxTarget
@@ -133,12 +134,23 @@ def names_here(at: Path) -> set[str]:
     return jobs.names_of(at)
 
 
+def of_user(opened: Opened, own: set[str]) -> list[Listed]:
+    """The loaded modules that are the user's: of the project; outside of one, all that a sandbox did not
+    begin with, and on the host those that did not come with its kernel.
+    """
+    if own:
+        return [m for m in opened.target.modules() if m.name in own]
+    if opened.kind == "host":
+        return [m for m in opened.target.modules() if "O" in m.taints]
+    return [m for m in opened.target.modules() if m.name not in OWN_MODULES]
+
+
 def loaded_here(at: Path, module: str | None, opened: Opened) -> list[str]:
     """What of this project is loaded, in the order to unload it. Raises KscaffoldError for nothing."""
     if module:
         return [module]
     own = names_here(at)
-    listed = [m.name for m in opened.target.modules() if (m.name in own if own else "O" in m.taints)]
+    listed = [m.name for m in of_user(opened, own)]
     if not opened.is_there:
         return sorted(own) or [at.name]
     return listed or sorted(own) or [at.name]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kscaffold import console
-from kscaffold.diagnosis.klog import Record
+from kscaffold.diagnosis.klog import Record, is_background
 from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES
 from kscaffold.load.report import LoadReport, document, record
 from kscaffold.load.source import Place
@@ -111,7 +111,13 @@ def _log_lines(records: Iterable[Record], module: str) -> None:
 
     Of a long log what tells most of it; all of it with -v.
     """
-    lines = [r for r in records if r.facility == 0 and not _NOISE.search(r.text[:300])]
+    lines = [
+        r
+        for r in records
+        if r.facility == 0
+        and not _NOISE.search(r.text[:300])
+        and not (is_background(r) and not console.verbose)
+    ]
     shown = range(len(lines)) if console.verbose else _telling(lines, module)
     before = -1
     for index in shown:
@@ -309,7 +315,10 @@ def log(shown: "Log", names: set[str]) -> None:
     """Lines of a kernel's log; those of the project's modules have a mark: what names one, and in a
     sandbox all since its first load.
     """
-    own = [i >= shown.loads or is_own(r.text, names) for i, r in enumerate(shown.records)]
+    own = [
+        is_own(r.text, names) or (i >= shown.loads and not is_background(r))
+        for i, r in enumerate(shown.records)
+    ]
     documents = [{**record(r), "own": mine} for r, mine in zip(shown.records, own, strict=True)]
     if console.json_lines:
         for document_ in documents:

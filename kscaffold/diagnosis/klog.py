@@ -29,6 +29,18 @@ class Record:
     time: float | None = None
 
 
+# What a kernel says late in its boot, or when its host is busy, whatever is loaded meanwhile.
+_BACKGROUND = re.compile(
+    r"clocksource: (?:tsc: mask: |Switched to clocksource tsc$)|tsc: Refined TSC |sched_clock: Marking "
+    r"|random: crng |(?:hrtimer|perf): interrupt took "
+)
+
+
+def is_background(record: Record) -> bool:
+    """Whether a record tells of the kernel's own affairs: no load is to blame for it."""
+    return record.facility == 0 and bool(_BACKGROUND.match(record.text[:200]))
+
+
 _KMSG = re.compile(r"(\d{1,4}),(\d{1,20}),(\d{1,20}),([^;]{0,128});(.*)", re.DOTALL)
 _ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})")
 

@@ -5,6 +5,7 @@ written by the module, the trace alone does not say why. Where they agree the an
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -120,6 +121,7 @@ def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None)
     )
 
 
+_NAMED = 4
 # What a load that went well can still be warned of.
 _WARNINGS = frozenset({"KS202", "KS223", "KS264"})
 
@@ -309,7 +311,8 @@ def _of_unknown_symbol(e: Evidence, groups: dict[str, str]) -> Reason:
             "KS204",
             "symbols",
             groups=groups,
-            cause=f"{groups['symbol']} is exported by {several}, which is not loaded",
+            cause=f"{_short(names)} {'is' if len(names) == 1 else 'are'} exported by {several}, "
+            f"which {'is' if len(owners) == 1 else 'are'} not loaded",
             fix=f"load {several} first",
         )
     if known and all(v == "missing" for v in known.values()) and len(known) == len(names):
@@ -317,10 +320,16 @@ def _of_unknown_symbol(e: Evidence, groups: dict[str, str]) -> Reason:
             "KS204",
             "symbols",
             groups=groups,
-            cause=f"this kernel and its modules do not export {groups['symbol']}",
+            cause=f"this kernel and its modules do not export {_short(names)}",
             fix="use another function, or add the object that defines it to the module's Kbuild",
         )
     return Reason("KS204", "symbols", groups=groups)
+
+
+def _short(names: Sequence[str]) -> str:
+    """The first names of what may be a hundred."""
+    more = len(names) - _NAMED
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:_NAMED])} and {more} more"
 
 
 def _hung(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:

@@ -60,8 +60,12 @@ def _choose(archive: Archive, version: str | None, say: Say) -> list[Package]:
     """The packages of the kernel wanted: its image, its headers, and what of the kernel those depend on."""
     flavour = archive.distribution.flavour
     pattern = re.compile(rf"linux-image-(\d.*-{re.escape(flavour)})")
+    # Names that others only mention (Breaks, Conflicts) are names to apt, too: headers tell those apart.
+    headers = set(archive.names("linux-headers-"))
     releases = [
-        m[1] for n in archive.names("linux-image-") if (m := pattern.fullmatch(n)) and _is_release(m[1])
+        m[1]
+        for n in archive.names("linux-image-")
+        if (m := pattern.fullmatch(n)) and _is_release(m[1]) and f"linux-headers-{m[1]}" in headers
     ]
     releases.sort(key=store.by_version)
     if version is None and f"linux-image-{flavour}" in archive.names(f"linux-image-{flavour}"):
@@ -78,7 +82,7 @@ def _choose(archive: Archive, version: str | None, say: Say) -> list[Package]:
         )
     release = matching[-1]
     say("Chose", f"{release} of {archive.origin}")
-    return _closure(archive, [f"linux-image-{release}", f"linux-headers-{release}"])
+    return _closure(archive, release)
 
 
 def _newest_of_each(releases: Sequence[str]) -> list[str]:
@@ -97,21 +101,24 @@ def is_prefix(prefix: str, release: str) -> bool:
     return release.startswith(prefix) and not (prefix[-1:].isdigit() and rest[:1].isdigit())
 
 
-def _closure(archive: Archive, names: Sequence[str]) -> list[Package]:
-    packages = archive.show(names)
+def _closure(archive: Archive, release: str) -> list[Package]:
+    """The image, the headers, and what of this kernel they depend on. From 7.1 on Debian's image package
+    is empty: linux-binary-RELEASE and linux-modules-RELEASE hold what was in it.
+    """
+    packages = archive.show([f"linux-image-{release}", f"linux-headers-{release}"])
     seen = {p.name for p in packages}
     queue = list(packages)
     while queue:
-        more = [
-            d
-            for d in queue.pop().depends
-            if d.startswith(("linux-headers-", "linux-kbuild-")) and d not in seen
-        ]
+        more = [d for d in queue.pop().depends if _is_part(d, release) and d not in seen]
         found = archive.show(more)
         seen.update(more)
         packages += found
         queue += found
     return packages
+
+
+def _is_part(dependency: str, release: str) -> bool:
+    return dependency.startswith(("linux-headers-", "linux-kbuild-")) or dependency.endswith(f"-{release}")
 
 
 def _versions(packages: Sequence[Package]) -> dict[str, str]:
@@ -166,6 +173,8 @@ def _mend(made: Path, release: str, origin: str) -> Kernel:
         (made / "usr/lib/modules").rename(made / "lib/modules")
     build = made / "usr/src" / f"linux-headers-{release}"
     image = made / "boot" / f"vmlinuz-{release}"
+    if not image.exists() and (modules / "vmlinuz").is_file():  # Debian's 7.1 and later
+        image = modules / "vmlinuz"
     for path in (build / "Makefile", image, modules):
         if not path.exists():
             what = f"the packages of kernel {release} from {origin} lack {path.relative_to(made)}"

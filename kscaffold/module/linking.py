@@ -13,6 +13,8 @@ from kscaffold.module.target import KernelFacts
 _KNOWN = {"x86_64": frozenset({0, 1, 2, 4, 10, 11, 24})}
 # The loader keeps these to itself before it relocates (rewrite_section_headers).
 _UNRELOCATED = frozenset({".modinfo", "__versions", "__version_ext_crcs", "__version_ext_names"})
+# EXPORT_SYMBOL_FOR_MODULES() makes such namespaces (6.16 and later).
+MODULE_NAMESPACE = "module:"
 _REBUILD = "kscaffold clean && kscaffold build"
 _NAMED = 6
 
@@ -63,9 +65,22 @@ def _trouble(
             return "KS446", ""
         if crc != exported.crc:
             return "KS427", ""
-    if exported.namespace and exported.namespace not in ko.infos("import_ns"):
+    if exported.namespace and not _may_use(exported.namespace, ko):
         return "KS429", exported.namespace
     return None
+
+
+def _may_use(namespace: str, ko: KoFile) -> bool:
+    """verify_namespace_is_imported() of 6.16 and later: one that begins with `module:` is open to the
+    modules it names, `-` being `_` and `*` at an end anything; others are open to who imports them.
+    """
+    if namespace in ko.infos("import_ns"):
+        return True
+    if not namespace.startswith(MODULE_NAMESPACE):
+        return False
+    name = ko.struct_name or ko.name
+    patterns = namespace.removeprefix(MODULE_NAMESPACE).replace("-", "_").split(",")
+    return any(name.startswith(p[:-1]) if p.endswith("*") else name == p for p in patterns)
 
 
 def _told(code: str, owner: str, names: Sequence[str], facts: KernelFacts) -> Finding:
@@ -94,10 +109,13 @@ def _told(code: str, owner: str, names: Sequence[str], facts: KernelFacts) -> Fi
     if code == "KS406":
         message = f"{shown} is said to be in a section that is not there"
         return Finding(code, "error", "symbols", message, _REBUILD, "ENOEXEC")
+    if code == "KS429" and owner.startswith(MODULE_NAMESPACE):
+        message = f"{shown} is exported for {owner.removeprefix(MODULE_NAMESPACE)} only"
+        return Finding(code, "error", "symbols", message, "use something else", "EINVAL")
     if code == "KS429":
         message, fix = (
             f"{shown} is in the namespace {owner}, which it does not import",
-            f"MODULE_IMPORT_NS({owner});",
+            f"MODULE_IMPORT_NS({owner}); (in quotes from 6.13 on)",
         )
         if facts.has("MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS"):
             return Finding(code, "warn", "symbols", message, fix)

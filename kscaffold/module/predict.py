@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from kscaffold.module.facts import KoFile
 from kscaffold.module.findings import UNSURE, Finding, Prediction
-from kscaffold.module.linking import exports, relocations, symbols
+from kscaffold.module.linking import MODULE_NAMESPACE, exports, relocations, symbols
 from kscaffold.module.symvers import Symvers
 from kscaffold.module.target import KernelFacts, own_copy
 from kscaffold.module.validity import THIS_MODULE
@@ -220,6 +220,11 @@ def _layout(ko: KoFile, facts: KernelFacts) -> list[Finding]:
         found.append(
             Finding("KS439", "error", "layout", message, "build all of it with one compiler", "EINVAL")
         )
+    closed = next((n for n in ko.infos("import_ns") if n.startswith(MODULE_NAMESPACE)), None)
+    if closed is not None and facts.exports and facts.exports.has_module_namespaces():
+        message = f"it imports {closed}, which is kept for the modules that it names"
+        fix = f"take MODULE_IMPORT_NS({closed}) out"
+        found.append(Finding("KS459", "error", "layout", message, fix, "EPERM"))
     if facts.has("MODVERSIONS") and any(not e.has_crc for e in ko.exports):
         finding = _forced(facts, "its exported symbols have no versions", _REBUILD)
         found.append(Finding("KS438", finding.level, "layout", finding.message, finding.fix, finding.errno))

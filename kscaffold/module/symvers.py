@@ -44,6 +44,10 @@ class Symvers:
         owner = None if module == "vmlinux" else kernel_name(Path(module).name.removesuffix(".ko"))
         return Exported(number, owner, "GPL" in kind, namespace)
 
+    def has_module_namespaces(self) -> bool:
+        """Whether the kernel has namespaces that are kept for named modules (6.16 and later)."""
+        return any("\tmodule:" in line for line in self.lines.values())
+
 
 def read(path: Path) -> Symvers | None:
     """The file's symbols; None where it can't be read."""

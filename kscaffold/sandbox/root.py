@@ -20,6 +20,8 @@ _FLAGS = [
 ]
 
 _CHANNEL_DRIVERS = ("virtio_mmio", "virtio_console")
+OWN_MODULES = frozenset({*_CHANNEL_DRIVERS, "virtio", "virtio_ring"})
+"""Modules that a guest has before anybody loads one: the channel's drivers, and what those need."""
 
 _TRACING = "/sys/kernel/tracing"
 _EVENTS = (

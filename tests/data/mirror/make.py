@@ -18,7 +18,13 @@ DATE = "Sun, 01 Jun 2025 00:00:00 UTC"
 
 
 def package(
-    pool: Path, work: Path, name: str, version: str, files: dict[str, bytes], depends: str = ""
+    pool: Path,
+    work: Path,
+    name: str,
+    version: str,
+    files: dict[str, bytes],
+    depends: str = "",
+    breaks: str = "",
 ) -> str:
     root = work / name
     for path, data in files.items():
@@ -31,7 +37,8 @@ def package(
             file.chmod(0o755 if "scripts/" in path else 0o644)
     control = (
         f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: nobody <nobody@invalid>\n"
-        f"Installed-Size: 64\n{f'Depends: {depends}' + chr(10) if depends else ''}Section: kernel\n"
+        f"Installed-Size: 64\n{f'Depends: {depends}' + chr(10) if depends else ''}"
+        f"{f'Breaks: {breaks}' + chr(10) if breaks else ''}Section: kernel\n"
         "Description: a kernel of nothing\n"
     )
     (root / "DEBIAN").mkdir(parents=True, exist_ok=True)
@@ -91,6 +98,27 @@ def kernel(pool: Path, work: Path, release: str, version: str, modules: str) -> 
     ]
 
 
+def in_parts(pool: Path, work: Path, release: str, version: str) -> list[str]:
+    """A kernel as Debian has them from 7.1 on: the image package is empty and depends on the parts."""
+    modules = f"usr/lib/modules/{release}"
+    image = bzimage(gzip.compress(elf(release=release), mtime=0), release=release)
+    parts = {
+        "base": {f"{modules}/modules.builtin": b"kernel/nothing.ko\n", f"{modules}/config": b""},
+        "binary": {f"{modules}/vmlinuz": image},
+        "modules": {f"{modules}/kernel/nothing.txt": b"nothing\n"},
+    }
+    depends = ", ".join(f"linux-{part}-{release} (= {version})" for part in parts)
+    # A name that apt knows and nobody has.
+    breaks = "linux-image-7.3.9+deb13-cloud-amd64"
+    _, headers, *others = kernel(pool, work, release, version, "usr/lib/modules")
+    return [
+        package(pool, work / "parts", f"linux-image-{release}", version, {}, f"kmod, {depends}", breaks),
+        *(package(pool, work, f"linux-{p}-{release}", version, files) for p, files in parts.items()),
+        headers,
+        *others,
+    ]
+
+
 def main() -> None:
     for old in ("pool", "dists"):
         shutil.rmtree(HERE / old, ignore_errors=True)
@@ -101,6 +129,7 @@ def main() -> None:
         work = Path(directory)
         stanzas = kernel(pool, work, "6.1.0-9-cloud-amd64", "6.1.9-1", "lib/modules")
         stanzas += kernel(pool, work, "6.12.3+deb13-cloud-amd64", "6.12.3-1", "usr/lib/modules")
+        stanzas += in_parts(pool, work, "7.3.4+deb13-cloud-amd64", "7.3.4-1")
         newest = "linux-image-6.1.0-9-cloud-amd64 (= 6.1.9-1)"
         stanzas += [package(pool, work, "linux-image-cloud-amd64", "6.1.9-1", {}, newest)]
         packages = "\n".join(stanzas).encode()
