@@ -6,6 +6,7 @@ from kscaffold.diagnosis import catalogue
 from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.stages import ORDER
+from kscaffold.diagnosis.trace import Timeline
 from kscaffold.diagnosis.unloading import UnloadEvidence, judge_unload
 from kscaffold.diagnosis.verdict import judge
 from tests.evidence import KERNELS, loads
@@ -145,6 +146,13 @@ def test_init_can_print_any_line_of_the_kernel():
         errno=0, has_init=True, records=lines("do_init_module: 'other'->init suspiciously returned 5")
     )
     assert told.returned in (0, 5)
+
+
+def test_minus_eexist_comes_back_as_ebusy_from_a_7_0_kernel():
+    seen = Timeline("init", "init", True, -17, 16, {}, frozenset(), {})
+    told = verdict(errno=16, timeline=seen)
+    assert (told.verdict, told.errno, told.returned, told.code) == ("init-failed", "EBUSY", -17, "KS201")
+    assert told.cause == "init returned -17 (-EEXIST), which this kernel tells as EBUSY"
 
 
 def test_once_per_boot_lines_prove_nothing():

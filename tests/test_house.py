@@ -22,7 +22,7 @@ FLOORS = (
     ("target", "sandbox"),
     ("project", "module", "kernel", "packages"),
     ("diagnosis",),
-    ("process", "errors", "paths"),
+    ("process", "errors", "paths", "pace"),
 )
 # These have one door, by name.
 DOORS = {

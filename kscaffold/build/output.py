@@ -14,6 +14,7 @@ _NOISE = re.compile(
     r"|Skipping BTF generation for \S+ due to unavailability of vmlinux"
     r"|warning: the compiler differs from the one used to build the kernel"
     r"|  The kernel was built by: |  You are using: "
+    r"|warning: pahole version differs from the one used to build the kernel|  The kernel was built with: "
     r"|make(?:\[\d+\])?: Nothing to be done"
     r"|make(?:\[\d+\])?: \*\*\* Waiting for unfinished jobs"
     r"|make(?:\[\d+\])?: \*\*\* Deleting file "

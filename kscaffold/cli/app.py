@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 
-from kscaffold import __version__, console
+from kscaffold import __version__, console, pace
 from kscaffold.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -26,6 +26,7 @@ _GROUPS = ("kbuild", "kernel", "package", "sandbox")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status (errors.py has the table). Never raises."""
+    pace.begin()
     args = list(sys.argv[1:] if argv is None else argv)
     options = args[: args.index("--")] if "--" in args else args
     console.json_mode = "--json" in options
@@ -37,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_YES
     try:
         with _within_time():
-            return _dispatch(args, command)
+            status = _dispatch(args, command)
+        _tell_pace()
+        return status
     except KscaffoldError as error:
         console.failure(error, command)
         return error.exit_code
@@ -78,6 +81,13 @@ def _within_time() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def _tell_pace() -> None:
+    """With -v: where the time went."""
+    pace.reached("the rest")
+    for line in pace.told() if console.verbose else ():
+        console.detail(line)
+
+
 def _named(args: list[str]) -> str:
     """The command that is asked for, with its sub-command: what JSON documents and fixes call it."""
     words = [a for a in args if not a.startswith("-")] or ["kscaffold"]
@@ -88,6 +98,7 @@ def _dispatch(args: list[str], command: str) -> int:
     from kscaffold.cli.commands import commands  # after --version: typer takes 60 ms
 
     app = commands(args)
+    pace.reached("the command line is known")
 
     try:
         status = app(args=args, prog_name="kscaffold", standalone_mode=False)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kscaffold import console
+from kscaffold import console, pace
 from kscaffold.cli import options
 from kscaffold.errors import EXIT_YES
 
@@ -54,6 +54,7 @@ def load(
         here = directory or Path.cwd()
         ahead.check(words or (), here)
         ahead.sandbox(words or (), here, ahead.chosen(kernel, offline=offline), cmdline)
+        pace.reached("the sandbox begins to start")
     from kscaffold.cli import session, show  # start-up time: while the guest restores
     from kscaffold.load.forecast import Outlook
     from kscaffold.load.series import load_series
@@ -61,8 +62,11 @@ def load(
     chosen, jobs = _prepare(words, kernel, module, host, (no_build, no_deps), offline, directory)
     if jobs.failed:
         return show.failed_build("load", jobs.failed)
+    pace.reached("the modules are found, and built")
     outlook = Outlook(jobs.kos, chosen, console.warn) if chosen else None
+    pace.reached("a prediction is made")
     with session.target(jobs.home, chosen, host=host, cmdline=cmdline, start=True) as opened:
+        pace.reached("the sandbox answers")
         reports = load_series(
             jobs,
             opened.target,
@@ -146,13 +150,16 @@ def run(
 
     here = directory or Path.cwd()
     with ahead.guest(words or (), here, kernel, cmdline, offline=offline) as begun:
+        pace.reached("a guest begins to restore")
         from kscaffold.cli import show  # start-up time: while the guest restores
         from kscaffold.load.jobs import Wish, prepare
         from kscaffold.load.run import Tell
         from kscaffold.load.run import run as run_all
 
         wish = Wish(tuple(words or ()), here, module, not no_build, not no_deps)
+        pace.reached("more of kscaffold is imported")
         jobs = prepare(wish, begun.kernel, console.step, show.build_line)
+        pace.reached("the modules are found, and built")
         if jobs.failed:
             return show.failed_build("run", jobs.failed)
         sets = [f"{jobs.parameters} {one}".strip() for one in (params or [""])]

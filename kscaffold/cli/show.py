@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kscaffold import console
+from kscaffold.diagnosis import errnos
 from kscaffold.diagnosis.klog import Record, is_background
 from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES
 from kscaffold.load.report import LoadReport, document, record
@@ -92,7 +93,8 @@ def _sentence(report: LoadReport) -> str:
         return console.styled(f"init probably failed{errno}", "red")
     if j.verdict == "init-failed":
         number = f"{j.returned} " if j.returned is not None else ""
-        return f"{console.styled('init failed', 'red')}: it ran and returned {number}({_minus(j.errno)})"
+        name = errnos.name(j.returned) if j.returned is not None else j.errno
+        return f"{console.styled('init failed', 'red')}: it ran and returned {number}({_minus(name)})"
     words = {
         "refused": f"{probably}refused by the kernel{stage}{errno}",
         "crashed": f"crashed the kernel{stage}",

@@ -217,6 +217,9 @@ def _init_failed(e: Evidence, found: tuple[Complaint, ...], name: str, *, certai
     fix = entry.fix
     leftovers = [f for f in _warnings(e) if f.entry.code == "KS264"]
     cause = f"init returned {said}"
+    if number and number != name and certain:
+        # Linux 7.0 and later, of -EEXIST: modprobe takes that for "loaded already", and so for success.
+        cause += f", which this kernel tells as {name}"
     if leftovers:
         cause += f"; {leftovers[0].cause}"
         fix = leftovers[0].fix

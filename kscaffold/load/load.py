@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from kscaffold import pace
 from kscaffold.diagnosis.verdict import judge
 from kscaffold.errors import KscaffoldError
 from kscaffold.load.evidence import gather
@@ -38,14 +39,17 @@ def load(
         raise KscaffoldError("KS281", f"{ko} is not there", fix="kscaffold build")
     name = module_name(ko)
     predicted = outlook.before(ko, parameters, target) if outlook else None
+    pace.reached("the target is asked what is loaded")
     with _plain(ko, target) as image:
         attempt = target.load(image, parameters, timeout)
+    pace.reached(f"{name} is loaded")
     evidence = gather(name, ko, attempt, target, outlook.kernel if outlook else None)
     spent = {"build": 0.0, "start": 0.0, **(seconds or {}), "load": attempt.seconds}
     spent["total"] = spent["build"] + spent["start"] + time.monotonic() - began
     judgement = judge(evidence)
     complaints, place = locate(judgement.complaints, name, ko, evidence.records)
     cause = retold(judgement.cause, judgement.complaints, complaints)
+    pace.reached("the evidence is judged")
     judgement = replace(judgement, complaints=complaints, cause=cause)
     return LoadReport(
         module=name,

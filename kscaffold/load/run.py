@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from kscaffold import pace
 from kscaffold.load.forecast import Outlook
 from kscaffold.load.jobs import Jobs
 from kscaffold.load.report import LoadReport
@@ -52,6 +53,7 @@ def run(
     guests: list[Guest] = []
     lock = threading.Lock()
     around = _Around(guests, tell, Outlook(jobs.kos, planned.kernel, tell.warn))
+    pace.reached("a prediction is made")
 
     def work() -> None:
         while True:
@@ -114,6 +116,7 @@ def _once(
     began = time.monotonic()
     guest = session.start(planned, around.tell.say, around.tell.detail, ahead)
     around.guests.append(guest)
+    pace.reached("the guest answers")
     try:
         started = time.monotonic() - began
         target = SandboxTarget(
@@ -139,6 +142,7 @@ def _once(
                 unloads.append(unload(report.module, target, timeout=wait, ko=report.path))
                 if not unloads[-1].ok:
                     break
+            pace.reached("unloaded")
         total = time.monotonic() - began
         loads = [replace(r, seconds={**r.seconds, "total": total}) for r in loads]
         if around.tell.verbose:
@@ -147,6 +151,7 @@ def _once(
     finally:
         guest.close()
         around.guests.remove(guest)
+        pace.reached("the guest has ended")
 
 
 def _tell_times(guest: Guest, total: float, detail: Callable[[str], None]) -> None:
