@@ -7,6 +7,7 @@ import threading
 import time
 
 _marks: list[tuple[str, float]] = []
+_OF_EVERY_COMMAND = 3  # its start, its command line, its end
 
 
 def reached(what: str) -> None:
@@ -22,8 +23,11 @@ def begin() -> None:
 
 
 def told() -> list[str]:
-    """A line a step: its own milliseconds, those since the process began, and what it was."""
-    if not _marks:
+    """A line a step: its own milliseconds, those since the process began, and what it was.
+
+    None for a command that marks no step of its own.
+    """
+    if len(_marks) <= _OF_EVERY_COMMAND:
         return []
     # No clock tells a process when it began; until its first mark it has done nothing but compute.
     before = began = _marks[0][1] - _started
