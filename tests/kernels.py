@@ -35,7 +35,8 @@ def find_or_fetch(series: str) -> Kernel | KscaffoldError:
     os.environ["XDG_CACHE_HOME"] = str(REAL_CACHE)
     try:
         for kernel in store.known():
-            if is_prefix(series, kernel.release) and kernel.source == "fetched" and not build_problem(kernel):
+            ours = is_prefix(series, kernel.release) and kernel.release.endswith("-cloud-amd64")
+            if ours and kernel.source == "fetched" and not build_problem(kernel):
                 return kernel
         reason: KscaffoldError | None = None
         for suite in SUITES[series]:

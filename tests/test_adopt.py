@@ -316,6 +316,40 @@ def test_several_modules_and_their_kin_are_told_apart(ks, tmp_path):
     assert any("shared.c: used by a.c and b.c" in u for u in proposal["unsure"])
 
 
+def test_modules_of_one_file_name_get_names_of_their_own(ks, tmp_path):
+    files = {f"{d}_0_base__c": HELLO.replace('pr_info("hello\\n")', f"{d}_help()") for d in "abc"}
+    helps = {f"{d}_0_{d}_help__c": f"void {d}_help(void)\n{{\n}}\n" for d in "abc"}
+    write(tmp_path, **files, **helps)
+    proposal = ks("adopt", tmp_path, "--json").json["proposal"]
+    names = [m["name"] for m in proposal["modules"]]
+    assert len(set(names)) == len(names) == 3, names
+
+
+def test_what_directories_below_say_themselves_is_not_said_again(ks, tmp_path):
+    write(
+        tmp_path,
+        Makefile="all:\n\t$(MAKE) -C driver\n",
+        driver_0_Makefile="obj-m := a.o\n",
+        driver_0_a__c=HELLO,
+        more_0_deep_0_Kbuild="obj-m := b.o\nb-y := b1.o b2.o\n",
+        more_0_deep_0_b1__c=HELLO,
+        more_0_deep_0_b2__c="int b2;\n",
+    )
+    refused = ks("build", "-C", tmp_path)
+    assert refused.status == 69 and "kscaffold adopt --write, for all of driver more/deep" in refused.err
+    wrote = ks("adopt", tmp_path, "--write", "--json")
+    assert (tmp_path / "Kbuild").read_text().splitlines()[1] == "obj-m := driver/ more/deep/"
+    assert built(wrote) == {"driver/a.ko": ["a.o"], "more/deep/b.ko": ["b1.o", "b2.o"]}
+
+
+def test_one_directory_below_that_make_can_t_read(ks, tmp_path):
+    write(tmp_path, sub_0_Kbuild="include $(nowhere)/mconfig\nobj-m := a.o\n", sub_0_a__c=HELLO)
+    ran = ks("adopt", tmp_path, "--json")
+    assert (ran.status, ran.json["error"]["code"]) == (69, "KS103")
+    assert "mconfig" in ran.json["error"]["cause"] and ran.json["error"]["fix"].endswith("/sub")
+    assert not (tmp_path / "Kbuild").exists()
+
+
 def test_a_makefile_that_builds_something_else_stays(ks, tmp_path):
     write(tmp_path, Makefile="all:\n\techo none of ours\n", hello__c=HELLO)
     ran = ks("adopt", tmp_path, "--write", "--json")

@@ -103,6 +103,21 @@ CASES: dict[str, tuple[dict[str, str], str, str]] = {
         "KS119",
         "5.7",
     ),
+    "of a part that the kernel is built without": (
+        {"hello__c": source("#include <linux/usb.h>", "usb_control_msg(0, 0, 0, 0, 0, 0, 0, 0, 0);")},
+        "KS114",
+        "kernel add 6.1 --flavour amd64",
+    ),
+    "declared only where it is built": (
+        {"hello__c": source("#include <linux/i2c.h>", "i2c_add_adapter(NULL);")},
+        "KS116",
+        "linux/i2c.h is included, and declares i2c_add_adapter() only in kernels that are built with it",
+    ),
+    "a flag of a newer compiler": (
+        {"Kbuild": f"{ONE}ccflags-y := -fnot-a-flag-yet\n", "hello__c": HELLO},
+        "KS122",
+        "take -fnot-a-flag-yet out of Kbuild",
+    ),
     "a namespace": (
         {"hello__c": source("#include <linux/dma-buf.h>", "dma_buf_put(NULL);")},
         "KS115",

@@ -54,6 +54,19 @@ def test_a_kernel_in_parts_is_put_together(mirror: Mirror, ks):
     assert (kernel.modules / "kernel/nothing.txt").exists() and build_problem(kernel) is None
 
 
+def test_another_flavour_is_fetched_when_asked_for(mirror: Mirror, ks):
+    full = ks("kernel", "add", "6.1", "--flavour", "amd64")
+    assert full.status == 0, full.err
+    assert only("6.1.0-9-amd64").image.name == "vmlinuz-6.1.0-9-amd64"
+    assert ks("kernel", "add", "6.1").status == 0
+    assert {k.release for k in store.known() if k.source == "fetched"} == {"6.1.0-9-amd64", OLD}
+    several = ks("kernel", "default", "6.1")
+    assert (several.status, "could be several" in several.err) == (2, True)
+    none = ks("kernel", "add", "6.1", "--flavour", "huge")
+    assert (none.status, "there is no huge kernel 6.1" in none.err) == (69, True)
+    assert ks("kernel", "add", "--flavour", "amd64", "--build", "/x").status == 2
+
+
 def test_json_of_every_kernel_command(mirror: Mirror, ks):
     facts = {"release", "source", "origin", "arch", "build", "image", "modules", "bytes"}
     head = {"schema", "command", "ok"}

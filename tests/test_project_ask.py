@@ -9,7 +9,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.project.ask import read_project
 from kscaffold.project.find import find_project
 from tests.conftest import need_program
-from tests.projects import COURSE, write
+from tests.projects import COURSE, HELLO, write
 
 
 @pytest.fixture(autouse=True)
@@ -148,6 +148,15 @@ def test_nothing_to_build(tmp_path: Path):
     with pytest.raises(KscaffoldError) as caught:
         read_project(tmp_path, None)
     assert caught.value.code == "KS104"
+
+
+def test_a_kbuild_that_waits_for_an_option(tmp_path: Path):
+    write(tmp_path, Kbuild="obj-$(CONFIG_MINE) += hello.o\n", hello__c=HELLO)
+    with pytest.raises(KscaffoldError) as told:
+        read_project(tmp_path, None)
+    assert (told.value.code, told.value.fix) == ("KS104", "add a line at the top of Kbuild: CONFIG_MINE := m")
+    (tmp_path / "Kbuild").write_text("CONFIG_MINE := m\n" + (tmp_path / "Kbuild").read_text())
+    assert [t.name for t in read_project(tmp_path, None).targets] == ["hello"]
 
 
 @pytest.mark.parametrize("bad", [" ", ":", "%", "#", "$", "'", ",", "="])

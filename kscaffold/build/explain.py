@@ -70,12 +70,31 @@ def _undeclared(
     if not user and not declared:
         cause = f"no header of kernel {tree.release} declares {names[0]}()"
         return replace(plain, cause=cause, fix=f"correct the name {names[0]}, or declare it if it is yours")
+    for name, header in declared.items():
+        if any(f"<{header}>" in text for text in _sources(project)):
+            cause = f"{header} is included, and declares {name}() only in kernels that are built with it"
+            return replace(plain, cause=cause, fix=_fuller(tree))
     causes = [f"{name}() is declared in {header}" for name, header in declared.items()]
     causes += [f"{name}() is part of the C library, which a module can't use" for name in user]
     fixes = [f"#include <{header}>" for header in dict.fromkeys(declared.values())]
     fixes += [f"{better} instead of {name}()" for name, better in user.items()]
     told = replace(plain, cause="; ".join(causes), fix=f"write {', '.join(fixes)}")
     return replace(told, code="KS117", what=_title("KS117")) if names[0] in user else told
+
+
+def _sources(project: Project) -> list[str]:
+    """What is in the sources of the project's modules, as far as they are there."""
+    stems = {t.directory / o.removesuffix(".o") for t in project.targets for o in t.objects}
+    files = [f for stem in sorted(stems) if (f := stem.with_name(f"{stem.name}.c")).is_file()]
+    return [f.read_text(errors="replace") for f in files]
+
+
+def _fuller(tree: BuildTree) -> str:
+    """Where to find what a small kernel lacks."""
+    series = ".".join(tree.version[:2])
+    if "cloud" in tree.release:
+        return f"build for the full kernel of that release: kscaffold kernel add {series} --flavour amd64"
+    return "build for a kernel that is configured with it"
 
 
 def _title(code: str) -> str:
@@ -199,6 +218,10 @@ def _undefined(
     near = similar_exports(symbol, tree)
     if near:
         return replace(plain, fix=f"did you mean {' or '.join(near)}?")
+    header = header_of(symbol, tree)
+    if header:
+        cause = f"{symbol}() is declared in {header}, and kernel {tree.release} is built without it"
+        return replace(plain, cause=f"{cause}, or keeps it to itself", fix=_fuller(tree))
     return replace(
         plain, cause=f"kernel {tree.release} does not export {symbol} to modules, nor does a project beside"
     )

@@ -55,7 +55,7 @@ def _show(adopted: "Adoption") -> None:
         console.warn(f"{place}: {found.habit.message}", fix=found.habit.fix)
     if adopted.proposal:
         for text in adopted.proposal.unsure:
-            console.note(f"unsure: {text}")
+            console.note(f"  note: {text}")
     for line in adopted.diff.splitlines():
         console.out(console.printable(line))
 

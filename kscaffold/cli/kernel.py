@@ -17,6 +17,10 @@ app = typer.Typer(
 )
 
 Suite = Annotated[str | None, typer.Option("--suite", metavar="S", help="Of this suite of apt's mirror.")]
+Flavour = Annotated[
+    str | None,
+    typer.Option("--flavour", metavar="F", help="amd64: the full kernel, with USB, media … (70 MB)."),
+]
 Build = Annotated[Path | None, typer.Option("--build", metavar="DIR", help="A build tree that is here.")]
 Image = Annotated[Path | None, typer.Option("--image", metavar="FILE", help="Its image: vmlinuz or vmlinux.")]
 Modules = Annotated[Path | None, typer.Option("--modules", metavar="DIR", help="Its lib/modules/RELEASE.")]
@@ -58,6 +62,7 @@ def list_(json: Json = False, verbose: Verbose = False) -> int:
 def add(
     version: Version = None,
     suite: Suite = None,
+    flavour: Flavour = None,
     build: Build = None,
     image: Image = None,
     modules: Modules = None,
@@ -67,14 +72,14 @@ def add(
 ) -> int:
     """Fetch a kernel of the distribution, or record one that is here (--build, --image)."""
     if build or image or modules:
-        if version or suite:
+        if version or suite or flavour:
             raise UsageError("KS004", "a kernel is either fetched or given by path, not both")
         return _add_path(build, image, modules)
     if offline:
         raise KscaffoldError("KS531", "--offline forbids to fetch a kernel", fix="leave out --offline")
     from kscaffold.kernel.fetch import fetch  # start-up time
 
-    added = fetch(version, suite, console.step)
+    added = fetch(version, suite, console.step, flavour)
     verb = "Already here" if added.already else "Added"
     text = f"{added.kernel.release} of {added.kernel.origin} ({added.size / 1e6:.0f} MB on disk)"
     console.step(verb, f"{text} in {added.seconds:.1f} s")

@@ -30,9 +30,10 @@ class Added:
     seconds: float
 
 
-def fetch(version: str | None, suite: str | None, say: Say) -> Added:
+def fetch(version: str | None, suite: str | None, say: Say, flavour: str | None = None) -> Added:
     """Add the newest kernel of a suite, or the newest whose release begins with `version`.
 
+    `flavour`: the end of its name; by default the smallest with what a sandbox needs.
     Raises KscaffoldError KS501–KS507; nothing is left behind then but what was there before.
     """
     if problem := why_not() or _bad_place():
@@ -42,7 +43,7 @@ def fetch(version: str | None, suite: str | None, say: Say) -> Added:
         with workplace() as place:
             (place / "apt").mkdir()
             archive = open_archive(suite, place / "apt", say)
-            packages = _choose(archive, version, say)
+            packages = _choose(archive, version, flavour or archive.distribution.flavour, say)
             release = packages[0].name.removeprefix("linux-image-")
             with store.held(release, say):
                 kernel = _there(release, packages)
@@ -56,10 +57,10 @@ def fetch(version: str | None, suite: str | None, say: Say) -> Added:
         raise _of_os(error) from None
 
 
-def _choose(archive: Archive, version: str | None, say: Say) -> list[Package]:
+def _choose(archive: Archive, version: str | None, flavour: str, say: Say) -> list[Package]:
     """The packages of the kernel wanted: its image, its headers, and what of the kernel those depend on."""
-    flavour = archive.distribution.flavour
-    pattern = re.compile(rf"linux-image-(\d.*-{re.escape(flavour)})")
+    # The version, an ABI number where there is one, and nothing else before the flavour.
+    pattern = re.compile(rf"linux-image-(\d[^-]*(?:-\d+)?-{re.escape(flavour)})")
     # Names that others only mention (Breaks, Conflicts) are names to apt, too: headers tell those apart.
     headers = set(archive.names("linux-headers-"))
     releases = [

@@ -57,10 +57,27 @@ def read_project(
         raise KscaffoldError(
             "KS104",
             f"{kbuild.name} builds no module",
-            cause=f"make read {kbuild} and found obj-m empty",
-            fix=f"add a line to {kbuild.name}: obj-m := NAME.o",
+            **_nothing_because(kbuild),
         )
     return project
+
+
+def _nothing_because(kbuild: Path) -> dict[str, str]:
+    """Cause and fix of a Kbuild that builds nothing: often an option that only a kernel's tree has, or that
+    a Makefile beside gives on make's command line.
+    """
+    text = kbuild.read_text(errors="replace")
+    options = list(dict.fromkeys(re.findall(r"^\s*obj-\$[({](\w+)[)}]", text, re.M)))
+    if options:
+        shown = ", ".join(options[:4])
+        return {
+            "cause": f"its lines count only where {shown} is m, and nothing says so",
+            "fix": f"add a line at the top of {kbuild.name}: {options[0]} := m",
+        }
+    return {
+        "cause": f"make read {kbuild} and found obj-m empty",
+        "fix": f"add a line to {kbuild.name}: obj-m := NAME.o",
+    }
 
 
 def kbuild_file(directory: Path) -> Path | None:

@@ -7,6 +7,9 @@ from kscaffold.errors import KscaffoldError
 
 # Says only that a Makefile is worth asking make about; what it builds is make's word (ask.py).
 _KERNEL_STYLE = re.compile(r"^\s*(?:obj-[my]|obj-\$)", re.M)
+_DEEPEST = 4
+_MOST = 2000
+_NAMED = 6
 _INCLUDE = re.compile(r"^[-s]?include\s+([^#\n]+)", re.M)
 
 # Tried with Kbuild of 5.10, 6.1 and 6.12. make splits at spaces and colons, takes % for a pattern, expands
@@ -79,10 +82,41 @@ def checked_path(directory: Path) -> Path:
     )
 
 
-def _fix(start: Path) -> str:
-    """The directory below that is meant, if it is plain which one, else a new project."""
+def below(start: Path) -> list[Path]:
+    """The projects below a directory that is none itself; not those inside of them, nor hidden ones.
+
+    No deeper than 4 levels, and not past the first 2000 directories.
+    """
+    found: list[Path] = []
+    level, seen = [start], 0
+    for _ in range(_DEEPEST):
+        deeper: list[Path] = []
+        for directory in level:
+            for entry in _directories(directory):
+                seen += 1
+                if is_project(entry):
+                    found.append(entry)
+                else:
+                    deeper.append(entry)
+            if seen > _MOST:
+                return found
+        level = deeper
+    return found
+
+
+def _directories(directory: Path) -> list[Path]:
     try:
-        below = [d for d in sorted(start.iterdir()) if d.is_dir() and is_project(d)]
+        return [d for d in sorted(directory.iterdir()) if d.is_dir() and not d.name.startswith(".")]
     except OSError:
-        below = []
-    return f"cd {below[0].name}" if len(below) == 1 else "kscaffold new NAME"
+        return []
+
+
+def _fix(start: Path) -> str:
+    """The directory below that is meant, if there is one, else a new project."""
+    names = [str(d.relative_to(start)) for d in below(start)]
+    if not names:
+        return "kscaffold adopt" if any(start.glob("*.c")) else "kscaffold new NAME"
+    more = " …" if len(names) > _NAMED else ""
+    if len(names) == 1:
+        return f"cd {names[0]}"
+    return f"kscaffold adopt --write, for all of {' '.join(names[:_NAMED])}{more}; or cd into one of them"

@@ -216,8 +216,6 @@ def _boot(planned: Plan, detail: Callable[[str], None]) -> Guest:
 
 def _freeze(planned: Plan, guest: Guest, qmp: Monitor, memory: int, detail: Callable[[str], None]) -> None:
     """Keep this guest's state for the next ones, and let it go on. Without room it just goes on."""
-    # The kernel's own late work (a clock source found good, say) should not fall into a load's log.
-    time.sleep(0.15)
     try:
         with tempfile.TemporaryFile() as state, snapshot.being_made() as making:
             qmp.save(state.fileno(), limits.seconds("BOOT_TIMEOUT"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.ask import kbuild_file, read_project
-from kscaffold.project.find import checked_path
+from kscaffold.project.find import below, checked_path
 from kscaffold.project.project import Project, Target
 from kscaffold.scaffold import habits as old
 from kscaffold.scaffold.adopt_change import Change, apply, read_text
@@ -17,6 +17,7 @@ from kscaffold.scaffold.adopt_circle import circle
 from kscaffold.scaffold.adopt_propose import Proposal, propose
 from kscaffold.scaffold.adopt_sources import read_source
 from kscaffold.scaffold.adopt_tabs import untabbed
+from kscaffold.scaffold.kbuild import Linked
 
 _MOST_FILES = 2000
 _MODERN = {"EXTRA_CFLAGS": "ccflags-y", "EXTRA_AFLAGS": "asflags-y", "EXTRA_LDFLAGS": "ldflags-y"}
@@ -81,9 +82,8 @@ def adopt(
     found, mends = _habits(directory, project, kernel)
     proposal = None
     if project is None and problem is None:
-        proposal = _proposal(directory)
+        proposal = _proposal(directory, kernel)
         mends = (Change(directory / "Kbuild", None, proposal.text), *mends)
-        _verified(directory, kernel, proposal)
     sources, _ = _files(directory)
     adoption = Adoption(
         directory,
@@ -197,7 +197,10 @@ def _files(directory: Path) -> tuple[list[Path], list[Path]]:
     return sources, headers
 
 
-def _proposal(directory: Path) -> Proposal:
+def _proposal(directory: Path, kernel: Kernel | None) -> Proposal:
+    parts = below(directory)
+    if parts:
+        return _of_parts(directory, parts, kernel)
     sources, headers = _files(directory)
     if len(sources) + len(headers) > _MOST_FILES:
         raise KscaffoldError(
@@ -209,14 +212,31 @@ def _proposal(directory: Path) -> Proposal:
     read = [read_source(path, path.read_text(errors="replace")) for path in sources]
     proposal = propose(directory, read, headers)
     if proposal is None:
-        below = sorted({str(f.relative_to(directory)) for f in directory.glob("*/Kbuild")})
         raise KscaffoldError(
             "KS040",
             f"{directory} has no module sources",
             cause="no .c file there has module_init() or MODULE_LICENSE()",
-            fix=f"kscaffold adopt {Path(below[0]).parent}" if below else "kscaffold new NAME",
+            fix="kscaffold new NAME",
         )
+    _verified(directory, kernel, proposal)
     return proposal
+
+
+def _of_parts(directory: Path, parts: list[Path], kernel: Kernel | None) -> Proposal:
+    """A Kbuild that leads make to those of the directories below, which say themselves what is built."""
+    names = [str(part.relative_to(directory)) for part in parts]
+    text = f"# SPDX-License-Identifier: GPL-2.0-only\nobj-m := {' '.join(f'{n}/' for n in names)}\n"
+    try:
+        asked = _ask_draft(directory, kernel, Change(directory / "Kbuild", None, text))
+    except KscaffoldError as error:
+        fix = f"kscaffold adopt {directory / names[0]}"
+        raise KscaffoldError(error.code, error.what, cause=error.cause, fix=fix) from None
+    modules = []
+    for target in asked.targets:
+        inside = target.directory.relative_to(directory)
+        objects = tuple(str(inside / o.removesuffix(".o")) for o in target.objects)
+        modules.append(Linked(str(inside / target.name), objects))
+    return Proposal(text, tuple(modules), tuple(f"{n} says itself what it builds" for n in names))
 
 
 def _verified(directory: Path, kernel: Kernel | None, proposal: Proposal) -> None:

@@ -1,5 +1,6 @@
 """A Kbuild proposed from sources: which of them are modules, and what belongs to each. Pure."""
 
+import itertools
 import os
 import re
 from collections.abc import Sequence
@@ -143,13 +144,17 @@ class _Reader:
                 self.unsure.append(f"{self._name(other)}: left out, nothing links it to a module")
 
     def _composite_name(self, root: Source, taken: set[str]) -> str:
-        stem = root.path.stem
-        place = self.directory.name
-        for name in (place if len(self.roots) == 1 else "", f"{stem}_mod", f"{stem}_module"):
-            if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name) and kernel_name(name) not in taken:
+        """A name that none of the objects has: the directory's where it is the only module, else made of
+        its root's.
+        """
+        stem, above = (re.sub(r"\W|^(?=\d)", "_", n) for n in (root.path.stem, root.path.parent.name))
+        alone = self.directory.name if len(self.roots) == 1 else ""
+        numbered = (f"{stem}_mod{n}" for n in itertools.count(2))
+        for name in (alone, f"{stem}_mod", f"{above}_{stem}", *itertools.islice(numbered, len(self.all))):
+            if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name) and kernel_name(name) not in taken:
                 taken.add(kernel_name(name))
                 return name
-        return f"{stem}_ko"
+        raise AssertionError("there are more names than sources")
 
 
 def _own_headers(source: Source) -> set[Path]:

@@ -6,6 +6,7 @@ at a real mirror, in a few kilobytes, without a network. Its files are kept in g
 
 import gzip
 import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -44,8 +45,12 @@ def package(
     (root / "DEBIAN").mkdir(parents=True, exist_ok=True)
     (root / "DEBIAN/control").write_text(control)
     deb = pool / f"{name}_{version}_amd64.deb"
+    # The same bytes each time: what two kernels share is made twice.
     subprocess.run(
-        ["dpkg-deb", "--root-owner-group", "-Zxz", "-b", root, deb], check=True, stdout=subprocess.DEVNULL
+        ["dpkg-deb", "--root-owner-group", "-Zxz", "-b", root, deb],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "SOURCE_DATE_EPOCH": "1748736000"},
     )
     data = deb.read_bytes()
     return (
@@ -55,7 +60,7 @@ def package(
 
 def kernel(pool: Path, work: Path, release: str, version: str, modules: str) -> list[str]:
     series = ".".join(release.split(".")[:2])
-    common = release.replace("-cloud-amd64", "") + "-common"
+    common = release.removesuffix("-amd64").removesuffix("-cloud") + "-common"
     image = {
         f"boot/vmlinuz-{release}": bzimage(gzip.compress(elf(release=release), mtime=0), release=release),
         f"boot/System.map-{release}": b"nothing\n",
@@ -129,6 +134,8 @@ def main() -> None:
         work = Path(directory)
         stanzas = kernel(pool, work, "6.1.0-9-cloud-amd64", "6.1.9-1", "lib/modules")
         stanzas += kernel(pool, work, "6.12.3+deb13-cloud-amd64", "6.12.3-1", "usr/lib/modules")
+        # Of another flavour; what the two share is there already.
+        stanzas += kernel(pool, work, "6.1.0-9-amd64", "6.1.9-1", "lib/modules")[:2]
         stanzas += in_parts(pool, work, "7.3.4+deb13-cloud-amd64", "7.3.4-1")
         newest = "linux-image-6.1.0-9-cloud-amd64 (= 6.1.9-1)"
         stanzas += [package(pool, work, "linux-image-cloud-amd64", "6.1.9-1", {}, newest)]
