@@ -105,7 +105,9 @@ def _number(version: str) -> tuple[int, ...]:
 
 def _table(name: str, values: Mapping[str, Any]) -> list[str]:
     """A table, the lists of tables in it last: what follows their heads would be theirs."""
-    lists = {k: v for k, v in values.items() if isinstance(v, list) and v and isinstance(v[0], dict)}
+    lists = {
+        k: v for k, v in values.items() if isinstance(v, list) and v and all(isinstance(x, dict) for x in v)
+    }
     lines = [f"[{name}]", *_pairs({k: v for k, v in values.items() if k not in lists})]
     for key, tables in lists.items():
         for each in tables:
