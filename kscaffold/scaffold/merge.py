@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kscaffold import process
 
+_BASE = "base"
 _OURS = "yours"
 _THEIRS = "template"
 _SECONDS = 30
@@ -34,18 +35,23 @@ def three_way(base: bytes, ours: bytes, theirs: bytes) -> Merged:
     windows = _is_windows(ours) and not _is_windows(theirs)
     if windows:
         base, ours = _unix(base), _unix(ours)
-    # Each byte a character: diff3's answer comes back through UTF-8, and what is there may be anything.
+    ends = [not content or content.endswith(b"\n") for content in (base, ours, theirs)]
+    # Each byte a character: diff3's answer comes back through UTF-8, and what is there may be anything. Each
+    # line ended: diff3 would put a marker behind one that is not.
     with tempfile.TemporaryDirectory(prefix="kscaffold-merge-") as directory:
-        for name, content in ((_OURS, ours), ("base", base), (_THEIRS, theirs)):
-            Path(directory, name).write_bytes(content.decode("latin-1").encode())
+        for name, content, ended in zip((_BASE, _OURS, _THEIRS), (base, ours, theirs), ends, strict=True):
+            text = content.decode("latin-1") + ("" if ended else "\n")
+            Path(directory, name).write_bytes(text.encode())
         # -E: what both changed alike is no conflict.
         asked = process.run(
-            ["diff3", "-m", "-E", "-a", _OURS, "base", _THEIRS], cwd=Path(directory), timeout=_SECONDS
+            ["diff3", "-m", "-E", "-a", _OURS, _BASE, _THEIRS], cwd=Path(directory), timeout=_SECONDS
         )
     if asked.returncode > 1:
         raise OSError(0, f"diff3: {asked.stderr.strip()}")
     merged = asked.stdout.encode("latin-1")
     conflicts = merged.count(_marker("<", _OURS)) - ours.count(_marker("<", _OURS)) if asked.returncode else 0
+    if not asked.returncode and not (ends[2] if ends[0] == ends[1] else ends[1]):
+        merged = merged.removesuffix(b"\n")
     return Merged(_with_returns(merged) if windows else merged, max(conflicts, asked.returncode))
 
 
