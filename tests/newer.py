@@ -6,9 +6,12 @@ import shutil
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.conftest import ROOT, Ran
+
+Main = Callable[[list[str]], int]
 
 
 class Newer:
@@ -38,10 +41,14 @@ class Newer:
         init.write_text(f'"""Another."""\n\n__version__ = "{version}"\n')
 
     def __call__(self, *words: str | Path, cwd: Path | None = None) -> Ran:
+        return self.inside(lambda main: main([str(w) for w in words]), cwd)
+
+    def inside(self, work: Callable[[Main], int], cwd: Path | None = None) -> Ran:
+        """Do something with the copy's main(), in a child of this process."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             child = os.fork()
             if child == 0:
-                self._run([str(w) for w in words], cwd, out.fileno(), err.fileno())
+                self._work(work, cwd, out.fileno(), err.fileno())
             status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             said = []
             for file in (out, err):
@@ -49,8 +56,9 @@ class Newer:
                 said.append(file.read().decode())
         return Ran(status, *said)
 
-    def _run(self, words: list[str], cwd: Path | None, out: int, err: int) -> None:
-        """The command, in a child of this process: the libraries are read already, kscaffold is read anew."""
+    def _work(self, work: Callable[[Main], int], cwd: Path | None, out: int, err: int) -> None:
+        """The libraries are read already, kscaffold is read anew."""
+        status = 71
         try:
             os.dup2(out, 1)
             os.dup2(err, 2)
@@ -65,11 +73,11 @@ class Newer:
             from kscaffold.scaffold.render import templates_directory
 
             assert templates_directory() == self.templates
-            status = main(words)
+            status = work(main)
             sys.stdout.flush()
+            sys.stderr.flush()
         except BaseException:
             os.write(err, traceback.format_exc().encode())
-            status = 71
         os._exit(status)
 
 

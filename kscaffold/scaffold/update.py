@@ -17,7 +17,7 @@ from typing import Literal
 
 from kscaffold import __version__, paths
 from kscaffold.errors import KscaffoldError
-from kscaffold.scaffold import answers, base, journal, kept, rerender
+from kscaffold.scaffold import answers, base, journal, kept, place, rerender
 from kscaffold.scaffold.threeway import BESIDE, Ours, Step, compare, settled
 from kscaffold.scaffold.tree import File, Tree
 
@@ -85,6 +85,7 @@ def update(
             )
         return _update(project, change or {}, show)[0]
     with journal.locked(project):
+        place.sweep(project)
         journal.finish(project)
         planned, old, theirs, made = _update(project, change or {}, show)
         return _carry_out(planned, old, theirs, made, conflicts)
