@@ -190,6 +190,12 @@ def test_what_was_changed_is_kept_as_it_was(hello, newer):
     kept = Path(ran.json["backup"])
     assert hello not in kept.parents
     assert base.unpack(kept.read_bytes()) == {"hello.c": tree.File(before)}
+    for number in range(7):  # an end there is
+        assert newer("update", hello, "--write", "--set", f"author={number}").status == 0
+    backups = sorted(kept.parent.glob("before-update-*"), key=lambda p: p.stat().st_mtime_ns)
+    assert len(backups) == 5
+    last = base.unpack(backups[-1].read_bytes())
+    assert last and b'MODULE_AUTHOR("5")' in last["hello.c"].content
 
 
 # ---- one file, in every state ----
@@ -414,7 +420,7 @@ def test_set_changes_an_answer_as_if_it_had_been_given_to_new(ks, hello, tmp_pat
     assert ks("update", hello, "--json").json["up_to_date"]
 
 
-@pytest.mark.parametrize("lost", [".kscaffold.base is gone", "is damaged", "is another's", "is a directory"])
+@pytest.mark.parametrize("lost", [".kscaffold.base is gone", "is damaged", "is another's"])
 def test_without_its_base_every_difference_is_shown_and_none_written(ks, hello, tmp_path, newer, lost):
     newer.edit("single", "*.c", "hello from init", "hello from newer init")
     newer.edit("common", "README.md", "## Build", "## Building")
@@ -428,8 +434,6 @@ def test_without_its_base_every_difference_is_shown_and_none_written(ks, hello, 
         shutil.copy(made(ks, tmp_path, "other") / ".kscaffold.base", file)
     else:
         file.unlink()
-        if lost == "is a directory":
-            file.mkdir()
     before = texts(hello)
     ran = newer("update", hello, "--write", "--json")
     assert (ran.status, ran.json["base"]) == (1, "missing")
@@ -439,9 +443,8 @@ def test_without_its_base_every_difference_is_shown_and_none_written(ks, hello, 
     assert ran.status == 1
     text = (hello / "hello.c").read_text()
     assert text.count("<<<<<<<") == 2 and "farewell" in text and "goodbye" in text and "newer init" in text
-    if lost != "is a directory":
-        assert is_consistent(hello)
-        assert newer("update", hello, "--json").json["up_to_date"]
+    assert is_consistent(hello)
+    assert newer("update", hello, "--json").json["up_to_date"]
 
 
 def test_a_kbuild_that_was_edited_is_the_user_s(hello, newer):
@@ -532,6 +535,33 @@ def test_answers_that_can_t_be_understood(ks, hello, old, new):
 def test_answers_that_are_not_utf_8(ks, hello):
     (hello / ".kscaffold.toml").write_bytes(b'schema = 1\nauthor = "J\xf6rg"\n')
     refuse_all(ks, hello, "KS051")
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("kind", ["link", "directory"])
+def test_its_own_files_are_files(ks, hello, tmp_path, name, kind):
+    shutil.move(hello / name, tmp_path / "moved")
+    if kind == "directory":
+        (hello / name).mkdir()
+    else:
+        (hello / name).symlink_to(tmp_path / "moved")
+    refuse_all(ks, hello, "KS050" if (name, kind) == (OWN[1], "directory") else "KS051")
+    assert (tmp_path / "moved").is_file()
+
+
+def test_answers_that_an_older_kscaffold_did_not_ask_for(ks, hello):
+    edit(hello / ".kscaffold.toml", "objects = []\n", "")
+    edit(hello / ".kscaffold.toml", "parameters = []\n", "")
+    edit(hello / ".kscaffold.toml", 'license = "GPL-2.0-only"\n', 'own = "answer"\n')
+    assert ks("update", hello, "--write", "--json").json["up_to_date"]
+    given = answers.read(hello).given
+    assert (given["objects"], given["license"], given["own"]) == ([], "GPL-2.0-only", "answer")
+
+
+def test_modes_of_the_installed_templates_mean_nothing(hello, newer):
+    for path in newer.templates.rglob("*"):
+        path.chmod(0o777)
+    assert newer("update", hello, "--json").json["up_to_date"]
 
 
 def test_a_template_that_is_gone(ks, hello):

@@ -55,11 +55,16 @@ def update(
         for step in done.steps:
             _say(step, written=step.target in done.written)
         if done.backup:
-            console.step("Kept", f"the files as they were: {done.backup}")
+            console.step("Backup", _short(done.backup))
     _next(done, directory, set_ or [], write)
     ok = not done.conflicts
     console.emit("update", ok, _fields(done))
     return EXIT_YES if ok else EXIT_NO
+
+
+def _short(path: Path) -> str:
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -153,6 +153,7 @@ def fill(planned: Planned, into: Path) -> Path:
     _write(project / "Makefile", kbuild.makefile(spdx))
     text = render.licence_text(planned.licence.texts, escape.plain(planned.values["author"]))
     _write(project / "LICENSE", text)
+    _settle(project)  # before a base is made of it: a template's mode is that of its installation
     return project
 
 

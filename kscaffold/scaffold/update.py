@@ -10,6 +10,7 @@ kept as they were, in one archive.
 
 import difflib
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +19,10 @@ from typing import Literal
 from kscaffold import __version__, paths
 from kscaffold.errors import KscaffoldError
 from kscaffold.scaffold import answers, base, journal, kept, place, rerender
-from kscaffold.scaffold.threeway import BESIDE, Ours, Step, compare, settled
+from kscaffold.scaffold.threeway import BESIDE, Odd, Ours, Step, compare, settled
 from kscaffold.scaffold.tree import File, Tree
+
+_BACKUPS = 5  # that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,10 @@ def _update(
 ) -> tuple[Update, dict[str, File] | None, dict[str, File], answers.Answers]:
     """The plan, and what it was made of: base, the template's files, the answers to keep."""
     given = answers.read(project)
+    for path in kept.FILES:
+        here = journal.look(project, path)
+        if isinstance(here, Odd):
+            raise answers.damaged(project, f"{path} is {here.what}")
     old = base.read(project, given.base)
     if change:
         given = replace(given, given=rerender.changed(given, change))
@@ -131,10 +138,9 @@ def _carry_out(
     own = kept.files(made.template, made.given, new_base)
     writes = [journal.Write(s.target, s.before, s.after) for s in chosen if s.target]
     if new_base != old or made.given != answers.read(project).given:
-        for path in kept.FILES:
+        for path in kept.FILES:  # last, the answers last of all
             here = journal.look(project, path)
-            if here is None or isinstance(here, File):
-                writes.append(journal.Write(path, here, own[path]))
+            writes.append(journal.Write(path, here if isinstance(here, File) else None, own[path]))
     if not writes:
         return planned
     backup = _back_up(planned, [w for w in writes if w.path not in kept.FILES])
@@ -151,10 +157,16 @@ def _back_up(planned: Update, writes: list[journal.Write]) -> Path | None:
         return None
     state = paths.project_state(planned.directory)
     state.mkdir(parents=True, exist_ok=True)
-    backup = state / "before-update.tar.gz"
+    backup = state / f"before-update-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz"
+    number = 0
+    while backup.exists():
+        number += 1
+        backup = state / f"before-update-{time.strftime('%Y%m%d-%H%M%S')}-{number}.tar.gz"
     hidden = backup.with_suffix(".new")
     hidden.write_bytes(base.pack(files))
     hidden.replace(backup)
+    for old in sorted(state.glob("before-update-*.tar.gz"), key=lambda p: p.stat().st_mtime_ns)[:-_BACKUPS]:
+        old.unlink(missing_ok=True)
     return backup
 
 
