@@ -480,6 +480,12 @@ def test_an_updated_project_builds_and_a_renamed_module_keeps_its_name(ks, tmp_p
     assert built.returncode == 0, built.stdout
     assert [p.name for p in project.glob("*.ko")] == ["renamed.ko"]
     assert b"newer=yes" in (project / "renamed.ko").read_bytes()
+    # No build reads what update keeps.
+    bare = tmp_path / "bare"
+    shutil.copytree(project, bare, ignore=shutil.ignore_patterns(*OWN))
+    assert tree_61.make(bare, "clean").returncode == 0
+    assert tree_61.make(bare).returncode == 0
+    assert (bare / "renamed.ko").is_file()
     assert ks("adopt", project).status == 0
     assert ks("build", "-C", project).status == 0
     assert newer("update", project, "--json").json["up_to_date"]

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from kscaffold.scaffold.tree import File
 _TEXTS = ("author", "description", "license")
 
 
-def rerender(project: Path, kept: Answers) -> tuple[dict[str, File], dict[str, Any]]:
-    """The files the template gives now, and the answers to keep: with a default for what is asked anew.
+def rerender(project: Path, kept: Answers) -> tuple[dict[str, File], Answers]:
+    """The files the template gives now, and what to keep: answers with a default for what is asked anew.
+
+    What follows of them is the same for a template from anywhere.
 
     Raises UsageError: KS051 where the answers are not good, KS022 where the template is gone.
     """
@@ -30,11 +33,11 @@ def rerender(project: Path, kept: Answers) -> tuple[dict[str, File], dict[str, A
         raise answers.damaged(project, f"{error.what}; {error.cause or error.fix or ''}") from None
     with tempfile.TemporaryDirectory(prefix="kscaffold-update-") as directory:
         rendered = tree.read(new.fill(planned, Path(directory)))
-    return rendered, {**kept.given, **planned.answers}
+    return rendered, replace(kept, given={**kept.given, **planned.answers})
 
 
-def changed(kept: Answers, texts: Mapping[str, str]) -> dict[str, Any]:
-    """The answers with some of them changed. Raises UsageError KS054 for one that can't be."""
+def changed(kept: Answers, texts: Mapping[str, str]) -> Answers:
+    """What is kept, with some answers changed. Raises UsageError KS054 for one that can't be."""
     for key in texts:
         if key not in _TEXTS:
             raise UsageError(
@@ -52,7 +55,7 @@ def changed(kept: Answers, texts: Mapping[str, str]) -> dict[str, Any]:
         license=texts.get("license", "GPL-2.0-only"),
     )
     asked = new.plan(wanted).answers
-    return {**kept.given, **{key: asked[key] for key in texts}}
+    return replace(kept, given={**kept.given, **{key: asked[key] for key in texts}})
 
 
 def _wanted(project: Path, kept: Answers) -> new.Wanted:

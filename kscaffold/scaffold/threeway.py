@@ -93,7 +93,7 @@ def _step(path: str, old: File | None, mine: Ours, new: File) -> Step | None:
         merged = merge.two_way(mine.content, new.content)
         if not merged.conflicts:
             return None  # but for its line ends it is the same
-        why = "new in the template, and another file of yours"
+        why = "there already, and not as in the template"
         return Step(path, "conflict", why, path, mine, File(merged.content, executable))
     merged = _merge(old.content, mine.content, new.content)
     after = File(merged.content, executable)

@@ -105,8 +105,8 @@ def _update(
             raise answers.damaged(project, f"{path} is {here.what}")
     old = base.read(project, given.base)
     if change:
-        given = replace(given, given=rerender.changed(given, change))
-    theirs, new_answers = rerender.rerender(project, given)
+        given = rerender.changed(given, change)
+    theirs, made = rerender.rerender(project, given)
     ours: dict[str, Ours] = {}
     for path in {*(old or {}), *theirs}:
         for each in (path, path + BESIDE):
@@ -120,7 +120,7 @@ def _update(
         tuple(compare(old, ours, theirs)),
     )
     show(planned)
-    return planned, old, theirs, replace(given, given=new_answers)
+    return planned, old, theirs, made
 
 
 def _carry_out(
@@ -137,7 +137,8 @@ def _carry_out(
     new_base = settled(old, theirs, unsettled)
     own = kept.files(made.template, made.given, new_base)
     writes = [journal.Write(s.target, s.before, s.after) for s in chosen if s.target]
-    if new_base != old or made.given != answers.read(project).given:
+    said = answers.read(project)
+    if new_base != old or (made.template, made.given) != (said.template, said.given):
         for path in kept.FILES:  # last, the answers last of all
             here = journal.look(project, path)
             writes.append(journal.Write(path, here if isinstance(here, File) else None, own[path]))
@@ -177,7 +178,7 @@ def _diff(step: Step) -> str:
     contents = [f.content if f else b"" for f in (before, after)]
     head = ""
     if before and after and before.executable != after.executable:
-        head = f"old mode {_mode(before)}\nnew mode {_mode(after)}\n"
+        head = f"diff --git {old} {new}\nold mode {_mode(before)}\nnew mode {_mode(after)}\n"
     if any(b"\0" in c for c in contents):
         return f"{head}Binary files {old} and {new} differ\n"
     told = difflib.unified_diff(_lines(contents[0]), _lines(contents[1]), old, new)
