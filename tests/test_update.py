@@ -212,6 +212,39 @@ def test_a_file_the_user_deleted_stays_deleted_and_is_told(hello, newer):
     assert newer("update", hello, "--json").json["up_to_date"]
 
 
+def test_what_is_new_follows_a_source_to_its_other_name(ks, tmp_path, newer):
+    """`kbuild rename` of an object says: mv b.c c.c"""
+    project = made(ks, tmp_path, "mod", "--objs", "a,b")
+    newer.edit("object", "*.c", "#include", "/* Newer. */\n#include")
+    (project / "b.c").rename(project / "c.c")
+    (project / "c.c").write_text((project / "c.c").read_text() + MINE)
+    (project / "unlike.c").write_text("int x;\n" * 30)
+    ran = newer("update", project)
+    assert ran.status == 0
+    assert "+++ b/c.c" in ran.out and "Merge b.c: your changes and the template's, in c.c" in ran.err
+    ran = newer("update", project, "--write", "--json")
+    assert [(f["path"], f["target"], f["written"]) for f in ran.json["files"]] == [("b.c", "c.c", True)]
+    assert not (project / "b.c").exists()
+    text = (project / "c.c").read_text()
+    assert "/* Newer. */\n#include" in text and text.endswith(MINE)
+    assert newer("update", project, "--json").json["up_to_date"]
+    newer.edit("object", "*.c", "/* Newer. */", "/* Newest. */")
+    assert newer("update", project, "--write").status == 0
+    assert (project / "c.c").read_text() == text.replace("Newer", "Newest")
+
+
+def test_two_that_could_be_it_are_none(ks, tmp_path, newer):
+    project = made(ks, tmp_path, "mod")
+    newer.edit("single", "*.c", "hello from init", "hello from newer init")
+    text = (project / "mod.c").read_text()
+    (project / "mod.c").unlink()
+    for name in ("one.c", "two.c"):
+        (project / name).write_text(text)
+    before = snapshot(project)
+    assert changes(newer("update", project, "--json")) == {"mod.c": "deleted"}
+    assert snapshot(project) == before
+
+
 def test_a_new_file_of_the_template_is_not_written_over_one_of_the_user_s(hello, newer):
     (newer.within("common") / "NOTES.md").write_text("one\ntwo\nthree\n")
     (hello / "NOTES.md").write_text("one\n2\nthree\n")

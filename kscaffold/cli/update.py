@@ -87,7 +87,7 @@ def _show(planned: "Update") -> None:
 
 def _say(step: "Step", written: bool) -> None:
     verb = _VERBS[step.kind][written]
-    where = f", now in {step.target}" if written and step.target != step.path else ""
+    where = f", in {console.printable(step.target)}" if step.target not in (None, step.path) else ""
     console.step(verb, f"{console.printable(step.path)}: {step.why}{where}")
 
 

@@ -1,7 +1,7 @@
 """What an update does to each file: base, ours, theirs. Nothing is read or written here, only decided."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from kscaffold.scaffold import merge
@@ -44,7 +44,9 @@ class Step:
     after: File | None = None
 
 
-def compare(base: Tree | None, ours: Mapping[str, Ours], theirs: Tree) -> list[Step]:
+def compare(
+    base: Tree | None, ours: Mapping[str, Ours], theirs: Tree, moved: Mapping[str, str] | None = None
+) -> list[Step]:
     """The steps that bring what changed from `base` to `theirs` into `ours`, by path.
 
     `base` None: it is not known, and every difference is a conflict. `ours` has an entry for each path of
@@ -52,10 +54,13 @@ def compare(base: Tree | None, ours: Mapping[str, Ours], theirs: Tree) -> list[S
     """
     steps = []
     for path in sorted({*(base or {}), *theirs}):
-        old, new, mine = (base or {}).get(path), theirs.get(path), ours.get(path)
+        where = (moved or {}).get(path, path)
+        old, new, mine = (base or {}).get(path), theirs.get(path), ours.get(where)
         if mine == new or (base is not None and old == new):
             continue
         step = _removed(path, old, mine) if new is None else _step(path, old, mine, new)
+        if step and step.target:
+            step = replace(step, target=where)
         if step:
             steps.append(step if step.kind != "conflict" or new is None else _placed(step, ours, new))
     return steps

@@ -18,7 +18,7 @@ from typing import Literal
 
 from kscaffold import __version__, paths
 from kscaffold.errors import KscaffoldError
-from kscaffold.scaffold import answers, base, journal, kept, place, rerender
+from kscaffold.scaffold import answers, base, journal, kept, moved, place, rerender
 from kscaffold.scaffold.threeway import BESIDE, Odd, Ours, Step, compare, settled
 from kscaffold.scaffold.tree import File, Tree
 
@@ -111,13 +111,17 @@ def _update(
     for path in {*(old or {}), *theirs}:
         for each in (path, path + BESIDE):
             ours[each] = journal.look(project, each)
+    gone = [p for p in old or {} if p in theirs and ours[p] is None and (old or {})[p] != theirs[p]]
+    elsewhere = moved.find(project, gone, old or {}, {*(old or {}), *theirs})
+    for path in elsewhere.values():
+        ours[path] = journal.look(project, path)
     planned = Update(
         project,
         str(given.template.get("name", "")),
         given.kscaffold,
         __version__,
         "missing" if old is None else "kept",
-        tuple(compare(old, ours, theirs)),
+        tuple(compare(old, ours, theirs, elsewhere)),
     )
     show(planned)
     return planned, old, theirs, made
