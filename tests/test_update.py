@@ -182,6 +182,15 @@ def test_conflicts_puts_both_sides_into_the_file_once(hello, newer):
     assert (again.status, again.json["up_to_date"]) == (0, True)
 
 
+def test_a_template_s_files_of_our_name_are_not_taken(ks, hello, newer):
+    (newer.within("common") / ".kscaffold.toml").write_text("nonsense\n")
+    (newer.within("common") / "NOTES.md").write_text("notes\n")
+    assert changes(newer("update", hello, "--write", "--json")) == {"NOTES.md": "added"}
+    assert is_consistent(hello)
+    assert newer("new", "other", "-C", hello.parent).status == 0
+    assert newer("update", hello.parent / "other", "--json").json["up_to_date"]
+
+
 def test_what_was_changed_is_kept_as_it_was(hello, newer):
     newer.edit("single", "*.c", "hello from init", "hello from newer init")
     (hello / "hello.c").write_text((hello / "hello.c").read_text() + MINE)
@@ -643,7 +652,7 @@ def test_conflicts_alone_and_no_directory(ks, hello, tmp_path):
 def test_a_base_that_names_places_outside_is_no_base(ks, hello, tmp_path):
     outside = tmp_path / "precious"
     outside.write_text("mine\n")
-    for bad in ("../precious", str(outside), ".git/config", "a/../../precious"):
+    for bad in ("../precious", str(outside), ".git/config", "a/../../precious", ".kscaffold.toml"):
         evil = {bad: tree.File(b"mine\n")}
         (hello / ".kscaffold.base").write_bytes(base.pack(evil))
         old = answers.read(hello).base

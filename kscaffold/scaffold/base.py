@@ -46,7 +46,7 @@ def unpack(packed: bytes) -> dict[str, File] | None:
         with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
             for member in archive:
                 content = archive.extractfile(member) if member.isreg() else None
-                if content is None or not is_inside(member.name):
+                if content is None or not is_inside(member.name) or member.name.startswith(".kscaffold"):
                     return None
                 found[member.name] = File(content.read(), bool(member.mode & 0o100))
     except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error):

@@ -12,7 +12,8 @@ FILES = (base.FILE, answers.FILE)
 
 def keep(project: Path, template: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Write both files into a project that was just rendered, and where nothing else is."""
-    for path, file in files(template, given, tree.read(project)).items():
+    rendered = {p: f for p, f in tree.read(project).items() if not p.startswith(".kscaffold")}
+    for path, file in files(template, given, rendered).items():
         (project / path).write_bytes(file.content)
 
 

@@ -107,6 +107,7 @@ def _update(
     if change:
         given = rerender.changed(given, change)
     theirs, made = rerender.rerender(project, given)
+    theirs = {path: file for path, file in theirs.items() if not path.startswith(".kscaffold")}
     ours: dict[str, Ours] = {}
     for path in {*(old or {}), *theirs}:
         for each in (path, path + BESIDE):
