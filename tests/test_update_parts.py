@@ -40,7 +40,7 @@ def test_what_is_written_is_what_is_read(template, given_answers):
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     author=texts, description=texts, default=texts, told=texts, objs=st.sampled_from([[], ["a"], ["a", "b"]])
 )
