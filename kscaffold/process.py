@@ -36,6 +36,7 @@ PACKAGE_OF = {
     "dmesg": "util-linux",
     "sudo": "sudo",
     "git": "git",
+    "diff3": "diffutils",
     "addr2line": "binutils",
     "objcopy": "binutils",
 }

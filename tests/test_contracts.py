@@ -27,6 +27,7 @@ ENVELOPE = "schema command ok"
 DOCUMENTS = {
     "new": "name path template module files",
     "new --list": "templates[]",
+    "update": "directory template before after base up_to_date files[] diff backup",
     "build": "kernel modules[] up_to_date complaints[] notes log seconds code cause fix",
     "clean": "directory removed",
     "check": "module path kernel init{} exit{} license vermagic parameters[] depends imports exports signed"
@@ -55,6 +56,7 @@ DOCUMENTS = {
 # Documents within documents.
 PARTS = {
     "error": "code message cause fix",
+    "update.files": "path change why target written",
     "build.modules": "name path",
     "build.complaints": "level file line text",
     "check.init": "symbol section",
@@ -126,6 +128,19 @@ def test_new(ks, here):
     is_document(ks("new", "hello", "--json"), "new")
     is_document(ks("new", "--list", "--json"), "new --list", "new")
     is_document(ks("new", "hello", "--json"), "error", "new")
+
+
+def test_update(ks, here):
+    assert ks("new", "hello").status == 0
+    document = is_document(ks("update", "hello", "--json"), "update")
+    assert document["up_to_date"] and document["base"] == "kept"
+    document = is_document(ks("update", "hello", "--set", "author=x", "--write", "--json"), "update")
+    is_part(document["files"], "update.files")
+    assert document["files"] and document["diff"] and document["backup"]
+    (here / "hello/hello.c").unlink()
+    (here / "hello/hello.c").mkdir()
+    document = is_document(ks("update", "hello", "--set", "author=y", "--json"), "update")
+    assert not document["ok"] and document["files"][0]["change"] == "conflict"
 
 
 def test_check_and_info(ks, here):
@@ -253,6 +268,7 @@ def test_load_and_its_kin(ks, tmp_path, monkeypatch):
     ("words", "command", "status"),
     [
         (["new", "1x"], "new", 2),
+        (["update"], "update", 2),
         (["build"], "build", None),
         (["clean"], "clean", None),
         (["check"], "check", None),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kscaffold.project.project import kernel_name
+from kscaffold.scaffold import base
 from tests.conftest import ROOT, need_program
 from tests.kdirs import Tree, tree  # noqa: F401  a fixture
 
@@ -72,7 +73,14 @@ def test_an_example_is_what_new_makes(ks, tmp_path, example):
     for name in sorted(os.listdir(made)):
         if name == "README.md":
             continue
+        if name == ".kscaffold.base":  # packed, perhaps by another zlib
+            assert base.unpack((made / name).read_bytes()) == base.unpack(
+                (EXAMPLES / example / name).read_bytes()
+            )
+            continue
         new, kept = ((d / name).read_text().splitlines() for d in (made, EXAMPLES / example))
+        if name == ".kscaffold.toml":  # the version that made it may be an older one
+            new, kept = ([x for x in lines if not x.startswith("kscaffold = ")] for lines in (new, kept))
         if (example, name) == ("ret-1", "ret-1.c"):
             # The one that is adapted, and only in what it returns and the comments on it.
             gone = [x for x in new if x not in kept and not x.startswith((" *", "/*"))]

@@ -22,6 +22,8 @@ from tests.conftest import ROOT, need_program
 from tests.test_scaffold_new import snapshot
 
 WHOLE = {".clang-format", ".clangd", ".editorconfig", ".gitignore"} | {
+    ".kscaffold.base",
+    ".kscaffold.toml",
     "Kbuild",
     "LICENSE",
     "Makefile",

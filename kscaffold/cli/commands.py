@@ -24,6 +24,7 @@ _COMMANDS = {
     "reload": "load:reload",
     "run": "load:run",
     "unload": "load:unload",
+    "update": "update:update",
 }
 # Rooms with an app of their own: their sub-commands.
 _GROUPS = ("kbuild", "kernel", "package", "sandbox")

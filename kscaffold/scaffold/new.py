@@ -1,13 +1,13 @@
 """`new`: a project that builds, loads and says something, from nothing."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kscaffold.errors import UsageError
 from kscaffold.project.project import kernel_name
-from kscaffold.scaffold import escape, kbuild, licence, names, params, place, render
+from kscaffold.scaffold import escape, kbuild, kept, licence, names, params, place, render
 from kscaffold.scaffold.author import default_author
 
 # A template that needs objects or parameters and gets none shows its subject with these.
@@ -61,11 +61,40 @@ class Created:
     files: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a user asked for, found good and complete. `answers`: what it takes to ask for it again.
+
+    `values`: for the templates. `linked`: for Kbuild.
+    """
+
+    name: str
+    template: str
+    sources: tuple[str, ...]
+    licence: licence.Licence
+    values: dict[str, Any]
+    linked: tuple[kbuild.Linked, ...]
+    answers: dict[str, Any]
+
+
 def new(wanted: Wanted) -> Created:
     """Make a project: `wanted.directory`/NAME appears whole, or not at all.
 
     Raises UsageError before anything is touched, OSError where the place can't be written to.
     """
+    planned = plan(wanted)
+    target = Path(os.path.realpath(wanted.directory)) / wanted.name
+    names.check_place(target)
+    with place.hidden_beside(target) as hidden:
+        project = fill(planned, hidden)
+        kept.keep(project, {"name": planned.template}, planned.answers)
+        files = _settle(project)
+        place.appear(project, target)
+    return Created(wanted.name, target, planned.template, f"{wanted.name}.ko", planned.sources, files)
+
+
+def plan(wanted: Wanted) -> Planned:
+    """Find out what is to be made, whatever place it will have. Raises UsageError."""
     names.check_name(wanted.name)
     template = render.template(_choose(wanted))
     chosen = template.name
@@ -82,8 +111,6 @@ def new(wanted: Wanted) -> Created:
     description = _text("description", described)
     for parameter in parameters:
         _text(f"parameter {parameter.name}", parameter.description + (parameter.default or ""))
-    target = Path(os.path.realpath(wanted.directory)) / wanted.name
-    names.check_place(target)
 
     main, *others = objects or (wanted.name,)
     named = {"name": wanted.name, "kernel_name": kernel_name(wanted.name)}
@@ -104,16 +131,52 @@ def new(wanted: Wanted) -> Created:
         "_modules": [{"name": m, "kernel_name": kernel_name(m)} for m in modules],
         "_try": [line.format(**named) for line in template.tries],
     }
-    linked = [kbuild.Linked(wanted.name, objects), *(kbuild.Linked(m) for m in modules[1:])]
-    with place.hidden_beside(target) as hidden:
-        _render(chosen, values, hidden)
-        project = hidden / wanted.name
-        _write(project / "Kbuild", kbuild.kbuild(linked, licensed.spdx))
-        _write(project / "Makefile", kbuild.makefile(licensed.spdx))
-        _write(project / "LICENSE", render.licence_text(licensed.texts, escape.plain(author)))
-        files = _settle(project)
-        place.appear(project, target)
-    return Created(wanted.name, target, chosen, f"{wanted.name}.ko", tuple(sources), files)
+    linked = (kbuild.Linked(wanted.name, objects), *(kbuild.Linked(m) for m in modules[1:]))
+    # The parameters that a template shows by itself are its own, and follow it: they are no answer.
+    asked = replace(
+        wanted,
+        template=chosen,
+        objects=objects,
+        author=author,
+        description=description,
+        license=licensed.spdx,
+    )
+    return Planned(wanted.name, chosen, tuple(sources), licensed, values, linked, _answers(asked))
+
+
+def fill(planned: Planned, into: Path) -> Path:
+    """Make the project's directory, `into`/NAME, with all that the template gives."""
+    _render(planned.template, planned.values, into)
+    project = into / planned.name
+    spdx = planned.licence.spdx
+    _write(project / "Kbuild", kbuild.kbuild(planned.linked, spdx))
+    _write(project / "Makefile", kbuild.makefile(spdx))
+    text = render.licence_text(planned.licence.texts, escape.plain(planned.values["author"]))
+    _write(project / "LICENSE", text)
+    _settle(project)  # before a base is made of it: a template's mode is that of its installation
+    return project
+
+
+def _answers(asked: Wanted) -> dict[str, Any]:
+    """What was chosen, in words that TOML has; rerender.py makes a Wanted of them again."""
+    parameters = [
+        {
+            "name": p.name,
+            "type": p.type,
+            "permission": f"{p.permission:04o}",
+            **({} if p.default is None else {"default": p.default}),
+            "description": p.description,
+        }
+        for p in asked.parameters
+    ]
+    return {
+        "name": asked.name,
+        "objects": list(asked.objects),
+        "author": asked.author,
+        "description": asked.description,
+        "license": asked.license,
+        "parameters": parameters,
+    }
 
 
 def _choose(wanted: Wanted) -> str:

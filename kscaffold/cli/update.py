@@ -1,0 +1,138 @@
+"""`kscaffold update`."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kscaffold import console
+from kscaffold.cli import options
+from kscaffold.errors import EXIT_NO, EXIT_YES, UsageError
+
+if TYPE_CHECKING:
+    from kscaffold.scaffold.threeway import Step
+    from kscaffold.scaffold.update import Update
+
+# What is said of a step that was not taken, and of one that was.
+_VERBS = {
+    "changed": ("Change", "Changed"),
+    "merged": ("Merge", "Merged"),
+    "added": ("Add", "Added"),
+    "removed": ("Remove", "Removed"),
+    "deleted": ("Leave out", "Left out"),
+    "conflict": ("Conflict", "Conflict"),
+}
+
+
+def update(
+    directory: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="A project that kscaffold new made.", show_default=False),
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="Do what is shown, conflicts left out.")] = False,
+    conflicts: Annotated[
+        bool, typer.Option("--conflicts", help="With --write: both sides of a conflict, between markers.")
+    ] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="ANSWER=TEXT", help="Change author, description or license, too."),
+    ] = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """Bring a project to the newest version of its template; your own edits stay."""
+    from kscaffold.scaffold.update import update as update_project  # start-up time
+
+    if conflicts and not write:
+        raise UsageError("KS004", "--conflicts goes with --write", fix="kscaffold update --write --conflicts")
+    where = directory or Path()
+    if directory and not directory.is_dir():
+        raise UsageError("KS004", f"{directory} is not a directory", fix="kscaffold update DIR")
+    change = dict(_pair(each) for each in set_ or ())
+    done = update_project(where, change=change, write=write, conflicts=conflicts, show=_show)
+    if write:
+        for step in done.steps:
+            _say(step, written=step.target in done.written)
+        if done.backup:
+            console.step("Backup", _short(done.backup))
+    _next(done, directory, set_ or [], write)
+    ok = not done.conflicts
+    console.emit("update", ok, _fields(done))
+    return EXIT_YES if ok else EXIT_NO
+
+
+def _short(path: Path) -> str:
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError("KS004", f"{text!a} is no ANSWER=TEXT", fix='--set description="What it does"')
+    return key, value
+
+
+def _show(planned: "Update") -> None:
+    """The whole change, before any of it is made."""
+    if planned.base == "missing":
+        console.warn(
+            "it is not known what the files were when they were made: each difference is a conflict",
+            fix="git checkout .kscaffold.base .kscaffold.toml, if version control has them",
+        )
+    for line in planned.diff.split("\n")[:-1]:
+        console.out(console.printable(line))
+
+
+def _say(step: "Step", written: bool) -> None:
+    verb = _VERBS[step.kind][written]
+    where = f", in {console.printable(step.target)}" if step.target not in (None, step.path) else ""
+    console.step(verb, f"{console.printable(step.path)}: {step.why}{where}")
+
+
+def _next(done: "Update", directory: Path | None, change: list[str], write: bool) -> None:
+    if not done.steps:
+        version = "" if done.before == done.after else f", as of kscaffold {done.after}"
+        console.step("Up to date", f"{done.directory.name}: template {done.template}{version}")
+        return
+    command = ["kscaffold", "update", *([str(directory)] if directory else [])]
+    for each in change:
+        command += ["--set", each]
+    if not write:
+        for step in done.steps:
+            _say(step, written=False)
+        if done.pending or not done.conflicts:
+            console.step("Next", shlex.join([*command, "--write"]))
+    unsettled = [s for s in done.conflicts if s.target not in done.written]
+    if unsettled and (write or not done.pending):
+        console.step(
+            "Next", f"edit what is in conflict, or: {shlex.join([*command, '--write', '--conflicts'])}"
+        )
+    elif done.conflicts and not unsettled:
+        console.step("Next", "edit what is between <<<<<<< and >>>>>>>, then kscaffold build")
+    elif write:
+        console.step("Next", "kscaffold build")
+
+
+def _fields(done: "Update") -> dict[str, Any]:
+    return {
+        "directory": str(done.directory),
+        "template": done.template,
+        "before": done.before,
+        "after": done.after,
+        "base": done.base,
+        "up_to_date": not done.steps,
+        "files": [
+            {
+                "path": s.path,
+                "change": s.kind,
+                "why": s.why,
+                "target": s.target,
+                "written": s.target is not None and s.target in done.written,
+            }
+            for s in done.steps
+        ],
+        "diff": done.diff,
+        "backup": str(done.backup) if done.backup else None,
+    }

@@ -1,0 +1,58 @@
+"""Where a file has gone that the user gave another name: found by what is in it, as git does."""
+
+import difflib
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from kscaffold.scaffold import merge
+from kscaffold.scaffold.tree import Tree
+
+# Of the lines of both; git asks for half.
+_ALIKE = 0.6
+_MOST_FILES = 500
+
+
+def find(project: Path, gone: Collection[str], base: Tree, known: Collection[str]) -> dict[str, str]:
+    """The new paths of files that are gone, where there is one that is plainly theirs.
+
+    `base`: what they were. `known`: paths that a template has, which are no other file's new ones.
+    """
+    if not gone:
+        return {}
+    found: dict[str, str] = {}
+    others = {path: _lines((project / path).read_bytes()) for path in _files(project) if path not in known}
+    for path in sorted(gone):
+        old = _lines(base[path].content)
+        likeness = {
+            other: difflib.SequenceMatcher(None, old, lines, autojunk=False).ratio()
+            for other, lines in others.items()
+            if Path(other).suffix == Path(path).suffix and len(old) / 2 <= len(lines) <= len(old) * 2
+        }
+        best = max(likeness, key=lambda other: likeness[other], default=None)
+        if (
+            best is not None
+            and likeness[best] >= _ALIKE
+            and list(likeness.values()).count(likeness[best]) == 1
+        ):
+            found[path] = best
+            del others[best]
+    return found
+
+
+def _files(project: Path) -> list[str]:
+    """The text files of a project, of which links are none."""
+    found: list[str] = []
+    for where, inside, names in os.walk(project):
+        inside[:] = sorted(d for d in inside if not d.startswith("."))
+        for name in sorted(names):
+            path = Path(where, name)
+            if path.suffix in (".c", ".h", ".S", ".rs", ".md") and path.is_file() and not path.is_symlink():
+                found.append(str(path.relative_to(project)))
+        if len(found) > _MOST_FILES:
+            return []
+    return [p for p in found if merge.is_text((project / p).read_bytes())]
+
+
+def _lines(content: bytes) -> list[bytes]:
+    return content.replace(b"\r\n", b"\n").split(b"\n")
