@@ -34,9 +34,9 @@ def explain_load(asked: Asked, *, meant: bool) -> int | None:
     if not meant and not _is_in_project(here):
         return None
     if asked.html is not None:
-        from kscaffold.explain.page import check  # start-up time: few want a page
+        from kscaffold.cli import page  # start-up time: few want one
 
-        check(asked.html)
+        page.check(asked.html)
     try:
         told = _told(asked, here)
     except UsageError:
@@ -51,21 +51,13 @@ def explain_load(asked: Asked, *, meant: bool) -> int | None:
     if isinstance(told, int):
         return told
     if asked.html is not None:
-        write_page(asked.html, told)
+        page.write(asked.html, told)
     _emit(told)
     for number, one in enumerate(told):
         if number:
             console.out()
         story.tell(one)
     return status(told)
-
-
-def write_page(path: Path, told: Sequence[Story]) -> None:
-    """The stories as a page for a browser."""
-    from kscaffold.explain.page import write  # start-up time: few want a page
-
-    write(path, told)
-    console.step("Wrote", str(path))
 
 
 def _is_in_project(here: Path) -> bool:

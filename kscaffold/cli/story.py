@@ -10,7 +10,7 @@ from kscaffold.diagnosis.stages import COURSE
 from kscaffold.explain.fact import Fact, Source
 from kscaffold.explain.steps import Step
 from kscaffold.explain.story import Story
-from kscaffold.explain.words import headline
+from kscaffold.explain.words import headline, untimed
 
 _WIDTH = 79
 _LABEL = 18
@@ -29,8 +29,7 @@ def tell(story: Story) -> None:
     for number, step in enumerate(story.steps, 1):
         for line in _step(number, step, total, story):
             console.out(line)
-    if total:
-        console.out(waterfall.total(total))
+    console.out(waterfall.total(total) if total else untimed(story.report))
     console.out()
     show.log_lines(story.report.log, story.report.module)
     if story.report.ok:
@@ -43,6 +42,8 @@ def _step(number: int, step: Step, total: int, story: Story) -> Iterator[str]:
     yield waterfall.row(
         number, step.stage.id, step.status, (step.start or 0, step.microseconds, total), step.within
     )
+    if step.status not in ("passed", "failed"):
+        return
     yield f"    {console.styled(step.stage.title, 'bold')}"
     for course in step.stage.course:
         yield f"    [course, step {course}: {COURSE[course]}]"
@@ -50,8 +51,7 @@ def _step(number: int, step: Step, total: int, story: Story) -> Iterator[str]:
         yield from _fact(fact)
     if step.status == "failed":
         yield from _failure(story)
-    if step.facts or step.status == "failed":
-        yield ""
+    yield ""
 
 
 def _failure(story: Story) -> Iterator[str]:
@@ -91,7 +91,7 @@ def _row(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> st
 
 
 def _wrapped(label: str, text: str, style: str = "cyan") -> Iterator[str]:
-    first, *rest = textwrap.wrap(console.printable(text), _WIDTH - 4 - _LABEL) or [""]
+    first, *rest = textwrap.wrap(console.printable(text), _WIDTH - 4 - _LABEL, break_on_hyphens=False) or [""]
     yield f"    {console.styled(f'{label:<{_LABEL}}', style)}{first}"
     for line in rest:
         yield f"{'':<{4 + _LABEL}}{line}"
@@ -99,8 +99,8 @@ def _wrapped(label: str, text: str, style: str = "cyan") -> Iterator[str]:
 
 def _legend(story: Story) -> Iterator[str]:
     if any(step.within for step in story.steps):
-        yield "Where a stage stands for a time: this kernel does not show when the one above it"
-        yield "began, and its time is part of that stage's."
+        yield "(a stage) for a time: nothing showed where that step began; its time is in the"
+        yield "stage named."
     if any(fact.source in _MARKS for step in story.steps for fact in step.facts):
         yield "(kernel): the kernel said so after the load; (trace): seen while it worked; (build): from"
         yield "the kernel's files. Everything else is read from the .ko, or is what was asked for."

@@ -3,7 +3,7 @@
 from kscaffold import console
 from kscaffold.diagnosis.stages import BY_ID
 from kscaffold.diagnosis.trace import Status, holder
-from kscaffold.explain.words import time
+from kscaffold.explain.words import time, untimed
 from kscaffold.load.report import LoadReport
 
 _BAR = 22  # characters that stand for the whole time
@@ -29,7 +29,7 @@ def show(report: LoadReport) -> None:
     if whole:
         console.out(total(whole))
     else:
-        console.note("this load was not traced: only a sandbox can tell its stages' times")
+        console.note(untimed(report))
 
 
 def row(number: int, stage: str, status: Status, bar: tuple[int, int | None, int], within: str | None) -> str:

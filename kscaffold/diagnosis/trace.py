@@ -46,7 +46,6 @@ class Timeline:
     `reached`: the last stage that the trace shows it in, None without any anchor. `failed`: the stage an
     anchor's own return value blames. `init_ran`: whether init was called; None where the trace can't say.
     `returned`: what init returned. `errno`: what the system call returned, positive, 0 for success.
-    `init_span`: when init was called and when it came back (None: never), seconds on the trace clock.
     `microseconds`: by stage id. `seen`: the anchors met. `counts`: how often each of them was met.
     """
 
@@ -58,7 +57,6 @@ class Timeline:
     microseconds: dict[str, int] = field(default_factory=dict)
     seen: frozenset[str] = frozenset()
     counts: dict[str, int] = field(default_factory=dict)
-    init_span: tuple[float, float | None] | None = None
 
 
 _LINE = re.compile(
@@ -201,7 +199,6 @@ class _Walk:
         self.returned: int | None = None
         self.errno: int | None = None
         self.counts: dict[str, int] = {}
-        self.init_span: tuple[float, float | None] | None = None
         self.unwinding = False  # nothing after this is a stage
 
     def step(self, event: Event) -> None:
@@ -220,15 +217,12 @@ class _Walk:
             self.loaded = True
         if name == "initcall_start":
             self.init_started = True
-            self.init_span = event.time, None
         if name == "module_free":
             self._spend(event.time)
             self.unwinding = True
             return
         if name == "initcall_finish" and event.value is not None:
             self.returned = event.value
-            if self.init_span is not None:
-                self.init_span = self.init_span[0], event.time
             self._enter("live" if event.value >= 0 else "init", event.time)
             if event.value < 0:
                 self.failed = "init"
@@ -283,7 +277,6 @@ class _Walk:
             {stage: round(seconds * 1e6) for stage, seconds in self.spent.items()},
             frozenset(self.counts),
             dict(self.counts),
-            self.init_span,
         )
 
 

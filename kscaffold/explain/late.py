@@ -12,10 +12,11 @@ def symbols(scene: Scene) -> Iterator[Fact]:
     """The symbols it needs, and who has them."""
     if scene.anatomy is None:
         return
-    imports = scene.anatomy.imports
+    # What can't be had is not folded away.
+    imports = sorted(scene.anatomy.imports, key=lambda i: i.provider is not None and not _differs(i))
     rows = tuple((i.symbol, _provider(i), _how(i), _crc(i)) for i in imports)
-    owners = Counter(_provider(i) for i in imports)
-    told = ", ".join(f"{n} from {owner}" for owner, n in owners.most_common())
+    owners = Counter(i.provider for i in imports)
+    told = ", ".join(f"{n} {_from(owner)}" for owner, n in owners.most_common())
     text = f"{plural(len(imports), 'symbol')}: {told}" if imports else "no symbol of others"
     known = scene.anatomy.kernel is not None and scene.anatomy.kernel.exports is not None
     columns = ("symbol", "from", "for", "checksum")
@@ -24,7 +25,11 @@ def symbols(scene: Scene) -> Iterator[Fact]:
     if asked is not None:
         yield Fact("looked up", f"{plural(asked, 'symbol')} (resolve_symbol)", "trace")
     if scene.observed.providers:
-        yield Fact("modules it uses now", ", ".join(scene.observed.providers), "kernel")
+        yield Fact("uses modules", ", ".join(scene.observed.providers), "kernel")
+
+
+def _from(owner: str | None) -> str:
+    return f"from {owner}" if owner else "that nobody known exports"
 
 
 def _provider(found: Import) -> str:
@@ -43,9 +48,13 @@ def _how(found: Import) -> str:
 def _crc(found: Import) -> str:
     if found.crc is None:
         return "none"
-    if found.kernel_crc is None or found.kernel_crc == found.crc:
+    if not _differs(found):
         return f"{found.crc:#010x}"
     return f"{found.crc:#010x}, there {found.kernel_crc:#010x}"
+
+
+def _differs(found: Import) -> bool:
+    return None not in (found.crc, found.kernel_crc) and found.crc != found.kernel_crc
 
 
 def relocate(scene: Scene) -> Iterator[Fact]:
@@ -145,14 +154,6 @@ def init(scene: Scene) -> Iterator[Fact]:
         yield Fact("returned", "never: it did not come back", "trace" if seen else "kernel")
     elif j.init_ran is False and j.verdict == "loaded":
         yield Fact("ran", "no: there is none to run", "trace" if seen else "file")
-    span = scene.report.timeline.init_span if scene.report.timeline else None
-    if span is not None:
-        # Both clocks are the kernel's local_clock(), told in microseconds.
-        begin, end = span[0] - 2e-6, (span[1] or float("inf")) + 2e-6
-        said = [
-            r for r in scene.report.log if r.time is not None and begin <= r.time <= end and not r.facility
-        ]
-        yield Fact("logged meanwhile", plural(len(said), "line"), "trace")
 
 
 def _function(function: Function | None) -> str:

@@ -16,7 +16,7 @@ from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.explain.fact import SOURCES
 from kscaffold.explain.steps import Step
 from kscaffold.explain.story import Story
-from kscaffold.explain.words import headline, time
+from kscaffold.explain.words import headline, time, untimed
 from kscaffold.load.report import LoadReport
 from kscaffold.module.facts import Function
 
@@ -104,6 +104,7 @@ def render(told: Sequence[Story], when: datetime) -> str:
         numeric=_NUMERIC,
         headline=headline,
         time=time,
+        untimed=untimed,
         bar=bar,
         where=_where,
         function=_function,
@@ -112,9 +113,13 @@ def render(told: Sequence[Story], when: datetime) -> str:
 
 def shown(value: object) -> str:
     """Text that can't steer what shows it: control characters, marks of writing direction, lone
-    surrogates and unassigned characters as `\\xNN`.
+    surrogates and unassigned characters as `\\xNN` or `\\uNNNN`.
     """
-    return "".join(c if c == "\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in str(value))
+    return "".join(c if c == "\t" or c.isprintable() else _number(c) for c in str(value))
+
+
+def _number(c: str) -> str:
+    return f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}"
 
 
 def bar(step: Step, whole: int) -> Markup:

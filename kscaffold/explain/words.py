@@ -30,6 +30,13 @@ def headline(report: LoadReport) -> str:
     return f"{name} {told[j.verdict]}"
 
 
+def untimed(report: LoadReport) -> str:
+    """Why a load has no times."""
+    if report.target == "host":
+        return "this load was not traced: only a sandbox can tell its stages' times"
+    return "no times are known: the trace was lost with the kernel"
+
+
 def time(microseconds: int) -> str:
     """`439 µs`, `4.99 ms`, `1.20 s`."""
     if microseconds >= 1_000_000:
