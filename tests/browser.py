@@ -16,19 +16,19 @@ from typing import Any
 
 from tests.conftest import missing
 
-_FLAGS = [
+_FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
+    "--no-default-browser-check",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
-    "--no-default-browser-check",
     "--remote-debugging-pipe",
-]
+)
 _PATIENCE = 60.0  # s, for a browser on a machine that is busy with guests
 
 

@@ -75,9 +75,17 @@ def _fact(fact: Fact) -> Iterator[str]:
         table = [fact.columns, *[tuple(console.printable(cell) for cell in row) for row in few]]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         right = [all(_NUMBER.fullmatch(row[i]) for row in table[1:]) for i in range(len(widths))]
-        head, *rows = (_row(row, widths, right) for row in table)
-        yield console.styled(head, "dim")
-        yield from rows
+        yield console.styled(_row(table[0], widths, right), "dim")
+        for row in table[1:]:
+            first, *rest = textwrap.wrap(
+                _row(row, widths, right),
+                _WIDTH,
+                subsequent_indent=" " * (_INDENT + sum(widths[:-1]) + 2 * len(widths[:-1])),
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            yield first
+            yield from rest
     if len(few) < len(fact.rows):
         yield f"{'':<{_INDENT}}… and {len(fact.rows) - len(few)} more: -v shows all"
 
@@ -102,5 +110,5 @@ def _legend(story: Story) -> Iterator[str]:
         yield "(a stage) for a time: nothing showed where that step began; its time is in the"
         yield "stage named."
     if any(fact.source in _MARKS for step in story.steps for fact in step.facts):
-        yield "(kernel): the kernel said so after the load; (trace): seen while it worked; (build): from"
-        yield "the kernel's files. Everything else is read from the .ko, or is what was asked for."
+        yield "(kernel): the kernel said so after the load; (trace): seen while it worked;"
+        yield "(build): from the kernel's files. All else is read from the .ko, or was asked for."
