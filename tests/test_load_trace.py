@@ -17,8 +17,8 @@ def test_the_waterfall(ks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(write(tmp_path, Kbuild="obj-m := hello.o\n", hello__c=HELLO))
 
     def stages(out: str) -> dict[str, str]:
-        rows = [line.split(maxsplit=2) for line in out.splitlines()]
-        return {row[0]: row[2] for row in rows if len(row) == 3 and row[0] in ORDER}
+        rows = [line.split(maxsplit=3) for line in out.splitlines()]
+        return {row[1]: row[3] for row in rows if len(row) == 4 and row[1] in ORDER}
 
     assert "syscall" not in ks("load").out
     good = ks("reload").status
