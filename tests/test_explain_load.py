@@ -222,6 +222,17 @@ def test_what_a_person_sees(ks, project):
     assert "no sandbox" in ks("list").err
 
 
+@pytest.mark.sandbox
+def test_what_it_needs_is_not_loaded(ks, project):
+    at = project("6.1")
+    assert ks("build").status == 0
+    document = told(ks("explain", "load", at / "params.ko", "--no-deps", "--json"), 1)
+    assert (document["stage"], document["errno"]) == ("symbols", "ENOENT")
+    needs = document["steps"][ORDER.index("symbols")]["facts"][0]
+    assert needs["rows"][0][:2] == ["noinit_shared", "noinit, not loaded"]
+    assert ks("explain", "load", at / "params.ko", "--json").json["dependencies"] == ["noinit"]
+
+
 # ---- loads that fail ----
 
 
@@ -310,6 +321,9 @@ def test_the_kernels_own_rules_are_told(ks, kos):
     document = told(ks(*words, "module.sig_enforce=1"), 1)
     assert document["stage"] == "signature"
     assert facts(document, "signature")["the kernel's rule"] == "required"
+    document = told(ks(*words, "initcall_blacklist=hello_init"), 1)
+    assert (document["stage"], document["init_ran"]) == ("init", False)
+    assert facts(document, "init")["ran"] == "no: the kernel did not call it"
 
 
 # ---- when there is nothing to load, or nowhere ----

@@ -111,4 +111,4 @@ def _legend(story: Story) -> Iterator[str]:
         yield "stage named."
     if any(fact.source in _MARKS for step in story.steps for fact in step.facts):
         yield "(kernel): the kernel said so after the load; (trace): seen while it worked;"
-        yield "(build): from the kernel's files. All else is read from the .ko, or was asked for."
+        yield "(build): in the kernel's files. All else is in the .ko, or was asked for."

@@ -1,7 +1,7 @@
 """What the stages from the symbols on did for a .ko."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from kscaffold.explain.anatomy import Import
 from kscaffold.explain.fact import Fact, Scene, plural
@@ -12,9 +12,10 @@ def symbols(scene: Scene) -> Iterator[Fact]:
     """The symbols it needs, and who has them."""
     if scene.anatomy is None:
         return
+    loaded = scene.observed.loaded
     # What can't be had is not folded away.
-    imports = sorted(scene.anatomy.imports, key=lambda i: i.provider is not None and not _differs(i))
-    rows = tuple((i.symbol, _provider(i), _how(i), _crc(i)) for i in imports)
+    imports = sorted(scene.anatomy.imports, key=lambda i: _is_there(i, loaded) and not _differs(i))
+    rows = tuple((i.symbol, _provider(i, loaded), _how(i), _crc(i)) for i in imports)
     owners = Counter(i.provider for i in imports)
     told = ", ".join(f"{n} {_from(owner)}" for owner, n in owners.most_common())
     text = f"{plural(len(imports), 'symbol')}: {told}" if imports else "no symbol of others"
@@ -32,9 +33,15 @@ def _from(owner: str | None) -> str:
     return f"from {owner}" if owner else "that nobody known exports"
 
 
-def _provider(found: Import) -> str:
+def _is_there(found: Import, loaded: Collection[str] | None) -> bool:
+    return found.provider == "vmlinux" or (
+        found.provider is not None and (loaded is None or found.provider in loaded)
+    )
+
+
+def _provider(found: Import, loaded: Collection[str] | None) -> str:
     if found.provider:
-        return found.provider
+        return found.provider if _is_there(found, loaded) else f"{found.provider}, not loaded"
     return "nobody (it can do without)" if found.weak else "nobody known"
 
 
@@ -130,8 +137,8 @@ def sysfs(scene: Scene) -> Iterator[Fact]:
     """/sys/module/NAME."""
     o, place = scene.observed, f"/sys/module/{scene.report.module}"
     if not o.attributes:
-        if scene.report.judgement.verdict == "init-failed":
-            yield Fact("made", f"{place}, and taken away again when init had failed", "trace")
+        if scene.report.judgement.stage == "init" and scene.report.judgement.errno:
+            yield Fact("made", f"{place}, and taken away again when the load had failed", "trace")
         return
     yield Fact("made", f"{place}/: {', '.join(o.attributes)}", "kernel")
     if o.parameters:
@@ -152,8 +159,9 @@ def init(scene: Scene) -> Iterator[Fact]:
         yield Fact("returned", f"{j.returned}{name}", "trace" if traced else "kernel")
     elif j.init_ran and j.verdict in ("crashed", "hung"):
         yield Fact("returned", "never: it did not come back", "trace" if seen else "kernel")
-    elif j.init_ran is False and j.verdict == "loaded":
-        yield Fact("ran", "no: there is none to run", "trace" if seen else "file")
+    elif j.init_ran is False:
+        why = "there is none to run" if j.verdict == "loaded" else "the kernel did not call it"
+        yield Fact("ran", f"no: {why}", "trace" if seen else "file")
 
 
 def _function(function: Function | None) -> str:

@@ -1,7 +1,8 @@
 """What a kernel itself says of a module that it has just loaded: /sys/module/NAME, /proc/modules."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.load.report import LoadReport
@@ -23,7 +24,8 @@ class Observed:
 
     `listed`: its line of /proc/modules. `attributes`: the files of /sys/module/NAME by name, `parameters`
     those below parameters/ (values without their newline), `sections` the addresses it gave to sections.
-    `providers`: modules that say this one uses them. `capable`: the loading task has CAP_SYS_MODULE;
+    `providers`: modules that say this one uses them; `loaded`: every module on the list, None where that
+    was not told. `capable`: the loading task has CAP_SYS_MODULE;
     `modules_disabled`, `sig_enforce`: the kernel's settings.
     """
 
@@ -32,6 +34,7 @@ class Observed:
     parameters: Mapping[str, str] = field(default_factory=dict)
     sections: Mapping[str, int] = field(default_factory=dict)
     providers: tuple[str, ...] = ()
+    loaded: frozenset[str] | None = None
     capable: bool | None = None
     modules_disabled: bool | None = None
     sig_enforce: bool | None = None
@@ -46,28 +49,27 @@ def observe(report: LoadReport, ko: KoFile | None, target: Target) -> Observed:
     asked = _Questions(target.read)
     capable, disabled = asked.capable(), asked.text("/proc/sys/kernel/modules_disabled")
     enforced = asked.text("/sys/module/module/parameters/sig_enforce")
+    listed: list[Listed] | None = None
+    if not asked.silent:
+        with contextlib.suppress(KscaffoldError):
+            listed = target.modules()
     settings = Observed(
+        loaded=frozenset(m.name for m in listed) if listed is not None else None,
         capable=capable,
         modules_disabled=disabled == "1" if disabled else None,
         sig_enforce=enforced == "Y" if enforced else None,
     )
-    if asked.silent or not _is_there(report):
-        return settings
-    try:
-        listed = target.modules()
-    except KscaffoldError:
+    if listed is None or not _is_there(report):
         return settings
     place = f"/sys/module/{report.module}"
     names = [s.name for s in ko.sections if s.size and s.name] if ko else []
-    return Observed(
+    return replace(
+        settings,
         listed=next((m for m in listed if m.name == report.module), None),
         attributes=asked.files(place, _ATTRIBUTES),
         parameters=asked.files(f"{place}/parameters", [p.name for p in ko.parameters] if ko else []),
         sections=_addresses(asked.files(f"{place}/sections", names)),
         providers=tuple(m.name for m in listed if report.module in m.used_by),
-        capable=settings.capable,
-        modules_disabled=settings.modules_disabled,
-        sig_enforce=settings.sig_enforce,
     )
 
 

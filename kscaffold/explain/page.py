@@ -27,6 +27,7 @@ _STATES = {
     "unobserved": ("?", "not observable"),
 }
 _NUMERIC = ("bytes", "number")
+_MOST = 3000  # rows of one list: no module of the kernel's has more, and a hostile one fills no disk
 _UNITS = 1000  # the width of a bar's picture
 _MARK = b'<meta name="generator" content="kscaffold'
 _HEAD = 1024  # bytes of a page in which the mark is
@@ -67,7 +68,7 @@ def _refused(path: Path, cause: str, fix: str = "name another file: --html load.
 def write(path: Path, told: Sequence[Story]) -> None:
     """Write the page, whole or not at all. Raises as check(), and OSError where there is no room."""
     target = check(path)
-    page = render(told, datetime.now().astimezone()).encode()
+    page = render(told, datetime.now().astimezone()).encode(errors="backslashreplace")
     beside = target.with_name(f".kscaffold-{os.getpid()}.html")
     try:
         with beside.open("xb") as file:
@@ -102,6 +103,7 @@ def render(told: Sequence[Story], when: datetime) -> str:
         signs={status: sign for status, (sign, _) in _STATES.items()},
         states={status: text for status, (_, text) in _STATES.items()},
         numeric=_NUMERIC,
+        most=_MOST,
         headline=headline,
         time=time,
         untimed=untimed,
