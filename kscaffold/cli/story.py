@@ -107,8 +107,7 @@ def _wrapped(label: str, text: str, style: str = "cyan") -> Iterator[str]:
 
 def _legend(story: Story) -> Iterator[str]:
     if any(step.within for step in story.steps):
-        yield "(a stage) for a time: nothing showed where that step began; its time is in the"
-        yield "stage named."
+        yield waterfall.WITHIN
     if any(fact.source in _MARKS for step in story.steps for fact in step.facts):
         yield "(kernel): the kernel said so after the load; (trace): seen while it worked;"
         yield "(build): in the kernel's files. All else is in the .ko, or was asked for."

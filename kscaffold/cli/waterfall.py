@@ -13,6 +13,7 @@ _STATES = {
     "not-reached": ("not reached", "dim"),
     "unobserved": ("not observable", "dim"),
 }
+WITHIN = "In brackets: nothing showed where a step began; the stage named holds its time"
 HEAD = f" #  {'stage':<11} {'course':<7} {'state':<14} {'time':>13}"
 
 
@@ -28,6 +29,8 @@ def show(report: LoadReport) -> None:
         spent += stage.microseconds or 0
     if whole:
         console.out(total(whole))
+        if any(holder(stage, stages) for stage in stages):
+            console.note(WITHIN)
     else:
         console.note(untimed(report))
 

@@ -60,6 +60,14 @@ def signature(scene: Scene) -> Iterator[Fact]:
     listed = scene.observed.listed
     if listed is not None and "E" in listed.taints:
         yield Fact("noted", "as not verified: the module's taint has E", "kernel")
+    elif listed is not None and scene.anatomy and scene.anatomy.ko.signed and _checks(scene):
+        yield Fact("verified", "yes: the module's taint has no E", "kernel")
+
+
+def _checks(scene: Scene) -> bool:
+    """Whether this kernel looks at signatures at all: without CONFIG_MODULE_SIG it has no taint E."""
+    kernel = scene.anatomy.kernel if scene.anatomy else None
+    return kernel is not None and kernel.has("MODULE_SIG") is True
 
 
 def elf(scene: Scene) -> Iterator[Fact]:

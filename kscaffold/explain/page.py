@@ -27,6 +27,8 @@ _STATES = {
     "unobserved": ("?", "not observable"),
 }
 _NUMERIC = ("bytes", "number")
+# Columns of short words, which are not broken on a narrow screen.
+_WORDS = ("from", "for", "checksum", "address (kernel)", "type")
 _MOST = 3000  # rows of one list: no module of the kernel's has more, and a hostile one fills no disk
 _UNITS = 1000  # the width of a bar's picture
 _MARK = b'<meta name="generator" content="kscaffold'
@@ -103,6 +105,7 @@ def render(told: Sequence[Story], when: datetime) -> str:
         signs={status: sign for status, (sign, _) in _STATES.items()},
         states={status: text for status, (_, text) in _STATES.items()},
         numeric=_NUMERIC,
+        words=_WORDS,
         most=_MOST,
         headline=headline,
         time=time,
