@@ -312,6 +312,9 @@ def test_a_kernel_that_is_lost_with_its_trace(ks, kos):
     document = told(ks("explain", "load", place / "endless.ko", "-k", release, "--timeout", "1", "--json"), 1)
     assert document["verdict"] == "hung" and states(document)["failed"] == ["init"]
     assert facts(document, "init")["returned"].startswith("never")
+    text = ks("explain", "load", place / "sleeper.ko", "-k", release, "--timeout", "1").out
+    assert re.search(r"^15 .* failed here +> ", text, re.M)  # it had not ended
+    assert re.search(r"it stands in +sleeper_init", text)
 
 
 @pytest.mark.sandbox
@@ -321,6 +324,9 @@ def test_the_kernels_own_rules_are_told(ks, kos):
     document = told(ks(*words, "module.sig_enforce=1"), 1)
     assert document["stage"] == "signature"
     assert facts(document, "signature")["the kernel's rule"] == "required"
+    own = next(p for p in need_kernel("6.1").modules.rglob("libcrc32c.ko*"))
+    signed = told(ks("explain", "load", own, "-k", need_kernel("6.1").release, "--json"))
+    assert facts(signed, "signature")["verified"].startswith("yes")  # the kernel's own key
     document = told(ks(*words, "initcall_blacklist=hello_init"), 1)
     assert (document["stage"], document["init_ran"]) == ("init", False)
     assert facts(document, "init")["ran"] == "no: the kernel did not call it"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from kscaffold import console
 from kscaffold.cli import show, waterfall
 from kscaffold.diagnosis.stages import COURSE
+from kscaffold.diagnosis.trace import StageTime
 from kscaffold.explain.fact import Fact, Source
 from kscaffold.explain.steps import Step
 from kscaffold.explain.story import Story
@@ -31,6 +32,8 @@ def tell(story: Story) -> None:
             console.out(line)
     console.out(waterfall.total(total) if total else untimed(story.report))
     console.out()
+    if story.report.note:
+        console.out(f"note: {story.report.note}")
     show.log_lines(story.report.log, story.report.module)
     if story.report.ok:
         show.why(story.report)
@@ -39,9 +42,9 @@ def tell(story: Story) -> None:
 
 
 def _step(number: int, step: Step, total: int, story: Story) -> Iterator[str]:
-    yield waterfall.row(
-        number, step.stage.id, step.status, (step.start or 0, step.microseconds, total), step.within
-    )
+    stage = StageTime(step.stage.id, step.status, step.microseconds)
+    shown = waterfall.shown_time(story.report, stage, step.within)
+    yield waterfall.row(number, stage, (step.start or 0, step.microseconds, total), shown)
     if step.status not in ("passed", "failed"):
         return
     yield f"    {console.styled(step.stage.title, 'bold')}"

@@ -2,8 +2,8 @@
 
 from kscaffold import console
 from kscaffold.diagnosis.stages import BY_ID
-from kscaffold.diagnosis.trace import Status, holder
-from kscaffold.explain.words import time, untimed
+from kscaffold.diagnosis.trace import StageTime, holder
+from kscaffold.explain.words import lasted, time, untimed
 from kscaffold.load.report import LoadReport
 
 _BAR = 22  # characters that stand for the whole time
@@ -25,7 +25,7 @@ def show(report: LoadReport) -> None:
     spent = 0
     for number, stage in enumerate(stages, 1):
         bar = (spent, stage.microseconds, whole)
-        console.out(row(number, stage.id, stage.status, bar, holder(stage, stages)))
+        console.out(row(number, stage, bar, shown_time(report, stage, holder(stage, stages))))
         spent += stage.microseconds or 0
     if whole:
         console.out(total(whole))
@@ -35,19 +35,26 @@ def show(report: LoadReport) -> None:
         console.note(untimed(report))
 
 
-def row(number: int, stage: str, status: Status, bar: tuple[int, int | None, int], within: str | None) -> str:
+def shown_time(report: LoadReport, stage: StageTime, within: str | None) -> str:
+    """What stands in the column of times; `within`: the stage whose time holds that of this one."""
+    if stage.microseconds is not None:
+        return lasted(report, stage.status, stage.microseconds)
+    return f"({within})" if within else ""
+
+
+def row(number: int, stage: StageTime, bar: tuple[int, int | None, int], shown: str) -> str:
     """One stage. `bar`: when it began, how long it took (None: not known), and the whole, in microseconds;
-    `within`: the stage whose time holds that of this one.
+    `shown`: its time in words.
     """
     start, length, whole = bar
-    text, style = _STATES[status]
-    steps = ",".join(str(n) for n in BY_ID[stage].course) or "-"
-    begin = f"{number:>2}  {stage:<11} {steps:<7} {console.styled(f'{text:<14}', style)}"
+    text, style = _STATES[stage.status]
+    steps = ",".join(str(n) for n in BY_ID[stage.id].course) or "-"
+    begin = f"{number:>2}  {stage.id:<11} {steps:<7} {console.styled(f'{text:<14}', style)} {shown:>13}"
     if length is None:
-        return f"{begin} {f'({within})' if within else '':>13}".rstrip()
+        return begin.rstrip()
     at = min(_BAR - 1, start * _BAR // whole) if whole else 0
     signs = max(1, min(_BAR - at, round(length * _BAR / whole))) if whole else 1
-    return f"{begin} {time(length):>13}  {' ' * at}{'#' * signs}"
+    return f"{begin}  {' ' * at}{'#' * signs}"
 
 
 def total(microseconds: int) -> str:

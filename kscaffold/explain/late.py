@@ -7,6 +7,8 @@ from kscaffold.explain.anatomy import Import
 from kscaffold.explain.fact import Fact, Scene, plural
 from kscaffold.module.facts import Function
 
+_DEEPEST = 20  # frames of a stack that are told
+
 
 def symbols(scene: Scene) -> Iterator[Fact]:
     """The symbols it needs, and who has them."""
@@ -159,9 +161,18 @@ def init(scene: Scene) -> Iterator[Fact]:
         yield Fact("returned", f"{j.returned}{name}", "trace" if traced else "kernel")
     elif j.init_ran and j.verdict in ("crashed", "hung"):
         yield Fact("returned", "never: it did not come back", "trace" if seen else "kernel")
+        yield from stuck(scene)
     elif j.init_ran is False:
         why = "there is none to run" if j.verdict == "loaded" else "the kernel did not call it"
         yield Fact("ran", f"no: {why}", "trace" if seen else "file")
+
+
+def stuck(scene: Scene) -> Iterator[Fact]:
+    """Where the loading task stands, that did not come back."""
+    lines = [line.removeprefix("[<0>] ") for line in scene.report.stack.strip().splitlines()]
+    if lines:
+        rows = tuple((line,) for line in lines[:_DEEPEST])
+        yield Fact("it stands in", lines[0], "kernel", ("function, its caller below it",), rows)
 
 
 def _function(function: Function | None) -> str:

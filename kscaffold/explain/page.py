@@ -16,7 +16,7 @@ from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.explain.fact import SOURCES
 from kscaffold.explain.steps import Step
 from kscaffold.explain.story import Story
-from kscaffold.explain.words import headline, time, untimed
+from kscaffold.explain.words import headline, lasted, time, untimed
 from kscaffold.load.report import LoadReport
 from kscaffold.module.facts import Function
 
@@ -109,6 +109,7 @@ def render(told: Sequence[Story], when: datetime) -> str:
         most=_MOST,
         headline=headline,
         time=time,
+        lasted=lasted,
         untimed=untimed,
         bar=bar,
         where=_where,

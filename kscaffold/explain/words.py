@@ -1,5 +1,6 @@
 """The sentences and figures that a terminal and a page share."""
 
+from kscaffold.diagnosis.trace import Status
 from kscaffold.load.report import LoadReport
 
 
@@ -35,6 +36,12 @@ def untimed(report: LoadReport) -> str:
     if report.target == "host":
         return "this load was not traced: only a sandbox can tell its stages' times"
     return "no times are known: the trace was lost with the kernel"
+
+
+def lasted(report: LoadReport, status: Status, microseconds: int) -> str:
+    """A stage's time. That of one which never ended goes to the last thing that was seen of it."""
+    endless = status == "failed" and report.judgement.verdict in ("crashed", "hung")
+    return f"> {time(microseconds)}" if endless else time(microseconds)
 
 
 def time(microseconds: int) -> str:
