@@ -194,8 +194,9 @@ def as_the_kernel_placed_it(document: dict[str, Any]) -> None:
     pages = defaultdict(set)
     for section in document["ko"]["sections"]:
         assert section["memory"] in MEMORY
-        assert section["address"] and section["address"] >> 47 == (1 << 17) - 1, section
-        for page in range(section["address"] >> 12, (section["address"] + section["size"] - 1 >> 12) + 1):
+        address = int(section["address"], 16)
+        assert address >> 47 == (1 << 17) - 1, section
+        for page in range(address >> 12, (address + section["size"] - 1 >> 12) + 1):
             pages[page].add(section["memory"])
     assert all(len(kinds) == 1 for kinds in pages.values()), pages
 
@@ -357,9 +358,19 @@ def test_without_a_guest(ks, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(at))
     ran = ks("explain", "load")
     assert ran.status == 0 and ran.out.startswith("What happens when a module is loaded")
-    assert "could not be loaded: qemu-system-x86_64 is not installed" in ran.err
+    # Last, where a reader of a long text still sees it.
+    assert "could not be loaded: qemu-system-x86_64 is not installed" in ran.err.splitlines()[-2]
+    assert ran.err.splitlines()[-1].startswith("  fix: ")
     ran = ks("explain", "load", "hello.ko", "--json")
     assert ran.status == 69 and "qemu" in ran.json["error"]["fix"]
+
+
+def test_a_project_that_is_wrong_is_no_lack_of_a_guest(ks, tmp_path, monkeypatch):
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    assert ks("kernel", "default", need_kernel("6.1").release).status == 0
+    monkeypatch.chdir(write(tmp_path / "a b", Kbuild="obj-m := hello.o\n", hello__c=HELLO))
+    ran = ks("explain", "load", "--json")
+    assert ran.status == 69 and ran.json["error"]["code"] == "KS102"
 
 
 @pytest.mark.kernel

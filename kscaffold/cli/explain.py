@@ -65,10 +65,14 @@ def explain(
 
         without = (no_build, no_deps, offline)
         asked = Asked(topic[1:], kernel, module, without, timeout, cmdline, directory, html)
-        status = explain_load(asked, meant=given or len(topic) > 1)
-        if status is not None:
-            return status
-    elif given:
+        answer = explain_load(asked, meant=given or len(topic) > 1)
+        if isinstance(answer, int):
+            return answer
+        status = _topic("load")
+        if answer:
+            console.note(answer)
+        return status
+    if given:
         raise UsageError("KS004", "these options are for explain load", fix="kscaffold explain load")
     return _topic(" ".join(topic or []))
 

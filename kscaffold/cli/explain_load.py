@@ -6,10 +6,13 @@ from pathlib import Path
 
 from kscaffold import console
 from kscaffold.cli import ahead, show, story
-from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES, KscaffoldError, UsageError
+from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES, KscaffoldError
 from kscaffold.explain.story import Story, story_document, watch
 from kscaffold.load.jobs import Wish, prepare
 from kscaffold.project.find import find_project
+
+# A program, a kernel or a sandbox that can't be had.
+_NO_GUEST = ("KS001", "KS5", "KS6")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,28 +29,26 @@ class Asked:
     html: Path | None
 
 
-def explain_load(asked: Asked, *, meant: bool) -> int | None:
-    """Load, and tell. None where the general text is to be told instead: outside a project, or where no
-    guest can be had. `meant`: a .ko, a parameter or an option was given, so only a load will do.
+def explain_load(asked: Asked, *, meant: bool) -> int | str:
+    """Load, and tell; the exit status. Where the general text is to be told instead, why: "" outside a
+    project, or what is missing for a guest. `meant`: a .ko, a parameter or an option was given, so only a
+    load will do.
     """
     here = asked.directory or Path.cwd()
     if not meant and not _is_in_project(here):
-        return None
+        return ""
     if asked.html is not None:
         from kscaffold.cli import page  # start-up time: few want one
 
         page.check(asked.html)
     try:
         told = _told(asked, here)
-    except UsageError:
-        raise
     except KscaffoldError as error:
-        if meant:
+        if meant or not error.code.startswith(_NO_GUEST):
             raise
         cause = f" ({error.cause})" if error.cause else ""
-        console.note(f"this project's module could not be loaded: {error.what}{cause}")
-        console.note("below is what happens to any module")
-        return None
+        fix = f"\n  fix: {error.fix}" if error.fix else ""
+        return f"this project's own module could not be loaded: {error.what}{cause}{fix}"
     if isinstance(told, int):
         return told
     if asked.html is not None:

@@ -151,7 +151,14 @@ def _ko(a: Anatomy) -> dict[str, Any]:
         ],
         "exports": [{"symbol": e.symbol, "gpl": e.gpl, "namespace": e.namespace} for e in ko.exports],
         "sections": [
-            {"name": s.name, "size": s.size, "memory": s.memory, "address": s.address} for s in a.sections
+            # As text: most readers of JSON have no 64-bit numbers.
+            {
+                "name": s.name,
+                "size": s.size,
+                "memory": s.memory,
+                "address": hex(s.address) if s.address else None,
+            }
+            for s in a.sections
         ],
         "relocations": [
             {"section": r.section, "count": r.count, "types": dict(r.types)} for r in a.relocations
