@@ -44,6 +44,10 @@ DOCUMENTS = {
     "logs": "log[]",
     "logs -f": "level time text own",
     "explain": "topic kind title text steps[] returns[] commands[] entries[] folded[]",
+    "explain load": "topic kind module path parameters target kernel verdict loaded stage errno init_ran"
+    " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator steps[]"
+    " ko{} flaw",
+    "explain load several": "topic kind results[]",
     "kernel list": "kernels[] chosen default",
     "kernel add": "kernel{} already seconds",
     "kernel remove": "kernel{}",
@@ -74,6 +78,16 @@ PARTS = {
     "list.modules": "name size refcount used_by state permanent taints",
     "logs.log": "level time text own",
     "explain.steps": "stage title course functions what course_differs elsewhere",
+    "explain load.steps": "stage title course[] status start microseconds within facts[]",
+    "explain load.course": "step name",
+    "explain load.facts": "label value source columns rows",
+    "explain load.ko": "name size architecture signed license vermagic depends init exit parameters imports"
+    " exports sections relocations",
+    "explain load.parameters": "name type description given value",
+    "explain load.imports": "symbol provider weak gpl crc",
+    "explain load.exports": "symbol gpl namespace",
+    "explain load.sections": "name size memory address",
+    "explain load.relocations": "section count types",
     "explain.returns": "value meaning insmod lsmod log",
     "explain.commands": "plain wrapped does",
     "explain.entries": "code title stage what proof cause fix see lines where",
@@ -261,6 +275,31 @@ def test_load_and_its_kin(ks, tmp_path, monkeypatch):
     is_document(ks("sandbox", "stop", "--json"), "sandbox stop")
 
 
+@pytest.mark.sandbox
+def test_explain_load(ks, tmp_path, monkeypatch):
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel("6.1")
+    kos = built(kernel)
+    monkeypatch.chdir(tmp_path)
+    assert ks("kernel", "default", kernel.release).status == 0
+    page = tmp_path / "x.html"
+    for words, status in ((["flood.ko", "n=2"], 0), (["minus.ko"], 1)):
+        ran = ks("explain", "load", kos / words[0], *words[1:], "--json", "--html", page)
+        document = is_document(ran, "explain load", "explain")
+        assert ran.status == status and document["kind"] == "module" and document["topic"] == "load"
+        is_part(document["steps"], "explain load.steps")
+        for step in document["steps"]:
+            is_part(step["course"], "explain load.course")
+            is_part(step["facts"], "explain load.facts")
+        is_part(document["ko"], "explain load.ko")
+        for part in ("parameters", "imports", "exports", "sections", "relocations"):
+            is_part(document["ko"][part], f"explain load.{part}")
+    ran = ks("explain", "load", kos / "hello.ko", kos / "seed.ko", "--json")
+    document = is_document(ran, "explain load several", "explain")
+    for each in document["results"]:
+        assert set(each) == keys(DOCUMENTS["explain load"])
+
+
 # ---- errors ----
 
 
@@ -283,6 +322,9 @@ def test_load_and_its_kin(ks, tmp_path, monkeypatch):
         (["list", "x"], "list", 2),
         (["logs", "-n", "many"], "logs", 2),
         (["explain", "--nonsense", "x"], "explain", None),
+        (["explain", "load", "no.ko"], "explain", 2),
+        (["explain", "load", "--html", "/"], "explain", 2),
+        (["explain", "EPERM", "--html", "x.html"], "explain", 2),
         (["kernel", "remove", "9.9"], "kernel remove", 2),
         (["kernel", "add", "6.1", "--build", "x"], "kernel add", 2),
         (["kernel", "nonsense"], "kernel nonsense", 2),

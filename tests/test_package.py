@@ -80,3 +80,5 @@ def test_an_installed_wheel_does_the_main_job(wheel, tmp_path):
     kscaffold("sandbox", "stop", cwd=project)
     assert "KS203" in kscaffold("explain", "KS203")
     assert "finit_module" in kscaffold("explain", "load")
+    assert "ownname_init" in kscaffold("explain", "load", "--html", "load.html", cwd=project)
+    assert "ownname_init" in (project / "load.html").read_text()  # its template is in the wheel

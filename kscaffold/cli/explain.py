@@ -7,6 +7,7 @@ import stat
 import sys
 import textwrap
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from kscaffold.explain.explain import Explanation
     from kscaffold.explain.log import Told
 
+# Without -C: that is a letter of -EACCES.
+Directory = Annotated[
+    Path | None, typer.Option("--directory", metavar="DIR", help="Act there instead of here.")
+]
+
 _WIDTH = 78
 _MAX_LOG = 16 << 20  # bytes of a pasted log; what comes after them is not looked at
 # How long a pipe that nobody writes into may keep us (journalctl takes a second to begin).
@@ -30,21 +36,50 @@ def explain(
     topic: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TOPIC|CODE|-]",
-            help="load, return, commands, a stage, an errno, a code (KS204), or - for a log on stdin.",
+            metavar="[TOPIC|CODE|-|load [KO] [PARAM=VALUE]...]",
+            help="A stage, an errno, a code (KS204), return, commands, - for a log on stdin; load: this "
+            "project's module or a .ko, loaded into a sandbox of its own and told step by step.",
             show_default=False,
         ),
     ] = None,
+    html: options.Html = None,
+    kernel: options.KernelName = None,
+    module: options.Module = None,
+    no_build: options.NoBuild = False,
+    no_deps: options.NoDeps = False,
+    timeout: options.Timeout = 10.0,
+    cmdline: options.Cmdline = "",
+    offline: options.Offline = False,
+    directory: Directory = None,
+    verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
     """Say what happens when a module is loaded, what a code means, or what a pasted log says."""
-    from kscaffold.explain.explain import explain as ask  # start-up time
-
     # Options that are none reach us as topics, since -1 and -EPERM have to.
     for word in topic or []:
         if word.startswith("-") and not re.fullmatch(r"-|-\d+|-E[A-Z0-9]+", word):
             raise UsageError("KS004", f"no such option: {word}", fix="kscaffold explain --help")
-    words = " ".join(topic or [])
+    given = any((html, kernel, module, no_build, no_deps, timeout != 10.0, cmdline, offline, directory))
+    if topic and topic[0] == "load":
+        from kscaffold.cli.explain_load import Asked, explain_load  # start-up time
+
+        without = (no_build, no_deps, offline)
+        asked = Asked(topic[1:], kernel, module, without, timeout, cmdline, directory, html)
+        answer = explain_load(asked, meant=given or len(topic) > 1)
+        if isinstance(answer, int):
+            return answer
+        status = _topic("load")
+        if answer:
+            console.note(answer)
+        return status
+    if given:
+        raise UsageError("KS004", "these options are for explain load", fix="kscaffold explain load")
+    return _topic(" ".join(topic or []))
+
+
+def _topic(words: str) -> int:
+    from kscaffold.explain.explain import explain as ask  # start-up time
+
     log = _log_on_stdin(words)
     answer = ask(None if log is not None else words or None, log=log)
     console.emit("explain", answer.known, _document(answer))

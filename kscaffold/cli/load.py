@@ -10,8 +10,10 @@ from kscaffold.cli import options
 from kscaffold.errors import EXIT_YES
 
 if TYPE_CHECKING:
+    from kscaffold.cli.page import Listener
     from kscaffold.kernel.kernel import Kernel
     from kscaffold.load.jobs import Jobs
+    from kscaffold.load.report import LoadReport
 
 Words = Annotated[
     list[str] | None, typer.Argument(metavar="[KO] [PARAM=VALUE]...", help="A .ko, and parameters.")
@@ -42,12 +44,14 @@ def load(
     timeout: options.Timeout = 10.0,
     cmdline: options.Cmdline = "",
     trace: Trace = False,
+    html: options.Html = None,
     offline: options.Offline = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
     """Load this project's modules, or a .ko, into its sandbox (insmod). Builds first when needed."""
+    listener = _listener(html)
     if not host:
         from kscaffold.cli import ahead  # start-up time
 
@@ -67,14 +71,22 @@ def load(
     pace.reached("a prediction is made")
     with session.target(jobs.home, chosen, host=host, cmdline=cmdline, start=True) as opened:
         pace.reached("the sandbox answers")
+
+        def tell(report: "LoadReport") -> None:
+            show.loaded(report)
+            if listener is not None:
+                listener.hear(report, opened.target, chosen)
+
         reports = load_series(
             jobs,
             opened.target,
             timeout=timeout,
             outlook=outlook,
             seconds={"build": jobs.seconds, "start": opened.seconds},
-            tell=show.loaded,
+            tell=tell,
         )
+    if listener is not None:
+        listener.write()
     if trace:
         from kscaffold.cli import waterfall  # start-up time
 
@@ -243,6 +255,15 @@ def logs(
         seen = max((r.seq for r in log.records if r.seq is not None), default=-1)
         session.follow(home, lambda new: show.log(new, marked), seen=seen)
     return EXIT_YES
+
+
+def _listener(html: Path | None) -> "Listener | None":
+    """What makes a page of the loads, where one is asked for."""
+    if html is None:
+        return None
+    from kscaffold.cli.page import Listener  # start-up time: few want a page
+
+    return Listener(html)
 
 
 def _prepare(

@@ -22,3 +22,6 @@ Cmdline = Annotated[
 Directory = Annotated[
     Path | None, typer.Option("--directory", "-C", metavar="DIR", help="Act there instead of here.")
 ]
+Html = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write it all as one page for a browser.")
+]

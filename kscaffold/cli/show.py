@@ -47,15 +47,15 @@ def loaded(report: LoadReport) -> None:
         console.step("Loaded", f"{report.path.name} ({report.kernel}, {report.target}) in {ms:.0f} ms{after}")
     else:
         console.out(f"{console.styled(report.path.name, 'bold')}: {_sentence(report)}")
-    _log_lines(report.log, report.module)
-    _why(report)
+    log_lines(report.log, report.module)
+    why(report)
     if report.stack.strip() and not report.ok:
         console.out("  the task that did not come back is in:")
         for line in report.stack.strip().splitlines()[:8]:
             console.out(f"    {console.printable(line.removeprefix('[<0>] '))}")
 
 
-def _why(report: LoadReport) -> None:
+def why(report: LoadReport) -> None:
     """The cause and the fix: the answer of a load that failed, a remark on one that went well."""
     j = report.judgement
     say = console.note if report.ok else console.out
@@ -108,7 +108,7 @@ def _minus(errno: str | None) -> str:
     return f"-{errno}" if errno and errno.startswith("E") else errno or "no errno"
 
 
-def _log_lines(records: Iterable[Record], module: str) -> None:
+def log_lines(records: Iterable[Record], module: str) -> None:
     """What the module and the kernel said, without what every out-of-tree module makes the kernel say.
 
     Of a long log what tells most of it; all of it with -v.
@@ -230,14 +230,14 @@ def _tell_run(loads_: list[LoadReport], unloads_: list[UnloadReport]) -> None:
         spent = f"{last.seconds['total']:.2f} s"
         console.step("Ran", f"{names}{with_}: loaded and unloaded ({last.kernel}) in {spent}")
     for r in loads_:
-        _log_lines(r.log, r.module)
+        log_lines(r.log, r.module)
     for u in unloads_:
         if u.ok:
-            _log_lines(u.log, u.module)
+            log_lines(u.log, u.module)
         else:
             unloaded(u)
     for r in loads_:
-        _why(r)
+        why(r)
 
 
 def unloaded(report: UnloadReport) -> None:
@@ -254,7 +254,7 @@ def unloaded(report: UnloadReport) -> None:
     }
     errno = f" ({j.errno})" if j.errno else ""
     console.out(f"{console.styled(report.module, 'bold')}: {console.styled(words[j.verdict], 'red')}{errno}")
-    _log_lines(report.log, report.module)
+    log_lines(report.log, report.module)
     if j.cause:
         console.out(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
     if report.place:

@@ -2,42 +2,61 @@
 
 from kscaffold import console
 from kscaffold.diagnosis.stages import BY_ID
-from kscaffold.diagnosis.trace import StageTime
+from kscaffold.diagnosis.trace import StageTime, holder
+from kscaffold.explain.words import lasted, time, untimed
 from kscaffold.load.report import LoadReport
 
-_BAR = 24  # characters that stand for the whole time
+_BAR = 22  # characters that stand for the whole time
 _STATES = {
     "passed": ("passed", "green"),
     "failed": ("failed here", "red"),
     "not-reached": ("not reached", "dim"),
     "unobserved": ("not observable", "dim"),
 }
+WITHIN = "In brackets: nothing showed where a step began; the stage named holds its time"
+HEAD = f" #  {'stage':<11} {'course':<7} {'state':<14} {'time':>13}"
 
 
 def show(report: LoadReport) -> None:
-    """The stages of a load. Steps are the course's; each bar begins where the stage above it ended."""
-    total = sum(s.microseconds or 0 for s in report.judgement.stages)
-    console.out(f"  {'stage':<11} {'step':<6} {'state':<14} {'time':>10}")
+    """The stages of a load, with the course's steps; each bar begins where the one above it ended."""
+    stages = report.judgement.stages
+    whole = sum(s.microseconds or 0 for s in stages)
+    console.out(HEAD)
     spent = 0
-    for stage in report.judgement.stages:
-        console.out(f"  {_line(stage, spent, total)}".rstrip())
+    for number, stage in enumerate(stages, 1):
+        bar = (spent, stage.microseconds, whole)
+        console.out(row(number, stage, bar, shown_time(report, stage, holder(stage, stages))))
         spent += stage.microseconds or 0
-    if total:
-        console.out(f"  {'':<11} {'':<6} {'':<14} {_time(total):>10}")
+    if whole:
+        console.out(total(whole))
+        if any(holder(stage, stages) for stage in stages):
+            console.note(WITHIN)
     else:
-        console.note("this load was not traced: only a sandbox can tell its stages' times")
+        console.note(untimed(report))
 
 
-def _line(stage: StageTime, spent: int, total: int) -> str:
+def shown_time(report: LoadReport, stage: StageTime, within: str | None) -> str:
+    """What stands in the column of times; `within`: the stage whose time holds that of this one."""
+    if stage.microseconds is not None:
+        return lasted(report, stage.status, stage.microseconds)
+    return f"({within})" if within else ""
+
+
+def row(number: int, stage: StageTime, bar: tuple[int, int | None, int], shown: str) -> str:
+    """One stage. `bar`: when it began, how long it took (None: not known), and the whole, in microseconds;
+    `shown`: its time in words.
+    """
+    start, length, whole = bar
     text, style = _STATES[stage.status]
     steps = ",".join(str(n) for n in BY_ID[stage.id].course) or "-"
-    state = console.styled(f"{text:<14}", style)
-    if stage.microseconds is None:
-        return f"{stage.id:<11} {steps:<6} {state}"
-    start = spent * _BAR // total if total else 0
-    length = max(1, stage.microseconds * _BAR // total) if total else 1
-    return f"{stage.id:<11} {steps:<6} {state} {_time(stage.microseconds):>10}  {' ' * start}{'#' * length}"
+    begin = f"{number:>2}  {stage.id:<11} {steps:<7} {console.styled(f'{text:<14}', style)} {shown:>13}"
+    if length is None:
+        return begin.rstrip()
+    at = min(_BAR - 1, start * _BAR // whole) if whole else 0
+    signs = max(1, min(_BAR - at, round(length * _BAR / whole))) if whole else 1
+    return f"{begin}  {' ' * at}{'#' * signs}"
 
 
-def _time(microseconds: int) -> str:
-    return f"{microseconds / 1000:.2f} ms" if microseconds >= 1000 else f"{microseconds} µs"
+def total(microseconds: int) -> str:
+    """The last line: all of it."""
+    return f"{'':<38} {time(microseconds):>13}"

@@ -304,6 +304,16 @@ def stages_of(reached: str | None, failed: str | None, times: dict[str, int]) ->
     return tuple(told)
 
 
+def holder(stage: StageTime, stages: Sequence[StageTime]) -> str | None:
+    """The stage whose time holds that of one which was passed and has no anchor on this kernel: the last
+    one before it that has. None where there is none, or where the stage has a time of its own.
+    """
+    if stage.microseconds is not None or stage.status not in ("passed", "failed"):
+        return None
+    before = [s.id for s in stages[: ORDER.index(stage.id)] if s.microseconds is not None]
+    return before[-1] if before else None
+
+
 # Functions that return a pointer or a size: their errors are told by 64 bits.
 _LONG = frozenset({"strndup_user", "parse_args", "module_alloc", "execmem_alloc", "kernel_read_file"})
 # Events of other kinds; and functions that no kernel lets be probed, but each complains of in its log.

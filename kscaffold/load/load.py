@@ -65,6 +65,7 @@ def load(
         stack=attempt.stack,
         place=place,
         surprise=surprise(predicted, judgement),
+        timeline=evidence.timeline,
     )
 
 

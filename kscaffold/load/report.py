@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kscaffold.diagnosis.klog import Record
+from kscaffold.diagnosis.trace import Timeline
 from kscaffold.diagnosis.verdict import Judgement
 from kscaffold.load.source import Place
 from kscaffold.target.base import Kind
@@ -14,7 +15,8 @@ from kscaffold.target.base import Kind
 class LoadReport:
     """One module, loaded once. `unloaded`: None where that was not asked for. `note`: what its log lacks.
     `surprise`: how the kernel's answer differs from what was predicted.
-    `place`: the line of source that the kernel's first complaint is about.
+    `place`: the line of source that the kernel's first complaint is about. `timeline`: what the trace
+    showed, None where there was none.
 
     `seconds`: build, start (of the sandbox), load (in the kernel), total.
     """
@@ -33,6 +35,7 @@ class LoadReport:
     stack: str = ""
     surprise: str | None = None
     place: Place | None = None
+    timeline: Timeline | None = None
 
     @property
     def ok(self) -> bool:

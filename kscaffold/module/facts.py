@@ -94,13 +94,20 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Relocations:
-    """A relocation section: what it applies to, how many there are, and which types (numbers of the ABI)."""
+    """A relocation section: what it applies to, and how many there are, in all and of each type (a number
+    of the ABI).
+    """
 
     section: int
     target: int
     addend: bool
     count: int
-    types: frozenset[int]
+    counts: Mapping[int, int]
+
+    @property
+    def types(self) -> frozenset[int]:
+        """The types that occur."""
+        return frozenset(self.counts)
 
 
 @dataclass(frozen=True, slots=True)

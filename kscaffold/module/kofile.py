@@ -4,6 +4,7 @@ import hashlib
 import io
 import struct
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -301,11 +302,8 @@ def _relocations(elf: _Elf) -> list[Relocations]:
         words = _entries(elf, section, addend)
         types = words[_TYPE_WORD[elf.bits, elf.order] :: _size(elf, addend) // 4]
         mask = 0xFFFFFFFF if elf.bits == 64 else 0xFF
-        found.append(
-            Relocations(
-                section.index, section.info, addend, len(types), frozenset(t & mask for t in set(types))
-            )
-        )
+        counts = Counter(t & mask for t in types) if mask == 0xFF else Counter(types)
+        found.append(Relocations(section.index, section.info, addend, len(types), counts))
     return found
 
 

@@ -37,7 +37,7 @@ def setup() -> dict[str, list[str]]:
     """What the agent writes where before it is ready, in this order. What a kernel lacks fails silently."""
     return {
         f"{_TRACING}/tracing_on": ["0"],
-        # The clock of printk, so that trace and log can be told together.
+        # As fast as printk's, but not the same: the two differ by seconds, so their times are not mixed.
         f"{_TRACING}/trace_clock": ["local"],
         f"{_TRACING}/kprobe_events": trace.probes(trace.anchors()),
         **{f"{_TRACING}/events/{event}/enable": ["1"] for event in (*_EVENTS, "ks")},

@@ -1,0 +1,170 @@
+"""The story of one load: what happened, what each stage did for this .ko, and its JSON."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kscaffold.diagnosis.stages import COURSE
+from kscaffold.errors import KscaffoldError
+from kscaffold.explain.anatomy import Anatomy, dissect
+from kscaffold.explain.fact import Fact
+from kscaffold.explain.observe import Observed, observe
+from kscaffold.explain.steps import Step, tell
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.forecast import Outlook
+from kscaffold.load.jobs import Jobs
+from kscaffold.load.report import LoadReport, document
+from kscaffold.load.series import load_series
+from kscaffold.module import kofile
+from kscaffold.module.facts import Function
+from kscaffold.sandbox import session
+from kscaffold.sandbox.session import Plan, Restoring
+from kscaffold.target.base import Target
+from kscaffold.target.sandbox import SandboxTarget
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One load, told. `anatomy`: None where the file is no module that can be read, `flaw` says why."""
+
+    report: LoadReport
+    anatomy: Anatomy | None
+    observed: Observed
+    steps: tuple[Step, ...]
+    flaw: str | None = None
+
+    @property
+    def microseconds(self) -> int:
+        """In all stages that have a time."""
+        return sum(s.microseconds or 0 for s in self.steps)
+
+
+def story(report: LoadReport, target: Target, kernel: Kernel | None) -> Story:
+    """Tell a load that has just been made: ask the target what became of it, and take the file apart.
+
+    `kernel`: the one that was loaded into, to tell who exports what. Never raises for what a file or a
+    target does not tell.
+    """
+    ko, flaw = None, None
+    try:
+        ko = kofile.read(report.path)
+    except KscaffoldError as error:
+        flaw = f"{error.what}: {error.cause}" if error.cause else error.what
+    observed = observe(report, ko, target)
+    anatomy = dissect(ko, kernel, report.parameters, observed) if ko else None
+    return Story(report, anatomy, observed, tell(report, anatomy, observed), flaw)
+
+
+def watch(
+    jobs: Jobs,
+    planned: Plan,
+    *,
+    ahead: Restoring | None,
+    timeout: float,
+    say: session.Say,
+    detail: Callable[[str], None],
+) -> list[Story]:
+    """Load what `jobs` names into a guest of its own, and tell each load; a module that one of them needs
+    is told where it could not be loaded. `ahead`: the guest, begun already. No guest is left.
+    """
+    # What the kernel will refuse is told by the load itself.
+    outlook = Outlook(jobs.kos, planned.kernel, detail)
+    began = time.monotonic()
+    guest = session.start(planned, say, detail, ahead)
+    try:
+        cmdline = planned.machine.cmdline
+        target = SandboxTarget(
+            guest.channel,
+            planned.kernel.release,
+            guest.accelerator,
+            cmdline,
+            guest.console,
+            guest.was_reset,
+        )
+        told: list[Story] = []
+        load_series(
+            jobs,
+            target,
+            timeout=timeout,
+            outlook=outlook,
+            seconds={"build": jobs.seconds, "start": time.monotonic() - began},
+            tell=lambda report: told.append(story(report, target, planned.kernel)),
+        )
+        return told
+    finally:
+        guest.close()
+
+
+def story_document(told: Story) -> dict[str, Any]:
+    """The story in JSON: the load's own keys, its steps with their facts, and the .ko's."""
+    return {
+        **document(told.report),
+        "steps": [_step(step) for step in told.steps],
+        "ko": _ko(told.anatomy) if told.anatomy else None,
+        "flaw": told.flaw,
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "stage": step.stage.id,
+        "title": step.stage.title,
+        "course": [{"step": n, "name": COURSE[n]} for n in step.stage.course],
+        "status": step.status,
+        "start": step.start,
+        "microseconds": step.microseconds,
+        "within": step.within,
+        "facts": [_fact(fact) for fact in step.facts],
+    }
+
+
+def _fact(fact: Fact) -> dict[str, Any]:
+    return {
+        "label": fact.label,
+        "value": fact.value,
+        "source": fact.source,
+        "columns": list(fact.columns),
+        "rows": [list(row) for row in fact.rows],
+    }
+
+
+def _ko(a: Anatomy) -> dict[str, Any]:
+    ko = a.ko
+    return {
+        "name": ko.name,
+        "size": ko.size,
+        "architecture": ko.arch,
+        "signed": ko.signed,
+        "license": ko.license,
+        "vermagic": ko.vermagic,
+        "depends": list(ko.depends),
+        "init": _function(ko.init),
+        "exit": _function(ko.exit),
+        "parameters": [
+            {"name": s.name, "type": s.type, "description": s.description, "given": s.given, "value": s.value}
+            for s in a.settings
+        ],
+        "imports": [
+            {"symbol": i.symbol, "provider": i.provider, "weak": i.weak, "gpl": i.gpl, "crc": i.crc}
+            for i in a.imports
+        ],
+        "exports": [{"symbol": e.symbol, "gpl": e.gpl, "namespace": e.namespace} for e in ko.exports],
+        "sections": [
+            # As text: most readers of JSON have no 64-bit numbers.
+            {
+                "name": s.name,
+                "size": s.size,
+                "memory": s.memory,
+                "address": hex(s.address) if s.address else None,
+            }
+            for s in a.sections
+        ],
+        "relocations": [
+            {"section": r.section, "count": r.count, "types": dict(r.types)} for r in a.relocations
+        ],
+    }
+
+
+def _function(function: Function | None) -> dict[str, str | None] | None:
+    return None if function is None else {"symbol": function.symbol, "section": function.section}
