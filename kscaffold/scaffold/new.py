@@ -7,7 +7,7 @@ from typing import Any
 
 from kscaffold.errors import UsageError
 from kscaffold.project.project import kernel_name
-from kscaffold.scaffold import escape, kbuild, licence, names, params, place, render
+from kscaffold.scaffold import escape, git, kbuild, licence, names, params, place, render
 from kscaffold.scaffold.author import default_author
 
 # A template that needs objects or parameters and gets none shows its subject with these.
@@ -47,6 +47,7 @@ class Wanted:
     author: str | None = None
     description: str | None = None
     license: str = "GPL-2.0-only"
+    git: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Created:
     module: str
     sources: tuple[str, ...]
     files: tuple[str, ...]
+    repository: bool = False
 
 
 def new(wanted: Wanted) -> Created:
@@ -84,6 +86,7 @@ def new(wanted: Wanted) -> Created:
         _text(f"parameter {parameter.name}", parameter.description + (parameter.default or ""))
     target = Path(os.path.realpath(wanted.directory)) / wanted.name
     names.check_place(target)
+    repository = wanted.git and git.possible(target)
 
     main, *others = objects or (wanted.name,)
     named = {"name": wanted.name, "kernel_name": kernel_name(wanted.name)}
@@ -112,8 +115,10 @@ def new(wanted: Wanted) -> Created:
         _write(project / "Makefile", kbuild.makefile(licensed.spdx))
         _write(project / "LICENSE", render.licence_text(licensed.texts, escape.plain(author)))
         files = _settle(project)
+        if repository:
+            git.init(project)
         place.appear(project, target)
-    return Created(wanted.name, target, chosen, f"{wanted.name}.ko", tuple(sources), files)
+    return Created(wanted.name, target, chosen, f"{wanted.name}.ko", tuple(sources), files, repository)
 
 
 def _choose(wanted: Wanted) -> str:
