@@ -28,7 +28,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 MEMORY = 1 << 30  # bytes of address space
 LARGEST_FILE = 64 << 20  # bytes
-MOST_BYTES = 512 << 20  # of all files together
+MOST_BYTES = 256 << 20  # of all files together
 MOST_FILES = 50_000
 
 # What names a project in the templates there are, where its directory's name is made of several.

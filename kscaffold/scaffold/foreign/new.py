@@ -11,7 +11,7 @@ from kscaffold.scaffold import git, names, place
 from kscaffold.scaffold.foreign import origin, settle
 from kscaffold.scaffold.foreign.render import Job, Question, questions, render
 from kscaffold.scaffold.foreign.snapshot import snapshot
-from kscaffold.scaffold.foreign.survey import Report, inner, survey
+from kscaffold.scaffold.foreign.survey import Report, check_is_one, inner, survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,7 @@ def new(wanted: Wanted, talk: Talk) -> Made | None:
     repository = wanted.git and git.possible(target)
     with place.hidden_beside(target) as hidden:
         came = origin.take(wanted.template, wanted.checkout, hidden / "fetched", talk.step)
+        check_is_one(came.directory / (wanted.inside or ""), came.shown)
         taken = snapshot(came.directory, hidden / "template")
         report = survey(came, taken, wanted.inside)
         if not talk.trusts(report):

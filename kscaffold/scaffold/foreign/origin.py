@@ -1,5 +1,6 @@
 """What the user named as a template, and where its files are then."""
 
+import os
 import re
 import stat
 import zipfile
@@ -11,7 +12,7 @@ from kscaffold.errors import DeadlineError, KscaffoldError, UsageError
 from kscaffold.sandbox.limits import seconds
 from kscaffold.scaffold import git
 
-MOST_FILES = 20_000
+MOST_FILES = 5_000
 MOST_BYTES = 256 << 20
 
 # As the cookiecutter program expands them.
@@ -72,7 +73,7 @@ def take(word: str, ref: str | None, into: Path, tell: Tell) -> Origin:
     source = expanded(word).removeprefix("git+")
     if _URL.match(source) or _SCP.match(source) or "::" in source.split("/")[0]:
         return _clone(source, shown(word), ref, into, tell)
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))  # noqa: PTH111  (pathlib raises for an unknown user)
     if path.is_dir():
         path = path.resolve()
         bare = not (path / ".git").exists() and git.is_repository(path)

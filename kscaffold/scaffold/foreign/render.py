@@ -1,5 +1,6 @@
 """Start the process that renders, wait for it, say in words what stopped it."""
 
+import errno
 import json
 import os
 import secrets
@@ -17,6 +18,8 @@ from kscaffold.sandbox.limits import seconds
 # All that the process, and hooks, get of the environment: no token, no agent, no proxy with a password.
 _KEPT = ("PATH", "USER", "LOGNAME", "TERM", "LD_LIBRARY_PATH", "LD_PRELOAD")
 _LONGEST_LINE = 2000
+# The user's disk is at fault; all else (a name that is too long, a directory that is a file) is the template.
+_OF_THE_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +131,11 @@ def _too_long(hooks: bool, limit: float) -> KscaffoldError:
 def _failure(answer: Mapping[str, Any], job: Job) -> Exception:
     kind, text = answer["failed"], str(answer.get("text", "")).replace(f"{job.work}/", "")
     if kind == "os":
-        if answer["errno"] == 27:  # EFBIG
+        if answer["errno"] == errno.EFBIG:
             return _over("it makes a file larger than 64 MiB")
-        return OSError(answer["errno"], os.strerror(answer["errno"]))
+        if answer["errno"] in _OF_THE_PLACE:
+            return OSError(answer["errno"], os.strerror(answer["errno"]))
+        return _fault("template", text, answer)
     if kind == "limit":
         return _over(text)
     if kind == "ended":

@@ -104,9 +104,9 @@ def survey(origin: Origin, taken: Snapshot, directory: str | None) -> Report:
     )
 
 
-def _facts(directory: Path, shown: str) -> dict[str, Any]:
-    described = directory / "cookiecutter.json"
-    if not described.is_file():
+def check_is_one(directory: Path, shown: str) -> None:
+    """Whether a cookiecutter.json is there: asked before all of it is copied. Raises UsageError."""
+    if not (directory / "cookiecutter.json").is_file():
         others = sorted(directory.glob("*/cookiecutter.json")) if directory.is_dir() else []
         raise UsageError(
             "KS071",
@@ -116,8 +116,12 @@ def _facts(directory: Path, shown: str) -> dict[str, Any]:
             else "it has none at its top, but in: " + " ".join(o.parent.name for o in others[:10]),
             fix=f"--template-dir {others[0].parent.name}" if others else "give the directory that has one",
         )
+
+
+def _facts(directory: Path, shown: str) -> dict[str, Any]:
+    check_is_one(directory, shown)
     try:
-        facts = json.loads(described.read_text(encoding="utf-8"))
+        facts = json.loads((directory / "cookiecutter.json").read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise _no_template(shown, f"its cookiecutter.json can't be read: {error}") from None
     if not isinstance(facts, dict):
