@@ -123,9 +123,11 @@ def _environment() -> dict[str, str]:
 def _run(words: Sequence[str], seconds: float, *, own: bool = False) -> process.Finished:
     process.need("git")
     argv = ["git", *words] if own else _argv(words)
-    limit = process.which("prlimit")
+    limit, private = process.which("prlimit"), process.which("setpriv")
     if limit and "fetch" in words:
         argv = [limit, f"--fsize={_LARGEST_PACK}", *argv]
+    if private:  # a killed run leaves no git that goes on writing
+        argv = [private, "--pdeathsig", "KILL", *argv]
     ran = process.run(argv, timeout=seconds, env=_environment())
     if ran.returncode:
         raise KscaffoldError(

@@ -77,7 +77,7 @@ def _engine(job: Job, *, only_ask: bool) -> dict[str, Any]:
             {
                 "nonce": nonce,
                 "parent": os.getpid(),
-                "processor": int(limit) + 1,
+                "processor": _processor(limit),
                 "only_ask": only_ask,
                 "name": job.name,
                 "repo": str(job.repo),
@@ -101,11 +101,11 @@ def _engine(job: Job, *, only_ask: bool) -> dict[str, Any]:
     try:
         status = process.stream(argv, read, timeout=limit, cwd=home, env=_environment(home, job.hooks))
     except DeadlineError:
-        raise _too_long(job.hooks, limit) from None
+        raise _too_long(job.hooks, limit, f"did not end within {limit:g} s") from None
     if answers and "failed" not in answers[0]:
         return answers[0]
     if not answers and status == -signal.SIGXCPU:
-        raise _too_long(job.hooks, limit)
+        raise _too_long(job.hooks, limit, f"used up its {_processor(limit)} s of processor time")
     raise _failure(answers[0] if answers else {"failed": "ended", "text": f"status {status}"}, job)
 
 
@@ -118,11 +118,16 @@ def _environment(home: Path, hooks: bool) -> dict[str, str]:
     return env
 
 
-def _too_long(hooks: bool, limit: float) -> KscaffoldError:
+def _processor(limit: float) -> int:
+    """Seconds of processor time: a machine can be crowded, so far less than those on the clock."""
+    return 1 + int(limit / 4)
+
+
+def _too_long(hooks: bool, limit: float, why: str) -> KscaffoldError:
     name = "HOOKS" if hooks else "RENDER"
     return KscaffoldError(
         "KS076",
-        f"the template did not end within {limit:g} s; nothing was made",
+        f"the template {why}; nothing was made",
         cause="one of its hooks waits or goes on and on" if hooks else "it computes on and on",
         fix=f"KSCAFFOLD_{name}_TIMEOUT={4 * limit:g}, if that is what it needs",
     )
