@@ -1,5 +1,6 @@
 """`kscaffold new --template PATH|GIT-URL`: a template of somebody else."""
 
+import json
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -14,6 +15,8 @@ from kscaffold.scaffold.foreign.new import Made, Talk, UntrustedError, Wanted
 from kscaffold.scaffold.foreign.new import new as make
 from kscaffold.scaffold.foreign.render import Question
 from kscaffold.scaffold.foreign.survey import Report
+
+_YES_NO = ("y", "yes", "t", "true", "on", "1", "n", "no", "f", "false", "off", "0")  # cookiecutter's
 
 
 def wanted_of(
@@ -190,19 +193,34 @@ def _ask(wanted: Wanted) -> Callable[[Callable[[Mapping[str, str]], list[Questio
 
 
 def _default(question: Question) -> str:
-    if question.kind == "yes/no":
+    if isinstance(question.default, bool):
         return "yes" if question.default else "no"
-    if question.kind == "JSON":
-        import json  # start-up time
-
+    if isinstance(question.default, dict):
         return json.dumps(question.default)
     return str(question.default)
 
 
 def _one(question: Question, default: str) -> str:
+    """Ask one question until the answer is one that it takes."""
     text = console.printable(question.prompt)
-    if question.kind == "choice":
-        text += f" ({', '.join(console.printable(str(c)) for c in question.choices)})"
+    words = [str(choice) for choice in question.choices]
+    if words:
+        text += f" ({', '.join(map(console.printable, words))})"
     elif question.kind != "text":
         text += f" ({question.kind})"
-    return console.ask(text, default)
+    while True:
+        answer = console.ask(text, default)
+        if not words and (question.kind == "text" or answer == default):
+            return answer
+        if answer in words or (question.kind == "yes/no" and answer.lower() in _YES_NO):
+            return answer
+        if question.kind == "JSON" and _is_object(answer):
+            return answer
+        console.note(f"  {console.printable(answer)} is none of these")
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -103,9 +103,22 @@ def possible(target: Path) -> bool:
 
 
 def init(project: Path) -> None:
-    """Begin a repository, as the user's git does it: default branch, templates. Nothing is committed."""
+    """Begin a repository, as the user's git does it: default branch, templates. Nothing is committed.
+
+    Raises KscaffoldError that says what git said.
+    """
     if not (project / ".git").exists():
-        _run(["init", "--quiet", "--", str(project)], 30, own=True)
+        try:
+            _run(["init", "--quiet", "--", str(project)], 30, own=True)
+        except KscaffoldError as error:
+            if error.code != "KS071":
+                raise
+            raise KscaffoldError(
+                "KS069",
+                "git could not begin a repository; nothing was made",
+                cause=error.cause,
+                fix="leave --git out, or mend what git says",
+            ) from None
 
 
 def _argv(words: Sequence[str]) -> list[str]:

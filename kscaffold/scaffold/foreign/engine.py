@@ -137,10 +137,12 @@ class Answers:
         told = (prompts or {}).get(name)
         if isinstance(told, dict):
             told = told.get("__prompt__")
+        answer = self.given.get(name)
+        shown = default if answer is None else answer
         self.asked.append(
-            {"name": name, "kind": kind, "default": default, "choices": list(choices), "prompt": told or name}
+            {"name": name, "kind": kind, "default": shown, "choices": list(choices), "prompt": told or name}
         )
-        return self.given.get(name)
+        return answer
 
     def variable(self, name: str, default: Any, prompts: Any = None, prefix: str = "") -> Any:
         """cookiecutter.prompt.read_user_variable."""

@@ -14,11 +14,12 @@ _CHUNK = 1 << 20
 
 @dataclass(slots=True)
 class Snapshot:
-    """`files` and `size` (bytes) of what was copied; `left_out`: paths that were not, with the reason."""
+    """`files` (`entries`: directories, too) and `size` (bytes) of what was copied; `left_out`: paths that were not, with the reason."""
 
     root: Path
     files: int = 0
     size: int = 0
+    entries: int = 0
     left_out: dict[str, str] = field(default_factory=dict)
     links: list[str] = field(default_factory=list)
 
@@ -49,6 +50,7 @@ def snapshot(source: Path, root: Path) -> Snapshot:
         if end is None or not end.is_relative_to(real) or not end.is_file():
             taken.left_out[name] = f"a link to {str(link.readlink())!a}, which is no file of the template"
             link.unlink()
+            taken.files -= 1
     return taken
 
 
@@ -60,17 +62,19 @@ def _copy(source: Path, inside: Path, taken: Snapshot, depth: int) -> None:
             continue
         path = inside / entry.name
         there = taken.root / path
-        taken.files += 1
-        if taken.files > MOST_FILES:
+        taken.entries += 1
+        if taken.entries > MOST_FILES:
             raise _too_large()
         if entry.is_symlink():
             there.symlink_to(Path(entry.path).readlink())
             taken.links.append(str(path))
+            taken.files += 1
         elif entry.is_dir(follow_symlinks=False):
             there.mkdir(mode=0o700)
             _copy(source, path, taken, depth + 1)
         elif entry.is_file(follow_symlinks=False):
             _copy_file(entry.path, there, taken)
+            taken.files += 1
         else:
             taken.left_out[str(path)] = "a device, a pipe or a socket"
 
