@@ -301,6 +301,8 @@ def test_extensions_of_others_are_not_imported(ks, here, name):
         "{",
         '{"name": ' + "[" * 100_000,
         '{"_extensions": 5}',
+        '{"name": "' + "x" * (1 << 20) + '"}',
+        '{"name": 1' + "0" * 9999 + "}",
         '{"_extensions": {"os": 1}}',
         "\xff",
     ],
@@ -339,6 +341,15 @@ def test_a_nested_template_is_inside(ks, here, key, path):
     write_template(here.parent / "tpl", variables, {})
     refused(ks, here, "KS072")
     refused(ks, here, "KS072", "--template-dir", path)
+
+
+def test_questions_without_end(ks, here):
+    """What a template says to the command is bounded, too."""
+    variables = {**ONE, "long": "{{ 'x' * 10 ** 7 }}", "evil": "{{ cookiecutter.long.nobody }}"}
+    write_template(here.parent / "tpl", variables, {f"{HERE}/a": ""})
+    assert len(refused(ks, here, "KS074")) < 2000
+    write_template(here.parent / "tpl", {**ONE, "long": ["{{ 'x' * 10 ** 7 }}"]}, {f"{HERE}/a": ""})
+    assert len(refused(ks, here, "KS078", "--answer", "long=y")) < 2000
 
 
 def test_an_error_names_file_and_line(ks, here):

@@ -60,6 +60,8 @@ def new_foreign(wanted: Wanted, trust: bool, interactive: bool) -> int:
         if not asks:
             raise UntrustedError(report, _command(wanted))
         _show(report, wanted.hooks)
+        if report.extensions and not wanted.hooks:
+            return True  # which the verb refuses, with the reason: nothing to ask
         return console.ask(f"Make {wanted.name} from it?", "no").lower() in ("y", "yes")
 
     def line(text: str) -> None:

@@ -30,6 +30,8 @@ MEMORY = 1 << 30  # bytes of address space
 LARGEST_FILE = 64 << 20  # bytes
 MOST_BYTES = 256 << 20  # of all files together
 MOST_FILES = 50_000
+LONGEST_ANSWER = 1 << 20  # characters
+LONGEST_REASON = 600
 
 # What names a project in the templates there are, where its directory's name is made of several.
 # fmt: off
@@ -93,7 +95,7 @@ class Names:
 
     def check(self, name: str) -> None:
         """Refuse a name that could be outside of the project, be git's, or hide in a terminal."""
-        self._weigh()
+        self.weigh()
         parts = [part for part in name.split("/") if part not in ("", ".")]
         first = self.project is None
         if (
@@ -117,7 +119,7 @@ class Names:
         if len(self.seen) > MOST_FILES:
             raise MemoryError
 
-    def _weigh(self) -> None:
+    def weigh(self) -> None:
         """Add the file that was written last."""
         if self.last is not None and Path(self.last).is_file():
             self.size += Path(self.last).stat().st_size
@@ -255,9 +257,8 @@ def work(request: Mapping[str, Any]) -> dict[str, Any]:
     prompt.read_user_yes_no, prompt.read_user_dict = answers.yes_no, answers.dictionary
     if options:
         options.update(prompt.prompt_for_config(context, no_input=False))
-    done: dict[str, Any] = {"asked": answers.asked, "named": named}
     if request["only_ask"]:
-        return done
+        return {"asked": answers.asked}
     options.update(request["facts"])
     names = Names(output)
 
@@ -267,10 +268,9 @@ def work(request: Mapping[str, Any]) -> dict[str, Any]:
         return made
 
     generate.create_env_with_context = watched
-    done["project"] = generate.generate_files(
-        repo_dir=repo, context=context, output_dir=output, accept_hooks=trusted
-    )
-    return done
+    made = generate.generate_files(repo_dir=repo, context=context, output_dir=output, accept_hooks=trusted)
+    names.weigh()
+    return {"project": made}
 
 
 def explain(error: BaseException, repo: str) -> dict[str, Any]:
@@ -330,9 +330,14 @@ def main() -> None:
         answer = work(request)
     except BaseException as error:
         answer = explain(error, str(request["repo"]))
+        if len(answer["text"]) > LONGEST_REASON:
+            answer["text"] = answer["text"][:LONGEST_REASON] + "…"
+    said = json.dumps(answer, default=str)
+    if len(said) > LONGEST_ANSWER:
+        said = json.dumps({"failed": "limit", "text": "its variables are too long"})
     with os.fdopen(answer_to, "w") as out:
         # A hook may have left a line without its end.
-        out.write(f"\n{request['nonce']} {json.dumps(answer, default=str)}\n")
+        out.write(f"\n{request['nonce']} {said}\n")
     if request["hooks"]:
         os.killpg(0, signal.SIGKILL)  # and whatever a hook left running
 

@@ -14,7 +14,10 @@ _CHUNK = 1 << 20
 
 @dataclass(slots=True)
 class Snapshot:
-    """`files` (`entries`: directories, too) and `size` (bytes) of what was copied; `left_out`: paths that were not, with the reason."""
+    """What was copied to `root`: `files`, `entries` (with directories), `size` in bytes.
+
+    `left_out`: paths that were not copied, with the reason. `links`: paths of those that were.
+    """
 
     root: Path
     files: int = 0

@@ -11,6 +11,7 @@ from kscaffold.errors import UsageError
 from kscaffold.scaffold.foreign.origin import Origin
 from kscaffold.scaffold.foreign.snapshot import Snapshot
 
+_LARGEST_JSON = 1 << 20  # bytes
 _HOOKS = ("pre_prompt", "pre_gen_project", "post_gen_project")
 # These come with Jinja and cookiecutter; every other one is a module that the template brings or imports.
 KNOWN_EXTENSIONS = frozenset(
@@ -120,8 +121,11 @@ def check_is_one(directory: Path, shown: str) -> None:
 
 def _facts(directory: Path, shown: str) -> dict[str, Any]:
     check_is_one(directory, shown)
+    described = directory / "cookiecutter.json"
+    if described.stat().st_size > _LARGEST_JSON:
+        raise _no_template(shown, f"its cookiecutter.json has more than {_LARGEST_JSON >> 20} MiB")
     try:
-        facts = json.loads((directory / "cookiecutter.json").read_text(encoding="utf-8"))
+        facts = json.loads(described.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise _no_template(shown, f"its cookiecutter.json can't be read: {error}") from None
     if not isinstance(facts, dict):
