@@ -100,6 +100,15 @@ def test_what_has_no_end_is_ended(ks, here, monkeypatch, text):
     assert tree(here.parent) == before
 
 
+def test_memory_has_a_bound_of_its_own(ks, here):
+    """Within its time: 4 GB, a hundred MB at a time."""
+    text = (
+        "{% set l = [] %}{% for i in range(40) %}{{ l.append('x' * 10**8 ~ i) }}{% endfor %}{{ l | length }}"
+    )
+    write_template(here.parent / "tpl", ONE, {f"{HERE}/a": text})
+    assert "it needs more memory" in refused(ks, here, "KS076")
+
+
 def test_much_of_everything_is_ended(ks, here):
     files = {f"{HERE}/{n}": "{{ 'x' * (60 * 1024 * 1024) }}" for n in range(5)}
     write_template(here.parent / "tpl", ONE, files)
