@@ -284,6 +284,22 @@ def test_a_password_is_not_shown(ks, here, monkeypatch):
     assert "hushhush" not in ran.err + ran.out
 
 
+def test_ssh_asks_nothing_and_may_be_another(ks, here, own_world, monkeypatch):
+    for name in ("ssh", "other-ssh"):
+        (here.parent / name).write_text(f'#!/bin/sh\necho "$0 $*" >> {here.parent}/said\nexit 255\n')
+        (here.parent / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{here.parent}:{os.environ['PATH']}")
+    monkeypatch.delenv("GIT_SSH_COMMAND", raising=False)
+    for url in ("ssh://git@localhost/a/b.git", "git@localhost:a/b.git"):
+        ran = ks("new", "my-mod", "-t", url, "--trust")
+        assert ran.status == 69 and "error[KS071]" in ran.err
+    said = (here.parent / "said").read_text().splitlines()
+    assert len(said) == 2 and all("-oBatchMode=yes" in line and "git@localhost" in line for line in said)
+    (own_world / ".gitconfig").write_text("[core]\n\tsshCommand = other-ssh\n")
+    assert ks("new", "my-mod", "-t", url, "--trust").status == 69
+    assert "other-ssh" in (here.parent / "said").read_text().splitlines()[2]
+
+
 def test_without_git(ks, here, monkeypatch):
     monkeypatch.setenv("PATH", str(here))
     ran = ks("new", "my-mod", "-t", "gh:user/repo", "--trust")

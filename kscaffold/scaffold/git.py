@@ -128,8 +128,11 @@ def _argv(words: Sequence[str]) -> list[str]:
 def _environment() -> dict[str, str]:
     extra = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": _PROTOCOLS, "GIT_LFS_SKIP_SMUDGE": "1"}
     env = {k: v for k, v in process.environment(extra).items() if k not in _OF_ANOTHER}
-    # ssh would ask on the terminal, behind git's back.
-    env.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
+    # ssh would ask on the terminal, behind git's back. The user's own choice of one stays.
+    if not env.keys() & {"GIT_SSH_COMMAND", "GIT_SSH"}:
+        asked = process.run(["git", "config", "--get", "core.sshCommand"], timeout=10, env=env)
+        if asked.returncode:
+            env["GIT_SSH_COMMAND"] = "ssh -oBatchMode=yes"
     return env
 
 
