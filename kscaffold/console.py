@@ -78,11 +78,11 @@ def ask(question: str, default: str) -> str:
     return line.strip() or default
 
 
-def failure(error: KscaffoldError, command: str) -> None:
-    """Say an error to people on stderr; with --json also as the one document on stdout."""
+def failure(error: KscaffoldError, command: str, more: Mapping[str, Any] | None = None) -> None:
+    """Say an error to people on stderr; with --json also as the one document on stdout, with `more` in it."""
     document = {"code": error.code, "message": error.what, "cause": error.cause, "fix": error.fix}
     if json_mode:
-        emit(command, False, {"error": document})
+        emit(command, False, {"error": document, **(more or {})})
     _write(sys.stderr, f"{styled('error', 'red', sys.stderr)}[{error.code}]: {error.what}")
     if error.cause:
         _write(sys.stderr, f"  {styled('cause', 'cyan', sys.stderr)}: {error.cause}")

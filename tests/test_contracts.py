@@ -26,6 +26,8 @@ ENVELOPE = "schema command ok"
 # A document's own keys, by command. `x[]` is a list of documents that are told at `x`.
 DOCUMENTS = {
     "new": "name path template module files",
+    "new, foreign": "name path template module files builds hooks_run report{}",
+    "new, not trusted": "error{} report{}",
     "new --list": "templates[]",
     "update": "directory template before after base up_to_date files[] diff backup",
     "build": "kernel modules[] up_to_date complaints[] notes log seconds code cause fix",
@@ -61,6 +63,8 @@ DOCUMENTS = {
 PARTS = {
     "error": "code message cause fix",
     "update.files": "path change why target written",
+    "new.report": "source kind commit directory files bytes variables hooks[] extensions left_out{} choices",
+    "new.report.hooks": "file when interpreter bytes",
     "build.modules": "name path",
     "build.complaints": "level file line text",
     "check.init": "symbol section",
@@ -142,6 +146,17 @@ def test_new(ks, here):
     is_document(ks("new", "hello", "--json"), "new")
     is_document(ks("new", "--list", "--json"), "new --list", "new")
     is_document(ks("new", "hello", "--json"), "error", "new")
+    (here / "tpl/{{cookiecutter.name}}").mkdir(parents=True)
+    (here / "tpl/cookiecutter.json").write_text('{"name": "x"}')
+    (here / "tpl/hooks").mkdir()
+    (here / "tpl/hooks/post_gen_project.sh").write_text("#!/bin/sh\n")
+    document = is_document(ks("new", "mine", "--template", "./tpl", "--json"), "new, not trusted", "new")
+    is_part(document["error"], "error")
+    again = is_document(ks("new", "mine", "--template", "./tpl", "--trust", "--json"), "new, foreign", "new")
+    for report in (document["report"], again["report"]):
+        is_part(report, "new.report")
+        is_part(report["hooks"], "new.report.hooks")
+    assert report["hooks"] and not again["hooks_run"] and again["module"] is None
 
 
 def test_update(ks, here):

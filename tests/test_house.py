@@ -24,11 +24,11 @@ FLOORS = (
     ("diagnosis",),
     ("process", "errors", "paths", "pace"),
 )
-# These have one door, by name.
+# These have one door, by name; cookiecutter a second one for templates of others, in a process of its own.
 DOORS = {
-    "subprocess": "process.py",
-    "elftools": "module/kofile.py",
-    "cookiecutter": "scaffold/render.py",
+    "subprocess": {"process.py"},
+    "elftools": {"module/kofile.py"},
+    "cookiecutter": {"scaffold/render.py", "scaffold/foreign/engine.py"},
 }
 NOWHERE = ("rich", "click", "asyncio")
 
@@ -154,9 +154,9 @@ def test_no_import_hides_in_a_function():
 
 
 @pytest.mark.parametrize(("library", "door"), DOORS.items())
-def test_a_library_has_one_door(library: str, door: str):
+def test_a_library_has_one_door(library: str, door: set[str]):
     users = {name(f) for f in files() for _, full in imports(f) if full.split(".")[0] == library}
-    assert users == {door}
+    assert users == door
 
 
 def test_what_is_imported_nowhere():

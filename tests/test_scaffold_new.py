@@ -174,7 +174,7 @@ BAD = {
     "the parent is a loop of links": (["mod", "--directory", "loop"], "KS021"),
     "an unknown template": (["mod", "--template", "magic"], "KS022"),
     "a layer that is no template": (["mod", "--template", "common"], "KS022"),
-    "a template outside": (["mod", "--template", "../single"], "KS022"),
+    "a path where no template is": (["mod", "--template", "../single"], "KS071"),
     "objects for single": (["mod", "--template", "single", "--objs", "a"], "KS022"),
     "parameters for multi": (["mod", "--template", "multi", "--param", "n:int"], "KS022"),
     "a licence that is none": (["mod", "--license", "Apache-2.0"], "KS023"),

@@ -3,13 +3,16 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kscaffold import console
-from kscaffold.cli import options
+from kscaffold.cli import foreign_options, options
 from kscaffold.errors import EXIT_YES, UsageError
+
+if TYPE_CHECKING:
+    from kscaffold.scaffold.new import Created
 
 _Objs = Annotated[
     list[str] | None,
@@ -24,6 +27,8 @@ _Param = Annotated[
     ),
 ]
 
+_LICENSE = "GPL-2.0-only"
+
 
 def new(
     name: Annotated[
@@ -33,17 +38,22 @@ def new(
         Path, typer.Option("--directory", "-C", metavar="DIR", help="Where to make it.")
     ] = Path(),
     template: Annotated[
-        str | None, typer.Option("--template", "-t", help="What to start from; see --list.")
+        str | None,
+        typer.Option("--template", "-t", help="See --list; or a cookiecutter template's PATH or URL."),
     ] = None,
     objs: _Objs = None,
     param: _Param = None,
     author: Annotated[str | None, typer.Option(help="For MODULE_AUTHOR; else as git knows you.")] = None,
     description: Annotated[str | None, typer.Option(help="For MODULE_DESCRIPTION.")] = None,
-    license: Annotated[
-        str, typer.Option(help="An SPDX licence, or mit, bsd for dual ones.")
-    ] = "GPL-2.0-only",
+    license: Annotated[str, typer.Option(help="An SPDX licence, or mit, bsd for dual ones.")] = _LICENSE,
     interactive: Annotated[bool, typer.Option("-i", help="Ask for the texts, on a terminal.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="Show the templates.")] = False,
+    git: foreign_options.Git = False,
+    trust: foreign_options.Trust = False,
+    hooks: foreign_options.Hooks = False,
+    answer: foreign_options.Answer = None,
+    checkout: foreign_options.Checkout = None,
+    template_dir: foreign_options.TemplateDir = None,
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -52,6 +62,14 @@ def new(
         return _list()
     if name is None:
         raise UsageError("KS004", "missing argument NAME", fix="kscaffold new hello")
+    theirs = foreign_options.Given(trust, hooks, tuple(answer or ()), checkout, template_dir)
+    if template is not None and _is_foreign(template):
+        foreign_options.refuse({"objs": objs, "param": param, "license": license != _LICENSE})
+        from kscaffold.cli.foreign import new_foreign, wanted_of  # start-up time
+
+        texts = {"author": author, "description": description}
+        return new_foreign(wanted_of(name, directory, template, theirs, texts, git), trust, interactive)
+    theirs.refuse()
     from kscaffold.scaffold import params  # start-up time
     from kscaffold.scaffold.new import Wanted
     from kscaffold.scaffold.new import new as make
@@ -68,10 +86,17 @@ def new(
             author=author,
             description=description,
             license=license,
+            git=git,
         )
     )
-    shown = shlex.quote(str(directory / name))
+    return _tell(created, directory, git)
+
+
+def _tell(created: "Created", directory: Path, git: bool) -> int:
+    shown = shlex.quote(str(directory / created.name))
     console.step("Created", f"{shown}: {created.module} from {', '.join(created.sources)}")
+    if git and not created.repository:
+        console.note(foreign_options.nested(shown))
     console.step("Next", f"cd {shown} && kscaffold load")
     console.emit(
         "new",
@@ -85,6 +110,13 @@ def new(
         },
     )
     return EXIT_YES
+
+
+def _is_foreign(template: str) -> bool:
+    from kscaffold.scaffold import render  # start-up time
+    from kscaffold.scaffold.foreign.origin import is_foreign
+
+    return is_foreign(template) and template not in {t.name for t in render.templates()}
 
 
 def _ask(name: str, author: str | None, description: str | None) -> tuple[str, str]:

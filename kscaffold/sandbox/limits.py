@@ -16,6 +16,10 @@ _DEFAULTS = {
     # A sandbox that nobody has asked anything ends; whatever happens, it ends at the limit.
     "SANDBOX_IDLE": 1800.0,
     "SANDBOX_LIMIT": 28800.0,
+    # A foreign template: fetching it, rendering it (a quarter of that is its processor time), and with hooks.
+    "TEMPLATE_TIMEOUT": 120.0,
+    "RENDER_TIMEOUT": 120.0,
+    "HOOKS_TIMEOUT": 300.0,
 }
 
 

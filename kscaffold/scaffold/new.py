@@ -7,7 +7,7 @@ from typing import Any
 
 from kscaffold.errors import UsageError
 from kscaffold.project.project import kernel_name
-from kscaffold.scaffold import escape, kbuild, kept, licence, names, params, place, render
+from kscaffold.scaffold import escape, git, kbuild, kept, licence, names, params, place, render
 from kscaffold.scaffold.author import default_author
 
 # A template that needs objects or parameters and gets none shows its subject with these.
@@ -47,6 +47,7 @@ class Wanted:
     author: str | None = None
     description: str | None = None
     license: str = "GPL-2.0-only"
+    git: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Created:
     module: str
     sources: tuple[str, ...]
     files: tuple[str, ...]
+    repository: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,16 @@ def new(wanted: Wanted) -> Created:
     planned = plan(wanted)
     target = Path(os.path.realpath(wanted.directory)) / wanted.name
     names.check_place(target)
+    repository = wanted.git and git.possible(target)
     with place.hidden_beside(target) as hidden:
         project = fill(planned, hidden)
         kept.keep(project, {"name": planned.template}, planned.answers)
         files = _settle(project)
+        if repository:
+            git.init(project)
         place.appear(project, target)
-    return Created(wanted.name, target, planned.template, f"{wanted.name}.ko", planned.sources, files)
+    module = f"{wanted.name}.ko"
+    return Created(wanted.name, target, planned.template, module, planned.sources, files, repository)
 
 
 def plan(wanted: Wanted) -> Planned:

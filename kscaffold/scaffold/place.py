@@ -38,7 +38,7 @@ def hidden_beside(target: Path) -> Iterator[Path]:
                 (directory / _MARK).touch()
                 yield directory
             finally:
-                shutil.rmtree(directory, ignore_errors=True)
+                _remove(directory)
     except OSError as error:
         # What the user asked for, not a hidden file; a failed write(2) has no name at all.
         raise OSError(error.errno, error.strerror, str(target)) from error
@@ -73,9 +73,21 @@ def _sweep_one(directory: Path) -> None:
             return
         # A run killed between its first two steps has not marked its directory yet.
         if (directory / _MARK).is_file() or not any(directory.iterdir()):
-            shutil.rmtree(directory, ignore_errors=True)
+            _remove(directory)
     finally:
         os.close(fd)
+
+
+def _remove(directory: Path) -> None:
+    """Remove a directory of ours, the mark last: what can't be removed now is for the next run."""
+    with suppress(OSError):
+        for entry in directory.iterdir():
+            if entry.name != _MARK:
+                shutil.rmtree(entry, ignore_errors=True)
+                with suppress(OSError):
+                    entry.unlink()
+        if [entry.name for entry in directory.iterdir()] in ([_MARK], []):
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager

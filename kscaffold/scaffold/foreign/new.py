@@ -1,0 +1,154 @@
+"""`new` with a template of somebody else: any cookiecutter template, none of its code unless allowed."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kscaffold.errors import UsageError
+from kscaffold.project.find import is_project
+from kscaffold.scaffold import git, names, place
+from kscaffold.scaffold.foreign import origin, settle
+from kscaffold.scaffold.foreign.render import Job, Question, questions, render
+from kscaffold.scaffold.foreign.snapshot import snapshot
+from kscaffold.scaffold.foreign.survey import Report, check_is_one, inner, survey
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a user asks for. `directory`: the parent of the project. `template`: a path or a URL.
+
+    `checkout`: a branch, tag or commit; `inside`: the template's directory within what is fetched;
+    `hooks`: the template's own code may run; `git`: begin a repository.
+    """
+
+    name: str
+    directory: Path
+    template: str
+    checkout: str | None = None
+    inside: str | None = None
+    answers: Mapping[str, str] = field(default_factory=dict)
+    hooks: bool = False
+    git: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """How the verb speaks with the user.
+
+    `step`: says one. `trusts`: shown the report, whether to go on; or raises. `ask`: the questions that
+    are still open, and how to ask them again after some answers; gives the answers. `line`: of a hook.
+    """
+
+    step: Callable[[str, str], None]
+    trusts: Callable[[Report], bool]
+    ask: Callable[[Callable[[Mapping[str, str]], list[Question]]], Mapping[str, str]] | None
+    line: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A project that was made. `files`: relative to `path`, sorted. `builds`: the directories in it that
+    have something for make, relative to `path`. `alike`: files that differ in case only. `lost`: what
+    a hook made beside the project. `repository`: whether one was begun."""
+
+    name: str
+    path: Path
+    report: Report
+    files: tuple[str, ...]
+    builds: tuple[str, ...]
+    alike: tuple[tuple[str, ...], ...]
+    lost: tuple[str, ...]
+    repository: bool
+
+
+class UntrustedError(UsageError):
+    """Nobody said that the template is to be trusted; it carries the report."""
+
+    def __init__(self, report: Report, fix: str) -> None:
+        cause = "a template can be anybody's"
+        if report.runs_code:
+            cause += ", and this one has code of its own, which stays off without --hooks"
+        super().__init__("KS070", f"{report.source} is not trusted; nothing was made", cause=cause, fix=fix)
+        self.report = report
+
+
+def new(wanted: Wanted, talk: Talk) -> Made | None:
+    """Make a project: `wanted.directory`/NAME appears whole, or not at all. None: the user declined.
+
+    Raises UsageError for what can't be asked for and where the template is at fault, KscaffoldError where
+    it can't be fetched, a limit or a hook ended it, OSError where the place can't be written to.
+    """
+    names.check_name(wanted.name)
+    target = Path(os.path.realpath(wanted.directory)) / wanted.name
+    names.check_place(target)
+    if wanted.inside:
+        inner(wanted.inside)
+    repository = wanted.git and git.possible(target)
+    with place.hidden_beside(target) as hidden:
+        came = origin.take(wanted.template, wanted.checkout, hidden / "fetched", talk.step)
+        check_is_one(came.directory / (wanted.inside or ""), came.shown)
+        taken = snapshot(came.directory, hidden / "template")
+        report = survey(came, taken, wanted.inside)
+        if not talk.trusts(report):
+            return None
+        if report.extensions and not wanted.hooks:
+            raise UsageError(
+                "KS079",
+                "the template can't be rendered without code of others: " + " ".join(report.extensions),
+                cause="its cookiecutter.json wants these Python modules imported (_extensions)",
+                fix="the same command with --hooks, if you trust them",
+            )
+        work = hidden / "work"
+        work.mkdir()
+        job = _job(wanted, report, came, hidden, talk)
+        if talk.ask is not None:
+            answers = talk.ask(lambda given: questions(_answered(job, given)))
+            job = _answered(job, answers)
+        try:
+            project = render(job)
+            files = settle.settle(project, work / "out", hooks=wanted.hooks)
+            if repository:
+                git.init(project)
+            found = [str(d.relative_to(project)) for d in (project, *sorted(project.iterdir())) if d.is_dir()]
+            builds = tuple(d for d in found if is_project(project / d))
+            lost = tuple(sorted(p.name for p in (work / "out").iterdir() if not project.is_relative_to(p)))
+            place.appear(project, target)
+        finally:
+            if wanted.hooks:
+                _open_up(work)
+    alike = tuple(settle.alike(files))
+    return Made(wanted.name, target, report, files, builds, alike, lost, repository)
+
+
+def _job(wanted: Wanted, report: Report, came: origin.Origin, hidden: Path, talk: Talk) -> Job:
+    parent = os.path.realpath(wanted.directory)
+    local = came.directory if came.kind == "directory" else hidden / "template"
+    facts = {
+        "_template": str(local / report.directory) if report.choices else report.source,
+        "_output_dir": parent,
+        "_repo_dir": str(local / report.directory) if came.kind != "directory" else _as_given(wanted, report),
+        "_checkout": wanted.checkout,
+    }
+    repo = hidden / "template" / report.directory
+    return Job(wanted.name, repo, hidden / "work", dict(wanted.answers), facts, wanted.hooks, talk.line)
+
+
+def _as_given(wanted: Wanted, report: Report) -> str:
+    """The template's directory as cookiecutter would name it."""
+    if report.choices:
+        return str(Path(wanted.template).expanduser().resolve() / report.directory)
+    return os.path.join(wanted.template, report.directory) if report.directory else wanted.template  # noqa: PTH118
+
+
+def _answered(job: Job, answers: Mapping[str, str]) -> Job:
+    return Job(job.name, job.repo, job.work, {**job.answers, **answers}, job.facts, job.hooks, job.on_line)
+
+
+def _open_up(directory: Path) -> None:
+    """A hook may have left directories that can't be removed as they are."""
+    for where, inside, _ in os.walk(directory):
+        for name in inside:
+            path = Path(where, name)
+            if not path.is_symlink():
+                path.chmod(0o700)
