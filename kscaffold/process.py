@@ -38,6 +38,7 @@ PACKAGE_OF = {
     "git": "git",
     "addr2line": "binutils",
     "objcopy": "binutils",
+    "openssl": "openssl",
 }
 
 

@@ -23,6 +23,7 @@ _COMMANDS = {
     "new": "new:new",
     "reload": "load:reload",
     "run": "load:run",
+    "sign": "sign:sign",
     "unload": "load:unload",
 }
 # Rooms with an app of their own: their sub-commands.

@@ -7,7 +7,7 @@ import typer
 
 from kscaffold import console
 from kscaffold.cli import options
-from kscaffold.errors import EXIT_YES
+from kscaffold.errors import EXIT_YES, UsageError
 
 if TYPE_CHECKING:
     from kscaffold.kernel.kernel import Kernel
@@ -31,6 +31,12 @@ Trace = Annotated[bool, typer.Option("--trace", help="Show the stages of the loa
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on showing what comes.")]
 Last = Annotated[int | None, typer.Option("-n", "--lines", metavar="N", min=0, help="Only the last N lines.")]
 
+_NOT_ON_HOST = UsageError(
+    "KS004",
+    "--cert is for a sandbox: which keys this machine's kernel trusts, its firmware decides",
+    fix="kscaffold explain KS448",
+)
+
 
 def load(
     words: Words = None,
@@ -41,6 +47,7 @@ def load(
     no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
     cmdline: options.Cmdline = "",
+    cert: options.Cert = None,
     trace: Trace = False,
     offline: options.Offline = False,
     directory: options.Directory = None,
@@ -48,12 +55,17 @@ def load(
     json: options.Json = False,
 ) -> int:
     """Load this project's modules, or a .ko, into its sandbox (insmod). Builds first when needed."""
+    if host and cert:
+        raise _NOT_ON_HOST
+    trusted: tuple[bytes, ...] = ()
     if not host:
         from kscaffold.cli import ahead  # start-up time
 
         here = directory or Path.cwd()
         ahead.check(words or (), here)
-        ahead.sandbox(words or (), here, ahead.chosen(kernel, offline=offline), cmdline)
+        found = ahead.chosen(kernel, offline=offline)
+        trusted = ahead.trusted(found, cmdline, cert)
+        ahead.sandbox(words or (), here, found, cmdline, trusted)
     from kscaffold.cli import session, show  # start-up time: while the guest restores
     from kscaffold.load.forecast import Outlook
     from kscaffold.load.series import load_series
@@ -61,8 +73,8 @@ def load(
     chosen, jobs = _prepare(words, kernel, module, host, (no_build, no_deps), offline, directory)
     if jobs.failed:
         return show.failed_build("load", jobs.failed)
-    outlook = Outlook(jobs.kos, chosen, console.warn) if chosen else None
-    with session.target(jobs.home, chosen, host=host, cmdline=cmdline, start=True) as opened:
+    outlook = Outlook(jobs.kos, chosen, console.warn, trusted) if chosen else None
+    with session.target(jobs.home, chosen, host=host, cmdline=cmdline, start=True, trusted=trusted) as opened:
         reports = load_series(
             jobs,
             opened.target,
@@ -88,13 +100,16 @@ def reload(
     no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
     cmdline: options.Cmdline = "",
+    cert: options.Cert = None,
     offline: options.Offline = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
     """Load into a pristine sandbox that takes the old one's place (--host: rmmod, then insmod)."""
-    from kscaffold.cli import session, show  # start-up time
+    if host and cert:
+        raise _NOT_ON_HOST
+    from kscaffold.cli import ahead, session, show  # start-up time
     from kscaffold.load.forecast import Outlook
     from kscaffold.load.series import load_series
     from kscaffold.load.unload import unload as unload_one
@@ -104,10 +119,13 @@ def reload(
     chosen, jobs = _prepare(words, kernel, module, host, (no_build, no_deps), offline, directory)
     if jobs.failed:
         return show.failed_build("reload", jobs.failed)
+    trusted: tuple[bytes, ...] = ()
     if not host:
+        assert chosen is not None
+        trusted = ahead.trusted(chosen, cmdline, cert)
         live.stop(jobs.home)
-    outlook = Outlook(jobs.kos, chosen, console.warn) if chosen else None
-    with session.target(jobs.home, chosen, host=host, cmdline=cmdline, start=True) as opened:
+    outlook = Outlook(jobs.kos, chosen, console.warn, trusted) if chosen else None
+    with session.target(jobs.home, chosen, host=host, cmdline=cmdline, start=True, trusted=trusted) as opened:
         if host:
             there = {m.name for m in opened.target.modules()}
             for name in [n for ko in reversed(jobs.kos) if (n := module_name(ko)) in there]:
@@ -136,6 +154,7 @@ def run(
     no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
     cmdline: options.Cmdline = "",
+    cert: options.Cert = None,
     offline: options.Offline = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
@@ -145,7 +164,7 @@ def run(
     from kscaffold.cli import ahead  # start-up time
 
     here = directory or Path.cwd()
-    with ahead.guest(words or (), here, kernel, cmdline, offline=offline) as begun:
+    with ahead.guest(words or (), here, kernel, cmdline, cert, offline=offline) as begun:
         from kscaffold.cli import show  # start-up time: while the guest restores
         from kscaffold.load.jobs import Wish, prepare
         from kscaffold.load.run import Tell

@@ -182,6 +182,7 @@ def remove(release: str) -> Kernel:
             # First out of sight whole, then piece by piece.
             (root() / release).rename(place / "kernel")
             shutil.rmtree(paths.cache() / "images" / release, ignore_errors=True)
+            shutil.rmtree(paths.cache() / "trusting" / release, ignore_errors=True)
     if default() == release:
         set_default(None)
     return kernel

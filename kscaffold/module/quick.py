@@ -6,6 +6,9 @@ from pathlib import Path
 from kscaffold.errors import UsageError
 from kscaffold.project.project import kernel_name
 
+# The last bytes of a signed module (include/linux/module_signature.h).
+SIGNED = b"~Module signature appended~\n"
+
 
 def existing(ko: Path) -> Path:
     """The same path. Raises UsageError KS281 where there is no such file."""
