@@ -121,7 +121,11 @@ def _trust(kernel: "Kernel | None", cmdline: str, certs: list[str] | None) -> "T
     from kscaffold.module import keyring
 
     given = tuple(keyring.read(Path(c)) for c in certs or () if c != "none")
-    trusted = ahead.trusted(kernel, cmdline, certs) if kernel and kernel.source != "running" else ()
+    try:
+        trusted = ahead.trusted(kernel, cmdline, certs) if kernel and kernel.source != "running" else ()
+    except KscaffoldError as error:  # no image, or one that can't be given a certificate
+        console.note(f"{error.what}: {error.cause}" if error.cause else error.what)
+        trusted = ()
     return Trust(cmdline, trusted, given)
 
 

@@ -59,7 +59,7 @@ def sign(
     if used.readable_by_others:
         console.warn(f"others can read the key {used.file}", fix=f"chmod 600 {used.file}")
     reports = [_signed(file, used, hash, out) for file in files]
-    _tell(reports, used, chosen)
+    _tell(reports, used, chosen, bool(kos or out))
     return EXIT_YES
 
 
@@ -100,16 +100,23 @@ def _signed(file: Path, key: "Key", hash: str, out: Path | None) -> "SignReport"
     return report
 
 
-def _tell(reports: "list[SignReport]", key: "Key", kernel: "Kernel | None") -> None:
+def _short(path: Path) -> Path:
+    """The path from here, where it is below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _tell(reports: "list[SignReport]", key: "Key", kernel: "Kernel | None", named: bool) -> None:
     name = key.certificate.name or key.certificate.key_id
-    lacks = _lacking(key, reports[0].hash, kernel) if reports and kernel else None
     for report in reports:
         again = "; the signature it had is replaced" if report.replaced else ""
-        console.step("Signed", console.printable(f"{report.out} by {name!r} ({report.hash}){again}"))
+        console.step("Signed", console.printable(f"{_short(report.out)} by {name!r} ({report.hash}){again}"))
+    lacks = _lacking(key, reports[0].hash, kernel) if reports and kernel else None
     if lacks:
         console.warn(lacks[0], fix=lacks[2])
-    else:
-        console.step("Next", "kscaffold run --cmdline module.sig_enforce=1")
+    elif reports:
+        words = [str(_short(report.out)) for report in reports] if named else []
+        console.step("Next", f"kscaffold run {' '.join([*words, '--cmdline module.sig_enforce=1'])}")
     document: dict[str, Any] = {
         "key": str(key.file),
         "certificate": str(key.file_of_certificate),
@@ -128,4 +135,7 @@ def _lacking(key: "Key", hash: str, kernel: "Kernel") -> tuple[str, bool, str] |
     from kscaffold.module.signed import lacking  # start-up time
     from kscaffold.module.target import read_facts
 
-    return lacking(key.certificate.key, key.certificate.curve, hash, read_facts(kernel))
+    facts = read_facts(kernel)
+    if facts.has("MODULE_SIG") is False:
+        return (f"{kernel.release} checks no signatures", True, "kscaffold kernel list shows other kernels")
+    return lacking(key.certificate.key, key.certificate.curve, hash, facts)

@@ -118,6 +118,9 @@ def unpacked(kernel: Kernel) -> Path | None:
     if kernel.vmlinux or kernel.image is None:
         return kernel.vmlinux
     try:
+        with kernel.image.open("rb") as opened:
+            if opened.read(4) == b"\x7fELF":
+                return kernel.image
         file = _decompressed(kernel.release, kernel.image)
     except OSError:
         return None

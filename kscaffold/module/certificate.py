@@ -110,9 +110,11 @@ def read(data: bytes) -> Certificate:
 
 def _read(raw: bytes) -> Certificate:
     body = der.only(raw).parts()[0].parts()
-    if body[0].tag != 0xA0:
-        raise DerError("it is no X.509 certificate of version 3")
-    serial, issuer, subject, public = body[1], body[3], body[5], body[6]
+    if body[0].tag == 0xA0:  # its version; those of version 1 do not say
+        body = body[1:]
+    serial, issuer, subject, public = body[0], body[2], body[4], body[5]
+    if [serial.tag, issuer.tag, subject.tag] != [der.INTEGER, der.SEQUENCE, der.SEQUENCE]:
+        raise DerError("it is no X.509 certificate")
     algorithm, bits = public.parts()
     kind = algorithm.parts()
     key = _KEYS.get(kind[0].oid(), "other")
@@ -124,7 +126,7 @@ def _read(raw: bytes) -> Certificate:
         serial=serial.number(),
         issuer=issuer.raw,
         name=_name(subject),
-        key_id=_key_id(body[7:]),
+        key_id=_key_id(body[6:]),
         key=key,
         bits=number or (len(bits.body) - 2) * 4,
         curve=curve,

@@ -38,6 +38,7 @@ def sign(ko: Path, key: Key, *, hash: str = "sha256", out: Path | None = None) -
     sign with this key, and what reading a module raises. The certificate is remembered: sandboxes can
     trust it.
     """
+    before = _identity(ko)
     raw, compression = content.read(ko)
     if compression:
         raise UsageError(
@@ -55,8 +56,18 @@ def sign(ko: Path, key: Key, *, hash: str = "sha256", out: Path | None = None) -
         raise KscaffoldError("KS085", what, fix="openssl version")
     keyring.remember(key.certificate)
     target = out if out is not None else ko.resolve()
+    if _identity(ko) != before:
+        raise KscaffoldError("KS087", f"{ko} changed while it was being signed", fix=f"kscaffold sign {ko}")
     _write(target, signature.appended(bare, message), ko)
     return SignReport(module, ko, out or ko, key.certificate, made.hash, replaced)
+
+
+def _identity(file: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def _bare(raw: bytes, ko: Path) -> tuple[bytes, Signer | None]:
