@@ -275,7 +275,8 @@ def test_strip_takes_it_off(ks, kernel, tmp_path: Path):  # noqa: F811
 def test_check_of_what_was_changed(ks, ko: Path, tmp_path: Path):
     ks("sign", ko)
     ran = ks("check", ko)
-    assert ran.status == 0 and "right; by 'kscaffold module signing key', RSA 2048 sha256" in ran.out
+    assert ran.status == 0 and "signature   right: RSA 2048 sha256\n" in ran.out
+    assert f"signer      kscaffold module signing key, key {certificate.spaced(signer(ko).serial)}" in ran.out
     signed = ko.read_bytes()
     for at in (300, 900):
         ko.write_bytes(signed[:at] + bytes([signed[at] ^ 1]) + signed[at + 1 :])
@@ -295,7 +296,7 @@ def test_check_with_a_certificate(ks, ko: Path, tmp_path: Path, own_world: Path)
     shutil.rmtree(own_world / ".local/share/kscaffold")  # another machine
     found = ks("check", ko, "--json").json["signature"]
     assert (found["signer"], found["valid"]) == ("theirs", None)
-    assert "its certificate is not known (--cert FILE)" in ks("check", ko).out
+    assert "its certificate is not known: --cert FILE" in ks("check", ko).out
     assert ks("check", ko, "--cert", other, "--json").json["signature"]["valid"] is None
     ran = ks("check", ko, "--cert", tmp_path / "none")
     assert ran.status == 2 and "KS082" in ran.err

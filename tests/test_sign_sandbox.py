@@ -319,6 +319,9 @@ def test_the_image_is_a_copy_made_once_and_removed(copy, known: dict[str, Key]):
     with pytest.raises(KscaffoldError) as caught:
         trusting.image(kernel, [bytes([0x30, 0x82, 0x20, 0]) + bytes(0x2000)])
     assert caught.value.code == "KS540" and "room for" in (caught.value.cause or "")
+    with pytest.raises(KscaffoldError) as caught:
+        trusting.image(kernel, [bytes([0x30, 0x81, 0x80]) + bytes(0x80)])
+    assert caught.value.code == "KS540" and "256 bytes" in (caught.value.cause or "")
     store.add_path(None, kernel.image, None)
     store.remove(kernel.release)
     assert not trusting.place(kernel.release).exists()

@@ -192,7 +192,7 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
             ("licence", document["license"] or "none"),
             ("built for", (document["vermagic"] or "unknown").strip()),
             ("depends on", ", ".join(document["depends"]) or "nothing"),
-            ("signature", _signature(document)),
+            *_signature(document),
         ]
         for parameter in document["parameters"]:
             text = f"{parameter['name']} ({parameter['type'] or 'type unknown'})"
@@ -203,15 +203,17 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
     return facts
 
 
-def _signature(document: dict[str, Any]) -> str:
+def _signature(document: dict[str, Any]) -> list[tuple[str, str]]:
     found = document["signature"]
     if found is None:
-        return "can't be read" if document["signed"] else "none"
-    valid = {True: "right", False: "WRONG: the file was changed", None: "not checked"}[found["valid"]]
-    if found["key"] is None or found["valid"] is None:
-        valid = "not checked: its certificate is not known (--cert FILE)"
+        return [("signature", "can't be read" if document["signed"] else "none")]
     how = " ".join(word for word in (found["key"], found["hash"]) if word)
-    return f"{valid}; by {found['signer'] or 'nobody'!r}, {how}, key {found['serial'] or found['key_id']}"
+    valid = {True: "right", False: "WRONG, the file was changed", None: "not checked"}[found["valid"]]
+    unknown = " (its certificate is not known: --cert FILE)" if found["valid"] is None else ""
+    return [
+        ("signature", f"{valid}: {how}{unknown}"),
+        ("signer", f"{found['signer'] or 'no name'}, key {found['serial'] or found['key_id']}"),
+    ]
 
 
 def _place(function: dict[str, str] | None) -> str:

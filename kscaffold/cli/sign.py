@@ -59,7 +59,7 @@ def sign(
     if used.readable_by_others:
         console.warn(f"others can read the key {used.file}", fix=f"chmod 600 {used.file}")
     reports = [_signed(file, used, hash, out) for file in files]
-    _tell(reports, used, chosen, bool(kos or out))
+    _tell(reports, used, chosen, bool(kos or out), ["--kernel", kernel] if kernel else [])
     return EXIT_YES
 
 
@@ -106,7 +106,10 @@ def _short(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def _tell(reports: "list[SignReport]", key: "Key", kernel: "Kernel | None", named: bool) -> None:
+def _tell(
+    reports: "list[SignReport]", key: "Key", kernel: "Kernel | None", named: bool, same: list[str]
+) -> None:
+    """Say what was done. `named`: the files were, on the command line. `same`: options to go on with."""
     name = key.certificate.name or key.certificate.key_id
     for report in reports:
         again = "; the signature it had is replaced" if report.replaced else ""
@@ -116,7 +119,7 @@ def _tell(reports: "list[SignReport]", key: "Key", kernel: "Kernel | None", name
         console.warn(lacks[0], fix=lacks[2])
     elif reports:
         words = [str(_short(report.out)) for report in reports] if named else []
-        console.step("Next", f"kscaffold run {' '.join([*words, '--cmdline module.sig_enforce=1'])}")
+        console.step("Next", " ".join(["kscaffold run", *words, *same, "--cmdline module.sig_enforce=1"]))
     document: dict[str, Any] = {
         "key": str(key.file),
         "certificate": str(key.file_of_certificate),

@@ -76,7 +76,12 @@ def certificates(image: mmap, where: CertList) -> list[bytes]:
 
 
 def added(image: mmap, where: CertList, new: list[bytes]) -> bytes:
-    """The image with certificates added to its own. Raises NotFound where there is no room for them."""
+    """The image with certificates added to its own. Raises NotFound where there is no room for them, or the
+    kernel would not read them.
+    """
+    if any(one[:2] != b"\x30\x82" for one in new):
+        # x509_load_certificate_list() stops at what is not a sequence whose length takes two bytes.
+        raise NotFound("a certificate of less than 256 bytes is none to it")
     whole = image[where.start : where.start + where.length] + b"".join(new)
     if len(whole) > where.room:
         raise NotFound(f"the certificates take {len(whole)} bytes, and it has room for {where.room}")

@@ -151,7 +151,7 @@ def _trust(examined: Examined, facts: KernelFacts, refusal: str | None) -> list[
         return [Finding("KS441", "info", "signature", message, None, UNSURE)]
     message = f"it is signed by {who}, whose key {facts.release} does not have"
     if refusal is None:
-        return [Finding("KS448", "info", "signature", f"{message}: it loads it, and is tainted (E)")]
+        return [Finding("KS448", "info", "signature", f"{message}: it is tainted by the load (E)")]
     return [Finding("KS448", "error", "signature", message, "kscaffold sign, or --cert FILE", refusal)]
 
 
