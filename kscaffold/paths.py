@@ -29,6 +29,11 @@ def data() -> Path:
     return _base("XDG_DATA_HOME", ".local/share") / "kscaffold"
 
 
+def certificates() -> Path:
+    """The certificates of keys that modules here were signed with, one a file, by digest."""
+    return data() / "certificates"
+
+
 def state() -> Path:
     """Build logs and build records."""
     return _base("XDG_STATE_HOME", ".local/state") / "kscaffold"

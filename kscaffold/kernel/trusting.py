@@ -15,8 +15,7 @@ from pathlib import Path
 
 from kscaffold import paths
 from kscaffold.errors import KscaffoldError
-from kscaffold.kernel import certlist, store
-from kscaffold.kernel.certlist import NotFound
+from kscaffold.kernel import store
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.packages.workplace import workplace
 
@@ -41,10 +40,12 @@ def own(kernel: Kernel) -> tuple[bytes, ...] | None:
 
 @lru_cache(maxsize=4)
 def _own(file: Path, _: int) -> tuple[bytes, ...] | None:
+    from kscaffold.kernel import certlist  # start-up time: it reads ELF
+
     try:
         with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as image:
             return tuple(certlist.certificates(image, certlist.find(image)))
-    except (OSError, NotFound, struct.error, ValueError):
+    except (OSError, certlist.NotFound, struct.error, ValueError):
         return None
 
 
@@ -61,6 +62,8 @@ def image(kernel: Kernel, certificates: Sequence[bytes]) -> Path:
     file = place(kernel.release) / _digest(source, new)
     if file.exists():
         return file
+    from kscaffold.kernel import certlist  # start-up time: it reads ELF
+
     with source.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as whole:
         try:
             where = certlist.find(whole)
@@ -69,7 +72,7 @@ def image(kernel: Kernel, certificates: Sequence[bytes]) -> Path:
             if not missing:
                 return source
             patched = certlist.added(whole, where, missing)
-        except (NotFound, struct.error, ValueError) as reason:
+        except (certlist.NotFound, struct.error, ValueError) as reason:
             raise KscaffoldError(
                 "KS540",
                 f"kernel {kernel.release} can't be given a certificate",

@@ -50,11 +50,9 @@ def key(
         return None
     digest = hashlib.sha256(b"".join([content, *trusted]))
     if content.endswith(SIGNED):
-        from kscaffold.module import keyring  # start-up time
-
         # What tells whose signature it is, and whether it is right.
         image = kernel.image or Path("/nothing")
-        files += (image, keyring.place(), Path(process.which("openssl") or "/nothing"))
+        files += (image, paths.certificates(), Path(process.which("openssl") or "/nothing"))
     told = None if loaded is None else sorted(loaded)
     facts = [kernel.release, kernel.arch, parameters, cmdline, told, *map(_identity, files)]
     digest.update(json.dumps(facts).encode())

@@ -12,15 +12,10 @@ from kscaffold.module.der import DerError
 _LARGEST = 1 << 20  # bytes of a file with a certificate
 
 
-def place() -> Path:
-    """Where they are kept, one a file, by digest."""
-    return paths.data() / "certificates"
-
-
 def known() -> list[Certificate]:
     """Those there are, the last used first. What can't be read is passed over."""
     found = []
-    files = list(place().glob("*.der")) if place().is_dir() else []
+    files = list(paths.certificates().glob("*.der")) if paths.certificates().is_dir() else []
     for file in sorted(files, key=lambda f: -f.stat().st_mtime_ns):
         try:
             found.append(certificate.read(file.read_bytes()))
@@ -31,7 +26,7 @@ def known() -> list[Certificate]:
 
 def remember(one: Certificate) -> None:
     """Keep a certificate, or note that it was used again."""
-    file = place() / f"{one.digest[:32]}.der"
+    file = paths.certificates() / f"{one.digest[:32]}.der"
     if file.exists():
         os.utime(file)
         return

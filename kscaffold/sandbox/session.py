@@ -110,7 +110,7 @@ def plan(kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = ()) -> 
 def _image(kernel: Kernel, trusted: tuple[bytes, ...]) -> Path:
     if not trusted:
         return store.bootable(kernel)
-    from kscaffold.kernel import trusting  # start-up time: it reads ELF
+    from kscaffold.kernel import trusting  # start-up time: few kernels need it
 
     return trusting.image(kernel, trusted)
 
