@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.cli import ahead
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel import store, trusting
 from kscaffold.kernel.kernel import Kernel
@@ -325,6 +326,21 @@ def test_the_image_is_a_copy_made_once_and_removed(copy, known: dict[str, Key]):
     store.add_path(None, kernel.image, None)
     store.remove(kernel.release)
     assert not trusting.place(kernel.release).exists()
+
+
+def test_a_kernel_that_wants_signatures_by_itself(ks, copy, tmp_path: Path):
+    """CONFIG_MODULE_SIG_FORCE of a kernel of one's own: what was signed here is trusted without options."""
+    vmlinux, ko = need_kernel("6.1").vmlinux, tmp_path / "hello.ko"
+    assert vmlinux
+    kernel = copy(vmlinux.read_bytes())
+    assert kernel.build
+    shutil.copy(built(need_kernel("6.1")) / "hello.ko", ko)
+    assert ks("sign", ko).status == 0
+    assert ahead.trusted(kernel, "", None) == ()
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/.config").write_text("# a kernel\nCONFIG_MODULE_SIG_FORCE=y\n")
+    (raw,) = ahead.trusted(replace(kernel, build=tmp_path / "tree"), "", None)
+    assert certificate.read(raw).name == "kscaffold module signing key"
 
 
 def test_a_kernel_that_can_not_be_given_a_key_still_answers(ks, copy, project: Path, monkeypatch):
