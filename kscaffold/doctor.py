@@ -40,7 +40,8 @@ class DoctorReport:
 
 def doctor() -> DoctorReport:
     """Look at everything. Starts no guest but the accelerator's probe, fetches nothing."""
-    findings = [*map(_program, ("make", "gcc")), _qemu(), _kernel(), _packages(), _modules(), _sandboxes()]
+    findings = [*map(_program, ("make", "gcc")), _qemu(), _kernel(), _packages(), _modules(), _signing()]
+    findings.append(_sandboxes())
     kernels = sum(
         int(store.details(k.release).get("bytes", 0)) for k in store.known() if k.source == "fetched"
     )
@@ -98,6 +99,16 @@ def _modules() -> Finding:
     if who is None:
         return Finding("this machine", "remark", "neither root nor sudo: --host can't load")
     return Finding("this machine", "good", f"{os.uname().release}; --host loads as {who}")
+
+
+def _signing() -> Finding:
+    path = process.which("openssl")
+    if path is None:
+        fix = "sudo apt-get install --no-install-recommends openssl"
+        return Finding("signing", "remark", "no openssl: only sign needs it", fix)
+    key = paths.data() / "signing"
+    state = f"its key is in {key}" if key.exists() else "its key is made on the first use"
+    return Finding("signing", "good", f"{path}; {state}")
 
 
 def _sandboxes() -> Finding:

@@ -24,6 +24,16 @@ def config() -> Path:
     return _base("XDG_CONFIG_HOME", ".config") / "kscaffold"
 
 
+def data() -> Path:
+    """The key that signs modules, and the certificates of such keys."""
+    return _base("XDG_DATA_HOME", ".local/share") / "kscaffold"
+
+
+def certificates() -> Path:
+    """The certificates of keys that modules here were signed with, one a file, by digest."""
+    return data() / "certificates"
+
+
 def state() -> Path:
     """Build logs and build records."""
     return _base("XDG_STATE_HOME", ".local/state") / "kscaffold"

@@ -39,6 +39,7 @@ PACKAGE_OF = {
     "diff3": "diffutils",
     "addr2line": "binutils",
     "objcopy": "binutils",
+    "openssl": "openssl",
 }
 
 

@@ -15,7 +15,7 @@ from tests.worlds import RELEASE, World
 
 KEYS = {
     "module", "path", "kernel", "init", "exit", "license", "vermagic", "parameters", "depends", "imports",
-    "exports", "signed", "prediction", "findings",
+    "exports", "signed", "signature", "prediction", "findings",
 }  # fmt: skip
 ENVELOPE = {"schema", "command", "ok"}
 

@@ -32,8 +32,9 @@ DOCUMENTS = {
     "update": "directory template before after base up_to_date files[] diff backup",
     "build": "kernel modules[] up_to_date complaints[] notes log seconds code cause fix",
     "clean": "directory removed",
+    "sign": "key certificate made signer hash modules[]",
     "check": "module path kernel init{} exit{} license vermagic parameters[] depends imports exports signed"
-    " prediction{} findings[]",
+    " signature{} prediction{} findings[]",
     "check several": "modules[]",
     "info": "module path architecture size compression signed modinfo[] imports exports sections[]",
     "load": "module path parameters target kernel verdict loaded stage errno init_ran returned code cause fix"
@@ -70,7 +71,9 @@ PARTS = {
     "check.init": "symbol section",
     "check.exit": "symbol section",
     "check.parameters": "name type description",
+    "check.signature": "signer serial key_id key hash valid in_kernel",
     "check.prediction": "loads stage errno",
+    "sign.modules": "module path out replaced",
     "check.findings": "code level stage message fix",
     "info.modinfo": "key value",
     "load.log": "level time text",
@@ -183,6 +186,17 @@ def test_check_and_info(ks, here):
         assert set(each) == keys(DOCUMENTS["check"])
     document = is_document(ks("info", ko, "--json"), "info")
     is_part(document["modinfo"], "info.modinfo")
+
+
+def test_sign(ks, here):
+    need_program("openssl", "openssl")
+    ko = write_ko(here, Ko("ret_1"))
+    document = is_document(ks("sign", ko, "--json"), "sign")
+    is_part(document["modules"], "sign.modules")
+    assert document["modules"] and document["made"] is True
+    checked = is_document(ks("check", ko, "--json"), "check")
+    is_part(checked["signature"], "check.signature")
+    is_document(ks("sign", "no.ko", "--json"), "error", "sign")
 
 
 def write_ko(directory: Path, ko: Ko) -> Path:

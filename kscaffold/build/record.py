@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from kscaffold import paths
 from kscaffold.build import freshness
 from kscaffold.build.command import Command, command_file, read_command
 from kscaffold.build.compiler import Toolchain
@@ -61,6 +62,29 @@ def remember(project: Project, tree: BuildTree, tools: Toolchain, state: Path, s
         return str(found)
     _write(record, state)
     return None
+
+
+def facts(ko: Path) -> list[int] | None:
+    """What is recorded of a .ko, to hand to `retake`."""
+    return freshness.facts_of(str(ko.resolve()))
+
+
+def retake(ko: Path, before: list[int] | None) -> None:
+    """A .ko was replaced by ourselves (signed): where the record of its project had it as `before`, it is
+    as fresh as it was. make agrees: the file is newer than what it is made of.
+    """
+    name = str(ko.resolve())
+    for directory in Path(name).parents:
+        file = paths.project_state(directory) / freshness.RECORD
+        try:
+            record = json.loads(file.read_bytes())
+            files = record.get("files", {})
+        except (OSError, ValueError, AttributeError):
+            continue
+        if before is not None and files.get(name) == before:
+            files[name] = freshness.facts_of(name)
+            _write(record, file.parent)
+        return
 
 
 def _head(tree: BuildTree) -> dict[str, Any]:

@@ -14,9 +14,13 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.choose import choose
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.module.arguments import kernel_string
+from kscaffold.module.enforcement import enforced, locked_down
 from kscaffold.module.quick import existing
 from kscaffold.project.find import home
 from kscaffold.sandbox import live, session, snapshot
+
+# Bytes of certificates that every kernel we know has room for: 5.10 has 2995.
+_ROOM = 2816
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,13 @@ class Ahead:
 
 @contextlib.contextmanager
 def guest(
-    words: Sequence[str], directory: Path, kernel: str | None, cmdline: str, *, offline: bool
+    words: Sequence[str],
+    directory: Path,
+    kernel: str | None,
+    cmdline: str,
+    certs: Sequence[str] | None,
+    *,
+    offline: bool,
 ) -> Iterator[Ahead]:
     """Choose the kernel and begin to restore a guest of it; closed at the end unless it was finished.
 
@@ -38,7 +48,7 @@ def guest(
     """
     check(words, directory)
     found = chosen(kernel, offline=offline)
-    plan = planned(found, cmdline)
+    plan = planned(found, cmdline, trusted(found, cmdline, certs))
     restoring = session.head_start(plan)
     try:
         yield Ahead(found, plan, restoring)
@@ -60,7 +70,46 @@ def check(words: Sequence[str], directory: Path) -> None:
     kernel_string([word for word in words if "=" in word])
 
 
-def sandbox(words: Sequence[str], directory: Path, kernel: Kernel, cmdline: str) -> None:
+def trusted(kernel: Kernel, cmdline: str, certs: Sequence[str] | None) -> tuple[bytes, ...]:
+    """The certificates (DER) that the guest's kernel is to know besides its own: those of the files in
+    `certs` ("none": no certificate), else, where it wants signatures, those that were signed with here.
+
+    Raises UsageError KS082 for a file without a certificate, and KscaffoldError KS540 where the kernel can't
+    be given one that was asked for.
+    """
+    if certs is None and not (enforced(cmdline) or locked_down(cmdline) or _forces(kernel)):
+        return ()
+    from kscaffold.kernel import trusting  # start-up time: few are signed
+    from kscaffold.module import keyring
+
+    if certs is not None:
+        found = tuple(sorted({keyring.read(Path(c)).raw for c in certs if c != "none"}))
+        trusting.image(kernel, found)
+        return found
+    found = keyring.recent(_ROOM)
+    try:
+        trusting.image(kernel, found)
+    except KscaffoldError as error:
+        if error.code != "KS540":
+            raise
+        console.note(f"{error.what}, so it does not know what was signed here: {error.cause}")
+        return ()
+    return found
+
+
+def _forces(kernel: Kernel) -> bool:
+    """Whether a kernel of the user's own wants signatures always; no distribution's does."""
+    if kernel.source != "path" or kernel.build is None:
+        return False
+    try:
+        return b"\nCONFIG_MODULE_SIG_FORCE=y\n" in (kernel.build / ".config").read_bytes()
+    except OSError:
+        return False
+
+
+def sandbox(
+    words: Sequence[str], directory: Path, kernel: Kernel, cmdline: str, trusted: tuple[bytes, ...]
+) -> None:
     """Begin to start the live sandbox that a load will need. Not where something must be built first, for
     that may fail, nor where a boot would have to be told of.
     """
@@ -68,14 +117,14 @@ def sandbox(words: Sequence[str], directory: Path, kernel: Kernel, cmdline: str)
         at = home(directory)
         if all("=" in word for word in words) and fresh_targets(at, kernel) is None:
             return
-        plan = session.plan(kernel, cmdline)
+        plan = session.plan(kernel, cmdline, trusted)
         if not plan.probed and (snapshot.place() / plan.key).exists():
             live.begin(at, plan)
 
 
-def planned(kernel: Kernel, cmdline: str) -> session.Plan:
+def planned(kernel: Kernel, cmdline: str, trusted: tuple[bytes, ...]) -> session.Plan:
     """The guest for a kernel; says once why it is not accelerated."""
-    plan = session.plan(kernel, cmdline)
+    plan = session.plan(kernel, cmdline, trusted)
     if plan.probed and plan.why_no_kvm:
         console.note(f"running without KVM: {plan.why_no_kvm}")
     elif plan.why_no_kvm:

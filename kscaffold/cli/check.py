@@ -12,6 +12,7 @@ from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError, UsageError
 
 if TYPE_CHECKING:
     from kscaffold.kernel.kernel import Kernel
+    from kscaffold.module.check import Trust
     from kscaffold.project.project import Target
 
 Words = Annotated[
@@ -30,6 +31,8 @@ def check(
     words: Words = None,
     kernel: options.KernelName = None,
     module: options.Module = None,
+    cmdline: options.Cmdline = "",
+    cert: options.Cert = None,
     directory: options.Directory = None,
     offline: options.Offline = False,
     json: options.Json = False,
@@ -44,9 +47,11 @@ def check(
     paths = [here / word for word in words or () if word not in given]
     arguments = split(kernel_string(given))
     if paths:
-        documents = check_many(modules_in(paths), _at_hand(kernel), arguments)
+        chosen = _at_hand(kernel)
+        documents = check_many(modules_in(paths), chosen, arguments, _trust(chosen, cmdline, cert))
     else:
-        documents = _of_project(here, kernel, module, offline, arguments)
+        targets, chosen = _targets(here, kernel, module, offline)
+        documents = _of_project(targets, chosen, arguments, _trust(chosen, cmdline, cert))
     return _tell(documents)
 
 
@@ -106,14 +111,32 @@ def _targets(
     return targets, kernel
 
 
+def _trust(kernel: "Kernel | None", cmdline: str, certs: list[str] | None) -> "Trust":
+    """What a sandbox with these options would trust, and so what the prediction is for."""
+    from kscaffold.module.check import NO_TRUST, Trust  # start-up time
+
+    if not cmdline and certs is None:
+        return NO_TRUST
+    from kscaffold.cli import ahead  # start-up time
+    from kscaffold.module import keyring
+
+    given = tuple(keyring.read(Path(c)) for c in certs or () if c != "none")
+    try:
+        trusted = ahead.trusted(kernel, cmdline, certs) if kernel and kernel.source != "running" else ()
+    except KscaffoldError as error:  # no image, or one that can't be given a certificate
+        console.note(f"{error.what}: {error.cause}" if error.cause else error.what)
+        trusted = ()
+    return Trust(cmdline, trusted, given)
+
+
 def _of_project(
-    here: Path, spec: str | None, only: str | None, offline: bool, arguments: list[str]
+    targets: "list[Target]", kernel: "Kernel", arguments: list[str], trust: "Trust"
 ) -> Iterator[dict[str, Any]]:
     from kscaffold.module.check import check, document  # start-up time
 
-    targets, kernel = _targets(here, spec, only, offline)
     for target in targets:
-        yield document(check(target.ko, expected_name=target.name, kernel=kernel, arguments=arguments))
+        report = check(target.ko, expected_name=target.name, kernel=kernel, arguments=arguments, trust=trust)
+        yield document(report)
 
 
 def _tell(documents: Iterable[dict[str, Any]]) -> int:
@@ -169,6 +192,7 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
             ("licence", document["license"] or "none"),
             ("built for", (document["vermagic"] or "unknown").strip()),
             ("depends on", ", ".join(document["depends"]) or "nothing"),
+            *_signature(document),
         ]
         for parameter in document["parameters"]:
             text = f"{parameter['name']} ({parameter['type'] or 'type unknown'})"
@@ -177,6 +201,19 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
             )
     facts.append(("prediction", _prediction(document)))
     return facts
+
+
+def _signature(document: dict[str, Any]) -> list[tuple[str, str]]:
+    found = document["signature"]
+    if found is None:
+        return [("signature", "can't be read" if document["signed"] else "none")]
+    how = " ".join(word for word in (found["key"], found["hash"]) if word)
+    valid = {True: "right", False: "WRONG, the file was changed", None: "not checked"}[found["valid"]]
+    unknown = " (its certificate is not known: --cert FILE)" if found["valid"] is None else ""
+    return [
+        ("signature", f"{valid}: {how}{unknown}"),
+        ("signer", f"{found['signer'] or 'no name'}, key {found['serial'] or found['key_id']}"),
+    ]
 
 
 def _place(function: dict[str, str] | None) -> str:

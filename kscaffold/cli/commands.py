@@ -23,6 +23,7 @@ _COMMANDS = {
     "new": "new:new",
     "reload": "load:reload",
     "run": "load:run",
+    "sign": "sign:sign",
     "unload": "load:unload",
     "update": "update:update",
 }

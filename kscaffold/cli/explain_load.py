@@ -71,7 +71,7 @@ def _is_in_project(here: Path) -> bool:
 
 def _told(asked: Asked, here: Path) -> list[Story] | int:
     no_build, no_deps, offline = asked.without
-    with ahead.guest(asked.words, here, asked.kernel, asked.cmdline, offline=offline) as begun:
+    with ahead.guest(asked.words, here, asked.kernel, asked.cmdline, None, offline=offline) as begun:
         wish = Wish(tuple(asked.words), here, asked.module, not no_build, not no_deps)
         jobs = prepare(wish, begun.kernel, console.step, show.build_line)
         if jobs.failed:

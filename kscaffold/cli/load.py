@@ -7,11 +7,15 @@ import typer
 
 from kscaffold import console, pace
 from kscaffold.cli import options
-from kscaffold.errors import EXIT_YES
+from kscaffold.errors import EXIT_YES, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kscaffold.cli.page import Listener
+    from kscaffold.cli.session import Opened
     from kscaffold.kernel.kernel import Kernel
+    from kscaffold.load.forecast import Outlook
     from kscaffold.load.jobs import Jobs
     from kscaffold.load.report import LoadReport
 
@@ -33,6 +37,12 @@ Trace = Annotated[bool, typer.Option("--trace", help="Show the stages of the loa
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on showing what comes.")]
 Last = Annotated[int | None, typer.Option("-n", "--lines", metavar="N", min=0, help="Only the last N lines.")]
 
+_NOT_ON_HOST = UsageError(
+    "KS004",
+    "--cert is for a sandbox: which keys this machine's kernel trusts, its firmware decides",
+    fix="kscaffold explain KS448",
+)
+
 
 def load(
     words: Words = None,
@@ -43,6 +53,7 @@ def load(
     no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
     cmdline: options.Cmdline = "",
+    cert: options.Cert = None,
     trace: Trace = False,
     html: options.Html = None,
     offline: options.Offline = False,
@@ -51,25 +62,29 @@ def load(
     json: options.Json = False,
 ) -> int:
     """Load this project's modules, or a .ko, into its sandbox (insmod). Builds first when needed."""
+    if host and cert:
+        raise _NOT_ON_HOST
     listener = _listener(html)
+    trusted: tuple[bytes, ...] = ()
     if not host:
         from kscaffold.cli import ahead  # start-up time
 
         here = directory or Path.cwd()
         ahead.check(words or (), here)
-        ahead.sandbox(words or (), here, ahead.chosen(kernel, offline=offline), cmdline)
+        found = ahead.chosen(kernel, offline=offline)
+        trusted = ahead.trusted(found, cmdline, cert)
+        ahead.sandbox(words or (), here, found, cmdline, trusted)
         pace.reached("the sandbox begins to start")
     from kscaffold.cli import session, show  # start-up time: while the guest restores
     from kscaffold.load.forecast import Outlook
-    from kscaffold.load.series import load_series
 
     chosen, jobs = _prepare(words, kernel, module, host, (no_build, no_deps), offline, directory)
     if jobs.failed:
         return show.failed_build("load", jobs.failed)
     pace.reached("the modules are found, and built")
-    outlook = Outlook(jobs.kos, chosen, console.warn) if chosen else None
+    outlook = Outlook(jobs.kos, chosen, console.warn, trusted) if chosen else None
     pace.reached("a prediction is made")
-    with session.target(jobs.home, chosen, host=host, cmdline=cmdline, start=True) as opened:
+    with session.target(jobs.home, chosen, host=host, cmdline=cmdline, start=True, trusted=trusted) as opened:
         pace.reached("the sandbox answers")
 
         def tell(report: "LoadReport") -> None:
@@ -77,14 +92,7 @@ def load(
             if listener is not None:
                 listener.hear(report, opened.target, chosen)
 
-        reports = load_series(
-            jobs,
-            opened.target,
-            timeout=timeout,
-            outlook=outlook,
-            seconds={"build": jobs.seconds, "start": opened.seconds},
-            tell=tell,
-        )
+        reports = _load_into(opened, jobs, outlook, timeout, tell)
     if listener is not None:
         listener.write()
     if trace:
@@ -104,15 +112,17 @@ def reload(
     no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
     cmdline: options.Cmdline = "",
+    cert: options.Cert = None,
     offline: options.Offline = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
     """Load into a pristine sandbox that takes the old one's place (--host: rmmod, then insmod)."""
-    from kscaffold.cli import session, show  # start-up time
+    if host and cert:
+        raise _NOT_ON_HOST
+    from kscaffold.cli import ahead, session, show  # start-up time
     from kscaffold.load.forecast import Outlook
-    from kscaffold.load.series import load_series
     from kscaffold.load.unload import unload as unload_one
     from kscaffold.module.quick import module_name
     from kscaffold.sandbox import limits, live
@@ -120,10 +130,13 @@ def reload(
     chosen, jobs = _prepare(words, kernel, module, host, (no_build, no_deps), offline, directory)
     if jobs.failed:
         return show.failed_build("reload", jobs.failed)
+    trusted: tuple[bytes, ...] = ()
     if not host:
+        assert chosen is not None
+        trusted = ahead.trusted(chosen, cmdline, cert)
         live.stop(jobs.home)
-    outlook = Outlook(jobs.kos, chosen, console.warn) if chosen else None
-    with session.target(jobs.home, chosen, host=host, cmdline=cmdline, start=True) as opened:
+    outlook = Outlook(jobs.kos, chosen, console.warn, trusted) if chosen else None
+    with session.target(jobs.home, chosen, host=host, cmdline=cmdline, start=True, trusted=trusted) as opened:
         if host:
             there = {m.name for m in opened.target.modules()}
             for name in [n for ko in reversed(jobs.kos) if (n := module_name(ko)) in there]:
@@ -131,14 +144,7 @@ def reload(
                 show.unloaded(gone)
                 if not gone.ok:
                     return show.unloads("reload", [gone])
-        reports = load_series(
-            jobs,
-            opened.target,
-            timeout=timeout,
-            outlook=outlook,
-            seconds={"build": jobs.seconds, "start": opened.seconds},
-            tell=show.loaded,
-        )
+        reports = _load_into(opened, jobs, outlook, timeout, show.loaded)
     return show.loads("reload", reports)
 
 
@@ -152,6 +158,7 @@ def run(
     no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
     cmdline: options.Cmdline = "",
+    cert: options.Cert = None,
     offline: options.Offline = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
@@ -161,7 +168,7 @@ def run(
     from kscaffold.cli import ahead  # start-up time
 
     here = directory or Path.cwd()
-    with ahead.guest(words or (), here, kernel, cmdline, offline=offline) as begun:
+    with ahead.guest(words or (), here, kernel, cmdline, cert, offline=offline) as begun:
         pace.reached("a guest begins to restore")
         from kscaffold.cli import show  # start-up time: while the guest restores
         from kscaffold.load.jobs import Wish, prepare
@@ -255,6 +262,20 @@ def logs(
         seen = max((r.seq for r in log.records if r.seq is not None), default=-1)
         session.follow(home, lambda new: show.log(new, marked), seen=seen)
     return EXIT_YES
+
+
+def _load_into(
+    opened: "Opened",
+    jobs: "Jobs",
+    outlook: "Outlook | None",
+    timeout: float,
+    tell: "Callable[[LoadReport], None]",
+) -> "list[LoadReport]":
+    """Load all that is meant into an opened target; `tell` hears of each."""
+    from kscaffold.load.series import load_series  # start-up time: while the guest restores
+
+    spent = {"build": jobs.seconds, "start": opened.seconds}
+    return load_series(jobs, opened.target, timeout=timeout, outlook=outlook, seconds=spent, tell=tell)
 
 
 def _listener(html: Path | None) -> "Listener | None":

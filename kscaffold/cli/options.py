@@ -19,6 +19,10 @@ Timeout = Annotated[float, typer.Option("--timeout", metavar="S", min=0.1, help=
 Cmdline = Annotated[
     str, typer.Option("--cmdline", metavar="TEXT", help="Add to the guest kernel's command line.")
 ]
+Cert = Annotated[
+    list[str] | None,
+    typer.Option("--cert", metavar="FILE", help="Its kernel trusts this key; `none`: none of yours."),
+]
 Directory = Annotated[
     Path | None, typer.Option("--directory", "-C", metavar="DIR", help="Act there instead of here.")
 ]

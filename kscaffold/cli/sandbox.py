@@ -89,7 +89,7 @@ def shell(
     verbose: options.Verbose = False,
 ) -> int:
     """Open a BusyBox shell in this project's sandbox, started where there is none."""
-    from kscaffold.cli import session  # start-up time
+    from kscaffold.cli import ahead, session  # start-up time
     from kscaffold.packages.busybox import busybox
     from kscaffold.sandbox import live
     from kscaffold.sandbox.shell import shell as run_shell
@@ -101,7 +101,8 @@ def shell(
     program = busybox(offline=offline, say=console.step)
     card = live.find(home)
     chosen = session.kernel(kernel or (card.kernel if card else None), host=False, offline=offline)
-    with session.target(home, chosen, host=False, cmdline=cmdline, start=True) as opened:
+    trusted = ahead.trusted(chosen, cmdline, None)
+    with session.target(home, chosen, host=False, cmdline=cmdline, start=True, trusted=trusted) as opened:
         assert isinstance(opened.target, SandboxTarget)
         opened.target.install_busybox(program.read_bytes())
         run_shell(opened.target.channel, ["/bin/sh", "-i"])

@@ -53,8 +53,19 @@ def home(directory: Path | None) -> Path:
 
 
 @contextlib.contextmanager
-def target(at: Path, chosen: Kernel | None, *, host: bool, cmdline: str, start: bool) -> Iterator[Opened]:
-    """The host, or the live sandbox of that directory, started now where that is wanted and needed."""
+def target(
+    at: Path,
+    chosen: Kernel | None,
+    *,
+    host: bool,
+    cmdline: str,
+    start: bool,
+    trusted: tuple[bytes, ...] = (),
+) -> Iterator[Opened]:
+    """The host, or the live sandbox of that directory, started now where that is wanted and needed.
+
+    `trusted`: certificates (DER) that its kernel is to know besides its own.
+    """
     if host:
         yield Opened(HostTarget(console.note), kind="host")
         return
@@ -66,7 +77,7 @@ def target(at: Path, chosen: Kernel | None, *, host: bool, cmdline: str, start: 
                 yield Opened(_sandbox(connection))
         return
     assert chosen is not None
-    plan = ahead.planned(chosen, cmdline)
+    plan = ahead.planned(chosen, cmdline, trusted)
     began = time.monotonic()
     if live.find(at) is None and not (snapshot.place() / plan.key).exists():
         console.step("Booting", f"{chosen.release} (once: later starts take a tenth of the time)")

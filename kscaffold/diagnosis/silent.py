@@ -118,7 +118,7 @@ def _ekeyrejected(e: Evidence) -> Reason | None:
     if e.signed:
         return Reason("KS227", certain=not e.sig_enforce)
     if e.sig_enforce or e.signed is False:
-        return Reason("KS226", groups={"reason": "unsigned module"}, certain=bool(e.sig_enforce))
+        return Reason("KS226", certain=bool(e.sig_enforce))
     # Where signatures are enforced and there is none, the kernel says a line.
     return Reason("KS227", certain=False)
 

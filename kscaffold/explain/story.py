@@ -69,7 +69,7 @@ def watch(
     is told where it could not be loaded. `ahead`: the guest, begun already. No guest is left.
     """
     # What the kernel will refuse is told by the load itself.
-    outlook = Outlook(jobs.kos, planned.kernel, detail)
+    outlook = Outlook(jobs.kos, planned.kernel, detail, planned.trusted)
     began = time.monotonic()
     guest = session.start(planned, say, detail, ahead)
     try:

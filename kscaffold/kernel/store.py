@@ -118,6 +118,9 @@ def unpacked(kernel: Kernel) -> Path | None:
     if kernel.vmlinux or kernel.image is None:
         return kernel.vmlinux
     try:
+        with kernel.image.open("rb") as opened:
+            if opened.read(4) == b"\x7fELF":
+                return kernel.image
         file = _decompressed(kernel.release, kernel.image)
     except OSError:
         return None
@@ -182,6 +185,7 @@ def remove(release: str) -> Kernel:
             # First out of sight whole, then piece by piece.
             (root() / release).rename(place / "kernel")
             shutil.rmtree(paths.cache() / "images" / release, ignore_errors=True)
+            shutil.rmtree(paths.cache() / "trusting" / release, ignore_errors=True)
     if default() == release:
         set_default(None)
     return kernel

@@ -19,17 +19,24 @@ class Outlook:
     """The predictions of one command, and the kernel they are for.
 
     Making one takes 60 ms (an ELF reader is imported, the kernel's exports are read): it is made while a
-    guest restores.
+    guest restores. `trusted`: certificates (DER) that the kernel was given besides its own.
     """
 
-    def __init__(self, kos: Sequence[Path], kernel: Kernel, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        kos: Sequence[Path],
+        kernel: Kernel,
+        warn: Callable[[str], None],
+        trusted: tuple[bytes, ...] = (),
+    ) -> None:
         self.kernel = kernel
         self._warn = warn
+        self._trusted = trusted
         self._told: set[str] = set()
         self._lock = threading.Lock()  # the tries of a run come from several threads
         for ko in kos:
             with contextlib.suppress(KscaffoldError):  # whoever asks gets the error
-                forecast(ko, "", kernel)
+                forecast(ko, "", kernel, trusted=trusted)
 
     def before(self, ko: Path, parameters: str, target: Target) -> Prediction | None:
         """The prediction for a load that comes next; warns where it is a refusal, once of each. None
@@ -37,7 +44,14 @@ class Outlook:
         """
         try:
             loaded = [m.name for m in target.modules()]
-            found = forecast(ko, parameters, self.kernel, cmdline=target.cmdline, loaded=loaded)
+            found = forecast(
+                ko,
+                parameters,
+                self.kernel,
+                cmdline=target.cmdline,
+                loaded=loaded,
+                trusted=self._trusted,
+            )
         except KscaffoldError:
             return None
         # That it is loaded already, the kernel says in the same words at once.
@@ -79,28 +93,36 @@ def forecast(
     *,
     cmdline: str = "",
     loaded: Collection[str] | None = None,
+    trusted: tuple[bytes, ...] = (),
 ) -> Prediction:
     """Whether `kernel` will take `ko` up to its init, and where it would refuse it.
 
     `parameters` in the kernel's syntax; `loaded`: the modules that are in, by the kernel's names, None
-    where what it needs will be loaded before it. Raises KscaffoldError where the file can't be read.
+    where what it needs will be loaded before it. `trusted`: as of Outlook. Raises KscaffoldError where the
+    file can't be read.
     """
-    key = memory.key(ko, parameters, kernel, cmdline, loaded)
+    key = memory.key(ko, parameters, kernel, cmdline, loaded, trusted)
     found = memory.recall(key) if key else None
     if found is None:
-        found = _predict(ko, parameters, kernel, cmdline, loaded)
+        found = _predict(ko, parameters, kernel, cmdline, loaded, trusted)
         if key:
             memory.keep(key, found)
     return found
 
 
 def _predict(
-    ko: Path, parameters: str, kernel: Kernel, cmdline: str, loaded: Collection[str] | None
+    ko: Path,
+    parameters: str,
+    kernel: Kernel,
+    cmdline: str,
+    loaded: Collection[str] | None,
+    trusted: tuple[bytes, ...],
 ) -> Prediction:
     # start-up time: importing an ELF reader takes 40 ms
     from kscaffold.module import kofile
     from kscaffold.module.facts import DamagedModule
     from kscaffold.module.predict import predict
+    from kscaffold.module.signed import examine
     from kscaffold.module.symvers import beside
     from kscaffold.module.target import read_facts
 
@@ -112,4 +134,4 @@ def _predict(
         return Prediction(False if flaw.stage else None, flaw.stage, flaw.errno, (finding,))
     known = None if loaded is None else frozenset(loaded)
     facts = replace(read_facts(kernel), cmdline=cmdline, loaded=known)
-    return predict(file, facts, split(parameters), beside(ko))
+    return predict(file, facts, split(parameters), beside(ko), examine(file, kernel, trusted))

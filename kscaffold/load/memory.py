@@ -10,19 +10,26 @@ from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
-from kscaffold import paths
+from kscaffold import paths, process
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.module import findings
 from kscaffold.module.findings import Finding, Prediction
+from kscaffold.module.quick import SIGNED
 
 _MOST = 2000  # files; then all are forgotten
 
 
 def key(
-    ko: Path, parameters: str, kernel: Kernel, cmdline: str, loaded: Collection[str] | None
+    ko: Path,
+    parameters: str,
+    kernel: Kernel,
+    cmdline: str,
+    loaded: Collection[str] | None,
+    trusted: tuple[bytes, ...] = (),
 ) -> str | None:
     """A digest of all that a prediction is made of: the .ko, the files of the kernel that are read for it,
-    the symbols of its project, what is loaded, and the code that predicts. None where the .ko can't be read.
+    the symbols of its project, what is loaded, the certificates that the kernel is given and, for a signed
+    module, those that are known; and the code that predicts. None where the .ko can't be read.
     """
     build, modules = kernel.build or Path("/nothing"), kernel.modules or Path("/nothing")
     files = (
@@ -38,9 +45,14 @@ def key(
         *sorted(Path(findings.__file__).parent.glob("*.py")),
     )
     try:
-        digest = hashlib.sha256(ko.read_bytes())
+        content = ko.read_bytes()
     except OSError:
         return None
+    digest = hashlib.sha256(b"".join([content, *trusted]))
+    if content.endswith(SIGNED):
+        # What tells whose signature it is, and whether it is right.
+        image = kernel.image or Path("/nothing")
+        files += (image, paths.certificates(), Path(process.which("openssl") or "/nothing"))
     told = None if loaded is None else sorted(loaded)
     facts = [kernel.release, kernel.arch, parameters, cmdline, told, *map(_identity, files)]
     digest.update(json.dumps(facts).encode())

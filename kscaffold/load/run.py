@@ -52,7 +52,7 @@ def run(
     waiting = list(range(len(tries)))[::-1]
     guests: list[Guest] = []
     lock = threading.Lock()
-    around = _Around(guests, tell, Outlook(jobs.kos, planned.kernel, tell.warn))
+    around = _Around(guests, tell, Outlook(jobs.kos, planned.kernel, tell.warn, planned.trusted))
     pace.reached("a prediction is made")
 
     def work() -> None:

@@ -2,26 +2,44 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.module import kofile
+from kscaffold.module.certificate import Certificate, spaced
 from kscaffold.module.facts import DamagedModule, Function, KoFile
 from kscaffold.module.findings import UNKNOWN, Finding, Level, Prediction
 from kscaffold.module.modinfo import gpl_compatible
 from kscaffold.module.predict import predict
+from kscaffold.module.signed import Examined, examine
 from kscaffold.module.symvers import beside
 from kscaffold.module.target import read_facts
 from kscaffold.project.project import kernel_name
 
 
 @dataclass(frozen=True, slots=True)
+class Trust:
+    """The kernel's command line, the certificates (DER) it gets besides its own, and those we know besides
+    the remembered ones. Not `thorough`: signatures of the kernel's own modules are not computed, which
+    takes 10 ms each.
+    """
+
+    cmdline: str = ""
+    trusted: tuple[bytes, ...] = ()
+    given: tuple[Certificate, ...] = ()
+    thorough: bool = True
+
+
+NO_TRUST = Trust()
+
+
+@dataclass(frozen=True, slots=True)
 class CheckReport:
     """What a check found. `ko` is None where the file is damaged; `kernel` the release it was held
-    against, None where there was none.
+    against, None where there was none. `signature`: what there is to say of it, None without one.
     """
 
     path: Path
@@ -29,6 +47,7 @@ class CheckReport:
     kernel: str | None
     prediction: Prediction
     findings: tuple[Finding, ...]
+    signature: Examined | None = None
 
     @property
     def ok(self) -> bool:
@@ -42,11 +61,13 @@ def check(
     expected_name: str | None = None,
     kernel: Kernel | None = None,
     arguments: Sequence[str] = (),
+    trust: Trust = NO_TRUST,
 ) -> CheckReport:
     """Check one .ko. Nothing is built, no program is run.
 
     `expected_name`: what the project calls it (`my-mod`); without, the file's name is compared, but a
-    difference is no error. `arguments`: words in the kernel's syntax. Raises UsageError where there is no
+    difference is no error. `arguments`: words in the kernel's syntax. `trust`: how the kernel is started,
+    and the keys that it and we know besides its own. Raises UsageError where there is no
     such file and KscaffoldError where it can't be read; a damaged file is a report.
     """
     release = kernel.release if kernel else None
@@ -57,10 +78,12 @@ def check(
         loads = False if flaw.stage else None
         return CheckReport(path, None, release, Prediction(loads, flaw.stage, flaw.errno), (finding,))
     prediction = UNKNOWN
+    examined = examine(ko, kernel, trust.trusted, trust.given, verify=trust.thorough or not ko.info("intree"))
     if kernel is not None:
-        prediction = predict(ko, read_facts(kernel), arguments, beside(path))
-    findings = (*_own_findings(ko, expected_name, kernel), *prediction.findings)
-    return CheckReport(path, ko, release, prediction, findings)
+        facts = replace(read_facts(kernel), cmdline=trust.cmdline)
+        prediction = predict(ko, facts, arguments, beside(path), examined)
+    findings = (*_own_findings(ko, expected_name, kernel, examined), *prediction.findings)
+    return CheckReport(path, ko, release, prediction, findings, examined)
 
 
 def unreadable(path: Path, kernel: Kernel | None, error: KscaffoldError) -> CheckReport:
@@ -74,7 +97,9 @@ def _sentence(flaw: KscaffoldError) -> str:
     return f"{flaw.what}: {flaw.cause}" if flaw.cause else flaw.what
 
 
-def _own_findings(ko: KoFile, expected: str | None, kernel: Kernel | None) -> list[Finding]:
+def _own_findings(
+    ko: KoFile, expected: str | None, kernel: Kernel | None, examined: Examined | None
+) -> list[Finding]:
     """What is wrong with the module itself, whatever the kernel's configuration."""
     found = [f for f in (_name(ko, expected), _init(ko), _exit(ko), _license(ko)) if f]
     if kernel is not None:
@@ -86,7 +111,10 @@ def _own_findings(ko: KoFile, expected: str | None, kernel: Kernel | None) -> li
     if ko.signature is not None and ko.signature.flaw:
         message = f"its signature can't be read: {ko.signature.flaw}"
         level: Level = "error" if ko.signature.errno == "EBADMSG" else "warn"
-        found.append(Finding("KS417", level, "signature", message, "sign it again, or build it again"))
+        found.append(Finding("KS417", level, "signature", message, "kscaffold sign, or build it again"))
+    if examined is not None and examined.valid is False:
+        message = "it was changed after it was signed"
+        found.append(Finding("KS447", "error", "signature", message, "kscaffold sign"))
     return found
 
 
@@ -152,6 +180,7 @@ def document(report: CheckReport) -> dict[str, Any]:
         "imports": list(ko.imports) if ko else [],
         "exports": [e.symbol for e in ko.exports] if ko else [],
         "signed": ko.signed if ko else False,
+        "signature": _signature(report.signature),
         "prediction": {
             "loads": report.prediction.loads,
             "stage": report.prediction.stage,
@@ -166,3 +195,18 @@ def document(report: CheckReport) -> dict[str, Any]:
 
 def _function(function: Function | None) -> dict[str, str | None] | None:
     return None if function is None else {"symbol": function.symbol, "section": function.section}
+
+
+def _signature(examined: Examined | None) -> dict[str, Any] | None:
+    if examined is None or examined.signer is None:
+        return None
+    signer, owner = examined.signer, examined.certificate
+    return {
+        "signer": signer.name or (owner.name if owner else ""),
+        "serial": spaced(signer.serial) if signer.issuer else None,
+        "key_id": signer.key_id or (owner.key_id if owner else None) or None,
+        "key": owner.key_name if owner else {"rsa": "RSA", "ec": "ECDSA"}.get(signer.key),
+        "hash": signer.hash,
+        "valid": examined.valid,
+        "in_kernel": examined.in_kernel,
+    }

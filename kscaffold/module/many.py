@@ -3,13 +3,14 @@
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.module.check import check, document, unreadable
+from kscaffold.module.check import NO_TRUST, Trust, check, document, unreadable
 
 _SUFFIXES = (".ko", ".ko.xz", ".ko.gz", ".ko.zst")
 # Below it a second process costs more than it saves.
@@ -41,15 +42,17 @@ def modules_in(paths: Sequence[Path]) -> list[Path]:
 
 
 def check_many(
-    paths: Sequence[Path], kernel: Kernel | None, arguments: Sequence[str] = ()
+    paths: Sequence[Path], kernel: Kernel | None, arguments: Sequence[str] = (), trust: Trust = NO_TRUST
 ) -> Iterator[dict[str, Any]]:
     """The document of each .ko, in order. One of several that can't be read is told as a finding, not
     raised: the others shall have their answer.
     """
     if len(paths) == 1:
-        yield document(check(paths[0], kernel=kernel, arguments=arguments))
+        yield document(check(paths[0], kernel=kernel, arguments=arguments, trust=trust))
         return
-    one = partial(_document, kernel=kernel, arguments=tuple(arguments))
+    if len(paths) >= _WORTH_PROCESSES:
+        trust = replace(trust, thorough=False)
+    one = partial(_document, kernel=kernel, arguments=tuple(arguments), trust=trust)
     cores = os.cpu_count() or 1
     if len(paths) < _WORTH_PROCESSES or cores == 1:
         yield from map(one, paths)
@@ -64,8 +67,10 @@ def check_many(
         yield from pool.imap(one, paths, chunksize=16)
 
 
-def _document(path: Path, *, kernel: Kernel | None, arguments: tuple[str, ...]) -> dict[str, Any]:
+def _document(
+    path: Path, *, kernel: Kernel | None, arguments: tuple[str, ...], trust: Trust
+) -> dict[str, Any]:
     try:
-        return document(check(path, kernel=kernel, arguments=arguments))
+        return document(check(path, kernel=kernel, arguments=arguments, trust=trust))
     except KscaffoldError as error:
         return document(unreadable(path, kernel, error))

@@ -6,9 +6,12 @@ told from outside (init itself, memory, notifiers, overflowing relocations) is n
 
 from collections.abc import Sequence
 
+from kscaffold.module.enforcement import enforced, locked_down
 from kscaffold.module.facts import KoFile
 from kscaffold.module.findings import UNSURE, Finding, Prediction
 from kscaffold.module.linking import MODULE_NAMESPACE, exports, relocations, symbols
+from kscaffold.module.signed import Examined
+from kscaffold.module.signed import findings as of_signature
 from kscaffold.module.symvers import Symvers
 from kscaffold.module.target import KernelFacts, own_copy
 from kscaffold.module.validity import THIS_MODULE
@@ -19,12 +22,16 @@ _REBUILD = "kscaffold clean && kscaffold build"
 
 
 def predict(
-    ko: KoFile, facts: KernelFacts, arguments: Sequence[str] = (), project: Symvers | None = None
+    ko: KoFile,
+    facts: KernelFacts,
+    arguments: Sequence[str] = (),
+    project: Symvers | None = None,
+    examined: Examined | None = None,
 ) -> Prediction:
     """Whether the kernel of `facts` will take `ko` up to its init, and where it would refuse it.
 
     `arguments`: words in the kernel's syntax (arguments.split). `project`: what the modules built with it
-    export, which may be loaded before it.
+    export, which may be loaded before it. `examined`: its signature, where it has one (signed.examine).
     """
     version, linked = _version(ko, facts), symbols(ko, facts, project)
     if any(f.code == "KS422" for f in version):
@@ -33,7 +40,7 @@ def predict(
     return _prediction(
         [
             _permission(facts),
-            _signature(ko, facts),
+            _signature(ko, facts, examined),
             _elf(ko, facts),
             version,
             # 6.4 looks for a module of that name before it lays this one out.
@@ -64,37 +71,32 @@ def _permission(facts: KernelFacts) -> list[Finding]:
     return [Finding("KS443", "error", "permission", message, "start it without", "EPERM")]
 
 
-def _signature(ko: KoFile, facts: KernelFacts) -> list[Finding]:
+def _signature(ko: KoFile, facts: KernelFacts, examined: Examined | None) -> list[Finding]:
     if facts.has("MODULE_SIG") is False:
         return []
     flaw = ko.signature.flaw if ko.signature else None
+    again = "kscaffold sign, or build it again"
     if ko.signature and ko.signature.errno == "EBADMSG":
         message = f"its signature can't be read: {flaw}"
-        return [
-            Finding("KS417", "error", "signature", message, "sign it again, or build it again", "EBADMSG")
-        ]
-    words = facts.cmdline.split()
-    enforced = facts.has("MODULE_SIG_FORCE") or any(
-        w in words for w in ("module.sig_enforce", "module.sig_enforce=1", "module.sig_enforce=y")
-    )
-    locked = any(w in words for w in ("lockdown=integrity", "lockdown=confidentiality"))
+        return [Finding("KS417", "error", "signature", message, again, "EBADMSG")]
+    wants = facts.has("MODULE_SIG_FORCE") or enforced(facts.cmdline)
+    locked = locked_down(facts.cmdline)
     if ko.signed:
-        if enforced or locked:
+        told = _tampered(ko, facts)
+        if told or examined is not None:
+            return told or (of_signature(examined, facts) if examined else [])
+        if wants or locked:
             message = "it is signed; whether the kernel knows the key can't be seen from outside"
             return [Finding("KS441", "info", "signature", message, None, UNSURE)]
-        return _tampered(ko, facts)
+        return []
     state = f"its signature can't be read ({flaw})" if flaw else "it is not signed"
-    if enforced:
+    if wants:
         message = f"{state}, and the kernel takes signed modules only"
-        return [
-            Finding(
-                "KS441", "error", "signature", message, "sign it with a key the kernel has", "EKEYREJECTED"
-            )
-        ]
+        return [Finding("KS441", "error", "signature", message, "kscaffold sign", "EKEYREJECTED")]
     if locked and facts.has("SECURITY_LOCKDOWN_LSM") is not False:
         message = f"{state}, and the kernel is locked down"
-        return [Finding("KS441", "error", "signature", message, "sign it with a key the kernel has", "EPERM")]
-    return [Finding("KS417", "warn", "signature", state, "sign it again, or build it again")] if flaw else []
+        return [Finding("KS441", "error", "signature", message, "kscaffold sign", "EPERM")]
+    return [Finding("KS417", "warn", "signature", state, again)] if flaw else []
 
 
 def _tampered(ko: KoFile, facts: KernelFacts) -> list[Finding]:

@@ -8,6 +8,8 @@ from kscaffold.project.project import kernel_name
 
 COMPRESSED = (b"\xfd7zXZ\x00", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")
 """How the files of compressed modules begin: xz, gzip, zstd."""
+# The last bytes of a signed module (include/linux/module_signature.h).
+SIGNED = b"~Module signature appended~\n"
 
 
 def existing(ko: Path) -> Path:

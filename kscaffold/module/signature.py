@@ -4,8 +4,8 @@ import hashlib
 import struct
 
 from kscaffold.module.facts import Signature
+from kscaffold.module.quick import SIGNED as MARKER
 
-MARKER = b"~Module signature appended~\n"
 # struct module_signature: algo, hash, id_type, signer_len, key_id_len, 3 bytes of padding, be32 sig_len.
 _TRAILER = struct.Struct(">5B3sI")
 _PKCS7 = 2
@@ -36,6 +36,19 @@ def find(content: bytes) -> tuple[Signature | None, int]:
     if not _is_signed_data(message):
         return Signature(length, "", "its message is not PKCS#7", "EBADMSG"), start - length
     return Signature(length, hashlib.blake2b(message, digest_size=16).hexdigest()), start - length
+
+
+def message(content: bytes) -> bytes:
+    """The PKCS#7 message of a signature that can be read, else nothing."""
+    found, seen = find(content)
+    if found is None or found.flaw:
+        return b""
+    return content[seen : seen + found.length]
+
+
+def appended(content: bytes, message: bytes) -> bytes:
+    """A module with a PKCS#7 message as its signature, as scripts/sign-file appends it."""
+    return content + message + _TRAILER.pack(0, 0, _PKCS7, 0, 0, bytes(3), len(message)) + MARKER
 
 
 def _is_signed_data(message: bytes) -> bool:

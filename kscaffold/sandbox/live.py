@@ -101,6 +101,9 @@ def connect_or_start(project: Path, planned: Plan, note: Callable[[str], None]) 
         card = _card(directory)
         if card and card.key != planned.key:
             ran = f"{card.kernel} {card.cmdline}".strip()
+            # The same words stand for another kernel image: one that trusts other keys.
+            same = (card.kernel, card.cmdline) == (planned.kernel.release, planned.machine.cmdline)
+            ran = "with other keys or another image" if same else ran
             note(f"the sandbox ran {ran}; a new one takes its place")
             stop(project)
             card = None

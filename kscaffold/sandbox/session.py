@@ -75,7 +75,10 @@ class Guest:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a guest is to be: everything found out that can be, before anything is started."""
+    """What a guest is to be: everything found out that can be, before anything is started.
+
+    `trusted`: certificates (DER) of keys that its kernel knows besides its own.
+    """
 
     kernel: Kernel
     program: str
@@ -83,12 +86,15 @@ class Plan:
     key: str
     why_no_kvm: str | None
     probed: bool
+    trusted: tuple[bytes, ...] = ()
 
 
-def plan(kernel: Kernel, cmdline: str = "") -> Plan:
-    """Find QEMU, the kernel's image and the accelerator. Raises KscaffoldError for what is missing."""
+def plan(kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = ()) -> Plan:
+    """Find QEMU, the kernel's image and the accelerator. Raises KscaffoldError for what is missing, and
+    KS540 where the kernel can't be given the certificates in `trusted`.
+    """
     program = process.need(PROGRAM)
-    vmlinux = store.bootable(kernel)
+    vmlinux = _image(kernel, trusted)
     probe = accelerator.probe(program)
     machine = qemu.Machine(
         vmlinux=vmlinux,
@@ -97,7 +103,16 @@ def plan(kernel: Kernel, cmdline: str = "") -> Plan:
         cmdline=" ".join(cmdline.split()),
     )
     cpu = qemu.CPU[probe.accelerator] + (_host_cpu() if probe.accelerator == "kvm" else "")
-    return Plan(kernel, program, machine, snapshot.key(program, kernel, machine, cpu), probe.why, probe.fresh)
+    key = snapshot.key(program, kernel, machine, cpu)
+    return Plan(kernel, program, machine, key, probe.why, probe.fresh, trusted)
+
+
+def _image(kernel: Kernel, trusted: tuple[bytes, ...]) -> Path:
+    if not trusted:
+        return store.bootable(kernel)
+    from kscaffold.kernel import trusting  # start-up time: few kernels need it
+
+    return trusting.image(kernel, trusted)
 
 
 @dataclass(slots=True)
@@ -163,7 +178,7 @@ def start(planned: Plan, say: Say, detail: Callable[[str], None], ahead: Restori
         why = f"/dev/kvm passed the probe, but not with a real kernel: {error.what}"
         accelerator.condemn(planned.program, why)
         say("Without", f"KVM: {why}")
-        return start(plan(planned.kernel, planned.machine.cmdline), say, detail)
+        return start(plan(planned.kernel, planned.machine.cmdline, planned.trusted), say, detail)
 
 
 def _boot_patiently(planned: Plan, say: Say, detail: Callable[[str], None]) -> Guest:

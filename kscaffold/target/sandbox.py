@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kscaffold.diagnosis.klog import Record, parse_kmsg, parse_text
 from kscaffold.errors import DeadlineError, KscaffoldError
+from kscaffold.module.quick import SIGNED
 from kscaffold.sandbox import channel, limits
 from kscaffold.sandbox.channel import Answer, Channel, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.target.base import Attempt, Kind, Listed, read_modules
@@ -39,9 +40,9 @@ class SandboxTarget:
         """Load with finit_module(2) in a child of the agent's."""
         image, arguments = ko.read_bytes(), parameters.encode(errors="surrogateescape")
         if len(image) + len(arguments) + 4 > channel.MAX_PAYLOAD:
-            raise KscaffoldError(
-                "KS608", f"{ko} is too large for a sandbox", fix=f"strip --strip-debug {ko} shrinks it"
-            )
+            again = f" (and takes its signature off: kscaffold sign {ko})" if image.endswith(SIGNED) else ""
+            fix = f"strip --strip-debug {ko} shrinks it{again}"
+            raise KscaffoldError("KS608", f"{ko} is too large for a sandbox", fix=fix)
         payload = len(arguments).to_bytes(4, "little") + arguments + image
         return self._call(Verb.LOAD, payload, timeout, 0)
 

@@ -1,0 +1,147 @@
+"""Sign a .ko, as the kernel's scripts/sign-file does: a PKCS#7 message behind its bytes."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from kscaffold import process
+from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.module import certificate, content, der, keyring, kofile, signature
+from kscaffold.module.certificate import Certificate, Signer
+from kscaffold.module.der import DerError
+from kscaffold.signing.key import PIN, Key, is_encrypted, last_line
+
+HASHES = ("sha256", "sha384", "sha512", "sha224", "sha1", "sha3-256", "sha3-384", "sha3-512")
+_TIMEOUT = 60.0  # s
+_UNPACK = {"xz": "unxz", "gzip": "gunzip", "zstd": "unzstd"}
+
+
+@dataclass(frozen=True, slots=True)
+class SignReport:
+    """A module that was signed. `path`: where it was read, `out`: where it was written. `replaced`: the
+    signature that it had, None for none.
+    """
+
+    module: str
+    path: Path
+    out: Path
+    certificate: Certificate
+    hash: str
+    replaced: Signer | None
+
+
+def sign(ko: Path, key: Key, *, hash: str = "sha256", out: Path | None = None) -> SignReport:
+    """Sign `ko`, in its place or as `out`; the file appears whole. A signature that it has is replaced.
+
+    Raises UsageError KS080 for what can't be signed, KscaffoldError KS083 and KS085 where openssl can't
+    sign with this key, and what reading a module raises. The certificate is remembered: sandboxes can
+    trust it.
+    """
+    before = _identity(ko)
+    raw, compression = content.read(ko)
+    if compression:
+        raise UsageError(
+            "KS080",
+            f"{ko} is compressed",
+            cause="a kernel unpacks a module first, and looks for the signature then",
+            fix=f"{_UNPACK[compression]} {ko}, sign that, compress it again",
+        )
+    bare, replaced = _bare(raw, ko)
+    module = kofile.parse(bare, ko).name
+    message = _message(bare, key, hash)
+    made = certificate.signer(message)
+    if not made.is_by(key.certificate) or made.attributes:
+        what = "openssl made another signature than was asked for"
+        raise KscaffoldError("KS085", what, fix="openssl version")
+    keyring.remember(key.certificate)
+    target = out if out is not None else ko.resolve()
+    if _identity(ko) != before:
+        raise KscaffoldError("KS087", f"{ko} changed while it was being signed", fix=f"kscaffold sign {ko}")
+    _write(target, signature.appended(bare, message), ko)
+    return SignReport(module, ko, out or ko, key.certificate, made.hash, replaced)
+
+
+def _identity(file: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+def _bare(raw: bytes, ko: Path) -> tuple[bytes, Signer | None]:
+    """The module without its signatures, and who made the last one."""
+    replaced = None
+    while True:
+        found, seen = signature.find(raw)
+        if found is None:
+            return raw, replaced
+        if found.flaw:
+            raise UsageError(
+                "KS080",
+                f"{ko} ends with a signature that can't be read",
+                cause=found.flaw,
+                fix="kscaffold clean && kscaffold build, then sign it",
+            )
+        if replaced is None:
+            try:
+                replaced = certificate.signer(signature.message(raw))
+            except DerError:
+                replaced = Signer(b"", 0, "", "", "", "other", b"", False)
+        raw = raw[:seen]
+
+
+def _message(bare: bytes, key: Key, hash: str) -> bytes:
+    openssl = process.need("openssl")
+    secret = key.file.read_bytes()
+    with tempfile.TemporaryDirectory(prefix="kscaffold-") as name:
+        place = Path(name)
+        (place / "module").write_bytes(bare)
+        (place / "certificate").write_bytes(der.to_pem(key.certificate.raw, "CERTIFICATE"))
+        # The flags of sign-file: no certificates, no signed attributes; the content stays outside.
+        argv = [openssl, "cms", "-sign", "-binary", "-nocerts", "-noattr", "-nosmimecap", "-md", hash]
+        argv += ["-signer", str(place / "certificate"), "-inkey", str(key.file.absolute())]
+        argv += ["-keyform", "PEM" if b"-----BEGIN" in secret else "DER"]
+        argv += ["-in", str(place / "module"), "-outform", "DER", "-out", str(place / "message")]
+        if is_encrypted(secret):
+            argv += ["-passin", f"env:{PIN}"]
+        done = process.run(argv, timeout=_TIMEOUT)
+        if done.returncode:
+            raise _refused(done.stderr, key, hash)
+        return (place / "message").read_bytes()
+
+
+def _refused(said: str, key: Key, hash: str) -> KscaffoldError:
+    if "key values mismatch" in said or "does not match" in said:
+        return UsageError(
+            "KS085",
+            f"{key.file} is not the key of {key.file_of_certificate}",
+            cause=f"the certificate of {key.certificate.name or 'nobody'} has another public key",
+            fix="give --cert the certificate that was made with this key",
+        )
+    if "bad decrypt" in said or "maybe wrong password" in said:
+        return UsageError(
+            "KS083",
+            f"{key.file} can't be opened with the password in {PIN}",
+            fix=f"read -rs {PIN} && export {PIN}",
+        )
+    cause = last_line("\n".join(line for line in said.splitlines() if not line.startswith("Usage")))
+    return KscaffoldError("KS085", f"openssl can't sign with {key.file} and {hash}", cause=cause)
+
+
+def _write(target: Path, data: bytes, like: Path) -> None:
+    """Write a file so that it appears whole. Freshness does not look at names that end with .tmp."""
+    for left in target.parent.glob(f".{target.name}.*.tmp"):
+        if not Path("/proc", left.name.split(".")[-2]).exists():
+            left.unlink(missing_ok=True)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), like.stat().st_mode & 0o777)
+            os.fsync(file.fileno())
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
