@@ -1,4 +1,4 @@
-"""Where kscaffold keeps files, by the XDG base directory rules. Nothing is created here.
+"""Where kscaffold keeps files, by the XDG base directory rules, and how one of them appears whole.
 
 Written out rather than taken from platformdirs: its import costs every command 10 ms and more.
 """
@@ -45,6 +45,20 @@ def runtime() -> Path:
     if value.startswith("/") and os.access(value, os.W_OK):
         return Path(value) / "kscaffold"
     return Path("/tmp") / f"kscaffold-{os.getuid()}"
+
+
+def write_whole(file: Path, data: str | bytes) -> None:
+    """Put a small file in its place: all of it, or what was there before. Raises OSError; nothing is left then.
+
+    A text that UTF-8 can't hold (a file name of any bytes) is escaped.
+    """
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(data.encode(errors="backslashreplace") if isinstance(data, str) else data)
+        beside.replace(file)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def project_state(directory: Path) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 
 from kscaffold.build.command import command_file, read_command
 from kscaffold.kernel.buildtree import BuildTree
+from kscaffold.paths import write_whole
 from kscaffold.project.project import Project
 
 NAME = "compile_commands.json"
@@ -26,9 +27,7 @@ def write_database(project: Project, tree: BuildTree, state: Path) -> bool:
     if there is not None and there != _read(mark):
         return False
     try:
-        beside = file.with_name(f".{NAME}.new")
-        beside.write_text(text)
-        beside.replace(file)
+        write_whole(file, text)
         mark.write_text(_of(text.encode()))
     except OSError:  # a read-only or full project: an editor's file is not worth a failed build
         return False

@@ -3,6 +3,8 @@
 from collections import deque
 from pathlib import Path
 
+from kscaffold import paths
+
 _HEAD = 2_000_000  # characters
 _TAIL = 2000  # lines
 
@@ -32,6 +34,4 @@ class Log:
 
     def write(self, file: Path) -> None:
         """Put it in `file`, whole or not at all."""
-        beside = file.with_name(f".{file.name}.new")
-        beside.write_text("\n".join(self.lines()) + "\n", errors="backslashreplace")
-        beside.replace(file)
+        paths.write_whole(file, "\n".join(self.lines()) + "\n")

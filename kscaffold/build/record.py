@@ -14,6 +14,7 @@ from kscaffold.build.compiler import Toolchain
 from kscaffold.build.kbuildtext import unjudgeable
 from kscaffold.build.stale import identity
 from kscaffold.kernel.buildtree import BuildTree
+from kscaffold.paths import write_whole
 from kscaffold.project.project import Project, Target
 
 # Of the build tree and its source: what every build reads, besides what the .cmd files name.
@@ -92,9 +93,7 @@ def _head(tree: BuildTree) -> dict[str, Any]:
 
 
 def _write(record: dict[str, Any], state: Path) -> None:
-    beside = state / f".{freshness.RECORD}.new"
-    beside.write_text(json.dumps(record, separators=(",", ":")))
-    beside.replace(state / freshness.RECORD)
+    write_whole(state / freshness.RECORD, json.dumps(record, separators=(",", ":")))
 
 
 class _Unjudgeable(Exception):

@@ -76,9 +76,7 @@ def set_default(release: str | None) -> None:
         file.unlink(missing_ok=True)
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    beside.write_text(release + "\n")
-    beside.replace(file)
+    paths.write_whole(file, release + "\n")
 
 
 def bootable(kernel: Kernel) -> Path:

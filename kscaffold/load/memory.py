@@ -5,7 +5,6 @@ importing an ELF reader and reading the kernel's exports take.
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
@@ -76,9 +75,7 @@ def keep(name: str, found: Prediction) -> None:
         there = list(_place().iterdir())
         for old in there if len(there) > _MOST else ():
             old.unlink(missing_ok=True)
-        beside = _place() / f".{name}.{os.getpid()}"
-        beside.write_text(json.dumps(asdict(found)))
-        beside.replace(_place() / name)
+        paths.write_whole(_place() / name, json.dumps(asdict(found)))
 
 
 def _place() -> Path:

@@ -80,9 +80,7 @@ def _key(program: str) -> list[object]:
 def _remember(program: str, why: str | None) -> None:
     with contextlib.suppress(OSError):
         _file().parent.mkdir(parents=True, exist_ok=True)
-        beside = _file().with_name(f".accelerator.{os.getpid()}")
-        beside.write_text(json.dumps({"key": _key(program), "why": why}))
-        beside.replace(_file())
+        paths.write_whole(_file(), json.dumps({"key": _key(program), "why": why}))
 
 
 def _boot_id() -> str:

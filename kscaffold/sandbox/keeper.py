@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from kscaffold import paths
 from kscaffold.errors import KscaffoldError
 from kscaffold.sandbox import channel, limits, session
 from kscaffold.sandbox.channel import ChannelClosed, ChannelTimeout, Kind, Verb
@@ -117,9 +118,7 @@ def _write_card(place: Place, planned: Plan, *, keeper: int, qemu: int) -> None:
         "started": time.time(),
         "key": planned.key,
     }
-    beside = place.directory / ".card.json"
-    beside.write_text(json.dumps(card))
-    beside.replace(place.directory / "card.json")
+    paths.write_whole(place.directory / "card.json", json.dumps(card))
 
 
 def _refuse(listener: socket.socket, error: KscaffoldError) -> None:
@@ -138,10 +137,8 @@ def _save_log(directory: Path, guest: Guest) -> None:
     if guest.alive():
         with contextlib.suppress(ChannelClosed, ChannelTimeout):
             parts = guest.channel.ask(Verb.LOG, timeout=2).payload
-    beside = directory / ".log"
     if parts:
-        beside.write_bytes(parts)
-        beside.replace(directory / "log")
+        paths.write_whole(directory / "log", parts)
     console = guest.console()
     if console:
         (directory / "console").write_text(console, errors="replace")

@@ -196,9 +196,7 @@ def _facts(file: Path, digest: str) -> _Facts:
 
 
 def _write_record(directory: Path, record: dict[str, object]) -> None:
-    beside = directory / f".snapshot.json.{os.getpid()}"
-    beside.write_text(json.dumps(record))
-    beside.replace(directory / "snapshot.json")
+    paths.write_whole(directory / "snapshot.json", json.dumps(record))
 
 
 def _copy_sparse(memory: int, to: Path) -> str:
