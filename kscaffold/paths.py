@@ -48,7 +48,7 @@ def runtime() -> Path:
 
 
 def write_whole(file: Path, data: str | bytes) -> None:
-    """Put a small file in its place: all of it, or what was there before. Raises OSError; nothing is left then.
+    """Put a small file in its place: all of it, or what was there before. Raises OSError, nothing left.
 
     A text that UTF-8 can't hold (a file name of any bytes) is escaped.
     """
