@@ -35,8 +35,8 @@ def refused(content: bytes) -> DamagedModule:
 def test_says_what_it_is():
     ko = read(Ko("ret_1", init=("ret_1_init", ".init.text"), depends="a,b", weak=["maybe"]))
     assert (ko.name, ko.struct_name, ko.arch, ko.bits) == ("ret_1", "ret_1", "x86_64", 64)
-    assert ko.init == Function("ret_1_init", ".init.text")
-    assert ko.exit == Function("hello_exit", ".exit.text")
+    assert ko.init == Function("ret_1_init", ".init.text", "ret_1_init")
+    assert ko.exit == Function("hello_exit", ".exit.text", "hello_exit")
     assert ko.license == "GPL"
     assert ko.depends == ("a", "b")
     assert ko.imports == ("_printk",)
@@ -46,7 +46,7 @@ def test_says_what_it_is():
 
 
 def test_init_that_is_called_init_module_itself():
-    assert read(Ko(init=("init_module", ".text"))).init == Function("init_module", ".text")
+    assert read(Ko(init=("init_module", ".text"))).init == Function("init_module", ".text", "init_module")
 
 
 def test_a_function_that_only_looks_like_init_is_none():
@@ -56,7 +56,7 @@ def test_a_function_that_only_looks_like_init_is_none():
     assert b"init_module" in content
     # The generator makes the relocation for a symbol of that name: take its effect away.
     at = content.index(struct.pack("<Q", 0x138))
-    assert kofile.parse(content, HERE).init == Function("init_module", ".text")
+    assert kofile.parse(content, HERE).init == Function("init_module", ".text", "init_module")
     patched = bytearray(content)
     patched[at + 8 : at + 16] = patched[at + 32 : at + 40]  # now both entries point at cleanup_module
     assert kofile.parse(bytes(patched), HERE).init is None

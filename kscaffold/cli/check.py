@@ -24,6 +24,7 @@ Kos = Annotated[list[Path] | None, typer.Argument(metavar="[KO]...", help="Modul
 
 # More are told in one line each, and only those with something to tell.
 _IN_FULL = 4
+Cmdline = Annotated[str, typer.Option("--cmdline", metavar="TEXT", help="What the kernel is started with.")]
 
 
 def check(
@@ -31,6 +32,7 @@ def check(
     kernel: options.KernelName = None,
     module: options.Module = None,
     directory: options.Directory = None,
+    cmdline: Cmdline = "",
     offline: options.Offline = False,
     json: options.Json = False,
     verbose: options.Verbose = False,
@@ -44,9 +46,9 @@ def check(
     paths = [here / word for word in words or () if word not in given]
     arguments = split(kernel_string(given))
     if paths:
-        documents = check_many(modules_in(paths), _at_hand(kernel), arguments)
+        documents = check_many(modules_in(paths), _at_hand(kernel), arguments, cmdline)
     else:
-        documents = _of_project(here, kernel, module, offline, arguments)
+        documents = _of_project(here, kernel, module, offline, (arguments, cmdline))
     return _tell(documents)
 
 
@@ -107,13 +109,17 @@ def _targets(
 
 
 def _of_project(
-    here: Path, spec: str | None, only: str | None, offline: bool, arguments: list[str]
+    here: Path, spec: str | None, only: str | None, offline: bool, told: tuple[list[str], str]
 ) -> Iterator[dict[str, Any]]:
     from kscaffold.module.check import check, document  # start-up time
 
     targets, kernel = _targets(here, spec, only, offline)
+    arguments, cmdline = told
     for target in targets:
-        yield document(check(target.ko, expected_name=target.name, kernel=kernel, arguments=arguments))
+        report = check(
+            target.ko, expected_name=target.name, kernel=kernel, arguments=arguments, cmdline=cmdline
+        )
+        yield document(report)
 
 
 def _tell(documents: Iterable[dict[str, Any]]) -> int:

@@ -276,7 +276,8 @@ def _refusals(e: Evidence, name: str) -> list[Finding]:
         if entry.stage != "elf" and e.module not in named:
             continue
         fits.append(finding)
-    return sorted(fits, key=lambda f: ORDER.index(f.entry.stage or ""))
+    exact = [f for f in fits if not f.entry.vague]
+    return sorted(exact or fits, key=lambda f: ORDER.index(f.entry.stage or ""))
 
 
 def _by_setter(finding: Finding) -> bool:

@@ -12,10 +12,9 @@ from kscaffold.load.evidence import gather
 from kscaffold.load.forecast import Outlook, surprise
 from kscaffold.load.report import LoadReport
 from kscaffold.load.source import locate, retold
-from kscaffold.module.quick import module_name
+from kscaffold.module.quick import PACKED, module_name
 from kscaffold.target.base import Target
 
-_COMPRESSED = (b"\xfd7zXZ\x00", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")  # xz, gzip, zstd
 _NO_LOG = "this user may not read the kernel's log; kscaffold logs --host asks for the right"
 
 
@@ -70,7 +69,7 @@ def _plain(ko: Path, target: Target) -> Iterator[Path]:
     """The .ko as a guest's kernel takes it: unpacked. On the host that is insmod's own work."""
     with ko.open("rb") as file:
         head = file.read(6)
-    if target.kind == "host" or not head.startswith(_COMPRESSED):
+    if target.kind == "host" or not head.startswith(PACKED):
         yield ko
         return
     import tempfile  # start-up time: few are compressed

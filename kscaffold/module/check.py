@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.module import kofile
+from kscaffold.module.damage import of_damaged
 from kscaffold.module.facts import DamagedModule, Function, KoFile
 from kscaffold.module.findings import UNKNOWN, Finding, Level, Prediction
 from kscaffold.module.modinfo import gpl_compatible
@@ -42,23 +43,23 @@ def check(
     expected_name: str | None = None,
     kernel: Kernel | None = None,
     arguments: Sequence[str] = (),
+    cmdline: str = "",
 ) -> CheckReport:
     """Check one .ko. Nothing is built, no program is run.
 
     `expected_name`: what the project calls it (`my-mod`); without, the file's name is compared, but a
-    difference is no error. `arguments`: words in the kernel's syntax. Raises UsageError where there is no
-    such file and KscaffoldError where it can't be read; a damaged file is a report.
+    difference is no error. `arguments`: words in the kernel's syntax. `cmdline`: what the kernel is
+    started with. Raises UsageError where there is no such file and KscaffoldError where it can't be read;
+    a damaged file is a report.
     """
     release = kernel.release if kernel else None
+    facts = replace(read_facts(kernel), cmdline=cmdline) if kernel else None
     try:
         ko = kofile.read(path)
     except DamagedModule as flaw:
-        finding = Finding(flaw.code, "error", flaw.stage, _sentence(flaw), flaw.fix, flaw.errno)
-        loads = False if flaw.stage else None
-        return CheckReport(path, None, release, Prediction(loads, flaw.stage, flaw.errno), (finding,))
-    prediction = UNKNOWN
-    if kernel is not None:
-        prediction = predict(ko, read_facts(kernel), arguments, beside(path))
+        prediction = of_damaged(flaw, facts)
+        return CheckReport(path, None, release, prediction, prediction.findings)
+    prediction = predict(ko, facts, arguments, beside(path)) if facts else UNKNOWN
     findings = (*_own_findings(ko, expected_name, kernel), *prediction.findings)
     return CheckReport(path, ko, release, prediction, findings)
 

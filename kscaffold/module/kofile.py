@@ -4,7 +4,7 @@ import hashlib
 import io
 import struct
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from sys import byteorder
@@ -16,7 +16,7 @@ from elftools.common.utils import struct_parse
 from elftools.elf.structs import ELFStructs
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.module import content, modinfo, signature, symbols, validity
+from kscaffold.module import content, modinfo, relocate, signature, symbols, validity
 from kscaffold.module.facts import Compression, DamagedModule, KoFile, Relocations, Section
 from kscaffold.module.symbols import Symbol
 
@@ -218,6 +218,7 @@ def _sections(headers: Sequence[Any], names: int, raw: Any) -> tuple[Section, ..
                 link=h.sh_link,
                 info=h.sh_info,
                 name_offset=h.sh_name,
+                alignment=h.sh_addralign,
             )
         )
     return tuple(sections)
@@ -229,21 +230,27 @@ def _symbols(elf: _Elf) -> list[Symbol]:
     """
     table = next(s for s in elf.sections if s.type == "SHT_SYMTAB")
     strings = elf.sections[table.link]
-    entry = struct.Struct(elf.order + ("IBBHQQ" if elf.bits == 64 else "IIIBBH"))
-    raw = elf.data(table, _MOST_SYMBOLS * entry.size)
-    raw = raw[: len(raw) // entry.size * entry.size]
     found = []
     text = elf.data(strings, content.LIMIT)
-    for index, fields in enumerate(entry.iter_unpack(raw)):
-        if elf.bits == 64:
-            name, info, _, shndx, value, _ = fields
-        else:
-            name, value, _, info, _, shndx = fields
-        if index and (name or shndx == 0):
+    for index, (name, info, shndx, value) in enumerate(_symbol_fields(elf, table)):
+        # Those of sections have no name, and a place that the loader looks at.
+        if index and (name or shndx in (0, 0xFFF2) or shndx >= len(elf.sections)):
             nul = text.find(b"\0", name, name + 4096)
             shown = modinfo.text(text[name : nul if nul >= 0 else name + 4096])
             found.append(Symbol(index, shown, value, shndx, info, name >= len(text)))
     return found
+
+
+def _symbol_fields(elf: _Elf, table: Section) -> Iterator[tuple[int, int, int, int]]:
+    """Name's offset, info, section and value of every symbol."""
+    entry = struct.Struct(elf.order + ("IBBHQQ" if elf.bits == 64 else "IIIBBH"))
+    raw = elf.data(table, _MOST_SYMBOLS * entry.size)
+    for fields in entry.iter_unpack(raw[: len(raw) // entry.size * entry.size]):
+        if elf.bits == 64:
+            name, info, _, shndx, value, _ = fields
+        else:
+            name, value, _, info, _, shndx = fields
+        yield name, info, shndx, value
 
 
 def _limits(elf: _Elf, table: Sequence[Symbol]) -> dict[str, int]:
@@ -292,6 +299,7 @@ def _versions(elf: _Elf) -> dict[str, int] | None:
 def _relocations(elf: _Elf) -> list[Relocations]:
     """The relocation sections of what is loaded; those of debug information are never applied."""
     found = []
+    walk = _walk(elf)
     for section in elf.sections[1:]:
         addend = section.type == "SHT_RELA"
         if not addend and section.type != "SHT_REL":
@@ -303,10 +311,23 @@ def _relocations(elf: _Elf) -> list[Relocations]:
         mask = 0xFFFFFFFF if elf.bits == 64 else 0xFF
         found.append(
             Relocations(
-                section.index, section.info, addend, len(types), frozenset(t & mask for t in set(types))
+                section=section.index,
+                target=section.info,
+                addend=addend,
+                count=len(types),
+                types=frozenset(t & mask for t in set(types)),
+                flaw=walk.flaw(section, len(types)) if walk and addend else None,
             )
         )
     return found
+
+
+def _walk(elf: _Elf) -> relocate.Walk | None:
+    if elf.machine != "EM_X86_64":
+        return None
+    table = next(s for s in elf.sections if s.type == "SHT_SYMTAB")
+    fields = ((shndx, value, info >> 4) for _, info, shndx, value in _symbol_fields(elf, table))
+    return relocate.Walk(elf.sections, fields, lambda section: elf.data(section, content.LIMIT))
 
 
 def _ends(elf: _Elf, this: Section, table: Sequence[Symbol]) -> list[Symbol]:

@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-from kscaffold.module.facts import KoFile
+from kscaffold.module.facts import Flaw, KoFile
 from kscaffold.module.findings import UNSURE, Finding
 from kscaffold.module.modinfo import gpl_compatible
+from kscaffold.module.relocate import UNRELOCATED
 from kscaffold.module.symvers import Exported, Symvers
 from kscaffold.module.target import KernelFacts
 
 # What a kernel's apply_relocate_add() knows: NONE, 64, PC32, PLT32, 32, 32S, PC64 on x86-64. Other
 # architectures take many more, and their compilers emit no others.
 _KNOWN = {"x86_64": frozenset({0, 1, 2, 4, 10, 11, 24})}
-# The loader keeps these to itself before it relocates (rewrite_section_headers).
-_UNRELOCATED = frozenset({".modinfo", "__versions", "__version_ext_crcs", "__version_ext_names"})
 _REBUILD = "kscaffold clean && kscaffold build"
+_NO_FLAGS = "build it through Kbuild, with no flags like -fPIC or -mcmodel of its own"
 _NAMED = 6
 
 
@@ -92,8 +92,10 @@ def _told(code: str, owner: str, names: Sequence[str], facts: KernelFacts) -> Fi
         message = f"it has versions of its symbols, and none of {shown}"
         return Finding(code, "error", "symbols", message, _REBUILD, "EINVAL")
     if code == "KS406":
-        message = f"{shown} is said to be in a section that is not there"
-        return Finding(code, "error", "symbols", message, _REBUILD, "ENOEXEC")
+        message = f"{shown or 'a symbol without a name'} is said to be in a section that is not there"
+        # A kernel that does not look for it reads where nothing is.
+        errno = "ENOEXEC" if facts.says("has an invalid section index") else UNSURE
+        return Finding(code, "error", "symbols", message, _REBUILD, errno)
     if code == "KS429":
         message, fix = (
             f"{shown} is in the namespace {owner}, which it does not import",
@@ -117,16 +119,29 @@ def relocations(ko: KoFile, facts: KernelFacts) -> list[Finding]:
     if known is None or facts.arch != ko.arch:
         return []
     for section in ko.relocations:
-        if ko.sections[section.target].name in _UNRELOCATED:
+        where = ko.sections[section.target].name
+        if where in UNRELOCATED:
             continue
+        if section.flaw:
+            return [_stumble(section.flaw, where or str(section.target))]
         strange = sorted(section.types - known)
         if strange or not section.addend:
-            where = ko.sections[section.target].name
             what = f"of type {strange[0]}" if section.addend else "without addends"
             message = f"{where} has relocations {what}, which the loader does not know"
-            fix = "build it through Kbuild, with no flags like -fPIC or -mcmodel of its own"
-            return [Finding("KS432", "error", "relocate", message, fix, "ENOEXEC")]
+            return [Finding("KS432", "error", "relocate", message, _NO_FLAGS, "ENOEXEC")]
     return []
+
+
+def _stumble(flaw: Flaw, where: str) -> Finding:
+    if flaw == "far":
+        message = f"{where} has an address in 32 bits, which no address of the kernel fits"
+        return Finding("KS432", "error", "relocate", message, _NO_FLAGS, "ENOEXEC")
+    if flaw == "taken":
+        message = f"{where} has a relocation where there is something already"
+        return Finding("KS447", "error", "relocate", message, _REBUILD, "ENOEXEC")
+    what = "two relocations in one place" if flaw == "overlaps" else "a relocation beyond its end"
+    message = f"{where} has {what}: the kernel would damage itself"
+    return Finding("KS447", "error", "relocate", message, _REBUILD, UNSURE)
 
 
 def exports(ko: KoFile, facts: KernelFacts) -> list[Finding]:

@@ -41,15 +41,15 @@ def modules_in(paths: Sequence[Path]) -> list[Path]:
 
 
 def check_many(
-    paths: Sequence[Path], kernel: Kernel | None, arguments: Sequence[str] = ()
+    paths: Sequence[Path], kernel: Kernel | None, arguments: Sequence[str] = (), cmdline: str = ""
 ) -> Iterator[dict[str, Any]]:
     """The document of each .ko, in order. One of several that can't be read is told as a finding, not
     raised: the others shall have their answer.
     """
     if len(paths) == 1:
-        yield document(check(paths[0], kernel=kernel, arguments=arguments))
+        yield document(check(paths[0], kernel=kernel, arguments=arguments, cmdline=cmdline))
         return
-    one = partial(_document, kernel=kernel, arguments=tuple(arguments))
+    one = partial(_document, kernel=kernel, arguments=tuple(arguments), cmdline=cmdline)
     cores = os.cpu_count() or 1
     if len(paths) < _WORTH_PROCESSES or cores == 1:
         yield from map(one, paths)
@@ -64,8 +64,10 @@ def check_many(
         yield from pool.imap(one, paths, chunksize=16)
 
 
-def _document(path: Path, *, kernel: Kernel | None, arguments: tuple[str, ...]) -> dict[str, Any]:
+def _document(
+    path: Path, *, kernel: Kernel | None, arguments: tuple[str, ...], cmdline: str
+) -> dict[str, Any]:
     try:
-        return document(check(path, kernel=kernel, arguments=arguments))
+        return document(check(path, kernel=kernel, arguments=arguments, cmdline=cmdline))
     except KscaffoldError as error:
         return document(unreadable(path, kernel, error))

@@ -6,6 +6,8 @@ told from outside (init itself, memory, notifiers, overflowing relocations) is n
 
 from collections.abc import Sequence
 
+from kscaffold.diagnosis.cmdline import is_on, values
+from kscaffold.module.damage import damage
 from kscaffold.module.facts import KoFile
 from kscaffold.module.findings import UNSURE, Finding, Prediction
 from kscaffold.module.linking import exports, relocations, symbols
@@ -14,6 +16,8 @@ from kscaffold.module.target import KernelFacts, own_copy
 from kscaffold.module.validity import THIS_MODULE
 from kscaffold.module.values import refusal
 
+# What may take the kernel down instead of being refused.
+_DAMAGED = frozenset({"KS406", "KS447"})
 _WRITE_EXEC = 0x1 | 0x4
 _REBUILD = "kscaffold clean && kscaffold build"
 
@@ -43,6 +47,7 @@ def predict(
             exports(ko, facts),
             _parameters(ko, arguments),
             _sysfs(ko, facts),
+            _init(ko, facts),
         ]
     )
 
@@ -54,13 +59,18 @@ def _prediction(answers: Sequence[Sequence[Finding]]) -> Prediction:
         refusals = [f for f in answer if f.errno is not None and f.errno != UNSURE]
         if refusals:
             return Prediction(False, refusals[-1].stage, refusals[-1].errno, findings)
+        if any(f.errno == UNSURE and f.code in _DAMAGED for f in answer):
+            break  # it need not come as far as the next question
     return Prediction(None if any(f.errno == UNSURE for f in findings) else True, None, None, findings)
 
 
 def _permission(facts: KernelFacts) -> list[Finding]:
-    if "nomodule" not in facts.cmdline.split():
+    # The same switch by its two names; the second is written at the end of the boot.
+    names = ("nomodule", "sysctl.kernel.modules_disabled")
+    said = next((n for n in names if any(map(is_on, values(facts.cmdline, n)))), None)
+    if said is None:
         return []
-    message = "the kernel was started with nomodule"
+    message = f"the kernel was started with {said}"
     return [Finding("KS443", "error", "permission", message, "start it without", "EPERM")]
 
 
@@ -73,11 +83,9 @@ def _signature(ko: KoFile, facts: KernelFacts) -> list[Finding]:
         return [
             Finding("KS417", "error", "signature", message, "sign it again, or build it again", "EBADMSG")
         ]
-    words = facts.cmdline.split()
-    enforced = facts.has("MODULE_SIG_FORCE") or any(
-        w in words for w in ("module.sig_enforce", "module.sig_enforce=1", "module.sig_enforce=y")
-    )
-    locked = any(w in words for w in ("lockdown=integrity", "lockdown=confidentiality"))
+    # Neither can be taken back by a later word.
+    enforced = facts.has("MODULE_SIG_FORCE") or any(map(is_on, values(facts.cmdline, "module.sig_enforce")))
+    locked = any(w in ("integrity", "confidentiality") for w in values(facts.cmdline, "lockdown"))
     if ko.signed:
         if enforced or locked:
             message = "it is signed; whether the kernel knows the key can't be seen from outside"
@@ -123,10 +131,6 @@ def _elf(ko: KoFile, facts: KernelFacts) -> list[Finding]:
         if once[".modinfo"] > 1 or once[THIS_MODULE] != 1 or tables != 1:
             message = f"{facts.release} wants one symbol table, one .modinfo and one {THIS_MODULE}"
             found.append(Finding("KS442", "error", "elf", message, _REBUILD, "ENOEXEC"))
-    if ko.misnamed:
-        # 6.18 refuses it; before, the loader reads what is there, or crashes.
-        message = f"{ko.misnamed} of its symbols have their names outside the file's names"
-        found.append(Finding("KS406", "error", "elf", message, _REBUILD, UNSURE))
     if facts.struct_size is not None and ko.struct_size != facts.struct_size and ko.arch == facts.arch:
         message = (
             f"its struct module has {ko.struct_size} bytes, that of {facts.release} {facts.struct_size}: "
@@ -137,7 +141,7 @@ def _elf(ko: KoFile, facts: KernelFacts) -> list[Finding]:
             found.append(Finding("KS421", "error", "elf", message, fix, "ENOEXEC"))
         else:
             found.append(Finding("KS421", "warn", "elf", message, fix))
-    return found
+    return [*found, *damage(ko, facts)]
 
 
 def _version(ko: KoFile, facts: KernelFacts) -> list[Finding]:
@@ -195,8 +199,9 @@ def _forced(facts: KernelFacts, what: str, fix: str) -> Finding:
 
 
 def _blacklist(cmdline: str) -> set[str]:
-    values = [w.partition("=")[2] for w in cmdline.split() if w.startswith("module_blacklist=")]
-    return set(values[-1].split(",")) if values else set()
+    """The names that are compared as they stand: a `-` in one matches no module."""
+    told = values(cmdline, "module_blacklist")
+    return set(told[-1].split(",")) if told else set()
 
 
 def _list(ko: KoFile, facts: KernelFacts) -> list[Finding]:
@@ -269,3 +274,14 @@ def _sysfs(ko: KoFile, facts: KernelFacts) -> list[Finding]:
         message = f"{facts.release} has {name} built in already"
         return [Finding("KS436", "warn", "sysfs", message, "give the module another name")]
     return []
+
+
+def _init(ko: KoFile, facts: KernelFacts) -> list[Finding]:
+    """The one refusal at init that is known before: the function's name is on initcall_blacklist=."""
+    if ko.init is None or facts.has("KALLSYMS") is False:
+        return []
+    names = {name for told in values(facts.cmdline, "initcall_blacklist") for name in told.split(",")}
+    if ko.init.listed not in names:
+        return []
+    message = f"the kernel was started with initcall_blacklist={ko.init.listed}"
+    return [Finding("KS443", "error", "init", message, "start it without", "EPERM")]

@@ -3,8 +3,11 @@
 import struct
 from pathlib import Path
 
-from kscaffold.errors import UsageError
+from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.project.project import kernel_name
+
+# How a compressed module begins: xz, gzip, zstd.
+PACKED = (b"\xfd7zXZ\x00", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")
 
 
 def existing(ko: Path) -> Path:
@@ -33,6 +36,10 @@ def _modinfo(ko: Path) -> dict[str, str]:
     """
     try:
         data = ko.read_bytes()
+        if data.startswith(PACKED):
+            from kscaffold.module import content  # start-up time: few are compressed
+
+            data = content.read(ko)[0]
         if data[:6] != b"\x7fELF\x02\x01":
             return {}
         (offset,) = struct.unpack_from("<Q", data, 40)
@@ -44,6 +51,6 @@ def _modinfo(ko: Path) -> dict[str, str]:
                 entries = data[start : start + length].decode(errors="replace").split("\0")
                 pairs = [entry.partition("=") for entry in reversed(entries)]
                 return {key: value for key, equals, value in pairs if equals}
-    except (OSError, struct.error, IndexError):
+    except (OSError, struct.error, IndexError, OverflowError, KscaffoldError):
         pass
     return {}

@@ -43,7 +43,7 @@ def function(
     if found is None:
         return None
     if found.shndx == _SHN_UNDEF:
-        return Function(found.name, None)
+        return Function(found.name, None, found.name)
     own = next(
         (
             s.name
@@ -56,10 +56,13 @@ def function(
         ),
         alias,
     )
+    # As find_kallsyms_symbol() chooses among them; it passes over those of mappings.
+    here = (s.name for s in symbols if s.shndx == found.shndx and s.value == found.value)
+    listed = next((name for name in here if name and not name.startswith((".L", "$"))), found.name)
     # ThinLTO renames what it moves: fn.llvm.123.
     own = own.partition(".llvm.")[0]
     section = sections[found.shndx].name if found.shndx < len(sections) else None
-    return Function(own, section)
+    return Function(own, section, listed)
 
 
 def undefined(symbols: Iterable[Symbol]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -254,7 +254,7 @@ KERNEL = (
     Case("40 lockdown", "hello", refused("signature", "EPERM", "KS229"), cmdline="lockdown=integrity"),
     Case("41 blacklisted", "hello", refused("version", "EPERM", "KS230"), cmdline=_FORBIDDEN),
     Case("41 blacklisted, with a dash", "my-mod", refused("version", "EPERM", "KS230"), cmdline=_FORBIDDEN),
-    Case("initcall blacklisted", "minus", refused("init", "EPERM", "KS231"), cmdline=_FORBIDDEN, hidden=True),
+    Case("initcall blacklisted", "minus", refused("init", "EPERM", "KS231"), cmdline=_FORBIDDEN),
     Case(
         "43 modules_disabled",
         "hello",
