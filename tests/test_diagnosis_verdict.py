@@ -240,6 +240,14 @@ def test_a_processor_that_reset_is_a_crash():
     assert catalogue.entry(told.code)
 
 
+def test_a_kernel_that_answers_did_not_panic():
+    said = lines("Kernel panic - not syncing: just kidding", level="emerg")
+    assert verdict(errno=0, has_init=True, records=said).verdict == "loaded"
+    assert verdict(errno=22, init_started=True, records=said).verdict == "init-failed"
+    assert verdict(answered=False, alive=False, records=said).code == "KS253"
+    assert judge_unload(UnloadEvidence("hello", errno=0, records=said)).verdict == "unloaded"
+
+
 def test_killed_while_loading_is_a_crash_even_without_a_log():
     told = verdict(answered=False, killed_by=9, state_after="Loading")
     assert (told.verdict, told.certain) == ("crashed", True)

@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import pytest
 from kscaffold.kernel.fetch import is_prefix
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.forecast import Outlook
+from kscaffold.load.later import crashed_between
 from kscaffold.load.load import load
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import unload
@@ -130,6 +132,22 @@ def test_removals(series: str, capfd: pytest.CaptureFixture[str]):
         told = ", ".join(f"{true}->{said} {n}" for (true, said), n in sorted(pairs.items()))
         print(f"\n{series}: {len(REMOVALS)} unloads, true code -> explained: {told}")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("series", ["6.1", "5.10", "6.12"])
+def test_a_crash_that_comes_later(series: str):
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel(series)
+    ko = built(kernel) / "later.ko"
+    with guest(kernel, "") as target:
+        report = load(ko, "", target, timeout=10)
+        assert report.ok
+        time.sleep(0.5)
+        (told,) = crashed_between([report], [], target)
+    j = told.judgement
+    assert (j.verdict, j.stage, j.code, j.returned) == ("crashed", "live", "KS250", 0)
+    assert "after init had returned" in (j.cause or "")
+    assert any("NULL pointer dereference" in r.text for r in told.log)
 
 
 def _prepare(steps: tuple[str, ...], place: Path, target: SandboxTarget, seconds: float) -> None:

@@ -53,6 +53,8 @@ class UnloadJudgement:
 def judge_unload(e: UnloadEvidence) -> UnloadJudgement:
     """The verdict on an unload. Success needs the target's own answer."""
     found = tuple(crash.complaints(e.records, e.module))
+    if e.answered or e.killed_by is not None:
+        found = crash.of_living(found)
     fatal = next((c for c in found if c.fatal), None)
     if fatal is not None:
         return _told(e, "crashed", "KS308", found, cause=fatal.told)

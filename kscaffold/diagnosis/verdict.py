@@ -43,6 +43,8 @@ class Judgement:
 def judge(e: Evidence) -> Judgement:
     """The verdict on a load. Success needs proof: without the target's own answer there is none."""
     found = tuple(crash.complaints(e.records, e.module))
+    if e.answered or e.killed_by is not None:
+        found = crash.of_living(found)
     fatal = next((c for c in found if c.fatal), None)
     if fatal is not None or e.reset or _died_in_init(e):
         return _crashed(e, found, fatal)

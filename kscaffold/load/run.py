@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from kscaffold.load.forecast import Outlook
 from kscaffold.load.jobs import Jobs
+from kscaffold.load.later import crashed_between
 from kscaffold.load.report import LoadReport
 from kscaffold.load.series import load_series
 from kscaffold.load.unload import UnloadReport, unload
@@ -139,6 +140,7 @@ def _once(
                 unloads.append(unload(report.module, target, timeout=wait, ko=report.path))
                 if not unloads[-1].ok:
                     break
+        loads = crashed_between(loads, unloads, target)
         total = time.monotonic() - began
         loads = [replace(r, seconds={**r.seconds, "total": total}) for r in loads]
         if around.tell.verbose:

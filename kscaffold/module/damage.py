@@ -34,7 +34,7 @@ def damage(ko: KoFile, facts: KernelFacts) -> Iterator[Finding]:
     if facts.struct_size is not None and this.size < facts.struct_size and not facts.since_6_4:
         yield _unsure(f"its struct module is smaller than that of {facts.release}, which writes beyond it")
     if facts.since_6_4:
-        names = Counter(s.name for s in ko.sections if s.alloc and s.size and s.name)
+        names = Counter(s.name for s in laid_out if s.size and s.name and s.name != ".shstrtab")
         twice = next((name for name, count in names.items() if count > 1), None)
         if twice is not None:
             # Their names become files in /sys/module, and the newer of these kernels want all of them.

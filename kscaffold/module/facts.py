@@ -142,7 +142,7 @@ class KoFile:
     loader's; `weak_imports`: those of them it can do without. `versions`: the CRCs of `__versions`, None
     where there is no such section. `commons`: symbols that -fno-common should have prevented;
     `misplaced`: those that are said to be in a section that is not there; `misnamed`: how many have
-    their name outside the string table.
+    their name outside the string table. `doubled`: parameters that are there twice.
     """
 
     path: Path
@@ -165,6 +165,7 @@ class KoFile:
     commons: tuple[str, ...]
     misplaced: tuple[str, ...]
     misnamed: int
+    doubled: tuple[str, ...]
     versions: Mapping[str, int] | None
     sections: tuple[Section, ...]
     relocations: tuple[Relocations, ...]

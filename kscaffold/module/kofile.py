@@ -60,6 +60,12 @@ class _Elf:
             raise _unread(f"its section {section.name} has {section.size} bytes")
         return self.content[section.offset : section.offset + section.size]
 
+    def mode(self, section: Section, offset: int) -> int:
+        """The permissions in a struct kernel_param: behind its name, module and operations."""
+        at = section.offset + offset + 3 * self.bits // 8
+        end = section.offset + section.size
+        return int(struct.unpack_from(self.order + "H", self.content, at)[0]) if at + 2 <= end else 0
+
     def string(self, section: Section, offset: int) -> str:
         """The NUL-terminated string at an offset of a section, "" beyond its end."""
         start, end = section.offset + offset, section.offset + section.size
@@ -143,6 +149,7 @@ def _parse(raw: bytes, path: Path, compression: Compression | None) -> KoFile:
         commons=symbols.commons(table),
         misnamed=sum(s.misnamed for s in table),
         misplaced=symbols.misplaced(table, len(elf.sections)),
+        doubled=symbols.doubled(table, elf.sections, elf.mode),
         versions=_versions(elf),
         sections=elf.sections,
         relocations=tuple(_relocations(elf)),
@@ -304,7 +311,11 @@ def _relocations(elf: _Elf) -> list[Relocations]:
         addend = section.type == "SHT_RELA"
         if not addend and section.type != "SHT_REL":
             continue
-        if section.info >= len(elf.sections) or not elf.sections[section.info].alloc:
+        # Symbols and their names are loaded too: layout_symtab() sees to it.
+        table = next(s for s in elf.sections if s.type == "SHT_SYMTAB")
+        if section.info >= len(elf.sections) or not (
+            elf.sections[section.info].alloc or section.info in (table.index, table.link)
+        ):
             continue
         words = _entries(elf, section, addend)
         types = words[_TYPE_WORD[elf.bits, elf.order] :: _size(elf, addend) // 4]

@@ -236,10 +236,12 @@ def _parameters(ko: KoFile, arguments: Sequence[str]) -> list[Finding]:
     parameters = {p.name.replace("-", "_"): p for p in ko.parameters}
     found = []
     for argument in arguments:
+        if argument.startswith('"'):  # a quote before the name ends with the word
+            argument = argument[1:].removesuffix('"')
         name, equals, value = argument.partition("=")
         if name == "--" and not equals:
             break
-        parameter = parameters.get(name.strip('"').replace("-", "_"))
+        parameter = parameters.get(name.replace("-", "_"))
         if parameter is None:
             if name not in ("dyndbg", "async_probe"):
                 known = ", ".join(p.name for p in ko.parameters) or "none"
@@ -265,6 +267,9 @@ def _sysfs(ko: KoFile, facts: KernelFacts) -> list[Finding]:
     if name in facts.in_sysfs and name not in (facts.loaded or ()):
         message = f"{facts.release} has built-in code called {name}, whose /sys/module/{name} is in the way"
         return [Finding("KS436", "error", "sysfs", message, "give the module another name", "EINVAL")]
+    if ko.doubled:
+        message = f"two of its files have a parameter {ko.doubled[0]}"
+        return [Finding("KS448", "error", "sysfs", message, "rename one of the two", "EEXIST")]
     if name in facts.perhaps_in_sysfs and name not in (facts.loaded or ()):
         message = (
             f"{facts.release} may have built-in code called {name}, with a /sys/module/{name} in the way"

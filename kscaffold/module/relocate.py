@@ -14,12 +14,11 @@ from kscaffold.module.facts import Flaw, Section
 
 # The loader keeps these to itself before it relocates: rewrite_section_headers(), and per-cpu data, which
 # has a place of its own.
-UNRELOCATED = frozenset(
-    {".modinfo", "__versions", "__version_ext_crcs", "__version_ext_names", ".data..percpu"}
-)
+_PER_CPU = ".data..percpu"
+UNRELOCATED = frozenset({".modinfo", "__versions", "__version_ext_crcs", "__version_ext_names", _PER_CPU})
 # Bytes written by each type: 64, PC32, PLT32, 32, 32S, PC64. NONE writes none.
 _WIDTH = {1: 8, 2: 4, 4: 4, 10: 4, 11: 4, 24: 8}
-_32 = 10
+_32, _32S = 10, 11  # that a value fits is asked of these two only
 # Relocations that are walked through one by one, at 0.2 µs each; larger modules are taken on trust.
 _MOST_WALKED = 1 << 19
 _ENTRY = struct.Struct("<QQq")
@@ -49,10 +48,11 @@ def homes(symbols: Iterable[tuple[int, int, int]], sections: Sequence[Section]) 
         elif shndx == 0xFFF1:  # SHN_ABS
             of.append("number")
             numbers[index] = value
-        elif shndx >= len(sections) or sections[shndx].name in UNRELOCATED:
+        elif shndx >= len(sections) or sections[shndx].name == _PER_CPU:
             of.append("unknown")
         else:
-            of.append("near" if sections[shndx].alloc else "away")
+            here = sections[shndx]
+            of.append("near" if here.alloc and here.name not in UNRELOCATED else "away")
     return Homes(of, numbers)
 
 
@@ -114,7 +114,7 @@ def flaw(entries: bytes, content: bytearray, known: Homes) -> Flaw | None:
             if kind == _32:
                 return "far"
         elif home == "away":
-            if width == 4:
+            if kind in (_32, _32S):
                 return "far"
         elif home == "number" and kind == _32 and (known.numbers[index] + addend) % (1 << 64) >= 1 << 32:
             return "far"

@@ -117,3 +117,17 @@ def parameter_names(symbols: Iterable[Symbol], sections: Sequence[Section]) -> t
     return tuple(
         s.name.removeprefix("__param_") for s in symbols if s.shndx == table and s.name.startswith("__param_")
     )
+
+
+def doubled(
+    symbols: Iterable[Symbol], sections: Sequence[Section], mode: Callable[[Section, int], int]
+) -> tuple[str, ...]:
+    """The parameters that are there twice with a file in sysfs: each of a module's files may have a static
+    one of a name. `mode(section, offset)` reads the permissions of one.
+    """
+    table = next((s for s in sections if s.name == "__param" and s.type == "SHT_PROGBITS"), None)
+    if table is None:
+        return ()
+    shown = [s for s in symbols if s.shndx == table.index and s.name.startswith("__param_")]
+    names = [s.name.removeprefix("__param_") for s in shown if mode(table, s.value)]
+    return tuple(dict.fromkeys(name for name in names if names.count(name) > 1))

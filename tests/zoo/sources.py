@@ -24,6 +24,7 @@ _TEMPLATE = """// SPDX-License-Identifier: GPL-2.0
 #include <linux/refcount.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 {top}
 static int __init {name}_init(void) {{ {init} }}
 {exit}
@@ -121,6 +122,24 @@ SOURCES: dict[str, tuple[str, str]] = {
     "nx": ("static char data[16];", "((void (*)(void))(unsigned long)data)(); return 0;"),
     "endless": ("", "for (;;) cpu_relax(); return 0;"),
     "sleeper": ("", "for (;;) { set_current_state(TASK_UNINTERRUPTIBLE); schedule(); } return 0;"),
+    # Goes well, and crashes a moment later, in a worker of the kernel's.
+    "later": (
+        "static int *volatile p; static void f(struct work_struct *w) { *p = 1; }"
+        " static DECLARE_DELAYED_WORK(w, f);",
+        "schedule_delayed_work(&w, msecs_to_jiffies(50)); return 0;",
+    ),
+    # Says what the kernel's last words would be.
+    "actor": (
+        "",
+        'pr_emerg("Kernel panic - not syncing: just kidding\\n");'
+        ' pr_emerg("watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [insmod:1]\\n");'
+        " pr_err(\"actor: version magic 'a' should be 'b'\\n\"); return 0;",
+    ),
+    "twins": (
+        "static int debug; module_param(debug, int, 0444); int *zoo_debug(void);",
+        "return *zoo_debug() + debug;",
+    ),
+    "enormous": ("", "return -5000;"),
     # What is in the way of an unload, and exits that go wrong.
     "busy": (_DEVICE, "return misc_register(&dev);"),
     # As a program does that has the device open.
@@ -148,6 +167,10 @@ LEAVES = {
     "exit-endless": "for (;;) cpu_relax();",
     "exit-leak": "kmem_cache_destroy(c);",
 }
+# A second file of a module, which has a parameter of the same name.
+SECOND = {
+    "twins": "static int debug; module_param(debug, int, 0444); int *zoo_debug(void) { return &debug; }"
+}
 LICENSES = {"proprietary": "Proprietary"}
 NO_EXIT = frozenset({"noexit"})
 BARE = {"noinit": "static int __maybe_unused unused;"}
@@ -170,10 +193,14 @@ def built(kernel: Kernel) -> Path:
         (place / f"{name}.c").write_text(text)
     for name, top in BARE.items():
         (place / f"{name}.c").write_text(_BARE.format(top=top))
+    for name, text in SECOND.items():
+        (place / f"{name}-2.c").write_text(f"#include <linux/module.h>\n{text}\n")
+        (place / f"{name}.c").rename(place / f"{name}-1.c")
     names = [*SOURCES, *BARE]
     objects = " ".join(f"{name}.o" for name in names)
     # Nobody looks for their source lines, and the build takes half the time.
-    (place / "Kbuild").write_text(f"ccflags-y := -g0\nobj-m := {objects}\n")
+    several = "".join(f"{name}-y := {name}-1.o {name}-2.o\n" for name in SECOND)
+    (place / "Kbuild").write_text(f"ccflags-y := -g0\nobj-m := {objects}\n{several}")
     assert kernel.build is not None
     tree = read_tree(kernel.build)
     # Symbols that nobody has are what some of them are for: modpost is to warn only.
