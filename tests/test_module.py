@@ -298,6 +298,21 @@ def test_values(kind: str, value: str | None, expected: str | None):
     assert values.refusal(Parameter("p", kind, None, 3), value, 64) == expected
 
 
+@pytest.mark.parametrize(
+    ("value", "version", "expected"),
+    [
+        ("true", (5, 10), "EINVAL"),
+        ("true", (6, 1), None),
+        ("F", (6, 1), None),
+        ("true", None, UNSURE),
+        ("enable", (6, 12), "EINVAL"),
+        ("enable", (7, 3), UNSURE),
+    ],
+)
+def test_words_for_true_that_not_every_kernel_knows(value: str, version, expected: str | None):
+    assert values.refusal(Parameter("p", "bool", None), value, 64, version) == expected
+
+
 def test_symbols_of_more_than_one_table_come_from_the_first():
     extra = Section(".symtab2", bytes(24), SYMTAB, 0, link=1)
     assert read(Ko(sections=[extra, Section(".x", b"", flags=ALLOC | EXEC)])).name == "hello"

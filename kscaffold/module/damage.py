@@ -19,8 +19,10 @@ def damage(ko: KoFile, facts: KernelFacts) -> Iterator[Finding]:
     if ko.misnamed:
         message = f"{ko.misnamed} of its symbols have their names outside the file's names"
         # 6.18 refuses it; before, the loader reads what is there, or crashes.
-        known = facts.says("symbol name out of bounds in string table")
-        yield Finding("KS406", "error", "elf", message, _REBUILD, "ENOEXEC" if known else UNSURE)
+        if facts.says("symbol name out of bounds in string table"):
+            yield Finding("KS406", "error", "elf", message, _REBUILD, "ENOEXEC")
+        else:
+            yield _unsure(message)
     laid_out = [s for s in ko.sections if s.alloc or s.type in ("SHT_SYMTAB", "SHT_STRTAB")]
     odd = next((s for s in laid_out if s.alignment & (s.alignment - 1) or s.alignment > _MOST_ALIGNED), None)
     if odd is not None:
@@ -43,7 +45,8 @@ def damage(ko: KoFile, facts: KernelFacts) -> Iterator[Finding]:
 
 
 def _unsure(message: str) -> Finding:
-    return Finding("KS406", "error", "elf", message, _REBUILD, UNSURE)
+    # The questions before it are asked of such a file as of any other.
+    return Finding("KS406", "error", "layout", message, _REBUILD, UNSURE)
 
 
 def of_damaged(flaw: DamagedModule, facts: KernelFacts | None) -> Prediction:

@@ -34,19 +34,21 @@ def predict(
     if any(f.code == "KS422" for f in version):
         linked = [f for f in linked if f.code != "KS427"]  # the same, told symbol by symbol
     listed, layout = _list(ko, facts), _layout(ko, facts)
+    damaged = list(damage(ko, facts))
+    layout += [f for f in damaged if f.stage == "layout"]
     return _prediction(
         [
             _permission(facts),
             _signature(ko, facts),
-            _elf(ko, facts),
+            [*_elf(ko, facts), *(f for f in damaged if f.stage == "elf")],
             version,
             # 6.4 looks for a module of that name before it lays this one out.
             *([listed, layout] if facts.since_6_4 else [layout, listed]),
             linked,
             relocations(ko, facts),
             exports(ko, facts),
-            _parameters(ko, arguments),
-            _sysfs(ko, facts),
+            _parameters(ko, arguments, facts),
+            [*_sysfs(ko, facts), *(f for f in damaged if f.stage == "sysfs")],
             _init(ko, facts),
         ]
     )
@@ -60,7 +62,7 @@ def _prediction(answers: Sequence[Sequence[Finding]]) -> Prediction:
         if refusals:
             return Prediction(False, refusals[-1].stage, refusals[-1].errno, findings)
         if any(f.errno == UNSURE and f.code in _DAMAGED for f in answer):
-            break  # it need not come as far as the next question
+            return Prediction(None, None, None, findings)  # it need not come as far as the next question
     return Prediction(None if any(f.errno == UNSURE for f in findings) else True, None, None, findings)
 
 
@@ -141,7 +143,7 @@ def _elf(ko: KoFile, facts: KernelFacts) -> list[Finding]:
             found.append(Finding("KS421", "error", "elf", message, fix, "ENOEXEC"))
         else:
             found.append(Finding("KS421", "warn", "elf", message, fix))
-    return [*found, *damage(ko, facts)]
+    return found
 
 
 def _version(ko: KoFile, facts: KernelFacts) -> list[Finding]:
@@ -231,7 +233,7 @@ def _layout(ko: KoFile, facts: KernelFacts) -> list[Finding]:
     return found
 
 
-def _parameters(ko: KoFile, arguments: Sequence[str]) -> list[Finding]:
+def _parameters(ko: KoFile, arguments: Sequence[str], facts: KernelFacts) -> list[Finding]:
     """As parse_args(): all are read, the last error counts."""
     parameters = {p.name.replace("-", "_"): p for p in ko.parameters}
     found = []
@@ -250,7 +252,7 @@ def _parameters(ko: KoFile, arguments: Sequence[str]) -> list[Finding]:
             continue
         if value.startswith('"'):
             value = value[1:].removesuffix('"')
-        refused = refusal(parameter, value if equals else None, ko.bits)
+        refused = refusal(parameter, value if equals else None, ko.bits, facts.version)
         shown = f"{parameter.name} ({parameter.type})" if parameter.type else parameter.name
         if refused == UNSURE:
             message = f"whether {shown} takes {value!r} only its own code knows"

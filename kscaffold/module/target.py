@@ -50,6 +50,12 @@ class KernelFacts:
         """Whether `CONFIG_<option>` is set; None where the configuration is not known."""
         return None if self.config is None else f"\nCONFIG_{option}=y\n" in self.config
 
+    @property
+    def version(self) -> tuple[int, int] | None:
+        """The first two numbers of its release, for what nothing else tells."""
+        found = re.match(r"(\d+)\.(\d+)", self.release)
+        return (int(found[1]), int(found[2])) if found else None
+
     def says(self, words: str) -> bool | None:
         """Whether these words of a message are in its image: it looks for what they tell of. None where
         there is no image. Takes 20 ms once for each.

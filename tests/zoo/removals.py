@@ -68,7 +68,9 @@ REMOVALS = (
     Removal(
         "WARN in exit", "exit-warn", Gone("unloaded", None, "KS252"), ("exit-warn",), says="WARN", gone=True
     ),
-    Removal("endless exit", "exit-endless", Gone("hung", None, "KS309"), ("exit-endless",), seconds=1.5),
+    Removal(
+        "endless exit", "exit-endless", Gone("hung", None, "KS309"), ("exit-endless",), gone=None, seconds=1.5
+    ),
     Removal(
         "leaves a cache behind",
         "exit-leak",
