@@ -144,13 +144,15 @@ def _stumble(flaw: Flaw, where: str) -> Finding:
     return Finding("KS447", "error", "relocate", message, _REBUILD, UNSURE)
 
 
-def exports(ko: KoFile, facts: KernelFacts) -> list[Finding]:
-    """The symbols it exports that others export already."""
+def exports(ko: KoFile, facts: KernelFacts, project: Symvers | None) -> list[Finding]:
+    """The symbols it exports that others export already: the kernel, its modules, or those it was built
+    with, where modpost says nothing.
+    """
     owners: dict[str, list[str]] = {}
     for export in ko.exports:
-        other = facts.exports.find(export.symbol) if facts.exports else None
-        if other is not None and other.module != ko.name:
-            owners.setdefault(other.module or "the kernel", []).append(export.symbol)
+        others = [o for known in (facts.exports, project) if known for o in known.all_of(export.symbol)]
+        for name in dict.fromkeys(o.module or "the kernel" for o in others if o.module != ko.name):
+            owners.setdefault(name, []).append(export.symbol)
     found = []
     for owner, names in owners.items():
         there = owner == "the kernel" or (facts.loaded is not None and owner in facts.loaded)

@@ -46,7 +46,7 @@ def predict(
             *([listed, layout] if facts.since_6_4 else [layout, listed]),
             linked,
             relocations(ko, facts),
-            exports(ko, facts),
+            exports(ko, facts, project),
             _parameters(ko, arguments, facts),
             [*_sysfs(ko, facts), *(f for f in damaged if f.stage == "sysfs")],
             _init(ko, facts),

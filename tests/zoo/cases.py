@@ -137,6 +137,13 @@ SYMBOLS = (
         says="kstrtoint",
     ),
     Case(
+        "exports what another module does",
+        "rival",
+        refused("formation", "ENOEXEC", "KS240"),
+        before=("twice",),
+        says="zoo_toint",
+    ),
+    Case(
         "unknown relocation",
         "hello",
         refused("relocate", "ENOEXEC", "KS239"),

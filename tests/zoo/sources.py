@@ -95,6 +95,11 @@ SOURCES: dict[str, tuple[str, str]] = {
         "int zoo_toint(void); int zoo_toint(void) { return 1; } EXPORT_SYMBOL(zoo_toint);",
         "return 0;",
     ),
+    # Exports what `twice` does; modpost says nothing of two modules of one build.
+    "rival": (
+        "int zoo_toint(void); int zoo_toint(void) { return 2; } EXPORT_SYMBOL(zoo_toint);",
+        "return 0;",
+    ),
     "common": ("extern int zoo_common;", "return zoo_common;"),
     # Becomes `kernel` by a patch: /sys/module/kernel belongs to built-in code.
     "zooker": ("", "return 0;"),
