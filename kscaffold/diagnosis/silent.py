@@ -177,6 +177,8 @@ def _of_trace(e: Evidence, errno: str) -> Reason | None:
     certain = e.timeline.failed is not None
     for code in _BY_STAGE.get(stage, ()):
         entry = catalogue.entry(code)
+        if code == "KS225" and e.builtin is False:
+            continue
         if entry and (not entry.errno or errno in entry.errno):
             return Reason(code, stage, certain=certain)
     return Reason("KS245", stage, certain=False)

@@ -31,6 +31,8 @@ def damage(ko: KoFile, facts: KernelFacts) -> Iterator[Finding]:
     this = next(s for s in ko.sections if s.alloc and s.name == THIS_MODULE)
     if not this.flags & _WRITE:
         yield _unsure(f"its section {THIS_MODULE} can't be written, and the kernel writes there")
+    if ko.struct_name is None and facts.has("RANDSTRUCT") is False:
+        yield _unsure("its struct module has no name where the kernel looks for it")
     if this.type == "SHT_NOBITS" and not facts.since_6_4:
         yield _unsure(f"its section {THIS_MODULE} has no content")
     if facts.struct_size is not None and this.size < facts.struct_size and not facts.since_6_4:
