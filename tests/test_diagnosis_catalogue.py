@@ -79,6 +79,12 @@ def test_a_healthy_log_means_nothing_but_noise(path):
     assert crash.complaints(records) == []
 
 
+@pytest.mark.parametrize("path", sorted((DATA / "build").glob("healthy-*.log")), ids=lambda p: p.stem)
+def test_a_healthy_build_means_nothing_but_noise(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [f.entry.code for f in catalogue.match(lines) if not f.entry.noise] == []
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_loads_that_went_well_mean_nothing_but_noise(kernel):
     for name in ("success", "noversions", "novermagic", "magiconly", "expa", "proprietary", "permanent"):
