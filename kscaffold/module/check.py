@@ -86,7 +86,7 @@ def _own_findings(ko: KoFile, expected: str | None, kernel: Kernel | None) -> li
         found.append(Finding("KS407", "error", "elf", message, fix))
     if ko.signature is not None and ko.signature.flaw:
         message = f"its signature can't be read: {ko.signature.flaw}"
-        level: Level = "error" if ko.signature.errno == "EBADMSG" else "warn"
+        level: Level = "warn" if ko.signature.errno == "ENOPKG" else "error"
         found.append(Finding("KS417", level, "signature", message, "sign it again, or build it again"))
     return found
 

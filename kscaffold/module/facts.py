@@ -122,7 +122,8 @@ class Relocations:
 class Signature:
     """The trailer behind `~Module signature appended~`. `flaw` is None where the kernel can read it.
 
-    `errno` goes with a flaw: EBADMSG refuses the module always, ENOPKG only where signatures are enforced.
+    `errno` goes with a flaw: EBADMSG and EINVAL refuse the module always, ENOPKG only where signatures are
+    enforced.
     `length`: of the PKCS#7 message, bytes; `digest`: its BLAKE2b, to know it again.
     """
 

@@ -7,6 +7,7 @@ told from outside (init itself, memory, notifiers, overflowing relocations) is n
 from collections.abc import Sequence
 
 from kscaffold.diagnosis.cmdline import is_on, values
+from kscaffold.module import content, signature
 from kscaffold.module.damage import damage
 from kscaffold.module.facts import KoFile
 from kscaffold.module.findings import UNSURE, Finding, Prediction
@@ -80,11 +81,9 @@ def _signature(ko: KoFile, facts: KernelFacts) -> list[Finding]:
     if facts.has("MODULE_SIG") is False:
         return []
     flaw = ko.signature.flaw if ko.signature else None
-    if ko.signature and ko.signature.errno == "EBADMSG":
-        message = f"its signature can't be read: {flaw}"
-        return [
-            Finding("KS417", "error", "signature", message, "sign it again, or build it again", "EBADMSG")
-        ]
+    if ko.signature and ko.signature.errno not in (None, "ENOPKG"):
+        message, fix = f"its signature can't be read: {flaw}", "sign it again, or build it again"
+        return [Finding("KS417", "error", "signature", message, fix, ko.signature.errno)]
     # Neither can be taken back by a later word.
     enforced = facts.has("MODULE_SIG_FORCE") or any(map(is_on, values(facts.cmdline, "module.sig_enforce")))
     locked = any(w in ("integrity", "confidentiality") for w in values(facts.cmdline, "lockdown"))
@@ -110,14 +109,23 @@ def _signature(ko: KoFile, facts: KernelFacts) -> list[Finding]:
 def _tampered(ko: KoFile, facts: KernelFacts) -> list[Finding]:
     """A signature of the kernel's own module on other content: fatal even where none is asked for."""
     own = own_copy(ko, facts)
-    if own is None or own.signature is None or ko.signature is None:
+    if own is None or own.signature is None or ko.signature is None or own.digest == ko.digest:
         return []
-    if own.signature.digest != ko.signature.digest or own.digest == ko.digest:
-        return []
+    if own.signature.digest != ko.signature.digest:
+        if _signed_bytes(own) != _signed_bytes(ko):
+            return []  # another's module, and another's key
+        message = f"it is {facts.release}'s own module with another signature"
+        fix = "take the kernel's own file, or the signature off: strip -g"
+        return [Finding("KS445", "warn", "signature", message, fix, UNSURE)]
     message = f"it is {facts.release}'s own module, changed after it was signed"
     return [
         Finding("KS445", "error", "signature", message, "take the signature off: strip -g", "EKEYREJECTED")
     ]
+
+
+def _signed_bytes(ko: KoFile) -> bytes:
+    raw = content.read(ko.path)[0]
+    return raw[: signature.find(raw)[1]]
 
 
 def _elf(ko: KoFile, facts: KernelFacts) -> list[Finding]:

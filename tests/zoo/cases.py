@@ -250,6 +250,12 @@ FILES = (
     Case("versions in another order", "hello", LOADED, patch=patches.reversed_versions),
     Case("the kernel's own", "/dummy", LOADED),
     Case("37 tampered", "/dummy", refused("signature", "EKEYREJECTED", "KS227"), patch=patches.flipped),
+    Case(
+        "37 a message of another type",
+        "/dummy",
+        refused("signature", "EINVAL", "KS228"),
+        patch=patches.other_type,
+    ),
     Case("38 broken trailer", "hello", refused("signature", "EBADMSG", "KS228"), patch=patches.bad_trailer),
     Case("38 the magic alone", "hello", LOADED, patch=patches.magic_only),
     Case("35 huge .bss", "bigbss", refused("layout", "ENOMEM", "KS220"), hidden=True),

@@ -198,6 +198,14 @@ def bad_trailer(ko: bytes) -> bytes:
     return ko + bytes([0, 0, 2, 0, 0, 0, 0, 0]) + struct.pack(">I", 0xFFFFFFFF) + _MAGIC
 
 
+def other_type(ko: bytes) -> bytes:
+    """A signature whose message is of another type: its object identifier is another."""
+    (length,) = struct.unpack_from(">I", ko, len(ko) - len(_MAGIC) - 4)
+    start = len(ko) - len(_MAGIC) - 12 - length
+    at = ko.index(b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02", start)
+    return _write(ko, at + 8, b"\x03")
+
+
 def flipped(ko: bytes) -> bytes:
     """One bit of a signed module."""
     assert ko.endswith(_MAGIC), "not signed"
