@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.module import kofile, signature, values
+from kscaffold.module import kofile, quick, signature, values
 from kscaffold.module.facts import DamagedModule, Export, Function, KoFile, Parameter
 from kscaffold.module.findings import UNSURE
 from tests.elf import ALLOC, EXEC, NOBITS, SYMTAB, Ko, Section, Symbol
@@ -316,3 +316,19 @@ def test_words_for_true_that_not_every_kernel_knows(value: str, version, expecte
 def test_symbols_of_more_than_one_table_come_from_the_first():
     extra = Section(".symtab2", bytes(24), SYMTAB, 0, link=1)
     assert read(Ko(sections=[extra, Section(".x", b"", flags=ALLOC | EXEC)])).name == "hello"
+
+
+def test_the_quick_look_at_a_compressed_module(tmp_path: Path):
+    packed = tmp_path / "renamed.ko.gz"
+    packed.write_bytes(gzip.compress(Ko("ret_1", depends="a,b-c").bytes()))
+    assert quick.module_name(packed) == "ret_1"
+    assert quick.depends(packed) == ("a", "b_c")
+
+
+@pytest.mark.parametrize("at", range(40, 64))
+@pytest.mark.parametrize("value", [0, 0x7F, 0xFF])
+def test_the_quick_look_at_a_damaged_header(tmp_path: Path, at: int, value: int):
+    content = bytearray(Ko().bytes())
+    content[at] = value
+    (tmp_path / "x-y.ko").write_bytes(content)
+    assert quick.module_name(tmp_path / "x-y.ko") in ("hello", "x_y")
