@@ -120,6 +120,16 @@ def test_what_is_asked_before_still_decides(facts):
     assert (prediction.stage, prediction.errno) == ("version", "ENOEXEC")
 
 
+def test_a_pointer_beside_its_place_in_struct_module(facts):
+    content = bytearray(Ko().bytes())
+    entries_ = next(
+        s for s in kofile.parse(bytes(content), Path("hello.ko")).sections if s.name.startswith(".rela")
+    )
+    struct.pack_into("<Q", content, entries_.offset, 0x13C)
+    prediction = predict(kofile.parse(bytes(content), Path("hello.ko")), facts())
+    assert prediction.loads is None and "KS447" in {f.code for f in prediction.findings}
+
+
 def test_two_sections_of_one_name(facts):
     twice = Ko(sections=[Section(".twice", b"x"), Section(".twice", b"x")]).bytes()
     assert not unsure(twice, facts())

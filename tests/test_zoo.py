@@ -177,7 +177,7 @@ def row(case: Case, expected: Found, kernel: Kernel, place: Path, scratch: Path)
 def patched(case: Case, kernel: Kernel, place: Path, scratch: Path) -> Path:
     """The case's file: as built, or in a copy of its own directory with the patch applied.
 
-    Beside Module.symvers, as a build leaves it.
+    Beside Module.symvers and what is loaded before it, as a build leaves it.
     """
     if case.source[0] in "/~":
         series = next(s for s in OTHER if is_prefix(s, kernel.release))
@@ -190,6 +190,9 @@ def patched(case: Case, kernel: Kernel, place: Path, scratch: Path) -> Path:
     copy = Path(tempfile.mkdtemp(dir=scratch)) / f"{path.name.partition('.ko')[0].removesuffix('.o')}.ko"
     copy.write_bytes(case.patch(raw) if case.patch else raw)
     shutil.copy(place / "Module.symvers", copy.parent)
+    for other in (place / f"{step}.ko" for step in case.before):
+        if other.is_file() and other.name != copy.name:
+            shutil.copy(other, copy.parent)
     return copy
 
 

@@ -1,13 +1,17 @@
 """What binds a module to a kernel: the symbols it needs, those it offers, its relocations."""
 
+import contextlib
 from collections.abc import Sequence
 
+from kscaffold.errors import KscaffoldError
+from kscaffold.module import kofile
 from kscaffold.module.facts import Flaw, KoFile
 from kscaffold.module.findings import UNSURE, Finding
 from kscaffold.module.modinfo import gpl_compatible
 from kscaffold.module.relocate import UNRELOCATED
 from kscaffold.module.symvers import Exported, Symvers
 from kscaffold.module.target import KernelFacts
+from kscaffold.project.project import kernel_name
 
 # What a kernel's apply_relocate_add() knows: NONE, 64, PC32, PLT32, 32, 32S, PC64 on x86-64. Other
 # architectures take many more, and their compilers emit no others.
@@ -149,9 +153,13 @@ def exports(ko: KoFile, facts: KernelFacts, project: Symvers | None) -> list[Fin
     with, where modpost says nothing.
     """
     owners: dict[str, list[str]] = {}
+    beside = _beside(ko, facts) if ko.exports else {}
     for export in ko.exports:
         others = [o for known in (facts.exports, project) if known for o in known.all_of(export.symbol)]
-        for name in dict.fromkeys(o.module or "the kernel" for o in others if o.module != ko.name):
+        names = [o.module or "the kernel" for o in others if o.module != ko.name]
+        # Older modposts note only one of several.
+        names += [name for name, theirs in beside.items() if export.symbol in theirs]
+        for name in dict.fromkeys(names):
             owners.setdefault(name, []).append(export.symbol)
     found = []
     for owner, names in owners.items():
@@ -164,4 +172,15 @@ def exports(ko: KoFile, facts: KernelFacts, project: Symvers | None) -> list[Fin
         elif facts.loaded is None:
             message = f"it exports {_list(names)} as {owner} does: only one of the two can be loaded"
             found.append(Finding("KS431", "warn", "formation", message, "rename it, or make it static"))
+    return found
+
+
+def _beside(ko: KoFile, facts: KernelFacts) -> dict[str, frozenset[str]]:
+    """What the modules export that are loaded and whose files are in the same directory, by their names."""
+    found = {}
+    for path in ko.path.absolute().parent.glob("*.ko") if facts.loaded else ():
+        name = kernel_name(path.stem)
+        if name in (facts.loaded or ()) and name != ko.name:
+            with contextlib.suppress(KscaffoldError):
+                found[name] = frozenset(e.symbol for e in kofile.read(path).exports)
     return found

@@ -12,6 +12,7 @@ from typing import Literal
 
 from kscaffold.module.content import LIMIT
 from kscaffold.module.facts import Flaw, Section
+from kscaffold.module.validity import THIS_MODULE
 
 # The loader keeps these to itself before it relocates: rewrite_section_headers(), and per-cpu data, which
 # has a place of its own.
@@ -84,6 +85,11 @@ class Walk:
         if target.index not in self._written:
             empty = target.type == "SHT_NOBITS"
             self._written[target.index] = bytearray(min(target.size, LIMIT) if empty else self._data(target))
+        if target.name == THIS_MODULE:
+            # What it has beside its pointers to init and exit, the kernel has filled by now.
+            places = memoryview(self._data(section)[: count * 24]).cast("Q")[::3].tolist()
+            if any(place % 8 for place in places):
+                return "overlaps"
         alone = sum(s.info == target.index and s.type == "SHT_RELA" for s in self._sections) == 1
         return flaw(self._data(section), self._written[target.index], self._homes, alone=alone)
 
