@@ -216,7 +216,7 @@ def test_sources_of_eperm(facts, code):
         (127, {}, "KS228"),
         (22, {"records": lines("hello: has both .ctors and .init_array.")}, "KS246"),
         (22, {"records": lines("decompression failed with status 7")}, "KS238"),
-        (22, {"records": lines("hello: Unknown symbol kfree (err -22)")}, "KS270"),
+        (22, {"records": lines("hello: Unknown symbol kfree (err -22)")}, "KS274"),
         (
             22,
             {

@@ -127,7 +127,7 @@ def test_a_pointer_beside_its_place_in_struct_module(facts):
     )
     struct.pack_into("<Q", content, entries_.offset, 0x13C)
     prediction = predict(kofile.parse(bytes(content), Path("hello.ko")), facts())
-    assert prediction.loads is None and "KS447" in {f.code for f in prediction.findings}
+    assert prediction.loads is None and "KS460" in {f.code for f in prediction.findings}
 
 
 def test_two_sections_of_one_name(facts):

@@ -142,10 +142,10 @@ def _stumble(flaw: Flaw, where: str) -> Finding:
         return Finding("KS432", "error", "relocate", message, _NO_FLAGS, "ENOEXEC")
     if flaw == "taken":
         message = f"{where} has a relocation where there is something already"
-        return Finding("KS447", "error", "relocate", message, _REBUILD, "ENOEXEC")
+        return Finding("KS460", "error", "relocate", message, _REBUILD, "ENOEXEC")
     what = "two relocations in one place" if flaw == "overlaps" else "a relocation beyond its end"
     message = f"{where} has {what}: the kernel would damage itself"
-    return Finding("KS447", "error", "relocate", message, _REBUILD, UNSURE)
+    return Finding("KS460", "error", "relocate", message, _REBUILD, UNSURE)
 
 
 def exports(ko: KoFile, facts: KernelFacts, project: Symvers | None) -> list[Finding]:

@@ -18,7 +18,7 @@ from kscaffold.module.validity import THIS_MODULE
 from kscaffold.module.values import refusal
 
 # What may take the kernel down instead of being refused.
-_DAMAGED = frozenset({"KS406", "KS447"})
+_DAMAGED = frozenset({"KS406", "KS460"})
 _WRITE_EXEC = 0x1 | 0x4
 _REBUILD = "kscaffold clean && kscaffold build"
 
@@ -279,7 +279,7 @@ def _sysfs(ko: KoFile, facts: KernelFacts) -> list[Finding]:
         return [Finding("KS436", "error", "sysfs", message, "give the module another name", "EINVAL")]
     if ko.doubled:
         message = f"two of its files have a parameter {ko.doubled[0]}"
-        return [Finding("KS448", "error", "sysfs", message, "rename one of the two", "EEXIST")]
+        return [Finding("KS461", "error", "sysfs", message, "rename one of the two", "EEXIST")]
     if name in facts.perhaps_in_sysfs and name not in (facts.loaded or ()):
         message = (
             f"{facts.release} may have built-in code called {name}, with a /sys/module/{name} in the way"

@@ -228,7 +228,7 @@ FILES = (
     Case(
         "a symbol without a checksum",
         "hello",
-        refused("symbols", "EINVAL", "KS270"),
+        refused("symbols", "EINVAL", "KS274"),
         patch=patches.no_crc("_printk", "printk"),
         says="printk",
     ),
