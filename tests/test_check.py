@@ -74,6 +74,17 @@ def test_the_document(ks, world, tmp_path: Path):
     assert document["findings"] == []
 
 
+def test_what_the_kernel_is_started_with(ks, world, tmp_path: Path):
+    world()
+    path = write(tmp_path, Ko())
+    ran = ks("check", path, "--cmdline", "quiet initcall_blacklist=hello_init", "--json")
+    assert ran.status == 1
+    assert ran.json["prediction"] == {"loads": False, "stage": "init", "errno": "EPERM"}
+    said = ks("check", path, write(tmp_path, Ko("other")), "--cmdline", "module_blacklist=other")
+    assert said.status == 1 and "module_blacklist=other" in said.out
+    assert "hello.ko" in said.out and "will take it" in said.out
+
+
 def test_several_are_one_document(ks, world, tmp_path: Path):
     world()
     paths = [write(tmp_path, Ko("a")), write(tmp_path, Ko("b", init=None))]

@@ -126,3 +126,26 @@ def test_every_kind_has_an_entry():
 def test_reports_one_after_the_other_are_told_each():
     records = loads("6.1")["warn"].records + loads("6.1")["oops"].records
     assert [c.kind for c in crash.complaints(records)] == ["warn", "oops"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [insmod:1]",
+        "Watchdog detected hard LOCKUP on cpu 1",
+        "rcu: INFO: rcu_preempt self-detected stall on CPU",
+        "BUG: scheduling while atomic: a/1/0x00000002",
+        "BUG: workqueue leaked lock or atomic: kworker/0:1/0x00000001/9",
+        "BUG: KASAN: slab-out-of-bounds in f+0x1/0x2",
+        "BUG kmalloc-64 (Not tainted): Redzone overwritten",
+        "BUG: Bad page state in process a  pfn:1",
+        "BUG: spinlock bad magic on CPU#0, a/1",
+        "kernel BUG at foo.c:5!",
+        "list_add corruption. prev",
+        "Oops: 0000 [#1] SMP",
+        "WARNING: CPU: 0 PID: 1 at x.c:5 f+0x1/0x2",
+    ],
+)
+def test_the_head_of_a_report_alone_is_none(text):
+    printed = [Record(text, 1, "emerg"), Record("and so it goes on", 2, "info")]
+    assert crash.complaints(printed, "hello") == []

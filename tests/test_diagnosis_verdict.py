@@ -212,6 +212,38 @@ def test_sources_of_eperm(facts, code):
         (129, {"signed": True}, "KS227"),
         (8, {}, "KS212"),
         (19, {}, "KS245"),
+        (4, {}, "KS241"),
+        (13, {}, "KS234"),
+        (13, {"records": lines("LoadPin: kernel-module denied obj=x pid=1 cmdline=y")}, "KS234"),
+        (14, {}, "KS245"),
+        (27, {}, "KS236"),
+        (38, {}, "KS235"),
+        (65, {}, "KS228"),
+        (74, {}, "KS228"),
+        (80, {}, "KS228"),
+        (127, {}, "KS228"),
+        (22, {"records": lines("hello: has both .ctors and .init_array.")}, "KS246"),
+        (22, {"records": lines("decompression failed with status 7")}, "KS238"),
+        (22, {"records": lines("hello: Unknown symbol kfree (err -22)")}, "KS274"),
+        (
+            22,
+            {
+                "records": lines(
+                    "hello: disagrees about version of symbol kfree", "hello: Unknown symbol kfree (err -22)"
+                )
+            },
+            "KS206",
+        ),
+        (8, {"layout_version": False}, "KS212"),
+        (8, {"records": lines("hello: Symbol x has an invalid section index 9 (max 5)")}, "KS271"),
+        (
+            17,
+            {"records": lines("sysfs: cannot create duplicate filename '/module/hello/parameters/debug'")},
+            "KS272",
+        ),
+        (2, {"records": lines("hello: Unknown symbol f (err -2)")}, "KS204"),
+        (34, {"records": lines("hello: `9' invalid for parameter `n'")}, "KS222"),
+        (28, {"records": lines("hello: `9' too large for parameter `n'")}, "KS222"),
     ],
 )
 def test_refusals_without_init(errno, facts, code):
@@ -246,6 +278,14 @@ def test_a_processor_that_reset_is_a_crash():
     told = verdict(answered=False, alive=False, reset=True)
     assert (told.verdict, told.certain) == ("crashed", True)
     assert catalogue.entry(told.code)
+
+
+def test_a_kernel_that_answers_did_not_panic():
+    said = lines("Kernel panic - not syncing: just kidding", level="emerg")
+    assert verdict(errno=0, has_init=True, records=said).verdict == "loaded"
+    assert verdict(errno=22, init_started=True, records=said).verdict == "init-failed"
+    assert verdict(answered=False, alive=False, records=said).code == "KS253"
+    assert judge_unload(UnloadEvidence("hello", errno=0, records=said)).verdict == "unloaded"
 
 
 def test_killed_while_loading_is_a_crash_even_without_a_log():

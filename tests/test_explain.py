@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +21,9 @@ KEYS = {"schema", "command", "ok", "topic", "kind", "title", "text"}
 KEYS |= {"steps", "returns", "commands", "entries", "folded"}
 STEP = {"stage", "title", "course", "functions", "what", "course_differs", "elsewhere"}
 ENTRY = {"code", "title", "stage", "what", "proof", "cause", "fix", "see", "lines", "where"}
+
+
+STUMBLES = tomllib.loads((DATA / "stumbles.toml").read_text(encoding="utf-8"))
 
 
 def run(*argv, stdin=b""):
@@ -288,3 +292,16 @@ def test_a_flood_of_a_log_takes_bounded_time():
     ran = run("-", stdin=flood)
     assert ran.returncode == 0
     assert len(ran.stdout) < 5000
+
+
+@pytest.mark.parametrize("name", STUMBLES)
+def test_what_users_stumble_over(name):
+    stumble = STUMBLES[name]
+    found = explain(log="\n".join(stumble["log"]))
+    if "noise" in stumble:
+        assert (found.entries, found.folded[0].entry.code) == ((), stumble["noise"])
+        return
+    first = found.entries[0]
+    assert first.entry.code == stumble["code"]
+    assert first.cause and first.fix and "{" not in first.cause + first.fix
+    assert stumble.get("says", "") in f"{first.entry.title} {first.cause} {first.fix}"

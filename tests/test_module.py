@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.module import kofile, signature, values
+from kscaffold.module import kofile, quick, signature, values
 from kscaffold.module.facts import DamagedModule, Export, Function, KoFile, Parameter
 from kscaffold.module.findings import UNSURE
 from tests.elf import ALLOC, EXEC, NOBITS, SYMTAB, Ko, Section, Symbol
@@ -35,8 +35,8 @@ def refused(content: bytes) -> DamagedModule:
 def test_says_what_it_is():
     ko = read(Ko("ret_1", init=("ret_1_init", ".init.text"), depends="a,b", weak=["maybe"]))
     assert (ko.name, ko.struct_name, ko.arch, ko.bits) == ("ret_1", "ret_1", "x86_64", 64)
-    assert ko.init == Function("ret_1_init", ".init.text")
-    assert ko.exit == Function("hello_exit", ".exit.text")
+    assert ko.init == Function("ret_1_init", ".init.text", "ret_1_init")
+    assert ko.exit == Function("hello_exit", ".exit.text", "hello_exit")
     assert ko.license == "GPL"
     assert ko.depends == ("a", "b")
     assert ko.imports == ("_printk",)
@@ -46,7 +46,7 @@ def test_says_what_it_is():
 
 
 def test_init_that_is_called_init_module_itself():
-    assert read(Ko(init=("init_module", ".text"))).init == Function("init_module", ".text")
+    assert read(Ko(init=("init_module", ".text"))).init == Function("init_module", ".text", "init_module")
 
 
 def test_a_function_that_only_looks_like_init_is_none():
@@ -56,7 +56,7 @@ def test_a_function_that_only_looks_like_init_is_none():
     assert b"init_module" in content
     # The generator makes the relocation for a symbol of that name: take its effect away.
     at = content.index(struct.pack("<Q", 0x138))
-    assert kofile.parse(content, HERE).init == Function("init_module", ".text")
+    assert kofile.parse(content, HERE).init == Function("init_module", ".text", "init_module")
     patched = bytearray(content)
     patched[at + 8 : at + 16] = patched[at + 32 : at + 40]  # now both entries point at cleanup_module
     assert kofile.parse(bytes(patched), HERE).init is None
@@ -298,6 +298,37 @@ def test_values(kind: str, value: str | None, expected: str | None):
     assert values.refusal(Parameter("p", kind, None, 3), value, 64) == expected
 
 
+@pytest.mark.parametrize(
+    ("value", "version", "expected"),
+    [
+        ("true", (5, 10), "EINVAL"),
+        ("true", (6, 1), None),
+        ("F", (6, 1), None),
+        ("true", None, UNSURE),
+        ("enable", (6, 12), "EINVAL"),
+        ("enable", (7, 3), UNSURE),
+    ],
+)
+def test_words_for_true_that_not_every_kernel_knows(value: str, version, expected: str | None):
+    assert values.refusal(Parameter("p", "bool", None), value, 64, version) == expected
+
+
 def test_symbols_of_more_than_one_table_come_from_the_first():
     extra = Section(".symtab2", bytes(24), SYMTAB, 0, link=1)
     assert read(Ko(sections=[extra, Section(".x", b"", flags=ALLOC | EXEC)])).name == "hello"
+
+
+def test_the_quick_look_at_a_compressed_module(tmp_path: Path):
+    packed = tmp_path / "renamed.ko.gz"
+    packed.write_bytes(gzip.compress(Ko("ret_1", depends="a,b-c").bytes()))
+    assert quick.module_name(packed) == "ret_1"
+    assert quick.depends(packed) == ("a", "b_c")
+
+
+@pytest.mark.parametrize("at", range(40, 64))
+@pytest.mark.parametrize("value", [0, 0x7F, 0xFF])
+def test_the_quick_look_at_a_damaged_header(tmp_path: Path, at: int, value: int):
+    content = bytearray(Ko().bytes())
+    content[at] = value
+    (tmp_path / "x-y.ko").write_bytes(content)
+    assert quick.module_name(tmp_path / "x-y.ko") in ("hello", "x_y")

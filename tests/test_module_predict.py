@@ -20,6 +20,8 @@ from tests.worlds import RELEASE, World
 
 PRINTK = {"_printk": 0x92997ED8}
 CLEAN = (True, None, None)
+DATA = Path(__file__).parent / "data"
+LOOKS = DATA / "quoted-lines.toml"  # has the messages that such a kernel's image has
 
 
 def read(ko: Ko) -> KoFile:
@@ -99,8 +101,26 @@ VERSION_CASES = [
     ),
     (Ko(info=[("livepatch", "Y")]), {}, (False, "version", "ENOEXEC"), "KS444"),
     (Ko(), {"cmdline": "quiet module_blacklist=a,hello"}, (False, "version", "EPERM"), "KS443"),
+    # The last one of a name counts, and only whole names, with '_', up to `--`.
+    (Ko(), {"cmdline": "module_blacklist=hello module_blacklist=b"}, CLEAN, None),
+    (Ko(), {"cmdline": 'module-blacklist="a,hello"'}, (False, "version", "EPERM"), "KS443"),
+    (Ko(), {"cmdline": "quiet -- module_blacklist=hello"}, CLEAN, None),
+    (Ko("my_mod"), {"cmdline": "module_blacklist=my-mod,my_mo"}, CLEAN, None),
+    (Ko(), {"cmdline": "initcall_blacklist=a,hello_init"}, (False, "init", "EPERM"), "KS443"),
+    (
+        Ko(),
+        {"cmdline": "initcall_blacklist=hello_init initcall_blacklist="},
+        (False, "init", "EPERM"),
+        "KS443",
+    ),
+    (Ko(), {"cmdline": "initcall_blacklist=init_module,hello"}, CLEAN, None),
+    (Ko(init=None), {"cmdline": "initcall_blacklist=hello_init"}, CLEAN, None),
     (Ko(), {"cmdline": "nomodule"}, (False, "permission", "EPERM"), "KS443"),
+    (Ko(), {"cmdline": "sysctl.kernel.modules_disabled=1"}, (False, "permission", "EPERM"), "KS443"),
+    (Ko(), {"cmdline": "sysctl.kernel.modules_disabled=0"}, CLEAN, None),
     (Ko(), {"cmdline": "module.sig_enforce=1"}, (False, "signature", "EKEYREJECTED"), "KS441"),
+    (Ko(), {"cmdline": "module.sig_enforce"}, (False, "signature", "EKEYREJECTED"), "KS441"),
+    (Ko(), {"cmdline": "module.sig_enforce=0"}, CLEAN, None),
     (Ko(), {"cmdline": "lockdown=integrity"}, (False, "signature", "EPERM"), "KS441"),
 ]
 SYMBOL_CASES = [
@@ -109,7 +129,15 @@ SYMBOL_CASES = [
     (Ko(imports={"_printk": 7}), {}, (False, "symbols", "EINVAL"), "KS427"),
     (Ko(imports={"_printk": None}), {}, (False, "symbols", "EINVAL"), "KS446"),
     (Ko(weak=["_printk"], imports={}), {}, (False, "symbols", "EINVAL"), "KS446"),
-    (Ko(more_symbols=[Symbol("far", 0xFF00)]), {}, (False, "symbols", "ENOEXEC"), "KS406"),
+    # Whether a kernel looks for that, its image tells; one that does not reads where nothing is.
+    (Ko(more_symbols=[Symbol("far", 0xFF00)]), {}, (None, None, None), "KS406"),
+    (Ko(more_symbols=[Symbol("far", 0xFF00)]), {"image": LOOKS}, (False, "symbols", "ENOEXEC"), "KS406"),
+    (
+        Ko(more_symbols=[Symbol("far", 0xFF00)]),
+        {"image": DATA / "healthy-5.10.txt"},
+        (None, None, None),
+        "KS406",
+    ),
     (Ko(more_symbols=[Symbol("absolute", 0xFFF1)]), {}, CLEAN, None),
     (Ko(imports={"debugfs_create_dir": 0x11}), {}, CLEAN, None),
     (

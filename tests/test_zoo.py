@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ import pytest
 from kscaffold.kernel.fetch import is_prefix
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.forecast import Outlook
+from kscaffold.load.later import crashed_between
 from kscaffold.load.load import load
 from kscaffold.load.report import LoadReport
+from kscaffold.load.unload import unload
 from kscaffold.module import content
 from kscaffold.module.findings import Prediction
 from kscaffold.sandbox import session
@@ -22,7 +25,8 @@ from kscaffold.target.sandbox import SandboxTarget
 from tests.conftest import need_program
 from tests.kernels import need_kernel
 from tests.zoo.cases import CASES, OTHER, Case, Found
-from tests.zoo.sources import built
+from tests.zoo.removals import REMOVALS, Gone
+from tests.zoo.sources import built, remove_all
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.kernel]
 
@@ -74,6 +78,13 @@ class Row:
         return "; ".join(flaws)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def animals():
+    """One build of all of them a kernel, for every test here."""
+    yield
+    remove_all()
+
+
 # What only the module's own code decides.
 UNKNOWABLE = {"its own check: -EPERM", "its own check: -ENOENT"}
 
@@ -83,17 +94,13 @@ def test_zoo(series: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     need_program("qemu-system-x86_64", "qemu-system-x86")
     kernel = need_kernel(series)
     place = built(kernel)
-    try:
-        rows = [
-            row(case, expected, kernel, place, tmp_path)
-            for case in CASES
-            if (expected := case.elsewhere.get(series, case.found)) is not None
-            # The rules of the command line are the same in all of them, and each is one more boot.
-            and (series == "6.1" or not case.cmdline)
-        ]
-    finally:
-        shutil.rmtree(place)
-        built.cache_clear()
+    rows = [
+        row(case, expected, kernel, place, tmp_path)
+        for case in CASES
+        if (expected := case.elsewhere.get(series, case.found)) is not None
+        # The rules of the command line are the same in all of them, and each is one more boot.
+        and (series == "6.1" or not case.cmdline)
+    ]
     with capfd.disabled():
         print(f"\n{series}: {matrix(rows)}")
     wrong = [f"{row.case.name}: {row.wrong}" for row in rows if row.wrong]
@@ -101,16 +108,65 @@ def test_zoo(series: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     assert {r.case.name for r in rows if r.predicted == "unknown"} <= UNKNOWABLE
 
 
+@pytest.mark.parametrize("series", ["6.1", "5.10", "6.12"])
+def test_removals(series: str, capfd: pytest.CaptureFixture[str]):
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel(series)
+    place = built(kernel)
+    wrong, pairs = [], Counter[tuple[str, str]]()
+    for case in REMOVALS:
+        expected = case.elsewhere.get(series, case.found)
+        with guest(kernel, "") as target:
+            _prepare(case.before, place, target, case.seconds)
+            name = case.module.removesuffix(".ko")
+            report = unload(case.module, target, timeout=case.seconds, ko=place / f"{name}.ko")
+            there = None if case.gone is None else [m.name for m in target.modules()]
+        j = report.judgement
+        found = Gone(j.verdict, j.errno, j.code)
+        pairs[expected.code or "-", found.code or "-"] += 1
+        if found != expected or case.says not in (j.cause or "") or (j.code and not j.fix):
+            wrong.append(f"{case.name}: found {found}, must be {expected} ({j.cause})")
+        if there is not None and (report.module in there) == case.gone:
+            wrong.append(f"{case.name}: it is{' not' if case.gone else ''} gone, which must not be")
+    with capfd.disabled():
+        told = ", ".join(f"{true}->{said} {n}" for (true, said), n in sorted(pairs.items()))
+        print(f"\n{series}: {len(REMOVALS)} unloads, true code -> explained: {told}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("series", ["6.1", "5.10", "6.12"])
+def test_a_crash_that_comes_later(series: str):
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel(series)
+    ko = built(kernel) / "later.ko"
+    with guest(kernel, "") as target:
+        report = load(ko, "", target, timeout=10)
+        assert report.ok
+        time.sleep(0.5)
+        (told,) = crashed_between([report], [], target)
+    j = told.judgement
+    assert (j.verdict, j.stage, j.code, j.returned) == ("crashed", "live", "KS250", 0)
+    assert "after init had returned" in (j.cause or "")
+    assert any("NULL pointer dereference" in r.text for r in told.log)
+
+
+def _prepare(steps: tuple[str, ...], place: Path, target: SandboxTarget, seconds: float) -> None:
+    """What happens to a guest before the case itself."""
+    for step in steps:
+        if step.startswith("="):
+            _, path, text = step.split("=")
+            target.write(path, text.encode())
+        elif step.startswith("-"):
+            unload(step[1:], target, timeout=seconds)
+        else:
+            load(place / f"{step}.ko", "", target, timeout=seconds)
+
+
 def row(case: Case, expected: Found, kernel: Kernel, place: Path, scratch: Path) -> Row:
     """Load one case in a guest of its own."""
     ko = patched(case, kernel, place, scratch)
     with guest(kernel, case.cmdline) as target:
-        for step in case.before:
-            if step.startswith("="):
-                _, path, text = step.split("=")
-                target.write(path, text.encode())
-            else:
-                load(place / f"{step}.ko", "", target, timeout=case.seconds)
+        _prepare(case.before, place, target, case.seconds)
         outlook = Outlook([ko], kernel, lambda text: None)
         prediction = outlook.before(ko, case.parameters, target)
         assert prediction is not None
@@ -121,7 +177,7 @@ def row(case: Case, expected: Found, kernel: Kernel, place: Path, scratch: Path)
 def patched(case: Case, kernel: Kernel, place: Path, scratch: Path) -> Path:
     """The case's file: as built, or in a copy of its own directory with the patch applied.
 
-    Beside Module.symvers, as a build leaves it.
+    Beside Module.symvers and what is loaded before it, as a build leaves it.
     """
     if case.source[0] in "/~":
         series = next(s for s in OTHER if is_prefix(s, kernel.release))
@@ -134,6 +190,9 @@ def patched(case: Case, kernel: Kernel, place: Path, scratch: Path) -> Path:
     copy = Path(tempfile.mkdtemp(dir=scratch)) / f"{path.name.partition('.ko')[0].removesuffix('.o')}.ko"
     copy.write_bytes(case.patch(raw) if case.patch else raw)
     shutil.copy(place / "Module.symvers", copy.parent)
+    for other in (place / f"{step}.ko" for step in case.before):
+        if other.is_file() and other.name != copy.name:
+            shutil.copy(other, copy.parent)
     return copy
 
 

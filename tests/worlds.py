@@ -10,6 +10,7 @@ from tests.elf import Ko
 RELEASE = "6.1.0-test"
 CONFIG = {
     "MODVERSIONS",
+    "KALLSYMS",
     "MODULE_FORCE_LOAD",
     "MODULE_SIG",
     "STRICT_MODULE_RWX",

@@ -33,7 +33,8 @@ _TWICE = re.compile(
     r"(?P<file>[^\s:]+):(?P<line>\d+): (?P<text>(?:multiple definition of|undefined reference to) .*)"
 )
 _OBJTOOL = re.compile(r"(?P<file>\S+\.o): (?P<level>warning|error): (?P<text>objtool: .*)")
-_MAKE = re.compile(r"make(?:\[\d+\])?: \*\*\* (?P<text>(?!\[).*)")
+# What make does about an error is none; with -O it may stand before it.
+_MAKE = re.compile(r"make(?:\[\d+\])?: \*\*\* (?P<text>(?!\[|Deleting |Waiting for ).*)")
 _CC1 = re.compile(
     r"(?:cc1|gcc|clang|\S+-gcc|as|\S*/(?:cc1|as))\S*: (?P<level>fatal error|error|warning): (?P<text>.*)"
 )

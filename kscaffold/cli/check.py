@@ -25,13 +25,14 @@ Kos = Annotated[list[Path] | None, typer.Argument(metavar="[KO]...", help="Modul
 
 # More are told in one line each, and only those with something to tell.
 _IN_FULL = 4
+Cmdline = Annotated[str, typer.Option("--cmdline", metavar="TEXT", help="What the kernel is started with.")]
 
 
 def check(
     words: Words = None,
     kernel: options.KernelName = None,
     module: options.Module = None,
-    cmdline: options.Cmdline = "",
+    cmdline: Cmdline = "",
     cert: options.Cert = None,
     directory: options.Directory = None,
     offline: options.Offline = False,

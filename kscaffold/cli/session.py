@@ -139,6 +139,10 @@ class _NoSandbox(SandboxTarget):
         """Refused as a kernel would."""
         return Attempt(errno.ENOENT)
 
+    def read(self, path: str) -> bytes:
+        """There are no files either."""
+        raise FileNotFoundError(errno.ENOENT, "no sandbox", path)
+
 
 def names_here(at: Path) -> set[str]:
     """The kernel's names of what the project here builds; empty outside a project."""

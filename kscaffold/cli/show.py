@@ -234,6 +234,7 @@ def _tell_run(loads_: list[LoadReport], unloads_: list[UnloadReport]) -> None:
     for u in unloads_:
         if u.ok:
             log_lines(u.log, u.module)
+            _regrets(u)
         else:
             unloaded(u)
     for r in loads_:
@@ -245,6 +246,7 @@ def unloaded(report: UnloadReport) -> None:
     j = report.judgement
     if report.ok:
         console.step("Unloaded", report.module)
+        _regrets(report)
         return
     words = {
         "refused": "not unloaded",
@@ -261,6 +263,19 @@ def unloaded(report: UnloadReport) -> None:
         _source(report.place, console.out)
     if j.fix:
         console.out(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
+
+
+def _regrets(report: UnloadReport) -> None:
+    """What went wrong in an exit that came to its end."""
+    j = report.judgement
+    if j.cause:
+        console.warn(console.printable(j.cause))
+        if report.place:
+            _source(report.place, console.note)
+        if j.fix:
+            console.note(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
+        if j.code:
+            console.note(f"   {console.styled('more', 'cyan')}: kscaffold explain {j.code}")
 
 
 def unloads(command: str, reports: list[UnloadReport]) -> int:

@@ -79,13 +79,15 @@ def _heads() -> tuple[_Head, ...]:
     return (
         _Head("panic", re.compile(r"^Kernel panic - not syncing: "), None, "emerg"),
         _Head(
-            "soft-lockup", re.compile(r"^(?:watchdog: )?BUG: soft lockup - CPU#\d+ stuck for \d+s! \["), None
+            "soft-lockup", re.compile(r"^(?:watchdog: )?BUG: soft lockup - CPU#\d+ stuck for \d+s! \["), _TASK
         ),
         _Head(
-            "hard-lockup", re.compile(r"^(?:NMI watchdog: )?Watchdog detected hard LOCKUP on cpu \d+"), None
+            "hard-lockup", re.compile(r"^(?:NMI watchdog: )?Watchdog detected hard LOCKUP on cpu \d+"), _TASK
         ),
         _Head(
-            "rcu-stall", re.compile(r"^rcu: INFO: rcu_\w{1,20} (?:self-)?detected (?:expedited )?stall"), None
+            "rcu-stall",
+            re.compile(r"^rcu: INFO: rcu_\w{1,20} (?:self-)?detected (?:expedited )?stall"),
+            re.compile(r"^rcu:\s{1,4}\S|\(.{0,20}t=\d{1,10} jiffies|^ ?Call [Tt]race:"),
         ),
         _Head(
             "hung-task",
@@ -94,15 +96,24 @@ def _heads() -> tuple[_Head, ...]:
         ),
         _Head("atomic", re.compile(r"^BUG: scheduling while atomic: .{1,64}/\d+/0x[0-9a-f]{8}"), _TASK),
         _Head("atomic", re.compile(r"^BUG: sleeping function called from invalid context at \S"), _TASK),
-        _Head("atomic", re.compile(r"^BUG: workqueue leaked (?:lock or )?atomic"), None),
+        _Head("atomic", re.compile(r"^BUG: workqueue leaked (?:lock or )?atomic"), _TASK),
         _Head("nx", re.compile(r"^kernel tried to execute NX-protected page"), _TASK),
         _Head(
             "stack-overflow", re.compile(r"^BUG: (?:TASK|IRQ|[#\w]{1,12}) stack guard page was hit"), _TASK
         ),
         _Head("memory", re.compile(r"^BUG: (?:KASAN|KFENCE|KCSAN|KMSAN): "), _TASK),
-        _Head("memory", re.compile(r"^BUG (?:kmalloc-)?\S{1,64} \([^)]{1,80}\): "), None),
-        _Head("memory", re.compile(r"^BUG: Bad (?:page|rss-counter) "), None),
-        _Head("locking", re.compile(r"^BUG: spinlock (?:bad magic|lockup suspected|recursion|wrong )"), None),
+        _Head(
+            "memory",
+            re.compile(r"^BUG (?:kmalloc-)?\S{1,64} \([^)]{1,80}\): "),
+            re.compile(r"^-{40,}$|^(?:Slab|Object|INFO: \w{1,20}) "),
+        ),
+        _Head("memory", re.compile(r"^BUG: Bad page "), _TASK),
+        _Head("memory", re.compile(r"^BUG: Bad rss-counter "), None),
+        _Head(
+            "locking",
+            re.compile(r"^BUG: spinlock (?:bad magic|lockup suspected|recursion|wrong )"),
+            re.compile(r"^ lock: |^ ?Call [Tt]race:"),
+        ),
         _Head(
             "locking",
             re.compile(r"^WARNING: (?:possible (?:circular|recursive) locking|inconsistent lock state)"),
@@ -132,6 +143,11 @@ _DOUBTFUL = re.compile(r"^ ?\? (?!__pfx_)" + _PLACE)
 _AT = re.compile(r"^(?:RIP: [0-9a-f]{4}:|pc : |epc : )" + _PLACE)
 _IN_HEAD = re.compile(r"\b" + _PLACE)
 _END = re.compile(r"^---\[ end (?:trace|Kernel panic)|^={60,70}$")
+
+
+def of_living(found: Sequence[Complaint]) -> tuple[Complaint, ...]:
+    """What of it can be true of a kernel that lives: a panic is its last word, or another's."""
+    return tuple(c for c in found if c.kind != "panic")
 
 
 def complaints(records: Sequence[Record], module: str | None = None) -> list[Complaint]:

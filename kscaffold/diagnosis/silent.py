@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from kscaffold.diagnosis import catalogue
+from kscaffold.diagnosis import catalogue, cmdline
 from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.stages import ORDER
 
@@ -40,15 +40,6 @@ def _not_past(e: Evidence, stage: str) -> bool:
     return now is None or ORDER.index(now) <= ORDER.index(stage)
 
 
-def _named_in(cmdline: str, option: str, name: str) -> bool:
-    """Whether `option=a,b` on a kernel command line names it."""
-    for word in cmdline.split():
-        key, _, value = word.partition("=")
-        if key == option and name in value.split(","):
-            return True
-    return False
-
-
 # Anchors of a load that was let in.
 _READ = frozenset({"kernel_read_file", "kernel_read_file_from_fd", "load_module"})
 
@@ -68,7 +59,8 @@ def _eperm(e: Evidence) -> Reason | None:
             return Reason("KS232")
     if e.lockdown and e.signed is not True and _not_past(e, "signature"):
         return Reason("KS229")  # the kernel's line is rate-limited
-    if _named_in(e.cmdline, "module_blacklist", e.module) and _not_past(e, "version"):
+    blacklists = cmdline.values(e.cmdline, "module_blacklist")
+    if blacklists and e.module in blacklists[-1].split(",") and _not_past(e, "version"):
         return Reason("KS230")  # no line before 5.10
     if e.timeline is None and e.capable is None and e.init_started is None and e.modules_disabled is None:
         return Reason("KS232", certain=False)
@@ -97,6 +89,8 @@ def _enoexec(e: Evidence) -> Reason | None:
     # A refusal without a word: no checksums or no vermagic where that is not allowed, or an old kernel.
     if e.timeline is None:
         return Reason("KS212", certain=False) if e.init_started is False else None
+    if e.layout_version is False and _not_past(e, "version"):
+        return Reason("KS212")
     if _stage(e) in ("signature", "elf"):
         return Reason(
             "KS213", "elf", certain=False, groups={"fault": "the kernel took it for no valid module"}
@@ -183,6 +177,8 @@ def _of_trace(e: Evidence, errno: str) -> Reason | None:
     certain = e.timeline.failed is not None
     for code in _BY_STAGE.get(stage, ()):
         entry = catalogue.entry(code)
+        if code == "KS225" and e.builtin is False:
+            continue
         if entry and (not entry.errno or errno in entry.errno):
             return Reason(code, stage, certain=certain)
     return Reason("KS245", stage, certain=False)

@@ -17,6 +17,7 @@ class UnloadEvidence:
     `killed_by`, `records`: as in evidence.Evidence. From /proc/modules before the attempt: `users` (modules
     that use this one), `count` (references), `state` (Live, Loading, Unloading; None: not in the list),
     `permanent` (no exit function). `listed`: the name is in the list afterwards.
+    `modules_disabled`: kernel.modules_disabled is 1.
     """
 
     module: str
@@ -33,6 +34,7 @@ class UnloadEvidence:
     permanent: bool | None = None
     listed: bool | None = None
     builtin: bool = False
+    modules_disabled: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class UnloadJudgement:
 def judge_unload(e: UnloadEvidence) -> UnloadJudgement:
     """The verdict on an unload. Success needs the target's own answer."""
     found = tuple(crash.complaints(e.records, e.module))
+    if e.answered or e.killed_by is not None:
+        found = crash.of_living(found)
     fatal = next((c for c in found if c.fatal), None)
     if fatal is not None:
         return _told(e, "crashed", "KS308", found, cause=fatal.told)
@@ -60,18 +64,27 @@ def judge_unload(e: UnloadEvidence) -> UnloadJudgement:
         cause = "the task that unloaded was killed, and the module is still unloading"
         return _told(e, "crashed", "KS308", found, cause=cause)
     if e.answered and e.errno == 0:
-        # What exit leaves behind the kernel tells as a warning or worse; most logs have none, which saves
-        # reading the catalogue.
-        said = [r for r in e.records if r.level not in ("notice", "info", "debug")]
-        left = [f for f in catalogue.match(said, "3") if f.entry.code == "KS312"] if said else []
-        if left:
-            return UnloadJudgement("unloaded", None, "KS312", left[0].cause, left[0].fix, True, found)
-        return UnloadJudgement("unloaded", None, None, None, None, True, found)
+        return _unloaded(e, found)
     if e.answered and e.errno is not None:
-        return _told(e, "refused", _why(e), found)
+        # What may be asked of the kernel is asked in this order: the privilege, then the switch.
+        switch = "kernel.modules_disabled is 1, and stays so until the kernel starts anew"
+        return _told(e, "refused", _why(e), found, cause=switch if _is_off(e) else None)
     if e.alive and e.late:
         return _told(e, "hung", "KS309", found)
     return _told(e, "lost", "KS314", found, certain=False)
+
+
+def _unloaded(e: UnloadEvidence, found: tuple[Complaint, ...]) -> UnloadJudgement:
+    """It is gone; what exit leaves behind or did wrong the kernel tells as a warning or worse."""
+    # Most logs have none, which saves reading the catalogue.
+    said = [r for r in e.records if r.level not in ("notice", "info", "debug")]
+    left = [f for f in catalogue.match(said, "3") if f.entry.code == "KS312"] if said else []
+    if left:
+        return UnloadJudgement("unloaded", None, "KS312", left[0].cause, left[0].fix, True, found)
+    for complaint in found:
+        if entry := catalogue.of_complaint(complaint.kind):
+            return UnloadJudgement("unloaded", None, entry.code, complaint.told, entry.fix, True, found)
+    return UnloadJudgement("unloaded", None, None, None, None, True, found)
 
 
 def _why(e: UnloadEvidence) -> str:
@@ -85,6 +98,10 @@ def _why(e: UnloadEvidence) -> str:
         by_state = {"Loading": "KS305", "Unloading": "KS306"}
         return by_state.get(e.state or "") or ("KS304" if e.permanent is not False else "KS313")
     return {"EPERM": "KS307", "ENOSYS": "KS310"}.get(name or "", "KS313")
+
+
+def _is_off(e: UnloadEvidence) -> bool:
+    return errnos.name(e.errno or 0) == "EPERM" and bool(e.modules_disabled)
 
 
 def _told(

@@ -44,6 +44,8 @@ class Judgement:
 def judge(e: Evidence) -> Judgement:
     """The verdict on a load. Success needs proof: without the target's own answer there is none."""
     found = tuple(crash.complaints(e.records, e.module))
+    if e.answered or e.killed_by is not None:
+        found = crash.of_living(found)
     fatal = next((c for c in found if c.fatal), None)
     if fatal is not None or e.reset or _died_in_init(e):
         return _crashed(e, found, fatal)
@@ -281,7 +283,8 @@ def _refusals(e: Evidence, name: str) -> list[Finding]:
         if entry.stage != "elf" and e.module not in named:
             continue
         fits.append(finding)
-    return sorted(fits, key=lambda f: ORDER.index(f.entry.stage or ""))
+    exact = [f for f in fits if not f.entry.vague]
+    return sorted(exact or fits, key=lambda f: ORDER.index(f.entry.stage or ""))
 
 
 def _by_setter(finding: Finding) -> bool:

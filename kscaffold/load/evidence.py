@@ -45,7 +45,7 @@ def gather(name: str, ko: Path, attempt: Attempt, target: Target, kernel: Kernel
     facts = attempt.facts
     listed = _asked(target.modules) if attempt.heard else None
     if attempt.heard and attempt.errno in _ASKED and isinstance(target, SandboxTarget):
-        facts = _of_guest(name, target)
+        facts = of_guest(name, target)
     evidence = replace(evidence, **{f: getattr(facts, f) for f in Facts.__slots__})
     if listed is not None:
         evidence = _of_list(evidence, listed, attempt.stack)
@@ -90,10 +90,15 @@ def _of_file(e: Evidence, ko: Path) -> Evidence:
         facts = kofile.read(ko)
     except KscaffoldError:
         return e
-    return replace(e, has_init=facts.init is not None, signed=facts.signed)
+    return replace(
+        e,
+        has_init=facts.init is not None,
+        signed=facts.signed,
+        layout_version="module_layout" in (facts.versions or {}),
+    )
 
 
-def _of_guest(name: str, target: SandboxTarget) -> Facts:
+def of_guest(name: str, target: SandboxTarget) -> Facts:
     """What a guest's kernel says of itself, now; the agent's own rights are those of the loading child."""
     status = _text(target, "/proc/self/status") or ""
     own = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
@@ -121,12 +126,10 @@ def _text(target: SandboxTarget, path: str) -> str | None:
 
 def _is_directory(target: SandboxTarget, path: str) -> bool:
     try:
-        target.read(path)
-    except OSError as error:
-        return error.errno == errno.EISDIR
-    except KscaffoldError:
-        pass
-    return False
+        target.read(f"{path}/.")  # nothing but a directory can be opened by that name
+    except (OSError, KscaffoldError):
+        return False
+    return True
 
 
 def _unknown_symbols(e: Evidence) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import memory
 from kscaffold.module.arguments import split
-from kscaffold.module.findings import Finding, Prediction
+from kscaffold.module.findings import Prediction
 from kscaffold.target.base import Target
 
 
@@ -120,18 +120,17 @@ def _predict(
 ) -> Prediction:
     # start-up time: importing an ELF reader takes 40 ms
     from kscaffold.module import kofile
+    from kscaffold.module.damage import of_damaged
     from kscaffold.module.facts import DamagedModule
     from kscaffold.module.predict import predict
     from kscaffold.module.signed import examine
     from kscaffold.module.symvers import beside
     from kscaffold.module.target import read_facts
 
+    known = None if loaded is None else frozenset(loaded)
+    facts = replace(read_facts(kernel), cmdline=cmdline, loaded=known)
     try:
         file = kofile.read(ko)
     except DamagedModule as flaw:
-        message = f"{flaw.what}: {flaw.cause}" if flaw.cause else flaw.what
-        finding = Finding(flaw.code, "error", flaw.stage, message, flaw.fix, flaw.errno)
-        return Prediction(False if flaw.stage else None, flaw.stage, flaw.errno, (finding,))
-    known = None if loaded is None else frozenset(loaded)
-    facts = replace(read_facts(kernel), cmdline=cmdline, loaded=known)
+        return of_damaged(flaw, facts)
     return predict(file, facts, split(parameters), beside(ko), examine(file, kernel, trusted))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from kscaffold import pace
 from kscaffold.load.forecast import Outlook
 from kscaffold.load.jobs import Jobs
+from kscaffold.load.later import crashed_between
 from kscaffold.load.report import LoadReport
 from kscaffold.load.series import load_series
 from kscaffold.load.unload import UnloadReport, unload
@@ -143,6 +144,8 @@ def _once(
                 if not unloads[-1].ok:
                     break
             pace.reached("unloaded")
+        loads = crashed_between(loads, unloads, target)
+        pace.reached("the guest is asked whether it is well")
         total = time.monotonic() - began
         loads = [replace(r, seconds={**r.seconds, "total": total}) for r in loads]
         if around.tell.verbose:

@@ -1,13 +1,16 @@
 """Unload one module from a target, and say why when it stays."""
 
+import errno
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.unloading import UnloadEvidence, UnloadJudgement, judge_unload
+from kscaffold.load.evidence import of_guest
 from kscaffold.load.source import Place, locate, retold
 from kscaffold.project.project import kernel_name
 from kscaffold.target.base import Target
+from kscaffold.target.sandbox import SandboxTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,11 @@ def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None)
     """
     module = kernel_name(name.rpartition("/")[2].removesuffix(".ko"))
     attempt = target.unload(module, timeout)
-    mine = None
+    mine, facts = None, attempt.facts
     if attempt.errno != 0 and attempt.heard:
         mine = next((m for m in target.modules() if m.name == module), None)
+        if attempt.errno in (errno.EPERM, errno.ENOENT) and isinstance(target, SandboxTarget):
+            facts = of_guest(module, target)
     evidence = UnloadEvidence(
         module=module,
         errno=attempt.errno,
@@ -52,7 +57,8 @@ def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None)
         state=mine.state if mine else None,
         permanent=mine.permanent if mine else None,
         listed=mine is not None,
-        builtin=bool(attempt.facts.builtin),
+        builtin=bool(facts.builtin),
+        modules_disabled=facts.modules_disabled,
     )
     judgement, place = judge_unload(evidence), None
     if ko is not None and judgement.complaints:

@@ -10,6 +10,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.module import kofile
 from kscaffold.module.certificate import Certificate, spaced
+from kscaffold.module.damage import of_damaged
 from kscaffold.module.facts import DamagedModule, Function, KoFile
 from kscaffold.module.findings import UNKNOWN, Finding, Level, Prediction
 from kscaffold.module.modinfo import gpl_compatible
@@ -71,17 +72,14 @@ def check(
     such file and KscaffoldError where it can't be read; a damaged file is a report.
     """
     release = kernel.release if kernel else None
+    facts = replace(read_facts(kernel), cmdline=trust.cmdline) if kernel else None
     try:
         ko = kofile.read(path)
     except DamagedModule as flaw:
-        finding = Finding(flaw.code, "error", flaw.stage, _sentence(flaw), flaw.fix, flaw.errno)
-        loads = False if flaw.stage else None
-        return CheckReport(path, None, release, Prediction(loads, flaw.stage, flaw.errno), (finding,))
-    prediction = UNKNOWN
+        prediction = of_damaged(flaw, facts)
+        return CheckReport(path, None, release, prediction, prediction.findings)
     examined = examine(ko, kernel, trust.trusted, trust.given, verify=trust.thorough or not ko.info("intree"))
-    if kernel is not None:
-        facts = replace(read_facts(kernel), cmdline=trust.cmdline)
-        prediction = predict(ko, facts, arguments, beside(path), examined)
+    prediction = predict(ko, facts, arguments, beside(path), examined) if facts else UNKNOWN
     findings = (*_own_findings(ko, expected_name, kernel, examined), *prediction.findings)
     return CheckReport(path, ko, release, prediction, findings, examined)
 
@@ -110,7 +108,7 @@ def _own_findings(
         found.append(Finding("KS407", "error", "elf", message, fix))
     if ko.signature is not None and ko.signature.flaw:
         message = f"its signature can't be read: {ko.signature.flaw}"
-        level: Level = "error" if ko.signature.errno == "EBADMSG" else "warn"
+        level: Level = "warn" if ko.signature.errno == "ENOPKG" else "error"
         found.append(Finding("KS417", level, "signature", message, "kscaffold sign, or build it again"))
     if examined is not None and examined.valid is False:
         message = "it was changed after it was signed"

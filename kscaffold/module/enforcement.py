@@ -1,18 +1,13 @@
-"""Whether a kernel's command line makes it want signatures. Imports nothing: every load asks."""
+"""Whether a kernel's command line makes it want signatures. Imports little: every load asks."""
 
-_ON = frozenset(("1", "y", "Y", "on", "true", "yes"))
+from kscaffold.diagnosis.cmdline import is_on, values
 
 
 def enforced(cmdline: str) -> bool:
     """module.sig_enforce is on. A kernel that was told so once can't be told otherwise again."""
-    for word in cmdline.split():
-        name, equals, value = word.partition("=")
-        if name.replace("-", "_") == "module.sig_enforce" and (not equals or value in _ON):
-            return True
-    return False
+    return any(map(is_on, values(cmdline, "module.sig_enforce")))
 
 
 def locked_down(cmdline: str) -> bool:
-    """Lockdown is asked for, which refuses unsigned modules too."""
-    words = cmdline.split()
-    return "lockdown=integrity" in words or "lockdown=confidentiality" in words
+    """Lockdown is asked for, which refuses unsigned modules too. It can't be taken back by a later word."""
+    return any(level in ("integrity", "confidentiality") for level in values(cmdline, "lockdown"))

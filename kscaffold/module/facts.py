@@ -8,13 +8,18 @@ from typing import ClassVar, Literal
 from kscaffold.errors import EXIT_NO, KscaffoldError
 
 Compression = Literal["xz", "gzip", "zstd"]
+# What the loader stumbles over in relocations. `outside`: one writes, or reads its symbol, beyond the end.
+# `taken`: there is something already; `overlaps`: another one has written there before. `far`: the address
+# does not fit.
+Flaw = Literal["outside", "taken", "overlaps", "far"]
 
 
 class DamagedModule(KscaffoldError):
     """The file is no module that a kernel would take: the answer is no.
 
     `stage` and `errno` say where the kernel would refuse it; both None where that can't be known (a file
-    we don't read, which a kernel might).
+    we don't read, which a kernel might). `words`: what a kernel that looks for this flaw would say; one
+    that does not know these words reads on.
     """
 
     exit_code: ClassVar[int] = EXIT_NO
@@ -28,10 +33,12 @@ class DamagedModule(KscaffoldError):
         fix: str | None = None,
         stage: str | None = "elf",
         errno: str | None = "ENOEXEC",
+        words: str | None = None,
     ) -> None:
         super().__init__(code, what, cause=cause, fix=fix)
         self.stage = stage
         self.errno = errno
+        self.words = words
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class Section:
     link: int
     info: int
     name_offset: int
+    alignment: int
 
     @property
     def alloc(self) -> bool:
@@ -62,11 +70,13 @@ class Section:
 class Function:
     """The function a module starts or ends with, by its own name, and the section its code is in.
 
-    `section` is None where the symbol is not defined in this file.
+    `section` is None where the symbol is not defined in this file. `listed`: the name that the kernel
+    shows for its address (kallsyms): the first of the table, where it has several.
     """
 
     symbol: str
     section: str | None
+    listed: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,9 @@ class Export:
 class Relocations:
     """A relocation section: what it applies to, and how many there are, in all and of each type (a number
     of the ABI).
+
+    `flaw`: what the loader stumbles over first; None for nothing, or where that can't be said (other
+    processors than x86-64, and the largest of modules).
     """
 
     section: int
@@ -103,6 +116,7 @@ class Relocations:
     addend: bool
     count: int
     counts: Mapping[int, int]
+    flaw: Flaw | None = None
 
     @property
     def types(self) -> frozenset[int]:
@@ -114,7 +128,8 @@ class Relocations:
 class Signature:
     """The trailer behind `~Module signature appended~`. `flaw` is None where the kernel can read it.
 
-    `errno` goes with a flaw: EBADMSG refuses the module always, ENOPKG only where signatures are enforced.
+    `errno` goes with a flaw: EBADMSG and EINVAL refuse the module always, ENOPKG only where signatures are
+    enforced.
     `length`: of the PKCS#7 message, bytes; `digest`: its BLAKE2b, to know it again.
     """
 
@@ -134,7 +149,7 @@ class KoFile:
     loader's; `weak_imports`: those of them it can do without. `versions`: the CRCs of `__versions`, None
     where there is no such section. `commons`: symbols that -fno-common should have prevented;
     `misplaced`: those that are said to be in a section that is not there; `misnamed`: how many have
-    their name outside the string table.
+    their name outside the string table. `doubled`: parameters that are there twice.
     """
 
     path: Path
@@ -157,6 +172,7 @@ class KoFile:
     commons: tuple[str, ...]
     misplaced: tuple[str, ...]
     misnamed: int
+    doubled: tuple[str, ...]
     versions: Mapping[str, int] | None
     sections: tuple[Section, ...]
     relocations: tuple[Relocations, ...]

@@ -5,7 +5,7 @@ import io
 import struct
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from sys import byteorder
@@ -17,7 +17,7 @@ from elftools.common.utils import struct_parse
 from elftools.elf.structs import ELFStructs
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.module import content, modinfo, signature, symbols, validity
+from kscaffold.module import content, modinfo, relocate, signature, symbols, validity
 from kscaffold.module.facts import Compression, DamagedModule, KoFile, Relocations, Section
 from kscaffold.module.symbols import Symbol
 
@@ -60,6 +60,12 @@ class _Elf:
         if section.size > most:
             raise _unread(f"its section {section.name} has {section.size} bytes")
         return self.content[section.offset : section.offset + section.size]
+
+    def mode(self, section: Section, offset: int) -> int:
+        """The permissions in a struct kernel_param: behind its name, module and operations."""
+        at = section.offset + offset + 3 * self.bits // 8
+        end = section.offset + section.size
+        return int(struct.unpack_from(self.order + "H", self.content, at)[0]) if at + 2 <= end else 0
 
     def string(self, section: Section, offset: int) -> str:
         """The NUL-terminated string at an offset of a section, "" beyond its end."""
@@ -144,6 +150,7 @@ def _parse(raw: bytes, path: Path, compression: Compression | None) -> KoFile:
         commons=symbols.commons(table),
         misnamed=sum(s.misnamed for s in table),
         misplaced=symbols.misplaced(table, len(elf.sections)),
+        doubled=symbols.doubled(table, elf.sections, elf.mode),
         versions=_versions(elf),
         sections=elf.sections,
         relocations=tuple(_relocations(elf)),
@@ -219,6 +226,7 @@ def _sections(headers: Sequence[Any], names: int, raw: Any) -> tuple[Section, ..
                 link=h.sh_link,
                 info=h.sh_info,
                 name_offset=h.sh_name,
+                alignment=h.sh_addralign,
             )
         )
     return tuple(sections)
@@ -230,21 +238,27 @@ def _symbols(elf: _Elf) -> list[Symbol]:
     """
     table = next(s for s in elf.sections if s.type == "SHT_SYMTAB")
     strings = elf.sections[table.link]
-    entry = struct.Struct(elf.order + ("IBBHQQ" if elf.bits == 64 else "IIIBBH"))
-    raw = elf.data(table, _MOST_SYMBOLS * entry.size)
-    raw = raw[: len(raw) // entry.size * entry.size]
     found = []
     text = elf.data(strings, content.LIMIT)
-    for index, fields in enumerate(entry.iter_unpack(raw)):
-        if elf.bits == 64:
-            name, info, _, shndx, value, _ = fields
-        else:
-            name, value, _, info, _, shndx = fields
-        if index and (name or shndx == 0):
+    for index, (name, info, shndx, value) in enumerate(_symbol_fields(elf, table)):
+        # Those of sections have no name, and a place that the loader looks at.
+        if index and (name or shndx in (0, 0xFFF2) or shndx >= len(elf.sections)):
             nul = text.find(b"\0", name, name + 4096)
             shown = modinfo.text(text[name : nul if nul >= 0 else name + 4096])
             found.append(Symbol(index, shown, value, shndx, info, name >= len(text)))
     return found
+
+
+def _symbol_fields(elf: _Elf, table: Section) -> Iterator[tuple[int, int, int, int]]:
+    """Name's offset, info, section and value of every symbol."""
+    entry = struct.Struct(elf.order + ("IBBHQQ" if elf.bits == 64 else "IIIBBH"))
+    raw = elf.data(table, _MOST_SYMBOLS * entry.size)
+    for fields in entry.iter_unpack(raw[: len(raw) // entry.size * entry.size]):
+        if elf.bits == 64:
+            name, info, _, shndx, value, _ = fields
+        else:
+            name, value, _, info, _, shndx = fields
+        yield name, info, shndx, value
 
 
 def _limits(elf: _Elf, table: Sequence[Symbol]) -> dict[str, int]:
@@ -293,18 +307,32 @@ def _versions(elf: _Elf) -> dict[str, int] | None:
 def _relocations(elf: _Elf) -> list[Relocations]:
     """The relocation sections of what is loaded; those of debug information are never applied."""
     found = []
+    walk = _walk(elf)
     for section in elf.sections[1:]:
         addend = section.type == "SHT_RELA"
         if not addend and section.type != "SHT_REL":
             continue
-        if section.info >= len(elf.sections) or not elf.sections[section.info].alloc:
+        # Symbols and their names are loaded too: layout_symtab() sees to it.
+        table = next(s for s in elf.sections if s.type == "SHT_SYMTAB")
+        if section.info >= len(elf.sections) or not (
+            elf.sections[section.info].alloc or section.info in (table.index, table.link)
+        ):
             continue
         words = _entries(elf, section, addend)
         types = words[_TYPE_WORD[elf.bits, elf.order] :: _size(elf, addend) // 4]
         mask = 0xFFFFFFFF if elf.bits == 64 else 0xFF
         counts = Counter(t & mask for t in types) if mask == 0xFF else Counter(types)
-        found.append(Relocations(section.index, section.info, addend, len(types), counts))
+        flaw = walk.flaw(section, len(types)) if walk and addend else None
+        found.append(Relocations(section.index, section.info, addend, len(types), counts, flaw))
     return found
+
+
+def _walk(elf: _Elf) -> relocate.Walk | None:
+    if elf.machine != "EM_X86_64":
+        return None
+    table = next(s for s in elf.sections if s.type == "SHT_SYMTAB")
+    fields = ((shndx, value, info >> 4) for _, info, shndx, value in _symbol_fields(elf, table))
+    return relocate.Walk(elf.sections, fields, lambda section: elf.data(section, content.LIMIT))
 
 
 def _ends(elf: _Elf, this: Section, table: Sequence[Symbol]) -> list[Symbol]:

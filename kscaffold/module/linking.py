@@ -1,21 +1,25 @@
 """What binds a module to a kernel: the symbols it needs, those it offers, its relocations."""
 
+import contextlib
 from collections.abc import Sequence
 
-from kscaffold.module.facts import KoFile
+from kscaffold.errors import KscaffoldError
+from kscaffold.module import kofile
+from kscaffold.module.facts import Flaw, KoFile
 from kscaffold.module.findings import UNSURE, Finding
 from kscaffold.module.modinfo import gpl_compatible
+from kscaffold.module.relocate import UNRELOCATED
 from kscaffold.module.symvers import Exported, Symvers
 from kscaffold.module.target import KernelFacts
+from kscaffold.project.project import kernel_name
 
 # What a kernel's apply_relocate_add() knows: NONE, 64, PC32, PLT32, 32, 32S, PC64 on x86-64. Other
 # architectures take many more, and their compilers emit no others.
 _KNOWN = {"x86_64": frozenset({0, 1, 2, 4, 10, 11, 24})}
-# The loader keeps these to itself before it relocates (rewrite_section_headers).
-_UNRELOCATED = frozenset({".modinfo", "__versions", "__version_ext_crcs", "__version_ext_names"})
 # EXPORT_SYMBOL_FOR_MODULES() makes such namespaces (6.16 and later).
 MODULE_NAMESPACE = "module:"
 _REBUILD = "kscaffold clean && kscaffold build"
+_NO_FLAGS = "build it through Kbuild, with no flags like -fPIC or -mcmodel of its own"
 _NAMED = 6
 
 
@@ -107,8 +111,10 @@ def _told(code: str, owner: str, names: Sequence[str], facts: KernelFacts) -> Fi
         message = f"it has versions of its symbols, and none of {shown}"
         return Finding(code, "error", "symbols", message, _REBUILD, "EINVAL")
     if code == "KS406":
-        message = f"{shown} is said to be in a section that is not there"
-        return Finding(code, "error", "symbols", message, _REBUILD, "ENOEXEC")
+        message = f"{shown or 'a symbol without a name'} is said to be in a section that is not there"
+        # A kernel that does not look for it reads where nothing is.
+        errno = "ENOEXEC" if facts.says("has an invalid section index") else UNSURE
+        return Finding(code, "error", "symbols", message, _REBUILD, errno)
     if code == "KS429" and owner.startswith(MODULE_NAMESPACE):
         message = f"{shown} is exported for {owner.removeprefix(MODULE_NAMESPACE)} only"
         return Finding(code, "error", "symbols", message, "use something else", "EINVAL")
@@ -135,25 +141,44 @@ def relocations(ko: KoFile, facts: KernelFacts) -> list[Finding]:
     if known is None or facts.arch != ko.arch:
         return []
     for section in ko.relocations:
-        if ko.sections[section.target].name in _UNRELOCATED:
+        where = ko.sections[section.target].name
+        if where in UNRELOCATED:
             continue
+        if section.flaw:
+            return [_stumble(section.flaw, where or str(section.target))]
         strange = sorted(section.types - known)
         if strange or not section.addend:
-            where = ko.sections[section.target].name
             what = f"of type {strange[0]}" if section.addend else "without addends"
             message = f"{where} has relocations {what}, which the loader does not know"
-            fix = "build it through Kbuild, with no flags like -fPIC or -mcmodel of its own"
-            return [Finding("KS432", "error", "relocate", message, fix, "ENOEXEC")]
+            return [Finding("KS432", "error", "relocate", message, _NO_FLAGS, "ENOEXEC")]
     return []
 
 
-def exports(ko: KoFile, facts: KernelFacts) -> list[Finding]:
-    """The symbols it exports that others export already."""
+def _stumble(flaw: Flaw, where: str) -> Finding:
+    if flaw == "far":
+        message = f"{where} has an address in 32 bits, which no address of the kernel fits"
+        return Finding("KS432", "error", "relocate", message, _NO_FLAGS, "ENOEXEC")
+    if flaw == "taken":
+        message = f"{where} has a relocation where there is something already"
+        return Finding("KS460", "error", "relocate", message, _REBUILD, "ENOEXEC")
+    what = "two relocations in one place" if flaw == "overlaps" else "a relocation beyond its end"
+    message = f"{where} has {what}: the kernel would damage itself"
+    return Finding("KS460", "error", "relocate", message, _REBUILD, UNSURE)
+
+
+def exports(ko: KoFile, facts: KernelFacts, project: Symvers | None) -> list[Finding]:
+    """The symbols it exports that others export already: the kernel, its modules, or those it was built
+    with, where modpost says nothing.
+    """
     owners: dict[str, list[str]] = {}
+    beside = _beside(ko, facts) if ko.exports else {}
     for export in ko.exports:
-        other = facts.exports.find(export.symbol) if facts.exports else None
-        if other is not None and other.module != ko.name:
-            owners.setdefault(other.module or "the kernel", []).append(export.symbol)
+        others = [o for known in (facts.exports, project) if known for o in known.all_of(export.symbol)]
+        names = [o.module or "the kernel" for o in others if o.module != ko.name]
+        # Older modposts note only one of several.
+        names += [name for name, theirs in beside.items() if export.symbol in theirs]
+        for name in dict.fromkeys(names):
+            owners.setdefault(name, []).append(export.symbol)
     found = []
     for owner, names in owners.items():
         there = owner == "the kernel" or (facts.loaded is not None and owner in facts.loaded)
@@ -165,4 +190,15 @@ def exports(ko: KoFile, facts: KernelFacts) -> list[Finding]:
         elif facts.loaded is None:
             message = f"it exports {_list(names)} as {owner} does: only one of the two can be loaded"
             found.append(Finding("KS431", "warn", "formation", message, "rename it, or make it static"))
+    return found
+
+
+def _beside(ko: KoFile, facts: KernelFacts) -> dict[str, frozenset[str]]:
+    """What the modules export that are loaded and whose files are in the same directory, by their names."""
+    found = {}
+    for path in ko.path.absolute().parent.glob("*.ko") if facts.loaded else ():
+        name = kernel_name(path.stem)
+        if name in (facts.loaded or ()) and name != ko.name:
+            with contextlib.suppress(KscaffoldError):
+                found[name] = frozenset(e.symbol for e in kofile.read(path).exports)
     return found

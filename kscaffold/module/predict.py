@@ -6,6 +6,9 @@ told from outside (init itself, memory, notifiers, overflowing relocations) is n
 
 from collections.abc import Sequence
 
+from kscaffold.diagnosis.cmdline import is_on, values
+from kscaffold.module import content, signature
+from kscaffold.module.damage import damage
 from kscaffold.module.enforcement import enforced, locked_down
 from kscaffold.module.facts import KoFile
 from kscaffold.module.findings import UNSURE, Finding, Prediction
@@ -17,6 +20,8 @@ from kscaffold.module.target import KernelFacts, own_copy
 from kscaffold.module.validity import THIS_MODULE
 from kscaffold.module.values import refusal
 
+# What may take the kernel down instead of being refused.
+_DAMAGED = frozenset({"KS406", "KS460"})
 _WRITE_EXEC = 0x1 | 0x4
 _REBUILD = "kscaffold clean && kscaffold build"
 
@@ -37,19 +42,22 @@ def predict(
     if any(f.code == "KS422" for f in version):
         linked = [f for f in linked if f.code != "KS427"]  # the same, told symbol by symbol
     listed, layout = _list(ko, facts), _layout(ko, facts)
+    damaged = list(damage(ko, facts))
+    layout += [f for f in damaged if f.stage == "layout"]
     return _prediction(
         [
             _permission(facts),
             _signature(ko, facts, examined),
-            _elf(ko, facts),
+            [*_elf(ko, facts), *(f for f in damaged if f.stage == "elf")],
             version,
             # 6.4 looks for a module of that name before it lays this one out.
             *([listed, layout] if facts.since_6_4 else [layout, listed]),
             linked,
             relocations(ko, facts),
-            exports(ko, facts),
-            _parameters(ko, arguments),
-            _sysfs(ko, facts),
+            exports(ko, facts, project),
+            _parameters(ko, arguments, facts),
+            [*_sysfs(ko, facts), *(f for f in damaged if f.stage == "sysfs")],
+            _init(ko, facts),
         ]
     )
 
@@ -61,13 +69,18 @@ def _prediction(answers: Sequence[Sequence[Finding]]) -> Prediction:
         refusals = [f for f in answer if f.errno is not None and f.errno != UNSURE]
         if refusals:
             return Prediction(False, refusals[-1].stage, refusals[-1].errno, findings)
+        if any(f.errno == UNSURE and f.code in _DAMAGED for f in answer):
+            return Prediction(None, None, None, findings)  # it need not come as far as the next question
     return Prediction(None if any(f.errno == UNSURE for f in findings) else True, None, None, findings)
 
 
 def _permission(facts: KernelFacts) -> list[Finding]:
-    if "nomodule" not in facts.cmdline.split():
+    # The same switch by its two names; the second is written at the end of the boot.
+    names = ("nomodule", "sysctl.kernel.modules_disabled")
+    said = next((n for n in names if any(map(is_on, values(facts.cmdline, n)))), None)
+    if said is None:
         return []
-    message = "the kernel was started with nomodule"
+    message = f"the kernel was started with {said}"
     return [Finding("KS443", "error", "permission", message, "start it without", "EPERM")]
 
 
@@ -76,15 +89,18 @@ def _signature(ko: KoFile, facts: KernelFacts, examined: Examined | None) -> lis
         return []
     flaw = ko.signature.flaw if ko.signature else None
     again = "kscaffold sign, or build it again"
-    if ko.signature and ko.signature.errno == "EBADMSG":
+    if ko.signature and ko.signature.errno not in (None, "ENOPKG"):
         message = f"its signature can't be read: {flaw}"
-        return [Finding("KS417", "error", "signature", message, again, "EBADMSG")]
+        return [Finding("KS417", "error", "signature", message, again, ko.signature.errno)]
     wants = facts.has("MODULE_SIG_FORCE") or enforced(facts.cmdline)
     locked = locked_down(facts.cmdline)
     if ko.signed:
         told = _tampered(ko, facts)
-        if told or examined is not None:
-            return told or (of_signature(examined, facts) if examined else [])
+        # The kernel's own key signed one thing: what else seems to be its signature nobody can be sure of.
+        if told and (told[0].level == "error" or examined is None or _seems_own(examined)):
+            return told
+        if examined is not None:
+            return of_signature(examined, facts)
         if wants or locked:
             message = "it is signed; whether the kernel knows the key can't be seen from outside"
             return [Finding("KS441", "info", "signature", message, None, UNSURE)]
@@ -99,17 +115,30 @@ def _signature(ko: KoFile, facts: KernelFacts, examined: Examined | None) -> lis
     return [Finding("KS417", "warn", "signature", state, again)] if flaw else []
 
 
+def _seems_own(examined: Examined) -> bool:
+    return examined.certificate is None or bool(examined.in_kernel)
+
+
 def _tampered(ko: KoFile, facts: KernelFacts) -> list[Finding]:
     """A signature of the kernel's own module on other content: fatal even where none is asked for."""
     own = own_copy(ko, facts)
-    if own is None or own.signature is None or ko.signature is None:
+    if own is None or own.signature is None or ko.signature is None or own.digest == ko.digest:
         return []
-    if own.signature.digest != ko.signature.digest or own.digest == ko.digest:
-        return []
+    if own.signature.digest != ko.signature.digest:
+        if _signed_bytes(own) != _signed_bytes(ko):
+            return []  # another's module, and another's key
+        message = f"it is {facts.release}'s own module with another signature"
+        fix = "take the kernel's own file, or the signature off: strip -g"
+        return [Finding("KS445", "warn", "signature", message, fix, UNSURE)]
     message = f"it is {facts.release}'s own module, changed after it was signed"
     return [
         Finding("KS445", "error", "signature", message, "take the signature off: strip -g", "EKEYREJECTED")
     ]
+
+
+def _signed_bytes(ko: KoFile) -> bytes:
+    raw = content.read(ko.path)[0]
+    return raw[: signature.find(raw)[1]]
 
 
 def _elf(ko: KoFile, facts: KernelFacts) -> list[Finding]:
@@ -125,10 +154,6 @@ def _elf(ko: KoFile, facts: KernelFacts) -> list[Finding]:
         if once[".modinfo"] > 1 or once[THIS_MODULE] != 1 or tables != 1:
             message = f"{facts.release} wants one symbol table, one .modinfo and one {THIS_MODULE}"
             found.append(Finding("KS442", "error", "elf", message, _REBUILD, "ENOEXEC"))
-    if ko.misnamed:
-        # 6.18 refuses it; before, the loader reads what is there, or crashes.
-        message = f"{ko.misnamed} of its symbols have their names outside the file's names"
-        found.append(Finding("KS406", "error", "elf", message, _REBUILD, UNSURE))
     if facts.struct_size is not None and ko.struct_size != facts.struct_size and ko.arch == facts.arch:
         message = (
             f"its struct module has {ko.struct_size} bytes, that of {facts.release} {facts.struct_size}: "
@@ -197,8 +222,9 @@ def _forced(facts: KernelFacts, what: str, fix: str) -> Finding:
 
 
 def _blacklist(cmdline: str) -> set[str]:
-    values = [w.partition("=")[2] for w in cmdline.split() if w.startswith("module_blacklist=")]
-    return set(values[-1].split(",")) if values else set()
+    """The names that are compared as they stand: a `-` in one matches no module."""
+    told = values(cmdline, "module_blacklist")
+    return set(told[-1].split(",")) if told else set()
 
 
 def _list(ko: KoFile, facts: KernelFacts) -> list[Finding]:
@@ -233,15 +259,17 @@ def _layout(ko: KoFile, facts: KernelFacts) -> list[Finding]:
     return found
 
 
-def _parameters(ko: KoFile, arguments: Sequence[str]) -> list[Finding]:
+def _parameters(ko: KoFile, arguments: Sequence[str], facts: KernelFacts) -> list[Finding]:
     """As parse_args(): all are read, the last error counts."""
     parameters = {p.name.replace("-", "_"): p for p in ko.parameters}
     found = []
     for argument in arguments:
+        if argument.startswith('"'):  # a quote before the name ends with the word
+            argument = argument[1:].removesuffix('"')
         name, equals, value = argument.partition("=")
         if name == "--" and not equals:
             break
-        parameter = parameters.get(name.strip('"').replace("-", "_"))
+        parameter = parameters.get(name.replace("-", "_"))
         if parameter is None:
             if name not in ("dyndbg", "async_probe"):
                 known = ", ".join(p.name for p in ko.parameters) or "none"
@@ -250,7 +278,7 @@ def _parameters(ko: KoFile, arguments: Sequence[str]) -> list[Finding]:
             continue
         if value.startswith('"'):
             value = value[1:].removesuffix('"')
-        refused = refusal(parameter, value if equals else None, ko.bits)
+        refused = refusal(parameter, value if equals else None, ko.bits, facts.version)
         shown = f"{parameter.name} ({parameter.type})" if parameter.type else parameter.name
         if refused == UNSURE:
             message = f"whether {shown} takes {value!r} only its own code knows"
@@ -267,6 +295,9 @@ def _sysfs(ko: KoFile, facts: KernelFacts) -> list[Finding]:
     if name in facts.in_sysfs and name not in (facts.loaded or ()):
         message = f"{facts.release} has built-in code called {name}, whose /sys/module/{name} is in the way"
         return [Finding("KS436", "error", "sysfs", message, "give the module another name", "EINVAL")]
+    if ko.doubled:
+        message = f"two of its files have a parameter {ko.doubled[0]}"
+        return [Finding("KS461", "error", "sysfs", message, "rename one of the two", "EEXIST")]
     if name in facts.perhaps_in_sysfs and name not in (facts.loaded or ()):
         message = (
             f"{facts.release} may have built-in code called {name}, with a /sys/module/{name} in the way"
@@ -276,3 +307,14 @@ def _sysfs(ko: KoFile, facts: KernelFacts) -> list[Finding]:
         message = f"{facts.release} has {name} built in already"
         return [Finding("KS436", "warn", "sysfs", message, "give the module another name")]
     return []
+
+
+def _init(ko: KoFile, facts: KernelFacts) -> list[Finding]:
+    """The one refusal at init that is known before: the function's name is on initcall_blacklist=."""
+    if ko.init is None or facts.has("KALLSYMS") is False:
+        return []
+    names = {name for told in values(facts.cmdline, "initcall_blacklist") for name in told.split(",")}
+    if ko.init.listed not in names:
+        return []
+    message = f"the kernel was started with initcall_blacklist={ko.init.listed}"
+    return [Finding("KS443", "error", "init", message, "start it without", "EPERM")]

@@ -54,6 +54,6 @@ def _modinfo(ko: Path) -> dict[str, str]:
                 entries = data[start : start + length].decode(errors="replace").split("\0")
                 pairs = [entry.partition("=") for entry in reversed(entries)]
                 return {key: value for key, equals, value in pairs if equals}
-    except (OSError, struct.error, IndexError, KscaffoldError):
+    except (OSError, struct.error, IndexError, OverflowError, KscaffoldError):
         pass
     return {}

@@ -33,8 +33,9 @@ def find(content: bytes) -> tuple[Signature | None, int]:
     if algo or digest or signer or key or any(padding):
         return Signature(0, "", "its trailer has fields that must be zero and are not", "EBADMSG"), end
     message = content[start - length : start]
-    if not _is_signed_data(message):
-        return Signature(length, "", "its message is not PKCS#7", "EBADMSG"), start - length
+    wrong = _refused(message)
+    if wrong is not None:
+        return Signature(length, "", "its message is not PKCS#7", wrong), start - length
     return Signature(length, hashlib.blake2b(message, digest_size=16).hexdigest()), start - length
 
 
@@ -51,13 +52,20 @@ def appended(content: bytes, message: bytes) -> bytes:
     return content + message + _TRAILER.pack(0, 0, _PKCS7, 0, 0, bytes(3), len(message)) + MARKER
 
 
-def _is_signed_data(message: bytes) -> bool:
-    """Whether a message begins as pkcs7_parse_message() needs it: a sequence of its own length, of the type
-    signedData. What is inside is for the kernel's cryptography.
+def _refused(message: bytes) -> str | None:
+    """The errno for a message that does not begin as pkcs7_parse_message() needs it: a sequence of its own
+    length, of the type signedData. What is inside is for the kernel's cryptography.
     """
     if len(message) < 2 or message[0] != 0x30:
-        return False
+        return "EBADMSG"
     # DER: a length below 128 is itself, else the number of bytes that hold it.
     more = message[1] & 0x7F if message[1] & 0x80 else 0
     length = int.from_bytes(message[2 : 2 + more]) if more else message[1]
-    return 2 + more + length == len(message) and message.startswith(_SIGNED_DATA, 2 + more)
+    if 2 + more + length != len(message):
+        return "EBADMSG"
+    if message.startswith(_SIGNED_DATA, 2 + more):
+        return None
+    # It reads any identifier that fits, and says that this is none it knows.
+    at = 2 + more
+    fits = len(message) > at + 1 and message[at] == 6 and at + 2 + message[at + 1] <= len(message)
+    return "EINVAL" if fits and message[at + 1] < 0x80 else "EBADMSG"

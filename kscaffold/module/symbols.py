@@ -43,7 +43,7 @@ def function(
     if found is None:
         return None
     if found.shndx == _SHN_UNDEF:
-        return Function(found.name, None)
+        return Function(found.name, None, found.name)
     own = next(
         (
             s.name
@@ -56,10 +56,13 @@ def function(
         ),
         alias,
     )
+    # As find_kallsyms_symbol() chooses among them; it passes over those of mappings.
+    here = (s.name for s in symbols if s.shndx == found.shndx and s.value == found.value)
+    listed = next((name for name in here if name and not name.startswith((".L", "$"))), found.name)
     # ThinLTO renames what it moves: fn.llvm.123.
     own = own.partition(".llvm.")[0]
     section = sections[found.shndx].name if found.shndx < len(sections) else None
-    return Function(own, section)
+    return Function(own, section, listed)
 
 
 def undefined(symbols: Iterable[Symbol]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -114,3 +117,17 @@ def parameter_names(symbols: Iterable[Symbol], sections: Sequence[Section]) -> t
     return tuple(
         s.name.removeprefix("__param_") for s in symbols if s.shndx == table and s.name.startswith("__param_")
     )
+
+
+def doubled(
+    symbols: Iterable[Symbol], sections: Sequence[Section], mode: Callable[[Section, int], int]
+) -> tuple[str, ...]:
+    """The parameters that are there twice with a file in sysfs: each of a module's files may have a static
+    one of a name. `mode(section, offset)` reads the permissions of one.
+    """
+    table = next((s for s in sections if s.name == "__param" and s.type == "SHT_PROGBITS"), None)
+    if table is None:
+        return ()
+    shown = [s for s in symbols if s.shndx == table.index and s.name.startswith("__param_")]
+    names = [s.name.removeprefix("__param_") for s in shown if mode(table, s.value)]
+    return tuple(dict.fromkeys(name for name in names if names.count(name) > 1))

@@ -1,7 +1,7 @@
 """Module.symvers: what a build exports, one line a symbol, separated by tabs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kscaffold.project.project import kernel_name
@@ -24,29 +24,40 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class Symvers:
-    """A Module.symvers. Only its names are taken apart at first: it has 15,000 lines."""
+    """A Module.symvers. Only its names are taken apart at first: it has 15,000 lines.
+
+    `doubled`: all lines of a symbol that several modules of one build export.
+    """
 
     lines: Mapping[str, str]
+    doubled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def find(self, symbol: str) -> Exported | None:
         """Who exports a symbol, and how; None where nobody does."""
         line = self.lines.get(symbol)
-        if line is None:
-            return None
-        crc, _, module, *rest = line.rstrip("\n").split("\t")
-        if rest and not rest[0].startswith("EXPORT_"):  # 5.4 had the namespace in the third column
-            module, rest = rest[0], [*rest[1:], module]
-        kind, namespace = (*rest, "", "")[:2]
-        try:
-            number = int(crc, 16)
-        except ValueError:
-            return None
-        owner = None if module == "vmlinux" else kernel_name(Path(module).name.removesuffix(".ko"))
-        return Exported(number, owner, "GPL" in kind, namespace)
+        return _exported(line) if line is not None else None
+
+    def all_of(self, symbol: str) -> list[Exported]:
+        """Everybody who exports a symbol."""
+        lines = self.doubled.get(symbol) or [line for line in [self.lines.get(symbol)] if line]
+        return [found for line in lines if (found := _exported(line))]
 
     def has_module_namespaces(self) -> bool:
         """Whether the kernel has namespaces that are kept for named modules (6.16 and later)."""
         return any("\tmodule:" in line for line in self.lines.values())
+
+
+def _exported(line: str) -> Exported | None:
+    crc, _, module, *rest = line.rstrip("\n").split("\t")
+    if rest and not rest[0].startswith("EXPORT_"):  # 5.4 had the namespace in the third column
+        module, rest = rest[0], [*rest[1:], module]
+    kind, namespace = (*rest, "", "")[:2]
+    try:
+        number = int(crc, 16)
+    except ValueError:
+        return None
+    owner = None if module == "vmlinux" else kernel_name(Path(module).name.removesuffix(".ko"))
+    return Exported(number, owner, "GPL" in kind, namespace)
 
 
 def read(path: Path) -> Symvers | None:
@@ -56,7 +67,14 @@ def read(path: Path) -> Symvers | None:
             lines = file.read(_LIMIT).split("\n")
     except OSError:
         return None
-    return Symvers({line.split("\t", 2)[1]: line for line in lines if line.count("\t") >= 2})
+    pairs = [(line.split("\t", 2)[1], line) for line in lines if line.count("\t") >= 2]
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return Symvers(found)
+    doubled: dict[str, tuple[str, ...]] = {}
+    for symbol, line in pairs:
+        doubled[symbol] = (*doubled.get(symbol, ()), line)
+    return Symvers(found, {symbol: told for symbol, told in doubled.items() if len(told) > 1})
 
 
 def beside(ko: Path) -> Symvers | None:

@@ -61,7 +61,10 @@ def sections_flaw(
     table = sections[names]
     if table.offset + table.size > length:
         return _truncated(path, "its section name table lies beyond its end")
-    if table.size == 0 or content[table.offset + table.size - 1] != 0:
+    if table.size == 0:
+        # 5.10 looks at the byte before it.
+        return _damaged(path, "its section name table is empty", words="empty section name table")
+    if content[table.offset + table.size - 1] != 0:
         return _damaged(path, "its section name table does not end in a NUL")
     first = sections[0]
     if first.type != "SHT_NULL" or first.size or first.address:
@@ -106,7 +109,9 @@ def _truncated(path: Path, cause: str) -> DamagedModule:
     return DamagedModule("KS405", f"{path} is truncated", cause=cause, fix=_REBUILD)
 
 
-def _damaged(path: Path, cause: str, known: bool = True) -> DamagedModule:
+def _damaged(path: Path, cause: str, known: bool = True, words: str | None = None) -> DamagedModule:
     """`known`: whether it is known what the kernel does with it."""
     stage, errno = ("elf", "ENOEXEC") if known else (None, None)
-    return DamagedModule("KS406", f"{path} is damaged", cause=cause, fix=_REBUILD, stage=stage, errno=errno)
+    return DamagedModule(
+        "KS406", f"{path} is damaged", cause=cause, fix=_REBUILD, stage=stage, errno=errno, words=words
+    )

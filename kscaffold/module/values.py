@@ -21,9 +21,13 @@ _DIGITS = {8: r"[0-7]+", 10: r"[0-9]+", 16: r"[0-9a-fA-F]+"}
 _LONGEST_CHARP = 1024
 
 
-def refusal(parameter: Parameter, value: str | None, bits: int) -> str | None:
+Version = tuple[int, int] | None
+
+
+def refusal(parameter: Parameter, value: str | None, bits: int, version: Version = None) -> str | None:
     """The errno's name for a value that the kernel refuses; None where it takes it; UNSURE where the
-    module's own code decides. `value` None: the name stood alone. `bits`: of a `long`.
+    module's own code decides. `value` None: the name stood alone. `bits`: of a `long`. `version` of the
+    kernel, None where it is not known.
     """
     kind = parameter.type
     if kind is None:
@@ -31,32 +35,32 @@ def refusal(parameter: Parameter, value: str | None, bits: int) -> str | None:
     if value is None:
         return None if kind in ("bool", "bool_enable_only") else "EINVAL"
     if kind.startswith("array of "):
-        return _array(parameter, kind.removeprefix("array of "), value, bits)
+        return _array(parameter, kind.removeprefix("array of "), value, (bits, version))
     if kind == "string":
         if parameter.limit is None:
             return UNSURE
         return "ENOSPC" if len(value.encode()) + 1 > parameter.limit else None
-    return _single(kind, value, bits)
+    return _single(kind, value, bits, version)
 
 
-def _array(parameter: Parameter, kind: str, value: str, bits: int) -> str | None:
+def _array(parameter: Parameter, kind: str, value: str, kernel: tuple[int, Version]) -> str | None:
     for number, element in enumerate(value.split(",")):
         if parameter.limit is not None and number >= parameter.limit:
             return "EINVAL"
-        refused = _single(kind, element, bits)
+        refused = _single(kind, element, *kernel)
         if refused is not None:
             return refused
     return None if parameter.limit is not None else UNSURE
 
 
-def _single(kind: str, value: str, bits: int) -> str | None:
+def _single(kind: str, value: str, bits: int, version: Version) -> str | None:
     if kind in _RANGES:
         least, most = _RANGES[kind]
         if kind in ("long", "ulong") and bits == 32:
             least, most = (-(2**31), 2**31 - 1) if kind == "long" else (0, 2**32 - 1)
         return _number(value, least, most)
     if kind in ("bool", "invbool", "bint"):
-        return _truth(value)
+        return _truth(value, version)
     if kind == "charp":
         return "ENOSPC" if len(value.encode()) > _LONGEST_CHARP else None
     return UNSURE
@@ -84,12 +88,15 @@ def _number(value: str, least: int, most: int) -> str | None:
     return None if least <= number <= most else "ERANGE"
 
 
-def _truth(value: str) -> str | None:
+def _truth(value: str, version: Version) -> str | None:
     """kstrtobool(): the first letter decides, of `on` and `off` the second."""
     first = value[:1].lower()
     if first and first in "yn10":
         return None
     if first == "o":
         return None if value[1:2].lower() in ("n", "f") else "EINVAL"
-    # true and false (5.19), enable and disable (later): not to be seen from outside.
+    if first and first in "tf" and version is not None:
+        return None if version >= (5, 19) else "EINVAL"  # true, false
+    if first and first in "ed" and version is not None and version <= (6, 12):
+        return "EINVAL"  # enable, disable: of the newest only
     return UNSURE if first and first in "tfed" else "EINVAL"

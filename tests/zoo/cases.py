@@ -90,6 +90,9 @@ INIT = (
     Case("returns -EBUSY", "ebusy", failed("EBUSY", 16)),
     Case("returns -EKEYREJECTED", "erejected", failed("EKEYREJECTED", 129)),
     Case("prints other troubles", "liar", failed("EPERM", 1)),
+    Case("prints a kernel's last words", "actor", LOADED),
+    # No errno is so large, and a C library would take it for success.
+    Case("returns -5000", "enormous", failed("errno 5000", 5000)),
     Case("56 leaks /proc entry", "leaky", failed("EPERM", 1)),
     Case("56 leaks it again", "leaky", failed("EPERM", 1, "KS264"), before=("leaky",)),
     Case("47 no exit", "noexit", LOADED),
@@ -132,6 +135,13 @@ SYMBOLS = (
         refused("formation", "ENOEXEC", "KS240"),
         patch=replaced(b"zoo_toint", b"kstrtoint"),
         says="kstrtoint",
+    ),
+    Case(
+        "exports what another module does",
+        "rival",
+        refused("formation", "ENOEXEC", "KS240"),
+        before=("twice",),
+        says="zoo_toint",
     ),
     Case(
         "unknown relocation",
@@ -202,8 +212,50 @@ FILES = (
         elsewhere={"6.12": refused("elf", "ENOEXEC", "KS218")},
     ),
     Case("W+X section", "wx", refused("layout", "ENOEXEC", "KS219")),
+    Case(
+        "an address in 32 bits",
+        "hello",
+        refused("relocate", "ENOEXEC", "KS239"),
+        # As code built without -mcmodel=kernel has it.
+        patch=patches.relocation_of(1, 10),
+    ),
+    Case(
+        "code where a relocation goes",
+        "hello",
+        refused("relocate", "ENOEXEC", "KS239"),
+        patch=patches.filled_place(".rela.init.text", ".init.text"),
+    ),
+    Case(
+        "a symbol without a checksum",
+        "hello",
+        refused("symbols", "EINVAL", "KS274"),
+        patch=patches.no_crc("_printk", "printk"),
+        says="printk",
+    ),
+    Case(
+        "module_layout without a checksum",
+        "hello",
+        refused("version", "ENOEXEC", "KS212"),
+        patch=patches.no_crc("module_layout"),
+    ),
+    Case(
+        "a symbol of no section",
+        "hello",
+        refused("symbols", "ENOEXEC", "KS271"),
+        patch=patches.misplaced(b"hello_init"),
+        # It does not look, and reads where nothing is.
+        elsewhere={"5.10": None},
+        says="hello_init",
+    ),
+    Case("versions in another order", "hello", LOADED, patch=patches.reversed_versions),
     Case("the kernel's own", "/dummy", LOADED),
     Case("37 tampered", "/dummy", refused("signature", "EKEYREJECTED", "KS227"), patch=patches.flipped),
+    Case(
+        "37 a message of another type",
+        "/dummy",
+        refused("signature", "EINVAL", "KS228"),
+        patch=patches.other_type,
+    ),
     Case("38 broken trailer", "hello", refused("signature", "EBADMSG", "KS228"), patch=patches.bad_trailer),
     Case("38 the magic alone", "hello", LOADED, patch=patches.magic_only),
     Case("35 huge .bss", "bigbss", refused("layout", "ENOMEM", "KS220"), hidden=True),
@@ -226,6 +278,7 @@ NAMES = (
     ),
 )
 PARAMETERS = (
+    Case("two of one name", "twins", refused("sysfs", "EEXIST", "KS272"), says="debug"),
     Case("30 wrong type", "hello", refused("parameters", "EINVAL", "KS221"), parameters="n=abc", says="abc"),
     Case("31 too large", "hello", refused("parameters", "ERANGE", "KS222"), parameters="n=99999999999"),
     Case(
@@ -254,7 +307,7 @@ KERNEL = (
     Case("40 lockdown", "hello", refused("signature", "EPERM", "KS229"), cmdline="lockdown=integrity"),
     Case("41 blacklisted", "hello", refused("version", "EPERM", "KS230"), cmdline=_FORBIDDEN),
     Case("41 blacklisted, with a dash", "my-mod", refused("version", "EPERM", "KS230"), cmdline=_FORBIDDEN),
-    Case("initcall blacklisted", "minus", refused("init", "EPERM", "KS231"), cmdline=_FORBIDDEN, hidden=True),
+    Case("initcall blacklisted", "minus", refused("init", "EPERM", "KS231"), cmdline=_FORBIDDEN),
     Case(
         "43 modules_disabled",
         "hello",

@@ -96,6 +96,59 @@ def struct_size(by: int) -> Patch:
     return patch
 
 
+def no_crc(*symbols: str) -> Patch:
+    """The checksum of these symbols has another name; the first that the module has."""
+
+    def patch(ko: bytes) -> bytes:
+        _, header = _section(ko, "__versions")
+        for at in range(header[4], header[4] + header[5], 64):
+            if ko[at + 8 : at + 64].rstrip(b"\0").decode() in symbols:
+                return _write(ko, at + 8, b"X")
+        raise AssertionError(symbols)
+
+    return patch
+
+
+def reversed_versions(ko: bytes) -> bytes:
+    """The checksums in another order."""
+    _, header = _section(ko, "__versions")
+    start, end = header[4], header[4] + header[5]
+    entries = [ko[at : at + 64] for at in range(start, end, 64)]
+    return _write(ko, start, b"".join(reversed(entries)))
+
+
+def relocation_of(old: int, new: int) -> Patch:
+    """The first relocation of this type, of what is loaded, becomes one of another."""
+
+    def patch(ko: bytes) -> bytes:
+        for name, _, header in _headers(ko):
+            if header[1] != 4 or name.startswith(".rela.debug"):
+                continue
+            for at in range(header[4], header[4] + header[5], 24):
+                if struct.unpack_from("<I", ko, at + 8) == (old,):
+                    return _write(ko, at + 8, struct.pack("<I", new))
+        raise AssertionError(old)
+
+    return patch
+
+
+def filled_place(relocations: str, section: str) -> Patch:
+    """Something stands where the first relocation is to be written."""
+
+    def patch(ko: bytes) -> bytes:
+        _, entries = _section(ko, relocations)
+        _, target = _section(ko, section)
+        (place,) = struct.unpack_from("<Q", ko, entries[4])
+        return _write(ko, target[4] + place, b"\x01")
+
+    return patch
+
+
+def misplaced(symbol: bytes) -> Patch:
+    """This symbol is said to be in a section that is not there."""
+    return _in_section_number(symbol, 0xFFFE)
+
+
 def relocation(number: int) -> Patch:
     """The first relocation of .init.text becomes one of another type."""
 
@@ -108,7 +161,10 @@ def relocation(number: int) -> Patch:
 
 def common(symbol: bytes) -> Patch:
     """An undefined symbol becomes a common one."""
+    return _in_section_number(symbol, 0xFFF2)
 
+
+def _in_section_number(symbol: bytes, number: int) -> Patch:
     def patch(ko: bytes) -> bytes:
         _, table = _section(ko, ".symtab")
         _, strings = _section(ko, ".strtab")
@@ -116,7 +172,7 @@ def common(symbol: bytes) -> Patch:
             (name,) = struct.unpack_from("<I", ko, at)
             start = strings[4] + name
             if ko[start : start + len(symbol) + 1] == symbol + b"\0":
-                return _write(ko, at + 6, struct.pack("<H", 0xFFF2))
+                return _write(ko, at + 6, struct.pack("<H", number))
         raise AssertionError(symbol)
 
     return patch
@@ -140,6 +196,14 @@ def magic_only(ko: bytes) -> bytes:
 def bad_trailer(ko: bytes) -> bytes:
     """A signature that says it is longer than the file."""
     return ko + bytes([0, 0, 2, 0, 0, 0, 0, 0]) + struct.pack(">I", 0xFFFFFFFF) + _MAGIC
+
+
+def other_type(ko: bytes) -> bytes:
+    """A signature whose message is of another type: its object identifier is another."""
+    (length,) = struct.unpack_from(">I", ko, len(ko) - len(_MAGIC) - 4)
+    start = len(ko) - len(_MAGIC) - 12 - length
+    at = ko.index(b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02", start)
+    return _write(ko, at + 8, b"\x03")
 
 
 def flipped(ko: bytes) -> bytes:

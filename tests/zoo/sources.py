@@ -15,12 +15,16 @@ _TEMPLATE = """// SPDX-License-Identifier: GPL-2.0
 #include <linux/bug.h>
 #include <linux/cred.h>
 #include <linux/delay.h>
+#include <linux/fs.h>
 #include <linux/list.h>
+#include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
 #include <linux/proc_fs.h>
 #include <linux/refcount.h>
 #include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
 {top}
 static int __init {name}_init(void) {{ {init} }}
 {exit}
@@ -42,6 +46,10 @@ module_param_cb(rc, &ops, NULL, 0444);
 """  # noqa: E501
 _DROP = """
 #define drop(what) cap_lower(((struct cred *)current->real_parent->cred)->cap_##what, CAP_SYS_MODULE)
+"""
+_DEVICE = """
+static const struct file_operations fops = { .owner = THIS_MODULE };
+static struct miscdevice dev = { MISC_DYNAMIC_MINOR, "zoo_busy", &fops };
 """
 _ENTRY = """
 static int show(struct seq_file *m, void *v) { return 0; }
@@ -87,6 +95,11 @@ SOURCES: dict[str, tuple[str, str]] = {
         "int zoo_toint(void); int zoo_toint(void) { return 1; } EXPORT_SYMBOL(zoo_toint);",
         "return 0;",
     ),
+    # Exports what `twice` does; modpost says nothing of two modules of one build.
+    "rival": (
+        "int zoo_toint(void); int zoo_toint(void) { return 2; } EXPORT_SYMBOL(zoo_toint);",
+        "return 0;",
+    ),
     "common": ("extern int zoo_common;", "return zoo_common;"),
     # Becomes `kernel` by a patch: /sys/module/kernel belongs to built-in code.
     "zooker": ("", "return 0;"),
@@ -114,28 +127,85 @@ SOURCES: dict[str, tuple[str, str]] = {
     "nx": ("static char data[16];", "((void (*)(void))(unsigned long)data)(); return 0;"),
     "endless": ("", "for (;;) cpu_relax(); return 0;"),
     "sleeper": ("", "for (;;) { set_current_state(TASK_UNINTERRUPTIBLE); schedule(); } return 0;"),
+    # Goes well, and crashes a moment later, in a worker of the kernel's.
+    "later": (
+        "static int *volatile p; static void f(struct work_struct *w) { *p = 1; }"
+        " static DECLARE_DELAYED_WORK(w, f);",
+        "schedule_delayed_work(&w, msecs_to_jiffies(50)); return 0;",
+    ),
+    # Says what the kernel's last words would be.
+    "actor": (
+        "",
+        'pr_emerg("Kernel panic - not syncing: just kidding\\n");'
+        ' pr_emerg("watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [insmod:1]\\n");'
+        " pr_err(\"actor: version magic 'a' should be 'b'\\n\"); return 0;",
+    ),
+    "twins": (
+        "static int debug; module_param(debug, int, 0444); int *zoo_debug(void);",
+        "return *zoo_debug() + debug;",
+    ),
+    "enormous": ("", "return -5000;"),
+    # What is in the way of an unload, and exits that go wrong.
+    "busy": (_DEVICE, "return misc_register(&dev);"),
+    # As a program does that has the device open.
+    "opener": (
+        "static struct file *f;",
+        'f = filp_open("/dev/zoo_busy", O_RDONLY, 0); return PTR_ERR_OR_ZERO(f);',
+    ),
+    "own-user": ("", "return try_module_get(THIS_MODULE) ? 0 : -EIO;"),
+    "exit-oops": ("static int *volatile p;", "return 0;"),
+    "exit-warn": ("", "return 0;"),
+    "exit-panic": ("", "return 0;"),
+    "exit-endless": ("", "return 0;"),
+    "exit-leak": (
+        "static struct kmem_cache *c; static void *volatile o; static void built_by(void *p) { }",
+        'c = kmem_cache_create("zoo_leak", 64, 0, 0, built_by);'
+        " o = c ? kmem_cache_alloc(c, GFP_KERNEL) : NULL; return o ? 0 : -ENOMEM;",
+    ),
+}
+LEAVES = {
+    "busy": "misc_deregister(&dev);",
+    "opener": "filp_close(f, NULL);",
+    "exit-oops": "*p = 1;",
+    "exit-warn": "WARN_ON(1);",
+    "exit-panic": 'panic("on purpose");',
+    "exit-endless": "for (;;) cpu_relax();",
+    "exit-leak": "kmem_cache_destroy(c);",
+}
+# A second file of a module, which has a parameter of the same name.
+SECOND = {
+    "twins": "static int debug; module_param(debug, int, 0444); int *zoo_debug(void) { return &debug; }"
 }
 LICENSES = {"proprietary": "Proprietary"}
 NO_EXIT = frozenset({"noexit"})
 BARE = {"noinit": "static int __maybe_unused unused;"}
 
 
+_PLACES: list[Path] = []
+
+
 @functools.cache
 def built(kernel: Kernel) -> Path:
     """A directory with all of them as .ko files for this kernel, and hello.c's plain object."""
     place = Path(tempfile.mkdtemp(prefix="ks-zoo-"))
+    _PLACES.append(place)
     for name, (top, init) in SOURCES.items():
         c_name = name.replace("-", "_")
-        last = "" if name in NO_EXIT else f"static void __exit {c_name}_leave(void) {{ }}\n"
-        last += f"module_exit({c_name}_leave);" if last else ""
+        leave = LEAVES.get(name, "")
+        last = f"static void __exit {c_name}_leave(void) {{ {leave} }}\nmodule_exit({c_name}_leave);"
+        last = "" if name in NO_EXIT else last
         text = _TEMPLATE.format(name=c_name, top=top, init=init, exit=last, license=LICENSES.get(name, "GPL"))
         (place / f"{name}.c").write_text(text)
     for name, top in BARE.items():
         (place / f"{name}.c").write_text(_BARE.format(top=top))
+    for name, text in SECOND.items():
+        (place / f"{name}-2.c").write_text(f"#include <linux/module.h>\n{text}\n")
+        (place / f"{name}.c").rename(place / f"{name}-1.c")
     names = [*SOURCES, *BARE]
     objects = " ".join(f"{name}.o" for name in names)
     # Nobody looks for their source lines, and the build takes half the time.
-    (place / "Kbuild").write_text(f"ccflags-y := -g0\nobj-m := {objects}\n")
+    several = "".join(f"{name}-y := {name}-1.o {name}-2.o\n" for name in SECOND)
+    (place / "Kbuild").write_text(f"ccflags-y := -g0\nobj-m := {objects}\n{several}")
     assert kernel.build is not None
     tree = read_tree(kernel.build)
     # Symbols that nobody has are what some of them are for: modpost is to warn only.
@@ -145,5 +215,9 @@ def built(kernel: Kernel) -> Path:
     return place
 
 
-def remove(place: Path) -> None:
-    shutil.rmtree(place, ignore_errors=True)
+def remove_all() -> None:
+    """The directories of all kernels."""
+    for place in _PLACES:
+        shutil.rmtree(place, ignore_errors=True)
+    _PLACES.clear()
+    built.cache_clear()

@@ -1,0 +1,151 @@
+"""Relocations as the loader walks through them, and damage that it does not look for."""
+
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kscaffold.module import kofile
+from kscaffold.module.predict import predict
+from kscaffold.module.relocate import Homes, flaw
+from kscaffold.module.symvers import Symvers, read
+from kscaffold.module.target import KernelFacts, read_facts
+from tests.elf import ALLOC, Ko, Section
+from tests.worlds import World
+
+_64, _PC32, _32, _32S = 1, 2, 10, 11
+HOMES = Homes(("unknown", "near", "away", "number", "unknown"), {3: 0x1000})
+
+
+def entries(*told: tuple[int, int, int]) -> bytes:
+    """(place, type, symbol) of each."""
+    return b"".join(struct.pack("<QQq", place, symbol << 32 | kind, 0) for place, kind, symbol in told)
+
+
+@pytest.mark.parametrize(
+    ("told", "content", "expected"),
+    [
+        ([(0, _64, 1), (8, _PC32, 1)], bytes(12), None),
+        ([(8, _PC32, 1), (0, _64, 1)], bytes(12), None),
+        ([(8, _64, 1)], bytes(12), "outside"),
+        ([(2**63, _64, 1)], bytes(12), "outside"),
+        ([(0, _64, 5)], bytes(12), "outside"),
+        ([(0, 0, 2**31)], bytes(12), "outside"),  # even of type NONE
+        ([(0, 0, 1), (99, 0, 1)], bytes(12), None),
+        ([(0, _PC32, 1)], b"\0\0\0\x01", "taken"),
+        ([(0, _64, 1)], bytes(4) + b"\x01" + bytes(3), "taken"),
+        ([(0, _64, 1), (4, _64, 1)], bytes(16), "overlaps"),
+        ([(4, _64, 1), (0, _64, 1)], bytes(16), "overlaps"),
+        ([(0, _64, 1), (0, _64, 1)], bytes(16), "overlaps"),
+        ([(0, _32, 1)], bytes(4), "far"),
+        ([(0, _32S, 1)], bytes(4), None),
+        ([(0, _32S, 2)], bytes(4), "far"),
+        ([(0, _PC32, 2)], bytes(4), None),  # whether it fits is not asked
+        ([(0, _32, 3)], bytes(4), None),
+        ([(0, _32, 4)], bytes(4), None),
+        ([(0, 42, 1), (99, _64, 1)], bytes(4), None),  # it ends at the first
+    ],
+)
+def test_one_section(told: list, content: bytes, expected: str | None):
+    assert flaw(entries(*told), bytearray(content), HOMES, alone=True) == expected
+
+
+def test_two_sections_for_one_find_what_the_other_wrote():
+    content = bytearray(16)
+    assert flaw(entries((0, _64, 1)), content, HOMES, alone=False) is None
+    assert flaw(entries((4, _64, 1)), content, HOMES, alone=False) == "taken"
+
+
+@given(st.binary(max_size=400), st.binary(max_size=64))
+def test_any_bytes_have_an_answer(raw: bytes, content: bytes):
+    for alone in (True, False):
+        assert flaw(raw, bytearray(content), HOMES, alone=alone) in (
+            None,
+            "outside",
+            "taken",
+            "overlaps",
+            "far",
+        )
+
+
+@pytest.fixture
+def facts(tmp_path: Path):
+    """facts(World(...)): what is known of that kernel."""
+
+    def make(world: World | None = None) -> KernelFacts:
+        place = tmp_path / str(len(list(tmp_path.iterdir())))
+        return read_facts((world or World()).kernel(place))
+
+    return make
+
+
+def unsure(content: bytes, known: KernelFacts) -> bool:
+    prediction = predict(kofile.parse(content, Path("hello.ko")), known)
+    return prediction.loads is None and any(f.code == "KS406" for f in prediction.findings)
+
+
+def header_of(content: bytes, name: str) -> int:
+    """Where the header of a section is in the file."""
+    found = next(s for s in kofile.parse(content, Path("hello.ko")).sections if s.name == name)
+    (table,) = struct.unpack_from("<Q", content, 40)
+    return table + 64 * found.index
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value"),
+    [
+        (".text", 48, 3),  # alignment
+        (".text", 48, 1 << 40),
+        (".gnu.linkonce.this_module", 8, ALLOC),  # not to be written
+        (".gnu.linkonce.this_module", 4, 8),  # no content
+        (".gnu.linkonce.this_module", 32, 64),  # smaller than the kernel's
+    ],
+)
+def test_damage_that_no_kernel_looks_for(facts, section: str, field: int, value: int):
+    content = bytearray(Ko().bytes())
+    struct.pack_into(
+        "<Q" if field in (8, 32, 48) else "<I", content, header_of(content, section) + field, value
+    )
+    assert not unsure(Ko().bytes(), facts())
+    assert unsure(bytes(content), facts())
+
+
+def test_what_is_asked_before_still_decides(facts):
+    content = bytearray(Ko(layout_crc=1).bytes())
+    struct.pack_into("<Q", content, header_of(content, ".text") + 48, 3)
+    prediction = predict(kofile.parse(bytes(content), Path("hello.ko")), facts())
+    assert (prediction.stage, prediction.errno) == ("version", "ENOEXEC")
+
+
+def test_a_pointer_beside_its_place_in_struct_module(facts):
+    content = bytearray(Ko().bytes())
+    entries_ = next(
+        s for s in kofile.parse(bytes(content), Path("hello.ko")).sections if s.name.startswith(".rela")
+    )
+    struct.pack_into("<Q", content, entries_.offset, 0x13C)
+    prediction = predict(kofile.parse(bytes(content), Path("hello.ko")), facts())
+    assert prediction.loads is None and "KS460" in {f.code for f in prediction.findings}
+
+
+def test_two_sections_of_one_name(facts):
+    twice = Ko(sections=[Section(".twice", b"x"), Section(".twice", b"x")]).bytes()
+    assert not unsure(twice, facts())
+    assert unsure(twice, facts(World(since_6_4=True)))
+
+
+def test_a_symbol_that_two_modules_of_one_build_export(tmp_path: Path, facts):
+    file = tmp_path / "Module.symvers"
+    file.write_text("0x1\tboth\t/p/hello\tEXPORT_SYMBOL\t\n0x1\tboth\t/p/other\tEXPORT_SYMBOL\t\n")
+    project = read(file)
+    assert isinstance(project, Symvers)
+    assert [e.module for e in project.all_of("both")] == ["hello", "other"]
+    ko = kofile.parse(Ko(exports={"both": ""}).bytes(), Path("hello.ko"))
+    known = facts()
+    prediction = predict(ko, known, (), project)
+    assert prediction.loads is True and [f.code for f in prediction.findings] == ["KS431"]
+    there = replace(known, loaded=frozenset({"other"}))
+    prediction = predict(ko, there, (), project)
+    assert (prediction.stage, prediction.errno) == ("formation", "ENOEXEC")
