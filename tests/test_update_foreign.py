@@ -232,7 +232,7 @@ def test_the_newer_template_is_merged_with_the_user_s_edits(ks, here, tpl):
     assert "+line 2 of v2\n" in shown.out and "+pci True\n" in shown.out and "+<<<<<<< yours\n" in shown.out
     assert shown.err.splitlines() == [
         f"    Fetching {url(here)}",
-        f"    Template {url(here)}: {first[:12]}..{second[:12]}",
+        f"    Template {url(here)}: commit {first[:12]}..{second[:12]}",
         "   Asks anew bus: pci (--set bus=… for another)",
         "   Asks anew fast: True (--set fast=… for another)",
         "       Drops leaves: the template asks for it no more",
@@ -289,15 +289,52 @@ def test_it_is_then_the_project_that_new_would_make(ks, here, tpl):
     assert tree(project) == tree(here / "there/mod")
 
 
-def test_a_file_that_the_template_renamed_and_the_user_edited_is_not_lost(ks, here, tpl):
+def test_a_file_that_the_template_renamed_takes_the_user_s_edit_along(ks, here, tpl):
     project = made(ks, here)
     replace(project / "old-name.txt", "line 8\n", "line 8 of mine\n")
     second_version(tpl)
+    replace(tpl / TOP / "new-name.txt", "line 2\n", "line 2 of v2\n")
+    push(tpl)
+    ran = ks("update", project, "--trust")
+    assert ran.status == 0, ran.err
+    assert "Merge new-name.txt: it was old-name.txt; your changes and the template's" in ran.err
+    assert "Remove old-name.txt: it is new-name.txt now" in ran.err
+    assert ks("update", project, "--trust", "--write").status == 0
+    text = (project / "new-name.txt").read_text()
+    assert "line 2 of v2\n" in text and "line 8 of mine\n" in text
+    assert not (project / "old-name.txt").exists() and is_consistent(project)
+    assert ks("update", project, "--trust", "--json").json["up_to_date"]
+
+
+def test_a_file_that_the_template_renamed_and_changed_where_the_user_did(ks, here, tpl):
+    project = made(ks, here)
+    replace(project / "old-name.txt", "line 8\n", "line 8 of mine\n")
+    second_version(tpl)
+    replace(tpl / TOP / "new-name.txt", "line 8\n", "line 8 of v2\n")
+    push(tpl)
+    for _ in range(2):  # it is not forgotten
+        ran = ks("update", project, "--trust", "--write", "--json")
+        assert ran.status == 1
+        found = {path: kind for path, kind in changes(ran).items() if kind == "conflict"}
+        assert found == {"new-name.txt": "conflict", "old-name.txt": "conflict"}
+        assert "line 8 of mine\n" in (project / "old-name.txt").read_text()
+        assert not (project / "new-name.txt").exists()
+    assert ks("update", project, "--trust", "--write", "--conflicts").status == 1
+    text = (project / "new-name.txt").read_text()
+    assert "<<<<<<< yours\nline 8 of mine\n=======\nline 8 of v2\n>>>>>>> template\n" in text
+    assert not (project / "old-name.txt").exists()
+    ran = ks("update", project, "--trust")
+    assert ran.status == 0 and "new-name.txt still has both sides" in ran.err
+
+
+def test_a_file_that_is_gone_and_like_no_other_stays_with_the_user_s_edit(ks, here, tpl):
+    project = made(ks, here)
+    (project / "goes").write_text("mine\n")
+    second_version(tpl)
     push(tpl)
     ran = ks("update", project, "--trust", "--write", "--json")
-    assert ran.status == 1 and changes(ran)["old-name.txt"] == "conflict"
-    assert "line 8 of mine" in (project / "old-name.txt").read_text()
-    assert (project / "new-name.txt").exists()
+    assert ran.status == 1 and changes(ran)["goes"] == "conflict"
+    assert (project / "goes").read_text() == "mine\n"
 
 
 def test_another_version_is_asked_for_and_kept(ks, here, tpl):
@@ -309,7 +346,7 @@ def test_another_version_is_asked_for_and_kept(ks, here, tpl):
     second = push(tpl)
     assert answers.read(project).template["checkout"] == "v1"
     ran = ks("update", project, "--trust")
-    assert ran.status == 0 and f"{url(here)} at v1: {first[:12]}" in ran.err
+    assert ran.status == 0 and f"{url(here)} at v1: commit {first[:12]}" in ran.err
     ran = ks("update", project, "--checkout", "main")
     assert ran.status == 2
     assert ran.err.splitlines()[-1] == f"    fix: kscaffold update {project} --checkout main --trust"

@@ -56,9 +56,8 @@ class Session:
         self.renewal = renewal
         if renewal.after and (self.trust or renewal.before == renewal.after):
             where = f" at {renewal.checkout}" if renewal.checkout else ""
-            console.step(
-                "Template", f"{renewal.report.source}{where}: {commits(renewal.before, renewal.after)}"
-            )
+            commit = commits(renewal.before, renewal.after)
+            console.step("Template", f"{renewal.report.source}{where}: commit {commit}")
         for key, value in renewal.added.items():
             console.step("Asks anew", console.printable(f"{key}: {value} (--set {key}=… for another)"))
         for key in renewal.dropped:

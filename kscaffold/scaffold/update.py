@@ -139,7 +139,7 @@ def _update(
         given.kscaffold,
         __version__,
         "kept" if old is not None else "none" if given.base == base.NONE else "missing",
-        tuple(compare(old, ours, theirs, elsewhere)),
+        tuple(compare(old, ours, theirs, elsewhere, moved.in_template(old or {}, ours, theirs))),
         tuple(sorted(p for p, f in ours.items() if _is_marked(f) and not _is_marked(theirs.get(p)))),
     )
     asked.show(planned)

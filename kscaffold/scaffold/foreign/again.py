@@ -81,7 +81,7 @@ def rerender(project: Path, kept: Answers, talk: Talk) -> tuple[dict[str, File],
         before = kept.template.get("commit")
         talk.trusts(report, before)
         job = prepare(wanted, report, came, hidden, talk.line)
-        facts = dict(kept.template.get("facts", {}))
+        facts = {k: v for k, v in kept.template.get("facts", {}).items() if k in job.facts}
         if wanted.hooks:
             facts.pop("_repo_dir", None)  # a hook may read files there
         job = replace(job, facts={**job.facts, **facts}, older=True)
