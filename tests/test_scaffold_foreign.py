@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.foreign import TOP, git, repository, tree, write_template
+from tests.foreign import KEPT, TOP, git, repository, tree, write_template
 from tests.test_scaffold_new import talk
 
 VARIABLES = {
@@ -44,7 +44,7 @@ def text(here: Path, name: str = "my-mod") -> str:
 
 def made(project: Path) -> list[str]:
     """What the template made; the answers and the base are beside it."""
-    return sorted(set(os.listdir(project)) - {".kscaffold.toml", ".kscaffold.base"})
+    return sorted(set(os.listdir(project)) - KEPT)
 
 
 # ---- trust ----
@@ -115,7 +115,7 @@ def test_trusted_it_is_made_and_told(ks, here):
     ]
     ran = ks("new", "other", "--template", "../tpl", "--trust", "--hooks", "--json")
     assert ran.status == 0 and ran.json["hooks_run"] is True
-    assert ran.json["files"] == ["Kbuild", "hooked", "other.c"]
+    assert ran.json["files"] == [*sorted(KEPT), "Kbuild", "hooked", "other.c"]
     assert ran.json["builds"] == ["."]
 
 
@@ -262,7 +262,7 @@ def test_a_repository(ks, here):
         ran = ks("new", f"mod{number}", *words, "--trust", "--json")
         assert ran.status == 0, ran.err
         assert (ran.json["report"]["commit"], ran.json["report"]["kind"]) == (commit, "git"), words
-        assert set(ran.json["files"]) == {"Kbuild", f"mod{number}.c"} | files
+        assert set(ran.json["files"]) == {"Kbuild", f"mod{number}.c"} | files | KEPT
         assert "Fetching" in ran.err and f" at {commit[:12]}" in ran.err
     # What a directory holds is taken as it is there, committed or not, as cookiecutter takes it.
     (tpl / TOP / "uncommitted").write_text("")

@@ -444,7 +444,7 @@ def test_on_a_terminal_it_asks(ks, here, tpl, typed, status):
     before = snapshot(project)
     got, said = talk(["update", "mod", "--write"], typed)
     assert got == status, said
-    assert "Update from it? [no]: " in said and "Template file://" in said
+    assert "Trust it? [no]: " in said and "Template file://" in said
     assert (snapshot(project) == before) is (status != 0)
 
 

@@ -46,7 +46,7 @@ class Session:
         show(report, self.hooks, before)
         if report.extensions and not self.hooks:
             return  # which the verb refuses, with the reason: nothing to ask
-        if console.ask("Update from it?", "no").lower() not in ("y", "yes"):
+        if console.ask("Trust it?", "no").lower() not in ("y", "yes"):
             raise DeclinedError
 
     def _line(self, text: str) -> None:

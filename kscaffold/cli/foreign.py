@@ -83,7 +83,8 @@ def new_foreign(wanted: Wanted, trust: bool, interactive: bool) -> int:
 def _tell(made: Made, wanted: Wanted) -> None:
     shown = shlex.quote(str(wanted.directory / made.name))
     commit = f" at {made.report.commit[:12]}" if made.report.commit else ""
-    files = "1 file" if len(made.files) == 1 else f"{len(made.files)} files"
+    count = len([name for name in made.files if not name.startswith(".kscaffold")])
+    files = "1 file" if count == 1 else f"{count} files"
     console.step("Created", f"{shown}: {files} from {made.report.source}{commit}")
     report = made.report
     if report.hooks and not wanted.hooks:

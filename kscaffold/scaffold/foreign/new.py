@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kscaffold.errors import UsageError
 from kscaffold.project.find import is_project
-from kscaffold.scaffold import git, kept, names, place
+from kscaffold.scaffold import base, git, kept, names, place
 from kscaffold.scaffold.foreign import chosen, origin, settle
 from kscaffold.scaffold.foreign.render import Job, Question, questions, render
 from kscaffold.scaffold.foreign.snapshot import snapshot
@@ -48,7 +48,7 @@ class Talk:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A project that was made. `files`: those of the template, relative to `path`, sorted. `builds`: the
+    """A project that was made. `files`: relative to `path`, sorted, with what is kept of it. `builds`: the
     directories in it that have something for make, relative to `path`. `alike`: files that differ in case
     only. `lost`: what a hook made beside the project. `repository`: whether one was begun. `base`: whether
     the files are kept as they were made, for updates. `secret`: whether the source had a password that was
@@ -117,6 +117,7 @@ def new(wanted: Wanted, talk: Talk) -> Made | None:
                 open_up(work)
     alike = tuple(settle.alike(files))
     secret = origin.shown(wanted.template) != wanted.template
+    files = tuple(sorted({*files, *(f for f in kept.FILES if has_base or f != base.FILE)}))
     return Made(wanted.name, target, report, files, builds, alike, lost, repository, has_base, secret)
 
 
