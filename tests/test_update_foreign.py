@@ -4,11 +4,13 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from kscaffold.cli.app import main
 from kscaffold.scaffold import answers, base, comments, journal
 from kscaffold.scaffold.foreign import origin
 from tests.conftest import ROOT
@@ -540,9 +542,9 @@ def test_answers_that_somebody_spoilt(ks, here, line):
     assert tree(here) == before
 
 
-@pytest.mark.parametrize("moment", ["fetched", "work", "journal"])
+@pytest.mark.parametrize("moment", ["fetched", "work"])
 def test_killed_in_the_middle_the_next_one_does_it(ks, here, tpl, moment):
-    """While it fetches, while it renders, or whenever the journal is there."""
+    """While it fetches, or while it renders."""
     project = made(ks, here)
     second_version(tpl)
     slow = {f"{TOP}/slow": "{% for a in range(9999) %}{% for b in range(500) %}{% endfor %}{% endfor %}x\n"}
@@ -552,26 +554,49 @@ def test_killed_in_the_middle_the_next_one_does_it(ks, here, tpl, moment):
     state = Path.home() / ".local/state/kscaffold"
     run = child(["update", str(project), "--trust", "--write"], here)
     deadline = time.monotonic() + 60
-    pattern = f".kscaffold-new-*/{moment}"
-    while run.poll() is None and time.monotonic() < deadline:
-        if moment == "journal":
-            if list(project.glob(pattern)) or journal.is_pending(project):
-                break
-        elif list(state.rglob(pattern)):
-            break
+    while not list(state.rglob(f".kscaffold-new-*/{moment}")):
+        assert run.poll() is None and time.monotonic() < deadline
         time.sleep(0.001)
     run.send_signal(signal.SIGKILL)
-    run.communicate()
-    if moment != "journal":
-        assert run.returncode == -signal.SIGKILL
-        assert tree(project) == before
-        assert list(state.rglob(".kscaffold-new-*"))
-        write_template(tpl, V2, {f"{TOP}/slow": "x\n"} if moment == "work" else {f"{TOP}/y": "y\n"})
-        push(tpl)
+    run.communicate(timeout=60)
+    assert run.returncode == -signal.SIGKILL
+    assert tree(project) == before
+    assert list(state.rglob(".kscaffold-new-*"))
+    write_template(tpl, V2, {f"{TOP}/slow": "x\n"})
+    push(tpl)
     assert ks("update", project, "--trust", "--write").status == 0
     assert "line 2 of v2\n" in (project / "mod.c").read_text()
     assert is_consistent(project) and left_nothing(project)
     assert not list(state.rglob(".kscaffold-new-*"))
+
+
+def test_killed_while_it_moves_files_the_next_one_goes_on(ks, here, tpl):
+    project = made(ks, here)
+    replace(project / "mod.c", "line 8\n", "line 8 of mine\n")
+    second_version(tpl)
+    push(tpl)
+    child_pid = os.fork()
+    if not child_pid:
+
+        def kill(event: str, args: tuple) -> None:
+            if event == "os.rename" and str(args[1]).endswith("mod.c"):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(kill)
+        os._exit(main(["update", str(project), "--trust", "--write"]))
+    assert os.waitstatus_to_exitcode(os.waitpid(child_pid, 0)[1]) == -signal.SIGKILL
+    assert journal.is_pending(project)
+    assert (project / "added").exists() and "line 2\n" in (project / "mod.c").read_text()
+    ran = ks("update", project, "--trust")
+    assert ran.status == 69 and "error[KS055]" in ran.err
+    # What was begun is finished even where the template can't be had any more.
+    (here.parent / "tpl.git").rename(here.parent / "moved.git")
+    assert "error[KS056]" in ks("update", project, "--trust", "--write").err
+    text = (project / "mod.c").read_text()
+    assert "line 2 of v2\n" in text and "line 8 of mine\n" in text
+    assert is_consistent(project) and left_nothing(project)
+    (here.parent / "moved.git").rename(here.parent / "tpl.git")
+    assert ks("update", project, "--trust", "--json").json["up_to_date"]
 
 
 def test_what_is_too_large_is_not_kept(ks, here, monkeypatch):
