@@ -12,6 +12,8 @@ from typing import Any
 from tests.conftest import ROOT, need_program
 
 Files = Mapping[str, str | bytes | Path | None]
+# What a project keeps of its making, beside what the template gives.
+KEPT = {".kscaffold.base", ".kscaffold.toml"}
 TOP = "{{cookiecutter.project_slug}}"
 
 

@@ -29,7 +29,8 @@ DOCUMENTS = {
     "new, foreign": "name path template module files builds hooks_run report{}",
     "new, not trusted": "error{} report{}",
     "new --list": "templates[]",
-    "update": "directory template before after base up_to_date files[] diff backup",
+    "update": "directory template before after base up_to_date marked[] files[] diff backup origin{}",
+    "update, not trusted": "error{} report{}",
     "build": "kernel modules[] up_to_date complaints[] notes log seconds code cause fix",
     "clean": "directory removed",
     "sign": "key certificate made signer hash modules[]",
@@ -64,6 +65,7 @@ DOCUMENTS = {
 PARTS = {
     "error": "code message cause fix",
     "update.files": "path change why target written",
+    "update.origin": "before after checkout added{} dropped[] hooks_run report{}",
     "new.report": "source kind commit directory files bytes variables hooks[] extensions left_out{} choices",
     "new.report.hooks": "file when interpreter bytes",
     "build.modules": "name path",
@@ -173,6 +175,21 @@ def test_update(ks, here):
     (here / "hello/hello.c").mkdir()
     document = is_document(ks("update", "hello", "--set", "author=y", "--json"), "update")
     assert not document["ok"] and document["files"][0]["change"] == "conflict"
+    assert document["origin"] is None and document["marked"] == []
+
+
+def test_update_of_a_template_of_others(ks, here):
+    (here / "tpl/{{cookiecutter.name}}").mkdir(parents=True)
+    (here / "tpl/{{cookiecutter.name}}/a").write_text("{{ cookiecutter.author }}")
+    (here / "tpl/cookiecutter.json").write_text('{"name": "x", "author": "y"}')
+    assert ks("new", "mine", "--template", "./tpl", "--trust").status == 0
+    document = is_document(ks("update", "mine", "--json"), "update, not trusted", "update")
+    is_part(document["report"], "new.report")
+    words = ["--set", "author=z", "--trust", "--json"]
+    document = is_document(ks("update", "mine", *words), "update")
+    is_part(document["origin"], "update.origin")
+    is_part(document["origin"]["report"], "new.report")
+    assert document["files"] and document["template"] == str(here / "tpl")
 
 
 def test_check_and_info(ks, here):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.foreign import TOP, git, repository, tree, write_template
+from tests.foreign import KEPT, TOP, git, repository, tree, write_template
 from tests.test_scaffold_new import talk
 
 VARIABLES = {
@@ -40,6 +40,11 @@ def here(tmp_path, monkeypatch) -> Path:
 
 def text(here: Path, name: str = "my-mod") -> str:
     return (here / name / f"{name}.c").read_text()
+
+
+def made(project: Path) -> list[str]:
+    """What the template made; the answers and the base are beside it."""
+    return sorted(set(os.listdir(project)) - KEPT)
 
 
 # ---- trust ----
@@ -110,7 +115,7 @@ def test_trusted_it_is_made_and_told(ks, here):
     ]
     ran = ks("new", "other", "--template", "../tpl", "--trust", "--hooks", "--json")
     assert ran.status == 0 and ran.json["hooks_run"] is True
-    assert ran.json["files"] == ["Kbuild", "hooked", "other.c"]
+    assert ran.json["files"] == [*sorted(KEPT), "Kbuild", "hooked", "other.c"]
     assert ran.json["builds"] == ["."]
 
 
@@ -257,7 +262,7 @@ def test_a_repository(ks, here):
         ran = ks("new", f"mod{number}", *words, "--trust", "--json")
         assert ran.status == 0, ran.err
         assert (ran.json["report"]["commit"], ran.json["report"]["kind"]) == (commit, "git"), words
-        assert set(ran.json["files"]) == {"Kbuild", f"mod{number}.c"} | files
+        assert set(ran.json["files"]) == {"Kbuild", f"mod{number}.c"} | files | KEPT
         assert "Fetching" in ran.err and f" at {commit[:12]}" in ran.err
     # What a directory holds is taken as it is there, committed or not, as cookiecutter takes it.
     (tpl / TOP / "uncommitted").write_text("")
@@ -336,13 +341,13 @@ def test_one_of_several(ks, here):
     ran = ks("new", "a", "-t", "../many", "--trust")
     assert ran.status == 2 and "in: one two" in ran.err and "--template-dir one" in ran.err
     assert ks("new", "a", "-t", "../many", "--trust", "--template-dir", "two").status == 0
-    assert os.listdir(here / "a") == ["two"]
+    assert made(here / "a") == ["two"]
     write_template(here.parent / "many", {"templates": {n: {"path": f"./{n}"} for n in ("one", "two")}}, {})
     ran = ks("new", "b", "-t", "../many", "--trust")
-    assert ran.status == 0 and os.listdir(here / "b") == ["one"]
+    assert ran.status == 0 and made(here / "b") == ["one"]
     assert "the source has several templates; one was taken\n    fix: --template-dir two" in ran.err
     assert ks("new", "c", "-t", "../many", "--trust", "--template-dir", "two").status == 0
-    assert os.listdir(here / "c") == ["two"]
+    assert made(here / "c") == ["two"]
 
 
 def test_several_directories_in_a_template(ks, here):
@@ -363,7 +368,7 @@ def test_a_place_that_looks_like_jinja(ks, here):
     place.mkdir()
     write_template(here.parent / "tpl", VARIABLES, {f"{TOP}/sub/deep/x": "", f"{TOP}/copied.d/x": ""})
     assert ks("new", "my-mod", "-t", "../tpl", "--trust", "-C", place).status == 0
-    assert {p.name for p in (place / "my-mod").rglob("*")} == {
+    assert {p.name for p in (place / "my-mod").rglob("*") if not p.name.startswith(".kscaffold")} == {
         "Kbuild",
         "my-mod.c",
         "sub",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need_program
-from tests.foreign import child, repository, tree, write_template
+from tests.foreign import KEPT, child, repository, tree, write_template
 
 HERE = "{{cookiecutter.name}}"
 FILES = {f"{HERE}/d{n}/{HERE}{n}.c": f"/* {{{{ cookiecutter.name }}}} {n} */\n" * 50 for n in range(20)}
@@ -68,7 +68,7 @@ def test_killed_at_any_moment_nothing_partial_is_visible(here, sig, source):
         if not name.startswith("."):
             made = {str(p.relative_to(here / name)) for p in (here / name).rglob("*") if p.is_file()}
             made = {p for p in made if not p.startswith(".git/")}
-            assert made == {"Kbuild"} | {f"d{n}/{name}{n}.c" for n in range(20)}
+            assert made == {"Kbuild"} | {f"d{n}/{name}{n}.c" for n in range(20)} | KEPT
             assert (here / name / ".git/HEAD").is_file()
     is_over(here)
     # What was left hidden is swept by the next.
@@ -113,7 +113,7 @@ def test_of_twenty_at_once_one_wins_and_has_all_of_its_own(here):
     assert {status for _, status in ended} == {0, 2}
     assert os.listdir(here) == ["mod"]
     assert (here / "mod/n").read_text() == str(winners[0])
-    assert sum(p.is_file() for p in (here / "mod").rglob("*")) == len(FILES) + 2
+    assert sum(p.is_file() for p in (here / "mod").rglob("*")) == len(FILES) + 2 + len(KEPT)
 
 
 # A libc whose write() fails when its budget is used up, in the command and in the process that renders.

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from kscaffold import console
 from kscaffold.cli.foreign_options import Given, nested
@@ -59,7 +58,7 @@ def new_foreign(wanted: Wanted, trust: bool, interactive: bool) -> int:
             return True
         if not asks:
             raise UntrustedError(report, _command(wanted))
-        _show(report, wanted.hooks)
+        show(report, wanted.hooks)
         if report.extensions and not wanted.hooks:
             return True  # which the verb refuses, with the reason: nothing to ask
         return console.ask(f"Make {wanted.name} from it?", "no").lower() in ("y", "yes")
@@ -71,8 +70,8 @@ def new_foreign(wanted: Wanted, trust: bool, interactive: bool) -> int:
     try:
         made = make(wanted, Talk(console.step, trusts, ask, line))
     except UntrustedError as error:
-        _show(error.report, wanted.hooks)
-        console.failure(error, "new", {"report": _document(error.report)})
+        show(error.report, wanted.hooks)
+        console.failure(error, "new", {"report": asdict(error.report)})
         return error.exit_code
     if made is None:
         console.note("nothing was made")
@@ -84,7 +83,8 @@ def new_foreign(wanted: Wanted, trust: bool, interactive: bool) -> int:
 def _tell(made: Made, wanted: Wanted) -> None:
     shown = shlex.quote(str(wanted.directory / made.name))
     commit = f" at {made.report.commit[:12]}" if made.report.commit else ""
-    files = "1 file" if len(made.files) == 1 else f"{len(made.files)} files"
+    count = len([name for name in made.files if not name.startswith(".kscaffold")])
+    files = "1 file" if count == 1 else f"{count} files"
     console.step("Created", f"{shown}: {files} from {made.report.source}{commit}")
     report = made.report
     if report.hooks and not wanted.hooks:
@@ -99,6 +99,10 @@ def _tell(made: Made, wanted: Wanted) -> None:
         console.warn(f"names that differ in case only: {' '.join(map(shlex.quote, pair))}")
     if made.lost:
         console.warn(f"left out: what a hook made outside of the project: {' '.join(made.lost)}")
+    if not made.base:
+        console.warn("its files are too large to be kept as they were made: updates will be conflicts")
+    if made.secret:
+        console.note("the password is not kept; kscaffold update needs one that git knows by itself")
     if wanted.git and not made.repository:
         console.note(nested(shown))
     if made.builds:
@@ -120,15 +124,15 @@ def _tell(made: Made, wanted: Wanted) -> None:
             "files": list(made.files),
             "builds": list(made.builds),
             "hooks_run": wanted.hooks and bool(report.hooks),
-            "report": _document(report),
+            "report": asdict(report),
         },
     )
 
 
-def _show(report: Report, hooks: bool) -> None:
-    """The report, to people."""
+def show(report: Report, hooks: bool, before: str | None = None) -> None:
+    """The report, to people. `before`: the commit that was taken last."""
     where = f" ({report.directory})" if report.directory else ""
-    commit = f", commit {report.commit[:12]}" if report.commit else ""
+    commit = f", commit {commits(before, report.commit)}" if report.commit else ""
     _line("Template", f"{report.source}{where}: {report.kind}{commit}")
     _line("Files", f"{report.files}, {_size(report.bytes)}")
     _line("Asks for", ", ".join(report.variables) or "nothing")
@@ -148,6 +152,11 @@ def _show(report: Report, hooks: bool) -> None:
         _line("Others", ", ".join(c for c in report.choices if c != report.directory) + " (--template-dir)")
 
 
+def commits(before: str | None, after: str) -> str:
+    """From which to which."""
+    return f"{before[:12]}..{after[:12]}" if before and before != after else after[:12]
+
+
 def _line(name: str, text: str) -> None:
     # Names and hooks' first lines are the template's, not ours.
     console.step(name, console.printable(text))
@@ -155,10 +164,6 @@ def _line(name: str, text: str) -> None:
 
 def _size(count: int) -> str:
     return f"{count} bytes" if count < 10_000 else f"{count / 1000:.0f} kB"
-
-
-def _document(report: Report) -> dict[str, Any]:
-    return asdict(report)
 
 
 def _command(wanted: Wanted) -> str:

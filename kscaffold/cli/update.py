@@ -1,18 +1,30 @@
 """`kscaffold update`."""
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kscaffold import console
-from kscaffold.cli import options
+from kscaffold.cli import foreign_options, options
 from kscaffold.errors import EXIT_NO, EXIT_YES, UsageError
 
 if TYPE_CHECKING:
     from kscaffold.scaffold.threeway import Step
     from kscaffold.scaffold.update import Update
+
+_Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="ANSWER=TEXT", help="Change author, description, license; any answer of others."
+    ),
+]
+_Checkout = Annotated[
+    str | None,
+    typer.Option("--checkout", metavar="REF", help="Of a template of others: its branch, tag or commit."),
+]
 
 # What is said of a step that was not taken, and of one that was.
 _VERBS = {
@@ -34,15 +46,17 @@ def update(
     conflicts: Annotated[
         bool, typer.Option("--conflicts", help="With --write: both sides of a conflict, between markers.")
     ] = False,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="ANSWER=TEXT", help="Change author, description or license, too."),
-    ] = None,
+    set_: _Set = None,
+    checkout: _Checkout = None,
+    trust: foreign_options.Trust = False,
+    hooks: foreign_options.Hooks = False,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
     """Bring a project to the newest version of its template; your own edits stay."""
-    from kscaffold.scaffold.update import update as update_project  # start-up time
+    from kscaffold.cli.again import DeclinedError, Session  # start-up time
+    from kscaffold.scaffold.foreign.new import UntrustedError
+    from kscaffold.scaffold.update import update as update_project
 
     if conflicts and not write:
         raise UsageError("KS004", "--conflicts goes with --write", fix="kscaffold update --write --conflicts")
@@ -50,15 +64,29 @@ def update(
     if directory and not directory.is_dir():
         raise UsageError("KS004", f"{directory} is not a directory", fix="kscaffold update DIR")
     change = dict(_pair(each) for each in set_ or ())
-    done = update_project(where, change=change, write=write, conflicts=conflicts, show=_show)
+    command = _command(directory, set_ or [], checkout, hooks)
+    words = [*command, *["--write"] * write, *["--conflicts"] * conflicts]
+    session = Session(words, trust, hooks, checkout, tuple(change))
+    try:
+        done = update_project(
+            where, change=change, write=write, conflicts=conflicts, show=_show, talk=session.talk()
+        )
+    except UntrustedError as error:
+        console.failure(error, "update", {"report": asdict(error.report)})
+        return error.exit_code
+    except DeclinedError:
+        console.note("nothing was changed")
+        return EXIT_NO
     if write:
-        for step in done.steps:
-            _say(step, written=step.target in done.written)
-        if done.backup:
-            console.step("Backup", _short(done.backup))
-    _next(done, directory, set_ or [], write)
+        _done(done)
+    _next(done, [*command, *["--trust"] * trust], write)
+    for path in sorted({*done.marked} - {*done.written}):
+        console.warn(
+            f"{console.printable(path)} still has both sides of a conflict in it",
+            fix="edit what is between <<<<<<< and >>>>>>>",
+        )
     ok = not done.conflicts
-    console.emit("update", ok, _fields(done))
+    console.emit("update", ok, {**_fields(done), "origin": session.fields()})
     return EXIT_YES if ok else EXIT_NO
 
 
@@ -76,7 +104,9 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _show(planned: "Update") -> None:
     """The whole change, before any of it is made."""
-    if planned.base == "missing":
+    if planned.base == "none":
+        console.warn("the files were too large to be kept as they were made: each difference is a conflict")
+    elif planned.base == "missing":
         console.warn(
             "it is not known what the files were when they were made: each difference is a conflict",
             fix="git checkout .kscaffold.base .kscaffold.toml, if version control has them",
@@ -85,20 +115,32 @@ def _show(planned: "Update") -> None:
         console.out(console.printable(line))
 
 
+def _done(done: "Update") -> None:
+    for step in done.steps:
+        _say(step, written=step.target in done.written)
+    if done.backup:
+        console.step("Backup", _short(done.backup))
+
+
 def _say(step: "Step", written: bool) -> None:
     verb = _VERBS[step.kind][written]
     where = f", in {console.printable(step.target)}" if step.target not in (None, step.path) else ""
     console.step(verb, f"{console.printable(step.path)}: {step.why}{where}")
 
 
-def _next(done: "Update", directory: Path | None, change: list[str], write: bool) -> None:
+def _command(directory: Path | None, change: list[str], checkout: str | None, hooks: bool) -> list[str]:
+    command = ["kscaffold", "update", *([str(directory)] if directory else [])]
+    for each in change:
+        command += ["--set", each]
+    command += ["--checkout", checkout] if checkout else []
+    return command + ["--hooks"] * hooks
+
+
+def _next(done: "Update", command: list[str], write: bool) -> None:
     if not done.steps:
         version = "" if done.before == done.after else f", as of kscaffold {done.after}"
         console.step("Up to date", f"{done.directory.name}: template {done.template}{version}")
         return
-    command = ["kscaffold", "update", *([str(directory)] if directory else [])]
-    for each in change:
-        command += ["--set", each]
     if not write:
         for step in done.steps:
             _say(step, written=False)
@@ -123,6 +165,7 @@ def _fields(done: "Update") -> dict[str, Any]:
         "after": done.after,
         "base": done.base,
         "up_to_date": not done.steps,
+        "marked": list(done.marked),
         "files": [
             {
                 "path": s.path,

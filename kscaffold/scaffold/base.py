@@ -19,7 +19,15 @@ from kscaffold.scaffold.tree import File, Tree, is_inside
 
 FILE = ".kscaffold.base"
 
+LARGEST = 5 << 20  # bytes, packed: more is too much for a project to carry along
+NONE = "none"  # in the place of a digest, where that is so
+
 _LARGEST = 64 << 20  # bytes, unpacked
+
+
+def is_small(tree: Tree) -> bool:
+    """Whether it is worth while to try and pack it."""
+    return sum(len(file.content) for file in tree.values()) < _LARGEST // 2
 
 
 def pack(tree: Tree) -> bytes:

@@ -77,6 +77,14 @@ def is_same(ours: bytes, base: bytes) -> bool:
     return ours == base or (_is_windows(ours) and _unix(ours) == base)
 
 
+def is_marked(content: bytes) -> bool:
+    """Whether both sides of a conflict are still in a text."""
+    return all(
+        re.search(rb"^%b\r?$" % _marker(sign, label).rstrip(), content, re.MULTILINE)
+        for sign, label in (("<", _OURS), (">", _THEIRS))
+    )
+
+
 def _marker(sign: str, label: str) -> bytes:
     return f"{sign * 7} {label}\n".encode()
 

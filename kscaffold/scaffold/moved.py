@@ -1,12 +1,14 @@
-"""Where a file has gone that the user gave another name: found by what is in it, as git does."""
+"""Where a file has gone that got another name, from the user or in the template: found by what is in it, as
+git does."""
 
 import difflib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from kscaffold.scaffold import merge
-from kscaffold.scaffold.tree import Tree
+from kscaffold.scaffold.threeway import Ours
+from kscaffold.scaffold.tree import File, Tree
 
 # Of the lines of both; git asks for half.
 _ALIKE = 0.6
@@ -20,8 +22,32 @@ def find(project: Path, gone: Collection[str], base: Tree, known: Collection[str
     """
     if not gone:
         return {}
+    return _alike(
+        gone,
+        base,
+        {path: _lines((project / path).read_bytes()) for path in _files(project) if path not in known},
+    )
+
+
+def in_template(base: Tree, ours: Mapping[str, Ours], theirs: Tree) -> dict[str, str]:
+    """The new paths of files that the template has under another name, of those the user has edited."""
+    gone = [
+        path
+        for path, old in base.items()
+        if path not in theirs and ours.get(path) not in (None, old) and _is_text(ours.get(path), old)
+    ]
+    new = [p for p, f in theirs.items() if p not in base and ours.get(p) is None and _is_text(f)]
+    if not gone or len(new) > _MOST_FILES:
+        return {}
+    return _alike(gone, base, {path: _lines(theirs[path].content) for path in new})
+
+
+def _is_text(*files: Ours) -> bool:
+    return all(isinstance(f, File) and merge.is_text(f.content) for f in files)
+
+
+def _alike(gone: Collection[str], base: Tree, others: dict[str, list[bytes]]) -> dict[str, str]:
     found: dict[str, str] = {}
-    others = {path: _lines((project / path).read_bytes()) for path in _files(project) if path not in known}
     for path in sorted(gone):
         old = _lines(base[path].content)
         likeness = {

@@ -4,24 +4,34 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kscaffold.errors import UsageError
 from kscaffold.scaffold import answers, new, params, tree
 from kscaffold.scaffold.answers import Answers
 from kscaffold.scaffold.tree import File
 
+if TYPE_CHECKING:
+    from kscaffold.scaffold.foreign.again import Talk
+
 # Answers that are one text each, which --set can change.
 _TEXTS = ("author", "description", "license")
 
 
-def rerender(project: Path, kept: Answers) -> tuple[dict[str, File], Answers]:
+def rerender(project: Path, kept: Answers, talk: "Talk | None" = None) -> tuple[dict[str, File], Answers]:
     """The files the template gives now, and what to keep: answers with a default for what is asked anew.
 
-    What follows of them is the same for a template from anywhere.
+    What follows of them is the same for a template from anywhere. `talk`: needed for one of others.
 
-    Raises UsageError: KS051 where the answers are not good, KS022 where the template is gone.
+    Raises UsageError: KS051 where the answers are not good, KS022 where the template is gone; for a template
+    of others what foreign/again.py says.
     """
+    if is_foreign(kept) and talk is not None:
+        from kscaffold.scaffold.foreign import again  # start-up time
+
+        return again.rerender(project, kept, talk)
+    if talk is not None:
+        talk.refuse()
     if not isinstance(kept.template.get("name"), str):
         raise answers.damaged(project, "its [template] has no name")
     wanted = _wanted(project, kept)
@@ -36,8 +46,18 @@ def rerender(project: Path, kept: Answers) -> tuple[dict[str, File], Answers]:
     return rendered, replace(kept, given={**kept.given, **planned.answers})
 
 
+def is_foreign(kept: Answers) -> bool:
+    """Whether the template is somebody else's."""
+    return "source" in kept.template
+
+
 def changed(kept: Answers, texts: Mapping[str, str]) -> Answers:
-    """What is kept, with some answers changed. Raises UsageError KS054 for one that can't be."""
+    """What is kept, with some answers changed. Raises UsageError KS054 for one that can't be.
+
+    What a template of others asks for is known when it is there.
+    """
+    if is_foreign(kept):
+        return replace(kept, given={**kept.given, **texts})
     for key in texts:
         if key not in _TEXTS:
             raise UsageError(

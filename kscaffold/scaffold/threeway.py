@@ -45,15 +45,23 @@ class Step:
 
 
 def compare(
-    base: Tree | None, ours: Mapping[str, Ours], theirs: Tree, moved: Mapping[str, str] | None = None
+    base: Tree | None,
+    ours: Mapping[str, Ours],
+    theirs: Tree,
+    moved: Mapping[str, str] | None = None,
+    renamed: Mapping[str, str] | None = None,
 ) -> list[Step]:
     """The steps that bring what changed from `base` to `theirs` into `ours`, by path.
 
     `base` None: it is not known, and every difference is a conflict. `ours` has an entry for each path of
-    the two others where something is, and for each of them with BESIDE added.
+    the two others where something is, and for each of them with BESIDE added. `moved`: new names that the
+    user gave to files; `renamed`: that the template did, where the user has edited the file.
     """
     steps = []
-    for path in sorted({*(base or {}), *theirs}):
+    renames = dict(renamed or {})
+    for gone, new_path in renames.items():
+        steps += _renamed(gone, new_path, base or {}, ours, theirs)
+    for path in sorted({*(base or {}), *theirs} - {*renames, *renames.values()}):
         where = (moved or {}).get(path, path)
         old, new, mine = (base or {}).get(path), theirs.get(path), ours.get(where)
         if mine == new or (base is not None and old == new):
@@ -63,13 +71,27 @@ def compare(
             step = replace(step, target=where)
         if step:
             steps.append(step if step.kind != "conflict" or new is None else _placed(step, ours, new))
-    return steps
+    return sorted(steps, key=lambda step: step.path)
 
 
 def settled(base: Tree | None, theirs: Tree, unsettled: set[str]) -> dict[str, File]:
     """The base of the next update: what is new is known now, but for conflicts that still stand."""
     kept = {path: file for path, file in theirs.items() if path not in unsettled}
     return kept | {path: file for path, file in (base or {}).items() if path in unsettled}
+
+
+def _renamed(path: str, new_path: str, base: Tree, ours: Mapping[str, Ours], theirs: Tree) -> list[Step]:
+    """The template gave a file another name, and the user has edited it: the edits go along."""
+    mine = ours[path]
+    assert isinstance(mine, File)
+    step = _step(new_path, base[path], mine, theirs[new_path])
+    kind: Kind = "conflict" if step and step.kind == "conflict" else "merged"
+    why = f"it was {path}; {step.why if step else 'your changes'}"
+    after = step.after if step else mine
+    return [
+        Step(new_path, kind, why, new_path, None, after),
+        Step(path, "conflict" if kind == "conflict" else "removed", f"it is {new_path} now", path, mine),
+    ]
 
 
 def _removed(path: str, old: File | None, mine: Ours) -> Step | None:

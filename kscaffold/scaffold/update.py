@@ -14,13 +14,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from kscaffold import __version__, paths
 from kscaffold.errors import KscaffoldError
-from kscaffold.scaffold import answers, base, journal, kept, moved, place, rerender
+from kscaffold.scaffold import answers, base, journal, kept, merge, moved, place, rerender
 from kscaffold.scaffold.threeway import BESIDE, Odd, Ours, Step, compare, settled
 from kscaffold.scaffold.tree import File, Tree
+
+if TYPE_CHECKING:
+    from kscaffold.scaffold.foreign.again import Talk
 
 _BACKUPS = 5  # that are kept
 
@@ -29,8 +32,9 @@ _BACKUPS = 5  # that are kept
 class Update:
     """What an update would do, or did.
 
-    `before`, `after`: versions of kscaffold. `base`: whether it was known what the files were. `steps`:
-    what happens to files; `written`: the paths that were; `settled`: whether conflicts were written too.
+    `before`, `after`: versions of kscaffold. `base`: whether it was known what the files were; none where
+    they were too large to keep. `steps`: what happens to files; `written`: the paths that were; `settled`:
+    whether conflicts were written too. `marked`: files that have both sides of an older conflict in them.
     `backup`: where the files are as they were.
     """
 
@@ -38,8 +42,9 @@ class Update:
     template: str
     before: str
     after: str
-    base: Literal["kept", "missing"]
+    base: Literal["kept", "missing", "none"]
     steps: tuple[Step, ...]
+    marked: tuple[str, ...]
     written: tuple[str, ...] = ()
     settled: bool = False
     backup: Path | None = None
@@ -60,6 +65,15 @@ class Update:
         return "".join(_diff(s) for s in self.steps if s.target)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an update is made with; the words are update()'s."""
+
+    change: Mapping[str, str]
+    show: Callable[[Update], None]
+    talk: "Talk | None"
+
+
 def update(
     directory: Path,
     *,
@@ -67,16 +81,19 @@ def update(
     write: bool = False,
     conflicts: bool = False,
     show: Callable[[Update], None] = lambda update: None,
+    talk: "Talk | None" = None,
 ) -> Update:
-    """Bring the project of `directory` to the templates of this kscaffold; with `write` really.
+    """Bring the project of `directory` to its template as it is now; with `write` really.
 
     `change`: answers that are changed first. `conflicts`: write conflicts too, both sides between markers.
-    `show` gets the report before anything is written.
+    `show` gets the report before anything is written. `talk`: for a template of others.
 
     Raises UsageError: KS050 no answers, KS051 they can't be understood, KS052 a newer kscaffold made them,
     KS054 an answer that can't be changed, KS022 the template is gone. KscaffoldError: KS053 another update
-    is at work, KS055 one was interrupted (and `write` is not given), KS041 a file changed meanwhile.
+    is at work, KS055 one was interrupted (and `write` is not given), KS041 a file changed meanwhile,
+    KS056 the template of others can't be had. And what its rendering raises.
     """
+    asked = Asked(change or {}, show, talk)
     project = answers.find(directory)
     if not write:
         if journal.is_pending(project):
@@ -86,16 +103,16 @@ def update(
                 cause="some of its files are new already, others are not yet",
                 fix="kscaffold update --write",
             )
-        return _update(project, change or {}, show)[0]
+        return _update(project, asked)[0]
     with journal.locked(project):
         place.sweep(project)
         journal.finish(project)
-        planned, old, theirs, made = _update(project, change or {}, show)
+        planned, old, theirs, made = _update(project, asked)
         return _carry_out(planned, old, theirs, made, conflicts)
 
 
 def _update(
-    project: Path, change: Mapping[str, str], show: Callable[[Update], None]
+    project: Path, asked: Asked
 ) -> tuple[Update, dict[str, File] | None, dict[str, File], answers.Answers]:
     """The plan, and what it was made of: base, the template's files, the answers to keep."""
     given = answers.read(project)
@@ -104,9 +121,9 @@ def _update(
         if isinstance(here, Odd):
             raise answers.damaged(project, f"{path} is {here.what}")
     old = base.read(project, given.base)
-    if change:
-        given = rerender.changed(given, change)
-    theirs, made = rerender.rerender(project, given)
+    if asked.change:
+        given = rerender.changed(given, asked.change)
+    theirs, made = rerender.rerender(project, given, asked.talk)
     theirs = {path: file for path, file in theirs.items() if not path.startswith(".kscaffold")}
     ours: dict[str, Ours] = {}
     for path in {*(old or {}), *theirs}:
@@ -118,14 +135,19 @@ def _update(
         ours[path] = journal.look(project, path)
     planned = Update(
         project,
-        str(given.template.get("name", "")),
+        str(made.template.get("source") or made.template.get("name", "")),
         given.kscaffold,
         __version__,
-        "missing" if old is None else "kept",
-        tuple(compare(old, ours, theirs, elsewhere)),
+        "kept" if old is not None else "none" if given.base == base.NONE else "missing",
+        tuple(compare(old, ours, theirs, elsewhere, moved.in_template(old or {}, ours, theirs))),
+        tuple(sorted(p for p, f in ours.items() if _is_marked(f) and not _is_marked(theirs.get(p)))),
     )
-    show(planned)
+    asked.show(planned)
     return planned, old, theirs, made
+
+
+def _is_marked(file: Ours) -> bool:
+    return isinstance(file, File) and merge.is_marked(file.content)
 
 
 def _carry_out(
@@ -140,13 +162,17 @@ def _carry_out(
         if not conflicts or (s.target is None and s.path in theirs)  # no room for the template's file
     }
     new_base = settled(old, theirs, unsettled)
-    own = kept.files(made.template, made.given, new_base)
+    text = (project / answers.FILE).read_text(encoding="utf-8")
+    own = kept.files(made.template, made.given, new_base, text)
     writes = [journal.Write(s.target, s.before, s.after) for s in chosen if s.target]
     said = answers.read(project)
-    if new_base != old or (made.template, made.given) != (said.template, said.given):
+    is_known = new_base == old or (planned.base == "none" and base.FILE not in own)
+    if not is_known or (made.template, made.given) != (said.template, said.given):
         for path in kept.FILES:  # last, the answers last of all
             here = journal.look(project, path)
-            writes.append(journal.Write(path, here if isinstance(here, File) else None, own[path]))
+            mine = here if isinstance(here, File) else None
+            if mine or path in own:
+                writes.append(journal.Write(path, mine, own.get(path)))
     if not writes:
         return planned
     backup = _back_up(planned, [w for w in writes if w.path not in kept.FILES])

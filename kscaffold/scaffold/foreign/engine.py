@@ -250,7 +250,7 @@ def work(request: Mapping[str, Any]) -> dict[str, Any]:
     named = naming(plain, tops[0], options)
     visible = [key for key in options if not key.startswith("_")]
     unknown = [key for key in request["answers"] if key not in visible]
-    if unknown:
+    if unknown and not request["older"]:
         return {"failed": "unknown", "text": unknown[0], "known": visible}
     answers = Answers({**dict.fromkeys(named, request["name"]), **request["answers"]})
     prompt.read_user_variable, prompt.read_user_choice = answers.variable, answers.choice
@@ -259,6 +259,7 @@ def work(request: Mapping[str, Any]) -> dict[str, Any]:
         options.update(prompt.prompt_for_config(context, no_input=False))
     if request["only_ask"]:
         return {"asked": answers.asked}
+    chosen = {key: options[key] for key in visible if key in options}
     options.update(request["facts"])
     names = Names(output)
 
@@ -270,7 +271,7 @@ def work(request: Mapping[str, Any]) -> dict[str, Any]:
     generate.create_env_with_context = watched
     made = generate.generate_files(repo_dir=repo, context=context, output_dir=output, accept_hooks=trusted)
     names.weigh()
-    return {"project": made}
+    return {"project": made, "answers": chosen, "dropped": unknown}
 
 
 def explain(error: BaseException, repo: str) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kscaffold.errors import UsageError
 from kscaffold.project.find import is_project
-from kscaffold.scaffold import git, names, place
-from kscaffold.scaffold.foreign import origin, settle
+from kscaffold.scaffold import base, git, kept, names, place
+from kscaffold.scaffold.foreign import chosen, origin, settle
 from kscaffold.scaffold.foreign.render import Job, Question, questions, render
 from kscaffold.scaffold.foreign.snapshot import snapshot
 from kscaffold.scaffold.foreign.survey import Report, check_is_one, inner, survey
@@ -48,9 +48,11 @@ class Talk:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A project that was made. `files`: relative to `path`, sorted. `builds`: the directories in it that
-    have something for make, relative to `path`. `alike`: files that differ in case only. `lost`: what
-    a hook made beside the project. `repository`: whether one was begun."""
+    """A project that was made. `files`: relative to `path`, sorted, with what is kept of it. `builds`: the
+    directories in it that have something for make, relative to `path`. `alike`: files that differ in case
+    only. `lost`: what a hook made beside the project. `repository`: whether one was begun. `base`: whether
+    the files are kept as they were made, for updates. `secret`: whether the source had a password that was
+    not kept."""
 
     name: str
     path: Path
@@ -60,16 +62,18 @@ class Made:
     alike: tuple[tuple[str, ...], ...]
     lost: tuple[str, ...]
     repository: bool
+    base: bool
+    secret: bool
 
 
 class UntrustedError(UsageError):
-    """Nobody said that the template is to be trusted; it carries the report."""
+    """Nobody said that the template is to be trusted; it carries the report. `done`: what was not."""
 
-    def __init__(self, report: Report, fix: str) -> None:
+    def __init__(self, report: Report, fix: str, done: str = "made") -> None:
         cause = "a template can be anybody's"
         if report.runs_code:
             cause += ", and this one has code of its own, which stays off without --hooks"
-        super().__init__("KS070", f"{report.source} is not trusted; nothing was made", cause=cause, fix=fix)
+        super().__init__("KS070", f"{report.source} is not trusted; nothing was {done}", cause=cause, fix=fix)
         self.report = report
 
 
@@ -84,30 +88,24 @@ def new(wanted: Wanted, talk: Talk) -> Made | None:
     names.check_place(target)
     if wanted.inside:
         inner(wanted.inside)
+    chosen.check_texts(wanted.answers)
     repository = wanted.git and git.possible(target)
     with place.hidden_beside(target) as hidden:
-        came = origin.take(wanted.template, wanted.checkout, hidden / "fetched", talk.step)
-        check_is_one(came.directory / (wanted.inside or ""), came.shown)
-        taken = snapshot(came.directory, hidden / "template")
-        report = survey(came, taken, wanted.inside)
+        came, report = look(wanted, hidden, talk.step)
         if not talk.trusts(report):
             return None
-        if report.extensions and not wanted.hooks:
-            raise UsageError(
-                "KS079",
-                "the template can't be rendered without code of others: " + " ".join(report.extensions),
-                cause="its cookiecutter.json wants these Python modules imported (_extensions)",
-                fix="the same command with --hooks, if you trust them",
-            )
-        work = hidden / "work"
-        work.mkdir()
-        job = _job(wanted, report, came, hidden, talk)
+        job = prepare(wanted, report, came, hidden, talk.line)
+        work = job.work
         if talk.ask is not None:
             answers = talk.ask(lambda given: questions(_answered(job, given)))
             job = _answered(job, answers)
         try:
-            project = render(job)
+            rendered = render(job)
+            project = rendered.project
             files = settle.settle(project, work / "out", hooks=wanted.hooks)
+            template = chosen.template(wanted.name, came, report, wanted.checkout, wanted.hooks)
+            template |= chosen.shown_facts(project, job.facts)
+            has_base = kept.keep(project, template, chosen.given(rendered.answers))
             if repository:
                 git.init(project)
             found = [str(d.relative_to(project)) for d in (project, *sorted(project.iterdir())) if d.is_dir()]
@@ -116,12 +114,35 @@ def new(wanted: Wanted, talk: Talk) -> Made | None:
             place.appear(project, target)
         finally:
             if wanted.hooks:
-                _open_up(work)
+                open_up(work)
     alike = tuple(settle.alike(files))
-    return Made(wanted.name, target, report, files, builds, alike, lost, repository)
+    secret = origin.shown(wanted.template) != wanted.template
+    files = tuple(sorted({*files, *(f for f in kept.FILES if has_base or f != base.FILE)}))
+    return Made(wanted.name, target, report, files, builds, alike, lost, repository, has_base, secret)
 
 
-def _job(wanted: Wanted, report: Report, came: origin.Origin, hidden: Path, talk: Talk) -> Job:
+def look(wanted: Wanted, hidden: Path, step: Callable[[str, str], None]) -> tuple[origin.Origin, Report]:
+    """Fetch a template into `hidden`, copy it to `hidden`/template, and find out what it is."""
+    came = origin.take(wanted.template, wanted.checkout, hidden / "fetched", step)
+    check_is_one(came.directory / (wanted.inside or ""), came.shown)
+    taken = snapshot(came.directory, hidden / "template")
+    return came, survey(came, taken, wanted.inside)
+
+
+def prepare(
+    wanted: Wanted, report: Report, came: origin.Origin, hidden: Path, line: Callable[[str], None]
+) -> Job:
+    """What the template that was looked at gets to do, once it is trusted. Raises UsageError KS079 where
+    it can't do without its code."""
+    if report.extensions and not wanted.hooks:
+        raise UsageError(
+            "KS079",
+            "the template can't be rendered without code of others: " + " ".join(report.extensions),
+            cause="its cookiecutter.json wants these Python modules imported (_extensions)",
+            fix="the same command with --hooks, if you trust them",
+        )
+    work = hidden / "work"
+    work.mkdir()
     parent = os.path.realpath(wanted.directory)
     local = came.directory if came.kind == "directory" else hidden / "template"
     facts = {
@@ -131,7 +152,7 @@ def _job(wanted: Wanted, report: Report, came: origin.Origin, hidden: Path, talk
         "_checkout": wanted.checkout,
     }
     repo = hidden / "template" / report.directory
-    return Job(wanted.name, repo, hidden / "work", dict(wanted.answers), facts, wanted.hooks, talk.line)
+    return Job(wanted.name, repo, work, dict(wanted.answers), facts, wanted.hooks, line)
 
 
 def _as_given(wanted: Wanted, report: Report) -> str:
@@ -142,10 +163,10 @@ def _as_given(wanted: Wanted, report: Report) -> str:
 
 
 def _answered(job: Job, answers: Mapping[str, str]) -> Job:
-    return Job(job.name, job.repo, job.work, {**job.answers, **answers}, job.facts, job.hooks, job.on_line)
+    return replace(job, answers={**job.answers, **answers})
 
 
-def _open_up(directory: Path) -> None:
+def open_up(directory: Path) -> None:
     """A hook may have left directories that can't be removed as they are."""
     for where, inside, _ in os.walk(directory):
         for name in inside:

@@ -5,7 +5,7 @@ import re
 import stat
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from kscaffold.errors import DeadlineError, KscaffoldError, UsageError
@@ -34,13 +34,14 @@ class Origin:
     """Where a template comes from.
 
     `shown`: as the user named it, without a password. `kind`: directory, git or zip. `directory`: where
-    its files are now. `commit`: of git, in full.
+    its files are now. `commit`: of git, in full. `lasting`: where it is, for another day.
     """
 
     shown: str
     kind: str
     directory: Path
     commit: str | None = None
+    lasting: str = ""
 
 
 def is_foreign(word: str) -> bool:
@@ -55,8 +56,28 @@ def expanded(word: str) -> str:
 
 
 def shown(word: str) -> str:
-    """The word without the password of a URL."""
-    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", word)
+    """The word without the passwords and tokens of a URL: a server of git takes a token as a name, too."""
+    word = re.sub(r"(?<=://)([^/\s@:]*):[^/\s]*@", r"\1:***@", word)
+    word = re.sub(r"(?i)(?<=http://|ttps://)[^/\s@:]+@", "***@", word)
+    return re.sub(r"(?i)(https?://[^\s?#]*)[?#][^\s]*", r"\1?***", word)
+
+
+def lasting(word: str, base: Path) -> str:
+    """What names the same place on another day: a URL without any secret, a path in full.
+
+    Whoever fetches from there has the password by git's own means (credential.helper, an agent).
+    """
+    source = expanded(word).removeprefix("git+")
+    if not _is_url(source):
+        return os.path.normpath(base / os.path.expanduser(source))  # noqa: PTH111
+    scheme, separator, rest = source.partition("://")
+    if not separator:
+        return source  # ssh's own spelling, which has no room for a password
+    place, slash, path = rest.partition("/")
+    user, at, host = place.rpartition("@")
+    if scheme.lower().startswith("http"):
+        return f"{scheme}://{host}{slash}{re.split('[?#]', path)[0]}"
+    return f"{scheme}://{user.partition(':')[0]}{at}{host}{slash}{path}"
 
 
 def take(word: str, ref: str | None, into: Path, tell: Tell) -> Origin:
@@ -64,6 +85,14 @@ def take(word: str, ref: str | None, into: Path, tell: Tell) -> Origin:
 
     Raises UsageError for what no template can be taken from, KscaffoldError where fetching fails.
     """
+    return replace(_take(word, ref, into, tell), lasting=lasting(word, Path.cwd()))
+
+
+def _is_url(source: str) -> bool:
+    return bool(_URL.match(source) or _SCP.match(source) or "::" in source.split("/")[0])
+
+
+def _take(word: str, ref: str | None, into: Path, tell: Tell) -> Origin:
     if not word or not word.isprintable() or word.startswith("-"):
         raise UsageError(
             "KS072", f"{word!a} is no path or URL", fix="--template ./DIR, or --template https://…"
@@ -71,7 +100,7 @@ def take(word: str, ref: str | None, into: Path, tell: Tell) -> Origin:
     if ref is not None:
         git.check_ref(ref)
     source = expanded(word).removeprefix("git+")
-    if _URL.match(source) or _SCP.match(source) or "::" in source.split("/")[0]:
+    if _is_url(source):
         return _clone(source, shown(word), ref, into, tell)
     path = Path(os.path.expanduser(source))  # noqa: PTH111  (pathlib raises for an unknown user)
     if path.is_dir():

@@ -38,7 +38,8 @@ class Job:
     """What shall be rendered. `repo`: the template's own directory; `work`: one for us alone.
 
     `answers`: raw, whatever they hold. `facts`: what cookiecutter adds to the variables (`_template`…).
-    `hooks`: whether the template's own code may run. `on_line` gets what that prints.
+    `hooks`: whether the template's own code may run. `on_line` gets what that prints. `older`: the answers
+    are those of an older version of the template, which may have asked for more.
     """
 
     name: str
@@ -48,6 +49,17 @@ class Job:
     facts: Mapping[str, Any]
     hooks: bool
     on_line: Callable[[str], None]
+    older: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What came of it. `project`: its directory. `answers`: the value of each variable that is asked for.
+    `dropped`: answers to what is not asked any more."""
+
+    project: Path
+    answers: Mapping[str, Any]
+    dropped: tuple[str, ...]
 
 
 def questions(job: Job) -> list[Question]:
@@ -56,14 +68,15 @@ def questions(job: Job) -> list[Question]:
     return [Question(**{**asked, "choices": tuple(asked["choices"])}) for asked in answer["asked"]]
 
 
-def render(job: Job) -> Path:
-    """Render the template below `job.work`/out; the project's directory there is returned.
+def render(job: Job) -> Rendered:
+    """Render the template below `job.work`/out, which has the project's directory then.
 
     Raises UsageError where the template or an answer is at fault, KscaffoldError where a limit or a hook
     ended it, OSError where the place is full.
     """
     (job.work / "out").mkdir()
-    return Path(_engine(job, only_ask=False)["project"])
+    said = _engine(job, only_ask=False)
+    return Rendered(Path(said["project"]), said["answers"], tuple(said["dropped"]))
 
 
 def _engine(job: Job, *, only_ask: bool) -> dict[str, Any]:
@@ -85,6 +98,7 @@ def _engine(job: Job, *, only_ask: bool) -> dict[str, Any]:
                 "answers": dict(job.answers),
                 "facts": dict(job.facts),
                 "hooks": job.hooks,
+                "older": job.older,
             }
         ),
         encoding="utf-8",

@@ -28,6 +28,13 @@ def settle(project: Path, inside: Path, *, hooks: bool) -> tuple[str, ...]:
         name = str(path.relative_to(project))
         if ".git" in (part.lower() for part in Path(name).parts) and not (hooks and name.startswith(".git")):
             raise _refused(name, "git would take it for its own")
+        if name.startswith(".kscaffold"):  # at the top
+            raise UsageError(
+                "KS075",
+                f"the template made a file that kscaffold keeps for itself: {name!a}",
+                cause="a project's answers and what it was made from stand there, for kscaffold update",
+                fix="take it out of the template: it is of the project that the template was made of",
+            )
         if stat.S_ISLNK(facts.st_mode):
             _check_link(path, project, hooks)
         elif stat.S_ISDIR(facts.st_mode):

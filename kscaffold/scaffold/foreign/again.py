@@ -1,0 +1,175 @@
+"""A template of others rendered once more, for `kscaffold update`: fetched again, and trusted again."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kscaffold import paths
+from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.scaffold import answers, place, tree
+from kscaffold.scaffold.answers import Answers
+from kscaffold.scaffold.foreign import chosen, origin, settle
+from kscaffold.scaffold.foreign.new import Wanted, look, open_up, prepare
+from kscaffold.scaffold.foreign.render import Rendered, render
+from kscaffold.scaffold.foreign.survey import Report, inner
+from kscaffold.scaffold.tree import File
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What became of the template. `before`, `after`: commits of git. `added`: the answers to what is asked
+    anew, its defaults. `dropped`: answers that nothing asks for any more. `hooks_missing`: what hooks did
+    for the project is not in what was rendered now."""
+
+    report: Report
+    checkout: str | None
+    before: str | None
+    after: str | None
+    added: Mapping[str, Any]
+    dropped: tuple[str, ...]
+    hooks_run: bool
+    hooks_missing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What the user allows, and how the verb speaks with them.
+
+    `hooks`: the template's own code may run. `checkout`: another branch, tag or commit. `changed`: names of
+    answers that were changed. `step`: says one. `trusts`: shown the report and the commit before, raises
+    where that is not trusted. `line`: of a hook. `told`: gets what became of the template.
+    """
+
+    hooks: bool
+    checkout: str | None
+    changed: tuple[str, ...]
+    step: Callable[[str, str], None]
+    trusts: Callable[[Report, str | None], None]
+    line: Callable[[str], None]
+    told: Callable[[Renewal], None]
+
+    def refuse(self) -> None:
+        """Our own templates take none of it. Raises UsageError KS078."""
+        for option, value in (("hooks", self.hooks), ("checkout", self.checkout)):
+            if value:
+                raise UsageError(
+                    "KS078",
+                    f"--{option} is for templates of others",
+                    cause="this project is of one of kscaffold's own",
+                    fix="leave it out",
+                )
+
+
+def rerender(project: Path, kept: Answers, talk: Talk) -> tuple[dict[str, File], Answers]:
+    """The files the template gives now, and what to keep.
+
+    Raises UsageError: KS051 where the answers are not good, KS054 for a changed one that nothing asks for,
+    and as `new` does; KscaffoldError: KS056 where the template can't be had, and as `new` does.
+    """
+    wanted = _wanted(project, kept, talk)
+    state = paths.project_state(project)
+    state.mkdir(parents=True, exist_ok=True)
+    with place.hidden_beside(state / "rendered") as hidden:
+        try:
+            came, report = look(wanted, hidden, talk.step)
+        except KscaffoldError as error:
+            if error.code not in ("KS071", "KS072"):
+                raise
+            raise _gone(wanted, error) from None
+        before = kept.template.get("commit")
+        talk.trusts(report, before)
+        job = prepare(wanted, report, came, hidden, talk.line)
+        facts = {k: v for k, v in kept.template.get("facts", {}).items() if k in job.facts}
+        if wanted.hooks:
+            facts.pop("_repo_dir", None)  # a hook may read files there
+        job = replace(job, facts={**job.facts, **facts}, older=True)
+        try:
+            made = _render(job.work / "out", lambda: render(job), wanted.hooks)
+            files = tree.read(made.project)
+            facts = chosen.shown_facts(made.project, job.facts)
+        finally:
+            if wanted.hooks:
+                open_up(job.work)
+    _check(made, talk)
+    given = chosen.given(made.answers)
+    template = chosen.template(wanted.name, came, report, wanted.checkout, wanted.hooks)
+    template = {**template, "source": kept.template["source"], **facts}
+    talk.told(
+        Renewal(
+            report,
+            wanted.checkout,
+            before,
+            came.commit,
+            {k: v for k, v in given.items() if k not in kept.given},
+            made.dropped,
+            template["hooks"],
+            bool(kept.template.get("hooks")) and not wanted.hooks,
+        )
+    )
+    files = {path: file for path, file in files.items() if tree.is_inside(path)}
+    return files, replace(kept, template=template, given=given)
+
+
+def _wanted(project: Path, kept: Answers, talk: Talk) -> Wanted:
+    said = kept.template
+    for key in ("source", "project", "commit", "checkout", "directory"):
+        if key in said and not isinstance(said[key], str):
+            raise answers.damaged(project, f"[template]: {key} is no text")
+    facts = said.get("facts", {})
+    if not isinstance(facts, dict) or not all(isinstance(v, str) for v in facts.values()):
+        raise answers.damaged(project, "[template]: facts are no table of texts")
+    if "directory" in said:
+        inner(said["directory"])
+    return Wanted(
+        name=said.get("project", project.name),
+        directory=Path(os.path.realpath(project.parent)),
+        template=origin.lasting(said["source"], project),
+        checkout=talk.checkout or said.get("checkout"),
+        inside=said.get("directory"),
+        answers={key: chosen.raw(value) for key, value in kept.given.items()},
+        hooks=talk.hooks,
+    )
+
+
+def _render(out: Path, work: Callable[[], Rendered], hooks: bool) -> Rendered:
+    """Render and settle. An answer that was good once may be none now."""
+    try:
+        made = work()
+    except UsageError as error:
+        if error.code != "KS078":
+            raise
+        raise UsageError(
+            "KS078",
+            error.what,
+            cause="the template takes the answer that is kept no more",
+            fix="kscaffold update --set KEY=VALUE",
+        ) from None
+    settle.settle(made.project, out, hooks=hooks)
+    return made
+
+
+def _check(made: Rendered, talk: Talk) -> None:
+    for key in talk.changed:
+        if key in made.dropped:
+            raise UsageError(
+                "KS054",
+                f"{key!a} is no answer that can be changed",
+                cause="the template does not ask for it",
+                fix="one of: " + " ".join(made.answers),
+            )
+
+
+def _gone(wanted: Wanted, error: KscaffoldError) -> KscaffoldError:
+    fix = "if it is elsewhere now, mend source in .kscaffold.toml"
+    if wanted.checkout and "://" in wanted.template:
+        fix = f"kscaffold update --checkout REF takes another than {wanted.checkout}; {fix}"
+    elif "://" in wanted.template:
+        fix = f"git ls-remote {wanted.template}, which must get there without a password typed; {fix}"
+    return KscaffoldError(
+        "KS056",
+        "the template of this project can't be had; nothing was changed",
+        cause=": ".join(text for text in (error.what, error.cause) if text),
+        fix=fix,
+    )
