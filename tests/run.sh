@@ -12,4 +12,5 @@ set -x
 ruff check kscaffold tests
 ruff format --check kscaffold tests
 mypy
-exec python -m pytest "$@"
+# A file's tests stay together: they share what they build.
+exec python -m pytest -n auto --dist loadfile "$@"

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -409,7 +410,8 @@ def test_nonsense_from_a_guest_is_no_answer(nonsense):
 
 
 def test_the_command_line_of_qemu():
-    machine = qemu.Machine(Path("/k/vmlinux"), Path("/i"), "tcg", tsc_khz=2_000_000, cmdline="a=1")
+    start = qemu.Initramfs(Path("/i,j"), 5000, 0x8000000)
+    machine = qemu.Machine(Path("/k/vmlinux"), "tcg", start, tsc_khz=2_000_000, cmdline="a=1")
     wires = qemu.Wires(5, 6, Path("/run/console"), Path("/c/a,b"), restore=True)
     argv = qemu.argv("qemu", machine, wires)
     joined = " ".join(argv)
@@ -419,6 +421,13 @@ def test_the_command_line_of_qemu():
     assert qemu.kernel_cmdline(machine).endswith(" a=1")
     boot = qemu.argv("qemu", machine, qemu.Wires(5, 6, Path("/r"), Path("/c"), restore=False))
     assert "share=on" in " ".join(boot) and "-incoming" not in boot
+    # Told to the kernel where it can be, else left to QEMU; a restore has none.
+    assert "loader,file=/i,,j,addr=0x8000000,force-raw=on" in boot and "-initrd" not in boot
+    assert " initrdmem=0x8000000,5000 a=1" in qemu.kernel_cmdline(machine)
+    left = qemu.argv("qemu", replace(machine, initramfs=qemu.Initramfs(Path("/i"), 5000, None)), wires)
+    assert left[left.index("-initrd") + 1] == "/i" and "initrdmem" not in " ".join(left)
+    none = " ".join(qemu.argv("qemu", replace(machine, initramfs=None), wires))
+    assert "-initrd" not in none and "loader" not in none and "initrdmem" not in none
 
 
 @pytest.mark.parametrize("name", ["sleeper", "endless"])

@@ -7,7 +7,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kscaffold import paths, process
@@ -24,6 +24,7 @@ Say = Callable[[str, str], None]
 PROGRAM = "qemu-system-x86_64"
 _LARGEST_FILE = 4 << 20  # bytes of console or of QEMU's own complaints
 _BOOT_TRIES = 3
+_RESET_TRIES = 3
 
 
 @dataclass(slots=True)
@@ -98,7 +99,6 @@ def plan(kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = ()) -> 
     probe = accelerator.probe(program)
     machine = qemu.Machine(
         vmlinux=vmlinux,
-        initramfs=Path("initramfs"),
         accelerator=probe.accelerator,
         cmdline=" ".join(cmdline.split()),
     )
@@ -183,14 +183,24 @@ def start(planned: Plan, say: Say, detail: Callable[[str], None], ahead: Restori
 
 def _boot_patiently(planned: Plan, say: Say, detail: Callable[[str], None]) -> Guest:
     say("Booting", f"{planned.kernel.release} (once; later starts take a tenth of a second)")
-    for attempt in range(1, _BOOT_TRIES + 1):
+    hung = reset = 0
+    while True:
         try:
             return _boot(planned, detail)
         except DeadlineError:
-            if attempt == _BOOT_TRIES:
+            hung += 1
+            if hung == _BOOT_TRIES:
                 raise
             detail("the guest did not come up in time; trying again")
-    raise AssertionError("unreachable")
+        except _ResetError:
+            reset += 1
+            if reset == _RESET_TRIES:
+                raise
+            detail("the guest's machine was reset while it booted; trying again")
+
+
+class _ResetError(KscaffoldError):
+    """The guest's kernel died, and so reset its machine, before the agent's first answer."""
 
 
 def _boot(planned: Plan, detail: Callable[[str], None]) -> Guest:
@@ -201,9 +211,9 @@ def _boot(planned: Plan, detail: Callable[[str], None]) -> Guest:
     with contextlib.ExitStack() as undo:
         undo.callback(os.close, memory)
         undo.callback(shutil.rmtree, place, ignore_errors=True)
-        (place / "initramfs").write_bytes(root.build(planned.kernel))
+        start = _initramfs(planned, place)
         os.ftruncate(memory, planned.machine.memory << 20)
-        machine = _with_root(planned.machine, place, _tsc_khz())
+        machine = replace(planned.machine, initramfs=start, tsc_khz=_tsc_khz())
         # Not a file on a disk: writing to a mapped file on a full disk kills.
         guest, qmp = _spawn(planned, machine, Path(f"/proc/self/fd/{memory}"), False, place, [memory])
         undo.callback(guest.channel.close)
@@ -250,10 +260,7 @@ def _begin_restore(planned: Plan, frozen: snapshot.Snapshot) -> Restoring:
     place = _place()
     with contextlib.ExitStack() as undo:
         undo.callback(shutil.rmtree, place, ignore_errors=True)
-        # The guest is past its start: it needs no initramfs.
-        (place / "initramfs").touch()
-        machine = _with_root(planned.machine, place, None)
-        guest, qmp = _spawn(planned, machine, frozen.ram, True, place, [])
+        guest, qmp = _spawn(planned, planned.machine, frozen.ram, True, place, [])
         undo.callback(guest.channel.close)
         undo.callback(process.end, guest.qemu)
         guest.times["spawned"] = _since(began)
@@ -307,16 +314,14 @@ def _check_hello(answer: Answer) -> None:
         raise ChannelClosed("the agent does not know us")
 
 
-def _with_root(machine: qemu.Machine, place: Path, tsc_khz: int | None) -> qemu.Machine:
-    return qemu.Machine(
-        vmlinux=machine.vmlinux,
-        initramfs=place / "initramfs",
-        accelerator=machine.accelerator,
-        memory=machine.memory,
-        cpus=machine.cpus,
-        tsc_khz=tsc_khz,
-        cmdline=machine.cmdline,
-    )
+def _initramfs(planned: Plan, place: Path) -> qemu.Initramfs:
+    """Write the initramfs, and say where it goes: into the middle of memory, where the kernel can be told
+    (initrdmem=, 5.8 and later).
+    """
+    file, content = place / "initramfs", root.build(planned.kernel)
+    file.write_bytes(content)
+    told = b"initrdmem\0" in planned.machine.vmlinux.read_bytes()
+    return qemu.Initramfs(file, len(content), planned.machine.memory << 19 if told else None)
 
 
 def _tsc_khz() -> int | None:
@@ -339,7 +344,8 @@ def _broken(guest: Guest) -> KscaffoldError:
     process.wait(guest.qemu, 1)
     said = _last_line((guest.place / "qemu.log").read_text(errors="replace"))
     cause = said or _last_line(guest.console()) or "it said nothing"
-    return KscaffoldError("KS605", "the guest ended before its agent answered", cause=cause)
+    kind = KscaffoldError if said or guest.qemu.returncode else _ResetError
+    return kind("KS605", "the guest ended before its agent answered", cause=cause)
 
 
 def _last_line(text: str) -> str:
