@@ -39,8 +39,6 @@ def key(
         modules / "modules.builtin.modinfo",
         modules / "kernel",
         kernel.vmlinux or Path("/nothing"),
-        # symvers.beside() looks there, and in the directories above.
-        *(above / "Module.symvers" for above in list(ko.absolute().parents)[:8]),
         *sorted(Path(findings.__file__).parent.glob("*.py")),
     )
     try:
@@ -48,6 +46,10 @@ def key(
     except OSError:
         return None
     digest = hashlib.sha256(b"".join([content, *trusted]))
+    # symvers.beside() looks there, and in the directories above. By content: each build writes it anew.
+    for above in list(ko.absolute().parents)[:8]:
+        with contextlib.suppress(OSError):
+            digest.update(hashlib.sha256((above / "Module.symvers").read_bytes()).digest())
     if content.endswith(SIGNED):
         # What tells whose signature it is, and whether it is right.
         image = kernel.image or Path("/nothing")
