@@ -399,7 +399,7 @@ def test_other_topics_import_none_of_it(tmp_path):
 
 
 def section(name: str, flags: int, size: int = 1) -> Section:
-    return Section(1, name, "SHT_PROGBITS", flags, 0, 0, size, 0, 0, 0)
+    return Section(1, name, "SHT_PROGBITS", flags, 0, 0, size, 0, 0, 0, 1)
 
 
 @pytest.mark.parametrize(

@@ -423,7 +423,7 @@ def test_the_command_line_of_qemu():
     assert "share=on" in " ".join(boot) and "-incoming" not in boot
     # Told to the kernel where it can be, else left to QEMU; a restore has none.
     assert "loader,file=/i,,j,addr=0x8000000,force-raw=on" in boot and "-initrd" not in boot
-    assert " initrdmem=0x8000000,5000 a=1" in qemu.kernel_cmdline(machine)
+    assert " initrdmem=0x8000000,5000 memmap=1M$0x8000000 a=1" in qemu.kernel_cmdline(machine)
     left = qemu.argv("qemu", replace(machine, initramfs=qemu.Initramfs(Path("/i"), 5000, None)), wires)
     assert left[left.index("-initrd") + 1] == "/i" and "initrdmem" not in " ".join(left)
     none = " ".join(qemu.argv("qemu", replace(machine, initramfs=None), wires))

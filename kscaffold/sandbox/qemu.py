@@ -106,6 +106,9 @@ def argv(program: str, machine: Machine, wires: Wires) -> list[str]:
     ]
 
 
+_MEGABYTE = 1 << 20
+
+
 def _initramfs(initramfs: Initramfs | None) -> list[str]:
     if initramfs is None:
         return []
@@ -139,7 +142,10 @@ def kernel_cmdline(machine: Machine) -> str:
         # Else calibration against the timer hangs for ever when the host is busy (9 of 15 boots).
         words.append(f"tsc_early_khz={machine.tsc_khz}")
     if machine.initramfs and machine.initramfs.at is not None:
-        words.append(f"initrdmem={machine.initramfs.at:#x},{machine.initramfs.size}")
+        at, size = machine.initramfs.at, machine.initramfs.size
+        # The kernel hears of it too late to keep that memory from being used: it is set aside, and the kernel
+        # then copies what is there before it looks at it.
+        words += [f"initrdmem={at:#x},{size}", f"memmap={-(-size // _MEGABYTE)}M${at:#x}"]
     if machine.cmdline:
         words.append(machine.cmdline)
     return " ".join(words)

@@ -12,18 +12,19 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from kscaffold import paths
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.sandbox import root
+from kscaffold.sandbox import qemu, root
 from kscaffold.sandbox.qemu import Machine
 
-FORMAT = 4
+FORMAT = 5
 _MAX_AGE = 30 * 86400.0  # s since its last use
 _MAX_TOTAL = 2 << 30  # bytes of all snapshots
 _PAGE = 1 << 16
+_NO_WIRES = qemu.Wires(0, 0, Path(), Path(), restore=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,9 @@ def key(program: str, kernel: Kernel, machine: Machine, cpu: str) -> str:
         os.path.realpath(kernel.modules or ""),
         _identity(machine.vmlinux),
         root.version(),
-        machine.memory,
-        machine.cpus,
-        machine.accelerator,
         cpu,
-        machine.cmdline,
+        # The machine line, whatever it is made of.
+        qemu.argv("", replace(machine, vmlinux=Path(), initramfs=None, tsc_khz=None), _NO_WIRES),
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
