@@ -31,12 +31,7 @@ def remember(one: Certificate) -> None:
         os.utime(file)
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(one.raw)
-        beside.replace(file)
-    finally:
-        beside.unlink(missing_ok=True)
+    paths.write_whole(file, one.raw)
 
 
 def recent(most: int) -> tuple[bytes, ...]:
