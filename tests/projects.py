@@ -60,6 +60,13 @@ def own_tree(kernel: Kernel, at: Path) -> Kernel:
     return Kernel(kernel.release, "path", at, None, None, None, str(at))
 
 
+def identity(path: Path) -> tuple[int, int, int]:
+    """What differs once a file has been put in its place again: inode, change time, mode. Not the time of
+    access: looking at it may change that."""
+    facts = path.lstat()
+    return facts.st_ino, facts.st_mtime_ns, facts.st_mode
+
+
 def unlink_copy(file: Path) -> Path:
     """Make a link of such a tree a file of its own, which may be changed."""
     text, stat = file.read_bytes(), file.stat()

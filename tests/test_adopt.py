@@ -5,6 +5,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,15 @@ def test_how_it_is_mended(ks, tmp_path, way):
     assert ran.status == 0 and ran.json["habits"]
     assert (tmp_path / "Makefile").read_text() == expected
     assert ks("adopt", tmp_path, "--json").json["habits"] == []
+
+
+def test_asking_make_about_tabs_leaves_no_file_behind(ks, tmp_path, monkeypatch):
+    write(tmp_path / "p", Makefile="obj-m := a.o\nall:\n    make M=$(PWD)\n", a__c="")
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # asked for again
+    habits = ks("adopt", tmp_path / "p", "--json").json["habits"]
+    assert "spaces" in str(habits) and os.listdir(tmp_path / "tmp") == []
 
 
 def test_a_makefile_that_includes_its_modules_is_a_project(ks, tmp_path):

@@ -218,6 +218,7 @@ def test_a_sandbox_killed_in_the_middle_is_lost_and_never_success(kernel61, here
     out, _ = command.communicate(timeout=20)
     document = json.loads(out)
     assert (command.returncode, document["verdict"], document["ok"]) == (69, "lost", False)
+    assert live.every() == []
 
 
 def test_sandboxes_end_by_themselves(ks, kernel61, here, monkeypatch):

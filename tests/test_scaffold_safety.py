@@ -19,6 +19,7 @@ from kscaffold.cli.app import main
 from kscaffold.errors import UsageError
 from kscaffold.scaffold import place
 from tests.conftest import ROOT, need_program
+from tests.projects import identity
 from tests.test_scaffold_new import snapshot
 
 WHOLE = {".clang-format", ".clangd", ".editorconfig", ".gitignore"} | {
@@ -238,11 +239,11 @@ def test_what_comes_into_the_way_at_the_last_moment_stays(tmp_path, monkeypatch,
                 (target / "mine").write_text("mine")
         else:
             target.symlink_to("elsewhere" if there == "link" else "nowhere")
-        before = target.lstat()
+        before = identity(target)
         with pytest.raises(UsageError) as refused:
             place.appear(hidden / "mod", target)
     assert refused.value.code == "KS020"
-    assert target.lstat() == before
+    assert identity(target) == before
     assert os.listdir(tmp_path / "elsewhere") == []
 
 

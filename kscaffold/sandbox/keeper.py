@@ -87,8 +87,7 @@ def _keep(place: Place, planned: Plan) -> None:
     try:
         guest = session.start(planned, lambda *_: None, lambda _: None)
     except KscaffoldError as error:
-        _refuse(place.listener, error)
-        _remove(place.directory)
+        _refuse(place, error)
         return
     try:
         _write_card(place, planned, keeper=os.getpid(), qemu=guest.qemu.pid)
@@ -121,13 +120,15 @@ def _write_card(place: Place, planned: Plan, *, keeper: int, qemu: int) -> None:
     paths.write_whole(place.directory / "card.json", json.dumps(card))
 
 
-def _refuse(listener: socket.socket, error: KscaffoldError) -> None:
-    """Tell the client that is waiting why there is no guest."""
+def _refuse(place: Place, error: KscaffoldError) -> None:
+    """Tell the client that is waiting why there is no guest. Once it knows, none is listed any more."""
     reason = [error.code, error.what, error.cause, error.fix]
-    listener.settimeout(5)
-    with contextlib.suppress(OSError, ChannelClosed, ChannelTimeout):
-        sock, _ = listener.accept()
-        with sock:
+    place.listener.settimeout(5)
+    with contextlib.ExitStack() as end:
+        end.callback(_remove, place.directory)
+        with contextlib.suppress(OSError):
+            sock = end.enter_context(place.listener.accept()[0])
+            _remove(place.directory)
             sock.sendall(channel.frame(Kind.WELCOME, 0, 1, json.dumps(reason).encode()))
 
 
@@ -187,6 +188,11 @@ class _Keeper:
             with contextlib.suppress(OSError):
                 _save_log(self.directory, self.guest)
 
+    def _end(self) -> None:
+        """The guest has gone and is listed no more, before anybody is told so."""
+        self.guest.close()
+        _remove(self.directory)
+
     def _name_client(self, sock: socket.socket) -> None:
         """Whoever has to wait can be told for whom."""
         pid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
@@ -209,7 +215,7 @@ class _Keeper:
                     return True
                 payload = _exactly(sock, length)
                 if verb == Verb.STOP:
-                    self.guest.close()
+                    self._end()
                     sock.sendall(channel.frame(Kind.END, nonce))
                     return False
                 if not self._pass_on(sock, nonce, head + payload, milliseconds / 1000):
@@ -253,7 +259,7 @@ class _Keeper:
         with contextlib.suppress(OSError):
             _save_log(self.directory, self.guest)
             console = self.guest.console()[-100_000:].encode(errors="replace")
-            self.guest.close()
+            self._end()
             sock.sendall(channel.frame(Kind.LOST, nonce, how, console))
         return False
 

@@ -1,6 +1,7 @@
 """Commands of rules that lack their tab: which lines look so is read, whether they are wrong make says."""
 
 import re
+import tempfile
 from pathlib import Path
 
 from kscaffold import process
@@ -31,13 +32,16 @@ def untabbed(file: Path, text: str) -> tuple[int, ...]:
 
 def _complaint(directory: Path, text: str) -> int | None:
     """The line of a text at which make misses a separator, for the user's own make or for Kbuild's."""
-    for release in ("", "kscaffold"):
-        asked = process.run(
-            [process.need("make"), "-rR", "-n", "-C", str(directory), "-f", "-", "kscaffold-no-such-goal"],
-            timeout=_DEADLINE,
-            env=process.environment({"KERNELRELEASE": release} if release else None),
-            stdin=text.encode(errors="surrogateescape"),
-        )
+    argv = [process.need("make"), "-rR", "-n", "-C", str(directory), "-f", "-", "kscaffold-no-such-goal"]
+    for release in ({}, {"KERNELRELEASE": "kscaffold"}):
+        # make 4.3 puts what it reads from its input into a file, and leaves that behind when it fails.
+        with tempfile.TemporaryDirectory(prefix="kscaffold-") as place:
+            asked = process.run(
+                argv,
+                timeout=_DEADLINE,
+                env=process.environment({"TMPDIR": place, **release}),
+                stdin=text.encode(errors="surrogateescape"),
+            )
         error = re.search(r"^[^:\n]*:(\d+): \*\*\* missing separator", asked.stderr, re.M)
         if error:
             return int(error[1])
