@@ -167,12 +167,22 @@ def test_several_modules_and_module(tmp_path: Path, kernel, ks):
         sub_0_my_1_two__c=HELLO,
     )  # fmt: skip
     release = kernel("6.1").release
-    ran = ks("build", "-C", tmp_path, "-k", release, "--module", "my_two", "--json")
+    ran = ks("build", "-C", tmp_path, "-k", release, "--module", "my_two.ko", "--json")
     assert [m["name"] for m in ran.json["modules"]] == ["my-two"]
     assert ks("build", "-C", tmp_path, "-k", release, "--json").json["up_to_date"] is True
     wrong = ks("build", "-C", tmp_path, "-k", release, "--module", "three", "--json")
     assert (wrong.status, wrong.json["error"]["code"]) == (2, "KS109")
     assert "one, my-two" in wrong.json["error"]["cause"]
+
+
+@pytest.mark.parametrize("verb", ["build", "load", "run", "sign", "package install"])
+def test_a_module_that_is_not_there_is_said_before_anything_is_built(tmp_path, kernel, ks, verb):
+    write(tmp_path, Kbuild="obj-m := one.o\n", one__c=HELLO)
+    there = set(tmp_path.iterdir())
+    ran = ks(*verb.split(), "-C", tmp_path, "-k", kernel("6.1").release, "--module", "tow.ko", "--json")
+    assert (ran.status, ran.json["error"]["code"]) == (2, "KS109")
+    assert ran.json["error"]["cause"] == "it builds one"
+    assert set(tmp_path.iterdir()) == there
 
 
 def test_a_compiler_that_is_not_there(hello: Path, kernel, ks, tmp_path: Path, monkeypatch):

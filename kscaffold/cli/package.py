@@ -7,11 +7,10 @@ import typer
 
 from kscaffold import console
 from kscaffold.cli import options
-from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError, UsageError
+from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError
 
 if TYPE_CHECKING:
     from kscaffold.package.install import InstallReport
-    from kscaffold.project.project import Project
 
 app = typer.Typer(help="Bring modules to machines: dkms, modprobe.", no_args_is_help=True)
 
@@ -78,13 +77,15 @@ def install(
     where = find_project(directory or Path.cwd())
     chosen = choose(kernel, offline=offline, say=console.step)
     project = read_project(where, chosen)
+    meant = [target.ko for target in project.named(module)]
     if not no_build:
         built = build(
             project, chosen, say=console.step, show=lambda line: console.note(console.printable(line))
         )
         if not built.ok:
             return failed("package install", built)
-    report = put(_built(project, module, chosen.release), chosen.release, root)
+    _check_built(meant, chosen.release)
+    report = put(meant, chosen.release, root)
     _render(report)
     if report.ok and root.resolve() == Path("/"):
         console.step("Next", f"sudo modprobe {' '.join(m.name for m in report.modules)}")
@@ -107,21 +108,15 @@ def install(
     return EXIT_YES if report.ok else EXIT_NO
 
 
-def _built(project: "Project", module: str | None, release: str) -> list[Path]:
-    """The .ko files that are meant, each there and for this kernel."""
+def _check_built(kos: list[Path], release: str) -> None:
+    """Each is there, and for this kernel."""
     from kscaffold.build.stale import release_of  # start-up time
 
-    wanted = module.removesuffix(".ko").replace("-", "_") if module else None
-    kos = [t.ko for t in project.targets if wanted in (None, t.name.replace("-", "_"))]
-    if not kos:
-        there = ", ".join(t.name for t in project.targets)
-        raise UsageError("KS109", f"no module {module} in this project", cause=f"it builds {there}")
     for ko in kos:
         built_for = release_of(ko)
         if built_for != release:
             what = f"{ko.name} is built for {built_for}" if built_for else f"{ko.name} is not built"
             raise KscaffoldError("KS281", f"{what}, not for {release}", fix="kscaffold build")
-    return kos
 
 
 def _render(report: "InstallReport") -> None:

@@ -49,7 +49,7 @@ def sign(
         raise UsageError("KS081", "--cert comes without its key", fix=f"--key FILE --cert {cert}")
     here = directory or Path.cwd()
     given = keys.given(Path(key), cert) if key is not None else None
-    files, chosen, failed = _meant([str(ko) for ko in kos or ()], here, kernel, module, no_build, offline)
+    files, chosen, failed = _to_sign([str(ko) for ko in kos or ()], here, kernel, module, no_build, offline)
     if failed is not None:
         return failed
     if out is not None and len(files) != 1:
@@ -63,7 +63,7 @@ def sign(
     return EXIT_YES
 
 
-def _meant(
+def _to_sign(
     words: list[str], here: Path, spec: str | None, module: str | None, no_build: bool, offline: bool
 ) -> "tuple[list[Path], Kernel | None, int | None]":
     """The files to sign, the kernel they are for, and the exit status of a build that failed."""

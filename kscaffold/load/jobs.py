@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kscaffold.build.freshness import fresh_targets
-from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import needs
 from kscaffold.module.arguments import kernel_string
@@ -72,23 +72,27 @@ def prepare(wish: Wish, kernel: Kernel | None, say: Say, show: Callable[[str], N
         raise ValueError("a project is built for a kernel")
     began = time.monotonic()
     directory = find_project(wish.directory)
-    project = fresh_targets(directory, kernel)
-    if project is None:
+    fresh = fresh_targets(directory, kernel)
+    project = fresh or _read(directory, kernel)
+    meant = tuple(target.ko for target in project.named(wish.module))
+    if not fresh and wish.build:
         from kscaffold.build.build import build  # start-up time
-        from kscaffold.project.ask import read_project
 
-        project = read_project(directory, kernel)
-        if wish.build:
-            report = build(project, kernel, say=say, show=show)
-            if not report.ok:
-                return Jobs(directory, (), parameters, time.monotonic() - began, report)
-    meant = _meant(project, wish.module)
+        report = build(project, kernel, say=say, show=show)
+        if not report.ok:
+            return Jobs(directory, (), parameters, time.monotonic() - began, report)
     for ko in meant:
         if not ko.exists():
             raise KscaffoldError("KS281", f"{ko.name} is not built", fix="kscaffold build")
-    found = Jobs(directory, tuple(meant), parameters, time.monotonic() - began)
+    found = Jobs(directory, meant, parameters, time.monotonic() - began)
     beside = [target.ko for target in project.targets if target.ko.exists()]
     return _with_needs(found, beside, kernel) if wish.dependencies else found
+
+
+def _read(directory: Path, kernel: Kernel) -> Project:
+    from kscaffold.project.ask import read_project  # start-up time
+
+    return read_project(directory, kernel)
 
 
 def _with_needs(jobs: Jobs, beside: list[Path], kernel: Kernel | None) -> Jobs:
@@ -97,14 +101,6 @@ def _with_needs(jobs: Jobs, beside: list[Path], kernel: Kernel | None) -> Jobs:
     # One that is asked for itself is in the order already, and gets the parameters.
     before = {ko: tuple(n for n in needs.needs(ko, beside, kernel) if n not in kos) for ko in kos}
     return replace(jobs, kos=kos, needs=before)
-
-
-def _meant(project: Project, module: str | None) -> list[Path]:
-    targets = [t for t in project.targets if module is None or kernel_name(t.name) == kernel_name(module)]
-    if not targets:
-        there = ", ".join(t.name for t in project.targets) or "none"
-        raise UsageError("KS109", f"this project builds no module {module}", cause=f"it builds: {there}")
-    return [t.ko for t in targets]
 
 
 def names_of(home: Path) -> set[str]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from kscaffold.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -34,6 +36,20 @@ class Project:
     read: tuple[Path, ...] = ()
     flags: tuple[tuple[Path, str, str], ...] = ()
     circles: tuple[Path, ...] = ()
+
+    def named(self, module: str | None) -> tuple[Target, ...]:
+        """The targets that --module means, as a file or as the kernel calls it; all without one.
+
+        Raises UsageError KS109 where there is none of that name.
+        """
+        if module is None:
+            return self.targets
+        wanted = kernel_name(module.removesuffix(".ko"))
+        found = tuple(t for t in self.targets if kernel_name(t.name) == wanted)
+        if not found:
+            there = ", ".join(t.name for t in self.targets) or "none"
+            raise UsageError("KS109", f"no module {module} in this project", cause=f"it builds {there}")
+        return found
 
 
 def kernel_name(name: str) -> str:
