@@ -8,13 +8,16 @@ import typer
 
 from kscaffold import console
 from kscaffold.cli import options
-from kscaffold.errors import EXIT_NO, EXIT_YES, UsageError
+from kscaffold.errors import EXIT_NO, EXIT_YES
 
 if TYPE_CHECKING:
     from kscaffold.build.report import BuildReport
-    from kscaffold.project.project import Project, Target
+    from kscaffold.project.project import Target
 
-Jobs = Annotated[int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Compilers at once.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", metavar="N", min=1, max=options.MOST_JOBS, help="Compilers at once."),
+]
 
 
 def build(
@@ -26,7 +29,7 @@ def build(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Build the modules of this project, with the kernel's own Makefile."""
+    """Build this project's modules, with the kernel's own Makefile."""
     from kscaffold.build.freshness import fresh_targets  # start-up time
     from kscaffold.build.report import nothing_to_do
     from kscaffold.kernel.choose import choose
@@ -37,14 +40,14 @@ def build(
     chosen = choose(kernel, offline=offline, say=console.step)
     project = fresh_targets(where, chosen)
     if project:
-        modules = _meant(project, module)
+        modules = project.meant(module)
         report = nothing_to_do(project, chosen, time.monotonic() - started)
     else:
         from kscaffold.build.build import build as build_project  # start-up time
         from kscaffold.project.ask import read_project
 
         project = read_project(where, chosen)
-        modules = _meant(project, module)
+        modules = project.meant(module)
         report = build_project(project, chosen, say=console.step, show=_show, everything=verbose, jobs=jobs)
     _render(report, modules)
     console.emit("build", report.ok, _fields(report, modules))
@@ -72,18 +75,6 @@ def clean(
         console.detail(f"  {name}")
     console.emit("clean", True, {"directory": str(where), "removed": list(report.removed)})
     return EXIT_YES
-
-
-def _meant(project: "Project", module: str | None) -> "tuple[Target, ...]":
-    """The targets that --module picks: make always builds all of a project, as they may need each other."""
-    if module is None:
-        return project.targets
-    name = module.removesuffix(".ko")
-    found = tuple(t for t in project.targets if name in (t.name, t.name.replace("-", "_")))
-    if not found:
-        there = ", ".join(t.name for t in project.targets)
-        raise UsageError("KS109", f"no module {module} in this project", cause=f"it builds {there}")
-    return found
 
 
 def _show(line: str) -> None:

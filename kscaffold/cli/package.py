@@ -7,11 +7,10 @@ import typer
 
 from kscaffold import console
 from kscaffold.cli import options
-from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError, UsageError
+from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError
 
 if TYPE_CHECKING:
     from kscaffold.package.install import InstallReport
-    from kscaffold.project.project import Project
 
 app = typer.Typer(help="Bring modules to machines: dkms, modprobe.", no_args_is_help=True)
 
@@ -26,7 +25,7 @@ def dkms(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Write a dkms.conf, with which dkms builds this project for each kernel."""
+    """Write a dkms.conf, by which dkms builds for each kernel."""
     from kscaffold.kernel.choose import find  # start-up time
     from kscaffold.package.dkms import dkms as write
     from kscaffold.project.ask import read_project
@@ -67,7 +66,7 @@ def install(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Put this project's modules where modprobe finds them, and run depmod."""
+    """Put this project's modules where modprobe finds them. Runs depmod, too."""
     from kscaffold.build.build import build  # start-up time
     from kscaffold.cli.build import failed
     from kscaffold.kernel.choose import choose
@@ -78,13 +77,14 @@ def install(
     where = find_project(directory or Path.cwd())
     chosen = choose(kernel, offline=offline, say=console.step)
     project = read_project(where, chosen)
+    meant = project.meant(module)  # before anything is built
     if not no_build:
         built = build(
             project, chosen, say=console.step, show=lambda line: console.note(console.printable(line))
         )
         if not built.ok:
             return failed("package install", built)
-    report = put(_built(project, module, chosen.release), chosen.release, root)
+    report = put(_built([target.ko for target in meant], chosen.release), chosen.release, root)
     _render(report)
     if report.ok and root.resolve() == Path("/"):
         console.step("Next", f"sudo modprobe {' '.join(m.name for m in report.modules)}")
@@ -107,15 +107,10 @@ def install(
     return EXIT_YES if report.ok else EXIT_NO
 
 
-def _built(project: "Project", module: str | None, release: str) -> list[Path]:
-    """The .ko files that are meant, each there and for this kernel."""
+def _built(kos: list[Path], release: str) -> list[Path]:
+    """The same files, each there and for this kernel."""
     from kscaffold.build.stale import release_of  # start-up time
 
-    wanted = module.removesuffix(".ko").replace("-", "_") if module else None
-    kos = [t.ko for t in project.targets if wanted in (None, t.name.replace("-", "_"))]
-    if not kos:
-        there = ", ".join(t.name for t in project.targets)
-        raise UsageError("KS109", f"no module {module} in this project", cause=f"it builds {there}")
     for ko in kos:
         built_for = release_of(ko)
         if built_for != release:

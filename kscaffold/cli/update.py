@@ -53,7 +53,7 @@ def update(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Bring a project to the newest version of its template; your own edits stay."""
+    """Bring a project to its template's newest version. Your own edits stay."""
     from kscaffold.cli.again import DeclinedError, Session  # start-up time
     from kscaffold.scaffold.foreign.new import UntrustedError
     from kscaffold.scaffold.update import update as update_project

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kscaffold.build.freshness import fresh_targets
-from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import needs
 from kscaffold.module.arguments import kernel_string
 from kscaffold.module.quick import existing
 from kscaffold.project.find import find_project, home
-from kscaffold.project.project import Project, kernel_name
+from kscaffold.project.project import kernel_name
 
 if TYPE_CHECKING:
     from kscaffold.build.report import BuildReport
@@ -73,20 +73,23 @@ def prepare(wish: Wish, kernel: Kernel | None, say: Say, show: Callable[[str], N
     began = time.monotonic()
     directory = find_project(wish.directory)
     project = fresh_targets(directory, kernel)
-    if project is None:
+    if project is not None:
+        meant = project.meant(wish.module)
+    else:
         from kscaffold.build.build import build  # start-up time
         from kscaffold.project.ask import read_project
 
         project = read_project(directory, kernel)
+        meant = project.meant(wish.module)  # before anything is built
         if wish.build:
             report = build(project, kernel, say=say, show=show)
             if not report.ok:
                 return Jobs(directory, (), parameters, time.monotonic() - began, report)
-    meant = _meant(project, wish.module)
-    for ko in meant:
+    kos = tuple(target.ko for target in meant)
+    for ko in kos:
         if not ko.exists():
             raise KscaffoldError("KS281", f"{ko.name} is not built", fix="kscaffold build")
-    found = Jobs(directory, tuple(meant), parameters, time.monotonic() - began)
+    found = Jobs(directory, kos, parameters, time.monotonic() - began)
     beside = [target.ko for target in project.targets if target.ko.exists()]
     return _with_needs(found, beside, kernel) if wish.dependencies else found
 
@@ -97,14 +100,6 @@ def _with_needs(jobs: Jobs, beside: list[Path], kernel: Kernel | None) -> Jobs:
     # One that is asked for itself is in the order already, and gets the parameters.
     before = {ko: tuple(n for n in needs.needs(ko, beside, kernel) if n not in kos) for ko in kos}
     return replace(jobs, kos=kos, needs=before)
-
-
-def _meant(project: Project, module: str | None) -> list[Path]:
-    targets = [t for t in project.targets if module is None or kernel_name(t.name) == kernel_name(module)]
-    if not targets:
-        there = ", ".join(t.name for t in project.targets) or "none"
-        raise UsageError("KS109", f"this project builds no module {module}", cause=f"it builds: {there}")
-    return [t.ko for t in targets]
 
 
 def names_of(home: Path) -> set[str]:

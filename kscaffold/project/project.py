@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from kscaffold.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -34,6 +36,17 @@ class Project:
     read: tuple[Path, ...] = ()
     flags: tuple[tuple[Path, str, str], ...] = ()
     circles: tuple[Path, ...] = ()
+
+    def meant(self, module: str | None) -> tuple[Target, ...]:
+        """The targets that `--module` picks, all without it. Raises UsageError KS109 for one that is none."""
+        if module is None:
+            return self.targets
+        name = kernel_name(module.removesuffix(".ko"))
+        found = tuple(target for target in self.targets if kernel_name(target.name) == name)
+        if not found:
+            there = ", ".join(target.name for target in self.targets)
+            raise UsageError("KS109", f"this project builds no module {module}", cause=f"it builds {there}")
+        return found
 
 
 def kernel_name(name: str) -> str:
