@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kscaffold import console
+from kscaffold import console, paths
 from kscaffold.cli import foreign_options, options
 from kscaffold.errors import EXIT_NO, EXIT_YES, UsageError
 
@@ -91,7 +91,7 @@ def update(
 
 
 def _short(path: Path) -> str:
-    home = Path.home()
+    home = paths.home()
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
