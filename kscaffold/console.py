@@ -22,6 +22,19 @@ verbose = False
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
+def open_streams() -> None:
+    """Open what was closed before the start (`>&-`), so that what is said there is dropped."""
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+
+
+def can_ask() -> bool:
+    """Whether there is a person at a terminal who sees a question and can answer it."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def styled(text: str, style: str, stream: TextIO | None = None) -> str:
     """The text in a style where the stream is a terminal that shows it, else the plain text."""
     return f"\033[{_STYLES[style]}m{text}\033[0m" if _has_colour(stream or sys.stdout) else text
@@ -34,6 +47,11 @@ def _has_colour(stream: TextIO) -> bool:
 def printable(text: str) -> str:
     """The text with control characters shown, not sent: a kernel log can hold escape sequences."""
     return "".join(c if c == "\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """The text, each of its lines printable."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def out(text: str = "") -> None:
@@ -83,11 +101,13 @@ def failure(error: KscaffoldError, command: str, more: Mapping[str, Any] | None 
     document = {"code": error.code, "message": error.what, "cause": error.cause, "fix": error.fix}
     if json_mode:
         emit(command, False, {"error": document, **(more or {})})
-    _write(sys.stderr, f"{styled('error', 'red', sys.stderr)}[{error.code}]: {error.what}")
-    if error.cause:
-        _write(sys.stderr, f"  {styled('cause', 'cyan', sys.stderr)}: {error.cause}")
-    if error.fix:
-        _write(sys.stderr, f"    {styled('fix', 'cyan', sys.stderr)}: {error.fix}")
+    # They repeat names and words that others have chosen.
+    what, cause, fix = (printable_lines(text or "") for text in (error.what, error.cause, error.fix))
+    _write(sys.stderr, f"{styled('error', 'red', sys.stderr)}[{error.code}]: {what}")
+    if cause:
+        _write(sys.stderr, f"  {styled('cause', 'cyan', sys.stderr)}: {cause}")
+    if fix:
+        _write(sys.stderr, f"    {styled('fix', 'cyan', sys.stderr)}: {fix}")
 
 
 def emit(command: str, ok: bool, fields: Mapping[str, Any]) -> None:

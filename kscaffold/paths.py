@@ -8,10 +8,18 @@ import os
 from pathlib import Path
 
 
+def home() -> Path:
+    """The user's home directory; `/` for one who has none: no HOME and no entry in the user database."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
+
+
 def _base(variable: str, default: str) -> Path:
     # The XDG rules say to ignore a relative path.
     value = os.environ.get(variable, "")
-    return Path(value) if value.startswith("/") else Path.home() / default
+    return Path(value) if value.startswith("/") else home() / default
 
 
 def cache() -> Path:

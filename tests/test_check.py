@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -278,6 +280,35 @@ def test_info_is_what_modinfo_says(ks, world, tmp_path: Path):
         return
     said = os.popen(f"{modinfo} -F version {path}").read()
     assert said == "1.0\n"
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("version", ["5.10", "6.1", "6.12"])
+def test_info_is_modinfo_s_own_output(ks, kernel, version):  # noqa: F811
+    """Parameters put together, the signature read, all in its order. Some texts have a newline."""
+    modules = kernel(version).modules
+    assert modules
+    modinfo = shutil.which("modinfo", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    assert modinfo or need_program("modinfo", "kmod")
+    some = sorted(p for p in (modules / "kernel").rglob("*.ko*"))[::40]
+    said = "\n".join(subprocess.run([modinfo, p], capture_output=True, text=True).stdout for p in some)
+    told = re.sub(r"^signed: .*\n", "", ks("info", *some).out, flags=re.M)
+    assert len(some) > 20 and "parm:" in said and "sig_hashalgo:" in said
+    assert told == said
+
+
+def test_info_of_parameters_in_part(ks, world, tmp_path: Path):
+    world()
+    texts = [
+        ("parmtype", "a:int"),
+        ("parm", "b:what: it is"),
+        ("parm", "c"),
+        ("parmtype", "d:charp"),
+        ("parm", "d:x"),
+    ]
+    told = ks("info", write(tmp_path, Ko(info=texts))).out
+    assert re.findall(r"parm: +(.*)", told) == ["d:x (charp)", "c:", "b:what: it is", "a:int"]
+    assert "parmtype" not in told
 
 
 def test_text_that_is_no_text(ks, world, tmp_path: Path):

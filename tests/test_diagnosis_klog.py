@@ -1,5 +1,6 @@
 """Kernel log records from every form, and from no form at all."""
 
+import re
 import time
 
 import pytest
@@ -87,6 +88,29 @@ def test_what_the_kernel_says_by_itself_is_nobody_s():
     assert not klog.is_background(klog.Record(own, facility=1))  # a program wrote it
     assert not klog.is_background(klog.Record("clocksource: mine: mask: 0xff"))
     assert not klog.is_background(klog.Record(f"hello: {own}"))
+
+
+# As 6.12 wrote them when its host was too busy.
+WATCHDOG = """\
+clocksource: timekeeping watchdog on CPU0: Marking clocksource 'tsc' as unstable because
+clocksource:                       'refined-jiffies' wd_nsec: 436027250 wd_now: fffedd0c wd_last: fffedc9f
+clocksource:                       'tsc' cs_nsec: 391180972 cs_now: 1ace06bad cs_last: 17058a994
+clocksource:                       Clocksource 'tsc' skewed -44846278 ns (-44 ms) over
+clocksource:                       'tsc' is current clocksource.
+tsc: Marking TSC unstable due to clocksource watchdog
+TSC found unstable after boot, most likely due to broken BIOS. Use 'tsc=unstable'.
+sched_clock: Marking unstable (2227931268, 12076509)<-(2718019959, -478009518)
+clocksource: Not enough CPUs to check clocksource 'tsc'.
+clocksource: Switched to clocksource refined-jiffies
+"""
+
+
+def test_a_busy_host_s_clock_is_no_module_s_doing():
+    for line in WATCHDOG.splitlines():
+        assert klog.is_background(klog.Record(line)), line
+        # A clock of the user's own is.
+        mine = re.sub("'?(tsc|refined-jiffies)'?", "'mine'", line)
+        assert "clocksource" not in line or not klog.is_background(klog.Record(mine)), mine
 
 
 HOSTILE = [

@@ -126,6 +126,15 @@ def verdict(**facts):
     return judge(Evidence("hello", **facts))
 
 
+def test_what_is_only_likely_says_nothing_of_the_other_stages():
+    """insmod's errno and a silent log: init is the likely one, and nobody saw the stages before it."""
+    told = verdict(answered=True, alive=True, errno=12)
+    assert not told.certain and told.stage == "init"
+    assert {s.id: s.status for s in told.stages} == {
+        stage: "failed" if stage == "init" else "unobserved" for stage in ORDER
+    }
+
+
 def test_success_needs_the_answer():
     assert verdict(answered=False, alive=False).verdict == "lost"
     assert verdict(answered=False, alive=True).verdict == "lost"

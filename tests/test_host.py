@@ -115,6 +115,8 @@ def test_exit_0_alone_is_no_proof(ks, host, ko):
     ran = ks("load", "--host", ko, "--json")
     assert ran.status == 69
     assert (ran.json["verdict"], ran.json["loaded"]) == ("lost", False)
+    assert ran.json["cause"] == "insmod exited with 0, and lsmod does not list hello"
+    assert "sandbox" not in ran.json["fix"]
     said = ks("load", "--host", ko)
     assert "lsmod does not list hello" in said.out + said.err
 

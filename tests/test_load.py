@@ -235,6 +235,7 @@ def test_run_with_several_sets(ks, here):
     ran = ks("run", "-p", "n=1", "-p", "n=x", "--repeat", "2", "--json")
     assert ran.status == 1 and ran.json["ok"] is False
     assert [r["verdict"] for r in ran.json["results"]] == ["loaded", "loaded", "refused", "refused"]
+    assert "hello.ko n=x: refused by the kernel" in ks("run", "-p", "n=1", "-p", "n=x").out
     assert live.every() == []
 
 

@@ -1,13 +1,16 @@
 """What a directory builds is make's word: every way of writing a Kbuild, and nothing there is changed."""
 
+import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from kscaffold import paths
 from kscaffold.errors import KscaffoldError
 from kscaffold.project.ask import read_project
-from kscaffold.project.find import find_project
+from kscaffold.project.find import find_project, home, is_project
 from tests.conftest import need_program
 from tests.projects import COURSE, HELLO, write
 
@@ -183,3 +186,41 @@ def test_no_project_here(tmp_path: Path, ks):
     assert (caught.value.code, caught.value.fix) == ("KS101", "cd one")
     ran = ks("build", "-C", tmp_path, "--json")
     assert (ran.status, ran.json["error"]["code"]) == (69, "KS101")
+
+
+@contextlib.contextmanager
+def as_nobody():
+    """For root, who may read everything: another user."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_directory_of_another_is_no_project():
+    """/tmp is full of them: what is beside them must not stumble over them."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as at:
+        Path(at).chmod(0o755)
+        (Path(at) / "theirs").mkdir(mode=0o000)
+        try:
+            with as_nobody():
+                assert not is_project(Path(at) / "theirs")
+                with pytest.raises(KscaffoldError) as caught:
+                    find_project(Path(at))
+        finally:
+            (Path(at) / "theirs").chmod(0o700)
+    assert (caught.value.code, caught.value.fix) == ("KS101", "kscaffold new NAME")
+
+
+def test_a_user_without_a_home(monkeypatch, tmp_path):
+    """No HOME, and a number that the user database does not know."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 3999999999)
+    with pytest.raises(RuntimeError):
+        Path.home()
+    assert home(tmp_path) == tmp_path
+    assert paths.home() == Path("/")

@@ -23,7 +23,7 @@ def adopt(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Say what an existing directory builds, as make does; propose a Kbuild where there is none."""
+    """Say what an existing directory builds, as make does. Proposes a Kbuild where there is none."""
     from kscaffold.kernel.choose import find  # start-up time
     from kscaffold.scaffold.adopt import adopt as adopt_directory
 

@@ -1,7 +1,6 @@
 """`kscaffold update` of a project whose template is somebody else's."""
 
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -40,7 +39,7 @@ class Session:
     def _trusts(self, report: Report, before: str | None) -> None:
         if self.trust:
             return
-        if not (sys.stdin.isatty() and sys.stderr.isatty()) or console.json_mode:
+        if not console.can_ask() or console.json_mode:
             show(report, self.hooks, before)
             raise UntrustedError(report, shlex.join([*self.command, "--trust"]), "changed")
         show(report, self.hooks, before)

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from kscaffold import __version__, console, pace
 from kscaffold.errors import (
@@ -27,7 +28,18 @@ _GROUPS = ("kbuild", "kernel", "package", "sandbox")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status (errors.py has the table). Never raises."""
     pace.begin()
-    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        console.open_streams()
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except BrokenPipeError:
+        # The reader of stdout has gone (`| head`). Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_YES
+    except OSError as error:
+        return _untold(error)
+
+
+def _run(args: list[str]) -> int:
     options = args[: args.index("--")] if "--" in args else args
     console.json_mode = "--json" in options
     console.json_lines = False
@@ -48,9 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.failure(KscaffoldError("KS003", "interrupted"), command)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of stdout has gone (`| head`). Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_YES
+        raise
     except OSError as error:
         console.failure(_of_os(error), command)
         return EXIT_NO_ANSWER
@@ -114,8 +124,7 @@ def _dispatch(args: list[str], command: str) -> int:
         if type(error).__name__ == "NoArgsIsHelpError" and not console.json_mode:
             console.note(message())
             return EXIT_USAGE
-        known = command.split()[0] in _commands(app)
-        fix = f"kscaffold {command.split()[0]} --help" if known else "kscaffold --help"
+        fix = f"kscaffold {_known(command, app)}--help"
         what = "no command is given" if type(error).__name__ == "NoArgsIsHelpError" else _as_phrase(message())
         raise UsageError("KS004", what, fix=fix) from None
     if status == EXIT_INTERRUPTED:  # typer's own answer to Ctrl-C
@@ -123,10 +132,16 @@ def _dispatch(args: list[str], command: str) -> int:
     return status if isinstance(status, int) else EXIT_YES
 
 
-def _commands(app: object) -> set[str]:
-    commands = getattr(app, "registered_commands", [])
-    names = {c.name or c.callback.__name__ for c in commands}
-    return names | {g.name for g in getattr(app, "registered_groups", [])}
+def _known(command: str, app: object) -> str:
+    """The words of `command` that are commands, each with a space after it."""
+    known = ""
+    for word in command.split():
+        groups = {g.name: g.typer_instance for g in getattr(app, "registered_groups", [])}
+        if word not in groups and word not in {c.name for c in getattr(app, "registered_commands", [])}:
+            break
+        known += f"{word} "
+        app = groups.get(word)
+    return known
 
 
 def _as_phrase(text: str) -> str:
@@ -136,13 +151,30 @@ def _as_phrase(text: str) -> str:
 
 def _of_os(error: OSError) -> KscaffoldError:
     """An operating system error nobody nearer knew what to say about."""
-    where = f": {error.filename}" if error.filename else ""
+    if error.errno == errno.ENOENT and not error.filename and _is_homeless():
+        return KscaffoldError("KS088", "the directory you are in is not there any more", fix="cd")
+    where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
     what = f"{(error.strerror or str(error)).lower()}{where}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return KscaffoldError("KS005", what, fix="free some space there (`df -h` shows what is full)")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return KscaffoldError("KS006", what, fix="make that place writable, or work in another directory")
+        return KscaffoldError("KS006", what, fix="work in a directory of your own, or get the right to that place")
     return KscaffoldError("KS007", what)
+
+
+def _is_homeless() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _untold(error: OSError) -> int:
+    """The exit status where the answer, and then the error, could not be written to stdout (a full disk)."""
+    with contextlib.suppress(OSError, ValueError):
+        console.note(f"error: {(error.strerror or str(error)).lower()}: nothing could be written")
+    return EXIT_NO_ANSWER
 
 
 def _bug(error: Exception, command: str) -> None:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from kscaffold.build.report import BuildReport
     from kscaffold.project.project import Target
 
-Jobs = Annotated[int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Compilers at once.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", metavar="N", min=1, max=options.MOST_JOBS, help="Compilers at once."),
+]
 
 
 def build(
@@ -26,7 +29,7 @@ def build(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Build the modules of this project, with the kernel's own Makefile."""
+    """Build this project's modules, with the kernel's own Makefile."""
     from kscaffold.build.freshness import fresh_targets  # start-up time
     from kscaffold.build.report import nothing_to_do
     from kscaffold.kernel.choose import choose

@@ -8,7 +8,7 @@ import typer
 
 from kscaffold import console
 from kscaffold.cli import options
-from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError, UsageError
+from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError
 
 if TYPE_CHECKING:
     from kscaffold.kernel.kernel import Kernel
@@ -39,7 +39,7 @@ def check(
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Say what a .ko is, what is wrong with it, and whether the kernel will take it."""
+    """Say what a .ko is, and whether the kernel will take it. What is wrong with it is listed."""
     from kscaffold.module.arguments import kernel_string, split  # start-up time
     from kscaffold.module.many import check_many, modules_in
 
@@ -79,7 +79,7 @@ def info(
         if number:
             console.out()
         for key, value in room.lines(document):
-            console.out(console.printable(f"{key + ':':<15} {value}"))
+            console.out(console.printable_lines(f"{key + ':':<15} {value}" if key else f"\t\t{value}"))
     console.emit("info", True, documents[0] if len(documents) == 1 else {"modules": documents})
     return EXIT_YES
 
@@ -97,15 +97,11 @@ def _targets(
     """The project's modules, built, and the kernel they are for."""
     from kscaffold.kernel.choose import choose  # start-up time
     from kscaffold.project.ask import read_project
-    from kscaffold.project.project import kernel_name
+    from kscaffold.project.find import find_project
 
+    where = find_project(here)
     kernel = choose(spec, offline=offline, say=console.step)
-    targets = list(read_project(here, kernel).targets)
-    if only is not None:
-        names = ", ".join(t.name for t in targets)
-        targets = [t for t in targets if kernel_name(t.name) == kernel_name(only)]
-        if not targets:
-            raise UsageError("KS420", f"this project has no module {only}", cause=f"it builds {names}")
+    targets = list(read_project(where, kernel).named(only))
     for target in targets:
         if not target.ko.exists():
             raise KscaffoldError("KS418", f"{target.ko.name} is not built yet", fix="kscaffold build")
@@ -155,6 +151,9 @@ def _tell(documents: Iterable[dict[str, Any]]) -> int:
         for document in told:
             _in_short(document)
         console.out(f"{len(told)} modules checked, {bad} with errors")
+    for document in told:
+        # Shown to people as they named it.
+        document["path"] = str(Path(document["path"]).absolute())
     console.emit("check", not bad, told[0] if len(told) == 1 else {"modules": told})
     return EXIT_NO if bad else EXIT_YES
 

@@ -8,24 +8,24 @@ import typer
 
 from kscaffold import __version__
 
-# room:function
+# room:function, in the order of a module's life: --help lists them so.
 _COMMANDS = {
+    "new": "new:new",
+    "update": "update:update",
     "adopt": "adopt:adopt",
     "build": "build:build",
-    "check": "check:check",
     "clean": "build:clean",
-    "doctor": "doctor:doctor",
-    "explain": "explain:explain",
+    "check": "check:check",
     "info": "check:info",
-    "list": "load:list_modules",
-    "load": "load:load",
-    "logs": "load:logs",
-    "new": "new:new",
-    "reload": "load:reload",
-    "run": "load:run",
     "sign": "sign:sign",
+    "load": "load:load",
     "unload": "load:unload",
-    "update": "update:update",
+    "reload": "load:reload",
+    "list": "load:list_modules",
+    "logs": "load:logs",
+    "run": "load:run",
+    "explain": "explain:explain",
+    "doctor": "doctor:doctor",
 }
 # Rooms with an app of their own: their sub-commands.
 _GROUPS = ("kbuild", "kernel", "package", "sandbox")

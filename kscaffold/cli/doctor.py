@@ -8,7 +8,7 @@ _MARKS = {"good": ("ok", "green"), "missing": ("missing", "red"), "remark": ("no
 
 
 def doctor(json: options.Json = False, verbose: options.Verbose = False) -> int:
-    """Say what this machine has of what kscaffold needs, and how to get the rest."""
+    """Say what this machine lacks for kscaffold, and how to get it."""
     from kscaffold.doctor import doctor as look  # start-up time
 
     report = look()

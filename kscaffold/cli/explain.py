@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 # Without -C: that is a letter of -EACCES.
 Directory = Annotated[
-    Path | None, typer.Option("--directory", metavar="DIR", help="Act there instead of here.")
+    Path | None,
+    typer.Option(
+        "--directory", metavar="DIR", exists=True, file_okay=False, help="Act there instead of here."
+    ),
 ]
 
 _WIDTH = 78
@@ -54,7 +57,7 @@ def explain(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Say what happens when a module is loaded, what a code means, or what a pasted log says."""
+    """Say what happens in a load, what a code or a pasted log means."""
     # Options that are none reach us as topics, since -1 and -EPERM have to.
     for word in topic or []:
         if word.startswith("-") and not re.fullmatch(r"-|-\d+|-E[A-Z0-9]+", word):

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -51,7 +50,7 @@ def wanted_of(
 
 def new_foreign(wanted: Wanted, trust: bool, interactive: bool) -> int:
     """Make a project of a template of others, once the user trusts it."""
-    asks = sys.stdin.isatty() and sys.stderr.isatty() and not console.json_mode
+    asks = console.can_ask() and not console.json_mode
 
     def trusts(report: Report) -> bool:
         if trust:

@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     from kscaffold.scaffold.kbuild_edit import Edited
 
 app = typer.Typer(help="Edit what this project builds, in its own Kbuild.", no_args_is_help=True)
+Into = Annotated[
+    str | None, typer.Option("--module", "-m", metavar="NAME", help="Into this one, where there are several.")
+]
 
 
 @app.command("add-object")
 def add_object(
     name: Annotated[str, typer.Argument(metavar="NAME", help="NAME.o, from NAME.c.")],
-    module: options.Module = None,
+    module: Into = None,
     kernel: options.KernelName = None,
     directory: options.Directory = None,
     verbose: options.Verbose = False,

@@ -70,7 +70,7 @@ def add(
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
-    """Fetch a kernel of the distribution, or record one that is here (--build, --image)."""
+    """Fetch a distribution's kernel, or record one that is here. The latter by --build and --image."""
     if build or image or modules:
         if version or suite or flavour:
             raise UsageError("KS004", "a kernel is either fetched or given by path, not both")
@@ -115,7 +115,7 @@ def remove(release: Release, json: Json = False, verbose: Verbose = False) -> in
     from kscaffold.sandbox import snapshot
 
     stored = [k for k in store.known() if k.source != "running"]
-    kernel = store.remove(choose.match(release, stored).release)
+    kernel = store.remove(choose.match(release, stored, wanted=False).release)
     snapshots = snapshot.forget(kernel.release)
     console.step("Removed", kernel.release)
     if snapshots:

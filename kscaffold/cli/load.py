@@ -118,7 +118,7 @@ def reload(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Load into a pristine sandbox that takes the old one's place (--host: rmmod, then insmod)."""
+    """Load into a pristine sandbox, in the old one's place. With --host: rmmod, then insmod."""
     if host and cert:
         raise _NOT_ON_HOST
     from kscaffold.cli import ahead, session, show  # start-up time
@@ -164,7 +164,7 @@ def run(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Build, load and unload in a pristine kernel, and say in one verdict how it went."""
+    """Build, load and unload in a pristine kernel, with one verdict."""
     from kscaffold.cli import ahead  # start-up time
 
     here = directory or Path.cwd()

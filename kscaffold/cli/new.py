@@ -57,7 +57,7 @@ def new(
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Make a new module project: source, Kbuild, Makefile, README, licence."""
+    """Make a new module project. It gets source, Kbuild, Makefile, README, licence."""
     if list_:
         return _list()
     if name is None:
@@ -74,7 +74,7 @@ def new(
     from kscaffold.scaffold.new import Wanted
     from kscaffold.scaffold.new import new as make
 
-    if interactive and sys.stdin.isatty():
+    if interactive and sys.stdin is not None and sys.stdin.isatty():
         author, description = _ask(name, author, description)
     created = make(
         Wanted(

@@ -1,9 +1,30 @@
 """Options that several commands share, spelled once."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+_LONGEST = 86400.0  # s
+# Of the 2047 bytes that an x86 kernel takes (COMMAND_LINE_SIZE) our own words need a quarter.
+MOST_WORDS = 1500
+# make takes an int.
+MOST_JOBS = 10000
+
+
+def _seconds(value: float) -> float:
+    # Not typer's own min and max: NaN passes both.
+    if not 0.1 <= value <= _LONGEST:
+        raise typer.BadParameter(f"{value:g} is not in the range 0.1<=x<={_LONGEST:g}")
+    return value
+
+
+def _kernel_words(text: str) -> str:
+    if (length := len(os.fsencode(text))) > MOST_WORDS:
+        raise typer.BadParameter(f"it has {length} bytes, there is room for {MOST_WORDS}")
+    return text
+
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every step and program.")]
@@ -15,16 +36,25 @@ Host = Annotated[bool, typer.Option("--host", help="Act on this machine's own ke
 Module = Annotated[str | None, typer.Option("--module", "-m", metavar="NAME", help="Only this module.")]
 NoBuild = Annotated[bool, typer.Option("--no-build", help="Take the .ko as it is.")]
 NoDeps = Annotated[bool, typer.Option("--no-deps", help="Load only what is named, as insmod does.")]
-Timeout = Annotated[float, typer.Option("--timeout", metavar="S", min=0.1, help="The load's deadline.")]
+Timeout = Annotated[
+    float,
+    typer.Option("--timeout", metavar="S", callback=_seconds, help="The deadline in the kernel, in seconds."),
+]
 Cmdline = Annotated[
-    str, typer.Option("--cmdline", metavar="TEXT", help="Add to the guest kernel's command line.")
+    str,
+    typer.Option(
+        "--cmdline", metavar="TEXT", callback=_kernel_words, help="Add to the guest kernel's command line."
+    ),
 ]
 Cert = Annotated[
     list[str] | None,
     typer.Option("--cert", metavar="FILE", help="Its kernel trusts this key; `none`: none of yours."),
 ]
 Directory = Annotated[
-    Path | None, typer.Option("--directory", "-C", metavar="DIR", help="Act there instead of here.")
+    Path | None,
+    typer.Option(
+        "--directory", "-C", metavar="DIR", exists=True, file_okay=False, help="Act there instead of here."
+    ),
 ]
 Html = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Write it all as one page for a browser.")

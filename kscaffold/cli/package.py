@@ -25,7 +25,7 @@ def dkms(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Write a dkms.conf, with which dkms builds this project for each kernel."""
+    """Write a dkms.conf, by which dkms builds for each kernel."""
     from kscaffold.kernel.choose import find  # start-up time
     from kscaffold.package.dkms import dkms as write
     from kscaffold.project.ask import read_project
@@ -66,7 +66,7 @@ def install(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Put this project's modules where modprobe finds them, and run depmod."""
+    """Put this project's modules where modprobe finds them. Runs depmod, too."""
     from kscaffold.build.build import build  # start-up time
     from kscaffold.cli.build import failed
     from kscaffold.kernel.choose import choose

@@ -15,6 +15,10 @@ app = typer.Typer(help="The throwaway machines that modules are loaded into.", n
 All = Annotated[
     bool, typer.Option("--all", "-a", help="Every sandbox of this user, not only this project's.")
 ]
+# It need not be there any more: its sandbox may.
+Gone = Annotated[
+    Path | None, typer.Option("--directory", "-C", metavar="DIR", help="Act there instead of here.")
+]
 
 
 @app.command()
@@ -61,7 +65,7 @@ def status(json: options.Json = False, verbose: options.Verbose = False) -> int:
 @app.command()
 def stop(
     everything: All = False,
-    directory: options.Directory = None,
+    directory: Gone = None,
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -88,7 +92,7 @@ def shell(
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Open a BusyBox shell in this project's sandbox, started where there is none."""
+    """Open a BusyBox shell in this project's sandbox. Starts one where there is none."""
     from kscaffold.cli import ahead, session  # start-up time
     from kscaffold.packages.busybox import busybox
     from kscaffold.sandbox import live

@@ -41,18 +41,24 @@ def failed_build(command: str, report: "BuildReport") -> int:
 
 def loaded(report: LoadReport) -> None:
     """One load: a line, then what is behind it when it did not go well."""
+    name = console.printable(report.path.name)
     if report.ok:
         ms = report.seconds["load"] * 1000
         after = f", after {', '.join(report.dependencies)}" if report.dependencies else ""
-        console.step("Loaded", f"{report.path.name} ({report.kernel}, {report.target}) in {ms:.0f} ms{after}")
+        console.step("Loaded", f"{name} ({report.kernel}, {report.target}) in {ms:.0f} ms{after}")
     else:
-        console.out(f"{console.styled(report.path.name, 'bold')}: {_sentence(report)}")
+        console.out(f"{console.styled(name, 'bold')}{_with(report)}: {_sentence(report)}")
     log_lines(report.log, report.module)
     why(report)
     if report.stack.strip() and not report.ok:
         console.out("  the task that did not come back is in:")
         for line in report.stack.strip().splitlines()[:8]:
             console.out(f"    {console.printable(line.removeprefix('[<0>] '))}")
+
+
+def _with(report: LoadReport) -> str:
+    """The parameters of one load, behind its module's name: a run can have many sets of them."""
+    return f" {console.printable(report.parameters)}" if report.parameters else ""
 
 
 def why(report: LoadReport) -> None:
@@ -225,10 +231,9 @@ def _tell_run(loads_: list[LoadReport], unloads_: list[UnloadReport]) -> None:
         loaded(last)
         return
     if all(u.ok for u in unloads_):
-        with_ = f" {console.printable(last.parameters)}" if last.parameters else ""
-        names = ", ".join(r.path.name for r in loads_)
+        names = ", ".join(console.printable(r.path.name) for r in loads_)
         spent = f"{last.seconds['total']:.2f} s"
-        console.step("Ran", f"{names}{with_}: loaded and unloaded ({last.kernel}) in {spent}")
+        console.step("Ran", f"{names}{_with(last)}: loaded and unloaded ({last.kernel}) in {spent}")
     for r in loads_:
         log_lines(r.log, r.module)
     for u in unloads_:

@@ -39,7 +39,7 @@ def sign(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Sign this project's modules, or a .ko, with your key or one made here. Builds first when needed."""
+    """Sign this project's modules, or a .ko. With your key, or one made here; builds first when needed."""
     from kscaffold.signing import key as keys  # start-up time
     from kscaffold.signing.sign import HASHES
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kscaffold import console
+from kscaffold import console, paths
 from kscaffold.cli import foreign_options, options
 from kscaffold.errors import EXIT_NO, EXIT_YES, UsageError
 
@@ -53,7 +53,7 @@ def update(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Bring a project to the newest version of its template; your own edits stay."""
+    """Bring a project to its template's newest version. Your own edits stay."""
     from kscaffold.cli.again import DeclinedError, Session  # start-up time
     from kscaffold.scaffold.foreign.new import UntrustedError
     from kscaffold.scaffold.update import update as update_project
@@ -91,7 +91,7 @@ def update(
 
 
 def _short(path: Path) -> str:
-    home = Path.home()
+    home = paths.home()
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 

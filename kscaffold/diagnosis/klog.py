@@ -30,8 +30,13 @@ class Record:
 
 
 # What a kernel says late in its boot, or when its host is busy, whatever is loaded meanwhile.
+_CLOCK = r"(?:tsc|hpet|acpi_pm|(?:refined-)?jiffies)"
 _BACKGROUND = re.compile(
-    r"clocksource: (?:tsc: mask: |Switched to clocksource tsc$)|tsc: Refined TSC |sched_clock: Marking "
+    rf"clocksource: (?:tsc: mask: |Switched to clocksource {_CLOCK}$"
+    # The watchdog, on a machine too busy for its clock to be trusted.
+    r"|timekeeping watchdog on CPU\d+: Marking clocksource 'tsc'"
+    rf"| {{8,}}(?:Clocksource )?'{_CLOCK}' |Not enough CPUs to check clocksource 'tsc')"
+    r"|tsc: (?:Refined TSC |Marking TSC unstable )|TSC found unstable after boot, |sched_clock: Marking "
     r"|random: crng |(?:hrtimer|perf): interrupt took "
 )
 

@@ -6,7 +6,7 @@ written by the module, the trace alone does not say why. Where they agree the an
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from kscaffold.diagnosis import catalogue, crash, errnos
@@ -43,6 +43,14 @@ class Judgement:
 
 def judge(e: Evidence) -> Judgement:
     """The verdict on a load. Success needs proof: without the target's own answer there is none."""
+    told = _judge(e)
+    sure = told.certain or e.timeline
+    # Where the stage to blame is only likely, nothing is known of the others.
+    stages = (s if sure or s.status == "failed" else replace(s, status="unobserved") for s in told.stages)
+    return replace(told, stages=tuple(stages))
+
+
+def _judge(e: Evidence) -> Judgement:
     found = tuple(crash.complaints(e.records, e.module))
     if e.answered or e.killed_by is not None:
         found = crash.of_living(found)

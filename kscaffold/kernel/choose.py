@@ -1,6 +1,7 @@
 """Which kernel a command is for. On the path of every command: nothing heavy is imported but to fetch."""
 
 import re
+import shlex
 
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.kernel import store
@@ -49,8 +50,11 @@ def find(spec: str | None) -> Kernel | None:
     return next(usable, None) or next(iter(stored + running), None)
 
 
-def match(spec: str, kernels: list[Kernel]) -> Kernel:
-    """The one kernel that a release or the unique beginning of one means. Raises UsageError KS530."""
+def match(spec: str, kernels: list[Kernel], *, wanted: bool = True) -> Kernel:
+    """The one kernel that a release or the unique beginning of one means. Raises UsageError KS530.
+
+    `wanted`: one that is not here could be added.
+    """
     for kernel in kernels:
         if kernel.release == spec:
             return kernel
@@ -62,13 +66,16 @@ def match(spec: str, kernels: list[Kernel]) -> Kernel:
         return found[0]
     if found:
         listed = ", ".join(k.release for k in found)
-        raise UsageError("KS530", f"{spec!r} could be several kernels", cause=f"there are {listed}")
+        fix = f"write more of it, or all: {found[0].release}"
+        raise UsageError("KS530", f"{spec!r} could be several kernels", cause=f"there are {listed}", fix=fix)
     there = ", ".join(k.release for k in kernels) or "none"
+    # A release has no slash: a path is meant.
+    fix = f"kscaffold kernel add {'--build ' if '/' in spec else ''}{shlex.quote(spec)}"
     raise UsageError(
         "KS530",
         f"there is no kernel {spec!r} here",
         cause=f"there are {there}" if kernels else "no kernel is here yet",
-        fix=f"kscaffold kernel add {spec}",
+        fix=fix if wanted else "kscaffold kernel list",
     )
 
 

@@ -50,6 +50,9 @@ def load(
     complaints, place = locate(judgement.complaints, name, ko, evidence.records)
     cause = retold(judgement.cause, judgement.complaints, complaints)
     pace.reached("the evidence is judged")
+    note = attempt.note or (None if attempt.records is not None else _NO_LOG)
+    if judgement.verdict == "lost" and attempt.note:
+        cause, note = attempt.note, None  # the target knows more than that nothing came back
     judgement = replace(judgement, complaints=complaints, cause=cause)
     return LoadReport(
         module=name,
@@ -61,7 +64,7 @@ def load(
         log=attempt.records or (),
         seconds=spent,
         accelerator=target.accelerator,
-        note=attempt.note or (None if attempt.records is not None else _NO_LOG),
+        note=note,
         stack=attempt.stack,
         place=place,
         surprise=surprise(predicted, judgement),

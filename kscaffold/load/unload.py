@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.unloading import UnloadEvidence, UnloadJudgement, judge_unload
+from kscaffold.errors import UsageError
 from kscaffold.load.evidence import of_guest
 from kscaffold.load.source import Place, locate, retold
 from kscaffold.project.project import kernel_name
@@ -37,6 +38,8 @@ def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None)
     `ko`: the file it is loaded from, to find the source of a crash.
     """
     module = kernel_name(name.rpartition("/")[2].removesuffix(".ko"))
+    if module in ("", ".", ".."):  # which are directories of /sys/module, too
+        raise UsageError("KS089", f"{name!r} is not the name of a module", fix="kscaffold list")
     attempt = target.unload(module, timeout)
     mine, facts = None, attempt.facts
     if attempt.errno != 0 and attempt.heard:

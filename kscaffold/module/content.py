@@ -47,7 +47,10 @@ def _raw(path: Path) -> bytes:
     with os.fdopen(fd, "rb") as file:
         if state.st_size > LIMIT:
             raise _too_large(path)
-        content = file.read(LIMIT + 1)
+        try:
+            content = file.read(LIMIT + 1)
+        except OSError as error:
+            raise KscaffoldError("KS402", f"{path} can't be read", cause=error.strerror) from None
     if len(content) > LIMIT:
         raise _too_large(path)
     return content

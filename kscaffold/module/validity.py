@@ -20,7 +20,7 @@ def header_flaw(content: bytes, path: Path, least: int) -> DamagedModule | None:
         return DamagedModule(
             "KS404",
             f"{path} is not an ELF file",
-            cause=f"it begins with {content[:4]!r}"[:60],
+            cause=f"it begins with {repr(content[:4])[1:]}",
             fix="give the .ko that the build made",
         )
     if len(content) < least:

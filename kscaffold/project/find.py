@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from kscaffold import paths
 from kscaffold.errors import KscaffoldError
 
 # Says only that a Makefile is worth asking make about; what it builds is make's word (ask.py).
@@ -30,7 +31,7 @@ def find_project(start: Path) -> Path:
     for directory in (start, *start.parents):
         if is_project(directory):
             return checked_path(directory)
-        if directory == Path.home() or (directory / ".git").exists():
+        if directory == paths.home() or (directory / ".git").exists():
             break
     raise KscaffoldError(
         "KS101",
@@ -50,8 +51,11 @@ def home(directory: Path) -> Path:
 
 def is_project(directory: Path) -> bool:
     """Whether make has something to be asked here: a Kbuild, or a Makefile that sets obj-m."""
-    if (directory / "Kbuild").is_file():
-        return True
+    try:
+        if (directory / "Kbuild").is_file():
+            return True
+    except PermissionError:  # another's: below /tmp there are many
+        return False
     text = _text(directory / "Makefile")
     if _KERNEL_STYLE.search(text):
         return True

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kscaffold import __version__
+from kscaffold import __version__, paths
 from kscaffold.errors import UsageError
 
 FILE = ".kscaffold.toml"
@@ -56,7 +56,7 @@ def find(directory: Path) -> Path:
     for above in (start, *start.parents):
         if (above / FILE).is_file():
             return above
-        if above == Path.home() or (above / ".git").exists():
+        if above == paths.home() or (above / ".git").exists():
             break
     raise UsageError(
         "KS050",
