@@ -163,6 +163,7 @@ KEPT = {
     "PWD is set by the file": "obj-m := a.o\nPWD := $(shell pwd)\nall:\n\tmake M=$(PWD)\n",
     "the shell's own": "obj-m := a.o\nall:\n\techo $$PWD\n",
     "a comment": "obj-m := a.o\n# EXTRA_CFLAGS and SUBDIRS=$(PWD) are old\n",
+    "one that is handed on": "obj-m := a.o\nEXTRA_CFLAGS += -DX\nccflags-y += $(EXTRA_CFLAGS)\n",
     "a variable of that name": "obj-m := a.o\nSUBDIRS = one two\nall:\n\tmake $(SUBDIRS)\n",
     "spaces where they may be": "obj-m := a.o\nifeq (1,1)\n    obj-m += b.o\nendif\nall: ; true\n  X := 1\n",
 }
