@@ -136,6 +136,11 @@ CLEVER = {
     "a function": ("obj-m := m.o\nm-y := $(addsuffix .o,a b)\n", "add-object u", 2),
     "a program": ("obj-m := m.o\nm-y != echo a.o\n", "add-object u", 2),
     "a variable's name": ("M1 := m\nobj-m := $(M1).o\n$(M1)-y := a.o\n", "add-object u", 3),
+    "a variable's name in a condition": (
+        "ifneq ($(KERNELRELEASE),)\n\tobj-m := m.o\n\t$(M1)-y := a.o\nendif\nM1 = m\nm-$(X) += b.o\n",
+        "add-object u",
+        3,
+    ),
     "a config": ("obj-$(if x,m) := m.o\n", "add-module n", 1),
     "an include": ("obj-m := m.o\nm-y := a.o\n-include more.mk\n", "add-object u", 3),
     "an eval": ("obj-m := m.o\nm-y := a.o\n$(eval m-y += b.o)\n", "add-object u", 3),

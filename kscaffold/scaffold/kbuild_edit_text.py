@@ -131,11 +131,12 @@ def _take_condition(conditions: list[bool | None], bare: str, line: int) -> bool
 
 def append(text: str, is_meant: Callable[[str], bool], what: str, word: str) -> str:
     """The text with a word more in the last list that `is_meant` by its name; `what` names it in a reason."""
-    meant = [s for s in statements(text) if is_meant(s.name) and s.live is not False]
+    live = [s for s in statements(text) if s.live is not False]
+    meant = [s for s in live if is_meant(s.name)]
     if not meant:
-        lines = enumerate(text.split("\n"), 1)
-        computed = (number for number, line in lines if re.match(r"[^#\t=]*\$[^=]*=", line))
-        raise Clever(next(computed, None), f"no line sets {what} in plain words")
+        computed = [s.first + 1 for s in live if "$" in s.name]
+        odd = [n for n, line in enumerate(text.split("\n"), 1) if re.match(r"[^#\t=]*\$[^=]*=", line)]
+        raise Clever(next(iter(computed + odd), None), f"no line sets {what} in plain words")
     place = _place(meant, what)
     lines = text.split("\n")
     line, comment = _split(lines[place.last])
