@@ -163,6 +163,7 @@ KEPT = {
     "PWD is set by the file": "obj-m := a.o\nPWD := $(shell pwd)\nall:\n\tmake M=$(PWD)\n",
     "the shell's own": "obj-m := a.o\nall:\n\techo $$PWD\n",
     "a comment": "obj-m := a.o\n# EXTRA_CFLAGS and SUBDIRS=$(PWD) are old\n",
+    "one that is handed on": "obj-m := a.o\nEXTRA_CFLAGS += -DX\nccflags-y += $(EXTRA_CFLAGS)\n",
     "a variable of that name": "obj-m := a.o\nSUBDIRS = one two\nall:\n\tmake $(SUBDIRS)\n",
     "spaces where they may be": "obj-m := a.o\nifeq (1,1)\n    obj-m += b.o\nendif\nall: ; true\n  X := 1\n",
 }
@@ -350,6 +351,42 @@ def test_what_directories_below_say_themselves_is_not_said_again(ks, tmp_path):
     wrote = ks("adopt", tmp_path, "--write", "--json")
     assert (tmp_path / "Kbuild").read_text().splitlines()[1] == "obj-m := driver/ more/deep/"
     assert built(wrote) == {"driver/a.ko": ["a.o"], "more/deep/b.ko": ["b1.o", "b2.o"]}
+
+
+def test_a_directory_below_that_builds_nothing_is_left_out(ks, tmp_path):
+    write(
+        tmp_path,
+        driver_0_Makefile="obj-m := a.o\n",
+        driver_0_a__c=HELLO,
+        include_0_Kbuild="header-y += a.h\n",
+    )
+    ran = ks("adopt", tmp_path, "--write", "--json")
+    assert (tmp_path / "Kbuild").read_text().splitlines()[1] == "obj-m := driver/"
+    assert ran.json["proposal"]["unsure"] == [
+        "driver says itself what it builds",
+        "include builds no module now",
+    ]
+
+
+@pytest.mark.parametrize("style", ["top", "further down", "below"])
+def test_where_an_option_decides_no_kbuild_is_proposed_before_it(ks, tmp_path, monkeypatch, style):
+    top = {
+        "top": "obj-$(CONFIG_OPT) += hello.o\n",
+        "further down": "obj-y += sub/\nall:\n\t$(MAKE) -C $(KDIR) M=$(CURDIR) CONFIG_OPT=m\n",
+        "below": "all:\n\t$(MAKE) -C sub CONFIG_OPT=m\n",
+    }[style]
+    write(tmp_path, Makefile=top, hello__c=HELLO)
+    if style != "top":
+        write(tmp_path, sub_0_Makefile="obj-$(CONFIG_OPT) += hello.o\n", sub_0_hello__c=HELLO)
+    ran = ks("adopt", tmp_path, "--write", "--json")
+    assert (ran.status, ran.json["error"]["code"]) == (69, "KS104")
+    assert "count only where CONFIG_OPT is m" in ran.json["error"]["cause"]
+    assert not (tmp_path / "Kbuild").exists()
+    # And what it says to do does it.
+    assert "CONFIG_OPT=m kscaffold build" in ran.json["error"]["fix"]
+    monkeypatch.setenv("CONFIG_OPT", "m")
+    told = ks("adopt", tmp_path, "--write", "--json")
+    assert [m["name"] for m in told.json["modules"]] == ["hello"]
 
 
 def test_one_directory_below_that_make_can_t_read(ks, tmp_path):

@@ -45,6 +45,22 @@ def sources(directory: Path) -> dict[str, tuple[bytes, int]]:
     return {str(p): (p.read_bytes(), p.stat().st_mtime_ns) for p in files}
 
 
+def test_options_of_a_makefile_are_given_in_the_environment(tmp_path: Path, kernel, ks, monkeypatch):
+    r = kernel("6.1").release
+    makefile = "obj-$(CONFIG_OPT) += hello.o\nLEVEL ?= 1\nccflags-y := -DLEVEL=$(LEVEL)\n"
+    write(tmp_path, Makefile=makefile, hello__c=HELLO)
+    assert ks("build", "-C", tmp_path, "-k", r, "--json").json["error"]["code"] == "KS104"
+    monkeypatch.setenv("CONFIG_OPT", "m")
+    for level in ("1", "2"):
+        monkeypatch.setenv("LEVEL", level)
+        ran = ks("build", "-C", tmp_path, "-k", r, "--json")
+        assert (ran.status, ran.json["up_to_date"]) == (0, False)
+        assert f"-DLEVEL={level} " in (tmp_path / "compile_commands.json").read_text()
+        told = ks("adopt", tmp_path, "-k", r, "--json").json["flags"]
+        assert [f["value"] for f in told] == [f"-DLEVEL={level}"]
+        assert ks("build", "-C", tmp_path, "-k", r, "--json").json["up_to_date"]
+
+
 def test_build_then_nothing_to_do_then_clean(hello: Path, kernel, ks):
     k = kernel("6.1")
     before = sources(hello)

@@ -68,6 +68,21 @@ EDITS = {
     ),
     "no newline at the end": ("obj-m := m.o\nm-y := a.o", "add-object u", "obj-m := m.o\nm-y := a.o u.o"),
     "below": ("obj-m := m.o\nm-y := a.o\n", "add-object sub/u", "obj-m := m.o\nm-y := a.o sub/u.o\n"),
+    "a module listed below": (
+        "obj-m := sub/m.o\nsub/m-y := sub/a.o\n",
+        "add-object sub/u",
+        "obj-m := sub/m.o\nsub/m-y := sub/a.o sub/u.o\n",
+    ),
+    "its name": (
+        "obj-m := sub/m.o sub/n.o\nsub/m-y := sub/a.o\n",
+        "rename m o",
+        "obj-m := sub/o.o sub/n.o\nsub/o-y := sub/a.o\n",
+    ),
+    "its name, of one file": (
+        "obj-m := sub/m.o\nall:\n",
+        "rename m o",
+        "obj-m := sub/o.o\nsub/o-objs := sub/m.o\nall:\n",
+    ),
     "one of several": (
         "obj-m := m.o n.o\nm-y := a.o\nn-y := b.o\n",
         "add-object u --module n",
@@ -120,7 +135,12 @@ CLEVER = {
     "a condition over it": ("obj-m := m.o\nm-y := a.o\nifdef X\nm-y := b.o\nendif\n", "add-object u", 4),
     "a function": ("obj-m := m.o\nm-y := $(addsuffix .o,a b)\n", "add-object u", 2),
     "a program": ("obj-m := m.o\nm-y != echo a.o\n", "add-object u", 2),
-    "a variable's name": ("M1 := m\nobj-m := $(M1).o\n$(M1)-y := a.o\n", "add-object u", 1),
+    "a variable's name": ("M1 := m\nobj-m := $(M1).o\n$(M1)-y := a.o\n", "add-object u", 3),
+    "a variable's name in a condition": (
+        "ifneq ($(KERNELRELEASE),)\n\tobj-m := m.o\n\t$(M1)-y := a.o\nendif\nM1 = m\nm-$(X) += b.o\n",
+        "add-object u",
+        3,
+    ),
     "a config": ("obj-$(if x,m) := m.o\n", "add-module n", 1),
     "an include": ("obj-m := m.o\nm-y := a.o\n-include more.mk\n", "add-object u", 3),
     "an eval": ("obj-m := m.o\nm-y := a.o\n$(eval m-y += b.o)\n", "add-object u", 3),
@@ -142,6 +162,14 @@ def test_what_is_too_clever_is_refused_with_its_line(ks, tmp_path, way):
     assert ran.json["error"]["message"].startswith(f"Kbuild:{line}: too clever to edit safely: ")
     assert "adopt" in ran.json["error"]["fix"]
     assert file.read_bytes() == text.encode() and identity(file) == before
+
+
+def test_a_list_that_is_nowhere_in_the_text_has_no_line(ks, tmp_path, monkeypatch):
+    monkeypatch.setenv("m-y", "a.o")
+    write(tmp_path, Kbuild="ccflags-y := -DX\nobj-m := m.o\n")
+    ran = ks("kbuild", "add-object", "u", "-C", tmp_path, "--json")
+    said = "Kbuild: too clever to edit safely: no line sets the objects of m in plain words"
+    assert (ran.status, ran.json["error"]["message"], ran.json["error"]["cause"]) == (69, said, None)
 
 
 def test_make_has_the_last_word(ks, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from kscaffold import paths
 from kscaffold.errors import KscaffoldError
-from kscaffold.project.ask import read_project
+from kscaffold.project.ask import UnsetOptionError, read_project
 from kscaffold.project.find import find_project, home, is_project
 from tests.conftest import need_program
 from tests.projects import COURSE, HELLO, write
@@ -157,9 +157,25 @@ def test_a_kbuild_that_waits_for_an_option(tmp_path: Path):
     write(tmp_path, Kbuild="obj-$(CONFIG_MINE) += hello.o\n", hello__c=HELLO)
     with pytest.raises(KscaffoldError) as told:
         read_project(tmp_path, None)
-    assert (told.value.code, told.value.fix) == ("KS104", "add a line at the top of Kbuild: CONFIG_MINE := m")
-    (tmp_path / "Kbuild").write_text("CONFIG_MINE := m\n" + (tmp_path / "Kbuild").read_text())
+    assert told.value.code == "KS104"
+    assert told.value.fix == (
+        "set it in the environment of each command, CONFIG_MINE=m kscaffold build; "
+        "or add a line at the top of Kbuild: export CONFIG_MINE := m"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONFIG_MINE", "m")
+        assert [t.name for t in read_project(tmp_path, None).targets] == ["hello"]
+    (tmp_path / "Kbuild").write_text("export CONFIG_MINE := m\n" + (tmp_path / "Kbuild").read_text())
     assert [t.name for t in read_project(tmp_path, None).targets] == ["hello"]
+
+
+def test_the_option_can_be_asked_for_further_down(tmp_path: Path):
+    write(tmp_path, Makefile="obj-y += a/\n", a_0_Makefile="obj-$(CONFIG_DEEP) += deep.o\n")
+    with pytest.raises(UnsetOptionError, match="Makefile builds no module") as told:
+        read_project(tmp_path, None)
+    assert (
+        told.value.cause == "the lines of a/Makefile count only where CONFIG_DEEP is m, and nothing says so"
+    )
 
 
 @pytest.mark.parametrize("bad", [" ", ":", "%", "#", "$", "'", ",", "="])

@@ -7,6 +7,7 @@ import pytest
 from tests import templated
 from tests.conftest import need_program
 from tests.kernels import need_kernel
+from tests.projects import HELLO, write
 
 
 def test_clang_format_leaves_every_template_as_it_is(ks, tmp_path):
@@ -42,3 +43,15 @@ def test_clangd_finds_nothing(ks, tmp_path, series, template):
     ran = subprocess.run([program, "--check=mod.c"], cwd=project, capture_output=True, text=True)
     assert ran.returncode != 0
     assert "undeclared_var_use" in ran.stderr
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("series", ["5.10", "6.1", "6.12"])
+def test_clangd_finds_nothing_where_no_template_left_a_clangd_of_its_own(ks, tmp_path, series):
+    program = need_program("clangd", "clangd")
+    write(tmp_path, Makefile="obj-m := a.o\nccflags-y := -DWORD='\"two words\"'\n", a__c=HELLO)
+    assert ks("build", "-C", tmp_path, "-k", need_kernel(series).release).status == 0
+    ran = subprocess.run([program, "--check=a.c"], cwd=tmp_path, capture_output=True, text=True)
+    assert [line for line in ran.stderr.splitlines() if line.startswith("E[")] == []
+    assert (ran.returncode, "All checks completed, 0 errors" in ran.stderr) == (0, True)
+    assert "Compile command from CDB is" in ran.stderr and "two words" in ran.stderr

@@ -457,9 +457,15 @@ def test_hooks_run_only_where_that_is_said(ks, here):
     project = here / "mod"
     assert answers.read(project).template["hooks"] is True and is_consistent(project)
     assert ks("update", "mod", "--trust", "--hooks", "--json").json["up_to_date"]
-    ran = ks("update", "mod", "--trust")
+    # With nothing said of them, what they made is not proposed for removal: which is meant is asked.
+    before = snapshot(project)
+    for words in ([], ["--write"]):
+        ran = ks("update", "mod", "--trust", *words)
+        assert (ran.status, ran.out) == (2, "") and "error[KS057]" in ran.err
+        assert "Remove" not in ran.err and snapshot(project) == before
+    ran = ks("update", "mod", "--trust", "--no-hooks")
     assert "its hooks ran for the last version and not for this one" in ran.err
-    assert "fix: kscaffold update mod --hooks" in ran.err and "Remove hooked" in ran.err
+    assert "Next kscaffold update mod --no-hooks --trust --write" in ran.err and "Remove hooked" in ran.err
     replace(here.parent / "tpl/hooks/post_gen_project.py", "v1", "v2")
     assert ks("update", "mod", "--trust", "--hooks", "--write").status == 0
     assert (project / "hooked").read_text() == "v2\n"
@@ -467,6 +473,20 @@ def test_hooks_run_only_where_that_is_said(ks, here):
     before = snapshot(project)
     ran = ks("update", "mod", "--trust", "--hooks", "--write")
     assert ran.status == 69 and "error[KS077]" in ran.err and snapshot(project) == before
+
+
+def test_a_project_whose_template_lost_its_hooks_does_not_ask_for_them(ks, here):
+    tpl = here.parent / "tpl"
+    write_template(tpl, V1, {"hooks/post_gen_project.py": "open('hooked', 'w')\n"})
+    assert ks("new", "mod", "-t", "../tpl", "--trust", "--hooks").status == 0
+    shutil.rmtree(tpl / "hooks")
+    ran = ks("update", "mod", "--trust", "--write")
+    assert ran.status == 0 and "Removed hooked" in ran.err and not (here / "mod/hooked").exists()
+    assert "its hooks ran for the last version and not for this one" in ran.err
+    assert answers.read(here / "mod").template["hooks"] is False
+    # And once it is a project without hooks, hooks that come back ask for nothing.
+    write_template(tpl, V1, {"hooks/post_gen_project.py": "open('hooked', 'w')\n"})
+    assert ks("update", "mod", "--trust", "--json").json["up_to_date"]
 
 
 def test_options_of_templates_of_others_in_a_project_of_ours(ks, here):

@@ -1,7 +1,8 @@
-"""compile_commands.json, for editors: how Kbuild compiles each source of the project's own."""
+"""compile_commands.json, for clangd in editors: how Kbuild compiles each source of the project's own."""
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,15 @@ from kscaffold.paths import write_whole
 from kscaffold.project.project import Project
 
 NAME = "compile_commands.json"
+
+# Options of gcc that clangd, the reader of the file, calls errors in every source. The same list is in the
+# .clangd of our templates, for databases of other tools; an adopted project has none.
+_ONLY_GCC = re.compile(
+    r"(?<=\s)-(?:fconserve-stack|femit-struct-debug-baseonly|fmin-function-alignment=\S*|"
+    r"fno-allow-store-data-races|fplugin\S*|fsanitize=bounds-strict|ftrivial-auto-var-init=\S*|"
+    r"fzero-init-padding-bits=\S*|mfunction-return=\S*|mindirect-branch\S*|mpreferred-stack-boundary=\S*|"
+    r"mrecord-mcount)\s+"
+)
 
 
 def write_database(project: Project, tree: BuildTree, state: Path) -> bool:
@@ -45,9 +55,15 @@ def entries(project: Project, tree: BuildTree) -> list[dict[str, Any]]:
                 continue
             source = str(where / command.source)
             # Behind the compiler's own command stand objtool's and the like.
-            line = command.line.split(" ; ", 1)[0].strip()
+            line = _for_clang(command.line.split(" ; ", 1)[0].strip())
             found[source] = {"directory": str(where), "command": line, "file": source}
     return [found[source] for source in sorted(found)]
+
+
+def _for_clang(line: str) -> str:
+    """gcc's command without what clangd would call an error; it still compiles the file with gcc."""
+    program, space, rest = _ONLY_GCC.sub("", line).partition(" ")
+    return f"{program}{space}-Wno-unknown-warning-option {rest}"
 
 
 def _of(data: bytes) -> str:

@@ -25,7 +25,7 @@ class Session:
 
     command: Sequence[str]
     trust: bool
-    hooks: bool
+    hooks: bool | None
     checkout: str | None
     changed: tuple[str, ...]
     renewal: Renewal | None = field(default=None, init=False)
@@ -40,9 +40,9 @@ class Session:
         if self.trust:
             return
         if not console.can_ask() or console.json_mode:
-            show(report, self.hooks, before)
+            show(report, bool(self.hooks), before)
             raise UntrustedError(report, shlex.join([*self.command, "--trust"]), "changed")
-        show(report, self.hooks, before)
+        show(report, bool(self.hooks), before)
         if report.extensions and not self.hooks:
             return  # which the verb refuses, with the reason: nothing to ask
         if console.ask("Trust it?", "no").lower() not in ("y", "yes"):
@@ -63,8 +63,7 @@ class Session:
             console.step("Drops", console.printable(f"{key}: the template asks for it no more"))
         if renewal.hooks_missing:
             console.warn(
-                "its hooks ran for the last version and not for this one: what they made looks removed",
-                fix=shlex.join([*self.command, "--hooks"]),
+                "its hooks ran for the last version and not for this one: what they made looks removed"
             )
 
     def fields(self) -> dict[str, Any] | None:

@@ -25,6 +25,14 @@ _Checkout = Annotated[
     str | None,
     typer.Option("--checkout", metavar="REF", help="Of a template of others: its branch, tag or commit."),
 ]
+_Hooks = Annotated[
+    bool | None,
+    typer.Option(
+        "--hooks/--no-hooks",
+        help="Let a template of others run its own code; or do without what that made.",
+        show_default=False,
+    ),
+]
 
 # What is said of a step that was not taken, and of one that was.
 _VERBS = {
@@ -49,7 +57,7 @@ def update(
     set_: _Set = None,
     checkout: _Checkout = None,
     trust: foreign_options.Trust = False,
-    hooks: foreign_options.Hooks = False,
+    hooks: _Hooks = None,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
@@ -128,12 +136,14 @@ def _say(step: "Step", written: bool) -> None:
     console.step(verb, f"{console.printable(step.path)}: {step.why}{where}")
 
 
-def _command(directory: Path | None, change: list[str], checkout: str | None, hooks: bool) -> list[str]:
+def _command(
+    directory: Path | None, change: list[str], checkout: str | None, hooks: bool | None
+) -> list[str]:
     command = ["kscaffold", "update", *([str(directory)] if directory else [])]
     for each in change:
         command += ["--set", each]
     command += ["--checkout", checkout] if checkout else []
-    return command + ["--hooks"] * hooks
+    return command + ([] if hooks is None else ["--hooks" if hooks else "--no-hooks"])
 
 
 def _next(done: "Update", command: list[str], write: bool) -> None:

@@ -13,7 +13,7 @@ from kscaffold.load import needs
 from kscaffold.module.arguments import kernel_string
 from kscaffold.module.quick import existing
 from kscaffold.project.find import find_project, home
-from kscaffold.project.project import kernel_name
+from kscaffold.project.project import Project, kernel_name
 
 if TYPE_CHECKING:
     from kscaffold.build.report import BuildReport

@@ -54,30 +54,40 @@ def read_project(
         raise _unreadable(directory, asked.stderr)
     project = _answer(Project(directory, kbuild, ()), asked.stdout)
     if not project.targets:
-        raise KscaffoldError(
-            "KS104",
-            f"{kbuild.name} builds no module",
-            **_nothing_because(kbuild),
-        )
+        raise _builds_nothing(project, draft)
     return project
 
 
-def _nothing_because(kbuild: Path) -> dict[str, str]:
-    """Cause and fix of a Kbuild that builds nothing: often an option that only a kernel's tree has, or that
-    a Makefile beside gives on make's command line.
-    """
-    text = kbuild.read_text(errors="replace")
-    options = list(dict.fromkeys(re.findall(r"^\s*obj-\$[({](\w+)[)}]", text, re.M)))
-    if options:
-        shown = ", ".join(options[:4])
-        return {
-            "cause": f"its lines count only where {shown} is m, and nothing says so",
-            "fix": f"add a line at the top of {kbuild.name}: {options[0]} := m",
-        }
-    return {
-        "cause": f"make read {kbuild} and found obj-m empty",
-        "fix": f"add a line to {kbuild.name}: obj-m := NAME.o",
-    }
+class UnsetOptionError(KscaffoldError):
+    """KS104: the modules of a directory are built only where an option is set, and none is."""
+
+
+def _builds_nothing(project: Project, draft: tuple[Path, Path] | None) -> KscaffoldError:
+    """Why nothing is built: often for an option that only a kernel's tree has, or that a Makefile gives on
+    make's command line."""
+    named = {draft[1]: draft[0]} if draft else {}
+    there = project.kbuild_file
+    what = f"{there.name if there.is_file() else project.directory} builds no module"
+    for file in project.read:
+        place = named.get(file, file)
+        name = place.relative_to(project.directory) if place.is_relative_to(project.directory) else place
+        text = file.read_text(errors="replace") if file.is_file() else ""
+        options = list(dict.fromkeys(re.findall(r"^\s*obj-\$[({](\w+)[)}]", text, re.M)))
+        if options:
+            shown = ", ".join(options[:4])
+            return UnsetOptionError(
+                "KS104",
+                what,
+                cause=f"the lines of {name} count only where {shown} is m, and nothing says so",
+                fix=f"set it in the environment of each command, {options[0]}=m kscaffold build; "
+                f"or add a line at the top of {name}: export {options[0]} := m",
+            )
+    return KscaffoldError(
+        "KS104",
+        what,
+        cause=f"make read {there} and found obj-m empty",
+        fix=f"add a line to {there.name}: obj-m := NAME.o",
+    )
 
 
 def kbuild_file(directory: Path) -> Path | None:
@@ -163,13 +173,26 @@ def _unreadable(directory: Path, stderr: str) -> KscaffoldError:
     if error is None:
         lines = [line for line in stderr.splitlines() if line.strip()]
         cause = lines[0] if lines else "make said nothing"
-        return KscaffoldError("KS103", f"make can't read what {directory.name} builds", cause=cause)
+        return KscaffoldError(
+            "KS103", f"make can't read what {directory.name} builds", cause=cause, fix=_unset(cause)
+        )
     file, number, text = Path(error["file"]), int(error["line"]), error["text"].removesuffix("  Stop.")
     name = file.relative_to(directory) if file.is_relative_to(directory) else file
     what = f"{name}:{number}: {text.strip().rstrip('.')}"
     if "missing separator" in text:
         return missing_separator(file, number, what)
     return KscaffoldError("KS103", what, cause=f"make can't read {name}", fix=f"edit {name}, line {number}")
+
+
+def _unset(complaint: str) -> str | None:
+    """The mend for an include whose place is in a variable that a Makefile beside gives on make's command
+    line."""
+    found = re.match(r"(/[^:\n]+):(\d+): .*: No such file or directory$", complaint)
+    if found is None:
+        return None
+    line = Path(found[1]).read_text(errors="replace").splitlines()[int(found[2]) - 1 : int(found[2])]
+    named = re.findall(r"\$[({](\w+)[)}]", "".join(line))
+    return f"if {named[0]} is to be set: {named[0]}=VALUE kscaffold build" if named else None
 
 
 def missing_separator(file: Path, number: int, what: str) -> KscaffoldError:

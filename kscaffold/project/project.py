@@ -20,6 +20,11 @@ class Target:
     directory: Path
     ko: Path
 
+    @property
+    def listed(self) -> str:
+        """The name in `obj-m`, without `.o`: `sub/name` for a .ko that lies below its Kbuild."""
+        return str(self.ko.relative_to(self.directory)).removesuffix(".ko")
+
 
 @dataclass(frozen=True, slots=True)
 class Project:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.project.ask import kbuild_file, read_project
+from kscaffold.project.ask import UnsetOptionError, kbuild_file, read_project
 from kscaffold.project.find import below, checked_path
 from kscaffold.project.project import Project, Target
 from kscaffold.scaffold import habits as old
@@ -69,8 +69,8 @@ def adopt(
     """Report on a directory; with `write` make the Kbuild it has none of, with `fix` mend old habits.
 
     `show` gets the report with the changes before the first of them is made. Raises KscaffoldError: KS040
-    no module sources, KS102 a path Kbuild can't take, KS103 a Kbuild that make can't read for another
-    reason than an old habit, KS041 a file changed meanwhile.
+    no module sources, KS104 modules only where an option is set, KS102 a path Kbuild can't take, KS103 a
+    Kbuild that make can't read for another reason than an old habit, KS041 a file changed meanwhile.
     """
     directory = directory.resolve()
     if not directory.is_dir():
@@ -102,6 +102,8 @@ def adopt(
 def _ask(directory: Path, kernel: Kernel | None) -> tuple[Project | None, KscaffoldError | None]:
     try:
         return read_project(directory, kernel, details=True), None
+    except UnsetOptionError:
+        raise  # what is there says what is built: a Kbuild of ours would stand before it
     except KscaffoldError as error:
         if error.code in ("KS101", "KS104"):
             return None, None
@@ -225,18 +227,27 @@ def _proposal(directory: Path, kernel: Kernel | None) -> Proposal:
 def _of_parts(directory: Path, parts: list[Path], kernel: Kernel | None) -> Proposal:
     """A Kbuild that leads make to those of the directories below, which say themselves what is built."""
     names = [str(part.relative_to(directory)) for part in parts]
-    text = f"# SPDX-License-Identifier: GPL-2.0-only\nobj-m := {' '.join(f'{n}/' for n in names)}\n"
     try:
-        asked = _ask_draft(directory, kernel, Change(directory / "Kbuild", None, text))
+        asked = _ask_draft(directory, kernel, Change(directory / "Kbuild", None, _leading_to(names)))
+    except UnsetOptionError:
+        raise
     except KscaffoldError as error:
         fix = f"kscaffold adopt {directory / names[0]}"
         raise KscaffoldError(error.code, error.what, cause=error.cause, fix=fix) from None
+    building = [n for n in names if any(t.ko.is_relative_to(directory / n) for t in asked.targets)]
     modules = []
     for target in asked.targets:
         inside = target.directory.relative_to(directory)
         objects = tuple(str(inside / o.removesuffix(".o")) for o in target.objects)
         modules.append(Linked(str(inside / target.name), objects))
-    return Proposal(text, tuple(modules), tuple(f"{n} says itself what it builds" for n in names))
+    notes = [
+        f"{n} {'says itself what it builds' if n in building else 'builds no module now'}" for n in names
+    ]
+    return Proposal(_leading_to(building), tuple(modules), tuple(notes))
+
+
+def _leading_to(names: list[str]) -> str:
+    return f"# SPDX-License-Identifier: GPL-2.0-only\nobj-m := {' '.join(f'{n}/' for n in names)}\n"
 
 
 def _verified(directory: Path, kernel: Kernel | None, proposal: Proposal) -> None:

@@ -127,6 +127,8 @@ def _extra(line: str, at: _Line) -> Habit | None:
     if found is None:
         return None
     modern = _modern(found)
+    if re.search(rf"^\s*{modern}\s*[:+?]?=.*\$[({{]{found[0]}[)}}]", at.file, re.M):
+        return None  # the file hands it on: a variable of its own, which every kernel takes
     mended = None
     # On a command line it would override what the file adds, and exported it is for another make.
     if at.kind != "recipe" and not re.match(r"\s*(?:export|override|unexport)\b", line):

@@ -53,7 +53,7 @@ def add_object(directory: Path, kernel: Kernel | None, name: str, module: str | 
         project,
         kernel,
         target.directory,
-        lambda text: edit.append(text, _lists(target.name), what, f"{stem}.o"),
+        lambda text: edit.append(text, _lists(target.listed), what, f"{stem}.o"),
         [wanted if t == target else t for t in project.targets],
         _todo(target.directory, stem),
     )
@@ -96,9 +96,10 @@ def rename(directory: Path, kernel: Kernel | None, old: str, new: str) -> Edited
 
 
 def _rename_module(project: Project, kernel: Kernel | None, target: Target, new: str) -> Edited:
-    old = target.name
     single = _is_single(target)
-    wanted = replace(target, name=new, ko=target.directory / f"{new}.ko")
+    wanted = replace(target, name=new, ko=target.ko.with_name(f"{new}.ko"))
+    left = (f"{target.name}.ko from before is still there: kscaffold clean",) if target.ko.exists() else ()
+    old, new = target.listed, wanted.listed
 
     def write(text: str) -> str:
         text = edit.replace_word(text, lambda n: n == "obj-m", "obj-m", f"{old}.o", f"{new}.o")
@@ -112,7 +113,6 @@ def _rename_module(project: Project, kernel: Kernel | None, target: Target, new:
         names = {s.name for s in edit.statements(text) if s.name.startswith(f"{old}-")}
         return edit.rename_variables(text, {n: f"{new}{n.removeprefix(old)}" for n in names})
 
-    left = (f"{old}.ko from before is still there: kscaffold clean",) if target.ko.exists() else ()
     targets = [wanted if t == target else t for t in project.targets]
     return _edit(project, kernel, target.directory, write, targets, left, mentioned=f"{old}.ko")
 
@@ -122,7 +122,7 @@ def _rename_object(project: Project, kernel: Kernel | None, target: Target, old:
     wanted = replace(target, objects=objects)
 
     def write(text: str) -> str:
-        lists = _lists(target.name)
+        lists = _lists(target.listed)
         text = edit.replace_word(text, lists, f"the objects of {target.name}", f"{old}.o", f"{new}.o")
         flags = {
             s.name
@@ -157,10 +157,11 @@ def _edit(
     try:
         change = Change(file, before, write(before))
     except edit.Clever as error:
+        place = f"{name}:{error.line}" if error.line else f"{name}"
         raise KscaffoldError(
             "KS042",
-            f"{name}:{error.line}: too clever to edit safely: {error.why}",
-            cause=before.split("\n")[error.line - 1].strip() or None,
+            f"{place}: too clever to edit safely: {error.why}",
+            cause=(before.split("\n")[error.line - 1].strip() or None) if error.line else None,
             fix=f"edit {file} by hand, then look: kscaffold adopt",
         ) from None
     after = _draft(project, kernel, change)
@@ -204,7 +205,7 @@ def _lists(module: str) -> Callable[[str], bool]:
 
 
 def _is_single(target: Target) -> bool:
-    return target.objects == (f"{target.name}.o",)
+    return target.objects == (f"{target.listed}.o",)
 
 
 def _one(project: Project, module: str | None) -> Target:

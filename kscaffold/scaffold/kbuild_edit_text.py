@@ -21,9 +21,9 @@ _RULE = re.compile(r"[^\s#=:][^=#]*:(?!=)")
 
 
 class Clever(Exception):
-    """A line that can't be edited safely; `line` counts from 1."""
+    """A line that can't be edited safely; `line` counts from 1. None: it is a line that is not there."""
 
-    def __init__(self, line: int, why: str) -> None:
+    def __init__(self, line: int | None, why: str) -> None:
         super().__init__(why)
         self.line = line
         self.why = why
@@ -131,7 +131,12 @@ def _take_condition(conditions: list[bool | None], bare: str, line: int) -> bool
 
 def append(text: str, is_meant: Callable[[str], bool], what: str, word: str) -> str:
     """The text with a word more in the last list that `is_meant` by its name; `what` names it in a reason."""
-    meant = [s for s in statements(text) if is_meant(s.name) and s.live is not False]
+    live = [s for s in statements(text) if s.live is not False]
+    meant = [s for s in live if is_meant(s.name)]
+    if not meant:
+        computed = [s.first + 1 for s in live if "$" in s.name]
+        odd = [n for n, line in enumerate(text.split("\n"), 1) if re.match(r"[^#\t=]*\$[^=]*=", line)]
+        raise Clever(next(iter(computed + odd), None), f"no line sets {what} in plain words")
     place = _place(meant, what)
     lines = text.split("\n")
     line, comment = _split(lines[place.last])
@@ -158,9 +163,7 @@ def _place(meant: Sequence[Statement], what: str) -> Statement:
             return at
         elif at.op != "+=" or at is meant[0]:
             raise Clever(at.first + 1, f"{what}: {why or 'it is set only where nothing else did'}")
-    if meant:
-        raise Clever(meant[0].first + 1, f"{what}: set under a condition, or not in plain words")
-    raise Clever(1, f"no line sets {what} in plain words")
+    raise Clever(meant[0].first + 1, f"{what}: set under a condition, or not in plain words")
 
 
 def _split(line: str) -> tuple[str, str]:
@@ -177,9 +180,10 @@ def replace_word(text: str, is_meant: Callable[[str], bool], what: str, old: str
         computed = next(
             (s for s in found if s.live is not False and "$" in s.name + s.value and is_meant(s.name)), None
         )
-        line = meant[-1].first if meant else computed.first if computed else 0
+        at_fault = meant[-1] if meant else computed
         raise Clever(
-            line + 1, f"{old} is named {'more than once' if meant else 'in no plain list'} in {what}"
+            at_fault.first + 1 if at_fault else None,
+            f"{old} is named {'more than once' if meant else 'in no plain list'} in {what}",
         )
     at = meant[0]
     if at.live is None:

@@ -21,7 +21,7 @@ from kscaffold.scaffold.tree import File
 class Renewal:
     """What became of the template. `before`, `after`: commits of git. `added`: the answers to what is asked
     anew, its defaults. `dropped`: answers that nothing asks for any more. `hooks_missing`: what hooks did
-    for the project is not in what was rendered now."""
+    for the project is not in what was rendered now: the template has none any more, or --no-hooks."""
 
     report: Report
     checkout: str | None
@@ -37,12 +37,13 @@ class Renewal:
 class Talk:
     """What the user allows, and how the verb speaks with them.
 
-    `hooks`: the template's own code may run. `checkout`: another branch, tag or commit. `changed`: names of
-    answers that were changed. `step`: says one. `trusts`: shown the report and the commit before, raises
-    where that is not trusted. `line`: of a hook. `told`: gets what became of the template.
+    `hooks`: the template's own code may run; None: nothing was said of it. `checkout`: another branch, tag
+    or commit. `changed`: names of answers that were changed. `step`: says one. `trusts`: shown the report
+    and the commit before, raises where that is not trusted. `line`: of a hook. `told`: gets what became of
+    the template.
     """
 
-    hooks: bool
+    hooks: bool | None
     checkout: str | None
     changed: tuple[str, ...]
     step: Callable[[str, str], None]
@@ -66,7 +67,8 @@ def rerender(project: Path, kept: Answers, talk: Talk) -> tuple[dict[str, File],
     """The files the template gives now, and what to keep.
 
     Raises UsageError: KS051 where the answers are not good, KS054 for a changed one that nothing asks for,
-    and as `new` does; KscaffoldError: KS056 where the template can't be had, and as `new` does.
+    KS057 where it is open whether hooks that ran for this project may run again, and as `new` does;
+    KscaffoldError: KS056 where the template can't be had, and as `new` does.
     """
     wanted = _wanted(project, kept, talk)
     state = paths.project_state(project)
@@ -80,6 +82,9 @@ def rerender(project: Path, kept: Answers, talk: Talk) -> tuple[dict[str, File],
             raise _gone(wanted, error) from None
         before = kept.template.get("commit")
         talk.trusts(report, before)
+        made_with_hooks = bool(kept.template.get("hooks"))
+        if made_with_hooks and report.hooks and talk.hooks is None:
+            raise _hooks_wanted()
         job = prepare(wanted, report, came, hidden, talk.line)
         facts = {k: v for k, v in kept.template.get("facts", {}).items() if k in job.facts}
         if wanted.hooks:
@@ -105,7 +110,7 @@ def rerender(project: Path, kept: Answers, talk: Talk) -> tuple[dict[str, File],
             {k: v for k, v in given.items() if k not in kept.given},
             made.dropped,
             template["hooks"],
-            bool(kept.template.get("hooks")) and not wanted.hooks,
+            made_with_hooks and not template["hooks"],
         )
     )
     files = {path: file for path, file in files.items() if tree.is_inside(path)}
@@ -129,7 +134,7 @@ def _wanted(project: Path, kept: Answers, talk: Talk) -> Wanted:
         checkout=talk.checkout or said.get("checkout"),
         inside=said.get("directory"),
         answers={key: chosen.raw(value) for key, value in kept.given.items()},
-        hooks=talk.hooks,
+        hooks=bool(talk.hooks),
     )
 
 
@@ -159,6 +164,16 @@ def _check(made: Rendered, talk: Talk) -> None:
                 cause="the template does not ask for it",
                 fix="one of: " + " ".join(made.answers),
             )
+
+
+def _hooks_wanted() -> UsageError:
+    """Without the hooks all they made would look as if the template had it no more."""
+    return UsageError(
+        "KS057",
+        "this project was made with its template's hooks, and nothing says whether they may run again",
+        cause="without them the update would take out what they made",
+        fix="the same command with --hooks; or with --no-hooks, which does without what they made",
+    )
 
 
 def _gone(wanted: Wanted, error: KscaffoldError) -> KscaffoldError:
