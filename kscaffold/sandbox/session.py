@@ -318,8 +318,6 @@ def _check_hello(answer: Answer) -> None:
 def _initramfs(planned: Plan, place: Path) -> qemu.Initramfs:
     """Write the initramfs, and say where it goes: into the middle of memory, where the kernel can be told
     (initrdmem=, 5.8 and later).
-
-    At the end of memory, where QEMU would put it, newer firmware has the ACPI tables.
     """
     file, content = place / "initramfs", root.build(planned.kernel)
     file.write_bytes(content)
