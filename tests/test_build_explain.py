@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.build.explain import explain
 from kscaffold.build.output import Output
 from kscaffold.diagnosis import catalogue
+from kscaffold.kernel.buildtree import BuildTree
+from kscaffold.project.project import Project, Target
 from tests.projects import HELLO, write
 
 LOGS = sorted((Path(__file__).parent / "data/build").glob("*.log"))
@@ -156,6 +159,44 @@ def test_a_failed_build_is_explained(tmp_path: Path, kernel, ks, case: str):
     assert (ran.status, ran.json["code"]) == (1, code), ran.err
     assert said in f"{ran.json['cause']} {ran.json['fix']}"
     assert any(c["level"] == "error" for c in ran.json["complaints"])
+
+
+@pytest.mark.parametrize(
+    ("version", "head", "told"),
+    [
+        (("6", "13", "0"), "MODULE_IMPORT_NS(OURS);", 'MODULE_IMPORT_NS("NAME")'),
+        (("7", "3", "4"), "EXPORT_SYMBOL_NS( f , OURS );", 'EXPORT_SYMBOL_NS(symbol, "NAME")'),
+        (("7", "3", "4"), '#define OURS "OURS"\nMODULE_IMPORT_NS(OURS);', None),
+        (("7", "3", "4"), 'MODULE_IMPORT_NS("OURS");\nEXPORT_SYMBOL(f);', None),
+        (("6", "12", "9"), 'MODULE_IMPORT_NS("OURS");', "without quotes"),
+        (("6", "12", "9"), "MODULE_IMPORT_NS(OURS);", None),
+        (("6", "12", "9"), '#if 0\nMODULE_IMPORT_NS("OURS");\n#else\nMODULE_IMPORT_NS(OURS);\n#endif', None),
+    ],
+)
+def test_the_quotes_of_a_namespace(
+    tmp_path: Path, version: tuple[str, str, str], head: str, told: str | None
+):
+    """No compiler says that they are missing: "junk at end of line", it says, or "undeclared"."""
+    write(tmp_path, Kbuild=ONE, hello__c=source(head))
+    project = Project(
+        tmp_path,
+        tmp_path / "Kbuild",
+        (Target("hello", ("hello.o",), tmp_path, tmp_path / "hello.ko"),),
+    )
+    tree = BuildTree(tmp_path, tmp_path, ".".join(version), version, "x86", None, "", False, False)
+    found = explain(project, tree, [], ["/tmp/a.s:7: Error: junk at end of line"])
+    assert found.code == ("KS119" if told else "KS107")
+    assert found.fix is not None and (told or "mend the first error") in found.fix
+
+
+@pytest.mark.kernel
+def test_a_namespace_in_the_quotes_of_newer_kernels(tmp_path: Path, kernel, ks):
+    write(
+        tmp_path, Kbuild=ONE, hello__c=source('void f(void);\nvoid f(void) {}\nEXPORT_SYMBOL_NS_GPL(f, "X");')
+    )
+    ran = ks("build", "-C", tmp_path, "-k", kernel("6.1").release, "--json")
+    assert (ran.status, ran.json["code"]) == (1, "KS119"), ran.err
+    assert "EXPORT_SYMBOL_NS_GPL(symbol, NAME), the name without quotes" in ran.json["fix"]
 
 
 @pytest.mark.kernel

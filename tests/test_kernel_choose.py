@@ -7,6 +7,7 @@ import pytest
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel import choose, store
+from kscaffold.kernel.fetch import _releases
 from kscaffold.kernel.prepared import compiler_problem
 from tests.kernels import need_kernel, only
 from tests.mirror import NEW, OLD, Mirror
@@ -102,3 +103,14 @@ def test_choosing_is_cheap_and_imports_nothing_heavy():
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     seconds, imported = ran.stdout.splitlines()
     assert float(seconds) < 0.03 and imported == "[]"
+
+
+def test_which_package_names_are_kernels():
+    """As in bullseye-security, beside what is no kernel of the flavour."""
+    backport, own = "6.1.0-0.deb11.52-cloud-amd64", "5.10.0-46-cloud-amd64"
+    images = [backport, own, "6.1-cloud-amd64", "cloud-amd64", f"{own}-dbg", f"{own}-unsigned"]
+    images += ["5.10.0-46-rt-amd64", "5.10.0-45-cloud-amd64", "7.3.4+deb13-cloud-amd64"]
+    headers = [backport, own, "6.1-cloud-amd64", "7.3.4+deb13-cloud-amd64", "5.10.0-46-rt-amd64"]
+    names = ([f"linux-image-{r}" for r in images], [f"linux-headers-{r}" for r in headers])
+    assert _releases(*names, "cloud-amd64") == [own, backport, "7.3.4+deb13-cloud-amd64"]
+    assert _releases(*names, "amd64") == []

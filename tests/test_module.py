@@ -78,6 +78,22 @@ def test_exports():
     assert ko.exports == (Export("shared", False, "", True), Export("inner", True, "", True))
 
 
+@pytest.mark.parametrize("flags", [b"\0\1", b"\0\3"])
+def test_exports_that_a_flag_limits(flags: bytes):
+    """As kernels of 7.x do: one table, and a byte of flags for each symbol."""
+    made = Ko(
+        exports={"shared": "", "inner": ""},
+        export_crcs=False,
+        sections=[Section("__kflagstab", flags)],
+        more_symbols=[
+            Symbol("__flags_shared", "__kflagstab", 0, 0, 0),
+            Symbol("__flags_inner", "__kflagstab", 1, 0, 0),
+            Symbol("__flags_beyond", "__kflagstab", 9, 0, 0),
+        ],
+    )
+    assert read(made).exports == (Export("shared", False, "", False), Export("inner", True, "", False))
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [

@@ -431,6 +431,16 @@ def test_the_command_line_of_qemu():
     assert "-initrd" not in none and "loader" not in none and "initrdmem" not in none
 
 
+def test_the_initramfs_has_a_place_that_no_firmware_uses(kernel61, tmp_path):
+    planned = session.plan(kernel61)
+    start = session._initramfs(planned, tmp_path)
+    assert start == qemu.Initramfs(tmp_path / "initramfs", start.file.stat().st_size, 128 << 20)
+    older = tmp_path / "vmlinux"
+    older.write_bytes(b"initrd=\0initrdmem=")  # no word of its own in it
+    machine = replace(planned.machine, vmlinux=older)
+    assert session._initramfs(replace(planned, machine=machine), tmp_path).at is None
+
+
 @pytest.mark.parametrize("name", ["sleeper", "endless"])
 def test_a_whole_command_has_a_deadline_where_one_is_set(kernel61, here, name):
     began = time.monotonic()

@@ -39,6 +39,9 @@ def explain(project: Project, tree: BuildTree, complaints: list[Complaint], line
         told = _exactly(nearest, project, tree)
         if told:
             return told
+    # Neither the compiler nor the assembler says anything of a namespace.
+    if told := _namespace(project, tree):
+        return told
     count = sum(c.level == "error" for c in complaints)
     what = f"{count} error{'s' if count != 1 else ''}" if count else "make failed"
     return Explanation("KS107", what, fix="mend the first error, then build again")
@@ -87,6 +90,25 @@ def _sources(project: Project) -> list[str]:
     stems = {t.directory / o.removesuffix(".o") for t in project.targets for o in t.objects}
     files = [f for stem in sorted(stems) if (f := stem.with_name(f"{stem.name}.c")).is_file()]
     return [f.read_text(errors="replace") for f in files]
+
+
+_NAMESPACE = re.compile(
+    r"""^\s*(MODULE_IMPORT_NS|EXPORT_SYMBOL_NS(?:_GPL)?)\s*\((?:\s*\w+\s*,)?\s*("?)(\w+)"?\s*\)""", re.M
+)
+
+
+def _namespace(project: Project, tree: BuildTree) -> Explanation | None:
+    """A namespace's name with quotes where this kernel wants none, or without where it wants them."""
+    text = "\n".join(_sources(project))
+    used = _NAMESPACE.findall(text)
+    for macro, quote, name in used:
+        change = changes()[macro]
+        wrong = "" if change.advice(tree) == change.use else '"'
+        # Whoever writes it in both ways, or makes a macro of it, knows.
+        both = len({q for m, q, _ in used if m == macro}) > 1
+        if quote == wrong and not both and not re.search(rf"#\s*define\s+{name}\b", text):
+            return _changed(change, change.advice(tree) or "", tree)
+    return None
 
 
 def _fuller(tree: BuildTree) -> str:

@@ -59,19 +59,11 @@ def fetch(version: str | None, suite: str | None, say: Say, flavour: str | None 
 
 def _choose(archive: Archive, version: str | None, flavour: str, say: Say) -> list[Package]:
     """The packages of the kernel wanted: its image, its headers, and what of the kernel those depend on."""
-    # The version, an ABI number where there is one, and nothing else before the flavour.
-    pattern = re.compile(rf"linux-image-(\d[^-]*(?:-\d+)?-{re.escape(flavour)})")
-    # Names that others only mention (Breaks, Conflicts) are names to apt, too: headers tell those apart.
-    headers = set(archive.names("linux-headers-"))
-    releases = [
-        m[1]
-        for n in archive.names("linux-image-")
-        if (m := pattern.fullmatch(n)) and _is_release(m[1]) and f"linux-headers-{m[1]}" in headers
-    ]
-    releases.sort(key=store.by_version)
+    releases = _releases(archive.names("linux-image-"), archive.names("linux-headers-"), flavour)
     if version is None and f"linux-image-{flavour}" in archive.names(f"linux-image-{flavour}"):
         (meta,) = archive.show([f"linux-image-{flavour}"])
-        releases = [m[1] for d in meta.depends if (m := pattern.fullmatch(d))] or releases
+        theirs = {d.removeprefix("linux-image-") for d in meta.depends}
+        releases = [r for r in releases if r in theirs] or releases
     matching = [r for r in releases if version is None or is_prefix(version, r)]
     if not matching:
         raise KscaffoldError(
@@ -84,6 +76,19 @@ def _choose(archive: Archive, version: str | None, flavour: str, say: Say) -> li
     release = matching[-1]
     say("Chose", f"{release} of {archive.origin}")
     return _closure(archive, release)
+
+
+def _releases(images: Sequence[str], headers: Sequence[str], flavour: str) -> list[str]:
+    """The releases of a flavour among package names, sorted by version."""
+    # The version, an ABI number where there is one (0.deb11.52: a backport's), and nothing else before the
+    # flavour.
+    pattern = re.compile(rf"linux-image-(\d[^-]*(?:-\d[^-]*)?-{re.escape(flavour)})")
+    # Names that others only mention (Breaks, Conflicts) are names to apt, too: headers tell those apart.
+    known = set(headers)
+    found = (m[1] for n in images if (m := pattern.fullmatch(n)))
+    return sorted(
+        (r for r in found if _is_release(r) and f"linux-headers-{r}" in known), key=store.by_version
+    )
 
 
 def _newest_of_each(releases: Sequence[str]) -> list[str]:

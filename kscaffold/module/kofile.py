@@ -67,6 +67,12 @@ class _Elf:
         end = section.offset + section.size
         return int(struct.unpack_from(self.order + "H", self.content, at)[0]) if at + 2 <= end else 0
 
+    def byte(self, section: Section, offset: int) -> int:
+        """The byte at an offset of a section, 0 beyond its end."""
+        at = section.offset + offset
+        inside = section.type != "SHT_NOBITS" and offset < section.size and at < len(self.content)
+        return self.content[at] if inside else 0
+
     def string(self, section: Section, offset: int) -> str:
         """The NUL-terminated string at an offset of a section, "" beyond its end."""
         start, end = section.offset + offset, section.offset + section.size
@@ -146,7 +152,7 @@ def _parse(raw: bytes, path: Path, compression: Compression | None) -> KoFile:
         ),
         undefined=undefined,
         weak_imports=weak,
-        exports=symbols.exports(table, elf.sections, elf.string),
+        exports=symbols.exports(table, elf.sections, elf.string, elf.byte),
         commons=symbols.commons(table),
         misnamed=sum(s.misnamed for s in table),
         misplaced=symbols.misplaced(table, len(elf.sections)),

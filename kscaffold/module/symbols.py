@@ -12,6 +12,8 @@ _STB_WEAK = 2
 _STT_FUNC = 2
 _EXPORT = "__ksymtab_"
 _NAMESPACE = "__kstrtabns_"
+_FLAGS = "__flags_"
+_GPL_ONLY = 1  # KSYM_FLAG_GPL_ONLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +87,36 @@ def misplaced(symbols: Iterable[Symbol], count: int) -> tuple[str, ...]:
 
 
 def exports(
-    symbols: Sequence[Symbol], sections: Sequence[Section], string: Callable[[Section, int], str]
+    symbols: Sequence[Symbol],
+    sections: Sequence[Section],
+    string: Callable[[Section, int], str],
+    byte: Callable[[Section, int], int],
 ) -> tuple[Export, ...]:
-    """What the module exports. `string(section, offset)` reads a string of the file."""
-    tables = {
-        s.index: s.name == "__ksymtab_gpl" for s in sections if s.name in ("__ksymtab", "__ksymtab_gpl")
-    }
+    """What the module exports. `string(section, offset)` and `byte(section, offset)` read the file.
+
+    GPL only is what is in a table of its own, or in 7.x, which has one table, what its flags say.
+    """
+    tables = {s.index: s.name for s in sections if s.name in ("__ksymtab", "__ksymtab_gpl")}
     if not tables:
         return ()
     crcs = {s.name for s in sections}
+    inside = [s for s in symbols if 0 < s.shndx < len(sections)]
     namespaces = {
         s.name.removeprefix(_NAMESPACE): string(sections[s.shndx], s.value)
-        for s in symbols
-        if s.name.startswith(_NAMESPACE) and 0 < s.shndx < len(sections)
+        for s in inside
+        if s.name.startswith(_NAMESPACE)
+    }
+    flags = {
+        s.name.removeprefix(_FLAGS): byte(sections[s.shndx], s.value)
+        for s in inside
+        if s.name.startswith(_FLAGS) and sections[s.shndx].name == "__kflagstab"
     }
     found = []
     for symbol in symbols:
         if symbol.shndx in tables and symbol.name.startswith(_EXPORT):
-            name = symbol.name.removeprefix(_EXPORT)
-            gpl = tables[symbol.shndx]
-            has_crc = ("__kcrctab_gpl" if gpl else "__kcrctab") in crcs
+            name, table = symbol.name.removeprefix(_EXPORT), tables[symbol.shndx]
+            gpl = table == "__ksymtab_gpl" or bool(flags.get(name, 0) & _GPL_ONLY)
+            has_crc = table.replace("ksym", "kcrc") in crcs
             found.append(Export(name, gpl, namespaces.get(name, ""), has_crc))
     return tuple(found)
 

@@ -114,7 +114,7 @@ def _initramfs(initramfs: Initramfs | None) -> list[str]:
         return []
     if initramfs.at is None:
         return ["-initrd", str(initramfs.file)]
-    # QEMU 10 would put it at the end of memory, over the ACPI tables that are there.
+    # QEMU would put it at the end of memory, where some firmware (SeaBIOS, not qboot) has the ACPI tables.
     return ["-device", f"loader,file={_escaped(initramfs.file)},addr={initramfs.at:#x},force-raw=on"]
 
 

@@ -20,7 +20,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.sandbox import qemu, root
 from kscaffold.sandbox.qemu import Machine
 
-FORMAT = 5
+FORMAT = 6
 _MAX_AGE = 30 * 86400.0  # s since its last use
 _MAX_TOTAL = 2 << 30  # bytes of all snapshots
 _PAGE = 1 << 16

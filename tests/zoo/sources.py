@@ -24,7 +24,11 @@ _TEMPLATE = """// SPDX-License-Identifier: GPL-2.0
 #include <linux/refcount.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/version.h>
 #include <linux/workqueue.h>
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0) /* a string from then on */
+#define ZOO "ZOO"
+#endif
 {top}
 static int __init {name}_init(void) {{ {init} }}
 {exit}
