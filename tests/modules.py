@@ -51,6 +51,13 @@ SOURCES: dict[str, tuple[str, str, str | None]] = {
     "exithang": ("", "return 0;", "for (;;) cpu_relax();"),
     "exitoops": ("static int *volatile p;", "return 0;", "*p = 1;"),
     "noexit": ("", "return 0;", None),
+    # Forgets its thread, whose code is gone when it wakes.
+    "leaver": (
+        "#include <linux/kthread.h>\nstatic int n;"
+        " static int round(void *x) { while (!kthread_should_stop()) { msleep(300); n++; } return 0; }",
+        'return PTR_ERR_OR_ZERO(kthread_run(round, NULL, "left"));',
+        'pr_info("goodbye\\n");',
+    ),
     # Says in its log whatever it is told: the channel's magic, a verdict, a crash, the agent's own mark.
     "forger": (
         'static char *say = ""; module_param(say, charp, 0444);',

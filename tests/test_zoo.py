@@ -3,7 +3,6 @@
 import contextlib
 import shutil
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from kscaffold.load.forecast import Outlook
 from kscaffold.load.later import crashed_between
 from kscaffold.load.load import load
 from kscaffold.load.report import LoadReport
-from kscaffold.load.unload import unload
+from kscaffold.load.unload import left_running, unload
 from kscaffold.module import content
 from kscaffold.module.findings import Prediction
 from kscaffold.sandbox import session
@@ -140,14 +139,43 @@ def test_a_crash_that_comes_later(series: str):
     kernel = need_kernel(series)
     ko = built(kernel) / "later.ko"
     with guest(kernel, "") as target:
-        report = load(ko, "", target, timeout=10)
+        report = load(ko, "", target, timeout=20)
         assert report.ok
-        time.sleep(0.5)
+        target.write("/sys/module/later/parameters/now", b"1", 0)
+        assert target.watch(60).errno is None
         (told,) = crashed_between([report], [], target)
     j = told.judgement
     assert (j.verdict, j.stage, j.code, j.returned) == ("crashed", "live", "KS250", 0)
     assert "after init had returned" in (j.cause or "")
     assert any("NULL pointer dereference" in r.text for r in told.log)
+
+
+@pytest.mark.parametrize("series", ["6.1", "5.10", "6.12"])
+def test_what_outlives_its_module(series: str):
+    """A kernel that is well when exit comes back, and dies of what exit has forgotten."""
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel(series)
+    place = built(kernel)
+    for name, function, call in (
+        ("left-thread", "round", "kthread_stop()"),
+        ("left-timer", "tick", "timer_delete_sync()"),
+        ("left-probe", "seen", "unregister_kprobe()"),
+    ):
+        with guest(kernel, "") as target:
+            assert load(place / f"{name}.ko", "", target, timeout=20).ok
+            # It may die in the middle of the unload, which is told in the same way.
+            report = unload(name, target, timeout=20, ko=place / f"{name}.ko")
+            (told,) = left_running([report], target, 60 if report.ok else None)
+        j = told.judgement
+        assert (name, j.verdict, j.code) == (name, "crashed", "KS617"), j
+        # The kernel itself has no names there any more.
+        assert f", in {function}+0x" in (j.cause or "") and "unloaded already" in (j.cause or ""), j
+        assert call in (j.fix or "")
+        assert any("unable to handle page fault" in r.text for r in told.log)
+    with guest(kernel, "") as target:
+        assert load(place / "ended-timer.ko", "", target, timeout=20).ok
+        report = unload("ended-timer", target, timeout=20, ko=place / "ended-timer.ko")
+        assert report.remains is not None and left_running([report], target) == [report] and report.ok
 
 
 def _prepare(steps: tuple[str, ...], place: Path, target: SandboxTarget, seconds: float) -> None:

@@ -37,6 +37,11 @@ Trace = Annotated[bool, typer.Option("--trace", help="Show the stages of the loa
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on showing what comes.")]
 Last = Annotated[int | None, typer.Option("-n", "--lines", metavar="N", min=0, help="Only the last N lines.")]
 
+Watch = Annotated[
+    float | None,
+    typer.Option("--watch", metavar="S", min=0, max=86400, help="Look on so long after the unload."),
+]
+
 _NOT_ON_HOST = UsageError(
     "KS004",
     "--cert is for a sandbox: which keys this machine's kernel trusts, its firmware decides",
@@ -157,6 +162,7 @@ def run(
     no_build: options.NoBuild = False,
     no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
+    watch: Watch = None,
     cmdline: options.Cmdline = "",
     cert: options.Cert = None,
     offline: options.Offline = False,
@@ -188,6 +194,7 @@ def run(
             begun.plan,
             ahead=begun.restoring,
             timeout=timeout,
+            watch=watch,
             tell=Tell(console.step, console.detail, console.warn, console.verbose),
         )
         return show.runs(results, jobs.seconds)
@@ -198,23 +205,33 @@ def unload(
     module: options.Module = None,
     host: options.Host = False,
     timeout: options.Timeout = 10.0,
+    watch: Watch = None,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
     """Unload this project's modules, or the named ones (rmmod)."""
     from kscaffold.cli import session, show  # start-up time
+    from kscaffold.load.unload import file_of, left_running, named
     from kscaffold.load.unload import unload as unload_one
 
     home = session.home(directory)
+    beside = sorted(home.glob("*.ko"))
     reports = []
     with session.target(home, None, host=host, cmdline="", start=False) as opened:
         if not opened.is_there:
             console.note("no sandbox runs for this project: nothing is loaded")
         wanted = names or session.loaded_here(home, module, opened)
         for name in wanted:
-            reports.append(unload_one(name, opened.target, timeout=timeout))
+            files = [Path(name), *(ko for ko in beside if named(ko.name) == named(name))]
+            ko = file_of(named(name), files, opened.target)
+            reports.append(unload_one(name, opened.target, timeout=timeout, ko=ko))
             show.unloaded(reports[-1])
+        watched = left_running(reports, opened.target, watch)
+        for before, after in zip(reports, watched, strict=True):
+            if after is not before:
+                show.unloaded(after)
+        reports = watched
     return show.unloads("unload", reports)
 
 

@@ -20,10 +20,9 @@ from kscaffold.sandbox import channel, live, session, snapshot
 from kscaffold.sandbox.root import OWN_MODULES
 from kscaffold.target.base import Attempt, Kind, Listed, Target
 from kscaffold.target.host import HostTarget
-from kscaffold.target.sandbox import SandboxTarget
+from kscaffold.target.sandbox import DIED, SandboxTarget
 
 _POLL = 0.3  # s between two looks of `logs -f`
-_DEAD = 1 << 7  # the kernel's taint D: it has had an oops or a BUG
 _TRIES = 3
 _MARK = re.compile(r"kscaffold: request [0-9a-f]{16}")
 
@@ -117,7 +116,7 @@ def _damage(target: SandboxTarget) -> str | None:
         if module.state != "Live":
             return f"{module.name} never came back from {module.state.lower()}"
     taint = target.read("/proc/sys/kernel/tainted").strip()
-    return "the sandbox's kernel has crashed" if taint.isdigit() and int(taint) & _DEAD else None
+    return "the sandbox's kernel has crashed" if taint.isdigit() and int(taint) & DIED else None
 
 
 def _sandbox(connection: live.Connection) -> SandboxTarget:

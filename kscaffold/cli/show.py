@@ -260,7 +260,8 @@ def unloaded(report: UnloadReport) -> None:
         "lost": "nothing is known of how the unload ended",
     }
     errno = f" ({j.errno})" if j.errno else ""
-    console.out(f"{console.styled(report.module, 'bold')}: {console.styled(words[j.verdict], 'red')}{errno}")
+    what = f"{j.verdict} the kernel after it was unloaded" if j.code == "KS617" else words[j.verdict]
+    console.out(f"{console.styled(report.module, 'bold')}: {console.styled(what, 'red')}{errno}")
     log_lines(report.log, report.module)
     if j.cause:
         console.out(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")

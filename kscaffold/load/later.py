@@ -11,9 +11,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.load.report import LoadReport
 from kscaffold.load.source import locate
 from kscaffold.load.unload import UnloadReport
-from kscaffold.target.sandbox import SandboxTarget
-
-_DIED = 1 << 7  # TAINT_DIE: there was an oops or a BUG in this kernel
+from kscaffold.target.sandbox import DIED, SandboxTarget
 
 
 def crashed_between(
@@ -24,10 +22,11 @@ def crashed_between(
     """
     told = [c for r in loads for c in r.judgement.complaints]
     told += [c for r in unloads for c in r.judgement.complaints]
-    if any(c.fatal for c in told) or not all(r.ok for r in loads):
+    gone = any(r.judgement.verdict in ("crashed", "hung", "lost") for r in unloads)
+    if gone or any(c.fatal for c in told) or not all(r.ok for r in loads):
         return list(loads)
     with contextlib.suppress(OSError, KscaffoldError, ValueError):
-        if int(target.read("/proc/sys/kernel/tainted")) & _DIED:
+        if int(target.read("/proc/sys/kernel/tainted")) & DIED:
             return [*loads[:-1], _crashed(loads[-1], target)]
     return list(loads)
 

@@ -13,7 +13,7 @@ from kscaffold.load.jobs import Jobs
 from kscaffold.load.later import crashed_between
 from kscaffold.load.report import LoadReport
 from kscaffold.load.series import load_series
-from kscaffold.load.unload import UnloadReport, unload
+from kscaffold.load.unload import UnloadReport, left_running, unload
 from kscaffold.sandbox import limits, session
 from kscaffold.sandbox.session import Guest, Plan, Restoring, Say
 from kscaffold.target.sandbox import SandboxTarget
@@ -41,19 +41,21 @@ def run(
     *,
     ahead: Restoring | None = None,
     timeout: float,
+    watch: float | None = None,
     tell: Tell,
 ) -> list[Result]:
     """Load what `jobs` names and unload it in reverse, once for each string of parameters in `tries`.
 
     Each try gets a guest of its own, and as many run at once as this process may use processors. The
-    results come in the order of `tries`. `ahead`: the first guest, begun already. Whatever
+    results come in the order of `tries`. `ahead`: the first guest, begun already. `watch`: seconds to look on
+    after the last unload, None for what the modules' imports suggest. Whatever
     happens, no guest is left.
     """
     results: list[Result | BaseException | None] = [None] * len(tries)
     waiting = list(range(len(tries)))[::-1]
     guests: list[Guest] = []
     lock = threading.Lock()
-    around = _Around(guests, tell, Outlook(jobs.kos, planned.kernel, tell.warn, planned.trusted))
+    around = _Around(guests, tell, Outlook(jobs.kos, planned.kernel, tell.warn, planned.trusted), watch)
     pace.reached("a prediction is made")
 
     def work() -> None:
@@ -105,6 +107,7 @@ class _Around:
     guests: list[Guest]
     tell: Tell
     outlook: Outlook
+    watch: float | None
 
 
 def _once(
@@ -144,6 +147,7 @@ def _once(
                 if not unloads[-1].ok:
                     break
             pace.reached("unloaded")
+            unloads = left_running(unloads, target, around.watch)
         loads = crashed_between(loads, unloads, target)
         pace.reached("the guest is asked whether it is well")
         total = time.monotonic() - began

@@ -1,23 +1,30 @@
 """Unload one module from a target, and say why when it stays."""
 
+import contextlib
 import errno
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import dropwhile
 from pathlib import Path
 
+from kscaffold.diagnosis import catalogue
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.unloading import UnloadEvidence, UnloadJudgement, judge_unload
-from kscaffold.errors import UsageError
+from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.load import remains
 from kscaffold.load.evidence import of_guest
+from kscaffold.load.remains import Remains
 from kscaffold.load.source import Place, locate, retold
+from kscaffold.module import quick
 from kscaffold.project.project import kernel_name
-from kscaffold.target.base import Target
+from kscaffold.target.base import Attempt, Target
 from kscaffold.target.sandbox import SandboxTarget
 
 
 @dataclass(frozen=True, slots=True)
 class UnloadReport:
     """One module, unloaded or not. `seconds`: in the kernel. `place`: the line of source that the
-    kernel's first complaint is about.
+    kernel's first complaint is about. `remains`: what it may have left running.
     """
 
     module: str
@@ -25,6 +32,7 @@ class UnloadReport:
     log: tuple[Record, ...]
     seconds: float
     place: Place | None = None
+    remains: Remains | None = None
 
     @property
     def ok(self) -> bool:
@@ -32,16 +40,22 @@ class UnloadReport:
         return self.judgement.verdict == "unloaded"
 
 
+def named(word: str) -> str:
+    """The kernel's name of what was typed: a name, or a file's, with dashes or `.ko`."""
+    return kernel_name(word.rpartition("/")[2].removesuffix(".ko"))
+
+
 def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None) -> UnloadReport:
-    """Unload a module. People type the file's name, with dashes or `.ko`: the kernel's name is meant.
+    """Unload a module, by its name or its file's.
 
     `ko`: the file it is loaded from, to find the source of a crash.
     """
-    module = kernel_name(name.rpartition("/")[2].removesuffix(".ko"))
+    module = named(name)
     if module in ("", ".", ".."):  # which are directories of /sys/module, too
         raise UsageError("KS089", f"{name!r} is not the name of a module", fix="kscaffold list")
+    left = remains.of(ko, module, target) if ko is not None and isinstance(target, SandboxTarget) else None
     attempt = target.unload(module, timeout)
-    mine, facts = None, attempt.facts
+    mine, facts, records = None, attempt.facts, attempt.records or ()
     if attempt.errno != 0 and attempt.heard:
         mine = next((m for m in target.modules() if m.name == module), None)
         if attempt.errno in (errno.EPERM, errno.ENOENT) and isinstance(target, SandboxTarget):
@@ -54,7 +68,7 @@ def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None)
         reset=attempt.reset,
         late=attempt.late,
         killed_by=attempt.killed_by,
-        records=attempt.records or (),
+        records=left.named(records) if left else records,
         users=mine.used_by if mine else (),
         count=mine.refcount if mine else None,
         state=mine.state if mine else None,
@@ -63,9 +77,82 @@ def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None)
         builtin=bool(facts.builtin),
         modules_disabled=facts.modules_disabled,
     )
-    judgement, place = judge_unload(evidence), None
-    if ko is not None and judgement.complaints:
-        complaints, place = locate(judgement.complaints, module, ko, evidence.records)
-        cause = retold(judgement.cause, judgement.complaints, complaints)
-        judgement = replace(judgement, complaints=complaints, cause=cause)
-    return UnloadReport(module, judgement, attempt.records or (), attempt.seconds, place)
+    judgement, place = _placed(judge_unload(evidence), module, ko, evidence.records)
+    if left and judgement.verdict == "crashed" and (gone := left.freed(evidence.records)):
+        # Exit had ended: what is there while it runs can't be missing.
+        judgement = _left_behind(judgement, module, left, place, gone)
+    return UnloadReport(module, judgement, records, attempt.seconds, place, left)
+
+
+def _placed(
+    judgement: UnloadJudgement, module: str, ko: Path | None, records: Sequence[Record]
+) -> tuple[UnloadJudgement, Place | None]:
+    """The judgement with lines of source in it, and the first of them."""
+    if ko is None or not judgement.complaints:
+        return judgement, None
+    complaints, place = locate(judgement.complaints, module, ko, records)
+    cause = retold(judgement.cause, judgement.complaints, complaints)
+    return replace(judgement, complaints=complaints, cause=cause), place
+
+
+def left_running(
+    reports: Sequence[UnloadReport], target: Target, seconds: float | None = None
+) -> list[UnloadReport]:
+    """The same reports, after the kernel was watched for what these modules may have left running: for as
+    long as their imports suggest, or so many seconds. The last one it can have been is `crashed` then.
+    """
+    wait = max((r.remains.seconds for r in reports if r.remains), default=0.0) if seconds is None else seconds
+    if not wait or not isinstance(target, SandboxTarget) or not all(r.ok for r in reports):
+        return list(reports)
+    seen = target.watch(wait)
+    if seen.errno == 0:
+        return list(reports)
+    told = [_of_watch(r, seen) for r in reports]
+    # Whose code or variables the kernel missed; else the last that may have left something, else the last.
+    sure = [i for i, r in enumerate(reports) if r.remains and r.remains.freed(seen.records or ())]
+    guilty = sure or [i for i, r in enumerate(reports) if r.remains] or [len(reports) - 1]
+    return [told[i] if i == guilty[-1] else r for i, r in enumerate(reports)]
+
+
+def _of_watch(report: UnloadReport, seen: Attempt) -> UnloadReport:
+    """A report of a module whose kernel did not stay well after it had been unloaded."""
+    left, known = report.remains, {r.text for r in report.log}
+    # A panic says all of its log again.
+    raw = list(dropwhile(lambda r: r.text in known, seen.records or ()))
+    records = left.named(raw) if left else tuple(raw)
+    evidence = UnloadEvidence(
+        report.module, answered=False, alive=seen.alive, reset=seen.reset, late=seen.late, records=records
+    )
+    judgement, place = _placed(judge_unload(evidence), report.module, left.ko if left else None, records)
+    if judgement.verdict == "lost" and seen.alive:
+        return report  # it crashed before the unload: that is told of the load
+    if judgement.verdict != "lost":
+        gone = left.freed(records) if left else None
+        judgement = _left_behind(judgement, report.module, left, place, gone)
+    return replace(report, judgement=judgement, place=place, log=(*report.log, *raw))
+
+
+def _left_behind(
+    judgement: UnloadJudgement, module: str, left: Remains | None, place: Place | None, gone: str | None
+) -> UnloadJudgement:
+    """A crash or silence, told as one that came after exit. `gone`: what of the module the kernel missed."""
+    entry = catalogue.entry("KS617")
+    assert entry is not None
+    said = {"KS268": "the processor reset", "KS309": "the kernel does not answer any more"}
+    cause = said.get(judgement.code or "", judgement.cause)
+    if gone and (place is None or gone != f"{place.function}()"):
+        cause = f"{cause} ({gone} was there)"
+    fix = catalogue.filled(entry.fix, {"stop": left.stop}) if left else entry.fix
+    return replace(
+        judgement, code=entry.code, cause=f"{cause}; {module} was unloaded already", fix=fix, certain=True
+    )
+
+
+def file_of(module: str, words: Sequence[Path], target: Target) -> Path | None:
+    """Which of these files a loaded module is of, by its build ID; None where none is known to be."""
+    if not isinstance(target, SandboxTarget):
+        return None
+    with contextlib.suppress(OSError, KscaffoldError):
+        note = target.read(f"/sys/module/{module}/notes/{quick.BUILD_ID}")
+        return next((ko for ko in words if quick.build_id(ko) == note), None)
+    return None

@@ -199,6 +199,12 @@ class Channel:
         """There are bytes that select does not see any more."""
         return bool(self._unread)
 
+    def wait(self, seconds: float) -> None:
+        """Let time pass; less when there is something to read, or the guest goes."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        poll.poll(seconds * 1000)
+
     def has_unread(self) -> bool:
         """Something has come that `receive` has not handed over yet."""
         return bool(self._unread)

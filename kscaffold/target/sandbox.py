@@ -1,6 +1,9 @@
 """A guest as a target: each verb is one request over its channel."""
 
+import re
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from kscaffold.diagnosis.klog import Record, parse_kmsg, parse_text
@@ -10,6 +13,11 @@ from kscaffold.sandbox import channel, limits
 from kscaffold.sandbox.channel import Answer, Channel, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.target.base import Attempt, Kind, Listed, read_modules
 
+DIED = 1 << 7
+"""TAINT_DIE: there was an oops or a BUG in this kernel."""
+_TAINTED = b"/proc/sys/kernel/tainted"
+_LOOK = 0.05  # s between two looks at a kernel
+_ANY = "[0-9a-f]{16}"
 _NONBLOCK = 0o4000  # O_NONBLOCK, as rmmod calls delete_module(2)
 
 
@@ -93,6 +101,25 @@ class SandboxTarget:
                 ) from None
             self.write("/bin/sh-is-there", b"")
 
+    def watch(self, seconds: float) -> Attempt:
+        """Look on for so long, whether this kernel stays well after the last call into it. `errno` is 0 where
+        it does; else `records` tell of its last words, or of all that it has said since then.
+        """
+        deadline = time.monotonic() + seconds
+        try:
+            while not int(self._ask_once(Verb.READ, _TAINTED).payload.strip() or b"0") & DIED:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return Attempt(0)
+                self.channel.wait(min(left, _LOOK))
+            records = parse_kmsg(b"\n".join(channel.records(self._ask_once(Verb.LOG).payload)))
+        except (ChannelTimeout, ChannelClosed) as error:
+            return self._unanswered(error, _ANY)
+        return Attempt(None, _since_mark(records, _ANY), answered=False)
+
+    def _ask_once(self, verb: Verb, payload: bytes = b"") -> Answer:
+        return self.channel.ask(verb, payload, timeout=limits.seconds("ANSWER_TIMEOUT"))
+
     def _ask(
         self, verb: Verb, payload: bytes = b"", *, argument: int = 0, timeout: float | None = None
     ) -> Answer:
@@ -113,26 +140,23 @@ class SandboxTarget:
             if answer.status:
                 raise KscaffoldError("KS611", f"the guest could not take the request: errno {-answer.status}")
             return _of_outcome(channel.outcome(answer.payload))
-        except ChannelTimeout as silent:
-            console = silent.console or (self._console() if self._console else "")
-            return Attempt(
-                None,
-                _of_console(console, silent.nonce),
-                answered=False,
-                heard=False,
-                late=silent.acknowledged,
-            )
-        except ChannelClosed as gone:
-            reset = gone.reset or bool(self._was_reset and self._was_reset())
-            console = gone.console or (self._console() if self._console else "")
-            return Attempt(
-                None,
-                _of_console(console, gone.nonce),
-                answered=False,
-                heard=False,
-                alive=False,
-                reset=reset and gone.acknowledged,
-            )
+        except (ChannelTimeout, ChannelClosed) as error:
+            attempt = self._unanswered(error, f"{error.nonce:016x}")
+            begun = error.acknowledged
+            return replace(attempt, late=attempt.late and begun, reset=attempt.reset and begun)
+
+    def _unanswered(self, error: ChannelTimeout | ChannelClosed, nonce: str) -> Attempt:
+        """What is known of a guest that does not answer, or has gone. `nonce`: the request whose records are
+        looked for, as a regular expression.
+        """
+        closed = isinstance(error, ChannelClosed)
+        reset = isinstance(error, ChannelClosed) and (
+            error.reset or bool(self._was_reset and self._was_reset())
+        )
+        records = _of_console(error.console or (self._console() if self._console else ""), nonce)
+        return Attempt(
+            None, records, answered=False, heard=False, alive=not closed, reset=reset, late=not closed
+        )
 
 
 def _of_outcome(seen: channel.Outcome) -> Attempt:
@@ -155,13 +179,17 @@ def _of_outcome(seen: channel.Outcome) -> Attempt:
     )
 
 
-def _of_console(text: str, nonce: int) -> tuple[Record, ...]:
+def _of_console(text: str, nonce: str) -> tuple[Record, ...]:
     """The kernel's last words of this request. A panic prints the whole log again where the kernel can
     (5.18 and later): then what follows the agent's mark is the request's own, module's lines included.
     """
-    records = parse_text(text)
-    mark = f"kscaffold: request {nonce:016x}"
+    return _since_mark(parse_text(text), nonce)
+
+
+def _since_mark(records: list[Record], nonce: str) -> tuple[Record, ...]:
+    """The records after the last mark of that request; all of them where there is none."""
+    mark = re.compile(f"kscaffold: request {nonce}")
     for index in range(len(records) - 1, -1, -1):
-        if records[index].text == mark:
+        if mark.fullmatch(records[index].text[:100]):
             return tuple(records[index + 1 :])
     return tuple(records)

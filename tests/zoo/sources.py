@@ -59,6 +59,16 @@ _ENTRY = """
 static int show(struct seq_file *m, void *v) { return 0; }
 """
 
+_TIMER = """
+#include <linux/timer.h>
+#include <linux/version.h>
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define timer_delete_sync del_timer_sync
+#endif
+static struct timer_list *t;
+static void tick(struct timer_list *unused) { mod_timer(t, jiffies + 8); }
+"""
+
 # name: (top, init). Those in NO_EXIT have no exit function, the others an empty one.
 SOURCES: dict[str, tuple[str, str]] = {
     "hello": (_PARAMETERS, 'pr_info("hello from init\\n"); return 0;'),
@@ -131,11 +141,32 @@ SOURCES: dict[str, tuple[str, str]] = {
     "nx": ("static char data[16];", "((void (*)(void))(unsigned long)data)(); return 0;"),
     "endless": ("", "for (;;) cpu_relax(); return 0;"),
     "sleeper": ("", "for (;;) { set_current_state(TASK_UNINTERRUPTIBLE); schedule(); } return 0;"),
-    # Goes well, and crashes a moment later, in a worker of the kernel's.
+    # Goes well, and crashes in a worker of the kernel's once it is told to.
     "later": (
-        "static int *volatile p; static void f(struct work_struct *w) { *p = 1; }"
-        " static DECLARE_DELAYED_WORK(w, f);",
-        "schedule_delayed_work(&w, msecs_to_jiffies(50)); return 0;",
+        "static int *volatile p; static void f(struct work_struct *w) { *p = 1; } static DECLARE_WORK(w, f);"
+        " static int now(const char *v, const struct kernel_param *p) { schedule_work(&w); return 0; }"
+        " static const struct kernel_param_ops ops = { .set = now }; module_param_cb(now, &ops, NULL, 0200);",
+        "return 0;",
+    ),
+    # Their exit forgets what goes on in the kernel, except for the last one's.
+    "left-thread": (
+        "#include <linux/kthread.h>\nstatic int n;"
+        " static int round(void *x) { while (!kthread_should_stop()) { msleep(30); n++; } return 0; }",
+        'return PTR_ERR_OR_ZERO(kthread_run(round, NULL, "left"));',
+    ),
+    "left-timer": (
+        _TIMER,
+        "t = kzalloc(sizeof(*t), GFP_KERNEL); timer_setup(t, tick, 0); mod_timer(t, jiffies + 8); return 0;",
+    ),
+    "left-probe": (
+        "#include <linux/kprobes.h>\nstatic int seen(struct kprobe *p, struct pt_regs *r) { return 0; }"
+        " static struct kprobe *k;",
+        'k = kzalloc(sizeof(*k), GFP_KERNEL); k->symbol_name = "vfs_read"; k->pre_handler = seen;'
+        " return register_kprobe(k);",
+    ),
+    "ended-timer": (
+        _TIMER,
+        "t = kzalloc(sizeof(*t), GFP_KERNEL); timer_setup(t, tick, 0); mod_timer(t, jiffies + 8); return 0;",
     ),
     # Says what the kernel's last words would be.
     "actor": (
@@ -174,6 +205,7 @@ LEAVES = {
     "exit-warn": "WARN_ON(1);",
     "exit-panic": 'panic("on purpose");',
     "exit-endless": "for (;;) cpu_relax();",
+    "ended-timer": "timer_delete_sync(t); kfree(t);",
     "exit-leak": "kmem_cache_destroy(c);",
 }
 # A second file of a module, which has a parameter of the same name.
