@@ -149,3 +149,105 @@ def test_reports_one_after_the_other_are_told_each():
 def test_the_head_of_a_report_alone_is_none(text):
     printed = [Record(text, 1, "emerg"), Record("and so it goes on", 2, "info")]
     assert crash.complaints(printed, "hello") == []
+
+
+# Reports of kernels and processors that are not recorded: the wording is that of their sources.
+OLDER = {
+    "an oops of ARM": (
+        "oops",
+        "hello_open+0x18/0x64 [hello]",
+        "Unable to handle kernel NULL pointer dereference at virtual address 0000000c",
+        "pgd = 6f458410",
+        "Internal error: Oops: 17 [#1] ARM",
+        "Modules linked in: hello(O)",
+        "CPU: 0 PID: 769 Comm: cat Tainted: G           O      5.4.79+ #1",
+        "PC is at hello_open+0x18/0x64 [hello]",
+        "LR is at seq_printf+0x3c/0x5c",
+        "pc : [<c01f3218>]    lr : [<c01f32a0>]    psr: 60000013",
+    ),
+    "an oops before 4.10": (
+        "oops",
+        "hello_open+0x19/0x240 [hello]",
+        "BUG: unable to handle kernel NULL pointer dereference at 000000000000000a",
+        "IP: [<ffffffffc0841d99>] hello_open+0x19/0x240 [hello]",
+        "Oops: 0000 [#1] SMP",
+        "CPU: 3 PID: 71 Comm: cat Tainted: G           OE  ------------   3.10.0-862.el7.x86_64 #1",
+    ),
+    "RIP with its addresses": (
+        "oops",
+        "hello_open+0x19/0x240 [hello]",
+        "BUG: unable to handle kernel paging request at 000000000000000a",
+        "Oops: 0000 [#1] SMP",
+        "RIP: 0010:[<ffffffffc0841d99>]  [<ffffffffc0841d99>] hello_open+0x19/0x240 [hello]",
+    ),
+    "a warning of 2.6": (
+        "warn",
+        "sysfs_add_one+0xb8/0xd0",
+        "WARNING: at fs/sysfs/dir.c:512 sysfs_add_one+0xb8/0xd0() (Tainted: P        W  --   )",
+        "Hardware name: box",
+        "Pid: 491, comm: modprobe Tainted: P        W  --    2.6.32-642.el6.x86_64 #1",
+    ),
+    "words after the warning": (
+        "list-corruption",
+        "hello_del+0x68/0xfd [hello]",
+        "WARNING: CPU: 4 PID: 0 at lib/list_debug.c:62 hello_del+0x68/0xfd [hello]",
+        "list_del corruption. next->prev should be ffff92e8ae4f58f0, but was ffffffffc0633428",
+        "Modules linked in: hello(OE)",
+    ),
+    "a warning cut off after its modules": (
+        "warn",
+        "hello_log+0x100/0x108 [hello]",
+        "WARNING: CPU: 0 PID: 2495 at /home/user/hello.c:46 hello_log+0x100/0x108 [hello]",
+        "Modules linked in: hello(O)",
+    ),
+    "undefined behaviour": (
+        "undefined",
+        "hello_fill+0x32/0x4c [hello]",
+        "UBSAN: array-index-out-of-bounds in /home/user/hello.c:57:26",
+        "index 3 is out of range for type 'int [3]'",
+        "CPU: 6 PID: 389 Comm: insmod Tainted: G           OE     6.8.0-47-generic #51",
+        "Call Trace:",
+        " <TASK>",
+        " show_stack+0x52/0x5c",
+        " ? hello_init+0x2d/0x33 [hello]",
+        " hello_fill+0x32/0x4c [hello]",
+    ),
+    "undefined behaviour, its two lines alone": (
+        "undefined",
+        None,
+        "UBSAN: shift-out-of-bounds in /home/user/hello.c:57:26",
+        "shift exponent 77 is too large for 32-bit type 'int'",
+    ),
+    "asleep in the scheduler": (
+        "hung-task",
+        "schedule+0x55/0xf0",
+        "INFO: task dd:157 blocked for more than 120 seconds.",
+        "Call Trace:",
+        " __schedule+0x2d1/0x870",
+        " schedule+0x55/0xf0",
+    ),
+    "a lockup before 4.10": (
+        "soft-lockup",
+        "hello_init+0x5/0x10 [hello]",
+        "NMI watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [insmod:999]",
+        "RIP: 0010:[<ffffffffc0841d99>] [<ffffffffc0841d99>] hello_init+0x5/0x10 [hello]",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OLDER)
+def test_reports_of_other_kernels(name):
+    kind, where, *lines = OLDER[name]
+    (found,) = crash.complaints([Record(line) for line in lines])
+    assert (found.kind, found.where) == (kind, where)
+    assert catalogue.of_complaint(kind)
+
+
+def test_words_that_a_module_prints_are_no_undefined_behaviour():
+    lines = ["UBSAN: array-index-out-of-bounds in hello.c:1:1", "hello: that was me", "hello: index"]
+    assert crash.complaints([Record(line) for line in lines]) == []
+
+
+def test_where_undefined_behaviour_stood():
+    (found,) = crash.complaints([Record(line) for line in OLDER["undefined behaviour"][2:]])
+    assert found.source == "/home/user/hello.c:57"

@@ -275,7 +275,7 @@ def test_a_topic_never_reads_standard_input():
 
 
 def test_control_characters_of_a_log_are_shown_not_sent():
-    ran = run("-", stdin=b"hello: `\x1b[31mx' invalid for parameter `n'\n")
+    ran = run("-", stdin=b"hello: `\x1b\x07x' invalid for parameter `n'\n")
     assert b"\x1b" not in ran.stdout
     assert b"\\x1b" in ran.stdout
 

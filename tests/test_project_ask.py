@@ -139,6 +139,14 @@ def test_spaces_for_a_tab_are_shown_and_mended_by_the_fix(tmp_path: Path, lines:
     assert built(tmp_path) == {"a.ko": ("a.o",)}
 
 
+def test_a_directory_without_a_kbuild_is_named(tmp_path: Path):
+    write(tmp_path, Kbuild="obj-m := a.o sub/\n", sub_0_b__c="")
+    with pytest.raises(KscaffoldError, match="sub has neither a Kbuild nor a Makefile") as caught:
+        read_project(tmp_path, None)
+    assert caught.value.code == "KS159"
+    assert caught.value.fix and "sub/Kbuild" in caught.value.fix
+
+
 def test_other_errors_name_the_line(tmp_path: Path):
     write(tmp_path, Kbuild="obj-m := a.o\n$(error not like this)\n")
     with pytest.raises(KscaffoldError, match="Kbuild:2: not like this") as caught:

@@ -11,6 +11,7 @@ from kscaffold.build.interface import (
     Change,
     changes,
     exporters,
+    header_defining,
     header_of,
     similar_exports,
     similar_header,
@@ -22,6 +23,8 @@ from kscaffold.diagnosis.catalogue import Finding
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.project.project import Project
 
+_SOURCE_LINE = re.compile(r" *\d+ \|")
+
 
 def explain(project: Project, tree: BuildTree, complaints: list[Complaint], lines: list[str]) -> Explanation:
     """The best explanation of a failed build.
@@ -32,10 +35,14 @@ def explain(project: Project, tree: BuildTree, complaints: list[Complaint], line
     lines = [short(line, project.directory) for line in lines]
     findings = [f for f in catalogue.match(lines, "15") if not f.entry.noise]
     first = next((i for i, line in enumerate(lines) if _is_error(line, project)), len(lines))
-    known = [f for f in findings if f.first <= first]
+    # What the compiler shows of the source belongs to the error before it.
+    last = first + bool(_SOURCE_LINE.match("".join(lines[first + 1 : first + 2])))
+    # General words, such as make's last ones, tell something only where they are the first error's own.
+    known = [f for f in findings if first <= f.first <= last or (f.first < first and not f.entry.vague)]
     if known:
-        # Of several for one line the later code is the narrower one.
-        nearest = max((f for f in known if f.first == known[0].first), key=lambda f: f.entry.code)
+        # Of several for one error the later code is the narrower one, unless it only has general words.
+        same = [f for f in known if f.first == known[0].first or known[0].first == first]
+        nearest = max(same, key=lambda f: (not f.entry.vague, f.entry.code))
         told = _exactly(nearest, project, tree)
         if told:
             return told
@@ -83,6 +90,33 @@ def _undeclared(
     fixes += [f"{better} instead of {name}()" for name, better in user.items()]
     told = replace(plain, cause="; ".join(causes), fix=f"write {', '.join(fixes)}")
     return replace(told, code="KS117", what=_title("KS117")) if names[0] in user else told
+
+
+def _undefined_name(
+    plain: Explanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> Explanation | None:
+    name = (groups.get("name") or groups.get("type", "")).split(", ")[0]
+    if not name:
+        return plain
+    header = header_defining(name, tree)
+    if header is None:
+        cause = f"nothing that is included has {name}, nor has any header of kernel {tree.release}"
+        near = groups.get("near", "").split(", ")[0]
+        return replace(
+            plain, cause=cause, fix=f"did you mean {near}?" if near else f"correct the name {name}"
+        )
+    if any(f"<{header}>" in text for text in _sources(project)):
+        cause = f"{header} is included, and defines {name} only in kernels that are built with it"
+        return replace(plain, cause=cause, fix=_fuller(tree))
+    return replace(plain, cause=f"{name} is defined in {header}", fix=f"write #include <{header}>")
+
+
+def _taken(
+    plain: Explanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> Explanation | None:
+    name = groups.get("name", "").split(", ")[0]
+    header = header_of(name, tree)
+    return replace(plain, cause=f"{name} is the kernel's own, declared in {header}") if header else plain
 
 
 def _sources(project: Project) -> list[str]:
@@ -182,6 +216,15 @@ def _header(
     )
 
 
+def _no_header(
+    plain: Explanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> Explanation | None:
+    """One of asm/ or generated/. The tree was looked at before the build: it has those it should have."""
+    cause = f"kernel {tree.release} has no {groups.get('header', '').split(', ')[0]}"
+    told = replace(plain, code="KS118", what=_title("KS118"), cause=cause, fix="correct its name")
+    return _header(told, groups, project, tree)
+
+
 def _knows_extra_cflags(tree: BuildTree) -> bool:
     try:
         return "EXTRA_CFLAGS" in (tree.source / "scripts/Makefile.lib").read_text(errors="replace")
@@ -212,6 +255,13 @@ def _no_source(
     import difflib  # only when a build failed
 
     stem = groups.get("stem", "").split(", ")[0]
+    other = next(
+        (f for s in (".cpp", ".cc", ".cxx", ".s") for f in project.directory.rglob(f"{stem}{s}")), None
+    )
+    if other is not None:
+        cause = f"{other.name} is there, and Kbuild makes {stem}.o of {stem}.c or {stem}.S only"
+        c = f"modules are written in C: write it as {stem}.c"
+        return replace(plain, cause=cause, fix=f"mv {other.name} {stem}.S" if other.suffix == ".s" else c)
     there = sorted({p.stem for p in project.directory.rglob("*.[cS]") if not p.name.endswith(".mod.c")})
     near = difflib.get_close_matches(stem, there, n=1, cutoff=0.6)
     if not near:
@@ -258,11 +308,22 @@ def _defined_in(symbol: str, project: Project) -> str | None:
     return None
 
 
+def _only_errors(
+    plain: Explanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> Explanation | None:
+    return None  # the complaints are counted instead
+
+
 _LOOKS: dict[str, Callable[[Explanation, Mapping[str, str], Project, BuildTree], Explanation | None]] = {
+    "KS107": _only_errors,
     "KS111": _no_source,
     "KS114": _undefined,
     "KS116": _undeclared,
     "KS118": _header,
     "KS119": _interface,
     "KS122": _flag,
+    "KS140": _undefined_name,
+    "KS141": _undefined_name,
+    "KS144": _taken,
+    "KS153": _no_header,
 }

@@ -10,7 +10,14 @@ from pathlib import Path
 from kscaffold.kernel.buildtree import BuildTree
 
 # Searched in this order: what drivers include by name comes before what those include.
-_PLACES = ("include/linux", "include/net", "include/asm-generic", "include/linux/*", "include/*")
+_PLACES = (
+    "include/linux",
+    "include/net",
+    "include/uapi/linux",
+    "include/asm-generic",
+    "include/linux/*",
+    "include/*",
+)
 # Where the declaration is not in the header to include.
 _HEADERS = {
     "linux/uaccess.h": "copy_to_user copy_from_user get_user put_user clear_user strncpy_from_user access_ok",
@@ -69,28 +76,38 @@ def header_of(name: str, tree: BuildTree) -> str | None:
     for header, names in _HEADERS.items():
         if name in names.split() and (tree.source / "include" / header).exists():
             return header
-    for pattern in _PLACES:
-        for directory in sorted(tree.source.glob(pattern)):
-            found = _declaring(name, directory)
-            if found:
-                return str(found.relative_to(tree.source / "include"))
-    return None
-
-
-def _declaring(name: str, directory: Path) -> Path | None:
-    word = name.encode()
+    word = re.escape(name.encode())
     # A prototype, an inline function or a macro: the name starts nothing but ends a declaration's head.
     declaration = re.compile(
         rb"^(?:#\s*define\s+|(?:extern|static|struct|unsigned|void|int|long|bool|u\d\d|s\d\d|size_t|ssize_t|"
-        rb"const|char|\w+_t|__\w+|\w+)\s(?:[^;={(\n]*?\W)?)%b\(" % re.escape(word),
+        rb"const|char|\w+_t|__\w+|\w+)\s(?:[^;={(\n]*?\W)?)%b\(" % word,
         re.M,
     )
-    if not directory.is_dir():
-        return None
-    for header in sorted(directory.glob("*.h")):
-        text = header.read_bytes()
-        if word in text and declaration.search(text):
-            return header
+    return _header_with(name, declaration, tree)
+
+
+def header_defining(name: str, tree: BuildTree) -> str | None:
+    """The header of this very tree that defines a macro, constant, variable or type (`struct x`), or None."""
+    kind, _, bare = name.rpartition(" ")
+    word = re.escape(bare.encode())
+    if kind:
+        definition = rb"^%b\s+%b\s*\{" % (re.escape(kind.encode()), word)
+    else:
+        definition = (
+            rb"^#\s*define\s+%b\b|^\s+%b\s*(?:=|,|$)|^(?:extern|typedef)\b[^;(\n]*\b%b(?:\[[^;\n]*)?;|^\}\s*%b\s*;"
+            % (word, word, word, word)
+        )
+    return _header_with(bare, re.compile(definition, re.M), tree)
+
+
+def _header_with(name: str, definition: re.Pattern[bytes], tree: BuildTree) -> str | None:
+    word = name.encode()
+    for pattern in _PLACES:
+        for directory in sorted(d for d in tree.source.glob(pattern) if d.is_dir()):
+            for header in sorted(directory.glob("*.h")):
+                text = header.read_bytes()
+                if word in text and definition.search(text):
+                    return str(header.relative_to(tree.source / "include")).removeprefix("uapi/")
     return None
 
 

@@ -24,7 +24,8 @@ _NOISE = re.compile(
 _ECHO = re.compile(r"make(?:\[\d+\])?: \*\*\* \[.*\] Error \d+")
 
 _COMPILER = re.compile(
-    r"(?P<file>[^\s:][^:]*):(?P<line>\d+)(?::\d+)?: (?P<level>fatal error|error|warning): (?P<text>.*)"
+    # The assembler's begins with a capital.
+    r"(?P<file>[^\s:][^:]*):(?P<line>\d+)(?::\d+)?: (?P<level>fatal error|[Ee]rror|[Ww]arning): (?P<text>.*)"
 )
 _MAKEFILE = re.compile(r"(?P<file>/[^:\s]+):(?P<line>\d+): \*\*\* (?P<text>.*)")
 _MODPOST = re.compile(r"(?P<level>ERROR|WARNING|FATAL): (?:modpost: )?(?P<text>.*)")

@@ -22,9 +22,10 @@ _MAX_BLOCK = 160  # lines a report is looked for in; the longest seen (KASAN) ha
 class Complaint:
     """One report of the kernel's.
 
-    `kind`: oops, bug, nx, panic, warn, soft-lockup, hard-lockup, rcu-stall, hung-task, atomic, refcount,
-    list-corruption, stack-overflow, memory, locking, init-state. `text`: the kernel's own line. `where`:
-    `function+0xoffset/0xsize [module]`, the first frame in the module asked about, else the reported one.
+    `kind`: oops, bug, nx, panic, warn, undefined, soft-lockup, hard-lockup, rcu-stall, hung-task, atomic,
+    refcount, list-corruption, stack-overflow, memory, locking, init-state. `text`: the kernel's own line.
+    `where`: `function+0xoffset/0xsize [module]`, the first frame in the module asked about, else the
+    reported one.
     `source`: `file:line` where the kernel said it (BUG, WARN). `module`: whose code `where` is in.
     `seq`: the head line's sequence number, `index` its place among the records that were looked at.
     """
@@ -60,16 +61,18 @@ class _Head:
     worst_level: str = "warn"  # the kernel never says it at a lower level than this
 
 
+# `Pid:` is what kernels before 3.10 say; a report that was cut off when it was pasted ends after its modules.
 _TASK = re.compile(
     r"^CPU: \d{1,5} (?:UID: \d{1,10} )?PID: \d{1,10} Comm: |^(?:RIP: |pc : |epc : )|^ ?Call [Tt]race:"
+    r"|^Pid: \d{1,10}, comm: |^Modules linked in: "
 )
 _CUT = re.compile(r"^-{8,16}\[ cut here \]-{8,16}$")
-_SOURCE = re.compile(r"(?: at |^WARNING: )(\S{1,400}?:\d{1,7})\b")
+_SOURCE = re.compile(r"(?: at |^WARNING: |^UBSAN: [\w-]{1,40} in )(\S{1,400}?:\d{1,7})\b")
 
 # No report begins without one of these words. Looked for first: most loads have none of them, and the
 # patterns below take 5 ms to compile.
 _MARK = re.compile(
-    r"BUG|Oops|WARNING: |panic|[lL](?:ockup|OCKUP)|stall|blocked |corruption|double add|fault|"
+    r"BUG|Oops|WARNING: |UBSAN: |panic|[lL](?:ockup|OCKUP)|stall|blocked |corruption|double add|fault|"
     r"Unable to handle|Internal error|NX-protected|error: |opcode: |segment: |int3: |bounds: |returned with "
 )
 
@@ -79,14 +82,16 @@ def _heads() -> tuple[_Head, ...]:
     return (
         _Head("panic", re.compile(r"^Kernel panic - not syncing: "), None, "emerg"),
         _Head(
-            "soft-lockup", re.compile(r"^(?:watchdog: )?BUG: soft lockup - CPU#\d+ stuck for \d+s! \["), _TASK
+            "soft-lockup",
+            re.compile(r"^(?:(?:NMI )?watchdog: )?BUG: soft lockup - CPU#\d+ stuck for \d+s! \["),
+            _TASK,
         ),
         _Head(
             "hard-lockup", re.compile(r"^(?:NMI watchdog: )?Watchdog detected hard LOCKUP on cpu \d+"), _TASK
         ),
         _Head(
             "rcu-stall",
-            re.compile(r"^rcu: INFO: rcu_\w{1,20} (?:self-)?detected (?:expedited )?stall"),
+            re.compile(r"^(?:rcu: )?INFO: rcu_\w{1,20} (?:self-)?detected (?:expedited )?stall"),
             re.compile(r"^rcu:\s{1,4}\S|\(.{0,20}t=\d{1,10} jiffies|^ ?Call [Tt]race:"),
         ),
         _Head(
@@ -98,9 +103,7 @@ def _heads() -> tuple[_Head, ...]:
         _Head("atomic", re.compile(r"^BUG: sleeping function called from invalid context at \S"), _TASK),
         _Head("atomic", re.compile(r"^BUG: workqueue leaked (?:lock or )?atomic"), _TASK),
         _Head("nx", re.compile(r"^kernel tried to execute NX-protected page"), _TASK),
-        _Head(
-            "stack-overflow", re.compile(r"^BUG: (?:TASK|IRQ|[#\w]{1,12}) stack guard page was hit"), _TASK
-        ),
+        _Head("stack-overflow", re.compile(r"^BUG: (?:[#\w]{1,12} )?stack guard page was hit"), _TASK),
         _Head("memory", re.compile(r"^BUG: (?:KASAN|KFENCE|KCSAN|KMSAN): "), _TASK),
         _Head(
             "memory",
@@ -119,6 +122,13 @@ def _heads() -> tuple[_Head, ...]:
             re.compile(r"^WARNING: (?:possible (?:circular|recursive) locking|inconsistent lock state)"),
             None,
         ),
+        *_faults(),
+    )
+
+
+def _faults() -> tuple[_Head, ...]:
+    """Reports of code that did what it may not."""
+    return (
         _Head("list-corruption", re.compile(r"^list_(?:add|del) (?:double add|corruption)[.,: ]"), _TASK),
         _Head("bug", re.compile(r"^kernel BUG at \S{1,400}!$", re.IGNORECASE), _TASK),
         _Head("oops", re.compile(r"^BUG: (?:kernel NULL pointer dereference|unable to handle )"), _TASK),
@@ -130,17 +140,38 @@ def _heads() -> tuple[_Head, ...]:
             re.compile(r"^(?:divide error|invalid opcode|stack segment|int3|bounds): \d{4} \[#\d"),
             _TASK,
         ),
-        _Head("warn", re.compile(r"^WARNING: CPU: \d+ PID: \d+ at |^WARNING: \S{1,400}:\d+ at "), _TASK),
+        _Head(
+            "warn",
+            re.compile(r"^WARNING: (?:CPU: \d+ PID: \d+ )?at \S{1,400}:\d|^WARNING: \S{1,400}:\d+ at "),
+            _TASK,
+        ),
+        _Head(
+            "undefined",
+            re.compile(r"^UBSAN: [\w-]{1,40} in \S{1,400}:\d+:\d+$"),
+            re.compile(
+                r"^(?:index|load of|shift exponent|left shift|signed|unsigned|division|negation|member|"
+                r"null pointer|value|applying|calling) .|" + _TASK.pattern
+            ),
+        ),
         # These are the words of a WARN, whose report is theirs.
         _Head("init-state", re.compile(r"^initcall \S{1,300}.{0,80} returned with "), _TASK),
     )
 
 
+_NO_WORDS = re.compile(
+    r"(?:Modules linked in|CPU|Pid|Hardware name|RIP|Workqueue|Call [Tt]race): |[\d ]|-{4}"
+)
 _REFCOUNT = re.compile(r"^refcount_t: ")
 _PLACE = r"([A-Za-z_][\w.$]{0,200}\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})(?: \[([\w-]{1,64}))?"
-_FRAME = re.compile(r"^ ?" + _PLACE)
-_DOUBTFUL = re.compile(r"^ ?\? (?!__pfx_)" + _PLACE)
-_AT = re.compile(r"^(?:RIP: [0-9a-f]{4}:|pc : |epc : )" + _PLACE)
+# Kernels before 4.10 have the address first, of RIP twice.
+_ADDRESS = r"(?: ?\[<[0-9a-f]{8,16}>\] ?){0,2}"
+_FRAME = re.compile(rf"^ ?{_ADDRESS}" + _PLACE)
+_DOUBTFUL = re.compile(rf"^ ?{_ADDRESS}\? (?!__pfx_)" + _PLACE)
+_AT = re.compile(rf"^(?:RIP: [0-9a-f]{{4}}:|E?IP: |PC is at |pc : |epc : ){_ADDRESS}" + _PLACE)
+# Functions that a report itself goes through: the place is below them.
+_REPORTER = re.compile(
+    r"(?:dump_|show_)(?:stack|backtrace)|__schedule|__warn|warn_slowpath|__ubsan|ubsan_epilogue"
+)
 _IN_HEAD = re.compile(r"\b" + _PLACE)
 _END = re.compile(r"^---\[ end (?:trace|Kernel panic)|^={60,70}$")
 
@@ -201,8 +232,8 @@ def _told(head: _Head, block: Sequence[Record], before: Sequence[Record], module
     text = block[0].text
     kind = head.kind
     if kind == "warn":
-        # WARN(…, format) prints its own words before the `WARNING:` line.
-        words = _words_of_warn(before)
+        # WARN(…, format) prints its own words before the `WARNING:` line; before 4.14, and on ARM, after it.
+        words = _words_of_warn(before) or _words_after(block)
         if words and _REFCOUNT.match(words):
             kind = "refcount"
         elif words and re.match(r"list_(?:add|del)", words):
@@ -219,7 +250,14 @@ def _words_of_warn(before: Sequence[Record]) -> str | None:
     for index, record in enumerate(before):
         if _CUT.search(record.text[:_MAX_TEXT]):
             return before[index + 1].text if index + 1 < len(before) else None
-    return None
+    # A report that was pasted without its first line.
+    last = before[-1].text if before else ""
+    return last if _REFCOUNT.match(last) else None
+
+
+def _words_after(block: Sequence[Record]) -> str | None:
+    text = block[1].text if len(block) > 1 else ""
+    return None if not text.strip() or _NO_WORDS.match(text) else text
 
 
 def _source_of(block: Sequence[Record]) -> re.Match[str] | None:
@@ -243,7 +281,9 @@ def _where(block: Sequence[Record], module: str | None) -> tuple[str | None, str
         doubtful.append(_DOUBTFUL.search(text))
     known = [p for p in places if p]
     own = [p for p in known + [d for d in doubtful if d] if p[2] and p[2] == (module or p[2])]
-    first = own[0] if own else known[0] if known else None
+    first = (
+        own[0] if own else next((p for p in known if not _REPORTER.match(p[1])), known[0] if known else None)
+    )
     if first is None:
         return None, None
     return (f"{first[1]} [{first[2]}]", first[2]) if first[2] else (first[1], None)

@@ -89,13 +89,24 @@ def _unescape(text: str) -> str:
 # What a line may begin with before its text. Each is tried once, anchored, with bounded repetition.
 _PRIO = re.compile(r"<(\d{1,3})>")
 _DECODED = re.compile(r"(\w{3,8})\s{0,3}:(\w{3,7})\s{0,3}: (?=\[)")  # dmesg -x: `kern  :warn  : [`
-_STAMP = re.compile(r"\[\s{0,12}(\d{1,10}\.\d{1,9})\] ?")
+# The bracket is what a hand misses that marks the first line.
+_STAMP = re.compile(r"(?:\[\s{0,12}(?=\d{1,10}\.)|(?=\d{1,10}\.\d{6}\] ))(\d{1,10}\.\d{1,9})\] ?")
 _CALLER = re.compile(r"\[\s{0,8}[TC]\d{1,8}\] ?")
-_WALL = re.compile(r"\[\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}\] ?")  # dmesg -T
-_JOURNAL = re.compile(
-    r"(?:\w{3} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,6})?|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S{0,16})"
-    r" \S{1,255} kernel: "
+# dmesg -T, and -H with its first line of a minute and what was added since.
+_WALL = re.compile(
+    r"\[(?:\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}|\w{3}[ \d]\d \d\d:\d\d"
+    r"|\s{0,4}\+\s{0,4}\d{1,6}[.,]\d{6})\] ?"
+    r"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{6}[+-]\d\d:\d\d "  # dmesg --time-format iso
 )
+_JOURNAL = re.compile(
+    # The month as the reader's language has it (`sept. 27`, `12月 03`).
+    r"(?:[^\W\d_]{3,9}\.? {1,2}\d{1,2} \d\d:\d\d:\d\d(?:\.\d{1,6})?| ?\d{1,2}月 \d\d \d\d:\d\d:\d\d"
+    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S{0,16})"
+    r" \S{1,255} kernel: "
+    r"|(?:\S{1,64} )?kernel: "  # the time cut off by the one who pastes
+)
+# OpenWrt's logread: the day, then facility and level.
+_LOGREAD = re.compile(r"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4} kern\.(\w{3,7}) kernel: ")
 _MONOTONIC = re.compile(r"\S{1,255} kernel: ")  # after the stamp, journalctl -o short-monotonic
 
 
@@ -119,6 +130,9 @@ def parse_line(line: str) -> Record:
     time: float | None = None
     line = line[:MAX_LINE]
     if found := _JOURNAL.match(line):
+        line = line[found.end() :]
+    elif found := _LOGREAD.match(line):
+        level = found[1] if found[1] in LEVELS else None
         line = line[found.end() :]
     if found := _PRIO.match(line):
         level, facility = LEVELS[int(found[1]) & 7], int(found[1]) >> 3

@@ -1,10 +1,12 @@
 """A pasted log of a kernel or a build: which entries of the catalogue its lines mean, oldest cause first."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kscaffold.diagnosis import catalogue, crash, klog
 from kscaffold.diagnosis.catalogue import Entry, Finding
 from kscaffold.diagnosis.crash import Complaint
+from kscaffold.diagnosis.klog import Record
+from kscaffold.explain import pasted
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +33,51 @@ def explain_log(text: str) -> tuple[tuple[Told, ...], tuple[Told, ...]]:
 
     A kernel log may stand between lines of make or insmod: every line is looked at in both ways.
     """
-    records = klog.parse_text(text)
+    lines = [line for line in pasted.lines_of(text) if line.strip()]
+    records = klog.parse_text("\n".join(lines))
     findings = catalogue.match(records)
+    whole = _unwrapped(lines, records, findings)
+    if whole != records:
+        records = whole
+        findings = catalogue.match(records)
     told: list[tuple[int, Told]] = [(f.first, _of_finding(f)) for f in findings]
     told += _of_complaints(crash.complaints(records, _module_in(findings)))
     told.sort(key=lambda pair: pair[0])
     folded = tuple(t for _, t in told if t.entry.noise)
     causes = [t for _, t in told if not t.entry.noise]
-    if any(not t.entry.vague for t in causes):
-        # insmod's own words say less than the kernel's.
-        causes = [t for t in causes if not t.entry.vague]
-    return tuple(causes), folded
+    return _exact(causes), folded
+
+
+def _exact(causes: list[Told]) -> tuple[Told, ...]:
+    """Without what says less than another: insmod's words beside the kernel's, make's beside the compiler's.
+
+    Building and loading each for itself: a warning of the build is no reason why insmod failed.
+    """
+    said: set[bool] = {t.entry.stage == "build" for t in causes if not t.entry.vague}
+    kept = []
+    for told in causes:
+        build = told.entry.stage == "build"
+        if told.entry.vague and build in said:
+            continue
+        kept.append(told)
+        if build:
+            said.add(build)  # of several vague ones the first: make's last words come after
+    return tuple(kept)
+
+
+def _unwrapped(lines: list[str], records: list[Record], findings: list[Finding]) -> list[Record]:
+    """The records, with two lines as one where only that means something."""
+    if len(records) != len(lines):
+        return records
+    known = {line for finding in findings for line in finding.lines}
+    whole = list(records)
+    for index in pasted.wrapped(lines):
+        first, second = whole[index], whole[index + 1]
+        text = f"{first.text} {second.text.strip()}"
+        if not {first.text, second.text} & known and catalogue.match([text]):
+            whole[index] = replace(first, text=text)
+            whole[index + 1] = replace(second, text="")
+    return whole
 
 
 def _of_finding(finding: Finding) -> Told:

@@ -170,6 +170,17 @@ def _answer(project: Project, stdout: str) -> Project:
 def _unreadable(directory: Path, stderr: str) -> KscaffoldError:
     """Make's complaint about the user's file, with the line shown and the mend when it is known."""
     error = re.search(r"^(?P<file>/[^:\n]+):(?P<line>\d+): \*\*\* (?P<text>.*)", stderr, re.M)
+    if error is None and (
+        lacking := re.search(r"^\S+: (/.*)/Makefile: No such file or directory$", stderr, re.M)
+    ):
+        place = Path(lacking[1])
+        name = place.relative_to(directory) if place.is_relative_to(directory) else place
+        return KscaffoldError(
+            "KS159",
+            f"{name} has neither a Kbuild nor a Makefile",
+            cause=f"{name}/ is listed in obj-m or obj-y, so Kbuild goes there",
+            fix=f"write {name}/Kbuild with its own obj-m, or take {name}/ off the list",
+        )
     if error is None:
         lines = [line for line in stderr.splitlines() if line.strip()]
         cause = lines[0] if lines else "make said nothing"
