@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from kscaffold.cli.app import main
 from kscaffold.sandbox import live
@@ -20,6 +21,12 @@ pytest_plugins = ("tests.kernels", "tests.mirror")
 
 # A job of a script (`sh tests/run.sh &`) is born deaf to Ctrl-C, and so would be all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes is the machine's affair. A fixture serves all of a test's examples.
+settings.register_profile(
+    "here", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("here")
 
 ROOT = Path(__file__).resolve().parent.parent
 # The caches of kernels are the user's own: fetched once per machine, kept out of the tests' homes.

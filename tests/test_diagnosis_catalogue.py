@@ -113,7 +113,7 @@ def test_a_pattern_is_safe_against_hostile_lines(code, pattern):
         assert time.process_time() - started < 0.1, (code, line[:60])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.one_of(st.text(max_size=300), st.sampled_from(RECORDED)), max_size=30))
 def test_any_lines_can_be_matched(lines):
     for finding in catalogue.match(lines):

@@ -71,7 +71,7 @@ def test_since_takes_records_of_this_load_only():
     assert [r.text for r in klog.since(records, 2)] == ["b", "c"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.binary(max_size=2000), st.text(max_size=2000)))
 def test_any_bytes_are_records(data):
     for record in klog.parse_kmsg(data):

@@ -147,7 +147,7 @@ def test_stages_without_a_blame_are_unobserved_after_the_last_seen():
     assert set(told.values()) == {"unobserved"}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=1500))
 def test_any_text_is_a_trace(text):
     trace.timeline(trace.parse(text))
@@ -156,7 +156,7 @@ def test_any_text_is_a_trace(text):
 LINES = [e for k in KERNELS for load in loads(k).values() for e in load.events or []]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(LINES), max_size=80))
 def test_any_order_of_events_gives_an_answer(events):
     told = trace.timeline(events)

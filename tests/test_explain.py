@@ -8,7 +8,7 @@ import time
 import tomllib
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kscaffold.diagnosis import catalogue, stages
@@ -280,7 +280,7 @@ def test_control_characters_of_a_log_are_shown_not_sent():
     assert b"\\x1b" in ran.stdout
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(st.text(max_size=300))
 def test_any_topic_gets_an_answer(text):
     explain(text)

@@ -272,7 +272,7 @@ PIECES = (
 ASKED = ("add-object u -m m", "add-module v", "rename m mm", "rename a aa", "rename n nn")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(PIECES), max_size=8), st.sampled_from(ASKED))
 def test_any_kbuild_is_edited_right_or_left_alone(pieces, asked):
     verb, *words = asked.replace(" -m", "").split()

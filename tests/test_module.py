@@ -140,7 +140,7 @@ BASE = Ko(
 HEADERS = struct.unpack_from("<Q", BASE, 40)[0]
 
 
-@settings(max_examples=600, deadline=None, derandomize=True)
+@settings(max_examples=600, derandomize=True)
 @given(
     st.lists(
         st.tuples(
@@ -163,7 +163,7 @@ def test_every_mutation_is_an_answer(changes: list[tuple[int, int]]):
         assert ko.size == len(content)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(st.binary(max_size=300))
 def test_any_bytes_behind_a_header_are_an_answer(rest: bytes):
     for start in (b"", b"\x7fELF", BASE[:20], BASE[:64]):

@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kscaffold.errors import UsageError
@@ -78,7 +78,7 @@ NASTIEST = (
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20)
 @given(st.lists(texts, min_size=100, max_size=100))
 def test_c_strings_hold_exactly_the_text(tmp_path, many):
     gcc = need_program("gcc", "gcc")
@@ -267,7 +267,7 @@ def test_the_module_says_exactly_the_text(ks, tmp_path, tree_61: Tree, text):  #
 
 
 @pytest.mark.kernel
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4)
 @given(st.lists(nasty, min_size=30, max_size=30))
 def test_the_module_says_exactly_any_texts(tmp_path_factory, tree_61: Tree, many):  # noqa: F811
     from kscaffold.scaffold.new import Wanted, new

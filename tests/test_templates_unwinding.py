@@ -104,7 +104,8 @@ def _traces(guest: templated.Guest, stem: str) -> list[str]:
             comm = guest.target.read(f"/proc/{number}/comm").decode().strip()
         except OSError:
             continue
-        if name[:10] in comm:
+        # "-NAME" is what a worker of the kernel's did last, "+NAME" what it does now (wq_worker_comm()).
+        if name[:10] in comm and not re.match(r"kworker/[^+]*-", comm):
             threads.append(comm)
     return [*found, *sorted(misc), *sorted(net), *sorted(threads)]
 

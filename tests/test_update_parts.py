@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kscaffold.cli.app import main
@@ -40,7 +40,7 @@ def test_what_is_written_is_what_is_read(template, given_answers):
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(
     author=texts, description=texts, default=texts, told=texts, objs=st.sampled_from([[], ["a"], ["a", "b"]])
 )
@@ -131,7 +131,7 @@ lines = st.lists(st.sampled_from(["a\n", "b\n", "c\n", "\n", "}\n", "\xf6\x85\r\
 ended = st.builds(lambda text, rest: text + rest, lines, st.sampled_from([b"", b"", b"end", b"\xff"]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ended, ended)
 def test_one_side_s_change_is_all_there_is(old, new):
     need_program("diff3", "diffutils")
@@ -141,7 +141,7 @@ def test_one_side_s_change_is_all_there_is(old, new):
     assert merge.three_way(old, new, new) == merge.Merged(new, 0) or windows
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ended, ended, ended)
 def test_no_line_of_either_side_is_lost_in_a_conflict(old, mine, new):
     merged = merge.three_way(old, mine, new)
@@ -198,7 +198,7 @@ here = st.dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.none(), somewhere), here, somewhere)
 def test_nothing_of_the_user_s_is_ever_lost(old, ours, new):
     steps = compare(old, ours, new)
@@ -219,7 +219,7 @@ def test_nothing_of_the_user_s_is_ever_lost(old, ours, new):
     assert all(s.target or s.kind in ("conflict", "deleted") for s in steps)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.none(), somewhere), here, somewhere, st.booleans())
 def test_done_once_is_done(old, ours, new, conflicts):
     """What is left after an update are the conflicts that were not to be written."""
