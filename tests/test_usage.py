@@ -184,3 +184,15 @@ def test_commands_are_listed_as_a_module_lives(ks):
     listed = re.findall(r"^  (\S+)  ", ks("--help").out.partition("Commands:")[2], re.M)
     life = ["new", "build", "check", "load", "unload", "explain"]
     assert [name for name in listed if name in life] == life
+
+
+@pytest.mark.parametrize("topic", ["load", "symbols", "EPERM"])
+def test_text_is_folded_for_the_terminal(ks, monkeypatch, topic):
+    told = {}
+    for columns in (40, 80, 200):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        told[columns] = ks("explain", topic).out
+        folded = [line for line in told[columns].splitlines() if re.match(r" {4,}[a-z]", line)]
+        assert folded and all(len(line) < columns for line in folded)
+    assert told[40] != told[80] == told[200]
+    assert told[40].split() == told[80].split()

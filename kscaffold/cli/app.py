@@ -158,7 +158,9 @@ def _of_os(error: OSError) -> KscaffoldError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return KscaffoldError("KS005", what, fix="free some space there (`df -h` shows what is full)")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return KscaffoldError("KS006", what, fix="work in a directory of your own, or get the right to that place")
+        return KscaffoldError(
+            "KS006", what, fix="work in a directory of your own, or get the right to that place"
+        )
     return KscaffoldError("KS007", what)
 
 
