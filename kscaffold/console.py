@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from kscaffold.errors import KscaffoldError
 
 SCHEMA = 1
+_NARROWEST = 30
 
 # Set once by main() from the command line.
 json_mode = False
@@ -47,6 +48,13 @@ def _has_colour(stream: TextIO) -> bool:
 def printable(text: str) -> str:
     """The text with control characters shown, not sent: a kernel log can hold escape sequences."""
     return "".join(c if c == "\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def width(most: int) -> int:
+    """Columns for text that is folded: `most`, or what the terminal has."""
+    import shutil  # start-up time: few commands fold
+
+    return max(_NARROWEST, min(most, shutil.get_terminal_size().columns - 1))
 
 
 def printable_lines(text: str) -> str:

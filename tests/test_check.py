@@ -311,6 +311,18 @@ def test_info_of_parameters_in_part(ks, world, tmp_path: Path):
     assert "parmtype" not in told
 
 
+def test_info_of_many_goes_on_after_one_that_is_none(ks, world, tmp_path: Path):
+    world()
+    paths = [write(tmp_path, Ko("a")), tmp_path / "b.ko", write(tmp_path, Ko("c"))]
+    paths[1].write_bytes(b"")
+    ran = ks("info", *paths)
+    assert ran.status == 1 and "b.ko is empty" in ran.err
+    assert re.findall("^filename: +(.*)", ran.out, re.M) == [str(paths[0]), str(paths[2])]
+    document = ks("info", *paths, "--json").json
+    assert (document["ok"], [m["module"] for m in document["modules"]]) == (False, ["a", "c"])
+    assert ks("info", paths[1], "--json").json["error"]["code"] == "KS403"
+
+
 def test_text_that_is_no_text(ks, world, tmp_path: Path):
     world()
     path = tmp_path / "hello.ko"

@@ -64,6 +64,9 @@ def test_another_flavour_is_fetched_when_asked_for(mirror: Mirror, ks):
     assert (several.status, "could be several" in several.err) == (2, True)
     none = ks("kernel", "add", "6.1", "--flavour", "huge")
     assert (none.status, "there is no huge kernel 6.1" in none.err) == (69, True)
+    assert "fix: kscaffold kernel add 6.1 --flavour cloud-amd64" in none.err
+    odd = ks("kernel", "add", "6;1", "--json").json["error"]["fix"]
+    assert odd.startswith("kscaffold kernel add '6;1' --suite ")
     assert ks("kernel", "add", "--flavour", "amd64", "--build", "/x").status == 2
 
 

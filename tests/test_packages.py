@@ -193,7 +193,7 @@ def test_what_can_t_be_had_is_told_with_a_fix(mirror: Mirror, ks, line, argv, co
     mirror.use(line.replace("KEY", f"{mirror.directory}/key.gpg").replace("MIRROR", str(mirror.directory)))
     ran = ks("kernel", "add", *argv, "--json")
     assert (ran.status, ran.json["error"]["code"]) == (69, code), ran.err
-    assert ran.json["error"]["message"] and (ran.json["error"]["fix"] or code == "KS503")
+    assert ran.json["error"]["message"] and ran.json["error"]["fix"]
     assert mirror.left() == []
 
 

@@ -156,6 +156,18 @@ def test_what_looks_like_a_file_and_can_t_be_read(ks, here):
     assert code(ran) == (69, "KS402") and "/proc/self/mem" in ran.json["error"]["message"]
 
 
+def test_what_is_there_and_no_file(ks, here):
+    os.mkfifo(here / "pipe.ko")
+    for command in ("load", "run", "reload"):
+        assert "pipe.ko is no regular file" in ks(command, "pipe.ko").err
+
+
+def test_the_whole_command_s_deadline_says_how_to_move_it(here):
+    ran = shell("KSCAFFOLD_COMMAND_TIMEOUT=0.001 $k kernel list", here)
+    assert ran.returncode == 69 and "error[KS008]" in ran.stderr
+    assert "fix: KSCAFFOLD_COMMAND_TIMEOUT=SECONDS gives it more" in ran.stderr
+
+
 def test_the_beginning_of_what_is_no_module(ks, here):
     (here / "x.ko").write_text("root:x")
     ran = ks("info", "x.ko", "--json")
@@ -184,3 +196,15 @@ def test_commands_are_listed_as_a_module_lives(ks):
     listed = re.findall(r"^  (\S+)  ", ks("--help").out.partition("Commands:")[2], re.M)
     life = ["new", "build", "check", "load", "unload", "explain"]
     assert [name for name in listed if name in life] == life
+
+
+@pytest.mark.parametrize("topic", ["load", "symbols", "EPERM"])
+def test_text_is_folded_for_the_terminal(ks, monkeypatch, topic):
+    told = {}
+    for columns in (40, 80, 200):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        told[columns] = ks("explain", topic).out
+        folded = [line for line in told[columns].splitlines() if re.match(r" {4,}[a-z]", line)]
+        assert folded and all(len(line) < columns for line in folded)
+    assert told[40] != told[80] == told[200]
+    assert told[40].split() == told[80].split()

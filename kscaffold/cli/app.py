@@ -79,7 +79,11 @@ def _within_time() -> Iterator[None]:
     limit = seconds(name)
 
     def late(*_: object) -> None:
-        raise DeadlineError("KS008", f"the command did not end within {limit:g} s")
+        raise DeadlineError(
+            "KS008",
+            f"the command did not end within {limit:g} s",
+            fix=f"KSCAFFOLD_{name}=SECONDS gives it more",
+        )
 
     before = signal.signal(signal.SIGALRM, late)
     # Again each second: the first one may fall where an error is expected and passed over.

@@ -74,14 +74,23 @@ def info(
         paths = modules_in([here / ko for ko in kos])
     else:
         paths = [target.ko for target in _targets(here, kernel, module, offline)[0]]
-    documents = [room.info(path) for path in paths]
+    documents = []
+    for path in paths:
+        try:
+            documents.append(room.info(path))
+        except KscaffoldError as error:
+            if len(paths) == 1:
+                raise
+            # The others shall have their answer.
+            console.warn(console.printable(f"{error.what}: {error.cause}" if error.cause else error.what))
     for number, document in enumerate(documents):
         if number:
             console.out()
         for key, value in room.lines(document):
             console.out(console.printable_lines(f"{key + ':':<15} {value}" if key else f"\t\t{value}"))
-    console.emit("info", True, documents[0] if len(documents) == 1 else {"modules": documents})
-    return EXIT_YES
+    ok = len(documents) == len(paths)
+    console.emit("info", ok, documents[0] if len(paths) == 1 else {"modules": documents})
+    return EXIT_YES if ok else EXIT_NO
 
 
 def _at_hand(spec: str | None) -> "Kernel | None":

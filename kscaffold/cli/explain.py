@@ -262,7 +262,7 @@ def _entry(told: "Told", *, proof: bool) -> Iterable[str]:
     entry = told.entry
     yield f"{console.styled(entry.code, 'yellow')}: {console.styled(entry.title, 'bold')}"
     for line in told.lines[:3]:
-        yield f"    > {console.printable(line)[: _WIDTH - 6]}"
+        yield f"    > {console.printable(line)[: console.width(_WIDTH) - 6]}"
     if len(told.lines) > 3:
         yield f"    > … and {len(told.lines) - 3} more"
     yield from _wrapped(entry.what, 4)
@@ -284,7 +284,8 @@ def _short_entry(told: "Told", at_length: bool) -> Iterable[str]:
 
 
 def _named(name: str, text: str) -> Iterable[str]:
-    first, *rest = textwrap.wrap(text, _WIDTH - 11, break_long_words=False, break_on_hyphens=False) or [""]
+    room = console.width(_WIDTH) - 11
+    first, *rest = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
     yield f"    {console.styled(f'{name:>5}', 'cyan')}: {first}"
     for line in rest:
         yield " " * 11 + line
@@ -297,7 +298,7 @@ def _codes(told: "Iterable[Told]") -> str:
 def _wrapped(text: str, indent: int = 0, hanging: int | None = None) -> list[str]:
     return textwrap.wrap(
         text,
-        _WIDTH,
+        console.width(_WIDTH),
         initial_indent=" " * indent,
         subsequent_indent=" " * (indent if hanging is None else hanging),
         break_long_words=False,

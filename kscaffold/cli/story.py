@@ -102,7 +102,8 @@ def _row(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> st
 
 
 def _wrapped(label: str, text: str, style: str = "cyan") -> Iterator[str]:
-    first, *rest = textwrap.wrap(console.printable(text), _WIDTH - 4 - _LABEL, break_on_hyphens=False) or [""]
+    room = console.width(_WIDTH) - 4 - _LABEL
+    first, *rest = textwrap.wrap(console.printable(text), room, break_on_hyphens=False) or [""]
     yield f"    {console.styled(f'{label:<{_LABEL}}', style)}{first}"
     for line in rest:
         yield f"{'':<{4 + _LABEL}}{line}"

@@ -2,6 +2,7 @@
 
 import errno
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Sequence
@@ -66,12 +67,15 @@ def _choose(archive: Archive, version: str | None, flavour: str, say: Say) -> li
         releases = [r for r in releases if r in theirs] or releases
     matching = [r for r in releases if version is None or is_prefix(version, r)]
     if not matching:
+        again = shlex.join(["kscaffold", "kernel", "add", *([version] if version else [])])
+        usual = archive.distribution.flavour
         raise KscaffoldError(
             "KS502",
             f"there is no {flavour} kernel {version or ''}".rstrip() + f" in {archive.origin}",
             cause=f"it has {', '.join(_newest_of_each(releases)) or 'none'}",
-            fix=f"kscaffold kernel add {version or ''} --suite SUITE (bullseye has 5.10, bookworm 6.1, "
-            "bookworm-backports and trixie 6.12)",
+            fix=f"{again} --suite SUITE (bullseye has 5.10, bookworm 6.1, bookworm-backports and trixie 6.12)"
+            if releases or flavour == usual
+            else f"{again} --flavour {usual}",
         )
     release = matching[-1]
     say("Chose", f"{release} of {archive.origin}")

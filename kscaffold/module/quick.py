@@ -20,7 +20,8 @@ def existing(ko: Path) -> Path:
     if ko.is_dir():
         raise UsageError("KS281", f"{ko} is a directory", fix="name a .ko, or cd there and name none")
     if not ko.is_file():
-        raise UsageError("KS281", f"{ko} is not there", fix="kscaffold build, or name a .ko that exists")
+        what = "is no regular file" if ko.exists() else "is not there"
+        raise UsageError("KS281", f"{ko} {what}", fix="kscaffold build, or name a .ko that exists")
     return ko
 
 

@@ -185,7 +185,11 @@ def open_archive(suite: str | None, workplace: Path, say: Say) -> Archive:
     if problem := why_not():
         raise problem
     if suite is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", suite):
-        raise KscaffoldError("KS503", f"{suite!r} can't be the name of a suite")
+        raise KscaffoldError(
+            "KS503",
+            f"{suite!r} can't be the name of a suite",
+            fix="--suite bookworm, or another of the mirror",
+        )
     system = _os_release()
     distribution = DISTRIBUTIONS[system["ID"], platform.machine()]
     keyring = next((k for k in distribution.keyrings if k.exists()), None)

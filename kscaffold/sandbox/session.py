@@ -183,7 +183,7 @@ def start(planned: Plan, say: Say, detail: Callable[[str], None], ahead: Restori
 
 
 def _boot_patiently(planned: Plan, say: Say, detail: Callable[[str], None]) -> Guest:
-    say("Booting", f"{planned.kernel.release} (once; later starts take a tenth of a second)")
+    say("Booting", f"{planned.kernel.release} (once: later starts take a tenth of the time)")
     hung = reset = 0
     while True:
         try:
