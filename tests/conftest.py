@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from kscaffold.cli.app import main
 from kscaffold.sandbox import live
@@ -22,6 +23,9 @@ pytest_plugins = ("tests.kernels", "tests.mirror")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
+# How long one example takes says nothing on a busy machine.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 # The caches of kernels are the user's own: fetched once per machine, kept out of the tests' homes.
 REAL_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 # What CI declares as required: a missing tool is a failure there, not a skip.

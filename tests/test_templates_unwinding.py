@@ -104,7 +104,8 @@ def _traces(guest: templated.Guest, stem: str) -> list[str]:
             comm = guest.target.read(f"/proc/{number}/comm").decode().strip()
         except OSError:
             continue
-        if name[:10] in comm:
+        # A shared worker is called after what it did last, whoever's that was.
+        if name[:10] in comm and not comm.startswith("kworker/"):
             threads.append(comm)
     return [*found, *sorted(misc), *sorted(net), *sorted(threads)]
 
