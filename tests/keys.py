@@ -29,11 +29,30 @@ def pair(place: Path, name: str, kind: str = "rsa", more: tuple[str, ...] = ()) 
     return key, cert
 
 
+_AUTHORITY = """
+[ca]
+default_ca = own
+[own]
+database = {place}/expired.index
+new_certs_dir = {place}
+rand_serial = yes
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+"""
+
+
 def expired(place: Path) -> tuple[Path, Path]:
-    """A certificate of version 1 that was good until yesterday."""
+    """A certificate of version 1 that was good for a day of 2020."""
     key, cert, asked = place / "expired.key", place / "expired.pem", place / "asked"
     openssl("req", "-new", "-nodes", "-batch", "-subj", "/CN=expired", "-newkey", "rsa:2048", "-keyout", key,
             "-out", asked)  # fmt: skip
-    openssl("x509", "-req", "-in", asked, "-signkey", key, "-days", "-1", "-out", cert)
+    # `x509` has no dates of its own before OpenSSL 3.4, and no negative days from then on.
+    settings = place / "expired.cnf"
+    settings.write_text(_AUTHORITY.format(place=place))
+    (place / "expired.index").touch()
+    openssl("ca", "-batch", "-notext", "-selfsign", "-config", settings, "-keyfile", key, "-in", asked,
+            "-startdate", "20200101000000Z", "-enddate", "20200102000000Z", "-out", cert)  # fmt: skip
     key.chmod(0o600)
     return key, cert

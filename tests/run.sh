@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . examples/prepare.sh
-prepare "[dev]" tests git openssl binutils sparse perl clang-format clangd dkms chromium
+prepare "[dev]" tests libc6-dev git openssl binutils sparse perl clang-format clangd dkms chromium
 # The kernel's own style checker, once per machine; without a network its tests are skipped.
 python -m tests.checkpatch || [ -z "${KSCAFFOLD_REQUIRE:-}" ]
 

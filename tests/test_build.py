@@ -10,7 +10,9 @@ import pytest
 
 from kscaffold import paths
 from kscaffold.build.build import build
+from kscaffold.build.compiler import toolchain
 from kscaffold.build.stale import release_of
+from kscaffold.kernel.buildtree import read_tree
 from kscaffold.project.ask import read_project
 from tests.conftest import ROOT, need_program
 from tests.projects import COURSE, HELLO, own_tree, unlink_copy, write
@@ -123,7 +125,8 @@ def test_two_trees_with_the_same_command_lines(hello: Path, kernel, ks, tmp_path
             assert ks("build", "-C", hello, "-k", name).status == 0
             assert release_of(hello / "hello.ko") == name
         # Built by plain make in between: the .ko itself says for what.
-        subprocess.run(["make", "-C", first.build, f"M={hello}", "clean", "modules"], check=True)
+        variables = toolchain(read_tree(first.build)).variables
+        subprocess.run(["make", "-C", first.build, f"M={hello}", *variables, "clean", "modules"], check=True)
         assert release_of(hello / "hello.ko") == one
         assert ks("build", "-C", hello, "-k", other).status == 0
         assert release_of(hello / "hello.ko") == other

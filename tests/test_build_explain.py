@@ -25,6 +25,26 @@ def test_a_real_log_is_known(log: Path):
     assert code in codes(log)
 
 
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        ("KS112-license", "no MODULE_LICENSE in hello.ko"),
+        ("KS113-gplonly", "hello.ko uses kobject_create_and_add, which is"),
+        ("KS114-undefined", "nothing exports zoo_nosuch"),
+        ("KS115-namespace", "hello.ko uses dma_buf_put of namespace DMA_BUF"),
+        ("KS123-softfloat", "a float or double"),
+        ("KS127-export", "EXPORT_SYMBOL stays, and early does not"),
+        ("KS127-mismatch", "later stays, and early does not"),
+        ("KS128-kernel", "zlib_inflate_blob is exported twice"),
+    ],
+)
+def test_in_the_words_of_7_3(log: str, cause: str):
+    """modpost names the module first, and symbols in single quotes."""
+    (path,) = (p for p in LOGS if p.stem == f"{log}-7.3")
+    findings = {f.entry.code: f for f in catalogue.match(path.read_text().splitlines(), "15")}
+    assert cause in findings[log[:5]].cause
+
+
 @pytest.mark.parametrize("log", [p for p in LOGS if p.name.startswith("healthy")], ids=lambda p: p.stem)
 def test_a_healthy_log_has_no_cause(log: Path):
     assert codes(log) == []

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from kscaffold.build.build import build
+from kscaffold.build.compiler import toolchain
 from kscaffold.build.freshness import fresh_targets, is_fresh
 from kscaffold.build.kbuildtext import unjudgeable
+from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.ask import read_project
 from tests.kernels import need_kernel
@@ -51,7 +53,14 @@ class World:
     def make_works(self) -> bool:
         """Whether plain make finds something to do, doing it."""
         done = subprocess.run(
-            ["make", "-C", self.tree, f"M={self.project}", "modules"],
+            [
+                "make",
+                "-C",
+                self.tree,
+                f"M={self.project}",
+                *toolchain(read_tree(self.tree)).variables,
+                "modules",
+            ],
             capture_output=True,
             text=True,
             check=True,

@@ -64,7 +64,7 @@ BREAKAGES = (
     Breakage(
         "57 calls what is gone after init",
         {
-            "hello__c": _HEAD + "static noinline int __init zoo_setup(void) { return 5; }\n"
+            "hello__c": _HEAD + "static int __init __attribute__((noipa)) zoo_setup(void) { return 5; }\n"
             "int zoo_later(void);\nint zoo_later(void) { return zoo_setup(); }\n"
             "EXPORT_SYMBOL_GPL(zoo_later);\n" + _ENDS
         },
