@@ -9,6 +9,8 @@ KINDS = {
     "rsa": ["rsa:2048"],
     "rsa4096": ["rsa:4096"],
     "p256": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+    "pss": ["rsa-pss:2048"],
+    "ed25519": ["ed25519"],
     "p384": ["ec", "-pkeyopt", "ec_paramgen_curve:P-384"],
 }
 

@@ -141,6 +141,7 @@ CLEVER = {
         "add-object u",
         3,
     ),
+    "the one line that can be meant": ("$(M1)-y := a.o\nobj-m$(E) := m.o\n", "rename m n", 2),
     "a config": ("obj-$(if x,m) := m.o\n", "add-module n", 1),
     "an include": ("obj-m := m.o\nm-y := a.o\n-include more.mk\n", "add-object u", 3),
     "an eval": ("obj-m := m.o\nm-y := a.o\n$(eval m-y += b.o)\n", "add-object u", 3),
@@ -204,6 +205,8 @@ def test_what_makes_no_sense_is_refused(ks, tmp_path, way):
     write(tmp_path, Kbuild=text)
     ran = ks("kbuild", *asked.split(), "-C", tmp_path, "--json")
     assert (ran.status, ran.json["error"]["code"]) == (2, code), ran.err
+    two = "an object can't be a part of two modules" in (ran.json["error"]["cause"] or "")
+    assert two == (way in ("of another module", "an object as a module", "to its own object's"))
     assert (tmp_path / "Kbuild").read_text() == text
 
 

@@ -204,6 +204,44 @@ def test_an_encrypted_key_with_its_password(ks, ko: Path, tmp_path: Path, monkey
     assert ks("check", ko, "--json").json["signature"]["valid"] is True
 
 
+@pytest.mark.parametrize("form", ["PKCS#12", "PKCS#8 DER"])
+def test_an_encrypted_key_that_does_not_say_so(ks, ko: Path, tmp_path: Path, monkeypatch, form: str):
+    key, cert = pair(tmp_path, "mine")
+    locked = tmp_path / "locked"
+    if form == "PKCS#12":
+        openssl("pkcs12", "-export", "-in", cert, "-inkey", key, "-passout", "pass:right", "-out", locked)
+    else:
+        openssl("pkcs8", "-topk8", "-in", key, "-passout", "pass:right", "-outform", "DER", "-out", locked)
+    plain = ko.read_bytes()
+    refusals = {None: "is encrypted", "wrong": "can't be opened with the password in", "right": ""}
+    for pin, told in refusals.items():
+        if pin:
+            monkeypatch.setenv("KBUILD_SIGN_PIN", pin)
+        else:
+            monkeypatch.delenv("KBUILD_SIGN_PIN", raising=False)
+        ran = ks("sign", ko, "--key", locked, "--cert", cert, "--json")
+        if told:
+            assert (ran.status, ran.json["error"]["code"], ko.read_bytes()) == (2, "KS083", plain)
+            assert told in ran.json["error"]["message"]
+    assert ran.status == 0 and ks("check", ko, "--json").json["signature"]["valid"] is True
+    # An open key is not asked for a password, whatever is in the environment.
+    assert ks("sign", ko, "--key", key, "--cert", cert).status == 0
+
+
+@pytest.mark.parametrize("kind", ["pss", "ed25519"])
+def test_a_key_of_a_kind_that_kernels_do_not_take(ks, ko: Path, tmp_path: Path, kind: str):
+    config = next(tmp_path.glob("cache/kscaffold/kernels/*/build/.config"))
+    config.write_text(f"{config.read_text()}CONFIG_CRYPTO_RSA=y\nCONFIG_CRYPTO_SHA256=y\n")
+    key, cert = pair(tmp_path, "odd", kind)
+    ran = ks("sign", ko, "--key", key, "--cert", cert)
+    assert "an RSA key" in ran.err
+    if kind == "pss":  # of the other openssl may make none
+        assert ran.status == 0
+        told = ks("check", ko, "--cmdline", "module.sig_enforce=1", "--cert", cert, "--json").json
+        assert "KS449" in [f["code"] for f in told["findings"]]
+        assert told["prediction"]["loads"] is not True
+
+
 def test_a_key_that_others_can_read_is_told(ks, ko: Path, own_world: Path):
     ks("sign", ko)
     assert "chmod" not in ks("sign", ko).err

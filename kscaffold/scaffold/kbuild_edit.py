@@ -70,7 +70,7 @@ def add_module(directory: Path, kernel: Kernel | None, name: str) -> Edited:
         project,
         kernel,
         project.directory,
-        lambda text: edit.append(text, lambda n: n == "obj-m", "obj-m", f"{stem}.o"),
+        lambda text: edit.append(text, {"obj-m"}, "obj-m", f"{stem}.o"),
         [*project.targets, target],
         _todo(project.directory, stem),
     )
@@ -102,14 +102,14 @@ def _rename_module(project: Project, kernel: Kernel | None, target: Target, new:
     old, new = target.listed, wanted.listed
 
     def write(text: str) -> str:
-        text = edit.replace_word(text, lambda n: n == "obj-m", "obj-m", f"{old}.o", f"{new}.o")
+        text = edit.replace_word(text, {"obj-m"}, "obj-m", f"{old}.o", f"{new}.o")
         if single:
             end = (
                 "-y"
                 if re.search(r"^\S+-y\s*[:+]?=", re.sub(r"^ccflags-y.*", "", text, flags=re.M), re.M)
                 else "-objs"
             )
-            return edit.insert_after(text, lambda n: n == "obj-m", f"{new}.o", f"{new}{end} := {old}.o")
+            return edit.insert_after(text, {"obj-m"}, f"{new}.o", f"{new}{end} := {old}.o")
         names = {s.name for s in edit.statements(text) if s.name.startswith(f"{old}-")}
         return edit.rename_variables(text, {n: f"{new}{n.removeprefix(old)}" for n in names})
 
@@ -200,8 +200,8 @@ def _stem(name: str) -> str:
     return re.sub(r"\.(?:ko|o|c)$", "", name)
 
 
-def _lists(module: str) -> Callable[[str], bool]:
-    return lambda name: name in {f"{module}{suffix}" for suffix in _SUFFIXES}
+def _lists(module: str) -> set[str]:
+    return {f"{module}{suffix}" for suffix in _SUFFIXES}
 
 
 def _is_single(target: Target) -> bool:
@@ -237,7 +237,9 @@ def _free(project: Project, stem: str, target: Target | None) -> None:
             raise UsageError(
                 "KS043",
                 f"{stem}.o is linked into {other.name}.ko already",
-                cause="an object can't be a part of two modules, nor a module itself and a part of another",
+                cause=None
+                if other is target
+                else "an object can't be a part of two modules, nor a module itself and a part of another",
             )
 
 

@@ -5,12 +5,12 @@ at: `Clever` says which line that is and why.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 _WIDTH = 80
 _ASSIGN = re.compile(
-    r"(?P<lead>\s*(?:(?:export|override)\s+)*)(?P<name>[^\s:=+?!#]+)\s*(?P<op>\+=|\?=|!=|:{0,3}=)(?P<value>.*)",
+    r"(?P<lead>\s*(?:(?:export|override)\s+)*)(?P<name>(?:\$\([^()]*\)|[^\s:=+?!#])+)\s*(?P<op>\+=|\?=|!=|:{0,3}=)(?P<value>.*)",
     re.S,
 )
 _CONDITION = re.compile(r"\s*(ifeq|ifneq|ifdef|ifndef)\b\s*(.*)", re.S)
@@ -129,14 +129,13 @@ def _take_condition(conditions: list[bool | None], bare: str, line: int) -> bool
     return True
 
 
-def append(text: str, is_meant: Callable[[str], bool], what: str, word: str) -> str:
-    """The text with a word more in the last list that `is_meant` by its name; `what` names it in a reason."""
+def append(text: str, names: Set[str], what: str, word: str) -> str:
+    """The text with a word more in the last list of these `names`; `what` names it in a reason."""
     live = [s for s in statements(text) if s.live is not False]
-    meant = [s for s in live if is_meant(s.name)]
+    meant = [s for s in live if s.name in names]
     if not meant:
-        computed = [s.first + 1 for s in live if "$" in s.name]
-        odd = [n for n, line in enumerate(text.split("\n"), 1) if re.match(r"[^#\t=]*\$[^=]*=", line)]
-        raise Clever(next(iter(computed + odd), None), f"no line sets {what} in plain words")
+        computed = next((s.first + 1 for s in live if _could_be(s.name, names)), None)
+        raise Clever(computed, f"no line sets {what} in plain words")
     place = _place(meant, what)
     lines = text.split("\n")
     line, comment = _split(lines[place.last])
@@ -150,6 +149,12 @@ def append(text: str, is_meant: Callable[[str], bool], what: str, word: str) -> 
         lead = indent[0] if indent and place.last > place.first else "\t"
         lines[place.last : place.last + 1] = [f"{line} \\", f"{lead}{word}"]
     return "\n".join(lines)
+
+
+def _could_be(name: str, names: Set[str]) -> bool:
+    """Whether a name as it is written, $(TARGET)-objs, can be one of these."""
+    written = re.split(r"\$(?:\([^()]*\)|\{[^{}]*\}|\w)", name)
+    return any(re.fullmatch(".*".join(map(re.escape, written)), each) for each in names)
 
 
 def _place(meant: Sequence[Statement], what: str) -> Statement:
@@ -172,13 +177,18 @@ def _split(line: str) -> tuple[str, str]:
     return code, line[len(code) :]
 
 
-def replace_word(text: str, is_meant: Callable[[str], bool], what: str, old: str, new: str) -> str:
-    """The text with a word of the lists that `is_meant` replaced. Raises Clever unless it is there once."""
+def replace_word(text: str, names: Set[str], what: str, old: str, new: str) -> str:
+    """The text with a word of the lists of these `names` replaced. Raises Clever unless it is there once."""
     found = statements(text)
-    meant = [s for s in found if is_meant(s.name) and old in s.words]
+    meant = [s for s in found if s.name in names and old in s.words]
     if len(meant) != 1 or meant[0].words.count(old) != 1:
         computed = next(
-            (s for s in found if s.live is not False and "$" in s.name + s.value and is_meant(s.name)), None
+            (
+                s
+                for s in found
+                if s.live is not False and "$" in s.name + s.value and _could_be(s.name, names)
+            ),
+            None,
         )
         at_fault = meant[-1] if meant else computed
         raise Clever(
@@ -211,9 +221,9 @@ def rename_variables(text: str, pairs: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def insert_after(text: str, is_meant: Callable[[str], bool], word: str, line: str) -> str:
+def insert_after(text: str, names: Set[str], word: str, line: str) -> str:
     """The text with a line more, after the statement that lists `word`."""
-    at = next(s for s in statements(text) if is_meant(s.name) and word in s.words)
+    at = next(s for s in statements(text) if s.name in names and word in s.words)
     lines = text.split("\n")
     lines.insert(at.last + 1, line)
     return "\n".join(lines)

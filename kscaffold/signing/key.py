@@ -78,16 +78,20 @@ def given(key: Path, cert: Path | None) -> Key:
         cause = "it holds no private key, neither PEM nor DER"
         raise UsageError("KS081", f"{key} is no key", cause=cause, fix="name the file of the private key")
     if is_encrypted(data) and PIN not in os.environ:
-        raise UsageError(
-            "KS083",
-            f"{key} is encrypted",
-            cause=f"its password is taken from {PIN}, which is not set",
-            fix=f"read -rs {PIN} && export {PIN}",
-        )
+        raise locked(key)
     if cert is None and b"BEGIN CERTIFICATE" not in data:
         raise UsageError("KS082", f"{key} comes without its certificate", fix=f"--key {key} --cert FILE")
     cert = cert or key
     return Key(key, keyring.read(cert), cert)
+
+
+def locked(key: Path) -> UsageError:
+    """The error for a key that the password given, or none, does not open."""
+    fix = f"read -rs {PIN} && export {PIN}"
+    if PIN in os.environ:
+        return UsageError("KS083", f"{key} can't be opened with the password in {PIN}", fix=fix)
+    cause = f"its password is taken from {PIN}, which is not set"
+    return UsageError("KS083", f"{key} is encrypted", cause=cause, fix=fix)
 
 
 def is_encrypted(data: bytes) -> bool:

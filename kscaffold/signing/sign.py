@@ -10,9 +10,11 @@ from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.module import certificate, content, der, keyring, kofile, signature
 from kscaffold.module.certificate import Certificate, Signer
 from kscaffold.module.der import DerError
-from kscaffold.signing.key import PIN, Key, is_encrypted, last_line
+from kscaffold.signing.key import PIN, Key, last_line, locked
 
 HASHES = ("sha256", "sha384", "sha512", "sha224", "sha1", "sha3-256", "sha3-384", "sha3-512")
+# What openssl says of a password that is not the one.
+_LOCKED = ("bad decrypt", "maybe wrong password", "mac verify failure", "pkcs12 mac")
 _TIMEOUT = 60.0  # s
 _UNPACK = {"xz": "unxz", "gzip": "gunzip", "zstd": "unzstd"}
 
@@ -104,8 +106,8 @@ def _message(bare: bytes, key: Key, hash: str) -> bytes:
         argv += ["-signer", str(place / "certificate"), "-inkey", str(key.file.absolute())]
         argv += ["-keyform", "PEM" if b"-----BEGIN" in secret else "DER"]
         argv += ["-in", str(place / "module"), "-outform", "DER", "-out", str(place / "message")]
-        if is_encrypted(secret):
-            argv += ["-passin", f"env:{PIN}"]
+        # Said in any case: openssl would ask the terminal for the password of an encrypted PKCS#12.
+        argv += ["-passin", f"env:{PIN}" if PIN in os.environ else "pass:"]
         done = process.run(argv, timeout=_TIMEOUT)
         if done.returncode:
             raise _refused(done.stderr, key, hash)
@@ -120,11 +122,16 @@ def _refused(said: str, key: Key, hash: str) -> KscaffoldError:
             cause=f"the certificate of {key.certificate.name or 'nobody'} has another public key",
             fix="give --cert the certificate that was made with this key",
         )
-    if "bad decrypt" in said or "maybe wrong password" in said:
+    if any(
+        word in said for word in ("bad decrypt", "maybe wrong password", "mac verify failure", "pkcs12 mac")
+    ):
+        return locked(key.file)
+    if key.certificate.key == "other":
         return UsageError(
-            "KS083",
-            f"{key.file} can't be opened with the password in {PIN}",
-            fix=f"read -rs {PIN} && export {PIN}",
+            "KS085",
+            f"openssl makes no signature for a module with {key.file}",
+            cause="it is neither an RSA key nor one of an elliptic curve that kernels know",
+            fix="sign with an RSA key: kscaffold sign makes one",
         )
     cause = last_line("\n".join(line for line in said.splitlines() if not line.startswith("Usage")))
     return KscaffoldError("KS085", f"openssl can't sign with {key.file} and {hash}", cause=cause)
