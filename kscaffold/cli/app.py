@@ -18,7 +18,7 @@ from kscaffold.errors import (
     KscaffoldError,
     UsageError,
 )
-from kscaffold.sandbox.limits import seconds
+from kscaffold.sandbox import limits
 
 # Commands that have sub-commands.
 _GROUPS = ("kbuild", "kernel", "package", "sandbox")
@@ -26,6 +26,16 @@ _GROUPS = ("kbuild", "kernel", "package", "sandbox")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status (errors.py has the table). Never raises."""
+    console.open_streams()
+    status = _main(argv)
+    why = console.close_streams()
+    if why is None or isinstance(why, BrokenPipeError) or status != EXIT_YES:
+        return status
+    console.failure(_of_os(why), "")
+    return EXIT_NO_ANSWER
+
+
+def _main(argv: Sequence[str] | None) -> int:
     pace.begin()
     args = list(sys.argv[1:] if argv is None else argv)
     options = args[: args.index("--")] if "--" in args else args
@@ -33,10 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     console.json_lines = False
     console.verbose = bool({"-v", "--verbose"} & set(options))
     command = _named(args)
-    if args == ["--version"]:  # before typer is imported: asked for by scripts, often
-        print(f"kscaffold {__version__}")
-        return EXIT_YES
     try:
+        if args == ["--version"]:  # before typer is imported: asked for by scripts, often
+            print(f"kscaffold {__version__}")
+            return EXIT_YES
+        limits.check()
         with _within_time():
             status = _dispatch(args, command)
         _tell_pace()
@@ -48,8 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.failure(KscaffoldError("KS003", "interrupted"), command)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of stdout has gone (`| head`). Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of stdout has gone (`| head`).
         return EXIT_YES
     except OSError as error:
         console.failure(_of_os(error), command)
@@ -62,11 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 @contextlib.contextmanager
 def _within_time() -> Iterator[None]:
     """Where KSCAFFOLD_COMMAND_TIMEOUT is set, the whole command ends with KS008 after so many seconds."""
-    name = "COMMAND_TIMEOUT"
-    if f"KSCAFFOLD_{name}" not in os.environ:
+    if f"KSCAFFOLD_{limits.COMMAND}" not in os.environ:
         yield
         return
-    limit = seconds(name)
+    limit = limits.seconds(limits.COMMAND)
 
     def late(*_: object) -> None:
         raise DeadlineError("KS008", f"the command did not end within {limit:g} s")

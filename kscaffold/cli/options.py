@@ -5,6 +5,16 @@ from typing import Annotated
 
 import typer
 
+from kscaffold.sandbox.limits import MOST
+
+
+def _number(seconds: float | None) -> float | None:
+    """NaN is in every range."""
+    if seconds != seconds:
+        raise typer.BadParameter("nan is no number of seconds")
+    return seconds
+
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every step and program.")]
 KernelName = Annotated[
@@ -15,13 +25,22 @@ Host = Annotated[bool, typer.Option("--host", help="Act on this machine's own ke
 Module = Annotated[str | None, typer.Option("--module", "-m", metavar="NAME", help="Only this module.")]
 NoBuild = Annotated[bool, typer.Option("--no-build", help="Take the .ko as it is.")]
 NoDeps = Annotated[bool, typer.Option("--no-deps", help="Load only what is named, as insmod does.")]
-Timeout = Annotated[float, typer.Option("--timeout", metavar="S", min=0.1, help="The load's deadline.")]
+Timeout = Annotated[
+    float,
+    typer.Option("--timeout", metavar="S", min=0.1, max=MOST, callback=_number, help="The load's deadline."),
+]
 Cmdline = Annotated[
     str, typer.Option("--cmdline", metavar="TEXT", help="Add to the guest kernel's command line.")
 ]
 Cert = Annotated[
     list[str] | None,
     typer.Option("--cert", metavar="FILE", help="Its kernel trusts this key; `none`: none of yours."),
+]
+Watch = Annotated[
+    float | None,
+    typer.Option(
+        "--watch", metavar="S", min=0, max=MOST, callback=_number, help="Look on so long after the unload."
+    ),
 ]
 Directory = Annotated[
     Path | None, typer.Option("--directory", "-C", metavar="DIR", help="Act there instead of here.")
