@@ -1,6 +1,18 @@
-"""`python -m kscaffold`."""
+"""Where the command begins, also as `python -m kscaffold`: Ctrl-C is heard from the first moment on."""
 
-from kscaffold.cli.app import main
+import sys
+
+
+def main() -> int:
+    """Run the command. A Ctrl-C while the rest is still imported ends it as any later one does."""
+    try:
+        from kscaffold.cli.app import main as run  # takes most of the start-up time
+
+        return run()
+    except KeyboardInterrupt:
+        sys.stderr.write("error[KS003]: interrupted\n")
+        return 130
+
 
 if __name__ == "__main__":
     raise SystemExit(main())

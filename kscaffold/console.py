@@ -3,10 +3,12 @@
 With `--json` stdout carries exactly one JSON document (`logs -f`: one a line) and nothing else.
 """
 
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TextIO
 
 from kscaffold.errors import KscaffoldError
@@ -24,11 +26,28 @@ _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", 
 
 
 def open_streams() -> None:
-    """Open what was closed before the start (`>&-`), so that what is said there is dropped."""
-    if sys.stdout is None:
-        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
-    if sys.stderr is None:
-        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    """Stand-ins for standard streams that were closed before we began. Else the next file opened would get
+    such a number, and what children print.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("r+"))  # noqa: SIM115 - for the whole run
+
+
+def close_streams() -> OSError | None:
+    """Hand out what is still to be written: Python would complain at exit. Why stdout could not take it."""
+    why = None
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            why = error if stream is sys.stdout else why
+    return why
 
 
 def can_ask() -> bool:
@@ -107,7 +126,7 @@ def ask(question: str, default: str) -> str:
 def failure(error: KscaffoldError, command: str, more: Mapping[str, Any] | None = None) -> None:
     """Say an error to people on stderr; with --json also as the one document on stdout, with `more` in it."""
     document = {"code": error.code, "message": error.what, "cause": error.cause, "fix": error.fix}
-    if json_mode:
+    with contextlib.suppress(OSError):  # nobody reads stdout any more: stderr may still be heard
         emit(command, False, {"error": document, **(more or {})})
     # They repeat names and words that others have chosen.
     what, cause, fix = (printable_lines(text or "") for text in (error.what, error.cause, error.fix))
@@ -129,9 +148,11 @@ def emit(command: str, ok: bool, fields: Mapping[str, Any]) -> None:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    try:
-        stream.write(text + "\n")
-    except UnicodeEncodeError:
-        encoding = stream.encoding or "ascii"
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    stream.flush()
+    # A remark that can't be made ends nothing; data that nobody gets does.
+    with contextlib.suppress(*([OSError] if stream is sys.stderr else [])):
+        try:
+            stream.write(text + "\n")
+        except UnicodeEncodeError:
+            encoding = stream.encoding or "ascii"
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()

@@ -4,8 +4,11 @@ Written out rather than taken from platformdirs: its import costs every command 
 """
 
 import hashlib
+import json
 import os
+import stat
 from pathlib import Path
+from typing import Any
 
 
 def home() -> Path:
@@ -67,6 +70,21 @@ def write_whole(file: Path, data: str | bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def recorded(file: Path) -> dict[str, Any]:
+    """What a JSON file of ours holds. Raises OSError, and ValueError for all that we never wrote: no file, no
+    text, no object, or one that is nested beyond reading.
+    """
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise ValueError(f"{file} is no file")
+    try:
+        found = json.loads(file.read_bytes())
+    except RecursionError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"{file} holds no record")
+    return found
 
 
 def project_state(directory: Path) -> Path:

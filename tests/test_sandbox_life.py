@@ -281,6 +281,7 @@ def test_a_guest_that_does_not_boot_is_an_answer_in_time(ks, kernel61, here, mon
             built(kernel61) / "hello.ko",
         )
         assert ran.status == 69 and ran.json["error"]["code"] in ("KS604", "KS605")
+        assert ran.json["error"]["fix"] == "leave out --cmdline 'rdinit=/nothing'"
         assert time.monotonic() - began < 30
         assert _gone(1) and live.every() == []
 

@@ -76,6 +76,37 @@ def test_a_damaged_snapshot_is_made_again_silently(ks, kernel61, own_cache, file
     assert "restored" in _run(ks, kernel61).err
 
 
+def _instead(victim: Path, make) -> None:
+    shutil.rmtree(victim) if victim.is_dir() else victim.unlink()
+    make(victim)
+
+
+_ODD = {
+    # What was never written there, and whether the snapshot is good nevertheless.
+    "a record of lists in lists": (lambda d: (d / "snapshot.json").write_text("[" * 100_000), False),
+    "a record that is a list": (lambda d: (d / "snapshot.json").write_text("[5]"), False),
+    "a pipe for a record": (lambda d: _instead(d / "snapshot.json", os.mkfifo), False),
+    "a pipe for the memory": (lambda d: _instead(d / "ram", os.mkfifo), False),
+    "a file for the directory": (lambda d: _instead(d, lambda p: p.write_text("x")), False),
+    "a link to nowhere for it": (lambda d: _instead(d, lambda p: p.symlink_to("/nowhere")), False),
+    "a stray link beside": (lambda d: (d / "ram.bak").symlink_to("/nowhere"), True),
+}
+
+
+@pytest.mark.parametrize("odd", _ODD)
+def test_whatever_stands_in_a_snapshots_place(ks, kernel61, own_cache, odd):
+    store = _real_snapshot(kernel61, own_cache)
+    damage, good = _ODD[odd]
+    damage(store)
+    assert ks("sandbox", "status").status == 0
+    ran = _run(ks, kernel61)
+    assert ran.status == 0 and ran.json["verdict"] == "loaded"
+    assert ("restored" in ran.err) == good and ("booted" in ran.err) != good
+    assert "warning" not in ran.err and "error" not in ran.err
+    assert "restored" in _run(ks, kernel61).err
+    assert [p.name for p in (own_cache / "snapshots").iterdir()] == [store.name]
+
+
 def test_an_edit_that_keeps_size_and_times_is_seen_too(ks, kernel61, own_cache):
     """mtime can be set back; the change time can't."""
     ram = _real_snapshot(kernel61, own_cache) / "ram"

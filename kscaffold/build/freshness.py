@@ -6,7 +6,6 @@ and run, so it imports little and costs a few milliseconds.
 """
 
 import hashlib
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -118,10 +117,10 @@ def environment_digest() -> str:
 
 def _read(directory: Path) -> dict[str, Any] | None:
     try:
-        record = json.loads((paths.project_state(directory) / RECORD).read_bytes())
+        record = paths.recorded(paths.project_state(directory) / RECORD)
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) and record.get("schema") == SCHEMA else None
+    return record if record.get("schema") == SCHEMA else None
 
 
 def _project(record: dict[str, Any]) -> Project:

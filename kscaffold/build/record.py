@@ -78,7 +78,7 @@ def retake(ko: Path, before: list[int] | None) -> None:
     for directory in Path(name).parents:
         file = paths.project_state(directory) / freshness.RECORD
         try:
-            record = json.loads(file.read_bytes())
+            record = paths.recorded(file)
             files = record.get("files", {})
         except (OSError, ValueError, AttributeError):
             continue

@@ -19,7 +19,7 @@ from kscaffold.errors import (
     KscaffoldError,
     UsageError,
 )
-from kscaffold.sandbox.limits import seconds
+from kscaffold.sandbox import limits
 
 # Commands that have sub-commands.
 _GROUPS = ("kbuild", "kernel", "package", "sandbox")
@@ -27,28 +27,28 @@ _GROUPS = ("kbuild", "kernel", "package", "sandbox")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status (errors.py has the table). Never raises."""
+    console.open_streams()
+    status = _main(argv)
+    why = console.close_streams()
+    if why is None or isinstance(why, BrokenPipeError) or status != EXIT_YES:
+        return status
+    console.failure(_of_os(why), "")
+    return EXIT_NO_ANSWER
+
+
+def _main(argv: Sequence[str] | None) -> int:
     pace.begin()
-    try:
-        console.open_streams()
-        return _run(list(sys.argv[1:] if argv is None else argv))
-    except BrokenPipeError:
-        # The reader of stdout has gone (`| head`). Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_YES
-    except OSError as error:
-        return _untold(error)
-
-
-def _run(args: list[str]) -> int:
+    args = list(sys.argv[1:] if argv is None else argv)
     options = args[: args.index("--")] if "--" in args else args
     console.json_mode = "--json" in options
     console.json_lines = False
     console.verbose = bool({"-v", "--verbose"} & set(options))
     command = _named(args)
-    if args == ["--version"]:  # before typer is imported: asked for by scripts, often
-        print(f"kscaffold {__version__}")
-        return EXIT_YES
     try:
+        if args == ["--version"]:  # before typer is imported: asked for by scripts, often
+            print(f"kscaffold {__version__}")
+            return EXIT_YES
+        limits.check()
         with _within_time():
             status = _dispatch(args, command)
         _tell_pace()
@@ -60,7 +60,8 @@ def _run(args: list[str]) -> int:
         console.failure(KscaffoldError("KS003", "interrupted"), command)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        raise
+        # The reader of stdout has gone (`| head`).
+        return EXIT_YES
     except OSError as error:
         console.failure(_of_os(error), command)
         return EXIT_NO_ANSWER
@@ -72,17 +73,16 @@ def _run(args: list[str]) -> int:
 @contextlib.contextmanager
 def _within_time() -> Iterator[None]:
     """Where KSCAFFOLD_COMMAND_TIMEOUT is set, the whole command ends with KS008 after so many seconds."""
-    name = "COMMAND_TIMEOUT"
-    if f"KSCAFFOLD_{name}" not in os.environ:
+    if f"KSCAFFOLD_{limits.COMMAND}" not in os.environ:
         yield
         return
-    limit = seconds(name)
+    limit = limits.seconds(limits.COMMAND)
 
     def late(*_: object) -> None:
         raise DeadlineError(
             "KS008",
             f"the command did not end within {limit:g} s",
-            fix=f"KSCAFFOLD_{name}=SECONDS gives it more",
+            fix=f"KSCAFFOLD_{limits.COMMAND}=SECONDS gives it more",
         )
 
     before = signal.signal(signal.SIGALRM, late)
@@ -173,13 +173,6 @@ def _is_homeless() -> bool:
     except FileNotFoundError:
         return True
     return False
-
-
-def _untold(error: OSError) -> int:
-    """The exit status where the answer, and then the error, could not be written to stdout (a full disk)."""
-    with contextlib.suppress(OSError, ValueError):
-        console.note(f"error: {(error.strerror or str(error)).lower()}: nothing could be written")
-    return EXIT_NO_ANSWER
 
 
 def _bug(error: Exception, command: str) -> None:

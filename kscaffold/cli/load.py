@@ -37,10 +37,6 @@ Trace = Annotated[bool, typer.Option("--trace", help="Show the stages of the loa
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on showing what comes.")]
 Last = Annotated[int | None, typer.Option("-n", "--lines", metavar="N", min=0, help="Only the last N lines.")]
 
-Watch = Annotated[
-    float | None,
-    typer.Option("--watch", metavar="S", min=0, max=86400, help="Look on so long after the unload."),
-]
 
 _NOT_ON_HOST = UsageError(
     "KS004",
@@ -162,7 +158,7 @@ def run(
     no_build: options.NoBuild = False,
     no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
-    watch: Watch = None,
+    watch: options.Watch = None,
     cmdline: options.Cmdline = "",
     cert: options.Cert = None,
     offline: options.Offline = False,
@@ -205,7 +201,7 @@ def unload(
     module: options.Module = None,
     host: options.Host = False,
     timeout: options.Timeout = 10.0,
-    watch: Watch = None,
+    watch: options.Watch = None,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
     json: options.Json = False,

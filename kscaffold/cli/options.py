@@ -6,18 +6,19 @@ from typing import Annotated
 
 import typer
 
-_LONGEST = 86400.0  # s
+from kscaffold.sandbox.limits import MOST
+
 # Of the 2047 bytes that an x86 kernel takes (COMMAND_LINE_SIZE) our own words need a quarter.
 MOST_WORDS = 1500
 # make takes an int.
 MOST_JOBS = 10000
 
 
-def _seconds(value: float) -> float:
-    # Not typer's own min and max: NaN passes both.
-    if not 0.1 <= value <= _LONGEST:
-        raise typer.BadParameter(f"{value:g} is not in the range 0.1<=x<={_LONGEST:g}")
-    return value
+def _number(seconds: float | None) -> float | None:
+    """NaN is in every range."""
+    if seconds != seconds:
+        raise typer.BadParameter("nan is no number of seconds")
+    return seconds
 
 
 def _kernel_words(text: str) -> str:
@@ -38,7 +39,14 @@ NoBuild = Annotated[bool, typer.Option("--no-build", help="Take the .ko as it is
 NoDeps = Annotated[bool, typer.Option("--no-deps", help="Load only what is named, as insmod does.")]
 Timeout = Annotated[
     float,
-    typer.Option("--timeout", metavar="S", callback=_seconds, help="The deadline in the kernel, in seconds."),
+    typer.Option(
+        "--timeout",
+        metavar="S",
+        min=0.1,
+        max=MOST,
+        callback=_number,
+        help="The deadline in the kernel, in seconds.",
+    ),
 ]
 Cmdline = Annotated[
     str,
@@ -49,6 +57,12 @@ Cmdline = Annotated[
 Cert = Annotated[
     list[str] | None,
     typer.Option("--cert", metavar="FILE", help="Its kernel trusts this key; `none`: none of yours."),
+]
+Watch = Annotated[
+    float | None,
+    typer.Option(
+        "--watch", metavar="S", min=0, max=MOST, callback=_number, help="Look on so long after the unload."
+    ),
 ]
 Directory = Annotated[
     Path | None,

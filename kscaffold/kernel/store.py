@@ -55,10 +55,9 @@ def known() -> list[Kernel]:
 def details(release: str) -> dict[str, Any]:
     """What is recorded about a stored kernel besides its facts: `bytes`, `packages`. Empty if nothing is."""
     try:
-        record = json.loads((root() / release / _RECORD).read_bytes())
+        return paths.recorded(root() / release / _RECORD)
     except (OSError, ValueError):
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def default() -> str | None:
@@ -266,7 +265,7 @@ def release_of_image(image: Path | None) -> str | None:
 def _read(directory: Path) -> Kernel | None:
     """A stored kernel; None where there is none or its record can't be read."""
     try:
-        record = json.loads((directory / _RECORD).read_bytes())
+        record = paths.recorded(directory / _RECORD)
         parts = {
             n: directory / v if (v := record[n]) else None for n in ("build", "image", "vmlinux", "modules")
         }

@@ -63,7 +63,7 @@ def key(
 def recall(name: str) -> Prediction | None:
     """What was predicted under that key."""
     try:
-        known = json.loads((_place() / name).read_bytes())
+        known = paths.recorded(_place() / name)
         known["findings"] = tuple(Finding(**f) for f in known["findings"])
         return Prediction(**known)
     except (OSError, ValueError, KeyError, TypeError):

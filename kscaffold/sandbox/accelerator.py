@@ -46,7 +46,7 @@ def probe(program: str) -> Probe:
     if not os.access(_DEVICE, os.R_OK | os.W_OK):
         return Probe("tcg", "this user may not open /dev/kvm (sudo adduser $USER kvm, then log in again)")
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        known = json.loads(_file().read_text())
+        known = paths.recorded(_file())
         if known["key"] == _key(program):
             return Probe("tcg" if known["why"] else "kvm", known["why"])
     why = lacking(Path("/proc/cpuinfo").read_text()) or _try_kvm(program)

@@ -4,6 +4,12 @@ import os
 
 from kscaffold.errors import UsageError
 
+MOST = 1e6
+"""Seconds of any limit: twice that still fits into the milliseconds of poll(2)."""
+
+COMMAND = "COMMAND_TIMEOUT"
+"""Of a whole command; none where it is not set."""
+
 _DEFAULTS = {
     # A boot takes 2 s on an idle machine without KVM, ten times that on a crowded one.
     "BOOT_TIMEOUT": 60.0,
@@ -23,6 +29,15 @@ _DEFAULTS = {
 }
 
 
+def check() -> None:
+    """Raise UsageError for a limit that is set to no number of seconds, whether or not it is needed now: it
+    may be read where nobody hears of it.
+    """
+    for name in (*_DEFAULTS, COMMAND):
+        if f"KSCAFFOLD_{name}" in os.environ:
+            seconds(name)
+
+
 def seconds(name: str) -> float:
     """The limit of that name. Raises UsageError for a value that is no positive number."""
     text = os.environ.get(f"KSCAFFOLD_{name}")
@@ -32,8 +47,10 @@ def seconds(name: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < 1e7:
+    if not 0 < value <= MOST:
         raise UsageError(
-            "KS601", f"KSCAFFOLD_{name}={text} is no number of seconds", fix=f"unset KSCAFFOLD_{name}"
+            "KS601",
+            f"KSCAFFOLD_{name}={text} is no number of seconds up to a million",
+            fix=f"unset KSCAFFOLD_{name}",
         )
     return value

@@ -95,7 +95,6 @@ def connect_or_start(project: Path, planned: Plan, note: Callable[[str], None]) 
     """
     directory = place(project)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    started = False
     with (directory / "starting").open("wb") as starting:
         fcntl.flock(starting, fcntl.LOCK_EX)
         card = _card(directory)
@@ -110,12 +109,13 @@ def connect_or_start(project: Path, planned: Plan, note: Callable[[str], None]) 
         sock = _dial(directory) if card else None
         if sock is None:
             _start(directory, planned, project)
-            started = True
-            sock = _dial(directory)
+            card, sock = None, _dial(directory)
     if sock is None:
         raise KscaffoldError("KS607", "the sandbox ended as soon as it had started")
     with contextlib.closing(Channel(sock)) as opened:
-        patience = limits.seconds("BOOT_TIMEOUT") * 2 if started else limits.seconds("BUSY_TIMEOUT")
+        # Without a QEMU on its card it is still being started, by this command or another.
+        booting = card is None or card.qemu == 0
+        patience = limits.seconds("BOOT_TIMEOUT") * 2 if booting else limits.seconds("BUSY_TIMEOUT")
         facts = _welcomed(opened, directory, patience)
         yield Connection(opened, facts, facts["served"] == 0)
 
@@ -247,7 +247,7 @@ def _held(directory: Path) -> bool:
 
 def _card(directory: Path) -> Card | None:
     try:
-        facts = json.loads((directory / "card.json").read_text())
+        facts = paths.recorded(directory / "card.json")
         if not _held(directory):
             for left in ("card.json", "keeper.sock", "client"):
                 (directory / left).unlink(missing_ok=True)
@@ -264,7 +264,7 @@ def _card(directory: Path) -> Card | None:
             key=facts["key"],
             rss=_rss(facts["qemu"]),
         )
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

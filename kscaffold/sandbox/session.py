@@ -227,10 +227,10 @@ def _boot(planned: Plan, detail: Callable[[str], None]) -> Guest:
                 "KS604",
                 f"the guest did not come up within {timeout:g} s",
                 cause=_last_line(guest.console()) or "its kernel has said nothing",
-                fix="give it longer: KSCAFFOLD_BOOT_TIMEOUT=120",
+                fix=_without(planned) or "give it longer: KSCAFFOLD_BOOT_TIMEOUT=120",
             ) from None
         except ChannelClosed:
-            raise _broken(guest) from None
+            raise _broken(guest, planned) from None
         guest.times["booted"] = _since(began)
         _freeze(planned, guest, qmp, memory, detail)
         guest.times["frozen"] = _since(began)
@@ -251,8 +251,19 @@ def _freeze(planned: Plan, guest: Guest, qmp: Monitor, memory: int, detail: Call
         detail(f"no snapshot was kept: {error.strerror or error}")
     except MonitorError as error:
         raise KscaffoldError("KS605", "QEMU could not write the guest's state", cause=str(error)) from None
-    qmp.proceed(limits.seconds("RESTORE_TIMEOUT"))
-    _greet(guest, limits.seconds("RESTORE_TIMEOUT"))
+    timeout = limits.seconds("RESTORE_TIMEOUT")
+    try:
+        qmp.proceed(timeout)
+        _greet(guest, timeout)
+    except ChannelClosed:
+        raise _broken(guest, planned) from None
+    except (MonitorError, ChannelTimeout) as error:
+        raise DeadlineError(
+            "KS604",
+            f"the guest did not go on within {timeout:g} s of being frozen",
+            cause=str(error),
+            fix="give it longer: KSCAFFOLD_RESTORE_TIMEOUT=60",
+        ) from None
 
 
 def _begin_restore(planned: Plan, frozen: snapshot.Snapshot) -> Restoring:
@@ -344,17 +355,24 @@ def _host_cpu() -> str:
     return ""
 
 
-def _broken(guest: Guest) -> KscaffoldError:
+def _without(planned: Plan) -> str | None:
+    """What to try first where a guest does not come up."""
+    return f"leave out --cmdline {planned.machine.cmdline!r:.200}" if planned.machine.cmdline else None
+
+
+def _broken(guest: Guest, planned: Plan) -> KscaffoldError:
     """QEMU ended, or its guest did, before the agent's first answer."""
     process.wait(guest.qemu, 1)
     said = _last_line((guest.place / "qemu.log").read_text(errors="replace"))
     cause = said or _last_line(guest.console()) or "it said nothing"
     kind = KscaffoldError if said or guest.qemu.returncode else _ResetError
-    return kind("KS605", "the guest ended before its agent answered", cause=cause)
+    return kind("KS605", "the guest ended before its agent answered", cause=cause, fix=_without(planned))
 
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # A panic says more than what comes after it.
+    lines = [line for line in lines if "Kernel panic - " in line] or lines
     return lines[-1][:300] if lines else ""
 
 

@@ -78,7 +78,7 @@ def find(name: str) -> Snapshot | None:
     """The snapshot of that key, if it is there and whole. A damaged one is removed."""
     directory = place() / name
     try:
-        record = json.loads((directory / "snapshot.json").read_text())
+        record = paths.recorded(directory / "snapshot.json")
         changed = False
         for file in ("ram", "state"):
             known = _Facts(**record["files"][file])
@@ -96,7 +96,8 @@ def find(name: str) -> Snapshot | None:
         if record["format"] != FORMAT or record["key"] != name:
             raise ValueError("another snapshot's record")
         if changed:
-            _write_record(directory, record)
+            with contextlib.suppress(OSError):  # it will be asked for the digests again
+                _write_record(directory, record)
     except FileNotFoundError:
         if directory.exists():
             _remove(directory)
@@ -158,7 +159,7 @@ def every() -> list[tuple[str, str, int, float]]:
     found = []
     for directory in sorted(place().glob("[!.]*")) if place().is_dir() else []:
         try:
-            record = json.loads((directory / "snapshot.json").read_text())
+            record = paths.recorded(directory / "snapshot.json")
             used = (directory / "snapshot.json").stat().st_mtime
             found.append((directory.name, str(record["kernel"]), _size(directory), used))
         except (OSError, ValueError, KeyError, TypeError):
@@ -232,8 +233,12 @@ def _digest(file: Path) -> str:
 
 
 def _size(directory: Path) -> int:
-    """Bytes on disk."""
-    return sum(512 * p.stat().st_blocks for p in directory.iterdir())
+    """Bytes on disk, as far as they can be seen: another command may be taking it away."""
+    total = 0
+    with contextlib.suppress(OSError):
+        for file in directory.iterdir():
+            total += 512 * file.lstat().st_blocks
+    return total
 
 
 def _remove(directory: Path) -> None:
@@ -241,7 +246,17 @@ def _remove(directory: Path) -> None:
     trash = directory.with_name(f".making-{os.getpid()}-{time.monotonic_ns()}")
     with contextlib.suppress(OSError):
         directory.rename(trash)
-        shutil.rmtree(trash, ignore_errors=True)
+        _delete(trash)
+
+
+def _delete(left: Path) -> None:
+    """A directory, whatever its mode, or what stands in the place of one."""
+    with contextlib.suppress(OSError):
+        if left.is_symlink() or not left.is_dir():
+            left.unlink()
+        else:
+            left.chmod(0o700)
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _sweep() -> None:
@@ -255,6 +270,6 @@ def _sweep() -> None:
         except OSError:
             # Between its mkdir and its lock, or a removal that was killed: leave it for an hour.
             with contextlib.suppress(OSError):
-                if time.time() - left.stat().st_mtime < 3600:
+                if time.time() - left.lstat().st_mtime < 3600:
                     continue
-        shutil.rmtree(left, ignore_errors=True)
+        _delete(left)

@@ -17,6 +17,7 @@ DIED = 1 << 7
 """TAINT_DIE: there was an oops or a BUG in this kernel."""
 _TAINTED = b"/proc/sys/kernel/tainted"
 _LOOK = 0.05  # s between two looks at a kernel
+_MOST_ARGUMENTS = (64 << 10) - 1  # agent.c's CHUNK, with a NUL
 _ANY = "[0-9a-f]{16}"
 _NONBLOCK = 0o4000  # O_NONBLOCK, as rmmod calls delete_module(2)
 
@@ -51,6 +52,9 @@ class SandboxTarget:
             again = f" (and takes its signature off: kscaffold sign {ko})" if image.endswith(SIGNED) else ""
             fix = f"strip --strip-debug {ko} shrinks it{again}"
             raise KscaffoldError("KS608", f"{ko} is too large for a sandbox", fix=fix)
+        if len(arguments) > _MOST_ARGUMENTS:
+            cause = f"the parameters have {len(arguments)} bytes, and {_MOST_ARGUMENTS} are the most"
+            raise KscaffoldError("KS611", "the guest could not take the request", cause=cause)
         payload = len(arguments).to_bytes(4, "little") + arguments + image
         return self._call(Verb.LOAD, payload, timeout, 0)
 

@@ -1,0 +1,62 @@
+"""Standard streams that are closed, full, or that nobody reads: an exit status, never a traceback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+_COMMANDS = ("--version", "--help", "explain KS617", "kernel list", "list --json", "logs", "unload --json")
+
+
+def _ran(command: str, streams: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run it from a shell, which closes and fills streams."""
+    script = f"exec {sys.executable} -m kscaffold {command} {streams}"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(["sh", "-c", script], capture_output=True, text=True, env=env, cwd=home, timeout=60)
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_streams_that_are_closed_or_full(tmp_path, command):
+    right = _ran(command, "", tmp_path)
+    assert right.returncode in (0, 1)
+    for streams in (">&-", "2>&-", "<&-", "<&- >&- 2>&-", "2>/dev/full"):
+        ran = _ran(command, streams, tmp_path)
+        assert ran.returncode == right.returncode, (streams, ran.stderr)
+        assert ran.stderr in ("", right.stderr) and ran.stdout in ("", right.stdout)
+    full = _ran(command, ">/dev/full", tmp_path)
+    if right.stdout:
+        assert full.returncode == 69
+        assert "error[KS005]: no space left on device" in full.stderr and "Traceback" not in full.stderr
+    assert _ran(command, ">/dev/full 2>/dev/full", tmp_path).returncode == full.returncode
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_a_reader_that_has_gone_is_no_error(tmp_path, command):
+    read, write = os.pipe()
+    os.close(read)
+    argv = [sys.executable, "-m", "kscaffold", *command.split()]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        argv,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        env=env,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    os.close(write)
+    assert done.returncode in (0, 1) and b"Traceback" not in done.stderr and b"error[" not in done.stderr
+
+
+def test_a_closed_stdout_is_not_taken_by_a_file(tmp_path):
+    """Else what is printed goes into the next file that is opened."""
+    (tmp_path / "Kbuild").write_text("obj-m := one.o\n")
+    (tmp_path / "one.c").write_text("int x;\n")
+    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+    assert _ran("list", ">&- 2>&-", tmp_path).returncode == 0
+    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
