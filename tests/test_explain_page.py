@@ -15,7 +15,7 @@ from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.stages import ORDER
 from kscaffold.diagnosis.verdict import judge
-from kscaffold.errors import UsageError
+from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.explain import page
 from kscaffold.explain.story import Story, story
 from kscaffold.load.report import LoadReport
@@ -331,10 +331,13 @@ def test_no_half_page_where_there_is_no_room(told, tmp_path):
     whole, limits = file.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(KscaffoldError) as caught:
             page.write(file, told)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    error = caught.value
+    assert (error.code, error.cause) == ("KS063", "file too large")
+    assert str(file) in error.what and ".kscaffold-" not in error.what  # the user's file, not ours beside it
     assert file.read_bytes() == whole
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["load.html"]
 
