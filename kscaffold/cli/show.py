@@ -248,14 +248,11 @@ def unloaded(report: UnloadReport) -> None:
         console.step("Unloaded", report.module)
         _regrets(report)
         return
-    words = {
-        "refused": "not unloaded",
-        "crashed": "its exit crashed the kernel",
-        "hung": "its exit did not end in time",
-        "lost": "nothing is known of how the unload ended",
-    }
+    from kscaffold.explain.words import UNLOADED  # start-up time: most unloads go well
+
     errno = f" ({j.errno})" if j.errno else ""
-    console.out(f"{console.styled(report.module, 'bold')}: {console.styled(words[j.verdict], 'red')}{errno}")
+    how = console.styled(UNLOADED[j.verdict], "red")
+    console.out(f"{console.styled(report.module, 'bold')}: {how}{errno}")
     log_lines(report.log, report.module)
     if j.cause:
         console.out(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")

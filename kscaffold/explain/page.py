@@ -16,7 +16,7 @@ from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.explain.fact import SOURCES
 from kscaffold.explain.steps import Step
 from kscaffold.explain.story import Story
-from kscaffold.explain.words import headline, lasted, time, untimed
+from kscaffold.explain.words import gone, headline, lasted, time, untimed
 from kscaffold.load.report import LoadReport
 from kscaffold.module.facts import Function
 
@@ -117,6 +117,7 @@ def render(told: Sequence[Story], when: datetime) -> str:
         words=_WORDS,
         most=_MOST,
         headline=headline,
+        gone=gone,
         time=time,
         lasted=lasted,
         untimed=untimed,

@@ -2,6 +2,7 @@
 
 from kscaffold.diagnosis.trace import Status
 from kscaffold.load.report import LoadReport
+from kscaffold.load.unload import UnloadReport
 
 
 def headline(report: LoadReport) -> str:
@@ -29,6 +30,21 @@ def headline(report: LoadReport) -> str:
         "lost": f"was given to {kernel}, and nothing is known of how that ended",
     }
     return f"{name} {told[j.verdict]}"
+
+
+UNLOADED = {
+    "unloaded": "unloaded",
+    "refused": "not unloaded",
+    "crashed": "its exit crashed the kernel",
+    "hung": "its exit did not end in time",
+    "lost": "nothing is known of how the unload ended",
+}
+
+
+def gone(report: UnloadReport) -> str:
+    """What became of an unload, in one line."""
+    j = report.judgement
+    return f"{report.module}: {UNLOADED[j.verdict]}{f' ({j.errno})' if j.errno else ''}"
 
 
 def untimed(report: LoadReport) -> str:
