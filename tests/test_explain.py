@@ -152,6 +152,24 @@ def test_a_line_as_a_topic(ks):
     assert "KS204" in ran.out and "nosuch" in ran.out
 
 
+@pytest.mark.parametrize(
+    ("topic", "near"),
+    [
+        ("vermagik", "vermagic"),
+        ("EPRM", "EPERM"),
+        ("insmood", "insmod"),
+        ("secureboot", "secure boot"),
+        ("relocation", "relocate"),
+        ("simplify_symbol", "simplify_symbols"),
+        ("sceduling while atomic", "scheduling while atomic"),
+    ],
+)
+def test_a_misspelt_topic_is_asked_about_and_not_answered(ks, topic, near):
+    ran = ks("explain", topic)
+    assert (ran.status, ran.out, ran.err) == (1, "", f"nothing known here\n    fix: did you mean {near}?\n")
+    assert ks("explain", near).status == 0
+
+
 @pytest.mark.parametrize("topic", ["bogus", "how do I load", "{symbol}", "KS", "_", "é" * 50])
 def test_unknown_is_said_and_not_guessed(ks, topic):
     ran = ks("explain", topic)

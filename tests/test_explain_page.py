@@ -15,7 +15,7 @@ from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.stages import ORDER
 from kscaffold.diagnosis.verdict import judge
-from kscaffold.errors import UsageError
+from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.explain import page
 from kscaffold.explain.story import Story, story
 from kscaffold.load.report import LoadReport
@@ -244,6 +244,51 @@ def test_a_page_of_several_loads(ks, tmp_path):
         )
 
 
+@pytest.mark.sandbox
+def test_a_page_of_a_run_with_its_sets_and_unloads(ks, tmp_path):
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    need_program("chromium", "chromium")
+    kernel, file = need_kernel("6.1"), tmp_path / "run.html"
+    source = HOSTILE.split("static void __exit")[0].replace("return 0;", "return many[0];")
+    project = write(
+        tmp_path / "own",
+        Kbuild="obj-m := hostile.o\n",
+        hostile__c=f'{source}module_init(hostile_init);\nMODULE_LICENSE("GPL");\n',
+    )
+    sets = ("-p", "many=0", "-p", "many=-12", "-p", "many=0 who=<b>")
+    ran = ks("run", "-C", project, "-k", kernel.release, *sets, "--html", file, "--json")
+    assert ran.status == 1, ran.err
+    verdicts = [r["verdict"] for r in ran.json["results"]]
+    assert verdicts == ["loaded", "init-failed", "loaded"]
+    with browser() as b:
+        for width, dark in ((360, True), (1280, False)):
+            b.open(file, width=width, dark=dark)
+            assert (b.requests(), b.ask(FOREIGN)) == ([file.as_uri()], 0)
+            assert (b.ask(OVERFLOWING), b.ask(BEYOND)) == ([], 0)
+        said = b.ask("[...document.querySelectorAll('nav li')].map(e => e.innerText)")
+        assert said == [
+            "hostile.ko many=0 hostile: not unloaded (EBUSY)",
+            f"hostile.ko many=-12 hostile.ko was not loaded into {kernel.release}: "
+            "its init returned -12 (-ENOMEM)",
+            "hostile.ko many=0 who=<b> hostile: not unloaded (EBUSY)",
+        ]
+        assert b.ask("[...document.querySelectorAll('nav a')].every(a => document.querySelector(a.hash))")
+        unloads = b.ask(
+            "[...document.querySelectorAll('h2')].filter(e => e.innerText == 'The unload').length"
+        )
+        assert unloads == 2  # what was never loaded is not unloaded
+        assert "kscaffold explain KS304" in b.ask("document.body.innerText")
+        b.open(file, width=794, media="print")
+        assert b.ask("getComputedStyle(document.querySelector('article + article')).breakBefore") == "page"
+
+
+def test_a_page_of_too_many_tries_is_refused_first(ks, here):
+    for words in (("--repeat", "101"), ("--repeat", "51", "-p", "n=1", "-p", "n=2")):
+        ran = ks("run", "hello.ko", *words, "--html", "run.html", "--json")
+        assert (ran.status, ran.json["error"]["code"]) == (2, "KS004")
+    assert [p.name for p in here.iterdir()] == ["hello.ko"]
+
+
 # ---- where it may be written ----
 
 
@@ -331,10 +376,13 @@ def test_no_half_page_where_there_is_no_room(told, tmp_path):
     whole, limits = file.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(KscaffoldError) as caught:
             page.write(file, told)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    error = caught.value
+    assert (error.code, error.cause) == ("KS063", "file too large")
+    assert str(file) in error.what and ".kscaffold-" not in error.what  # the user's file, not ours beside it
     assert file.read_bytes() == whole
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["load.html"]
 
@@ -346,7 +394,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
 
 
-@pytest.mark.parametrize("verb", [("load",), ("explain", "load")])
+@pytest.mark.parametrize("verb", [("load",), ("explain", "load"), ("run",)])
 def test_a_place_that_is_wrong_is_told_before_anything_is_done(ks, here, verb):
     """The commonest slip: --html takes a name, and the next word is the module's."""
     before = (here / "hello.ko").read_bytes()

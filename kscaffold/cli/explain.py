@@ -88,6 +88,8 @@ def _topic(words: str) -> int:
     console.emit("explain", answer.known, _document(answer))
     if not answer.known:
         console.note(answer.title)
+        if answer.text:
+            console.note(f"    fix: {answer.text}")
         return EXIT_NO
     for line in _lines(answer):
         console.out(line)

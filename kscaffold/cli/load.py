@@ -161,6 +161,7 @@ def run(
     watch: options.Watch = None,
     cmdline: options.Cmdline = "",
     cert: options.Cert = None,
+    html: options.Html = None,
     offline: options.Offline = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
@@ -170,6 +171,11 @@ def run(
     from kscaffold.cli import ahead  # start-up time
 
     here = directory or Path.cwd()
+    tries = repeat * len(params or [""])
+    if html is not None:
+        from kscaffold.cli import page  # start-up time: few want one
+
+        page.check(html, tries)
     with ahead.guest(words or (), here, kernel, cmdline, cert, offline=offline) as begun:
         pace.reached("a guest begins to restore")
         from kscaffold.cli import show  # start-up time: while the guest restores
@@ -183,6 +189,8 @@ def run(
         pace.reached("the modules are found, and built")
         if jobs.failed:
             return show.failed_build("run", jobs.failed)
+        listener = page.RunListener(html, begun.kernel) if html is not None else None
+        hear = listener.hear if listener else None
         sets = [f"{jobs.parameters} {one}".strip() for one in (params or [""])]
         results = run_all(
             jobs,
@@ -191,8 +199,10 @@ def run(
             ahead=begun.restoring,
             timeout=timeout,
             watch=watch,
-            tell=Tell(console.step, console.detail, console.warn, console.verbose),
+            tell=Tell(console.step, console.detail, console.warn, console.verbose, hear),
         )
+        if listener:
+            listener.write(results)
         return show.runs(results, jobs.seconds)
 
 

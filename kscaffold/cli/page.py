@@ -1,25 +1,55 @@
 """`--html FILE`: what was loaded, as one page for a browser."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kscaffold import console
+from kscaffold.errors import UsageError
 from kscaffold.explain import page
 from kscaffold.explain.story import Story, story
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.report import LoadReport
+from kscaffold.load.unload import UnloadReport
 from kscaffold.target.base import Target
 
+MOST = 100  # tries on one page
 
-def check(path: Path) -> None:
-    """Raise UsageError, before anything is loaded, where a page can't be written to."""
+
+def check(path: Path, tries: int = 1) -> None:
+    """Raise UsageError, before anything is loaded, where a page can't be written to, or is too long."""
     page.check(path)
+    if tries > MOST:
+        cause, fix = f"{tries} tries are asked for", f"at most {MOST} with --params and --repeat"
+        raise UsageError("KS004", "a page of so many loads is of no use", cause=cause, fix=fix)
 
 
 def write(path: Path, told: Sequence[Story]) -> None:
     """Write the page, and say so."""
     page.write(path, told)
     console.step("Wrote", str(path))
+
+
+class RunListener:
+    """Hears of the loads of a run, of several tries at once, for a page of all of them in their order."""
+
+    def __init__(self, path: Path, kernel: Kernel) -> None:
+        self._path, self._kernel = path, kernel
+        self._told: dict[tuple[int, str], Story] = {}
+
+    def hear(self, number: int, report: LoadReport, target: Target) -> None:
+        """One load of this try has been made."""
+        self._told[number, report.module] = story(report, target, self._kernel)
+
+    def write(self, results: Sequence[tuple[Sequence[LoadReport], Sequence[UnloadReport]]]) -> None:
+        """Write the page, with the last word on each load and what became of it."""
+        told = []
+        for number, (loads, unloads) in enumerate(results):
+            gone = {report.module: report for report in unloads}
+            for report in loads:
+                first = self._told[number, report.module]
+                told.append(replace(first, report=report, unload=gone.get(report.module)))
+        write(self._path, told)
 
 
 class Listener:

@@ -253,14 +253,10 @@ def unloaded(report: UnloadReport) -> None:
         console.step("Unloaded", report.module)
         _regrets(report)
         return
-    words = {
-        "refused": "not unloaded",
-        "crashed": "its exit crashed the kernel",
-        "hung": "its exit did not end in time",
-        "lost": "nothing is known of how the unload ended",
-    }
+    from kscaffold.explain import words  # start-up time: most unloads go well
+
     errno = f" ({j.errno})" if j.errno else ""
-    what = f"{j.verdict} the kernel after it was unloaded" if j.code == "KS617" else words[j.verdict]
+    what = words.unloaded(j)
     console.out(f"{console.styled(report.module, 'bold')}: {console.styled(what, 'red')}{errno}")
     log_lines(report.log, report.module)
     if j.cause:

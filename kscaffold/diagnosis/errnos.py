@@ -37,3 +37,8 @@ def number(name: str) -> int | None:
             return known
     value = getattr(_errno, name, None) if name.startswith("E") else None
     return value if isinstance(value, int) else None
+
+
+def names() -> list[str]:
+    """Every name there is."""
+    return [*_errno.errorcode.values(), *_KERNEL_ONLY.values()]

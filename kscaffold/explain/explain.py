@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from kscaffold.diagnosis import catalogue, errnos, stages
@@ -19,7 +19,8 @@ Kind = Literal["course", "load", "return", "commands", "stage", "errno", "code",
 class Explanation:
     """What there is to say on a topic. `kind` unknown: nothing.
 
-    `text`: a paragraph. `folded`: codes of lines in a log that look bad and are harmless.
+    `text`: a paragraph; of what is unknown: a topic of almost that name. `folded`: codes of lines in a log
+    that look bad and are harmless.
     """
 
     topic: str
@@ -60,7 +61,25 @@ def explain(topic: str | None = None, *, log: str | None = None) -> Explanation:
     word = " ".join(topic.split())
     low = word.lower()
     found = _whole_topic(low) or _stage(low) or _code(word) or _errno(word) or _command(low) or _word(low)
-    return found or _of_log(word, word)
+    if found:
+        return found
+    told = _of_log(word, word)
+    return told if told.known else replace(told, text=_near(low))
+
+
+def _near(low: str) -> str:
+    """A topic of almost this name, as a question; empty where there is none."""
+    import difflib  # only where a topic is not found
+
+    if not re.fullmatch(r"[a-z][\w .()-]{1,60}", low):
+        return ""
+    words = ["load", "return", "commands", *tables.ALIASES]
+    words += [name for stage in stages.STAGES for name in sorted(_names_of(stage))]
+    words += [kind for e in catalogue.entries("23").values() for kind in e.complaints]
+    words += [row.plain.split()[0] for row in tables.COMMANDS]
+    shown = {word: word for word in words} | {name.lower(): name for name in errnos.names()}
+    near = difflib.get_close_matches(low, shown, n=1, cutoff=0.7)
+    return f"did you mean {shown[near[0]]}?" if near else ""
 
 
 def _whole_topic(low: str) -> Explanation | None:

@@ -16,7 +16,7 @@ from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.explain.fact import SOURCES
 from kscaffold.explain.steps import Step
 from kscaffold.explain.story import Story
-from kscaffold.explain.words import headline, lasted, time, untimed
+from kscaffold.explain.words import gone, headline, lasted, time, untimed
 from kscaffold.load.report import LoadReport
 from kscaffold.module.facts import Function
 
@@ -46,6 +46,8 @@ def check(path: Path) -> Path:
         raise _refused(
             path, f"{target.parent} is not a directory", "name a file in a directory that is there"
         )
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise _refused(path, f"{target.parent} may not be written to", "name a file in a directory of yours")
     try:
         found = target.stat()
     except FileNotFoundError:
@@ -68,7 +70,7 @@ def _refused(path: Path, cause: str, fix: str = "name another file: --html load.
 
 
 def write(path: Path, told: Sequence[Story]) -> None:
-    """Write the page, whole or not at all. Raises as check(), and OSError where there is no room."""
+    """Write the page, whole or not at all. Raises as check(), and KS063 where there is no room."""
     target = check(path)
     page = render(told, datetime.now().astimezone()).encode(errors="backslashreplace")
     beside = target.with_name(f".kscaffold-{os.getpid()}.html")
@@ -78,6 +80,13 @@ def write(path: Path, told: Sequence[Story]) -> None:
         beside.replace(target)
     except FileExistsError:
         raise KscaffoldError("KS063", f"{beside} is in the way", fix=f"rm {beside}") from None
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        why = f"{error.strerror or error}".lower()
+        fix = "name a file elsewhere: --html FILE"
+        raise KscaffoldError(
+            "KS063", f"the page could not be written to {path}", cause=why, fix=fix
+        ) from None
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
@@ -108,6 +117,7 @@ def render(told: Sequence[Story], when: datetime) -> str:
         words=_WORDS,
         most=_MOST,
         headline=headline,
+        gone=gone,
         time=time,
         lasted=lasted,
         untimed=untimed,

@@ -9,7 +9,7 @@ _ESCAPE = re.compile(r"\x1b(?:\[[0-?]{0,40}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,400}(
 _QUOTE = re.compile(r"\s{0,8}(?:[>|] ?)+")
 # Marks of a page around a line. A single * or _ is none: names begin with that, and make's *** is its own.
 _OPENED = re.compile(r"\s*(?:`{1,3}|\*\*_?)(?=[^\s`*])")
-_CLOSED = re.compile(r"(?:`{1,3}|_{0,2}\*\*)\s*$")
+_CLOSED = re.compile(r"(?<=[^\s`*])(?:`{1,3}|_{0,2}\*\*)\s*$")
 _STAMPED = re.compile(r"\s+(?=\[\s{0,12}\d{1,10}\.\d{1,9}\])")
 _INDENT = re.compile(r"[ \t\xa0]*")
 # Only so much is looked at for lines that were wrapped: nobody wraps a whole boot's log.

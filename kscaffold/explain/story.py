@@ -16,6 +16,7 @@ from kscaffold.load.forecast import Outlook
 from kscaffold.load.jobs import Jobs
 from kscaffold.load.report import LoadReport, document
 from kscaffold.load.series import load_series
+from kscaffold.load.unload import UnloadReport
 from kscaffold.module import kofile
 from kscaffold.module.facts import Function
 from kscaffold.sandbox import session
@@ -26,13 +27,22 @@ from kscaffold.target.sandbox import SandboxTarget
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One load, told. `anatomy`: None where the file is no module that can be read, `flaw` says why."""
+    """One load, told. `anatomy`: None where the file is no module that can be read, `flaw` says why.
+
+    `unload`: what became of it afterwards, where it was unloaded, too.
+    """
 
     report: LoadReport
     anatomy: Anatomy | None
     observed: Observed
     steps: tuple[Step, ...]
     flaw: str | None = None
+    unload: UnloadReport | None = None
+
+    @property
+    def good(self) -> bool:
+        """Loaded, and gone again where it was to go."""
+        return self.report.ok and (self.unload is None or self.unload.ok)
 
     @property
     def microseconds(self) -> int:

@@ -1,7 +1,9 @@
 """The sentences and figures that a terminal and a page share."""
 
 from kscaffold.diagnosis.trace import Status
+from kscaffold.diagnosis.unloading import UnloadJudgement
 from kscaffold.load.report import LoadReport
+from kscaffold.load.unload import UnloadReport
 
 
 def headline(report: LoadReport) -> str:
@@ -29,6 +31,28 @@ def headline(report: LoadReport) -> str:
         "lost": f"was given to {kernel}, and nothing is known of how that ended",
     }
     return f"{name} {told[j.verdict]}"
+
+
+_UNLOADED = {
+    "unloaded": "unloaded",
+    "refused": "not unloaded",
+    "crashed": "its exit crashed the kernel",
+    "hung": "its exit did not end in time",
+    "lost": "nothing is known of how the unload ended",
+}
+
+
+def unloaded(judgement: UnloadJudgement) -> str:
+    """What became of an unload, in a few words."""
+    if judgement.code == "KS617":
+        return f"{judgement.verdict} the kernel after it was unloaded"
+    return _UNLOADED[judgement.verdict]
+
+
+def gone(report: UnloadReport) -> str:
+    """What became of an unload, in one line."""
+    j = report.judgement
+    return f"{report.module}: {unloaded(j)}{f' ({j.errno})' if j.errno else ''}"
 
 
 def untimed(report: LoadReport) -> str:

@@ -19,19 +19,23 @@ from kscaffold.sandbox.session import Guest, Plan, Restoring, Say
 from kscaffold.target.sandbox import SandboxTarget
 
 Result = tuple[list[LoadReport], list[UnloadReport]]
+# The number of the try, the load, and the guest it was made in, while that can still be asked.
+Hear = Callable[[int, LoadReport, SandboxTarget], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Tell:
     """Who hears of steps (verb, text), of details, and of what the kernel is expected to refuse.
 
-    `verbose`: somebody does hear the details; what they cost is spent only then.
+    `verbose`: somebody does hear the details; what they cost is spent only then. `hear`: of each load,
+    from the thread that made it.
     """
 
     say: Say
     detail: Callable[[str], None]
     warn: Callable[[str], None]
     verbose: bool = False
+    hear: Hear | None = None
 
 
 def run(
@@ -65,7 +69,9 @@ def run(
                     return
                 index = waiting.pop()
             try:
-                results[index] = _once(replace(jobs, parameters=tries[index]), planned, timeout, around)
+                results[index] = _once(
+                    index, replace(jobs, parameters=tries[index]), planned, timeout, around
+                )
             except BaseException as error:
                 results[index] = error
                 with lock:
@@ -74,7 +80,7 @@ def run(
     try:
         # The first one alone: it makes the snapshot the others start from where there is none yet.
         first = waiting.pop()
-        results[first] = _once(replace(jobs, parameters=tries[first]), planned, timeout, around, ahead)
+        results[first] = _once(first, replace(jobs, parameters=tries[first]), planned, timeout, around, ahead)
         if waiting:
             _side_by_side(work, min(len(waiting), len(os.sched_getaffinity(0))))
     finally:
@@ -111,13 +117,14 @@ class _Around:
 
 
 def _once(
+    number: int,
     jobs: Jobs,
     planned: Plan,
     timeout: float,
     around: _Around,
     ahead: Restoring | None = None,
 ) -> Result:
-    began = time.monotonic()
+    began, hear = time.monotonic(), around.tell.hear
     guest = session.start(planned, around.tell.say, around.tell.detail, ahead)
     around.guests.append(guest)
     pace.reached("the guest answers")
@@ -137,7 +144,7 @@ def _once(
             timeout=timeout,
             outlook=around.outlook,
             seconds={"start": started},
-            tell=lambda report: None,
+            tell=lambda report: hear(number, report, target) if hear else None,
         )
         unloads: list[UnloadReport] = []
         if loads[-1].ok:
