@@ -45,7 +45,7 @@ def judge(e: Evidence) -> Judgement:
     """The verdict on a load. Success needs proof: without the target's own answer there is none."""
     found = tuple(crash.complaints(e.records, e.module))
     if e.answered or e.killed_by is not None:
-        found = crash.of_living(found)
+        found = crash.of_living(found, e.tainted)
     fatal = next((c for c in found if c.fatal), None)
     if fatal is not None or e.reset or _died_in_init(e):
         return _crashed(e, found, fatal)
@@ -164,7 +164,13 @@ def _warnings(e: Evidence) -> tuple[Finding, ...]:
     said = [r for r in e.records if r.level not in ("notice", "info", "debug") and "taint" not in r.text]
     if not said:
         return ()
-    return tuple(f for f in catalogue.match(said, "2") if f.entry.code in _WARNINGS)
+    found = (f for f in catalogue.match(said, "2") if f.entry.code in _WARNINGS)
+    return tuple(f for f in found if _names(f, e.module))
+
+
+def _names(finding: Finding, module: str) -> bool:
+    """Whether a line names this module, or none."""
+    return module in finding.groups.get("module", module).split(", ")
 
 
 def _of_warnings(
@@ -279,8 +285,7 @@ def _refusals(e: Evidence, name: str) -> list[Finding]:
         if entry.errno and name not in entry.errno and not _by_setter(finding):
             continue
         # Of a file that is no valid module the kernel may know another name than we do, or none.
-        named = finding.groups.get("module", e.module).split(", ")
-        if entry.stage != "elf" and e.module not in named:
+        if entry.stage != "elf" and not _names(finding, e.module):
             continue
         fits.append(finding)
     exact = [f for f in fits if not f.entry.vague]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from kscaffold.diagnosis import trace
+from kscaffold.diagnosis import crash, trace
 from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.stages import ORDER
 from kscaffold.errors import KscaffoldError
@@ -27,6 +27,10 @@ def gather(name: str, ko: Path, attempt: Attempt, target: Target, kernel: Kernel
 
     `kernel`: the one that was loaded into, to tell who exports a symbol that it did not find.
     """
+    timeline = trace.timeline(trace.parse(attempt.trace)) if attempt.trace else None
+    # A task that was killed on its way back can't say what the kernel told it; the trace can.
+    traced = timeline.errno if timeline and attempt.killed_by is not None else None
+    attempt = replace(attempt, errno=traced, answered=True) if traced is not None else attempt
     evidence = Evidence(
         module=name,
         errno=attempt.errno,
@@ -37,8 +41,9 @@ def gather(name: str, ko: Path, attempt: Attempt, target: Target, kernel: Kernel
         killed_by=attempt.killed_by,
         records=attempt.records or (),
         log_seen=attempt.records is not None,
-        timeline=trace.timeline(trace.parse(attempt.trace)) if attempt.trace else None,
+        timeline=timeline,
         cmdline=target.cmdline,
+        tainted=tainted(attempt, target),
     )
     if attempt.errno == 0:
         return evidence
@@ -55,6 +60,15 @@ def gather(name: str, ko: Path, attempt: Attempt, target: Target, kernel: Kernel
         loaded = {m.name for m in listed or () if m.state == "Live"}
         evidence = replace(evidence, symbols=dict(_of_symbols(unknown, ko, kernel, loaded)))
     return evidence
+
+
+def tainted(attempt: Attempt, target: Target) -> int | None:
+    """kernel.tainted of a guest, asked where it tells a report of the kernel's from one that is printed.
+    A host may have been tainted long before.
+    """
+    if isinstance(target, SandboxTarget) and attempt.heard and crash.perhaps(attempt.records or ()):
+        return target.tainted()
+    return None
 
 
 def _asked(ask: Callable[[], list[Listed]]) -> list[Listed] | None:

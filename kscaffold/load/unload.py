@@ -4,9 +4,10 @@ import errno
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kscaffold.diagnosis import crash
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.unloading import UnloadEvidence, UnloadJudgement, judge_unload
-from kscaffold.load.evidence import of_guest
+from kscaffold.load.evidence import of_guest, tainted
 from kscaffold.load.source import Place, locate, retold
 from kscaffold.project.project import kernel_name
 from kscaffold.target.base import Target
@@ -39,7 +40,10 @@ def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None)
     module = kernel_name(name.rpartition("/")[2].removesuffix(".ko"))
     attempt = target.unload(module, timeout)
     mine, facts = None, attempt.facts
-    if attempt.errno != 0 and attempt.heard:
+    records = attempt.records or ()
+    # A task that crashed on the kernel's list of modules keeps it locked: who asks for it waits for ever.
+    crashed = attempt.killed_by is not None and any(c.fatal for c in crash.complaints(records, module))
+    if attempt.errno != 0 and attempt.heard and not crashed:
         mine = next((m for m in target.modules() if m.name == module), None)
         if attempt.errno in (errno.EPERM, errno.ENOENT) and isinstance(target, SandboxTarget):
             facts = of_guest(module, target)
@@ -51,7 +55,7 @@ def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None)
         reset=attempt.reset,
         late=attempt.late,
         killed_by=attempt.killed_by,
-        records=attempt.records or (),
+        records=records,
         users=mine.used_by if mine else (),
         count=mine.refcount if mine else None,
         state=mine.state if mine else None,
@@ -59,10 +63,11 @@ def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None)
         listed=mine is not None,
         builtin=bool(facts.builtin),
         modules_disabled=facts.modules_disabled,
+        tainted=tainted(attempt, target),
     )
     judgement, place = judge_unload(evidence), None
     if ko is not None and judgement.complaints:
         complaints, place = locate(judgement.complaints, module, ko, evidence.records)
         cause = retold(judgement.cause, judgement.complaints, complaints)
         judgement = replace(judgement, complaints=complaints, cause=cause)
-    return UnloadReport(module, judgement, attempt.records or (), attempt.seconds, place)
+    return UnloadReport(module, judgement, records, attempt.seconds, place)
