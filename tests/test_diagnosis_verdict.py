@@ -284,6 +284,9 @@ def test_unknown_symbols_are_told_apart_by_what_is_known_of_them():
     assert verdict(errno=2, init_started=False, records=log, symbols={"f": "gpl-only"}).code == "KS205"
     told = verdict(errno=2, init_started=False, records=log, symbols={"f": "other"})
     assert "other" in told.cause and "other" in told.fix
+    told = verdict(errno=2, init_started=False, records=log, symbols={"f": "circle other"})
+    assert (told.code, told.stage) == ("KS295", "symbols")
+    assert told.cause == "other has f, and needs hello in turn: neither can be loaded first"
     told = verdict(errno=2, init_started=False, records=log, symbols={"f": "missing"})
     assert "do not export f" in told.cause
 

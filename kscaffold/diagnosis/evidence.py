@@ -22,7 +22,8 @@ class Evidence:
     `state_before` (Live, Loading, Unloading). `state_after`: its state now. `cmdline`: the kernel's.
     `capable`, `modules_disabled`, `seccomp`, `lockdown`, `sig_enforce`, `signed`, `builtin`: facts of the
     target and the .ko that tell errnos with several meanings apart. `symbols`: for symbols that may be
-    unknown to the kernel, `gpl-only`, `missing`, or the name of the module that exports it.
+    unknown to the kernel, `gpl-only`, `missing`, or the name of the module that exports it; `circle NAME`
+    where that module needs this one in turn.
     """
 
     module: str

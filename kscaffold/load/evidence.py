@@ -11,6 +11,7 @@ from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.stages import ORDER
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.module.quick import module_name, needed_back
 from kscaffold.target.base import Attempt, Facts, Listed, Target
 from kscaffold.target.sandbox import SandboxTarget
 
@@ -157,7 +158,9 @@ def _unknown_symbols(e: Evidence) -> tuple[str, ...]:
 def _of_symbols(
     symbols: tuple[str, ...], ko: Path, kernel: Kernel, loaded: set[str]
 ) -> Iterator[tuple[str, str]]:
-    """Why a symbol could not be had: `missing`, `gpl-only`, or the module to load for it."""
+    """Why a symbol could not be had: `missing`, `gpl-only`, or the module to load for it, after `circle`
+    where that needs this one in turn.
+    """
     from kscaffold.module import kofile, symvers  # start-up time: a load that went well does not need it
     from kscaffold.module.modinfo import gpl_compatible
 
@@ -174,6 +177,7 @@ def _of_symbols(
         if exported is None:
             yield symbol, "missing"
         elif exported.module and exported.module not in loaded:
-            yield symbol, exported.module
+            back = needed_back(module_name(ko), exported.module, ko.absolute().parent)
+            yield symbol, f"circle {exported.module}" if back else exported.module
         elif exported.gpl and not free:
             yield symbol, "gpl-only"

@@ -42,6 +42,24 @@ def depends(ko: Path) -> tuple[str, ...]:
     return tuple(kernel_name(name) for name in _modinfo(_sections(ko)).get("depends", "").split(",") if name)
 
 
+def needed_back(name: str, owner: str, directory: Path) -> bool:
+    """Whether the module `owner` of this directory needs the module `name` in turn, itself or through others
+    there.
+    """
+    seen: set[str] = set()
+    todo = [owner]
+    while todo:
+        now = todo.pop()
+        files = (directory / f"{n}.ko" for n in (now, now.replace("_", "-")))
+        file = next((f for f in files if f.is_file()), None) if now not in seen else None
+        needed = depends(file) if file else ()
+        if name in needed:
+            return True
+        seen.add(now)
+        todo += needed
+    return False
+
+
 def _modinfo(sections: Mapping[bytes, bytes]) -> dict[str, str]:
     """The first value of each key in .modinfo."""
     entries = sections.get(b".modinfo", b"").decode(errors="replace").split("\0")
