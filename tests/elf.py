@@ -11,6 +11,10 @@ VERMAGIC = "6.1.0-test SMP preempt mod_unload modversions "
 STRUCT_SIZE = 896
 
 
+# Name, bytes of an entry, places in one, type of relocation.
+_TABLES = (("__param", 40, (0, 16), 1), ("__ksymtab", 12, (0, 4), 2), ("__ksymtab_gpl", 12, (0, 4), 2))
+
+
 @dataclass
 class Section:
     name: str
@@ -70,6 +74,13 @@ class Ko:
             number = len(sections)
             sections.append(Section(".symtab", table, SYMTAB, 0, link=number + 1))
             sections.append(Section(".strtab", strings, STRTAB, 0))
+            # As a linker leaves the tables that the kernel follows: each place has a relocation.
+            for name, entry, places, kind in _TABLES:
+                if name in place:
+                    starts = range(0, len(sections[place[name]].data), entry)
+                    spots = [start + at for start in starts for at in places]
+                    rela = b"".join(struct.pack("<QQq", spot, kind, 0) for spot in spots)
+                    sections.append(Section(f".rela{name}", rela, RELA, 0x40, number, place[name]))
             if self.this_module:
                 rela = b""
                 for offset, name in ((0x138, "init_module"), (0x300, "cleanup_module")):

@@ -106,6 +106,68 @@ def test_a_stack_overflow_on_the_console():
     assert found[0].where.startswith("rec+0x")
 
 
+def test_a_stack_overflow_of_5_10():
+    said = (
+        "BUG: stack guard page was hit at 0000000052b68de2 (stack is 0000000099c3c537..000000005eaec86e)",
+        "kernel stack overflow (double-fault): 0000 [#1] SMP NOPTI",
+        "CPU: 0 PID: 71 Comm: init Tainted: G           OE     5.10.0-46-cloud-amd64 #1 Debian 5.10.262-1",
+        "RIP: 0010:rec+0xc/0x77 [stackof]",
+        "Kernel panic - not syncing: Fatal exception in interrupt",
+    )
+    found = crash.complaints([Record(text) for text in said], "stackof")
+    assert [(c.kind, c.where) for c in found] == [
+        ("stack-overflow", "rec+0xc/0x77 [stackof]"),
+        ("panic", None),
+    ]
+    # Where the first line is lost, the second one tells.
+    found = crash.complaints([Record(text) for text in said[1:4]], "stackof")
+    assert [(c.kind, c.where) for c in found] == [("oops", "rec+0xc/0x77 [stackof]")]
+
+
+def test_the_place_is_told_where_the_line_does_not_have_it():
+    def told(name: str, text: str) -> str:
+        body = [f"RIP: 0010:{name}+0xc/0x17 [hello]", "Call Trace:", "---[ end trace 0 ]---"]
+        (found,) = crash.complaints([Record(line, level="alert") for line in (text, *body)], "hello")
+        return found.told
+
+    # `f` is a letter of the line, and no function in it.
+    line = "BUG: kernel NULL pointer dereference, address: 0000000000000000"
+    assert told("f", line) == f"{line}, in f+0xc/0x17 [hello]"
+    line = "WARNING: CPU: 0 PID: 79 at hello.c:3 g+0xc/0x17 [hello]"
+    assert told("g", line) == line
+
+
+def test_what_prints_a_trace_is_not_the_place():
+    said = ["Kernel panic - not syncing: no memory", "CPU: 0 PID: 1 Comm: init", "Call Trace:"]
+    frames = [" dump_stack_lvl+0x44/0x5c", " panic+0x118/0x2ed", " out_of_memory+0x5d/0x70"]
+    (found,) = crash.complaints([Record(line) for line in said + frames], "hello")
+    assert found.where == "panic+0x118/0x2ed"
+
+
+OOPS, BUG, WARN, LOCKUP = 1 << 7, 1 << 7, 1 << 9, 1 << 14
+TAINTS = {
+    **{"oops": OOPS, "bug": BUG, "divide": OOPS, "gpf": OOPS, "nx": OOPS, "uaf": BUG, "list": BUG},
+    **{"warn": WARN, "warnfmt": WARN, "irqoff": WARN, "refcount": WARN},
+}
+
+
+@pytest.mark.parametrize(("kernel", "name"), [(k, n) for k, n in RECORDED if n in TAINTS])
+def test_a_report_that_left_no_taint_is_another_s(kernel, name):
+    found = crash.complaints(loads(kernel)[name].records, loads(kernel)[name].module)
+    others = 0x3000 | OOPS | WARN | LOCKUP
+    assert crash.of_living(found, 0x3000 | TAINTS[name]) == tuple(found)
+    assert crash.of_living(found, None) == tuple(found)
+    if name != "list":  # that may come as a WARN
+        others &= ~TAINTS[name]
+        assert crash.of_living(found, others) == ()
+    assert crash.of_living(found, 0x3000) == ()
+
+
+def test_what_leaves_no_taint_is_believed():
+    (found,) = crash.complaints(loads("6.1")["hung-task"].records)
+    assert crash.of_living([found], 0x3000) == (found,)
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_soft_lockup(kernel):
     load = loads(kernel).get("soft-lockup")

@@ -151,10 +151,32 @@ def test_init_can_print_any_line_of_the_kernel():
     forged = lines("hello: Unknown symbol x (err -2)", "hello: version magic 'a' should be 'b'")
     told = verdict(errno=2, init_started=True, records=forged)
     assert (told.verdict, told.code) == ("init-failed", "KS201")
-    told = verdict(
-        errno=0, has_init=True, records=lines("do_init_module: 'other'->init suspiciously returned 5")
-    )
-    assert told.returned in (0, 5)
+    assert (told.returned, told.cause) == (-2, "init returned -2 (-ENOENT)")
+    # The trace knows what init returned, whatever is printed of it.
+    said = lines("do_init_module: 'hello'->init suspiciously returned 5, it should follow 0/-E convention")
+    seen = Timeline("live", None, True, 0, 0)
+    told = verdict(errno=0, has_init=True, records=said, timeline=seen)
+    assert (told.verdict, told.returned, told.code) == ("loaded", 0, None)
+
+
+def test_without_a_trace_the_kernels_own_line_tells_what_init_returned():
+    positive = "do_init_module: '{}'->init suspiciously returned 5, it should follow 0/-E convention"
+    told = verdict(errno=0, has_init=True, records=lines(positive.format("hello")))
+    assert (told.verdict, told.returned, told.code) == ("loaded", 5, "KS202")
+    told = verdict(errno=0, has_init=True, records=lines(positive.format("other")))
+    assert (told.verdict, told.returned, told.code) == ("loaded", 0, None)
+
+
+def test_a_forged_oops_has_no_taint():
+    forged = loads("6.1")["oops"]
+    facts = {"errno": 0, "has_init": True, "records": forged.records, "tainted": 0x3000}
+    told = judge(Evidence(forged.module, **facts))
+    assert (told.verdict, told.code, told.complaints) == ("loaded", None, ())
+    told = judge(Evidence(forged.module, **{**facts, "tainted": 0x3080}))
+    assert (told.verdict, told.code) == ("crashed", "KS250")
+    # Where nobody could ask, the report stands.
+    told = judge(Evidence(forged.module, **{**facts, "tainted": None}))
+    assert (told.verdict, told.code) == ("crashed", "KS250")
 
 
 def test_minus_eexist_comes_back_as_ebusy_from_a_7_0_kernel():
@@ -271,6 +293,9 @@ def test_unknown_symbols_are_told_apart_by_what_is_known_of_them():
     assert verdict(errno=2, init_started=False, records=log, symbols={"f": "gpl-only"}).code == "KS205"
     told = verdict(errno=2, init_started=False, records=log, symbols={"f": "other"})
     assert "other" in told.cause and "other" in told.fix
+    told = verdict(errno=2, init_started=False, records=log, symbols={"f": "circle other"})
+    assert (told.code, told.stage) == ("KS295", "symbols")
+    assert told.cause == "other has f, and needs hello in turn: neither can be loaded first"
     told = verdict(errno=2, init_started=False, records=log, symbols={"f": "missing"})
     assert "do not export f" in told.cause
 

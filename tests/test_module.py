@@ -334,6 +334,53 @@ def test_symbols_of_more_than_one_table_come_from_the_first():
     assert read(Ko(sections=[extra, Section(".x", b"", flags=ALLOC | EXEC)])).name == "hello"
 
 
+@pytest.mark.parametrize("kind", ["bool", "bint", "invbool", "int", "charp", "array of bool"])
+def test_a_name_alone(kind: str):
+    # param_ops_bool and param_ops_bint have KERNEL_PARAM_OPS_FL_NOARG; nothing else has.
+    expected = None if kind in ("bool", "bint") else "EINVAL"
+    assert values.refusal(Parameter("p", kind, None, 3), None, 64) == expected
+
+
+def test_a_strong_symbol_of_the_same_name_is_needed():
+    # As when the names of all symbols are lost.
+    ko = read(Ko(imports={"both": 1, "sure": 1}, weak=["both", "perhaps"]))
+    assert ko.weak_imports == ("perhaps",)
+    assert ko.imports == ("both", "sure", "both")
+
+
+def test_an_empty_file_compressed(tmp_path: Path):
+    (tmp_path / "x.ko.gz").write_bytes(gzip.compress(b""))
+    with pytest.raises(DamagedModule) as found:
+        kofile.read(tmp_path / "x.ko.gz")
+    assert (found.value.code, found.value.stage, found.value.errno) == ("KS403", "copy", "EINVAL")
+
+
+def test_the_name_is_that_of_struct_module(tmp_path: Path):
+    ko = tmp_path / "x-y.ko"
+    content = Ko("ret_1").bytes()
+    # The kernel lists it by that, whatever .modinfo says.
+    for old, new in ((b"name=ret_1", b"name=other"), (b"name=ret_1", b"nome=ret_1")):
+        ko.write_bytes(content.replace(old, new))
+        assert quick.module_name(ko) == "ret_1"
+    this = next(s for s in kofile.read(ko).sections if s.name == ".gnu.linkonce.this_module")
+    at = this.offset + 24
+    for name, found in ((b"\0" * 5, "ret_1"), (b"re/_1", "ret_1"), (b"ret_2", "ret_2")):
+        ko.write_bytes(content[:at] + name + content[at + 5 :])
+        assert quick.module_name(ko) == found
+    # Of x-86-64 the kernel does not ask the class.
+    ko.write_bytes(content[:4] + b"\1" + content[5:])
+    assert quick.module_name(ko) == "ret_1"
+
+
+def test_modules_that_need_each_other(tmp_path: Path):
+    for name, depends in (("a", "b-1"), ("b-1", "c"), ("c", "a,c"), ("d", "a,none")):
+        (tmp_path / f"{name}.ko").write_bytes(Ko(name.replace("-", "_"), depends=depends).bytes())
+    assert quick.needed_back("a", "b_1", tmp_path)  # through c
+    assert quick.needed_back("c", "a", tmp_path)
+    assert not quick.needed_back("d", "a", tmp_path)  # a circle, and d is not in it
+    assert not quick.needed_back("a", "none", tmp_path)
+
+
 def test_the_quick_look_at_a_compressed_module(tmp_path: Path):
     packed = tmp_path / "renamed.ko.gz"
     packed.write_bytes(gzip.compress(Ko("ret_1", depends="a,b-c").bytes()))

@@ -310,6 +310,20 @@ def test_symbols_of_the_same_project(facts, tmp_path: Path):
     assert predict(ko, facts()).errno == "ENOENT"
 
 
+def test_a_circle_of_two_modules(facts, tmp_path: Path):
+    (tmp_path / "Module.symvers").write_text("0x44\tshared\t/p/other\tEXPORT_SYMBOL\t\n")
+    hello = tmp_path / "hello.ko"
+    hello.write_bytes(Ko(imports={"shared": 0x44}, depends="other").bytes())
+    ko, project = kofile.read(hello), beside(hello)
+    for depends, expected in (("", CLEAN), ("hello", (False, "symbols", "ENOENT"))):
+        (tmp_path / "other.ko").write_bytes(Ko("other", depends=depends).bytes())
+        assert answer(predict(ko, facts(), (), project)) == expected
+    assert "KS462" in codes(predict(ko, facts(), (), project))
+    # One that is loaded is no obstacle, however it came there.
+    there = facts(loaded=frozenset({"other"}))
+    assert answer(predict(ko, there, (), project)) == CLEAN
+
+
 def test_symvers_of_the_years():
     lines = [
         "0x1\ta\tvmlinux\tEXPORT_SYMBOL",

@@ -9,15 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kscaffold.module import kofile
+from kscaffold.module.damage import of_damaged
+from kscaffold.module.facts import DamagedModule
 from kscaffold.module.predict import predict
 from kscaffold.module.relocate import Homes, flaw
 from kscaffold.module.symvers import Symvers, read
+from kscaffold.module.tables import TABLES, bare
 from kscaffold.module.target import KernelFacts, read_facts
 from tests.elf import ALLOC, Ko, Section
 from tests.worlds import World
 
 _64, _PC32, _32, _32S = 1, 2, 10, 11
-HOMES = Homes(("unknown", "near", "away", "number", "unknown"), {3: 0x1000})
+HOMES = Homes(
+    ("unknown", "near", "away", "number", "unknown", "near", "near", "near", "number"),
+    (0, 1, 2, 0xFFF1, 0, 1, 1, 1, 0xFFF1),
+    {3: 0x1000, 5: 1 << 63, 6: 3 << 30, 7: -(1 << 29) % (1 << 64), 8: 1 << 31},
+)
 
 
 def entries(*told: tuple[int, int, int]) -> bytes:
@@ -32,7 +39,7 @@ def entries(*told: tuple[int, int, int]) -> bytes:
         ([(8, _PC32, 1), (0, _64, 1)], bytes(12), None),
         ([(8, _64, 1)], bytes(12), "outside"),
         ([(2**63, _64, 1)], bytes(12), "outside"),
-        ([(0, _64, 5)], bytes(12), "outside"),
+        ([(0, _64, 9)], bytes(12), "outside"),
         ([(0, 0, 2**31)], bytes(12), "outside"),  # even of type NONE
         ([(0, 0, 1), (99, 0, 1)], bytes(12), None),
         ([(0, _PC32, 1)], b"\0\0\0\x01", "taken"),
@@ -46,6 +53,13 @@ def entries(*told: tuple[int, int, int]) -> bytes:
         ([(0, _PC32, 2)], bytes(4), None),  # whether it fits is not asked
         ([(0, _32, 3)], bytes(4), None),
         ([(0, _32, 4)], bytes(4), None),
+        ([(0, _32S, 5)], bytes(4), "far"),  # half an address space away
+        ([(0, _32, 5)], bytes(4), "far"),
+        ([(0, _32S, 6)], bytes(4), None),  # where a section will be decides
+        ([(0, _32, 6)], bytes(4), None),
+        ([(0, _32S, 7)], bytes(4), None),
+        ([(0, _32S, 8)], bytes(4), "far"),
+        ([(0, _32, 8)], bytes(4), None),
         ([(0, 42, 1), (99, _64, 1)], bytes(4), None),  # it ends at the first
     ],
 )
@@ -111,6 +125,67 @@ def test_damage_that_no_kernel_looks_for(facts, section: str, field: int, value:
     )
     assert not unsure(Ko().bytes(), facts())
     assert unsure(bytes(content), facts())
+
+
+@pytest.mark.parametrize("at", [0, 0x100, 895])
+def test_a_struct_module_with_something_in_it(facts, at: int):
+    content = bytearray(Ko().bytes())
+    this = next(s for s in kofile.parse(bytes(content), Path("hello.ko")).sections if "this_module" in s.name)
+    content[this.offset + at] = 1
+    assert unsure(bytes(content), facts())
+    # What lies beyond the kernel's own struct module it never reads.
+    more = bytearray(Ko(struct_size=960).bytes())
+    more[this.offset + 900] = 1
+    assert not unsure(bytes(more), facts())
+
+
+@pytest.mark.parametrize("table", ["__param", "__ksymtab", "__ksymtab_gpl"])
+def test_a_table_without_its_relocations(facts, table: str):
+    module = Ko(parameters={"n": "int"}, exports={"one": "", "two": "gpl"})
+    content = bytearray(module.bytes())
+    assert not unsure(bytes(content), facts())
+    struct.pack_into(
+        "<I", content, header_of(bytes(content), f".rela{table}") + 44, 0
+    )  # they are for another
+    assert unsure(bytes(content), facts())
+    # Longer than its relocations, which then are too few.
+    content = bytearray(module.bytes())
+    struct.pack_into("<Q", content, header_of(bytes(content), table) + 32, 80 if table == "__param" else 48)
+    assert unsure(bytes(content), facts())
+
+
+@pytest.mark.parametrize(
+    ("shndx", "offset", "expected"),
+    [(1, 0, False), (1, 15, False), (1, 16, True), (2, 0, True), (0, 0, True)],
+)
+def test_a_table_of_places_in_code(shndx: int, offset: int, expected: bool):
+    sections = kofile.parse(Ko().bytes(), Path("hello.ko")).sections
+    places = [sections[0], *(next(s for s in sections if s.name == name) for name in (".text", ".modinfo"))]
+    assert bare(TABLES[".return_sites"], 4, [(0, shndx, offset, _PC32)], places) == expected
+
+
+@pytest.mark.parametrize(
+    ("strings", "words"),
+    [
+        (".shstrtab", b"Invalid ELF section name table type"),
+        (".strtab", b"Invalid ELF symbol string table type"),
+    ],
+)
+def test_names_in_a_section_of_another_type(tmp_path: Path, facts, strings: str, words: bytes):
+    content = bytearray(Ko().bytes())
+    struct.pack_into("<I", content, header_of(bytes(content), strings) + 4, 1)
+    ko = tmp_path / "hello.ko"
+    ko.write_bytes(content)
+    for said, loads in ((b"", None if strings == ".shstrtab" else True), (words, False)):
+        image = tmp_path / f"image-{len(said)}"
+        image.write_bytes(b"\0" + said + b": %u\0")
+        known = replace(facts(World(since_6_4=True)), image=image)
+        try:
+            told = predict(kofile.read(ko), known)
+        except DamagedModule as flaw:
+            told = of_damaged(flaw, known)
+        assert told.loads is loads
+        assert loads is not False or (told.stage, told.errno) == ("elf", "ENOEXEC")
 
 
 def test_what_is_asked_before_still_decides(facts):

@@ -134,20 +134,29 @@ def test_removals(series: str, capfd: pytest.CaptureFixture[str]):
 
 
 @pytest.mark.parametrize("series", ["6.1", "5.10", "6.12"])
-def test_a_crash_that_comes_later(series: str):
+@pytest.mark.parametrize(
+    ("name", "bit", "verdict", "code", "line"),
+    [
+        ("later", 7, "crashed", "KS250", "NULL pointer dereference"),
+        ("late-warner", 9, "loaded", "KS252", "WARNING: CPU: "),
+    ],
+)
+def test_what_comes_later(series: str, name: str, bit: int, verdict: str, code: str, line: str):
     need_program("qemu-system-x86_64", "qemu-system-x86")
     kernel = need_kernel(series)
-    ko = built(kernel) / "later.ko"
+    ko, until = built(kernel) / f"{name}.ko", time.monotonic() + 20
     with guest(kernel, "") as target:
-        report = load(ko, "", target, timeout=20)
-        assert report.ok
-        target.write("/sys/module/later/parameters/now", b"1", 0)
-        assert target.watch(60).errno is None
+        report = load(ko, "", target, timeout=10)
+        assert report.ok and not report.judgement.complaints
+        target.write(f"/sys/module/{name.replace('-', '_')}/parameters/go", b"1", 0)
+        while not (target.tainted() or 0) & 1 << bit and time.monotonic() < until:
+            time.sleep(0.05)
         (told,) = crashed_between([report], [], target)
     j = told.judgement
-    assert (j.verdict, j.stage, j.code, j.returned) == ("crashed", "live", "KS250", 0)
+    assert (j.verdict, j.stage, j.code, j.returned) == (verdict, "live", code, 0)
     assert "after init had returned" in (j.cause or "")
-    assert any("NULL pointer dereference" in r.text for r in told.log)
+    assert any(line in r.text for r in told.log) and j.complaints
+    assert {c.module for c in j.complaints} == {name.replace("-", "_")}
 
 
 @pytest.mark.parametrize("series", ["6.1", "5.10", "6.12"])

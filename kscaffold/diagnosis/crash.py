@@ -28,6 +28,7 @@ class Complaint:
     reported one.
     `source`: `file:line` where the kernel said it (BUG, WARN). `module`: whose code `where` is in.
     `seq`: the head line's sequence number, `index` its place among the records that were looked at.
+    `taints`: the bits of kernel.tainted of which the kernel sets one with such a report; 0: none.
     """
 
     kind: str
@@ -37,11 +38,13 @@ class Complaint:
     module: str | None = None
     seq: int | None = None
     index: int = 0
+    taints: int = 0
 
     @property
     def told(self) -> str:
         """The kernel's line and the place, where the line does not name it itself."""
-        if self.where is None or self.where.partition("+")[0] in self.text:
+        function = self.where.partition("+")[0] if self.where else ""
+        if not function or re.search(rf"(?<![\w.]){re.escape(function)}\+0x", self.text):
             return self.text
         return f"{self.text.rstrip(' .')}, in {self.where}"
 
@@ -53,12 +56,15 @@ class Complaint:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """How a kind of report begins. `body`: what must follow within the block for it to be one."""
+    """How a kind of report begins. `body`: what must follow within the block for it to be one. `taints`:
+    as in Complaint.
+    """
 
     kind: str
     pattern: re.Pattern[str]
     body: re.Pattern[str] | None
     worst_level: str = "warn"  # the kernel never says it at a lower level than this
+    taints: int = 0
 
 
 # `Pid:` is what kernels before 3.10 say; a report that was cut off when it was pasted ends after its modules.
@@ -66,6 +72,11 @@ _TASK = re.compile(
     r"^CPU: \d{1,5} (?:UID: \d{1,10} )?PID: \d{1,10} Comm: |^(?:RIP: |pc : |epc : )|^ ?Call [Tt]race:"
     r"|^Pid: \d{1,10}, comm: |^Modules linked in: "
 )
+# TAINT_DIE; TAINT_SOFTLOCKUP; TAINT_WARN, and those that WARN_TAINT() sets instead: add_taint() in
+# oops_end(), watchdog_timer_fn(), __warn() and __schedule_bug().
+_DIED, _LOCKED_UP, _WARNED = 1 << 7, 1 << 14, 1 << 9 | 1 << 2 | 1 << 10 | 1 << 11
+REPORTED = _DIED | 1 << 9
+"""The bits of kernel.tainted that tell of a crash or a WARN, whoever did it."""
 _CUT = re.compile(r"^-{8,16}\[ cut here \]-{8,16}$")
 _SOURCE = re.compile(r"(?: at |^WARNING: |^UBSAN: [\w-]{1,40} in )(\S{1,400}?:\d{1,7})\b")
 
@@ -73,18 +84,24 @@ _SOURCE = re.compile(r"(?: at |^WARNING: |^UBSAN: [\w-]{1,40} in )(\S{1,400}?:\d
 # patterns below take 5 ms to compile.
 _MARK = re.compile(
     r"BUG|Oops|WARNING: |UBSAN: |panic|[lL](?:ockup|OCKUP)|stall|blocked |corruption|double add|fault|"
-    r"Unable to handle|Internal error|NX-protected|error: |opcode: |segment: |int3: |bounds: |returned with "
+    r"Unable to handle|Internal error|NX-protected|: [0-9a-f]{4} \[#|returned with "
 )
 
 
 @cache
 def _heads() -> tuple[_Head, ...]:
+    return (*_of_tasks(), *_of_damage())
+
+
+def _of_tasks() -> tuple[_Head, ...]:
+    """Of what the kernel says of tasks that do not go on, or that do what their context forbids."""
     return (
         _Head("panic", re.compile(r"^Kernel panic - not syncing: "), None, "emerg"),
         _Head(
             "soft-lockup",
             re.compile(r"^(?:(?:NMI )?watchdog: )?BUG: soft lockup - CPU#\d+ stuck for \d+s! \["),
             _TASK,
+            taints=_LOCKED_UP,
         ),
         _Head(
             "hard-lockup", re.compile(r"^(?:NMI watchdog: )?Watchdog detected hard LOCKUP on cpu \d+"), _TASK
@@ -99,11 +116,17 @@ def _heads() -> tuple[_Head, ...]:
             re.compile(r"^INFO: task .{1,80}:\d+ blocked (?:in I/O wait )?for more than \d+ seconds\."),
             re.compile(r"^task:.{1,32} {1,24}(?:state|pid):|^ ?Call [Tt]race:|disables this message"),
         ),
-        _Head("atomic", re.compile(r"^BUG: scheduling while atomic: .{1,64}/\d+/0x[0-9a-f]{8}"), _TASK),
-        _Head("atomic", re.compile(r"^BUG: sleeping function called from invalid context at \S"), _TASK),
+        _warned("atomic", r"^BUG: scheduling while atomic: .{1,64}/\d+/0x[0-9a-f]{8}"),
+        _warned("atomic", r"^BUG: sleeping function called from invalid context at \S"),
         _Head("atomic", re.compile(r"^BUG: workqueue leaked (?:lock or )?atomic"), _TASK),
-        _Head("nx", re.compile(r"^kernel tried to execute NX-protected page"), _TASK),
-        _Head("stack-overflow", re.compile(r"^BUG: (?:[#\w]{1,12} )?stack guard page was hit"), _TASK),
+    )
+
+
+def _of_damage() -> tuple[_Head, ...]:
+    """Of what it says of memory, of its own data, and of code that went wrong."""
+    return (
+        _died("nx", r"^kernel tried to execute NX-protected page"),
+        _died("stack-overflow", r"^BUG: (?:[#\w]{1,12} )?stack guard page was hit"),
         _Head("memory", re.compile(r"^BUG: (?:KASAN|KFENCE|KCSAN|KMSAN): "), _TASK),
         _Head(
             "memory",
@@ -127,24 +150,22 @@ def _heads() -> tuple[_Head, ...]:
 
 
 def _faults() -> tuple[_Head, ...]:
-    """Reports of code that did what it may not."""
+    """Of code that did what it may not."""
     return (
-        _Head("list-corruption", re.compile(r"^list_(?:add|del) (?:double add|corruption)[.,: ]"), _TASK),
-        _Head("bug", re.compile(r"^kernel BUG at \S{1,400}!$", re.IGNORECASE), _TASK),
-        _Head("oops", re.compile(r"^BUG: (?:kernel NULL pointer dereference|unable to handle )"), _TASK),
-        _Head("oops", re.compile(r"^Unable to handle kernel "), _TASK),
-        _Head("oops", re.compile(r"^(?:Oops: )?general protection fault[,:]"), _TASK),
-        _Head("oops", re.compile(r"^(?:Oops|Internal error): .{1,120}\[#\d+\]"), _TASK),
         _Head(
-            "oops",
-            re.compile(r"^(?:divide error|invalid opcode|stack segment|int3|bounds): \d{4} \[#\d"),
+            "list-corruption",
+            re.compile(r"^list_(?:add|del) (?:double add|corruption)[.,: ]"),
             _TASK,
+            taints=_DIED | _WARNED,
         ),
-        _Head(
-            "warn",
-            re.compile(r"^WARNING: (?:CPU: \d+ PID: \d+ )?at \S{1,400}:\d|^WARNING: \S{1,400}:\d+ at "),
-            _TASK,
-        ),
+        _died("bug", r"(?i:^kernel BUG at \S{1,400}!$)"),
+        _died("oops", r"^BUG: (?:kernel NULL pointer dereference|unable to handle )"),
+        _died("oops", r"^Unable to handle kernel "),
+        _died("oops", r"^(?:Oops: )?general protection fault[,:]"),
+        _died("oops", r"^(?:Oops|Internal error): .{1,120}\[#\d+\]"),
+        # x86's __die(), whatever the reason: `divide error`, `int3`, 5.10's `kernel stack overflow (…)`.
+        _died("oops", r"^[a-z][\w ()-]{2,60}: [0-9a-f]{4} \[#\d"),
+        _warned("warn", r"^WARNING: (?:CPU: \d+ PID: \d+ )?at \S{1,400}:\d|^WARNING: \S{1,400}:\d+ at "),
         _Head(
             "undefined",
             re.compile(r"^UBSAN: [\w-]{1,40} in \S{1,400}:\d+:\d+$"),
@@ -154,8 +175,16 @@ def _faults() -> tuple[_Head, ...]:
             ),
         ),
         # These are the words of a WARN, whose report is theirs.
-        _Head("init-state", re.compile(r"^initcall \S{1,300}.{0,80} returned with "), _TASK),
+        _warned("init-state", r"^initcall \S{1,300}.{0,80} returned with "),
     )
+
+
+def _died(kind: str, pattern: str) -> _Head:
+    return _Head(kind, re.compile(pattern), _TASK, taints=_DIED)
+
+
+def _warned(kind: str, pattern: str) -> _Head:
+    return _Head(kind, re.compile(pattern), _TASK, taints=_WARNED)
 
 
 _NO_WORDS = re.compile(
@@ -176,9 +205,19 @@ _IN_HEAD = re.compile(r"\b" + _PLACE)
 _END = re.compile(r"^---\[ end (?:trace|Kernel panic)|^={60,70}$")
 
 
-def of_living(found: Sequence[Complaint]) -> tuple[Complaint, ...]:
-    """What of it can be true of a kernel that lives: a panic is its last word, or another's."""
-    return tuple(c for c in found if c.kind != "panic")
+def of_living(found: Sequence[Complaint], tainted: int | None = None) -> tuple[Complaint, ...]:
+    """What of it can be true of a kernel that lives: a panic is its last word, or another's.
+
+    `tainted`: its kernel.tainted since, None where it was not asked. A report that did not leave its bit
+    there was printed by somebody else, and be it line by line as the kernel would.
+    """
+    true = [c for c in found if c.kind != "panic"]
+    return tuple(c for c in true if tainted is None or not c.taints or c.taints & tainted)
+
+
+def perhaps(records: Sequence[Record]) -> bool:
+    """Whether complaints() may find one: its first and cheap question."""
+    return any(_MARK.search(r.text[:_MAX_TEXT]) for r in records)
 
 
 def complaints(records: Sequence[Record], module: str | None = None) -> list[Complaint]:
@@ -243,7 +282,9 @@ def _told(head: _Head, block: Sequence[Record], before: Sequence[Record], module
         kind = "nx"
     where, owner = _where(block, module)
     source = _SOURCE.search(block[0].text[:_MAX_TEXT]) or _source_of(block) if kind != "panic" else None
-    return Complaint(kind, text, where, source[1] if source else None, owner, block[0].seq)
+    return Complaint(
+        kind, text, where, source[1] if source else None, owner, block[0].seq, taints=head.taints
+    )
 
 
 def _words_of_warn(before: Sequence[Record]) -> str | None:
@@ -281,9 +322,8 @@ def _where(block: Sequence[Record], module: str | None) -> tuple[str | None, str
         doubtful.append(_DOUBTFUL.search(text))
     known = [p for p in places if p]
     own = [p for p in known + [d for d in doubtful if d] if p[2] and p[2] == (module or p[2])]
-    first = (
-        own[0] if own else next((p for p in known if not _REPORTER.match(p[1])), known[0] if known else None)
-    )
+    told = own or [p for p in known if not _REPORTER.match(p[1])]
+    first = told[0] if told else None
     if first is None:
         return None, None
     return (f"{first[1]} [{first[2]}]", first[2]) if first[2] else (first[1], None)

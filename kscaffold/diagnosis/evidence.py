@@ -18,11 +18,12 @@ class Evidence:
     this load only; `log_seen`: False where it could not be read.
     `timeline`: trace.timeline() of it. `init_started`: init ran, proven by other means than
     the trace; `has_init`: the .ko has an init; `layout_version`: it has a checksum of module_layout.
-    `loaded_before`: the name was in the list before, as
+    `tainted`: kernel.tainted after it. `loaded_before`: the name was in the list before, as
     `state_before` (Live, Loading, Unloading). `state_after`: its state now. `cmdline`: the kernel's.
     `capable`, `modules_disabled`, `seccomp`, `lockdown`, `sig_enforce`, `signed`, `builtin`: facts of the
     target and the .ko that tell errnos with several meanings apart. `symbols`: for symbols that may be
-    unknown to the kernel, `gpl-only`, `missing`, or the name of the module that exports it.
+    unknown to the kernel, `gpl-only`, `missing`, or the name of the module that exports it; `circle NAME`
+    where that module needs this one in turn.
     """
 
     module: str
@@ -38,6 +39,7 @@ class Evidence:
     init_started: bool | None = None
     has_init: bool | None = None
     layout_version: bool | None = None
+    tainted: int | None = None
     loaded_before: bool | None = None
     state_before: str | None = None
     state_after: str | None = None

@@ -17,7 +17,7 @@ class UnloadEvidence:
     `killed_by`, `records`: as in evidence.Evidence. From /proc/modules before the attempt: `users` (modules
     that use this one), `count` (references), `state` (Live, Loading, Unloading; None: not in the list),
     `permanent` (no exit function). `listed`: the name is in the list afterwards.
-    `modules_disabled`: kernel.modules_disabled is 1.
+    `modules_disabled`: kernel.modules_disabled is 1. `tainted`: as in evidence.Evidence.
     """
 
     module: str
@@ -35,6 +35,7 @@ class UnloadEvidence:
     listed: bool | None = None
     builtin: bool = False
     modules_disabled: bool | None = None
+    tainted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def judge_unload(e: UnloadEvidence) -> UnloadJudgement:
     """The verdict on an unload. Success needs the target's own answer."""
     found = tuple(crash.complaints(e.records, e.module))
     if e.answered or e.killed_by is not None:
-        found = crash.of_living(found)
+        found = crash.of_living(found, e.tainted)
     fatal = next((c for c in found if c.fatal), None)
     if fatal is not None:
         return _told(e, "crashed", "KS308", found, cause=fatal.told)

@@ -53,7 +53,7 @@ def judge(e: Evidence) -> Judgement:
 def _judge(e: Evidence) -> Judgement:
     found = tuple(crash.complaints(e.records, e.module))
     if e.answered or e.killed_by is not None:
-        found = crash.of_living(found)
+        found = crash.of_living(found, e.tainted)
     fatal = next((c for c in found if c.fatal), None)
     if fatal is not None or e.reset or _died_in_init(e):
         return _crashed(e, found, fatal)
@@ -172,7 +172,13 @@ def _warnings(e: Evidence) -> tuple[Finding, ...]:
     said = [r for r in e.records if r.level not in ("notice", "info", "debug") and "taint" not in r.text]
     if not said:
         return ()
-    return tuple(f for f in catalogue.match(said, "2") if f.entry.code in _WARNINGS)
+    found = (f for f in catalogue.match(said, "2") if f.entry.code in _WARNINGS)
+    return tuple(f for f in found if _names(f, e.module))
+
+
+def _names(finding: Finding, module: str) -> bool:
+    """Whether a line names this module, or none."""
+    return module in finding.groups.get("module", module).split(", ")
 
 
 def _of_warnings(
@@ -287,8 +293,7 @@ def _refusals(e: Evidence, name: str) -> list[Finding]:
         if entry.errno and name not in entry.errno and not _by_setter(finding):
             continue
         # Of a file that is no valid module the kernel may know another name than we do, or none.
-        named = finding.groups.get("module", e.module).split(", ")
-        if entry.stage != "elf" and e.module not in named:
+        if entry.stage != "elf" and not _names(finding, e.module):
             continue
         fits.append(finding)
     exact = [f for f in fits if not f.entry.vague]
@@ -319,6 +324,9 @@ def _of_unknown_symbol(e: Evidence, groups: dict[str, str]) -> Reason:
     if known and all(v == "gpl-only" for v in known.values()) and len(known) == len(names):
         return Reason("KS205", "symbols", groups=groups)
     owners = sorted({v for v in known.values() if v not in ("gpl-only", "missing")})
+    if circle := next((v for v in owners if v.startswith("circle ")), None):
+        told = f"{circle[7:]} has {_short(names)}, and needs {e.module} in turn: neither can be loaded first"
+        return Reason("KS295", "symbols", groups=groups, cause=told)
     if owners:
         several = ", ".join(owners)
         return Reason(

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from kscaffold.diagnosis import trace
+from kscaffold.diagnosis import crash, trace
 from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.stages import ORDER
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.module.quick import module_name, needed_back
 from kscaffold.target.base import Attempt, Facts, Listed, Target
 from kscaffold.target.sandbox import SandboxTarget
 
@@ -27,6 +28,10 @@ def gather(name: str, ko: Path, attempt: Attempt, target: Target, kernel: Kernel
 
     `kernel`: the one that was loaded into, to tell who exports a symbol that it did not find.
     """
+    timeline = trace.timeline(trace.parse(attempt.trace)) if attempt.trace else None
+    # A task that was killed on its way back can't say what the kernel told it; the trace can.
+    traced = timeline.errno if timeline and attempt.killed_by is not None else None
+    attempt = replace(attempt, errno=traced, answered=True) if traced is not None else attempt
     evidence = Evidence(
         module=name,
         errno=attempt.errno,
@@ -37,8 +42,9 @@ def gather(name: str, ko: Path, attempt: Attempt, target: Target, kernel: Kernel
         killed_by=attempt.killed_by,
         records=attempt.records or (),
         log_seen=attempt.records is not None,
-        timeline=trace.timeline(trace.parse(attempt.trace)) if attempt.trace else None,
+        timeline=timeline,
         cmdline=target.cmdline,
+        tainted=tainted(attempt, target),
     )
     if attempt.errno == 0:
         return evidence
@@ -55,6 +61,15 @@ def gather(name: str, ko: Path, attempt: Attempt, target: Target, kernel: Kernel
         loaded = {m.name for m in listed or () if m.state == "Live"}
         evidence = replace(evidence, symbols=dict(_of_symbols(unknown, ko, kernel, loaded)))
     return evidence
+
+
+def tainted(attempt: Attempt, target: Target) -> int | None:
+    """kernel.tainted of a guest, asked where it tells a report of the kernel's from one that is printed.
+    A host may have been tainted long before.
+    """
+    if isinstance(target, SandboxTarget) and attempt.heard and crash.perhaps(attempt.records or ()):
+        return target.tainted()
+    return None
 
 
 def _asked(ask: Callable[[], list[Listed]]) -> list[Listed] | None:
@@ -143,7 +158,9 @@ def _unknown_symbols(e: Evidence) -> tuple[str, ...]:
 def _of_symbols(
     symbols: tuple[str, ...], ko: Path, kernel: Kernel, loaded: set[str]
 ) -> Iterator[tuple[str, str]]:
-    """Why a symbol could not be had: `missing`, `gpl-only`, or the module to load for it."""
+    """Why a symbol could not be had: `missing`, `gpl-only`, or the module to load for it, after `circle`
+    where that needs this one in turn.
+    """
     from kscaffold.module import kofile, symvers  # start-up time: a load that went well does not need it
     from kscaffold.module.modinfo import gpl_compatible
 
@@ -160,6 +177,7 @@ def _of_symbols(
         if exported is None:
             yield symbol, "missing"
         elif exported.module and exported.module not in loaded:
-            yield symbol, exported.module
+            back = needed_back(module_name(ko), exported.module, ko.absolute().parent)
+            yield symbol, f"circle {exported.module}" if back else exported.module
         elif exported.gpl and not free:
             yield symbol, "gpl-only"

@@ -7,44 +7,62 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kscaffold.diagnosis import catalogue, crash
+from kscaffold.diagnosis.klog import Record
 from kscaffold.errors import KscaffoldError
 from kscaffold.load.report import LoadReport
 from kscaffold.load.source import locate
 from kscaffold.load.unload import UnloadReport
-from kscaffold.target.sandbox import DIED, SandboxTarget
+from kscaffold.target.sandbox import SandboxTarget
 
 
 def crashed_between(
     loads: Sequence[LoadReport], unloads: Sequence[UnloadReport], target: SandboxTarget
 ) -> list[LoadReport]:
-    """The same loads; the last of them as `crashed` where a crash shows in the kernel's log that fell into
-    no load and no unload. Asks the guest for one number; for its log only where that tells of a crash.
+    """The same loads; the one whose module crashed its kernel outside of all loads and unloads as
+    `crashed`, one that made it warn there with that warning. Asks the guest for one number; for its log
+    only where that tells of either.
     """
     told = [c for r in loads for c in r.judgement.complaints]
     told += [c for r in unloads for c in r.judgement.complaints]
     gone = any(r.judgement.verdict in ("crashed", "hung", "lost") for r in unloads)
     if gone or any(c.fatal for c in told) or not all(r.ok for r in loads):
         return list(loads)
-    with contextlib.suppress(OSError, KscaffoldError, ValueError):
-        if int(target.read("/proc/sys/kernel/tainted")) & DIED:
-            return [*loads[:-1], _crashed(loads[-1], target)]
+    with contextlib.suppress(KscaffoldError):
+        tainted = target.tainted() or 0
+        news = tainted & crash.REPORTED
+        if news and not any(c.taints & news for c in told):
+            seen = {r.seq for report in loads for r in report.log}
+            # What comes before is the boot's.
+            first = min((seq for seq in seen if seq is not None), default=0)
+            seen |= {r.seq for report in unloads for r in report.log}
+            records = [r for r in target.log() if r.seq not in seen and (r.seq or 0) > first]
+            return _blamed(list(loads), records, tainted)
     return list(loads)
 
 
-def _crashed(report: LoadReport, target: SandboxTarget) -> LoadReport:
-    records = [r for r in target.log() if r.seq not in {x.seq for x in report.log}]
-    found, place = locate(crash.complaints(records, report.module), report.module, report.path, records)
-    fatal = next((c for c in found if c.fatal), None)
-    entry = catalogue.of_complaint(fatal.kind) if fatal else None
-    if fatal is None or entry is None:
-        return report
-    first = next(i for i, r in enumerate(records) if r.seq == fatal.seq)
-    judgement = replace(
-        report.judgement,
-        verdict="crashed",
-        code=entry.code,
-        cause=f"{fatal.told}, after init had returned",
-        fix=entry.fix,
-        complaints=(*report.judgement.complaints, *found),
+def _blamed(loads: list[LoadReport], records: Sequence[Record], tainted: int) -> list[LoadReport]:
+    complaints = crash.of_living(crash.complaints(records), tainted)
+    worst = next((c for c in complaints if c.fatal), complaints[0] if complaints else None)
+    if worst is None:
+        return loads
+    index = next((i for i, r in enumerate(loads) if r.module == worst.module), -1)
+    loads[index] = _with(loads[index], worst.fatal, records, tainted)
+    return loads
+
+
+def _with(report: LoadReport, fatal: bool, records: Sequence[Record], tainted: int) -> LoadReport:
+    """A report with what the kernel said later."""
+    found = crash.of_living(crash.complaints(records, report.module), tainted)
+    found, place = locate(found, report.module, report.path, records)
+    worst = next(c for c in found if c.fatal or not fatal)
+    entry, j = catalogue.of_complaint(worst.kind), report.judgement
+    complaints = (*j.complaints, *found)
+    if entry and (fatal or j.code is None):
+        cause = f"{worst.told}, after init had returned"
+        j = replace(j, verdict="crashed" if fatal else j.verdict, code=entry.code, cause=cause, fix=entry.fix)
+    return replace(
+        report,
+        judgement=replace(j, complaints=complaints),
+        place=place or report.place,
+        log=(*report.log, *records[found[0].index :]),
     )
-    return replace(report, judgement=judgement, place=place, log=(*report.log, *records[first:]))

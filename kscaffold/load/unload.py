@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from itertools import dropwhile
 from pathlib import Path
 
-from kscaffold.diagnosis import catalogue
+from kscaffold.diagnosis import catalogue, crash
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.unloading import UnloadEvidence, UnloadJudgement, judge_unload
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.load import remains
-from kscaffold.load.evidence import of_guest
+from kscaffold.load.evidence import of_guest, tainted
 from kscaffold.load.remains import Remains
 from kscaffold.load.source import Place, locate, retold
 from kscaffold.module import quick
@@ -56,7 +56,9 @@ def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None)
     left = remains.of(ko, module, target) if ko is not None and isinstance(target, SandboxTarget) else None
     attempt = target.unload(module, timeout)
     mine, facts, records = None, attempt.facts, attempt.records or ()
-    if attempt.errno != 0 and attempt.heard:
+    # A task that crashed on the kernel's list of modules keeps it locked: who asks for it waits for ever.
+    crashed = attempt.killed_by is not None and any(c.fatal for c in crash.complaints(records, module))
+    if attempt.errno != 0 and attempt.heard and not crashed:
         mine = next((m for m in target.modules() if m.name == module), None)
         if attempt.errno in (errno.EPERM, errno.ENOENT) and isinstance(target, SandboxTarget):
             facts = of_guest(module, target)
@@ -76,6 +78,7 @@ def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None)
         listed=mine is not None,
         builtin=bool(facts.builtin),
         modules_disabled=facts.modules_disabled,
+        tainted=tainted(attempt, target),
     )
     judgement, place = _placed(judge_unload(evidence), module, ko, evidence.records)
     if left and judgement.verdict == "crashed" and (gone := left.freed(evidence.records)):

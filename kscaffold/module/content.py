@@ -25,11 +25,13 @@ def read(path: Path) -> tuple[bytes, Compression | None]:
     DamagedModule where it is empty, too large or broken in its compression.
     """
     raw = _raw(path)
+    kind = next((kind for magic, kind in _MAGIC.items() if raw.startswith(magic)), None)
+    if kind is not None:
+        raw = _decompressed(raw, kind, path)
     if not raw:
         # kernel_read_file() says EINVAL before anything looks at the content.
         raise DamagedModule("KS403", f"{path} is empty", fix="kscaffold build", stage="copy", errno="EINVAL")
-    kind = next((kind for magic, kind in _MAGIC.items() if raw.startswith(magic)), None)
-    return (raw, None) if kind is None else (_decompressed(raw, kind, path), kind)
+    return raw, kind
 
 
 def _raw(path: Path) -> bytes:

@@ -33,6 +33,11 @@ def damage(ko: KoFile, facts: KernelFacts) -> Iterator[Finding]:
         yield _unsure(f"its section {THIS_MODULE} can't be written, and the kernel writes there")
     if ko.struct_name is None and facts.has("RANDSTRUCT") is False:
         yield _unsure("its struct module has no name where the kernel looks for it")
+    filled, known = ko.struct_filled, ko.arch == "x86_64" and facts.has("RANDSTRUCT") is False
+    if known and filled is not None and filled < (facts.struct_size or this.size):
+        yield _unsure("its struct module is filled already, where the kernel believes what it finds")
+    if ko.bare:
+        yield _unsure(f"its table {ko.bare[0]} leads nowhere in places, and the kernel follows it")
     if this.type == "SHT_NOBITS" and not facts.since_6_4:
         yield _unsure(f"its section {THIS_MODULE} has no content")
     if facts.struct_size is not None and this.size < facts.struct_size and not facts.since_6_4:

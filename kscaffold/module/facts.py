@@ -145,8 +145,10 @@ class KoFile:
 
     `name`: the kernel's name for it (.modinfo, else struct module). `struct_name`: the one in struct
     module, which decides about duplicates; None where it can't be read. `struct_size`: the size of
-    `struct module` it was built with. `undefined`: undefined symbols in the table's order, which is the
-    loader's; `weak_imports`: those of them it can do without. `versions`: the CRCs of `__versions`, None
+    `struct module` it was built with, `struct_filled` the offset of the first byte in it, but for its
+    name, that is not zero as the build leaves it. `bare`: tables that the kernel follows, in which places
+    have no relocation. `undefined`: undefined symbols in the table's order, which is the loader's;
+    `weak_imports`: those of them it can do without. `versions`: the CRCs of `__versions`, None
     where there is no such section. `commons`: symbols that -fno-common should have prevented;
     `misplaced`: those that are said to be in a section that is not there; `misnamed`: how many have
     their name outside the string table. `doubled`: parameters that are there twice.
@@ -162,6 +164,7 @@ class KoFile:
     name: str
     struct_name: str | None
     struct_size: int
+    struct_filled: int | None
     modinfo: tuple[tuple[str, str], ...]
     init: Function | None
     exit: Function | None
@@ -176,6 +179,7 @@ class KoFile:
     versions: Mapping[str, int] | None
     sections: tuple[Section, ...]
     relocations: tuple[Relocations, ...]
+    bare: tuple[str, ...]
     signature: Signature | None
 
     def info(self, key: str) -> str | None:

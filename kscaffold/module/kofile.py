@@ -130,7 +130,7 @@ def _parse(raw: bytes, path: Path, compression: Compression | None) -> KoFile:
     this = elf.find(validity.THIS_MODULE)
     assert this is not None  # module_flaw() saw it
     struct_name = _struct_name(elf, this)
-    table = _symbols(elf)
+    table, walk = _symbols(elf), _walk(elf)
     undefined, weak = symbols.undefined(table)
     ends = _ends(elf, this, table)
     return KoFile(
@@ -144,6 +144,7 @@ def _parse(raw: bytes, path: Path, compression: Compression | None) -> KoFile:
         name=next((v for k, v in info if k == "name"), struct_name or ""),
         struct_name=struct_name,
         struct_size=this.size,
+        struct_filled=_struct_filled(elf, this),
         modinfo=info,
         init=symbols.function(ends, table, "init_module", elf.sections),
         exit=symbols.function(ends, table, "cleanup_module", elf.sections),
@@ -159,7 +160,8 @@ def _parse(raw: bytes, path: Path, compression: Compression | None) -> KoFile:
         doubled=symbols.doubled(table, elf.sections, elf.mode),
         versions=_versions(elf),
         sections=elf.sections,
-        relocations=tuple(_relocations(elf)),
+        relocations=tuple(_relocations(elf, walk)),
+        bare=tuple(walk.bare()) if walk else (),
         signature=trailer,
     )
 
@@ -290,6 +292,14 @@ def _struct_name(elf: _Elf, this: Section) -> str | None:
     return modinfo.text(name) if name and nul and name.isascii() else None
 
 
+def _struct_filled(elf: _Elf, this: Section) -> int | None:
+    """Where struct module has something else than its name, before the kernel and relocations fill it."""
+    word = elf.bits // 8
+    raw = bytearray(elf.data(this, 1 << 20))
+    raw[3 * word : 3 * word + 64 - word] = bytes(min(64 - word, max(0, len(raw) - 3 * word)))
+    return next((at for at, byte in enumerate(raw) if byte), None)
+
+
 def _versions(elf: _Elf) -> dict[str, int] | None:
     """The CRCs, by symbol: `__versions`, or since 6.14 the two sections for names of any length."""
     found: dict[str, int] = {}
@@ -310,10 +320,9 @@ def _versions(elf: _Elf) -> dict[str, int] | None:
     return found if basic is not None or crcs is not None else None
 
 
-def _relocations(elf: _Elf) -> list[Relocations]:
+def _relocations(elf: _Elf, walk: relocate.Walk | None) -> list[Relocations]:
     """The relocation sections of what is loaded; those of debug information are never applied."""
     found = []
-    walk = _walk(elf)
     for section in elf.sections[1:]:
         addend = section.type == "SHT_RELA"
         if not addend and section.type != "SHT_REL":

@@ -8,6 +8,7 @@ from kscaffold.module import kofile
 from kscaffold.module.facts import Flaw, KoFile
 from kscaffold.module.findings import UNSURE, Finding
 from kscaffold.module.modinfo import gpl_compatible
+from kscaffold.module.quick import needed_back
 from kscaffold.module.relocate import UNRELOCATED
 from kscaffold.module.symvers import Exported, Symvers
 from kscaffold.module.target import KernelFacts
@@ -20,6 +21,7 @@ _KNOWN = {"x86_64": frozenset({0, 1, 2, 4, 10, 11, 24})}
 MODULE_NAMESPACE = "module:"
 _REBUILD = "kscaffold clean && kscaffold build"
 _NO_FLAGS = "build it through Kbuild, with no flags like -fPIC or -mcmodel of its own"
+_NO_CIRCLE = "move what both need into a third module, or make one of the two"
 _NAMED = 6
 
 
@@ -31,12 +33,18 @@ def symbols(ko: KoFile, facts: KernelFacts, project: Symvers | None) -> list[Fin
     troubles: dict[tuple[str, str], list[str]] = {}
     providers: dict[str, list[str]] = {}
     weak = set(ko.weak_imports)
+    circles: dict[str, bool] = {}
     for symbol in ko.undefined:
         exported = facts.exports.find(symbol) or (project.find(symbol) if project else None)
         if exported and exported.module and exported.module != ko.name:
             providers.setdefault(exported.module, []).append(symbol)
         trouble = _trouble(ko, facts, symbol, exported)
-        if trouble and not (trouble[0] in ("KS425", "KS426", "KS428") and symbol in weak):
+        owner = exported.module if exported and not facts.exports.find(symbol) else None
+        if owner and owner not in (facts.loaded or ()):
+            if owner not in circles:
+                circles[owner] = needed_back(ko.name, owner, ko.path.absolute().parent)
+            trouble = ("KS462", owner) if circles[owner] else trouble
+        if trouble and not (trouble[0] in ("KS425", "KS426", "KS428", "KS462") and symbol in weak):
             # Taken out and put back: the trouble met last comes last.
             troubles[trouble] = [*troubles.pop(trouble, []), symbol]
     if ko.commons:
@@ -98,6 +106,9 @@ def _told(code: str, owner: str, names: Sequence[str], facts: KernelFacts) -> Fi
     if code == "KS426":
         message = f"{shown} is in {owner}, which is not loaded"
         return Finding(code, "error", "symbols", message, f"load {owner} first", "ENOENT")
+    if code == "KS462":
+        message = f"{shown} is in {owner}, which needs this module in turn: neither can be loaded first"
+        return Finding(code, "error", "symbols", message, _NO_CIRCLE, "ENOENT")
     if code == "KS428":
         message = f"only GPL-compatible modules may use {shown}"
         return Finding(code, "error", "symbols", message, 'MODULE_LICENSE("GPL");', "ENOENT")

@@ -154,6 +154,10 @@ def _elf(ko: KoFile, facts: KernelFacts) -> list[Finding]:
         if once[".modinfo"] > 1 or once[THIS_MODULE] != 1 or tables != 1:
             message = f"{facts.release} wants one symbol table, one .modinfo and one {THIS_MODULE}"
             found.append(Finding("KS442", "error", "elf", message, _REBUILD, "ENOEXEC"))
+    symbols = next(s for s in ko.sections if s.type == "SHT_SYMTAB")
+    if ko.sections[symbols.link].type != "SHT_STRTAB" and facts.says("Invalid ELF symbol string table type"):
+        message = "the names of its symbols are in no string table"
+        found.append(Finding("KS406", "error", "elf", message, _REBUILD, "ENOEXEC"))
     if facts.struct_size is not None and ko.struct_size != facts.struct_size and ko.arch == facts.arch:
         message = (
             f"its struct module has {ko.struct_size} bytes, that of {facts.release} {facts.struct_size}: "

@@ -1,6 +1,7 @@
 """The few facts of a .ko that every load needs, without the 70 ms that importing an ELF reader takes."""
 
 import contextlib
+import re
 import struct
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from kscaffold.project.project import kernel_name
 COMPRESSED = (b"\xfd7zXZ\x00", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")
 """How the files of compressed modules begin: xz, gzip, zstd."""
 BUILD_ID = ".note.gnu.build-id"
+_NAME = re.compile(rb"[A-Za-z0-9_]{1,55}")
 # The last bytes of a signed module (include/linux/module_signature.h).
 SIGNED = b"~Module signature appended~\n"
 
@@ -26,13 +28,38 @@ def existing(ko: Path) -> Path:
 
 
 def module_name(ko: Path) -> str:
-    """The name the kernel will know this module by: `name` of its .modinfo, else made of the file's."""
-    return _modinfo(ko).get("name") or kernel_name(ko.name.partition(".ko")[0])
+    """The name the kernel will know this module by: that of struct module, else `name` of its .modinfo,
+    else made of the file's.
+    """
+    data = _read(ko)
+    # Behind `enum module_state` and a list head; another kernel's compiler may have moved it.
+    name = _content(data, ".gnu.linkonce.this_module")[24:80].partition(b"\0")[0]
+    if _NAME.fullmatch(name):
+        return name.decode()
+    return _modinfo(data).get("name") or kernel_name(ko.name.partition(".ko")[0])
 
 
 def depends(ko: Path) -> tuple[str, ...]:
     """The modules that this one says it needs, by the kernel's names."""
-    return tuple(kernel_name(name) for name in _modinfo(ko).get("depends", "").split(",") if name)
+    return tuple(kernel_name(name) for name in _modinfo(_read(ko)).get("depends", "").split(",") if name)
+
+
+def needed_back(name: str, owner: str, directory: Path) -> bool:
+    """Whether the module `owner` of this directory needs the module `name` in turn, itself or through others
+    there.
+    """
+    seen: set[str] = set()
+    todo = [owner]
+    while todo:
+        now = todo.pop()
+        files = (directory / f"{n}.ko" for n in (now, now.replace("_", "-")))
+        file = next((f for f in files if f.is_file()), None) if now not in seen else None
+        needed = depends(file) if file else ()
+        if name in needed:
+            return True
+        seen.add(now)
+        todo += needed
+    return False
 
 
 def imports(ko: Path) -> frozenset[str]:
@@ -64,26 +91,23 @@ def symbol_at(ko: Path, section: str, offset: int) -> tuple[str, int, int] | Non
 
 def build_id(ko: Path) -> bytes | None:
     """The note that tells one build of a module from another."""
-    data = _read(ko)
-    with contextlib.suppress(struct.error, IndexError):
-        for section in _sections(data):
-            if section.name == BUILD_ID:
-                return data[section.offset : section.offset + section.size]
-    return None
+    return _content(_read(ko), BUILD_ID) or None
 
 
-def _modinfo(ko: Path) -> dict[str, str]:
+def _modinfo(data: bytes) -> dict[str, str]:
     """The first value of each key in .modinfo."""
-    data = _read(ko)
+    entries = _content(data, ".modinfo").decode(errors="replace").split("\0")
+    pairs = [entry.partition("=") for entry in reversed(entries)]
+    return {key: value for key, equals, value in pairs if equals}
+
+
+def _content(data: bytes, name: str) -> bytes:
+    """What is in the first section of that name; b"" where there is none."""
     with contextlib.suppress(struct.error, IndexError):
         for section in _sections(data):
-            if section.name == ".modinfo":
-                entries = (
-                    data[section.offset : section.offset + section.size].decode(errors="replace").split("\0")
-                )
-                pairs = [entry.partition("=") for entry in reversed(entries)]
-                return {key: value for key, equals, value in pairs if equals}
-    return {}
+            if section.name == name:
+                return data[section.offset : section.offset + section.size]
+    return b""
 
 
 _SYMTAB, _FUNC = 2, 2
@@ -113,7 +137,8 @@ class _Symbol(NamedTuple):
 
 
 def _read(ko: Path) -> bytes:
-    """The bytes of a 64-bit little-endian ELF, unpacked where it is compressed; b"" for anything else.
+    """The bytes of a 64-bit little-endian ELF, unpacked where it is compressed; b"" for anything else. Of
+    one for x86-64 the kernel does not ask the width and the order.
 
     No judgement on the file: whatever is wrong with it, the kernel or `check` says it better.
     """
@@ -125,7 +150,8 @@ def _read(ko: Path) -> bytes:
             data = content.read(ko)[0]
     except (OSError, KscaffoldError):
         return b""
-    return data if data[:6] == b"\x7fELF\x02\x01" else b""
+    known = data[4:6] == b"\x02\x01" or data[18:20] == b"\x3e\x00"
+    return data if known and data[:4] == b"\x7fELF" else b""
 
 
 def _sections(data: bytes) -> list[_Section]:

@@ -5,13 +5,14 @@ value that does not fit; that an entry points outside of its section it does not
 """
 
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import lt
 from typing import Literal
 
 from kscaffold.module.content import LIMIT
 from kscaffold.module.facts import Flaw, Section
+from kscaffold.module.tables import TABLES, bare
 from kscaffold.module.validity import THIS_MODULE
 
 # The loader keeps these to itself before it relocates: rewrite_section_headers(), and per-cpu data, which
@@ -34,28 +35,35 @@ Home = Literal["near", "away", "number", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Homes:
-    """Where each symbol of a file will be, by its index, and the numbers of those that are one."""
+    """Where each symbol of a file will be, by its index, and its section; and the values of those that are
+    a number or lie at an offset of a section near the kernel.
+    """
 
     of: Sequence[Home]
-    numbers: Mapping[int, int]
+    sections: Sequence[int]
+    values: Mapping[int, int]
 
 
 def homes(symbols: Iterable[tuple[int, int, int]], sections: Sequence[Section]) -> Homes:
     """`symbols`: section, value and binding of each, the first and empty one too."""
     of: list[Home] = []
-    numbers: dict[int, int] = {}
+    homes_of: list[int] = []
+    values: dict[int, int] = {}
     for index, (shndx, value, binding) in enumerate(symbols):
+        homes_of.append(shndx)
         if shndx == 0:
             of.append("near" if binding != 2 and index else "unknown")  # a weak one is 0 where nobody has it
         elif shndx == 0xFFF1:  # SHN_ABS
             of.append("number")
-            numbers[index] = value
+            values[index] = value
         elif shndx >= len(sections) or sections[shndx].name == _PER_CPU:
             of.append("unknown")
         else:
             here = sections[shndx]
             of.append("near" if here.alloc and here.name not in UNRELOCATED else "away")
-    return Homes(of, numbers)
+            if of[-1] == "near":
+                values[index] = value
+    return Homes(of, homes_of, values)
 
 
 class Walk:
@@ -80,8 +88,6 @@ class Walk:
         self._left -= count
         if self._left < 0 or target.name in UNRELOCATED:
             return None
-        if self._homes is None:
-            self._homes = homes(self._symbols, self._sections)
         if target.index not in self._written:
             empty = target.type == "SHT_NOBITS"
             self._written[target.index] = bytearray(min(target.size, LIMIT) if empty else self._data(target))
@@ -91,7 +97,31 @@ class Walk:
             if any(place % 8 for place in places):
                 return "overlaps"
         alone = sum(s.info == target.index and s.type == "SHT_RELA" for s in self._sections) == 1
-        return flaw(self._data(section), self._written[target.index], self._homes, alone=alone)
+        return flaw(self._data(section), self._written[target.index], self._known(), alone=alone)
+
+    def bare(self) -> Iterator[str]:
+        """The tables that the kernel follows, in which places have no relocation."""
+        for target in self._sections:
+            table = TABLES.get(target.name)
+            if table is None or not target.alloc or target.type != "SHT_PROGBITS":
+                continue
+            mine = [s for s in self._sections if s.type == "SHT_RELA" and s.info == target.index]
+            if sum(s.size for s in mine) <= 24 * _MOST_WALKED:
+                known, count = self._known(), len(self._known().of)
+                raw = b"".join(self._data(s)[: s.size // 24 * 24] for s in mine)
+                entries = [(at, i & 0xFFFFFFFF, i >> 32, a) for at, i, a in _ENTRY.iter_unpack(raw)]
+                filled = (
+                    (at, known.sections[index], known.values.get(index, 0) + addend, kind)
+                    for at, kind, index, addend in entries
+                    if index < count
+                )
+                if bare(table, target.size, filled, self._sections):
+                    yield target.name
+
+    def _known(self) -> Homes:
+        if self._homes is None:
+            self._homes = homes(self._symbols, self._sections)
+        return self._homes
 
 
 def flaw(entries: bytes, content: bytearray, known: Homes, *, alone: bool) -> Flaw | None:
@@ -126,13 +156,31 @@ def flaw(entries: bytes, content: bytearray, known: Homes, *, alone: bool) -> Fl
         elif place < high:
             return "overlaps"
         high = end
-        home = known.of[index]
-        if home == "near":
-            if kind == _32:
+        if kind in (_32, _32S):
+            offset = known.values.get(index, 0) + addend
+            if kind == _32S and known.of[index] == "near" and -_SURE < offset < _SURE:
+                continue  # nearly all
+            if not _fits(kind, known.of[index], offset):
                 return "far"
-        elif home == "away":
-            if kind in (_32, _32S):
-                return "far"
-        elif home == "number" and kind == _32 and (known.numbers[index] + addend) % (1 << 64) >= 1 << 32:
-            return "far"
     return None
+
+
+# Where modules are: the upper half of the two gigabytes (MODULES_VADDR, MODULES_END), and the kernel below.
+_LOWEST, _HIGHEST, _SURE = -(1 << 31), -(1 << 24), 1 << 24
+
+
+def _fits(kind: int, home: Home, offset: int) -> bool:
+    """Whether an address may fit into 32 bits: `offset` from where a section or another's symbol will be,
+    or a number.
+    """
+    offset = (offset + (1 << 63)) % (1 << 64) - (1 << 63)
+    if home == "unknown":
+        return True
+    if home == "away":
+        return False
+    least, most = (0, (1 << 32) - 1) if kind == _32 else (-(1 << 31), (1 << 31) - 1)
+    low, high = (0, 0) if home == "number" else (_LOWEST, _HIGHEST)
+    # Of a sum beyond 64 bits the lower ones are left.
+    return any(
+        low + offset <= most + wrap and high + offset >= least + wrap for wrap in (0, 1 << 64, -(1 << 64))
+    )

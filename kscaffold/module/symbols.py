@@ -73,7 +73,8 @@ def undefined(symbols: Iterable[Symbol]) -> tuple[tuple[str, ...], tuple[str, ..
     """
     # The loader ignores the table's name on x86 (ignore_undef_symbol), and nobody else emits it.
     found = [s for s in symbols if s.shndx == _SHN_UNDEF and s.name != "_GLOBAL_OFFSET_TABLE_"]
-    return tuple(s.name for s in found), tuple(s.name for s in found if s.info >> 4 == _STB_WEAK)
+    needed = {s.name for s in found if s.info >> 4 != _STB_WEAK}  # damage can give several one name
+    return tuple(s.name for s in found), tuple(s.name for s in found if s.name not in needed)
 
 
 def commons(symbols: Iterable[Symbol]) -> tuple[str, ...]:

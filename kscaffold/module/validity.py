@@ -79,10 +79,14 @@ def sections_flaw(
             return _truncated(path, f"section {shown} lies beyond its end")
         if section.alloc and section.name_offset >= table.size:
             return _damaged(path, f"section {section.index} has no name")
-    nameless = next((s for s in sections[1:] if s.name_offset >= table.size), None)
+    nameless = next((s for s in sections if s.name_offset >= table.size), None)
     if nameless is not None:
         # Of sections that are not loaded the loader reads the name all the same, wherever that is.
         return _damaged(path, f"section {nameless.index} has its name outside the file's", known=False)
+    if table.type != "SHT_STRTAB":
+        # 6.12 looks at it, not 6.1.
+        said = "Invalid ELF section name table type"
+        return _damaged(path, "its section name table is no string table", words=said)
     return None
 
 

@@ -33,7 +33,8 @@ def refusal(parameter: Parameter, value: str | None, bits: int, version: Version
     if kind is None:
         return UNSURE
     if value is None:
-        return None if kind in ("bool", "bool_enable_only") else "EINVAL"
+        # Those with KERNEL_PARAM_OPS_FL_NOARG.
+        return None if kind in ("bool", "bool_enable_only", "bint") else "EINVAL"
     if kind.startswith("array of "):
         return _array(parameter, kind.removeprefix("array of "), value, (bits, version))
     if kind == "string":

@@ -70,6 +70,13 @@ class SandboxTarget:
         """The guest's whole log."""
         return parse_kmsg(b"\n".join(channel.records(self._ask(Verb.LOG).payload)))
 
+    def tainted(self) -> int | None:
+        """kernel.tainted of the guest."""
+        try:
+            return int(self.read("/proc/sys/kernel/tainted"))
+        except (OSError, KscaffoldError, ValueError):
+            return None
+
     def read(self, path: str) -> bytes:
         """A file of the guest. Raises OSError with the guest's errno."""
         answer = self._ask(Verb.READ, path.encode())

@@ -91,6 +91,9 @@ INIT = (
     Case("returns -EKEYREJECTED", "erejected", failed("EKEYREJECTED", 129)),
     Case("prints other troubles", "liar", failed("EPERM", 1)),
     Case("prints a kernel's last words", "actor", LOADED),
+    Case("prints a whole oops", "forger", LOADED),
+    Case("its task is killed", "killed", LOADED),
+    Case("its task is killed, and it fails", "killed-fails", failed("EINTR", 4)),
     # No errno is so large, and a C library would take it for success.
     Case("returns -5000", "enormous", failed("errno 5000", 5000)),
     Case("56 leaks /proc entry", "leaky", failed("EPERM", 1)),
@@ -249,6 +252,19 @@ FILES = (
     ),
     Case("versions in another order", "hello", LOADED, patch=patches.reversed_versions),
     Case("the kernel's own", "/dummy", LOADED),
+    Case(
+        "relocations without addends",
+        "hello",
+        refused("relocate", "ENOEXEC", "KS239"),
+        patch=patches.section_type(".rela.init.text", 9),
+    ),
+    Case(
+        "section names in a section of another type",
+        "hello",
+        refused("elf", "ENOEXEC", "KS213"),
+        patch=patches.section_type(".shstrtab", 1),
+        elsewhere={"6.1": None, "5.10": None},  # they do not look
+    ),
     Case("37 tampered", "/dummy", refused("signature", "EKEYREJECTED", "KS227"), patch=patches.flipped),
     Case(
         "37 a message of another type",
@@ -287,6 +303,7 @@ PARAMETERS = (
     Case("32 no value", "hello", refused("parameters", "EINVAL", "KS221"), parameters="n"),
     Case("33 unknown name", "hello", warned("KS223"), parameters="zzz=1"),
     Case("good values", "hello", LOADED, parameters='n=-5 small=7 on=y two=1,2 text="a b"'),
+    Case("a flag alone", "hello", LOADED, parameters="on flag"),
     Case("no bool", "hello", refused("parameters", "EINVAL", "KS221"), parameters="on=maybe"),
     Case("too many", "hello", refused("parameters", "EINVAL", "KS221"), parameters="two=1,2,3"),
     Case("too long", "hello", refused("parameters", "ENOSPC", "KS222"), parameters="text=123456789"),
@@ -330,6 +347,8 @@ CRASHES = (
     Case("50 panic()", "panics", crashed("KS253")),
     Case("jumps into data", "nx", crashed("KS262")),
     Case("list corruption", "list", crashed("KS258")),
+    Case("stack overflow", "deep", crashed("KS265"), says="deep+0x"),
+    Case("a worker that init waits for", "waiter", crashed("KS250"), says=", in f+0x", seconds=5.0),
     Case("WARN()", "warns", warned("KS252")),
     Case("refcount", "refcount", warned("KS257")),
     Case("interrupts off", "imbalance", warned("KS263")),

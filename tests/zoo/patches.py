@@ -96,6 +96,16 @@ def struct_size(by: int) -> Patch:
     return patch
 
 
+def section_type(name: str, number: int) -> Patch:
+    """A section of another type."""
+
+    def patch(ko: bytes) -> bytes:
+        at, _ = _section(ko, name)
+        return _write(ko, at + 4, struct.pack("<I", number))
+
+    return patch
+
+
 def no_crc(*symbols: str) -> Patch:
     """The checksum of these symbols has another name; the first that the module has."""
 
@@ -229,5 +239,4 @@ def content(new: bytes) -> Patch:
 
 def stripped(ko: bytes) -> bytes:
     """No symbol table any more, as `strip` leaves it: its section is of no type."""
-    at, _ = _section(ko, ".symtab")
-    return _write(ko, at + 4, struct.pack("<I", 1))
+    return section_type(".symtab", 1)(ko)

@@ -57,6 +57,15 @@ REMOVALS = (
     Removal(
         "oops in exit", "exit-oops", Gone("crashed", None, "KS308"), ("exit-oops",), says="exit_oops_leave"
     ),
+    # A BUG() that keeps the list of modules locked: who asks for it waits for ever.
+    Removal(
+        "a reference too few",
+        "giver-back",
+        Gone("crashed", None, "KS308"),
+        ("giver-back",),
+        says="kernel BUG at ",
+        gone=None,
+    ),
     Removal(
         "panic in exit",
         "exit-panic",

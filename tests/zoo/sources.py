@@ -23,6 +23,7 @@ _TEMPLATE = """// SPDX-License-Identifier: GPL-2.0
 #include <linux/proc_fs.h>
 #include <linux/refcount.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/version.h>
 #include <linux/workqueue.h>
@@ -42,6 +43,7 @@ _PARAMETERS = """
 static int n; module_param(n, int, 0444);
 static unsigned char small; module_param(small, byte, 0444);
 static bool on; module_param(on, bool, 0444);
+static int flag; module_param(flag, bint, 0444);
 static char text[8]; module_param_string(text, text, sizeof(text), 0444);
 static int two[2]; module_param_array(two, int, NULL, 0444);
 static int rc; static int set_rc(const char *v, const struct kernel_param *p) { return kstrtoint(v, 0, &rc) ?: rc; }
@@ -50,6 +52,12 @@ module_param_cb(rc, &ops, NULL, 0444);
 """  # noqa: E501
 _DROP = """
 #define drop(what) cap_lower(((struct cred *)current->real_parent->cred)->cap_##what, CAP_SYS_MODULE)
+"""
+_GO = """
+static DECLARE_WORK(w, f);
+static int go(const char *v, const struct kernel_param *p) { schedule_work(&w); return 0; }
+static const struct kernel_param_ops ops = { .set = go };
+module_param_cb(go, &ops, NULL, 0200);
 """
 _DEVICE = """
 static const struct file_operations fops = { .owner = THIS_MODULE };
@@ -141,13 +149,9 @@ SOURCES: dict[str, tuple[str, str]] = {
     "nx": ("static char data[16];", "((void (*)(void))(unsigned long)data)(); return 0;"),
     "endless": ("", "for (;;) cpu_relax(); return 0;"),
     "sleeper": ("", "for (;;) { set_current_state(TASK_UNINTERRUPTIBLE); schedule(); } return 0;"),
-    # Goes well, and crashes in a worker of the kernel's once it is told to.
-    "later": (
-        "static int *volatile p; static void f(struct work_struct *w) { *p = 1; } static DECLARE_WORK(w, f);"
-        " static int now(const char *v, const struct kernel_param *p) { schedule_work(&w); return 0; }"
-        " static const struct kernel_param_ops ops = { .set = now }; module_param_cb(now, &ops, NULL, 0200);",
-        "return 0;",
-    ),
+    # Go well; told to through a parameter, a worker of the kernel's crashes, or warns.
+    "later": ("static int *volatile p; static void f(struct work_struct *w) { *p = 1; }" + _GO, "return 0;"),
+    "late-warner": ("static void f(struct work_struct *w) { WARN_ON(1); }" + _GO, "return 0;"),
     # Their exit forgets what goes on in the kernel, except for the last one's.
     "left-thread": (
         "#include <linux/kthread.h>\nstatic int n;"
@@ -175,6 +179,42 @@ SOURCES: dict[str, tuple[str, str]] = {
         ' pr_emerg("watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [insmod:1]\\n");'
         " pr_err(\"actor: version magic 'a' should be 'b'\\n\"); return 0;",
     ),
+    # Has a worker crash, whose function has a name that is in every line, and waits for it.
+    "waiter": (
+        "static int *volatile p; static void f(struct work_struct *w) { *p = 1; } static DECLARE_WORK(w, f);",
+        "schedule_work(&w); flush_work(&w); return 0;",
+    ),
+    # Says all that the kernel says of an oops and of a WARN, line by line.
+    "forger": (
+        "",
+        " ".join(
+            f'printk(KERN_{level} "{line}\\n");'
+            for level, line in (
+                ("ALERT", "BUG: kernel NULL pointer dereference, address: 0000000000000000"),
+                ("ALERT", "#PF: supervisor write access in kernel mode"),
+                ("WARNING", "Oops: 0002 [#1] PREEMPT SMP NOPTI"),
+                ("WARNING", "CPU: 0 PID: 77 Comm: init Tainted: G           OE      6.1.0-56-cloud-amd64 #1"),
+                ("WARNING", "RIP: 0010:forger_init+0x5/0x1000 [forger]"),
+                ("WARNING", "Call Trace:"),
+                ("WARNING", " do_one_initcall+0x56/0x220"),
+                ("WARNING", "---[ end trace 0000000000000000 ]---"),
+                ("WARNING", "------------[ cut here ]------------"),
+                ("WARNING", "WARNING: CPU: 0 PID: 77 at /src/forger.c:3 forger_init+0x5/0x1000 [forger]"),
+                ("WARNING", "CPU: 0 PID: 77 Comm: init Tainted: G      D    OE      6.1.0-56-cloud-amd64 #1"),
+                ("WARNING", "RIP: 0010:forger_init+0x5/0x1000 [forger]"),
+                ("WARNING", "---[ end trace 0000000000000000 ]---"),
+            )
+        )
+        + " return 0;",
+    ),
+    # The task that loads is killed on its way back, when the kernel has answered already.
+    "killed": ("", "send_sig(SIGKILL, current, 1); return 0;"),
+    "killed-fails": ("", "send_sig(SIGKILL, current, 1); return -EINTR;"),
+    "deep": (
+        "static noinline int deep(volatile int n)"
+        " { volatile char b[512]; b[n % 512] = n; return deep(n + 1) + b[3]; }",
+        "return deep(1);",
+    ),
     "twins": (
         "static int debug; module_param(debug, int, 0444); int *zoo_debug(void);",
         "return *zoo_debug() + debug;",
@@ -188,6 +228,8 @@ SOURCES: dict[str, tuple[str, str]] = {
         'f = filp_open("/dev/zoo_busy", O_RDONLY, 0); return PTR_ERR_OR_ZERO(f);',
     ),
     "own-user": ("", "return try_module_get(THIS_MODULE) ? 0 : -EIO;"),
+    # Gives back a reference that it never took.
+    "giver-back": ("", "module_put(THIS_MODULE); return 0;"),
     "exit-oops": ("static int *volatile p;", "return 0;"),
     "exit-warn": ("", "return 0;"),
     "exit-panic": ("", "return 0;"),
