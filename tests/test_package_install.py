@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.errors import KscaffoldError
 from kscaffold.package.install import _subdirectory, install
 from tests.conftest import need_program
 from tests.projects import HELLO, write
@@ -119,6 +120,25 @@ def test_where_another_wins_the_answer_is_no(ks, tmp_path, kernel):
     assert ran.json["modules"][0]["found"] == str(own)
 
 
+def test_a_root_with_blanks_in_its_name(ks, pair, tmp_path, kernel):
+    k, root = kernel("6.1"), tmp_path / "my root.ko dir"
+    root.mkdir()
+    ran = ks("package", "install", "--root", root, "-C", pair, "-k", k.release, "-m", "my-user", "--json")
+    assert [m["found"] for m in ran.json["modules"]] == [m["path"] for m in ran.json["modules"]]
+    assert ran.json["code"] is None
+
+
+def test_a_root_of_somebody_else(pair, tmp_path, monkeypatch):
+    root = tmp_path / "their root"
+    root.mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: not Path(path).is_relative_to(root))
+    with pytest.raises(KscaffoldError, match="can't be written to") as told:
+        install([pair / "giver.ko"], "6.1.0-test", root)
+    # Without both it would go into this machine's own directory, for another kernel.
+    assert (told.value.fix or "").endswith(f"--kernel 6.1.0-test --root '{root}'")
+    assert told.value.cause == f"{root} is not yours" and list(root.iterdir()) == []
+
+
 def test_a_link_that_leads_out_of_the_root_is_not_followed(ks, pair, tmp_path, kernel):
     k, root, outside = kernel("6.1"), tmp_path / "root", tmp_path / "outside"
     root.mkdir()
@@ -152,8 +172,6 @@ def test_what_can_t_be_installed(ks, pair, tmp_path, kernel):
 
 
 def test_a_kernel_this_machine_does_not_have_is_not_installed_for(pair):
-    from kscaffold.errors import KscaffoldError
-
     for release in ("0.0.0-nobody-has-this", "../../tmp"):
         with pytest.raises(KscaffoldError) as refused:
             install([pair / "giver.ko"], release)

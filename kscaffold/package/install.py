@@ -64,13 +64,7 @@ def install(kos: Sequence[Path], release: str, root: Path = Path("/")) -> Instal
     directory = base / _subdirectory(root)
     _inside(root, directory)
     if not _writable(directory):
-        again = process.which("kscaffold") or "kscaffold"
-        raise KscaffoldError(
-            "KS046",
-            f"{directory} can't be written to",
-            cause="modules of a machine belong to root",
-            fix=f"sudo env XDG_CACHE_HOME={paths.cache().parent} {again} package install --no-build",
-        )
+        raise _closed(directory, root, release)
     directory.mkdir(parents=True, exist_ok=True)
     placed = [_place(ko, directory) for ko in kos]
     where = [] if root == Path("/") else ["-b", str(root), *_config_arguments(root)]
@@ -86,7 +80,7 @@ def install(kos: Sequence[Path], release: str, root: Path = Path("/")) -> Instal
             [modprobe, "-d", str(root), "-S", release, "--show-depends", name], timeout=_DEADLINE
         )
         said += [line for line in asked.stderr.splitlines() if line.strip()]
-        modules.append(Installed(name, path, _found(asked.stdout), _others(base, path)))
+        modules.append(Installed(name, path, _found(asked.stdout, base), _others(base, path)))
     return InstallReport(release, directory, tuple(modules), tuple(said))
 
 
@@ -119,8 +113,27 @@ def _inside(root: Path, directory: Path) -> None:
 
 
 def _writable(directory: Path) -> bool:
-    there = next(d for d in (directory, *directory.parents) if d.is_dir())
-    return os.access(there, os.W_OK | os.X_OK)
+    return os.access(_there(directory), os.W_OK | os.X_OK)
+
+
+def _there(directory: Path) -> Path:
+    return next(d for d in (directory, *directory.parents) if d.is_dir())
+
+
+def _closed(directory: Path, root: Path, release: str) -> KscaffoldError:
+    what, there = f"{directory} can't be written to", _there(directory)
+    if os.statvfs(there).f_flag & os.ST_RDONLY:
+        cause = f"the file system of {there} is mounted read-only"
+        return KscaffoldError("KS046", what, cause=cause, fix="name another root: --root DIR")
+    # Root's own choice of a kernel, and its own root, would be others.
+    program = process.which("kscaffold") or "kscaffold"
+    again = ["sudo", "env", f"XDG_CACHE_HOME={paths.cache().parent}", program, "package", "install"]
+    again += ["--no-build", "--kernel", release]
+    cause = "modules of a machine belong to root"
+    if root != Path("/"):
+        again += ["--root", str(root)]
+        cause = f"{there} is not yours"
+    return KscaffoldError("KS046", what, cause=cause, fix=process.shown(again))
 
 
 def config_files(root: Path) -> list[Path]:
@@ -172,10 +185,11 @@ def _place(ko: Path, directory: Path) -> Path:
     return target
 
 
-def _found(shown: str) -> Path | None:
+def _found(shown: str, base: Path) -> Path | None:
     """The file of modprobe's last `insmod FILE [PARAMETERS]`: what it needs comes before it."""
-    lines = [line.split() for line in shown.splitlines() if line.startswith("insmod ")]
-    return Path(lines[-1][1]) if lines else None
+    # modprobe quotes nothing, and a root can have blanks in its name.
+    found = re.findall(rf"^insmod ({re.escape(str(base))}/\S+|\S+)", shown, re.M)
+    return Path(found[-1]) if found else None
 
 
 def _others(base: Path, path: Path) -> tuple[Path, ...]:
