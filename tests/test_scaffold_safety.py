@@ -148,6 +148,7 @@ SHIM = r"""
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
+int renameat(int, const char *, int, const char *);
 
 ssize_t write(int fd, const void *data, size_t size)
 {
