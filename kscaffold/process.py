@@ -278,6 +278,16 @@ def wait(child: Child, seconds: float) -> bool:
     return True
 
 
+def lives(pid: str) -> bool:
+    """Whether a process of that number runs. One that has ended and is not yet waited for does not: in a
+    container there may be nobody who ever does.
+    """
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (OSError, IndexError):
+        return False
+
+
 def end(child: Child) -> None:
     """End a program of `spawn` and reap it. Nothing of it is worth a farewell.
 

@@ -51,6 +51,14 @@ SOURCES: dict[str, tuple[str, str, str | None]] = {
     "exithang": ("", "return 0;", "for (;;) cpu_relax();"),
     "exitoops": ("static int *volatile p;", "return 0;", "*p = 1;"),
     "noexit": ("", "return 0;", None),
+    # Loads well, and then says more than anybody can read.
+    "chatter": (
+        "#include <linux/kthread.h>\nstatic struct task_struct *t[3]; static int n;"
+        " static int talk(void *x) { while (!kthread_should_stop()) {"
+        ' pr_info("word %d\\n", n++); if (n % 512 == 0) cond_resched(); } return 0; }',
+        'int i; for (i = 0; i < 3; i++) t[i] = kthread_run(talk, NULL, "talk"); return 0;',
+        'int i; for (i = 0; i < 3; i++) kthread_stop(t[i]); pr_info("silence\\n");',
+    ),
     # Forgets its thread, whose code is gone when it wakes.
     "leaver": (
         "#include <linux/kthread.h>\nstatic int n;"

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.load import load as load_one
+from kscaffold.load.unload import unload as unload_one
 from kscaffold.sandbox import channel, live, qemu, root, session
 from kscaffold.target.sandbox import SandboxTarget
 from tests.conftest import ROOT, need_program
@@ -156,6 +158,17 @@ def test_a_flood_is_cut_and_both_ends_are_kept(ks, kernel61, here):
     assert len(ran.out) < 2_000_000
 
 
+def test_a_flood_that_goes_on_after_the_load_keeps_nobody_waiting(kernel61, here):
+    with contextlib.closing(session.start(session.plan(kernel61), lambda *_: None, lambda _: None)) as guest:
+        target = SandboxTarget(guest.channel, guest.release, guest.accelerator, "", guest.console)
+        ko = built(kernel61) / "chatter.ko"
+        assert load_one(ko, "", target, timeout=120).ok
+        # It is read once round the kernel's ring, not until the flood has ended.
+        assert 0 < guest.channel.ask(channel.Verb.LOG, timeout=120).status <= 1 << 17
+        gone = unload_one("chatter", target, timeout=120, ko=ko)
+        assert gone.ok and gone.log[-1].text == "silence"
+
+
 def test_a_killed_run_takes_its_guest_along(kernel61, here):
     ko = str(built(kernel61) / "sleeper.ko")
     for delay in (0.1, 0.3, 0.6, 1.5):
@@ -204,6 +217,18 @@ def test_a_killed_keeper_takes_its_guest_along_and_is_off_the_list(ks, kernel61,
     assert _gone(5)
     assert ks("sandbox", "status", "--json").json["sandboxes"] == []
     assert ks("load", "-k", kernel61.release, hello).status == 0
+
+
+def test_what_a_killed_keeper_left_is_swept_though_nobody_waits_for_it(ks, kernel61, here):
+    ended = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.DEVNULL)
+    dead = ended.pid
+    os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)  # it stays, as one that nobody waits for
+    guests = Path(os.environ["XDG_RUNTIME_DIR"]) / "kscaffold" / "guests"
+    (guests / f"{dead}-abc").mkdir(parents=True)
+    (guests / f"{os.getppid()}-abc").mkdir()
+    assert ks("run", "-k", kernel61.release, built(kernel61) / "hello.ko").status == 0
+    assert [p.name for p in guests.iterdir()] == [f"{os.getppid()}-abc"]
+    ended.wait()
 
 
 def test_a_sandbox_killed_in_the_middle_is_lost_and_never_success(kernel61, here):

@@ -239,6 +239,8 @@ def _tell_run(loads_: list[LoadReport], unloads_: list[UnloadReport]) -> None:
     for u in unloads_:
         if u.ok:
             log_lines(u.log, u.module)
+            if u.note:
+                console.note(f"   note: {u.note}")
             _regrets(u)
         else:
             unloaded(u)

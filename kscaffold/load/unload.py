@@ -24,7 +24,8 @@ from kscaffold.target.sandbox import SandboxTarget
 @dataclass(frozen=True, slots=True)
 class UnloadReport:
     """One module, unloaded or not. `seconds`: in the kernel. `place`: the line of source that the
-    kernel's first complaint is about. `remains`: what it may have left running.
+    kernel's first complaint is about. `remains`: what it may have left running. `note`:
+    what its log lacks.
     """
 
     module: str
@@ -33,6 +34,7 @@ class UnloadReport:
     seconds: float
     place: Place | None = None
     remains: Remains | None = None
+    note: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -84,7 +86,7 @@ def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None)
     if left and judgement.verdict == "crashed" and (gone := left.freed(evidence.records)):
         # Exit had ended: what is there while it runs can't be missing.
         judgement = _left_behind(judgement, module, left, place, gone)
-    return UnloadReport(module, judgement, records, attempt.seconds, place, left)
+    return UnloadReport(module, judgement, records, attempt.seconds, place, left, attempt.note)
 
 
 def _placed(

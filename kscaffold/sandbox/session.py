@@ -289,7 +289,7 @@ def _place() -> Path:
     guests = paths.runtime() / "guests"
     guests.mkdir(parents=True, exist_ok=True, mode=0o700)
     for left in guests.iterdir():
-        if not Path("/proc", left.name.partition("-")[0]).exists():
+        if not process.lives(left.name.partition("-")[0]):
             shutil.rmtree(left, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=guests))
 

@@ -122,7 +122,8 @@ struct outcome {
 	u32 head_length, cut, tail_length, trace_length, stack_length, running;
 };
 
-enum { HALF = 256 << 10, TEXT = 1 << 20, CHUNK = 64 << 10 };
+/* RING: the most records that a log of 4 MiB (log_buf_len) has. After so many, all that was there is read. */
+enum { RING = 1 << 17, HALF = 256 << 10, TEXT = 1 << 20, CHUNK = 64 << 10 };
 
 static s32 port;
 static struct request asked;
@@ -274,12 +275,17 @@ static s32 open_log(int whence)
 	return fd;
 }
 
-/* Take what the log holds now, at most `most` records, so that the caller comes back to its other duties. */
-static void drain_log(s32 fd, u32 most)
+/*
+ * Take what the log holds now, at most `most` records, so that the caller comes back to its other duties.
+ * How many times it was read is returned.
+ */
+static u32 drain_log(s32 fd, u32 most)
 {
 	static u8 record[8192 + 1];
+	u32 times = 0;
 
-	while (most--) {
+	while (times < most) {
+		times++;
 		s64 got = sys(SYS_read, fd, record, 8192);
 
 		if (got == -EPIPE) {		/* overwritten before we read it; the next read goes on */
@@ -289,9 +295,10 @@ static void drain_log(s32 fd, u32 most)
 		if (got == -EINTR)
 			continue;
 		if (got <= 0)
-			return;
+			break;
 		keep(record, got);
 	}
+	return times;
 }
 
 static void send_kept(void)
@@ -447,7 +454,7 @@ static void in_child(u32 verb, s32 ko, const char *name)
 	}
 	o.signal = o.running ? 0 : status & 0x7f;
 	/* What a task that goes on goes on writing would keep us here for ever. */
-	drain_log(log, o.running ? 4096 : 1 << 20);
+	drain_log(log, o.running ? 4096 : RING);
 	if (o.running) {
 		o.stack_length = child_file(pid, "stack", chunk, CHUNK);
 		sys(SYS_kill, pid, SIGKILL);	/* ends a sleep that can be interrupted; harmless otherwise */
@@ -564,16 +571,25 @@ static void list(void)
 	finish(0, text, slurp("/proc/modules", text, TEXT));
 }
 
-/* Everything the kernel's log holds; the host knows which records it has seen by their numbers. */
+/*
+ * Everything the kernel's log holds; the host knows which records it has seen by their numbers. Status: how
+ * many times the log was read.
+ */
 static void log_records(void)
 {
 	s32 fd = open_log(SEEK_SET);
+	u32 times = 0, now_read;
+	s64 until = now(CLOCK_MONOTONIC) + 3000000000;
 
 	skip(asked.length);
-	drain_log(fd, 1 << 20);
+	/* A flood that goes on may leave us little of the processor: what is there by then is the answer. */
+	do {
+		now_read = drain_log(fd, 1024);
+		times += now_read;
+	} while (now_read == 1024 && times < RING && now(CLOCK_MONOTONIC) < until);
 	if (fd >= 0)
 		sys(SYS_close, fd);
-	send(END, kept.lost || kept.cut, kept.head_length + kept.tail_length);
+	send(END, times, kept.head_length + kept.tail_length);
 	send_kept();
 }
 
