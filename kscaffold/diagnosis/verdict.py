@@ -5,16 +5,14 @@ written by the module, the trace alone does not say why. Where they agree the an
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from kscaffold.diagnosis import catalogue, crash, errnos
+from kscaffold.diagnosis import catalogue, crash, errnos, refusals
 from kscaffold.diagnosis.catalogue import Finding
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.silent import Reason, reason
-from kscaffold.diagnosis.stages import ORDER
 from kscaffold.diagnosis.trace import StageTime, stages_of
 
 Verdict = Literal["loaded", "refused", "init-failed", "crashed", "hung", "lost"]
@@ -131,7 +129,6 @@ def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None)
     )
 
 
-_NAMED = 4
 # What a load that went well can still be warned of.
 _WARNINGS = frozenset({"KS202", "KS223", "KS264"})
 
@@ -173,12 +170,7 @@ def _warnings(e: Evidence) -> tuple[Finding, ...]:
     if not said:
         return ()
     found = (f for f in catalogue.match(said, "2") if f.entry.code in _WARNINGS)
-    return tuple(f for f in found if _names(f, e.module))
-
-
-def _names(finding: Finding, module: str) -> bool:
-    """Whether a line names this module, or none."""
-    return module in finding.groups.get("module", module).split(", ")
+    return tuple(f for f in found if refusals.names(f, e.module))
 
 
 def _of_warnings(
@@ -205,11 +197,11 @@ def _failed(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
     ran = _init_ran(e)
     if ran:
         return _init_failed(e, found, name, certain=True)
-    lines = _refusals(e, name)
+    lines = refusals.spoken(e, name)
     if lines:
         line = lines[-1]
         # Where init may have run, it may have printed the line itself: likely, not proven.
-        return _refused(e, found, name, _of_line(e, line), certain=ran is False)
+        return _refused(e, found, name, refusals.of_line(e, line), certain=ran is False)
     told = reason(e, name)
     if told is not None:
         return _refused(e, found, name, told, certain=told.certain)
@@ -277,81 +269,6 @@ def _refused(
         found,
         _stages(e, stage, None),
     )
-
-
-def _refusals(e: Evidence, name: str) -> list[Finding]:
-    """The refusals in the log that this errno can come from, in the order of stages: the last one wins.
-
-    A line counts only if it names this module or none, and was not written by a program.
-    """
-    own = [r for r in e.records if r.facility == 0]
-    fits: list[Finding] = []
-    for finding in catalogue.match(own, "2"):
-        entry = finding.entry
-        if entry.noise or entry.stage not in ORDER or entry.code in ("KS202", "KS223", "KS264"):
-            continue
-        if entry.errno and name not in entry.errno and not _by_setter(finding):
-            continue
-        # Of a file that is no valid module the kernel may know another name than we do, or none.
-        if entry.stage != "elf" and not _names(finding, e.module):
-            continue
-        fits.append(finding)
-    exact = [f for f in fits if not f.entry.vague]
-    return sorted(exact or fits, key=lambda f: ORDER.index(f.entry.stage or ""))
-
-
-def _by_setter(finding: Finding) -> bool:
-    """A parameter's own function may return any errno."""
-    return finding.entry.code == "KS221"
-
-
-def _of_line(e: Evidence, line: Finding) -> Reason:
-    """The reason that a line of the log gives, made more exact by what else is known."""
-    name = errnos.name(e.errno or 0) or ""
-    code, groups = line.entry.code, dict(line.groups)
-    if code == "KS221" and name in ("ERANGE", "ENOSPC"):
-        return Reason("KS222", "parameters", groups=groups)
-    if code == "KS221" and name != "EINVAL":
-        return Reason("KS224", "parameters", groups=groups)
-    if code == "KS204":
-        return _of_unknown_symbol(e, groups)
-    return Reason(code, line.entry.stage, groups=groups)
-
-
-def _of_unknown_symbol(e: Evidence, groups: dict[str, str]) -> Reason:
-    names = groups.get("symbol", "").split(", ")
-    known = {n: e.symbols[n] for n in names if n in e.symbols}
-    if known and all(v == "gpl-only" for v in known.values()) and len(known) == len(names):
-        return Reason("KS205", "symbols", groups=groups)
-    owners = sorted({v for v in known.values() if v not in ("gpl-only", "missing")})
-    if circle := next((v for v in owners if v.startswith("circle ")), None):
-        told = f"{circle[7:]} has {_short(names)}, and needs {e.module} in turn: neither can be loaded first"
-        return Reason("KS295", "symbols", groups=groups, cause=told)
-    if owners:
-        several = ", ".join(owners)
-        return Reason(
-            "KS204",
-            "symbols",
-            groups=groups,
-            cause=f"{_short(names)} {'is' if len(names) == 1 else 'are'} exported by {several}, "
-            f"which {'is' if len(owners) == 1 else 'are'} not loaded",
-            fix=f"load {several} first",
-        )
-    if known and all(v == "missing" for v in known.values()) and len(known) == len(names):
-        return Reason(
-            "KS204",
-            "symbols",
-            groups=groups,
-            cause=f"this kernel and its modules do not export {_short(names)}",
-            fix="use another function, or add the object that defines it to the module's Kbuild",
-        )
-    return Reason("KS204", "symbols", groups=groups)
-
-
-def _short(names: Sequence[str]) -> str:
-    """The first names of what may be a hundred."""
-    more = len(names) - _NAMED
-    return ", ".join(names) if more <= 0 else f"{', '.join(names[:_NAMED])} and {more} more"
 
 
 def _hung(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:

@@ -3,12 +3,8 @@
 import hashlib
 import io
 import struct
-from array import array
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from sys import byteorder
 from typing import Any
 
 # The structures alone: ELFFile would import all of pyelftools' DWARF, and refuses files that a kernel
@@ -18,6 +14,7 @@ from elftools.elf.structs import ELFStructs
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.module import content, modinfo, relocate, signature, symbols, validity
+from kscaffold.module.elf import Elf
 from kscaffold.module.facts import Compression, DamagedModule, KoFile, Relocations, Section
 from kscaffold.module.symbols import Symbol
 
@@ -34,52 +31,8 @@ ARCHITECTURES = {
     "EM_MIPS": "mips64",
 }
 # Bounds for hostile files; the largest modules have a tenth of it.
-_MOST_SYMBOLS = 1 << 20
 _MOST_INFO = 4 << 20
 _MOST_VERSIONS = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class _Elf:
-    """A file that passed the kernel's checks, while it is taken apart."""
-
-    content: bytes
-    bits: int
-    order: str
-    machine: str
-    sections: tuple[Section, ...]
-
-    def find(self, name: str) -> Section | None:
-        """As the loader's find_sec(): the first one that is loaded."""
-        return next((s for s in self.sections if s.alloc and s.name == name), None)
-
-    def data(self, section: Section, most: int) -> bytes:
-        """A section's bytes. Raises where there are more than any module has."""
-        if section.type == "SHT_NOBITS":
-            return b""
-        if section.size > most:
-            raise _unread(f"its section {section.name} has {section.size} bytes")
-        return self.content[section.offset : section.offset + section.size]
-
-    def mode(self, section: Section, offset: int) -> int:
-        """The permissions in a struct kernel_param: behind its name, module and operations."""
-        at = section.offset + offset + 3 * self.bits // 8
-        end = section.offset + section.size
-        return int(struct.unpack_from(self.order + "H", self.content, at)[0]) if at + 2 <= end else 0
-
-    def byte(self, section: Section, offset: int) -> int:
-        """The byte at an offset of a section, 0 beyond its end."""
-        at = section.offset + offset
-        inside = section.type != "SHT_NOBITS" and offset < section.size and at < len(self.content)
-        return self.content[at] if inside else 0
-
-    def string(self, section: Section, offset: int) -> str:
-        """The NUL-terminated string at an offset of a section, "" beyond its end."""
-        start, end = section.offset + offset, section.offset + section.size
-        if section.type == "SHT_NOBITS" or not section.offset <= start < end:
-            return ""
-        nul = self.content.find(b"\0", start, min(end, start + 4096))
-        return modinfo.text(self.content[start : nul if nul >= 0 else min(end, start + 4096)])
 
 
 def read(path: Path) -> KoFile:
@@ -186,7 +139,7 @@ def _structs(bits: int, order: str) -> ELFStructs:
     return structs
 
 
-def _open(raw: bytes, length: int, path: Path) -> _Elf:
+def _open(raw: bytes, length: int, path: Path) -> Elf:
     """The kernel's checks in its order, each before what it protects is read."""
     seen = raw[:length]
     _refuse(validity.header_flaw(seen, path, 52))
@@ -212,7 +165,7 @@ def _open(raw: bytes, length: int, path: Path) -> _Elf:
     sections = _sections(headers, header.e_shstrndx, raw)
     _refuse(validity.sections_flaw(sections, header.e_shstrndx, raw, length, path))
     _refuse(validity.module_flaw(sections, path))
-    return _Elf(raw, bits, order, str(header.e_machine), sections)
+    return Elf(raw, bits, order, str(header.e_machine), sections)
 
 
 def _sections(headers: Sequence[Any], names: int, raw: Any) -> tuple[Section, ...]:
@@ -240,7 +193,7 @@ def _sections(headers: Sequence[Any], names: int, raw: Any) -> tuple[Section, ..
     return tuple(sections)
 
 
-def _symbols(elf: _Elf) -> list[Symbol]:
+def _symbols(elf: Elf) -> list[Symbol]:
     """The symbol table without its first, empty entry. Unpacked here: pyelftools takes 40 µs a symbol,
     which is seconds for a large driver.
     """
@@ -248,7 +201,7 @@ def _symbols(elf: _Elf) -> list[Symbol]:
     strings = elf.sections[table.link]
     found = []
     text = elf.data(strings, content.LIMIT)
-    for index, (name, info, shndx, value) in enumerate(_symbol_fields(elf, table)):
+    for index, (name, info, shndx, value) in enumerate(elf.symbols(table)):
         # Those of sections have no name, and a place that the loader looks at.
         if index and (name or shndx in (0, 0xFFF2) or shndx >= len(elf.sections)):
             nul = text.find(b"\0", name, name + 4096)
@@ -257,19 +210,7 @@ def _symbols(elf: _Elf) -> list[Symbol]:
     return found
 
 
-def _symbol_fields(elf: _Elf, table: Section) -> Iterator[tuple[int, int, int, int]]:
-    """Name's offset, info, section and value of every symbol."""
-    entry = struct.Struct(elf.order + ("IBBHQQ" if elf.bits == 64 else "IIIBBH"))
-    raw = elf.data(table, _MOST_SYMBOLS * entry.size)
-    for fields in entry.iter_unpack(raw[: len(raw) // entry.size * entry.size]):
-        if elf.bits == 64:
-            name, info, _, shndx, value, _ = fields
-        else:
-            name, value, _, info, _, shndx = fields
-        yield name, info, shndx, value
-
-
-def _limits(elf: _Elf, table: Sequence[Symbol]) -> dict[str, int]:
+def _limits(elf: Elf, table: Sequence[Symbol]) -> dict[str, int]:
     """The limits of arrays and strings: the first word of struct kparam_array and struct kparam_string."""
     found = {}
     for symbol in table:
@@ -284,7 +225,7 @@ def _limits(elf: _Elf, table: Sequence[Symbol]) -> dict[str, int]:
     return found
 
 
-def _struct_name(elf: _Elf, this: Section) -> str | None:
+def _struct_name(elf: Elf, this: Section) -> str | None:
     """The name in struct module: behind `enum module_state` and a list head, unless that is randomized."""
     word = elf.bits // 8
     raw = elf.data(this, 1 << 20)[3 * word : 3 * word + 64 - word]
@@ -292,7 +233,7 @@ def _struct_name(elf: _Elf, this: Section) -> str | None:
     return modinfo.text(name) if name and nul and name.isascii() else None
 
 
-def _struct_filled(elf: _Elf, this: Section) -> int | None:
+def _struct_filled(elf: Elf, this: Section) -> int | None:
     """Where struct module has something else than its name, before the kernel and relocations fill it."""
     word = elf.bits // 8
     raw = bytearray(elf.data(this, 1 << 20))
@@ -300,7 +241,7 @@ def _struct_filled(elf: _Elf, this: Section) -> int | None:
     return next((at for at, byte in enumerate(raw) if byte), None)
 
 
-def _versions(elf: _Elf) -> dict[str, int] | None:
+def _versions(elf: Elf) -> dict[str, int] | None:
     """The CRCs, by symbol: `__versions`, or since 6.14 the two sections for names of any length."""
     found: dict[str, int] = {}
     basic = elf.find("__versions")
@@ -320,7 +261,7 @@ def _versions(elf: _Elf) -> dict[str, int] | None:
     return found if basic is not None or crcs is not None else None
 
 
-def _relocations(elf: _Elf, walk: relocate.Walk | None) -> list[Relocations]:
+def _relocations(elf: Elf, walk: relocate.Walk | None) -> list[Relocations]:
     """The relocation sections of what is loaded; those of debug information are never applied."""
     found = []
     for section in elf.sections[1:]:
@@ -333,54 +274,30 @@ def _relocations(elf: _Elf, walk: relocate.Walk | None) -> list[Relocations]:
             elf.sections[section.info].alloc or section.info in (table.index, table.link)
         ):
             continue
-        words = _entries(elf, section, addend)
-        types = words[_TYPE_WORD[elf.bits, elf.order] :: _size(elf, addend) // 4]
-        mask = 0xFFFFFFFF if elf.bits == 64 else 0xFF
-        counts = Counter(t & mask for t in types) if mask == 0xFF else Counter(types)
-        flaw = walk.flaw(section, len(types)) if walk and addend else None
-        found.append(Relocations(section.index, section.info, addend, len(types), counts, flaw))
+        counts = elf.relocation_types(section)
+        total = counts.total()
+        flaw = walk.flaw(section, total) if walk and addend else None
+        found.append(Relocations(section.index, section.info, addend, total, counts, flaw))
     return found
 
 
-def _walk(elf: _Elf) -> relocate.Walk | None:
+def _walk(elf: Elf) -> relocate.Walk | None:
     if elf.machine != "EM_X86_64":
         return None
     table = next(s for s in elf.sections if s.type == "SHT_SYMTAB")
-    fields = ((shndx, value, info >> 4) for _, info, shndx, value in _symbol_fields(elf, table))
+    fields = ((shndx, value, info >> 4) for _, info, shndx, value in elf.symbols(table))
     return relocate.Walk(elf.sections, fields, lambda section: elf.data(section, content.LIMIT))
 
 
-def _ends(elf: _Elf, this: Section, table: Sequence[Symbol]) -> list[Symbol]:
+def _ends(elf: Elf, this: Section, table: Sequence[Symbol]) -> list[Symbol]:
     """The symbols that struct module points at: at most init and exit."""
     found = []
     for section in elf.sections[1:]:
-        addend = section.type == "SHT_RELA"
-        if section.info != this.index or not (addend or section.type == "SHT_REL"):
+        if section.info != this.index or section.type not in ("SHT_RELA", "SHT_REL"):
             continue
-        words = _entries(elf, section, addend)[: 64 * _size(elf, addend) // 4]
-        infos = words[_SYMBOL_WORD[elf.bits, elf.order] :: _size(elf, addend) // 4]
-        numbers = {i if elf.bits == 64 else i >> 8 for i in infos}
+        numbers = elf.relocation_symbols(section, 64)
         found += [s for s in table if s.index in numbers]
     return found
-
-
-# Which 32-bit word of a relocation entry has its type and its symbol: r_info is the second field.
-_TYPE_WORD = {(64, "<"): 2, (64, ">"): 3, (32, "<"): 1, (32, ">"): 1}
-_SYMBOL_WORD = {(64, "<"): 3, (64, ">"): 2, (32, "<"): 1, (32, ">"): 1}
-
-
-def _size(elf: _Elf, addend: bool) -> int:
-    return (3 if addend else 2) * elf.bits // 8
-
-
-def _entries(elf: _Elf, section: Section, addend: bool) -> "array[int]":
-    """A relocation section as 32-bit words: millions of entries in milliseconds."""
-    raw = elf.data(section, content.LIMIT)
-    size = _size(elf, addend)
-    words = array("I", raw[: len(raw) // size * size])
-    if (elf.order == "<") != (byteorder == "little"):
-        words.byteswap()
-    return words
 
 
 def _refuse(flaw: DamagedModule | None) -> None:
@@ -394,11 +311,4 @@ def _foreign(path: Path, what: str) -> DamagedModule:
         f"{path} is for another architecture",
         cause=f"{what}, which no kernel we know runs on",
         fix="build it for the kernel that shall load it",
-    )
-
-
-def _unread(cause: str) -> DamagedModule:
-    # A kernel might take it, so no stage is named.
-    return DamagedModule(
-        "KS406", "the file is larger inside than any module", cause=cause, stage=None, errno=None
     )
