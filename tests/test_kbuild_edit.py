@@ -27,6 +27,8 @@ def built(ran) -> dict[str, list[str]]:
 
 
 LONG = "m-y := aaaaaaaaaaaaaaaaaaa.o bbbbbbbbbbbbbbbbbbbbbbbbb.o ccccccccccccccccccccccccc.o"
+BEHIND = "TARGET := m\nobj-m := $(TARGET).o\n$(TARGET)-objs := a.o b.o\n"
+BRACES = "# n\nMODULE_NAME ?= m\n#MODULE_NAME = old\nobj-m += ${MODULE_NAME}.o\n"
 # what the file says · what is asked · what it says then
 EDITS = {
     "a word more": ("obj-m := m.o\nm-y := a.o\n", "add-object u", "obj-m := m.o\nm-y := a.o u.o\n"),
@@ -88,6 +90,55 @@ EDITS = {
         "add-object u --module n",
         "obj-m := m.o n.o\nm-y := a.o\nn-y := b.o u.o\n",
     ),
+    "behind a variable": (BEHIND, "add-object u", BEHIND.replace("b.o", "b.o u.o")),
+    "behind a variable in braces": (
+        f"{BRACES}${{MODULE_NAME}}-y = a.o \\\n  b.o # b\nall:\n",
+        "add-object u",
+        f"{BRACES}${{MODULE_NAME}}-y = a.o \\\n  b.o u.o # b\nall:\n",
+    ),
+    "behind a variable, in a single Makefile": (
+        f"ifneq ($(KERNELRELEASE),)\n{BEHIND}else\nall:\n\tmake M=.\nendif\n",
+        "add-object u",
+        f"ifneq ($(KERNELRELEASE),)\n{BEHIND[:-1]} u.o\nelse\nall:\n\tmake M=.\nendif\n",
+    ),
+    "behind a variable, a long line": (
+        f"T := m\nobj-m := m.o\n{LONG.replace('m-y', '$(T)-y')} # all\n",
+        "add-object u",
+        f"T := m\nobj-m := m.o\n{LONG.replace('m-y', '$(T)-y')} # all\n$(T)-y += u.o\n",
+    ),
+    "a list in a variable": (
+        "OBJS := a.o b.o\nobj-m := m.o\nm-objs := $(OBJS)\n",
+        "add-object u",
+        "OBJS := a.o b.o\nobj-m := m.o\nm-objs := $(OBJS) u.o\n",
+    ),
+    "an option that is set there": (
+        "CONFIG_M := m\nobj-$(CONFIG_M) := m.o\nm-y := a.o\n",
+        "rename m n",
+        "CONFIG_M := m\nobj-$(CONFIG_M) := n.o\nn-y := a.o\n",
+    ),
+    "a module more, behind a variable": (
+        BEHIND,
+        "add-module n",
+        BEHIND.replace("$(TARGET).o", "$(TARGET).o n.o"),
+    ),
+    "rename what a variable names": (
+        f"{BEHIND.replace(' m', 'm# its name: m')}load:\n\tinsmod $(TARGET).ko # $(TARGET)\n",
+        "rename m own-name",
+        f"{BEHIND.replace(' m', 'own-name# its name: m')}load:\n\tinsmod $(TARGET).ko # $(TARGET)\n",
+    ),
+    "rename what variables name in part": (
+        "A = m\nB = m\nC := m\nobj-m := $(A).o\n$(B)-y := a.o\nifdef X\n$(B)-y += b.o\nendif\nm-$(X) += c.o\n"
+        "ccflags-y := -D$(C)\n",
+        "rename m n",
+        "A = n\nB = n\nC := m\nobj-m := $(A).o\n$(B)-y := a.o\nifdef X\n$(B)-y += b.o\nendif\nn-$(X) += c.o\n"
+        "ccflags-y := -D$(C)\n",
+    ),
+    "rename what a variable names, of one file": (
+        "T := m\nobj-m := $(T).o\n",
+        "rename m n",
+        "T := n\nobj-m := $(T).o\nn-objs := m.o\n",
+    ),
+    "rename a part behind a variable": (BEHIND, "rename a z", BEHIND.replace("a.o", "z.o")),
     "a module more": ("obj-m := m.o\nm-y := a.o\n", "add-module n", "obj-m := m.o n.o\nm-y := a.o\n"),
     "a module more, added": (
         "obj-m := m.o\nobj-m += k.o\n",
@@ -135,7 +186,19 @@ CLEVER = {
     "a condition over it": ("obj-m := m.o\nm-y := a.o\nifdef X\nm-y := b.o\nendif\n", "add-object u", 4),
     "a function": ("obj-m := m.o\nm-y := $(addsuffix .o,a b)\n", "add-object u", 2),
     "a program": ("obj-m := m.o\nm-y != echo a.o\n", "add-object u", 2),
-    "a variable's name": ("M1 := m\nobj-m := $(M1).o\n$(M1)-y := a.o\n", "add-object u", 3),
+    "a variable set twice": ("T := n\nT := m\nobj-m := $(T).o\n$(T)-y := a.o\n", "add-object u", 4),
+    "set on make's command line": (f"{BEHIND}all:\n\tmake TARGET=n\n", "add-object u", 3),
+    "set for one target": (f"{BEHIND}all: TARGET = n\n", "add-object u", 3),
+    "set by a define": ("define T\nm\nendef\nobj-m := m.o\n$(T)-objs := a.o\n", "add-object u", 5),
+    "built up": ("T := m\nT +=\nobj-m := m.o\n$(T)-objs := a.o\n", "add-object u", 4),
+    "computed": ("E := m\nT := $(E)\nobj-m := m.o\n$(T)-objs := a.o\n", "add-object u", 4),
+    "set under a condition": ("ifndef X\nT := m\nendif\nobj-m := m.o\n$(T)-y := a.o\n", "add-object u", 5),
+    "exported": ("export TARGET := m\nobj-m := $(TARGET).o\n$(TARGET)-objs := a.o\n", "rename m n", 2),
+    "a name that flags use": (f"{BEHIND}ccflags-y := -DNAME=$(TARGET)\n", "rename m n", 4),
+    "a name that a condition looks at": (f"{BEHIND}ifdef TARGET\nendif\n", "rename m n", 4),
+    "a name that a source has": (f"{BEHIND}x:\n\tcat $(TARGET).c\n", "rename m n", 5),
+    "a name under a condition": (f"{BEHIND}ifdef X\nobj-m += $(TARGET).o\nendif\n", "rename m n", 5),
+    "a part in a variable": ("A := a.o\nobj-m := m.o\nm-y := $(A)\n", "rename a b", 3),
     "a variable's name in a condition": (
         "ifneq ($(KERNELRELEASE),)\n\tobj-m := m.o\n\t$(M1)-y := a.o\nendif\nM1 = m\nm-$(X) += b.o\n",
         "add-object u",
@@ -271,6 +334,14 @@ PIECES = (
     "CFLAGS_a.o := -DA\n",
     "override m-y += h.o\n",
     "obj-$(if y,m) += w.o\n",
+    "T := m\n",
+    "T = n\n",
+    "S ?= m\n",
+    "obj-m += $(T).o\n",
+    "$(T)-y += t.o\n",
+    "${S}-objs := s.o\n",
+    "echo: T := n\n\trmmod $(T).ko\n",
+    "$(S)-$(T) += r.o\n",
 )
 ASKED = ("add-object u -m m", "add-module v", "rename m mm", "rename a aa", "rename n nn")
 

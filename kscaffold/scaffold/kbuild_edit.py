@@ -98,11 +98,15 @@ def rename(directory: Path, kernel: Kernel | None, old: str, new: str) -> Edited
 def _rename_module(project: Project, kernel: Kernel | None, target: Target, new: str) -> Edited:
     single = _is_single(target)
     wanted = replace(target, name=new, ko=target.ko.with_name(f"{new}.ko"))
-    left = (f"{target.name}.ko from before is still there: kscaffold clean",) if target.ko.exists() else ()
+    stale = (f"{target.name}.ko from before is still there: kscaffold clean",) if target.ko.exists() else ()
     old, new = target.listed, wanted.listed
 
     def write(text: str) -> str:
-        text = edit.replace_word(text, {"obj-m"}, "obj-m", f"{old}.o", f"{new}.o")
+        behind = edit.rename_behind(text, old, new)
+        left = any(s.name == "obj-m" and f"{old}.o" in s.words for s in edit.statements(behind))
+        if left or behind == text:
+            behind = edit.replace_word(behind, {"obj-m"}, "obj-m", f"{old}.o", f"{new}.o")
+        text = behind
         if single:
             end = (
                 "-y"
@@ -110,11 +114,11 @@ def _rename_module(project: Project, kernel: Kernel | None, target: Target, new:
                 else "-objs"
             )
             return edit.insert_after(text, {"obj-m"}, f"{new}.o", f"{new}{end} := {old}.o")
-        names = {s.name for s in edit.statements(text) if s.name.startswith(f"{old}-")}
+        names = {s.written for s in edit.statements(text) if s.written.startswith(f"{old}-")}
         return edit.rename_variables(text, {n: f"{new}{n.removeprefix(old)}" for n in names})
 
     targets = [wanted if t == target else t for t in project.targets]
-    return _edit(project, kernel, target.directory, write, targets, left, mentioned=f"{old}.ko")
+    return _edit(project, kernel, target.directory, write, targets, stale, mentioned=f"{old}.ko")
 
 
 def _rename_object(project: Project, kernel: Kernel | None, target: Target, old: str, new: str) -> Edited:
@@ -125,9 +129,9 @@ def _rename_object(project: Project, kernel: Kernel | None, target: Target, old:
         lists = _lists(target.listed)
         text = edit.replace_word(text, lists, f"the objects of {target.name}", f"{old}.o", f"{new}.o")
         flags = {
-            s.name
+            s.written
             for s in edit.statements(text)
-            if re.fullmatch(rf"[CA]FLAGS_(?:REMOVE_)?{re.escape(old)}\.o", s.name)
+            if re.fullmatch(rf"[CA]FLAGS_(?:REMOVE_)?{re.escape(old)}\.o", s.written)
         }
         return edit.rename_variables(text, {n: n.replace(f"{old}.o", f"{new}.o") for n in flags})
 

@@ -1,18 +1,20 @@
 """A Kbuild's text as statements, and small changes to them that keep every other byte. Pure.
 
-Only what stands in plain words is changed. What a condition, a variable or a function decides is not guessed
-at: `Clever` says which line that is and why.
+Only what stands in plain words is changed, or behind a variable that is set once, in plain words, above.
+What a condition, another variable or a function decides is not guessed at: `Clever` says which line that is
+and why.
 """
 
 import re
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _WIDTH = 80
 _ASSIGN = re.compile(
     r"(?P<lead>\s*(?:(?:export|override)\s+)*)(?P<name>(?:\$\([^()]*\)|[^\s:=+?!#])+)\s*(?P<op>\+=|\?=|!=|:{0,3}=)(?P<value>.*)",
     re.S,
 )
+_USE = re.compile(r"\$(?:\(([\w.-]+)\)|\{([\w.-]+)\})")
 _CONDITION = re.compile(r"\s*(ifeq|ifneq|ifdef|ifndef)\b\s*(.*)", re.S)
 _RELEASE = re.compile(
     r"\(\s*\$[({]KERNELRELEASE[)}]\s*,\s*\)|KERNELRELEASE|[\"']\$[({]KERNELRELEASE[)}][\"'] (?:\"\"|'')"
@@ -31,7 +33,8 @@ class Clever(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """An assignment. `first`, `last`: its lines, from 0. `live`: Kbuild reads it; None: it depends."""
+    """An assignment. `first`, `last`: its lines, from 0. `live`: Kbuild reads it; None: it depends.
+    `written`, `worth`: name and value as they stand there; `name`, `value`: with plain variables put in."""
 
     first: int
     last: int
@@ -39,11 +42,13 @@ class Statement:
     op: str
     value: str
     live: bool | None
+    written: str
+    worth: str
 
     @property
     def words(self) -> list[str]:
         """The value's words, without comment and continuations."""
-        return self.value.partition("#")[0].replace("\\\n", " ").split()
+        return _words(self.value)
 
     @property
     def odd(self) -> str | None:
@@ -60,7 +65,44 @@ class Statement:
 
 
 def statements(text: str) -> list[Statement]:
-    """The assignments of a Kbuild, those in conditions included.
+    """The assignments of a Kbuild, those in conditions included; plain variables are put in.
+
+    Raises as `_assignments`.
+    """
+    found = _assignments(text)
+    plain = _plain(text, found)
+
+    def put(at: Statement, text: str) -> str:
+        known = {name: value for name, (line, value) in plain.items() if line < at.first}
+        return _USE.sub(lambda use: known.get(use[1] or use[2], use[0]), text)
+
+    return [replace(s, name=put(s, s.written), value=put(s, s.worth)) for s in found]
+
+
+def _plain(text: str, found: Sequence[Statement]) -> dict[str, tuple[int, str]]:
+    """The variables that are set once in all of the text, unconditionally, in plain words: line and value."""
+    plain = {}
+    lines = text.split("\n")
+    for at in found:
+        value = at.worth.partition("#")[0].lstrip()  # make keeps the blanks at its end
+        once = re.compile(
+            rf"^(?!\s*#).*?(?<![\w.-]){re.escape(at.written)}\s*(?::{{0,3}}|[+?!])="
+            rf"|^\s*(?:override\s+|export\s+)*(?:un)?define\s+{re.escape(at.written)}\b",
+            re.M,
+        )
+        if (
+            at.live
+            and at.op in ("=", ":=", "::=", "?=")
+            and not re.search(r"[$\\]", at.written + value)
+            and lines[at.first].lstrip().startswith(at.written)  # neither exported nor an override
+            and len(once.findall(text)) == 1
+        ):
+            plain[at.written] = (at.last, value)
+    return plain
+
+
+def _assignments(text: str) -> list[Statement]:
+    """The assignments as they are written.
 
     Raises Clever for what makes all else unsure: a live include or eval, carriage returns.
     """
@@ -89,7 +131,8 @@ def statements(text: str) -> list[Statement]:
         assigned = _ASSIGN.fullmatch(line)
         in_rule = not assigned and bool(_RULE.match(line))
         if assigned:
-            found.append(Statement(first, last, assigned["name"], assigned["op"], assigned["value"], live))
+            _, name, op, value = assigned.groups()
+            found.append(Statement(first, last, name, op, value, live, name, value))
         elif live is not False and re.match(r"-?include\b|sinclude\b", bare):
             raise Clever(first + 1, "it includes another file, which may change what is built")
         elif live is not False and not in_rule and re.match(r"\$[({]", bare) and "info" not in bare[:8]:
@@ -143,7 +186,7 @@ def append(text: str, names: Set[str], what: str, word: str) -> str:
     if len(longer) <= _WIDTH or not place.words:
         lines[place.last] = longer + comment
     elif comment:
-        lines.insert(place.last + 1, f"{place.name} += {word}")
+        lines.insert(place.last + 1, f"{place.written} += {word}")
     else:
         indent = re.match(r"\s*", line)
         lead = indent[0] if indent and place.last > place.first else "\t"
@@ -169,6 +212,10 @@ def _place(meant: Sequence[Statement], what: str) -> Statement:
         elif at.op != "+=" or at is meant[0]:
             raise Clever(at.first + 1, f"{what}: {why or 'it is set only where nothing else did'}")
     raise Clever(meant[0].first + 1, f"{what}: set under a condition, or not in plain words")
+
+
+def _words(value: str) -> list[str]:
+    return value.partition("#")[0].replace("\\\n", " ").split()
 
 
 def _split(line: str) -> tuple[str, str]:
@@ -198,13 +245,38 @@ def replace_word(text: str, names: Set[str], what: str, old: str, new: str) -> s
     at = meant[0]
     if at.live is None:
         raise Clever(at.first + 1, f"{old} is listed under a condition")
-    if at.odd:
-        raise Clever(at.first + 1, at.odd)
+    if at.odd or old not in _words(at.worth):
+        raise Clever(at.first + 1, at.odd or f"{old} is in a variable there")
     lines = text.split("\n")
     word = re.compile(rf"(?<![^\s=]){re.escape(old)}(?=[\s\\#]|$)")
     for number in range(at.first, at.last + 1):
         code, comment = _split(lines[number])
         lines[number] = word.sub(lambda _: new, code) + comment
+    return "\n".join(lines)
+
+
+def rename_behind(text: str, old: str, new: str) -> str:
+    """The text with the plain variables set anew that give the module `old` its name in obj-m or its lists.
+
+    Raises Clever where one is used for anything else."""
+    found = statements(text)
+    lines = text.split("\n")
+    for name, (last, value) in _plain(text, found).items():
+        use = rf"\$(?:\({re.escape(name)}\)|\{{{re.escape(name)}\}})"
+        as_list, as_module = re.compile(rf"\s*{use}-"), re.compile(rf"(?<![^\s=]){use}\.o(?=[\s\\#]|$)")
+        lists = {s.first for s in found if s.live is not False and as_list.match(s.written)}
+        modules = {n for s in found if s.live and s.name == "obj-m" for n in range(s.first, s.last + 1)}
+        if value.strip() != old or not (lists or any(as_module.search(_split(lines[n])[0]) for n in modules)):
+            continue
+        for number, line in enumerate(lines):
+            # $(NAME).ko is the module in commands, too
+            left = re.sub(rf"{use}\.ko\b", "", _split(line)[0])
+            left = as_list.sub("", left) if number in lists else left
+            left = as_module.sub("", left) if number in modules else left
+            if number != last and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", left):
+                raise Clever(number + 1, f"{name}, which has the name {old}, is used for something else")
+        head, equals, tail = lines[last].partition("=")
+        lines[last] = f"{head}{equals}{tail.replace(old, new, 1)}"
     return "\n".join(lines)
 
 
@@ -216,8 +288,8 @@ def rename_variables(text: str, pairs: dict[str, str]) -> str:
             raise Clever(1 + text[: used.start()].count("\n"), f"$({old}) is used there")
     lines = text.split("\n")
     for at in statements(text):
-        if at.name in pairs:
-            lines[at.first] = lines[at.first].replace(at.name, pairs[at.name], 1)
+        if at.written in pairs:
+            lines[at.first] = lines[at.first].replace(at.written, pairs[at.written], 1)
     return "\n".join(lines)
 
 
