@@ -111,6 +111,69 @@ CASES = {
             f"{TOP}/sub/other": "{{ cookiecutter.project_slug }}",
         },
     ),
+    "files that are copied, by pattern": Case(
+        {**DERIVED, "_copy_without_render": ["[ab]?.txt", ".hid*", "sub/*", f"{TOP}.raw", "*kept_dir"]},
+        {
+            f"{TOP}/a1.txt": b"{{ z }}\r\n",
+            f"{TOP}/c1.txt": b"{{ cookiecutter.project_slug }}\r\n",
+            f"{TOP}/.hidden": "{{ z }}",
+            f"{TOP}/sub/deep/er/{TOP}": "{{ z }}",
+            f"{TOP}/{TOP}.raw": "{{ z }}",
+            f"{TOP}/kept_dir/run.sh": "#!/bin/sh\n{{ z }}\n",
+        },
+    ),
+    "line ends": Case(
+        DERIVED,
+        {
+            f"{TOP}/mixed": b"{{ cookiecutter.project_slug }}\r\na\nb\r\n",
+            f"{TOP}/mixed, too": b"{{ cookiecutter.project_slug }}\na\r\nb\n",
+            f"{TOP}/old": b"a\rb {{ cookiecutter.project_slug }}\r",
+            f"{TOP}/no last": b"{{ cookiecutter.project_slug }}\r\nlast",
+            f"{TOP}/blank": b"\r\n\r\n",
+            f"{TOP}/bom": b"\xef\xbb\xbf{{ cookiecutter.project_slug }}\n",
+            f"{TOP}/binary": bytes(range(256)) * 40,
+        },
+    ),
+    "names": Case(
+        {**DERIVED, "blank": "two  words"},
+        {
+            f"{TOP}/{{{{cookiecutter.blank}}}}/ a {{{{ cookiecutter.blank }}}} .c": "{{cookiecutter.blank}}",
+            f"{TOP}/ lead/trail ": "",
+            f"{TOP}/-dash": "",
+            f"{TOP}/$(x)`y`~'\"#[*]?\\": "",
+            f"{TOP}/.github/workflows/ci.yml": "{% raw %}${{ matrix.x }}{% endraw %}\n",
+            f"{TOP}/a/b/c": None,
+        },
+    ),
+    "values": Case(
+        {
+            **DERIVED,
+            "many": [1, 2],
+            "truth": [True, False],
+            "none": [None, "a"],
+            "dict": {"a": {"{{cookiecutter.project_slug}}": ["{{cookiecutter.project_slug}}", 1.50, None]}},
+            "empty": {},
+            "__first": "{{ cookiecutter.project_slug | upper }}",
+            "__second": {"k": ["{{ cookiecutter.__first }}", False, 10**20]},
+        },
+        {
+            f"{TOP}/{{{{ cookiecutter.__first }}}}": "{% for k, v in cookiecutter.items() %}"
+            "{{ k }} {{ v }} {{ v is number }} {{ v is boolean }}\n{% endfor %}"
+        },
+    ),
+    "statements a line": Case(
+        {
+            **DERIVED,
+            "_jinja2_env_vars": {
+                "block_start_string": "<%",
+                "block_end_string": "%>",
+                "line_statement_prefix": "%%",
+                "line_comment_prefix": "##",
+                "autoescape": True,
+            },
+        },
+        {f"{TOP}/a": "<% if true %>y<% endif %>\n%% for i in '<a'\n{{i}} ## gone\n%% endfor\n{% stays %}\n"},
+    ),
     "other braces": Case(
         {
             **DERIVED,
@@ -160,6 +223,14 @@ CASES = {
             f"{TOP}/b": Path("a.txt"),
         },
     ),
+    "links inside": Case(
+        DERIVED,
+        {
+            f"{TOP}/{TOP}.c": "{{ cookiecutter.project_slug }}\n",
+            f"{TOP}/link": Path(f"{TOP}.c"),
+            f"{TOP}/sub/up": Path("../link"),
+        },
+    ),
     "a directory of several variables": Case(
         {"vendor": "acme", "module_name": "drv"},
         {"{{cookiecutter.vendor}}-{{cookiecutter.module_name}}/a": "{{cookiecutter.module_name}}"},
@@ -180,6 +251,15 @@ CASES = {
             "one/{{cookiecutter.name}}/a": "{{ cookiecutter.name }} {{ cookiecutter._template }}",
             "two/cookiecutter.json": '{"name": "x"}',
             "two/{{cookiecutter.name}}/b": "",
+        },
+        ("name",),
+    ),
+    "nested templates of nested ones": Case(
+        {"templates": {"b": {"path": "./b", "title": "B"}}},
+        {
+            "b/cookiecutter.json": '{"templates": {"d": {"path": "c/d", "title": "D"}}}',
+            "b/c/d/cookiecutter.json": '{"name": "x", "_copy_without_render": ["*.r"]}',
+            "b/c/d/{{cookiecutter.name}}/a.r": "{{ z }}",
         },
         ("name",),
     ),
@@ -259,5 +339,5 @@ def test_the_same_as_the_program_makes(ks, tmp_path, monkeypatch, case):
 
 def test_all_of_the_cases_say_something():
     """Guards the comparison itself: the same empty directory twice would be equal, too."""
-    assert len(CASES) >= 19
+    assert len(CASES) >= 26
     assert all(case.files for case in CASES.values())
