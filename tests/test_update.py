@@ -309,6 +309,18 @@ def test_line_ends_stay_the_user_s(hello, newer):
     assert (hello / "hello.c").read_bytes().endswith(b"/* mine */\r\n")
 
 
+def test_line_ends_that_the_template_changed_are_no_conflict(hello, newer):
+    source = newer.within("single") / "{{cookiecutter.name}}.c"
+    edit(source, "hello from init", "hello from newer init")
+    source.write_bytes(source.read_bytes().replace(b"\n", b"\r\n"))
+    mine = (hello / "hello.c").read_bytes() + b"/* mine */\n"
+    (hello / "hello.c").write_bytes(mine)
+    assert changes(newer("update", hello, "--write", "--json")) == {"hello.c": "merged"}
+    expected = mine.replace(b"hello from init", b"hello from newer init")
+    assert (hello / "hello.c").read_bytes() == expected
+    assert newer("update", hello, "--json").json["up_to_date"]
+
+
 def test_bytes_of_another_encoding_are_kept(hello, newer):
     newer.edit("single", "*.c", "hello from init", "hello from newer init")
     latin = b"/* J\xf6rg\x85 was\x0bhere \xff */\n"

@@ -167,6 +167,22 @@ def test_a_conflict_in_a_last_line_without_newline():
     ]
 
 
+@pytest.mark.parametrize("ends", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("was", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("new", [b"\n", b"\r\n", None])
+def test_line_ends_are_the_user_s_and_no_conflict(ends, was, new):
+    def text(words: str, end: bytes) -> bytes:
+        return b"".join(word.encode() + end for word in words.split())
+
+    theirs = text("a b c d new", new) if new else b"a\r\nb\nc\nd\r\nnew\n"
+    merged = merge.three_way(text("a b c d e", was), text("mine b c d e", ends), theirs)
+    if new or ends == b"\r\n":  # a user's plain file leaves a template its mixed ends
+        assert merged == merge.Merged(text("mine b c d new", ends), 0)
+        assert merge.two_way(text("a b c d new", ends), theirs) == merge.Merged(text("a b c d new", ends), 0)
+    assert b"\r\r" not in merged.content
+    assert merge.is_same(text("a b", ends), text("a b", was))
+
+
 def test_markers_the_user_has_already_are_not_counted():
     mine = b"<<<<<<< yours\nx\n=======\ny\n>>>>>>> template\nb\nc\nd\ne\n"
     assert merge.three_way(b"a\nb\nc\nd\ne\n", mine, b"a\nb\nc\nd\nnew\n").conflicts == 0
@@ -176,7 +192,7 @@ def test_markers_the_user_has_already_are_not_counted():
 @given(ended, ended)
 def test_two_ways_show_all_of_both(mine, new):
     merged = merge.two_way(mine, new)
-    assert (merged.conflicts == 0) == (merge._unix(mine) == new or mine == new)
+    assert (merged.conflicts == 0) == (merge.is_same(mine, new) or mine == new)
     text = merge._unix(merged.content)
     for line in {*merge._unix(mine).split(b"\n"), *new.replace(b"\r", b"").split(b"\n")}:
         assert line in text.replace(b"\r", b"")

@@ -32,9 +32,9 @@ def is_text(content: bytes) -> bool:
 
 def three_way(base: bytes, ours: bytes, theirs: bytes) -> Merged:
     """What both changed since `base`. The line ends are ours, where all of ours are alike."""
-    windows = _is_windows(ours) and not _is_windows(theirs)
-    if windows:
-        base, ours = _unix(base), _unix(ours)
+    windows = _is_windows(ours)
+    if _ends_are_ours(ours, base, theirs):
+        base, ours, theirs = _unix(base), _unix(ours), _unix(theirs)
     ends = [not content or content.endswith(b"\n") for content in (base, ours, theirs)]
     # Each byte a character: diff3's answer comes back through UTF-8, and what is there may be anything. Each
     # line ended: diff3 would put a marker behind one that is not.
@@ -57,8 +57,10 @@ def three_way(base: bytes, ours: bytes, theirs: bytes) -> Merged:
 
 def two_way(ours: bytes, theirs: bytes) -> Merged:
     """Where nothing is known of what both came of: every place they differ in, between markers."""
-    windows = _is_windows(ours) and not _is_windows(theirs)
-    mine, other = _lines(_unix(ours) if windows else ours), _lines(theirs)
+    windows = _is_windows(ours)
+    if _ends_are_ours(ours, theirs):
+        ours, theirs = _unix(ours), _unix(theirs)
+    mine, other = _lines(ours), _lines(theirs)
     out: list[bytes] = []
     conflicts = 0
     for tag, a, b, c, d in difflib.SequenceMatcher(None, mine, other, autojunk=False).get_opcodes():
@@ -74,7 +76,7 @@ def two_way(ours: bytes, theirs: bytes) -> Merged:
 
 def is_same(ours: bytes, base: bytes) -> bool:
     """Whether a text is still the one it was, but perhaps for its line ends."""
-    return ours == base or (_is_windows(ours) and _unix(ours) == base)
+    return ours == base or (_ends_are_ours(ours, base) and _unix(ours) == _unix(base))
 
 
 def is_marked(content: bytes) -> bool:
@@ -100,6 +102,14 @@ def _ended(lines: list[bytes]) -> list[bytes]:
 
 def _is_windows(content: bytes) -> bool:
     return 0 < content.count(b"\n") == content.count(b"\r\n")
+
+
+def _ends_are_ours(ours: bytes, *others: bytes) -> bool:
+    """Whether lines are the same whatever ends them, and all get our end: each text, or ours at least with
+    carriage returns, has one kind throughout."""
+    return _is_windows(ours) or (
+        b"\n" in ours and all(b"\r\n" not in text or _is_windows(text) for text in (ours, *others))
+    )
 
 
 def _unix(content: bytes) -> bytes:
