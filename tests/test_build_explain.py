@@ -140,6 +140,21 @@ CASES: dict[str, tuple[dict[str, str], str, str]] = {
         "KS122",
         "take -fnot-a-flag-yet out of Kbuild",
     ),
+    "a flag without its rest": (
+        {"Kbuild": f"{ONE}ccflags-y := -DA\nccflags-y += -I$(LDDINC) # set by make\n", "hello__c": HELLO},
+        "KS107",
+        "ccflags-y ends with -I and nothing: LDDINC is empty set it, for example in the environment: LDDINC=",
+    ),
+    "an old flag without its rest, of two": (
+        {"Kbuild": f"A = .\n{ONE}EXTRA_CFLAGS += -I$(A)\nEXTRA_CFLAGS += -I$(B)\n", "hello__c": HELLO},
+        "KS107",
+        "EXTRA_CFLAGS ends with -I and nothing: A or B is empty",
+    ),
+    "what only looks so": (
+        {"Kbuild": f"{ONE}ccflags-y := -I$(LDDINC) -DA\n", "hello__c": f"#undef MODULE\n{HELLO}"},
+        "KS107",
+        "None mend the first error",
+    ),
     "a namespace": (
         {"hello__c": source("#include <linux/dma-buf.h>", "dma_buf_put(NULL);")},
         "KS115",

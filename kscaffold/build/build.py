@@ -56,7 +56,7 @@ def build(
             forget_objects(project)
         # The Kbuild may have changed since the caller asked: what is recorded must be what make reads.
         started_at = record.stamp(state)
-        project = read_project(project.directory, kernel)
+        project = read_project(project.directory, kernel, details=True)
         return _make(project, tree, tools, _Call(state, started_at, say, show, everything, jobs, timeout))
 
 

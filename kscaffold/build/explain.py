@@ -51,7 +51,24 @@ def explain(project: Project, tree: BuildTree, complaints: list[Complaint], line
         return told
     count = sum(c.level == "error" for c in complaints)
     what = f"{count} error{'s' if count != 1 else ''}" if count else "make failed"
-    return Explanation("KS107", what, fix="mend the first error, then build again")
+    plain = Explanation("KS107", what, fix="mend the first error, then build again")
+    return _swallowed(plain, "".join(lines[first : first + 1]), project)
+
+
+def _swallowed(plain: Explanation, error: str, project: Project) -> Explanation:
+    """A flag that lacks its rest, -I$(UNSET), takes Kbuild's next one for it: -DMODULE, without which
+    module.h wants KBUILD_MODFILE."""
+    for _, name, value in project.flags if "KBUILD_MODFILE" in error else ():
+        flag = value.split()[-1]
+        if flag not in ("-I", "-D", "-U", "-include", "-isystem", "-iquote"):
+            continue
+        rest = re.compile(rf"(?<!\S){flag}\s*\$[({{](\w+)[)}}]\s*(?:#.*)?$", re.M)
+        unset = dict.fromkeys(v for f in project.read for v in rest.findall(f.read_text(errors="replace")))
+        if unset:
+            cause = f"{name} ends with {flag} and nothing: {' or '.join(unset)} is empty"
+            fix = f"set it, for example in the environment: {next(iter(unset))}=VALUE kscaffold build"
+            return replace(plain, cause=cause, fix=fix)
+    return plain
 
 
 def _is_error(line: str, project: Project) -> bool:
