@@ -3,6 +3,7 @@
 Written out rather than taken from platformdirs: its import costs every command 10 ms and more.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -58,7 +59,7 @@ def runtime() -> Path:
     return Path("/tmp") / f"kscaffold-{os.getuid()}"
 
 
-def write_whole(file: Path, data: str | bytes) -> None:
+def write_whole(file: Path, data: str | bytes, mode: int | None = None) -> None:
     """Put a small file in its place: all of it, or what was there before. Raises OSError, nothing left.
 
     A text that UTF-8 can't hold (a file name of any bytes) is escaped.
@@ -66,9 +67,12 @@ def write_whole(file: Path, data: str | bytes) -> None:
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         beside.write_bytes(data.encode(errors="backslashreplace") if isinstance(data, str) else data)
+        if mode is not None:
+            beside.chmod(mode)
         beside.replace(file)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a disk that can't be written there is none
+            beside.unlink(missing_ok=True)
         raise
 
 

@@ -307,7 +307,8 @@ def _spawn(
             errors=place / "qemu.log",
             largest_file=_LARGEST_FILE,
         )
-    guest = Guest(child, Channel(ours), place, planned.kernel.release, machine.accelerator, restore)
+    opened = Channel(ours, lambda: process.starved(child.pid))
+    guest = Guest(child, opened, place, planned.kernel.release, machine.accelerator, restore)
     return guest, Monitor(monitor_ours)
 
 
@@ -342,7 +343,8 @@ def _initramfs(planned: Plan, place: Path) -> qemu.Initramfs:
 
 def _tsc_khz() -> int | None:
     """The speed of this machine's time stamp counter, measured; the agent can, and Python can't."""
-    done = process.run([str(root.agent())], timeout=5)
+    with root.agent() as program:
+        done = process.run([str(program)], timeout=5)
     return int(done.stdout) if done.stdout.strip().isdigit() else None
 
 
