@@ -11,6 +11,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from kscaffold.errors import KscaffoldError
+
 
 def home() -> Path:
     """The user's home directory; `/` for one who has none: no HOME and no entry in the user database."""
@@ -52,11 +54,19 @@ def state() -> Path:
 
 
 def runtime() -> Path:
-    """Sockets and locks of live sandboxes. XDG_RUNTIME_DIR may be unset (cron, su, containers)."""
+    """Sockets and locks of live sandboxes. XDG_RUNTIME_DIR may be unset (cron, su, containers).
+
+    Raises KscaffoldError KS618 where somebody else has made the directory that takes its place.
+    """
     value = os.environ.get("XDG_RUNTIME_DIR", "")
     if value.startswith("/") and os.access(value, os.W_OK):
         return Path(value) / "kscaffold"
-    return Path("/tmp") / f"kscaffold-{os.getuid()}"
+    place = Path("/tmp") / f"kscaffold-{os.getuid()}"
+    with contextlib.suppress(FileNotFoundError):
+        if place.lstat().st_uid != os.getuid():
+            fix = "export XDG_RUNTIME_DIR=DIR, a directory that is yours alone"
+            raise KscaffoldError("KS618", f"{place} belongs to another user", fix=fix)
+    return place
 
 
 def write_whole(file: Path, data: str | bytes, mode: int | None = None) -> None:
@@ -70,7 +80,9 @@ def write_whole(file: Path, data: str | bytes, mode: int | None = None) -> None:
         if mode is not None:
             beside.chmod(mode)
         beside.replace(file)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(file)  # a full disk does not say where
         with contextlib.suppress(OSError):  # on a disk that can't be written there is none
             beside.unlink(missing_ok=True)
         raise

@@ -242,13 +242,17 @@ def _boot(planned: Plan, detail: Callable[[str], None]) -> Guest:
 
 def _freeze(planned: Plan, guest: Guest, qmp: Monitor, memory: int, detail: Callable[[str], None]) -> None:
     """Keep this guest's state for the next ones, and let it go on. Without room it just goes on."""
+    stopped = False
     try:
-        with tempfile.TemporaryFile() as state, snapshot.being_made() as making:
+        with os.fdopen(os.memfd_create("kscaffold-state"), "r+b") as state, snapshot.being_made() as making:
+            stopped = True
             qmp.save(state.fileno(), limits.seconds("BOOT_TIMEOUT"))
             state.seek(0)
             snapshot.write(planned.key, planned.kernel, memory, state.read(), making)
     except OSError as error:
         detail(f"no snapshot was kept: {error.strerror or error}")
+        if not stopped:
+            return
     except MonitorError as error:
         raise KscaffoldError("KS605", "QEMU could not write the guest's state", cause=str(error)) from None
     timeout = limits.seconds("RESTORE_TIMEOUT")
