@@ -1,5 +1,8 @@
 """What a command says when it has no answer. "No" is a value; "can't answer" is raised."""
 
+import errno
+import os
+from pathlib import Path
 from typing import ClassVar
 
 EXIT_YES = 0
@@ -39,3 +42,25 @@ class ToolMissingError(KscaffoldError):
 
 class DeadlineError(KscaffoldError):
     """Something did not end within its deadline; it was ended."""
+
+
+def of_os(error: OSError) -> KscaffoldError:
+    """An operating system error nobody nearer knew what to say about."""
+    if error.errno == errno.ENOENT and not error.filename and _is_homeless():
+        return KscaffoldError("KS088", "the directory you are in is not there any more", fix="cd")
+    where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
+    what = f"{(error.strerror or str(error)).lower()}{where}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return KscaffoldError("KS005", what, fix="free some space there (`df -h` shows what is full)")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        fix = "work in a directory of your own, or get the right to that place"
+        return KscaffoldError("KS006", what, fix=fix)
+    return KscaffoldError("KS007", what)
+
+
+def _is_homeless() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False

@@ -3,12 +3,15 @@
 Written out rather than taken from platformdirs: its import costs every command 10 ms and more.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import stat
 from pathlib import Path
 from typing import Any
+
+from kscaffold.errors import KscaffoldError
 
 
 def home() -> Path:
@@ -51,14 +54,22 @@ def state() -> Path:
 
 
 def runtime() -> Path:
-    """Sockets and locks of live sandboxes. XDG_RUNTIME_DIR may be unset (cron, su, containers)."""
+    """Sockets and locks of live sandboxes. XDG_RUNTIME_DIR may be unset (cron, su, containers).
+
+    Raises KscaffoldError KS618 where somebody else has made the directory that takes its place.
+    """
     value = os.environ.get("XDG_RUNTIME_DIR", "")
     if value.startswith("/") and os.access(value, os.W_OK):
         return Path(value) / "kscaffold"
-    return Path("/tmp") / f"kscaffold-{os.getuid()}"
+    place = Path("/tmp") / f"kscaffold-{os.getuid()}"
+    with contextlib.suppress(FileNotFoundError):
+        if place.lstat().st_uid != os.getuid():
+            fix = "export XDG_RUNTIME_DIR=DIR, a directory that is yours alone"
+            raise KscaffoldError("KS618", f"{place} belongs to another user", fix=fix)
+    return place
 
 
-def write_whole(file: Path, data: str | bytes) -> None:
+def write_whole(file: Path, data: str | bytes, mode: int | None = None) -> None:
     """Put a small file in its place: all of it, or what was there before. Raises OSError, nothing left.
 
     A text that UTF-8 can't hold (a file name of any bytes) is escaped.
@@ -66,9 +77,14 @@ def write_whole(file: Path, data: str | bytes) -> None:
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         beside.write_bytes(data.encode(errors="backslashreplace") if isinstance(data, str) else data)
+        if mode is not None:
+            beside.chmod(mode)
         beside.replace(file)
-    except BaseException:
-        beside.unlink(missing_ok=True)
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(file)  # a full disk does not say where
+        with contextlib.suppress(OSError):  # on a disk that can't be written there is none
+            beside.unlink(missing_ok=True)
         raise
 
 

@@ -288,6 +288,17 @@ def lives(pid: str) -> bool:
         return False
 
 
+def starved(pid: int) -> float:
+    """Seconds that the threads of a process have been ready to run and waited for a processor; 0.0 where the
+    kernel does not tell.
+    """
+    waited = 0
+    for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # a thread that has just ended
+            waited += int(file.read_text().split()[1])
+    return waited / 1e9
+
+
 def end(child: Child) -> None:
     """End a program of `spawn` and reap it. Nothing of it is worth a farewell.
 

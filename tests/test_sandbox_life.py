@@ -320,7 +320,8 @@ def test_memory_of_a_live_sandbox(ks, kernel61, here):
 def test_the_guest_runs_programs_and_keeps_files(kernel61, here):
     with contextlib.closing(session.start(session.plan(kernel61), lambda *_: None, lambda _: None)) as guest:
         target = SandboxTarget(guest.channel, guest.release, guest.accelerator, "", guest.console)
-        target.write("/tmp/agent", root.agent().read_bytes())
+        with root.agent() as program:
+            target.write("/tmp/agent", program.read_bytes())
         status, said = target.run(["/tmp/agent"], timeout=20)
         assert status == 0 and int(said) > 1000  # what the agent does where it is not PID 1
         target.write("/tmp/note", b"x" * 300_000)

@@ -1,13 +1,15 @@
 """Limits: every one can be set, and to nonsense never without a word."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from kscaffold import paths
 from kscaffold.sandbox import limits
-from tests.conftest import REAL_CACHE, need_program
+from tests.conftest import REAL_CACHE, ROOT, need_program
 from tests.kernels import need_kernel
 from tests.modules import built
 
@@ -79,3 +81,47 @@ def test_ctrl_c_is_heard_before_kscaffold_is_read():
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "error[KS003]: interrupted\n")
     scripts = (Path(__file__).parent.parent / "pyproject.toml").read_text()
     assert 'kscaffold = "kscaffold.__main__:main"' in scripts
+
+
+@pytest.mark.sandbox
+def test_a_sandbox_that_has_no_room_says_why(ks, monkeypatch, tmp_path):
+    """Its keeper finds out, and the command that waits for it is told so, not that it has ended."""
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel("6.1")
+    monkeypatch.chdir(tmp_path)
+    guests = paths.runtime() / "guests"
+    guests.parent.mkdir()
+    guests.write_text("no directory")
+    ran = ks("load", "--json", "-k", kernel.release, built(kernel) / "hello.ko")
+    assert ran.status == 69 and ran.json["error"]["code"] == "KS007"
+    assert str(guests) in ran.json["error"]["message"]
+    assert ks("sandbox", "status", "--json").json["sandboxes"] == []
+
+
+def test_a_disk_that_takes_no_more_is_named(tmp_path):
+    program = (
+        "import resource, sys; from pathlib import Path; from kscaffold import paths\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "try: paths.write_whole(Path(sys.argv[1]), 'text')\n"
+        "except OSError as error: print(error.filename)"
+    )
+    file = tmp_path / "card.json"
+    argv = [sys.executable, "-c", program, str(file)]
+    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd=ROOT)
+    assert done.stdout.strip() == str(file), done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_place_of_sandboxes_is_nobody_elses(ks, monkeypatch):
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    another = os.getuid() + 4_000_000
+    monkeypatch.setattr(os, "getuid", lambda: another)
+    place = Path(f"/tmp/kscaffold-{another}")
+    assert paths.runtime() == place
+    place.symlink_to("/nowhere")
+    try:
+        ran = ks("sandbox", "status", "--json")
+    finally:
+        place.unlink()
+    assert (ran.status, ran.json["error"]["code"]) == (69, "KS618")
+    assert "XDG_RUNTIME_DIR" in ran.json["error"]["fix"]

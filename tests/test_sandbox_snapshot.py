@@ -195,6 +195,38 @@ def test_a_full_disk_for_snapshots_is_no_obstacle(ks, kernel61, own_cache, tmp_p
         subprocess.run(["umount", str(place)], check=True)
 
 
+def test_a_cache_that_cannot_be_written_is_no_obstacle(ks, kernel61, own_cache, tmp_path, monkeypatch):
+    """As a read-only one: nothing but the kernels is taken from it, and nothing put into it."""
+    monkeypatch.chdir(tmp_path)
+    names = ("accelerator.json", "forecasts", "guest", "modules", "snapshots", "tmp")
+    for name in names:
+        (own_cache / name).write_text("no directory")
+    ko = built(kernel61) / "hello.ko"
+    for verb in ("run", "load", "reload"):
+        ran = ks(verb, "--json", "-v", "-k", kernel61.release, ko)
+        assert (ran.status, ran.json["verdict"]) == (0, "loaded"), (verb, ran.err)
+        assert verb != "run" or "no snapshot was kept" in ran.err
+    assert "hello from init" in ks("logs").out
+    assert ks("check", "-k", kernel61.release, ko).status == 0
+    for command in ("kernel list", "sandbox status", "unload hello"):
+        assert ks(*command.split()).status == 0, command
+    assert ks("doctor").status in (0, 1)
+    assert all((own_cache / name).read_text() == "no directory" for name in names)
+
+
+def test_a_cache_that_goes_takes_nothing_along(ks, kernel61, own_cache, tmp_path, monkeypatch):
+    """rm -rf beneath a live sandbox: what it maps stays, and the next one is made anew."""
+    monkeypatch.chdir(tmp_path)
+    _real_snapshot(kernel61, own_cache)
+    ko = built(kernel61) / "hello.ko"
+    assert ks("load", "-k", kernel61.release, ko).status == 0
+    shutil.rmtree(own_cache / "snapshots")
+    assert "hello from init" in ks("logs").out
+    assert ks("unload", "hello").status == 0
+    again = ks("reload", "--json", "-k", kernel61.release, ko)
+    assert (again.status, again.json["verdict"]) == (0, "loaded")
+
+
 def test_a_killed_maker_leaves_nothing_that_is_used(ks, kernel61, own_cache):
     """kill -9 while the first guest boots and is frozen, at several moments."""
     ko = str(built(kernel61) / "hello.ko")

@@ -1,12 +1,10 @@
 """The command line: main() is the one error boundary; each command lives in the file of its room."""
 
 import contextlib
-import errno
 import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from kscaffold import __version__, console, pace
 from kscaffold.errors import (
@@ -18,6 +16,7 @@ from kscaffold.errors import (
     DeadlineError,
     KscaffoldError,
     UsageError,
+    of_os,
 )
 from kscaffold.sandbox import limits
 
@@ -32,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     why = console.close_streams()
     if why is None or isinstance(why, BrokenPipeError) or status != EXIT_YES:
         return status
-    console.failure(_of_os(why), "")
+    console.failure(of_os(why), "")
     return EXIT_NO_ANSWER
 
 
@@ -63,7 +62,7 @@ def _main(argv: Sequence[str] | None) -> int:
         # The reader of stdout has gone (`| head`).
         return EXIT_YES
     except OSError as error:
-        console.failure(_of_os(error), command)
+        console.failure(of_os(error), command)
         return EXIT_NO_ANSWER
     except Exception as error:
         _bug(error, command)
@@ -151,28 +150,6 @@ def _known(command: str, app: object) -> str:
 def _as_phrase(text: str) -> str:
     text = " ".join(text.split()).rstrip(".")
     return text[:1].lower() + text[1:]
-
-
-def _of_os(error: OSError) -> KscaffoldError:
-    """An operating system error nobody nearer knew what to say about."""
-    if error.errno == errno.ENOENT and not error.filename and _is_homeless():
-        return KscaffoldError("KS088", "the directory you are in is not there any more", fix="cd")
-    where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
-    what = f"{(error.strerror or str(error)).lower()}{where}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return KscaffoldError("KS005", what, fix="free some space there (`df -h` shows what is full)")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        fix = "work in a directory of your own, or get the right to that place"
-        return KscaffoldError("KS006", what, fix=fix)
-    return KscaffoldError("KS007", what)
-
-
-def _is_homeless() -> bool:
-    try:
-        Path.cwd()
-    except FileNotFoundError:
-        return True
-    return False
 
 
 def _bug(error: Exception, command: str) -> None:

@@ -6,17 +6,20 @@ inside an answer, so no text of its can be taken for one. All numbers are little
     request   magic u32, verb u32, nonce u64, argument u32, timeout_ms u32, length u32, 0 u32, payload
     answer    magic u32, kind u32, nonce u64, status s32, length u32, payload
 
-A request is answered by at most one ACK (the work has begun), any OUTPUT (a shell's), and one END.
+A request is answered by an ACK when the work has begun, more of them while a long answer is put together,
+any OUTPUT (a shell's), and one END.
 
 A keeper (keeper.py) speaks the same on its socket: it passes requests and answers on, greets each client
 with a WELCOME, and says LOST in the guest's place when there will be no END.
 """
 
+import contextlib
 import os
 import select
 import socket
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -30,6 +33,9 @@ MAX_PAYLOAD = 64 << 20
 """Bytes in one request: more than any module, less than the guest's memory."""
 
 MAX_ANSWER = 8 << 20
+
+MOST_GRACE = 20.0
+"""Seconds beyond its deadline that a guest is waited for at most, whatever keeps it."""
 
 
 class Verb(IntEnum):
@@ -184,10 +190,18 @@ def lost(answer: Answer) -> ChannelClosed | ChannelTimeout:
 
 
 class Channel:
-    """The host's end of one guest's port. One request at a time; not for several threads."""
+    """The host's end of one guest's port. One request at a time; not for several threads.
 
-    def __init__(self, sock: socket.socket) -> None:
+    `starved`: seconds that the guest has been ready to run so far and had no processor of this machine. They
+    do not count as its grace: it can't answer in them. `most`: seconds of grace, whatever happens.
+    """
+
+    def __init__(
+        self, sock: socket.socket, starved: Callable[[], float] = lambda: 0.0, most: float = MOST_GRACE
+    ) -> None:
         self._sock = sock
+        self._starved = starved
+        self._most = most
         sock.setblocking(False)
         self._unread = b""
 
@@ -222,20 +236,21 @@ class Channel:
         Raises ChannelTimeout and ChannelClosed.
         """
         nonce = self.begin(verb, payload, argument=argument, timeout=timeout, grace=grace)
-        return self.answer(nonce, timeout + grace)
+        return self.answer(nonce, timeout, grace)
 
-    def answer(self, nonce: int, timeout: float) -> Answer:
+    def answer(self, nonce: int, timeout: float, grace: float = 0.0) -> Answer:
         """Wait for the END of a request that `begin` sent, as `ask` does."""
-        deadline = time.monotonic() + timeout
+        given = deadline = time.monotonic() + timeout
         acknowledged = False
         try:
             while True:
-                kind, answer = self.receive(nonce, deadline)
+                kind, answer = self.receive(nonce, deadline, grace)
                 if kind is Kind.END:
                     return answer
                 if kind is Kind.LOST:
                     raise lost(answer)
                 acknowledged = True
+                deadline = self.prolonged(given)
         except (ChannelClosed, ChannelTimeout) as error:
             error.acknowledged, error.nonce = acknowledged, nonce
             raise
@@ -249,13 +264,37 @@ class Channel:
         self.send(frames, time.monotonic() + timeout + grace)
         return nonce
 
-    def receive(self, nonce: int, deadline: float) -> tuple[Kind, Answer]:
-        """The next frame of the answer to `nonce`. Frames of earlier, given-up requests are dropped."""
+    def prolonged(self, deadline: float) -> float:
+        """The deadline of a guest that has just told that it is at work: its grace begins anew."""
+        return min(max(deadline, time.monotonic()), deadline + self._most)
+
+    def receive(self, nonce: int, deadline: float, grace: float = 0.0) -> tuple[Kind, Answer]:
+        """The next frame of the answer to `nonce`. Frames of earlier, given-up requests are dropped.
+
+        `grace`: seconds beyond the deadline, in which the guest had a processor.
+        """
+        try:
+            return self._receive(nonce, deadline)
+        except ChannelTimeout:
+            before = self._starved()
+        ends = deadline
         while True:
-            magic, kind, its_nonce, status, length = ANSWER.unpack(self._take(ANSWER.size, deadline))
+            enough = deadline + min(grace + self._starved() - before, self._most if grace else 0.0)
+            if enough <= ends:
+                raise ChannelTimeout
+            ends = enough
+            with contextlib.suppress(ChannelTimeout):
+                return self._receive(nonce, ends)
+
+    def _receive(self, nonce: int, deadline: float) -> tuple[Kind, Answer]:
+        while True:
+            self._fill(ANSWER.size, deadline)
+            magic, kind, its_nonce, status, length = ANSWER.unpack_from(self._unread)
             if magic != MAGIC or length > MAX_ANSWER:
                 raise ChannelClosed("the guest's answer is no frame of ours")
-            payload = self._take(length, deadline)
+            end = ANSWER.size + length
+            self._fill(end, deadline)  # nothing is taken before all is there: it may be asked for again
+            payload, self._unread = self._unread[ANSWER.size : end], self._unread[end:]
             if its_nonce == nonce:
                 return Kind(kind), Answer(status, payload)
 
@@ -278,7 +317,7 @@ class Channel:
             except OSError as error:
                 raise ChannelClosed(str(error)) from None
 
-    def _take(self, size: int, deadline: float) -> bytes:
+    def _fill(self, size: int, deadline: float) -> None:
         while len(self._unread) < size:
             self._wait(select.POLLIN, deadline)
             try:
@@ -290,8 +329,6 @@ class Channel:
             if not part:
                 raise ChannelClosed("the guest has gone")
             self._unread += part
-        taken, self._unread = self._unread[:size], self._unread[size:]
-        return taken
 
     def _wait(self, event: int, deadline: float) -> None:
         poll = select.poll()

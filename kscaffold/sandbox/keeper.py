@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import paths
-from kscaffold.errors import KscaffoldError
+from kscaffold.errors import KscaffoldError, of_os
 from kscaffold.sandbox import channel, limits, session
 from kscaffold.sandbox.channel import ChannelClosed, ChannelTimeout, Kind, Verb
 from kscaffold.sandbox.session import Guest, Plan
@@ -86,8 +86,8 @@ def _keep(place: Place, planned: Plan) -> None:
     _write_card(place, planned, keeper=os.getpid(), qemu=0)
     try:
         guest = session.start(planned, lambda *_: None, lambda _: None)
-    except KscaffoldError as error:
-        _refuse(place, error)
+    except (KscaffoldError, OSError) as error:
+        _refuse(place, of_os(error) if isinstance(error, OSError) else error)
         return
     try:
         _write_card(place, planned, keeper=os.getpid(), qemu=guest.qemu.pid)
@@ -132,10 +132,12 @@ def _refuse(place: Place, error: KscaffoldError) -> None:
             sock.sendall(channel.frame(Kind.WELCOME, 0, 1, json.dumps(reason).encode()))
 
 
-def _save_log(directory: Path, guest: Guest) -> None:
-    """Write what the guest's kernel has said so far; bounded, since each part of it is."""
+def _save_log(directory: Path, guest: Guest, ask: bool = True) -> None:
+    """Write what the guest's kernel has said so far; bounded, since each part of it is. `ask` it for its log:
+    not one that has just been waited for in vain.
+    """
     parts = b""
-    if guest.alive():
+    if ask and guest.alive():
         with contextlib.suppress(ChannelClosed, ChannelTimeout):
             parts = guest.channel.ask(Verb.LOG, timeout=2).payload
     if parts:
@@ -230,18 +232,19 @@ class _Keeper:
         The client's leaving does not stop the work: half a load is nothing anybody wants. But what has
         not ended soon then hangs, and nobody should have to wait for it.
         """
-        deadline = time.monotonic() + timeout + _GRACE
+        given = deadline = time.monotonic() + timeout
         there = True
         verb = int.from_bytes(request[4:8], "little")
         try:
-            self.guest.channel.send(request, deadline)
+            self.guest.channel.send(request, deadline + _GRACE)
             while True:
                 if verb == Verb.SHELL:
                     there = there and _relay_input(sock, self.guest)
                     deadline = time.monotonic() + (_GRACE if there else 5 * _GRACE)
                 elif there and _has_left(sock, self.guest.channel, deadline):
-                    there, deadline = False, min(deadline, time.monotonic() + _GRACE)
-                kind, answer = self.guest.channel.receive(nonce, deadline)
+                    there, deadline = False, min(deadline, time.monotonic())
+                kind, answer = self.guest.channel.receive(nonce, deadline, _GRACE)
+                deadline = self.guest.channel.prolonged(given) if there else deadline
                 try:
                     if there:
                         sock.sendall(channel.frame(kind, nonce, answer.status, answer.payload))
@@ -257,7 +260,7 @@ class _Keeper:
         except ChannelClosed:
             how = channel.RESET if self.guest.was_reset() else channel.GONE
         with contextlib.suppress(OSError):
-            _save_log(self.directory, self.guest)
+            _save_log(self.directory, self.guest, ask=how != channel.SILENT)
             console = self.guest.console()[-100_000:].encode(errors="replace")
             self._end()
             sock.sendall(channel.frame(Kind.LOST, nonce, how, console))

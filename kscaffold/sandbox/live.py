@@ -15,7 +15,7 @@ from typing import Any
 from kscaffold import paths
 from kscaffold.errors import KscaffoldError
 from kscaffold.sandbox import keeper, limits
-from kscaffold.sandbox.channel import Channel, ChannelClosed, ChannelTimeout, Verb
+from kscaffold.sandbox.channel import MOST_GRACE, Channel, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.sandbox.session import Plan
 
 
@@ -77,7 +77,7 @@ def connect(project: Path) -> Iterator[Connection | None]:
     if sock is None:
         yield None
         return
-    with contextlib.closing(Channel(sock)) as opened:
+    with contextlib.closing(_channel(sock)) as opened:
         try:
             facts = _welcomed(opened, directory, limits.seconds("BUSY_TIMEOUT"))
         except KscaffoldError as error:
@@ -112,7 +112,7 @@ def connect_or_start(project: Path, planned: Plan, note: Callable[[str], None]) 
             card, sock = None, _dial(directory)
     if sock is None:
         raise KscaffoldError("KS607", "the sandbox ended as soon as it had started")
-    with contextlib.closing(Channel(sock)) as opened:
+    with contextlib.closing(_channel(sock)) as opened:
         # Without a QEMU on its card it is still being started, by this command or another.
         booting = card is None or card.qemu == 0
         patience = limits.seconds("BOOT_TIMEOUT") * 2 if booting else limits.seconds("BUSY_TIMEOUT")
@@ -140,7 +140,7 @@ def stop(project: Path) -> bool:
         with connect(project) as connection:
             if connection is not None:
                 with contextlib.suppress(ChannelClosed, ChannelTimeout):
-                    connection.channel.ask(Verb.STOP, timeout=5)
+                    connection.channel.ask(Verb.STOP, timeout=5, grace=0)
     except KscaffoldError:
         _kill(card)  # busy for longer than anybody should wait
     deadline = time.monotonic() + 10
@@ -155,7 +155,7 @@ def end(connection: Connection, project: Path) -> None:
     """End the sandbox of a connection. Waits until it is gone, so that the next one can be started."""
     directory = place(project)
     with contextlib.suppress(ChannelClosed, ChannelTimeout):
-        connection.channel.ask(Verb.STOP, timeout=5)
+        connection.channel.ask(Verb.STOP, timeout=5, grace=0)
     connection.channel.close()
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
@@ -203,6 +203,11 @@ def _dial(directory: Path) -> socket.socket | None:
         sock.close()
         return None
     return sock
+
+
+def _channel(sock: socket.socket) -> Channel:
+    """A keeper says what has become of its guest, and knows it best: it is given the time to."""
+    return Channel(sock, time.monotonic, MOST_GRACE * 1.5)
 
 
 def _welcomed(opened: Channel, directory: Path, patience: float) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """What the guest starts from: the agent built, the channel's drivers found, the set-up lines."""
 
+import contextlib
 import hashlib
 import os
+import tempfile
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -59,11 +62,15 @@ def version() -> str:
 
 def build(kernel: Kernel) -> bytes:
     """The initramfs for a kernel. Raises KscaffoldError without a compiler or the channel's drivers."""
-    return initramfs.archive(agent().read_bytes(), _drivers(kernel), setup())
+    with agent() as program:
+        return initramfs.archive(program.read_bytes(), _drivers(kernel), setup())
 
 
-def agent() -> Path:
-    """The agent's program, built once for each version of its source and kept in the cache."""
+@contextlib.contextmanager
+def agent() -> Iterator[Path]:
+    """The agent's program, built once for each version of its source and kept in the cache; where that can't
+    be written, in a directory that goes again.
+    """
     if os.uname().machine != "x86_64":
         raise KscaffoldError(
             "KS602",
@@ -74,16 +81,19 @@ def agent() -> Path:
     source = _source()
     built = paths.cache() / "guest" / f"agent-{hashlib.sha256(source).hexdigest()[:16]}"
     if built.exists():
-        return built
-    compiler = _compiler()
-    built.parent.mkdir(parents=True, exist_ok=True)
-    beside = built.with_name(f".{built.name}.{os.getpid()}")
-    done = process.run([compiler, *_FLAGS, "-o", str(beside), "-x", "c", "-"], timeout=60, stdin=source)
-    if done.returncode:
-        beside.unlink(missing_ok=True)
-        raise KscaffoldError("KS603", "the guest's agent can't be built", cause=done.stderr.strip()[-2000:])
-    beside.replace(built)
-    return built
+        yield built
+        return
+    with tempfile.TemporaryDirectory(prefix="kscaffold-agent-") as place:
+        made = Path(place) / "agent"
+        argv = [_compiler(), *_FLAGS, "-o", str(made), "-x", "c", "-"]
+        done = process.run(argv, timeout=60, stdin=source)
+        if done.returncode:
+            said = done.stderr.strip()[-2000:]
+            raise KscaffoldError("KS603", "the guest's agent can't be built", cause=said)
+        with contextlib.suppress(OSError):
+            built.parent.mkdir(parents=True, exist_ok=True)
+            paths.write_whole(built, made.read_bytes(), mode=0o755)
+        yield built if built.exists() else made
 
 
 def _source() -> bytes:

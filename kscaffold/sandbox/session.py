@@ -242,13 +242,17 @@ def _boot(planned: Plan, detail: Callable[[str], None]) -> Guest:
 
 def _freeze(planned: Plan, guest: Guest, qmp: Monitor, memory: int, detail: Callable[[str], None]) -> None:
     """Keep this guest's state for the next ones, and let it go on. Without room it just goes on."""
+    stopped = False
     try:
-        with tempfile.TemporaryFile() as state, snapshot.being_made() as making:
+        with os.fdopen(os.memfd_create("kscaffold-state"), "r+b") as state, snapshot.being_made() as making:
+            stopped = True
             qmp.save(state.fileno(), limits.seconds("BOOT_TIMEOUT"))
             state.seek(0)
             snapshot.write(planned.key, planned.kernel, memory, state.read(), making)
     except OSError as error:
         detail(f"no snapshot was kept: {error.strerror or error}")
+        if not stopped:
+            return
     except MonitorError as error:
         raise KscaffoldError("KS605", "QEMU could not write the guest's state", cause=str(error)) from None
     timeout = limits.seconds("RESTORE_TIMEOUT")
@@ -307,7 +311,8 @@ def _spawn(
             errors=place / "qemu.log",
             largest_file=_LARGEST_FILE,
         )
-    guest = Guest(child, Channel(ours), place, planned.kernel.release, machine.accelerator, restore)
+    opened = Channel(ours, lambda: process.starved(child.pid))
+    guest = Guest(child, opened, place, planned.kernel.release, machine.accelerator, restore)
     return guest, Monitor(monitor_ours)
 
 
@@ -342,7 +347,8 @@ def _initramfs(planned: Plan, place: Path) -> qemu.Initramfs:
 
 def _tsc_khz() -> int | None:
     """The speed of this machine's time stamp counter, measured; the agent can, and Python can't."""
-    done = process.run([str(root.agent())], timeout=5)
+    with root.agent() as program:
+        done = process.run([str(program)], timeout=5)
     return int(done.stdout) if done.stdout.strip().isdigit() else None
 
 

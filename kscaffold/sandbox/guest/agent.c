@@ -123,7 +123,7 @@ struct outcome {
 };
 
 /* RING: the most records that a log of 4 MiB (log_buf_len) has. After so many, all that was there is read. */
-enum { RING = 1 << 17, HALF = 256 << 10, TEXT = 1 << 20, CHUNK = 64 << 10 };
+enum { RING = 1 << 17, PART = 1024, HALF = 256 << 10, TEXT = 1 << 20, CHUNK = 64 << 10 };
 
 static s32 port;
 static struct request asked;
@@ -330,6 +330,30 @@ static void clear_trace(void)
 	}
 }
 
+/*
+ * Take what the log holds when a call has ended. Others may go on writing, and faster than it is read: it ends
+ * once round the ring, or after `seconds`; what is left then counts as lost. The host is told that we are at it,
+ * with `acknowledged`.
+ */
+static u32 drain_rest(s32 fd, s64 seconds, int acknowledged)
+{
+	s64 until = now(CLOCK_MONOTONIC) + seconds * 1000000000;
+	u32 times = 0, part;
+
+	while ((part = drain_log(fd, PART)) == PART) {
+		times += part;
+		if (times >= RING)
+			return times;
+		if (now(CLOCK_MONOTONIC) >= until) {
+			kept.lost++;
+			return times;
+		}
+		if (acknowledged)
+			send(ACK, 0, 0);
+	}
+	return times + part;
+}
+
 /* ---- a child that calls into the kernel for a request ---- */
 
 struct report { s64 result; u64 start_ns, end_ns; };
@@ -453,8 +477,7 @@ static void in_child(u32 verb, s32 ko, const char *name)
 		o.end_ns = r.end_ns;
 	}
 	o.signal = o.running ? 0 : status & 0x7f;
-	/* What a task that goes on goes on writing would keep us here for ever. */
-	drain_log(log, o.running ? 4096 : RING);
+	drain_rest(log, o.running ? 1 : 10, 1);
 	if (o.running) {
 		o.stack_length = child_file(pid, "stack", chunk, CHUNK);
 		sys(SYS_kill, pid, SIGKILL);	/* ends a sleep that can be interrupted; harmless otherwise */
@@ -578,15 +601,10 @@ static void list(void)
 static void log_records(void)
 {
 	s32 fd = open_log(SEEK_SET);
-	u32 times = 0, now_read;
-	s64 until = now(CLOCK_MONOTONIC) + 3000000000;
+	u32 times;
 
 	skip(asked.length);
-	/* A flood that goes on may leave us little of the processor: what is there by then is the answer. */
-	do {
-		now_read = drain_log(fd, 1024);
-		times += now_read;
-	} while (now_read == 1024 && times < RING && now(CLOCK_MONOTONIC) < until);
+	times = drain_rest(fd, 3, 0);
 	if (fd >= 0)
 		sys(SYS_close, fd);
 	send(END, times, kept.head_length + kept.tail_length);
