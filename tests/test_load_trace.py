@@ -22,8 +22,11 @@ def test_the_waterfall(ks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seri
         return {row[1]: row[3] for row in rows if len(row) == 4 and row[1] in ORDER}
 
     assert "syscall" not in ks("load").out
-    good = ks("reload").status
-    assert good == 0 and ks("sandbox", "stop").status == 0
+    good = ks("reload", "--trace")
+    assert good.status == 0 and tuple(stages(good.out)) == ORDER
+    two = ks("run", "--repeat", "2", "--trace")
+    assert two.status == 0 and sum("init" in line.split() for line in two.out.splitlines()) == 2
+    assert ks("sandbox", "stop").status == 0
     good_load = ks("load", "--trace")
     shown = stages(good_load.out)
     assert tuple(shown) == ORDER

@@ -10,7 +10,7 @@ from kscaffold.cli import options
 from kscaffold.errors import EXIT_YES, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from kscaffold.cli.page import Listener
     from kscaffold.cli.session import Opened
@@ -97,10 +97,7 @@ def load(
     if listener is not None:
         listener.write()
     if trace:
-        from kscaffold.cli import waterfall  # start-up time
-
-        for report in reports:
-            waterfall.show(report)
+        _waterfalls(reports)
     return show.loads("load", reports)
 
 
@@ -114,6 +111,7 @@ def reload(
     timeout: options.Timeout = 10.0,
     cmdline: options.Cmdline = "",
     cert: options.Cert = None,
+    trace: Trace = False,
     offline: options.Offline = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
@@ -146,6 +144,8 @@ def reload(
                 if not gone.ok:
                     return show.unloads("reload", [gone])
         reports = _load_into(opened, jobs, outlook, timeout, show.loaded)
+    if trace:
+        _waterfalls(reports)
     return show.loads("reload", reports)
 
 
@@ -161,6 +161,7 @@ def run(
     watch: options.Watch = None,
     cmdline: options.Cmdline = "",
     cert: options.Cert = None,
+    trace: Trace = False,
     html: options.Html = None,
     offline: options.Offline = False,
     directory: options.Directory = None,
@@ -203,6 +204,8 @@ def run(
         )
         if listener:
             listener.write(results)
+        if trace:
+            _waterfalls([report for loads, _ in results for report in loads])
         return show.runs(results, jobs.seconds)
 
 
@@ -285,6 +288,13 @@ def logs(
         seen = max((r.seq for r in log.records if r.seq is not None), default=-1)
         session.follow(home, lambda new: show.log(new, marked), seen=seen)
     return EXIT_YES
+
+
+def _waterfalls(reports: "Sequence[LoadReport]") -> None:
+    from kscaffold.cli import waterfall  # start-up time: few want them
+
+    for report in reports:
+        waterfall.show(report)
 
 
 def _load_into(
