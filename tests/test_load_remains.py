@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kscaffold.load.remains import seconds_to_watch
+from kscaffold.diagnosis.klog import Record
+from kscaffold.load.remains import Remains, seconds_to_watch
 from kscaffold.module import kofile, quick
 from tests.conftest import need_program
 from tests.kernels import need_kernel
@@ -77,6 +78,34 @@ def test_a_file_that_is_no_module_imports_nothing(tmp_path):
         assert quick.resident(tmp_path / f"{number}.ko") == {}
         assert quick.build_id(tmp_path / f"{number}.ko") is None
     assert quick.imports(tmp_path / "none.ko") == frozenset()
+
+
+# What 7.3 said of a probe that its module left.
+TRAP = """\
+Oops: int3: 0000 [#1] SMP NOPTI
+CPU: 0 UID: 0 PID: 1 Comm: init Tainted: G           OE       7.3.4+deb13-cloud-amd64 #1 PREEMPT(full)
+Tainted: [O]=OOT_MODULE, [E]=UNSIGNED_MODULE
+Hardware name: Bochs Bochs, BIOS Bochs 01/01/2011
+RIP: 0010:{}
+Code: cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc <cc> cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc"""
+
+
+@pytest.mark.parametrize(
+    ("at", "facility", "gone"),
+    [
+        ("0xffffffffc0402011", 0, ".text"),
+        ("0xffffffffc0402020", 0, ".text"),  # behind the last byte, which is what it met
+        ("0xffffffffc0402010", 0, None),
+        ("0xffffffffc0402021", 0, None),
+        ("seen+0x1/0x10 [left_probe]", 0, None),  # the module is there: the kernel has its names
+        ("0xffffffffc0402011", 3, None),  # a program wrote it
+    ],
+)
+def test_code_that_is_traps_now_is_gone(at, facility, gone):
+    places = {".text": (0xFFFFFFFFC0402010, 0x10)}
+    left = Remains("left_probe", Path("none.ko"), 1.5, "unregister_kprobe()", places)
+    records = [Record(text, facility=facility) for text in TRAP.format(at).splitlines()]
+    assert left.freed(records) == gone
 
 
 @pytest.fixture

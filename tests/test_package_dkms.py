@@ -1,5 +1,6 @@
 """package dkms: every field is checked, and the real dkms builds with what is written."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kscaffold.build.compiler import toolchain
 from kscaffold.build.stale import release_of
 from kscaffold.errors import UsageError
+from kscaffold.kernel.buildtree import read_tree
 from kscaffold.package.dkms import Built, dkms_conf
 from tests.conftest import need_program
 from tests.projects import HELLO, write
@@ -100,10 +103,34 @@ def test_any_text_is_refused_or_says_itself_to_a_shell(name, version, module, pl
 
 
 @pytest.mark.kernel
+def test_a_compiler_that_only_dkms_lacks_is_told(ks, pair, tmp_path, kernel, monkeypatch):
+    """6.1 names gcc-12, `build` takes another; dkms gives make no other name."""
+    k = kernel("6.1")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("make", "gcc", "ld", "sh"):
+        (programs / name).symlink_to(need_program(name, name))
+    monkeypatch.setenv("PATH", str(programs))
+    ran = ks("package", "dkms", "-C", pair, "-k", k.release)
+    assert ran.status == 0 and (pair / "dkms.conf").exists()
+    assert f"dkms builds for {k.release} with gcc-12, which is not installed" in ran.err
+    assert "fix: sudo apt-get install --no-install-recommends gcc-12" in ran.err
+    (programs / "gcc-12").symlink_to(programs / "gcc")
+    assert "gcc-12" not in ks("package", "dkms", "-C", pair, "-k", k.release).err
+
+
+@pytest.mark.kernel
 @pytest.mark.parametrize("series", ["6.1", "6.12"])
-def test_the_real_dkms_builds_it(ks, pair, tmp_path, kernel, series):
+def test_the_real_dkms_builds_it(ks, pair, tmp_path, kernel, series, monkeypatch):
     dkms = need_program("dkms", "dkms")
     k = kernel(series)
+    tree = read_tree(k.build)
+    if tree.compiler and not shutil.which(tree.compiler):
+        # dkms takes no other one. The one that `build` takes, under that name.
+        (found,) = (v.removeprefix("CC=") for v in toolchain(tree).variables if v.startswith("CC="))
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / tree.compiler).symlink_to(need_program(found, found))
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     assert ks("package", "dkms", "--version", "1.2~rc1", "-C", pair).status == 0
     sources, tree = tmp_path / "src", tmp_path / "tree"
     shutil.copytree(pair, sources / "pair-1.2~rc1")

@@ -118,7 +118,6 @@ MEASURED: dict[tuple[str, str], tuple[str | None, str | None, str | None]] = {
     ("rsa", "sha3-256"): (CRYPTO, CRYPTO, None),
     ("p256", "sha256"): (CRYPTO, KEY, None),
     ("p384", "sha384"): (CRYPTO, CRYPTO, None),
-    ("expired", "sha256"): (None, None, None),
 }
 
 
@@ -126,7 +125,9 @@ MEASURED: dict[tuple[str, str], tuple[str | None, str | None, str | None]] = {
 def test_what_a_kernel_takes(series: str, known: dict[str, Key], stranger: Key, tmp_path: Path):
     """Every kind of key and hash, and each foretold: the kernel's answer is the prediction's."""
     kernel = need_kernel(series)
-    trusted = tuple(sorted(key.certificate.raw for key in known.values()))
+    # What 6.1 has room for beside its own differs from build to build: not for all of them at once.
+    given = [key for name, key in known.items() if name != "expired"]
+    trusted = tuple(sorted(key.certificate.raw for key in given))
     hello = tmp_path / "hello.ko"
 
     def foretold(ko: Path) -> tuple[bool | None, str | None]:
@@ -134,7 +135,7 @@ def test_what_a_kernel_takes(series: str, known: dict[str, Key], stranger: Key, 
         assert found.loads is True or found.stage == "signature"
         return found.loads, found.errno
 
-    with guest(kernel, ENFORCED, list(known.values())) as target:
+    with guest(kernel, ENFORCED, given) as target:
         for (name, hash), answers in MEASURED.items():
             attempt = loaded(target, signed(kernel, known[name], hello, hash))
             expected = answers[SERIES.index(series)]
@@ -159,13 +160,16 @@ def test_what_a_kernel_takes(series: str, known: dict[str, Key], stranger: Key, 
 
 @pytest.mark.parametrize("series", SERIES)
 def test_the_kernels_own_keys_stay(series: str, known: dict[str, Key], tmp_path: Path):
-    """Its own modules still load where signatures are enforced, and /proc/keys lists its key and ours."""
+    """Its own modules still load where signatures are enforced, and /proc/keys lists its keys and ours, of
+    which the kernel does not look at the dates.
+    """
     kernel = need_kernel(series)
     assert kernel.modules
-    with guest(kernel, ENFORCED, list(known.values())) as target:
+    ours = [known["rsa"], known["expired"]]
+    with guest(kernel, ENFORCED, ours) as target:
         listed = target.read("/proc/keys").decode()
         own = trusting.own(kernel)
-        assert own is not None and len(own) == 1
+        assert own
         names = {certificate.read(raw).name for raw in own} | {"rsa", "expired"}
         for name in names:
             assert f" {name}: " in listed, listed
@@ -178,6 +182,10 @@ def test_the_kernels_own_keys_stay(series: str, known: dict[str, Key], tmp_path:
         assert int(target.read("/proc/sys/kernel/tainted")) == 0
         found = forecast(plain, "", kernel, cmdline=ENFORCED)
         assert found.loads is True
+        late = signed(kernel, known["expired"], tmp_path / "hello.ko")
+        assert loaded(target, late).errno == 0
+        trusted = tuple(key.certificate.raw for key in ours)
+        assert forecast(late, "", kernel, cmdline=ENFORCED, trusted=trusted).loads is True
 
 
 @pytest.fixture

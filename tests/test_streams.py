@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.cli.app import main
 from tests.conftest import ROOT
 
 _COMMANDS = ("--version", "--help", "explain KS617", "kernel list", "list --json", "logs", "unload --json")
@@ -32,6 +33,20 @@ def test_streams_that_are_closed_or_full(tmp_path, command):
         assert full.returncode == 69
         assert "error[KS005]: no space left on device" in full.stderr and "Traceback" not in full.stderr
     assert _ran(command, ">/dev/full 2>/dev/full", tmp_path).returncode == full.returncode
+
+
+def test_nothing_is_left_to_be_written_at_exit(monkeypatch):
+    """Python writes what is left after main(), and ends with 120 where it can't. Its own stderr keeps that
+    from 3.13 on, as these streams do.
+    """
+    with open("/dev/full", "w") as out, open("/dev/full", "w") as err:
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", err)
+        status = main(["--version"])
+        monkeypatch.undo()
+        out.flush()
+        err.flush()
+    assert status == 69
 
 
 @pytest.mark.parametrize("command", _COMMANDS)

@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if why is None or isinstance(why, BrokenPipeError) or status != EXIT_YES:
         return status
     console.failure(of_os(why), "")
+    console.close_streams()  # nor may stderr keep what it can't write: Python 3.13 exits with 120 then
     return EXIT_NO_ANSWER
 
 

@@ -26,12 +26,15 @@ def dkms(
     json: options.Json = False,
 ) -> int:
     """Write a dkms.conf, by which dkms builds for each kernel."""
-    from kscaffold.kernel.choose import find  # start-up time
+    from kscaffold.kernel.buildtree import read_tree  # start-up time
+    from kscaffold.kernel.choose import find
     from kscaffold.package.dkms import dkms as write
+    from kscaffold.package.dkms import lacking_compiler
     from kscaffold.project.ask import read_project
     from kscaffold.project.find import find_project
 
-    project = read_project(find_project(directory or Path.cwd()), find(kernel))
+    chosen = find(kernel)
+    project = read_project(find_project(directory or Path.cwd()), chosen)
     report = write(project, name=name, version=version, force=force)
     diff = report.change.diff(project.directory)
     for line in diff.splitlines():
@@ -40,6 +43,11 @@ def dkms(
     console.step(
         "Next", f"sudo dkms add {project.directory} && sudo dkms install {report.name}/{report.version}"
     )
+    if chosen and chosen.build and (compiler := lacking_compiler(read_tree(chosen.build))):
+        console.warn(
+            f"dkms builds for {chosen.release} with {compiler}, which is not installed",
+            fix=f"sudo apt-get install --no-install-recommends {compiler}",
+        )
     fields = {
         "directory": str(project.directory),
         "file": str(report.change.path),

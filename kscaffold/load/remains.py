@@ -50,6 +50,10 @@ _LONG, _SHORT = 1.5, 0.25  # s: nothing ends it; something does, and may come to
 _RAW = re.compile(r"\b0x(ffffffff[0-9a-f]{8})\b")
 _FAULT = re.compile(r"unable to handle page fault for address: (?P<at>[0-9a-f]{16})")
 _ABSENT = re.compile(r"^#PF: error_code\(0x[0-9a-f]{4}\) - not-present page")
+# Kernels with CONFIG_ARCH_HAS_EXECMEM_ROX (x86, 7.x) keep the pages of a module that has gone, full of int3.
+# The processor stands behind the one it met; an address without a name is in no module that is loaded.
+_TRAP = re.compile(r"^(?:Oops: )?int3: [0-9a-f]{4} \[#\d")
+_NAMELESS = re.compile(r"^RIP: [0-9a-f]{4}:0x(?P<after>[0-9a-f]{16})$")
 
 
 def seconds_to_watch(imports: Collection[str]) -> tuple[float, str]:
@@ -87,12 +91,18 @@ class Remains:
         return tuple(replace(r, text=_RAW.sub(self._name, r.text)) for r in records)
 
     def freed(self, records: Sequence[Record]) -> str | None:
-        """What of the module the kernel found to be there no more, None where it tells of no such thing."""
+        """What of the module the kernel found to be there no more, None where it tells of no such thing.
+        `records`: as the kernel wrote them, not named().
+        """
         for index, record in enumerate(records):
+            near = [r.text[:100] for r in records[index + 1 : index + 6]]
+            at = None
             if record.facility == 0 and (found := _FAULT.search(record.text[:300])):
-                near = [r.text[:100] for r in records[index + 1 : index + 4]]
-                if any(map(_ABSENT.match, near)) and (what := self._what(int(found["at"], 16))):
-                    return what
+                at = int(found["at"], 16) if any(map(_ABSENT.match, near[:3])) else None
+            elif record.facility == 0 and _TRAP.match(record.text[:300]):
+                at = next((int(m["after"], 16) - 1 for m in map(_NAMELESS.match, near) if m), None)
+            if at is not None and (what := self._what(at)):
+                return what
         return None
 
     def _what(self, address: int) -> str | None:

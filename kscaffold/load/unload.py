@@ -83,7 +83,7 @@ def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None)
         tainted=tainted(attempt, target),
     )
     judgement, place = _placed(judge_unload(evidence), module, ko, evidence.records)
-    if left and judgement.verdict == "crashed" and (gone := left.freed(evidence.records)):
+    if left and judgement.verdict == "crashed" and (gone := left.freed(records)):
         # Exit had ended: what is there while it runs can't be missing.
         judgement = _left_behind(judgement, module, left, place, gone)
     return UnloadReport(module, judgement, records, attempt.seconds, place, left, attempt.note)
@@ -132,7 +132,7 @@ def _of_watch(report: UnloadReport, seen: Attempt) -> UnloadReport:
     if judgement.verdict == "lost" and seen.alive:
         return report  # it crashed before the unload: that is told of the load
     if judgement.verdict != "lost":
-        gone = left.freed(records) if left else None
+        gone = left.freed(raw) if left else None
         judgement = _left_behind(judgement, report.module, left, place, gone)
     return replace(report, judgement=judgement, place=place, log=(*report.log, *raw))
 
@@ -145,7 +145,8 @@ def _left_behind(
     assert entry is not None
     said = {"KS268": "the processor reset", "KS309": "the kernel does not answer any more"}
     cause = said.get(judgement.code or "", judgement.cause)
-    if gone and (place is None or gone != f"{place.function}()"):
+    told = place and gone == f"{place.function}()"
+    if gone and not told and f", in {gone.removesuffix('()')}+0x" not in (cause or ""):
         cause = f"{cause} ({gone} was there)"
     fix = catalogue.filled(entry.fix, {"stop": left.stop}) if left else entry.fix
     return replace(

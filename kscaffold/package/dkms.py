@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kscaffold import process
 from kscaffold.errors import UsageError
+from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.project.project import Project, Target
 from kscaffold.scaffold.adopt_change import Change, apply, read_text
 
@@ -84,6 +86,14 @@ def dkms_conf(name: str, version: str, modules: Sequence[Built]) -> str:
             lines.append(f'BUILT_MODULE_LOCATION[{number}]="{module.location}"')
         lines.append(f'DEST_MODULE_LOCATION[{number}]="/updates/dkms"')
     return "\n".join(lines) + "\n"
+
+
+def lacking_compiler(tree: BuildTree) -> str | None:
+    """The compiler that the tree's Makefile names and this machine lacks. dkms takes no other one, unlike
+    `build`; for a kernel built by clang it chooses by itself.
+    """
+    wanted = None if tree.clang else tree.compiler
+    return wanted if wanted and process.which(wanted) is None else None
 
 
 def _check(what: str, value: str, rule: re.Pattern[str], option: str | None) -> None:
