@@ -130,6 +130,26 @@ def test_an_unprepared_tree_names_what_it_lacks(tmp_path: Path, name):
     assert problem.code == "KS521" and name in problem.cause and f"make -C {tree}" in problem.fix
 
 
+@pytest.mark.parametrize("closed", [".", "scripts", "include/generated"])
+def test_a_tree_of_somebody_else_is_told_of_its_own_kernel_only(tmp_path: Path, closed: str):
+    tree = a_tree(tmp_path / "linux")
+    (tree / closed).chmod(0)
+    tmp_path.chmod(0o711)
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            os.chdir(tmp_path)  # nobody else may come here from above
+            if os.geteuid() == 0:  # who may read everything
+                os.setresuid(65534, 65534, 65534)
+            problem = build_problem(by_path(Path(tree.name)))
+            status = int(not problem or problem.code != "KS520" or "can't be read" not in str(problem.cause))
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    (tree / closed).chmod(0o755)
+
+
 def test_a_missing_tree_names_the_package(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "dangling").symlink_to("/usr/src/gone")

@@ -22,9 +22,15 @@ _MACHINES = {"x86_64": 62, "aarch64": 183, "riscv64": 243, "ppc64le": 21, "s390x
 
 def build_problem(kernel: Kernel) -> KscaffoldError | None:
     """Why nothing can be built for this kernel, or None. Costs less than a millisecond."""
-    build = kernel.build
-    if build is None:
+    if kernel.build is None:
         return _absent(kernel, "it has none")
+    try:
+        return _problem_of(kernel, kernel.build)
+    except PermissionError as error:
+        return _absent(kernel, f"{error.filename} can't be read by this user")
+
+
+def _problem_of(kernel: Kernel, build: Path) -> KscaffoldError | None:
     if not build.is_dir():
         gone = f"points at {build.readlink()}, which is gone" if build.is_symlink() else "is gone"
         return _absent(kernel, f"{build} {gone}")

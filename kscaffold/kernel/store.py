@@ -284,10 +284,11 @@ def _running() -> Kernel | None:
     build = modules / "build"
     images = (Path(f"/boot/vmlinuz-{system.release}"), modules / "vmlinuz")
     image = next((i for i in images if os.access(i, os.R_OK)), None)
-    if not ((build / "Makefile").exists() or image):
+    has_tree = os.access(build / "Makefile", os.F_OK)
+    if not (has_tree or image):
         return None
     # A tree that is missing or dangling is named all the same: build_problem tells what to do about it.
-    tree = build if (build / "Makefile").exists() or build.is_symlink() else None
+    tree = build if has_tree or build.is_symlink() else None
     return Kernel(system.release, "running", tree, image, None, modules, "this machine", system.machine)
 
 
