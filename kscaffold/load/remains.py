@@ -25,14 +25,32 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("hrtimer_start_range_ns",), ("hrtimer_cancel", "hrtimer_try_to_cancel")),
     (
         ("queue_delayed_work_on", "mod_delayed_work_on"),
-        ("cancel_delayed_work_sync", "flush_delayed_work", "cancel_delayed_work", "destroy_workqueue"),
+        (
+            "cancel_delayed_work_sync",
+            "disable_delayed_work_sync",
+            "flush_delayed_work",
+            "cancel_delayed_work",
+            "destroy_workqueue",
+        ),
     ),
     (
         ("queue_work_on", "queue_work_node", "queue_rcu_work"),
-        ("cancel_work_sync", "flush_work", "destroy_workqueue", "flush_workqueue", "__flush_workqueue"),
+        (
+            "cancel_work_sync",
+            "disable_work_sync",
+            "flush_work",
+            "destroy_workqueue",
+            "flush_workqueue",
+            "__flush_workqueue",
+        ),
     ),
     (
-        ("kthread_create_on_node", "kthread_create_on_cpu", "kthread_create_worker"),
+        (
+            "kthread_create_on_node",
+            "kthread_create_on_cpu",
+            "kthread_create_worker",
+            "kthread_create_worker_on_node",
+        ),
         ("kthread_stop", "kthread_stop_put", "kthread_destroy_worker", "kthread_complete_and_exit"),
     ),
     (("call_rcu", "call_srcu", "call_rcu_tasks"), ("rcu_barrier", "srcu_barrier", "rcu_barrier_tasks")),
