@@ -52,7 +52,7 @@ def close_streams() -> OSError | None:
 
 def can_ask() -> bool:
     """Whether there is a person at a terminal who sees a question and can answer it."""
-    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def styled(text: str, style: str, stream: TextIO | None = None) -> str:

@@ -14,7 +14,6 @@ from kscaffold.build.compiler import Toolchain
 from kscaffold.build.kbuildtext import unjudgeable
 from kscaffold.build.stale import identity
 from kscaffold.kernel.buildtree import BuildTree
-from kscaffold.paths import write_whole
 from kscaffold.project.project import Project, Target
 
 # Of the build tree and its source: what every build reads, besides what the .cmd files name.
@@ -93,7 +92,7 @@ def _head(tree: BuildTree) -> dict[str, Any]:
 
 
 def _write(record: dict[str, Any], state: Path) -> None:
-    write_whole(state / freshness.RECORD, json.dumps(record, separators=(",", ":")))
+    paths.write_whole(state / freshness.RECORD, json.dumps(record, separators=(",", ":")))
 
 
 class _Unjudgeable(Exception):

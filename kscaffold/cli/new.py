@@ -74,7 +74,7 @@ def new(
     from kscaffold.scaffold.new import Wanted
     from kscaffold.scaffold.new import new as make
 
-    if interactive and sys.stdin is not None and sys.stdin.isatty():
+    if interactive and sys.stdin.isatty():
         author, description = _ask(name, author, description)
     created = make(
         Wanted(

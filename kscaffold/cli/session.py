@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kscaffold import console
 from kscaffold.cli import ahead
+from kscaffold.diagnosis import crash
 from kscaffold.diagnosis.klog import Record, parse_kmsg, parse_text
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.kernel.choose import choose
@@ -20,7 +21,7 @@ from kscaffold.sandbox import channel, live, session, snapshot
 from kscaffold.sandbox.root import OWN_MODULES
 from kscaffold.target.base import Attempt, Kind, Listed, Target
 from kscaffold.target.host import HostTarget
-from kscaffold.target.sandbox import DIED, SandboxTarget
+from kscaffold.target.sandbox import TAINTED, SandboxTarget
 
 _POLL = 0.3  # s between two looks of `logs -f`
 _TRIES = 3
@@ -115,8 +116,8 @@ def _damage(target: SandboxTarget) -> str | None:
     for module in target.modules():
         if module.state != "Live":
             return f"{module.name} never came back from {module.state.lower()}"
-    taint = target.read("/proc/sys/kernel/tainted").strip()
-    return "the sandbox's kernel has crashed" if taint.isdigit() and int(taint) & DIED else None
+    taint = target.read(TAINTED).strip()
+    return "the sandbox's kernel has crashed" if taint.isdigit() and int(taint) & crash.DIED else None
 
 
 def _sandbox(connection: live.Connection) -> SandboxTarget:

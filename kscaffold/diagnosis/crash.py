@@ -74,8 +74,8 @@ _TASK = re.compile(
 )
 # TAINT_DIE; TAINT_SOFTLOCKUP; TAINT_WARN, and those that WARN_TAINT() sets instead: add_taint() in
 # oops_end(), watchdog_timer_fn(), __warn() and __schedule_bug().
-_DIED, _LOCKED_UP, _WARNED = 1 << 7, 1 << 14, 1 << 9 | 1 << 2 | 1 << 10 | 1 << 11
-REPORTED = _DIED | 1 << 9
+DIED, _LOCKED_UP, _WARNED = 1 << 7, 1 << 14, 1 << 9 | 1 << 2 | 1 << 10 | 1 << 11
+REPORTED = DIED | 1 << 9
 """The bits of kernel.tainted that tell of a crash or a WARN, whoever did it."""
 _CUT = re.compile(r"^-{8,16}\[ cut here \]-{8,16}$")
 _SOURCE = re.compile(r"(?: at |^WARNING: |^UBSAN: [\w-]{1,40} in )(\S{1,400}?:\d{1,7})\b")
@@ -156,7 +156,7 @@ def _faults() -> tuple[_Head, ...]:
             "list-corruption",
             re.compile(r"^list_(?:add|del) (?:double add|corruption)[.,: ]"),
             _TASK,
-            taints=_DIED | _WARNED,
+            taints=DIED | _WARNED,
         ),
         _died("bug", r"(?i:^kernel BUG at \S{1,400}!$)"),
         _died("oops", r"^BUG: (?:kernel NULL pointer dereference|unable to handle )"),
@@ -180,7 +180,7 @@ def _faults() -> tuple[_Head, ...]:
 
 
 def _died(kind: str, pattern: str) -> _Head:
-    return _Head(kind, re.compile(pattern), _TASK, taints=_DIED)
+    return _Head(kind, re.compile(pattern), _TASK, taints=DIED)
 
 
 def _warned(kind: str, pattern: str) -> _Head:

@@ -19,7 +19,6 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.packages.workplace import Say, locked, workplace
 
 _RECORD = "kernel.json"
-_PARTS = ("build", "image", "vmlinux", "modules")
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}")
 
 

@@ -1,5 +1,6 @@
 """What the symbol table of a module means: its init and exit, what it needs, what it offers."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -142,5 +143,5 @@ def doubled(
     if table is None:
         return ()
     shown = [s for s in symbols if s.shndx == table.index and s.name.startswith("__param_")]
-    names = [s.name.removeprefix("__param_") for s in shown if mode(table, s.value)]
-    return tuple(dict.fromkeys(name for name in names if names.count(name) > 1))
+    times = Counter(s.name.removeprefix("__param_") for s in shown if mode(table, s.value))
+    return tuple(name for name, count in times.items() if count > 1)

@@ -10,7 +10,6 @@ from pathlib import Path
 from kscaffold.module.facts import DamagedModule, Section
 
 _REBUILD = "kscaffold build"
-_MODINFO = ".modinfo"
 THIS_MODULE = ".gnu.linkonce.this_module"
 
 

@@ -209,10 +209,6 @@ class Channel:
         """For select: readable when the guest has gone."""
         return self._sock.fileno()
 
-    def buffered(self) -> bool:
-        """There are bytes that select does not see any more."""
-        return bool(self._unread)
-
     def wait(self, seconds: float) -> None:
         """Let time pass; less when there is something to read, or the guest goes."""
         poll = select.poll()
@@ -220,7 +216,7 @@ class Channel:
         poll.poll(seconds * 1000)
 
     def has_unread(self) -> bool:
-        """Something has come that `receive` has not handed over yet."""
+        """Something has come that `receive` has not handed over yet: select does not see it any more."""
         return bool(self._unread)
 
     def close(self) -> None:

@@ -282,7 +282,7 @@ def _relay_input(sock: socket.socket, guest: Guest) -> bool:
     """A shell's input frames, until the guest has something to say. False: the client has gone, and the
     shell has been told to end.
     """
-    while not guest.channel.buffered():
+    while not guest.channel.has_unread():
         ready, _, _ = select.select([sock.fileno(), guest.channel.fileno()], [], [])
         if guest.channel.fileno() in ready:
             break

@@ -31,7 +31,7 @@ def shell(opened: Channel, argv: list[str]) -> int:
         if terminal:
             _tell_size(opened)
         while True:
-            if not opened.buffered():
+            if not opened.has_unread():
                 streams = [opened.fileno(), resized, *([0] if listening else [])]
                 ready, _, _ = select.select(streams, [], [])
                 if resized in ready:

@@ -13,8 +13,6 @@ from kscaffold.module.der import DerError
 from kscaffold.signing.key import PIN, Key, last_line, locked
 
 HASHES = ("sha256", "sha384", "sha512", "sha224", "sha1", "sha3-256", "sha3-384", "sha3-512")
-# What openssl says of a password that is not the one.
-_LOCKED = ("bad decrypt", "maybe wrong password", "mac verify failure", "pkcs12 mac")
 _TIMEOUT = 60.0  # s
 _UNPACK = {"xz": "unxz", "gzip": "gunzip", "zstd": "unzstd"}
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from kscaffold.diagnosis import crash
 from kscaffold.diagnosis.klog import Record, parse_kmsg, parse_text
 from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.module.quick import SIGNED
@@ -13,9 +14,7 @@ from kscaffold.sandbox import channel, limits
 from kscaffold.sandbox.channel import Answer, Channel, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.target.base import Attempt, Kind, Listed, read_modules
 
-DIED = 1 << 7
-"""TAINT_DIE: there was an oops or a BUG in this kernel."""
-_TAINTED = b"/proc/sys/kernel/tainted"
+TAINTED = "/proc/sys/kernel/tainted"
 _LOOK = 0.05  # s between two looks at a kernel
 _MOST_ARGUMENTS = (64 << 10) - 1  # agent.c's CHUNK, with a NUL
 _ANY = "[0-9a-f]{16}"
@@ -73,7 +72,7 @@ class SandboxTarget:
     def tainted(self) -> int | None:
         """kernel.tainted of the guest."""
         try:
-            return int(self.read("/proc/sys/kernel/tainted"))
+            return int(self.read(TAINTED))
         except (OSError, KscaffoldError, ValueError):
             return None
 
@@ -118,7 +117,7 @@ class SandboxTarget:
         """
         deadline = time.monotonic() + seconds
         try:
-            while not int(self._ask_once(Verb.READ, _TAINTED).payload.strip() or b"0") & DIED:
+            while not int(self._ask_once(Verb.READ, TAINTED.encode()).payload.strip() or b"0") & crash.DIED:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return Attempt(0)
