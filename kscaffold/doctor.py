@@ -5,17 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kscaffold import paths, process
+from kscaffold import process
+from kscaffold.files import paths
 from kscaffold.kernel import choose, store
-from kscaffold.kernel.prepared import build_problem
+from kscaffold.kernel.buildable import build_problem
 from kscaffold.packages import apt
-from kscaffold.sandbox import accelerator, live, session, snapshot
+from kscaffold.sandbox.live import registry
+from kscaffold.sandbox.vm import accelerator, guest, snapshot
 
 State = Literal["good", "missing", "remark"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Observation:
     """One thing looked at. `missing` keeps a command from working, a `remark` only slows or limits it."""
 
     what: str
@@ -28,7 +30,7 @@ class Finding:
 class DoctorReport:
     """All findings, and the bytes that the cache takes: kernels, snapshots."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[Observation, ...]
     kernels: int
     snapshots: int
 
@@ -49,71 +51,73 @@ def doctor() -> DoctorReport:
     return DoctorReport(tuple(findings), kernels, snapshots)
 
 
-def _program(name: str) -> Finding:
+def _program(name: str) -> Observation:
     path = process.which(name)
     if path:
-        return Finding(name, "good", path)
+        return Observation(name, "good", path)
     package = process.PACKAGE_OF.get(name, name)
-    return Finding(
+    return Observation(
         name, "missing", "needed to build", f"sudo apt-get install --no-install-recommends {package}"
     )
 
 
-def _qemu() -> Finding:
-    path = process.which(session.PROGRAM)
+def _qemu() -> Observation:
+    path = process.which(guest.PROGRAM)
     if path is None:
-        fix = f"sudo apt-get install {process.PACKAGE_OF[session.PROGRAM]}"
-        return Finding("sandbox", "missing", f"{session.PROGRAM} is not installed", fix)
+        fix = f"sudo apt-get install {process.PACKAGE_OF[guest.PROGRAM]}"
+        return Observation("sandbox", "missing", f"{guest.PROGRAM} is not installed", fix)
     probe = accelerator.probe(path)
     if probe.why:
-        return Finding("sandbox", "remark", f"{path} without KVM: {probe.why}")
-    return Finding("sandbox", "good", f"{path} with KVM")
+        return Observation("sandbox", "remark", f"{path} without KVM: {probe.why}")
+    return Observation("sandbox", "good", f"{path} with KVM")
 
 
-def _kernel() -> Finding:
-    kernel = choose.find(None)
+def _kernel() -> Observation:
+    kernel = choose.find_kernel(None)
     if kernel is None:
-        return Finding("kernel", "remark", "none yet: the first command that needs one fetches it")
+        return Observation("kernel", "remark", "none yet: the first command that needs one fetches it")
     problem = build_problem(kernel)
     if problem is not None:
-        return Finding("kernel", "missing", f"{kernel.release}: {problem.what}", problem.fix)
-    return Finding("kernel", "good", f"{kernel.release} ({kernel.origin})")
+        return Observation("kernel", "missing", f"{kernel.release}: {problem.what}", problem.fix)
+    return Observation("kernel", "good", f"{kernel.release} ({kernel.origin})")
 
 
-def _packages() -> Finding:
+def _packages() -> Observation:
     problem = apt.why_not()
     if problem is not None:
-        return Finding("fetching", "remark", problem.what, problem.fix)
-    return Finding("fetching", "good", "kernels come through this machine's own apt sources, without root")
+        return Observation("fetching", "remark", problem.what, problem.fix)
+    return Observation(
+        "fetching", "good", "kernels come through this machine's own apt sources, without root"
+    )
 
 
-def _modules() -> Finding:
+def _modules() -> Observation:
     """Whether `--host` could load anything."""
     if not Path("/proc/modules").exists():
-        return Finding("this machine", "remark", "its kernel has no loadable modules: --host can't work")
+        return Observation("this machine", "remark", "its kernel has no loadable modules: --host can't work")
     if process.which("insmod") is None:
-        return Finding(
+        return Observation(
             "this machine", "remark", "no insmod: only --host needs it", "sudo apt-get install kmod"
         )
     who = "root" if os.geteuid() == 0 else "sudo" if process.which("sudo") else None
     if who is None:
-        return Finding("this machine", "remark", "neither root nor sudo: --host can't load")
-    return Finding("this machine", "good", f"{os.uname().release}; --host loads as {who}")
+        return Observation("this machine", "remark", "neither root nor sudo: --host can't load")
+    return Observation("this machine", "good", f"{os.uname().release}; --host loads as {who}")
 
 
-def _signing() -> Finding:
+def _signing() -> Observation:
     path = process.which("openssl")
     if path is None:
         fix = "sudo apt-get install --no-install-recommends openssl"
-        return Finding("signing", "remark", "no openssl: only sign needs it", fix)
+        return Observation("signing", "remark", "no openssl: only sign needs it", fix)
     key = paths.data() / "signing"
     state = f"its key is in {key}" if key.exists() else "its key is made on the first use"
-    return Finding("signing", "good", f"{path}; {state}")
+    return Observation("signing", "good", f"{path}; {state}")
 
 
-def _sandboxes() -> Finding:
-    cards = live.every()
+def _sandboxes() -> Observation:
+    cards = registry.every()
     if not cards:
-        return Finding("sandboxes", "good", f"none is running; they live in {paths.runtime()}")
+        return Observation("sandboxes", "good", f"none is running; they live in {paths.runtime()}")
     memory = sum(c.rss for c in cards)
-    return Finding("sandboxes", "good", f"{len(cards)} running, {memory / 1e6:.0f} MB of memory")
+    return Observation("sandboxes", "good", f"{len(cards)} running, {memory / 1e6:.0f} MB of memory")

@@ -44,7 +44,7 @@ class DeadlineError(KscaffoldError):
     """Something did not end within its deadline; it was ended."""
 
 
-def of_os(error: OSError) -> KscaffoldError:
+def from_os_error(error: OSError) -> KscaffoldError:
     """An operating system error nobody nearer knew what to say about."""
     if error.errno == errno.ENOENT and not error.filename and _is_homeless():
         return KscaffoldError("KS088", "the directory you are in is not there any more", fix="cd")

@@ -78,7 +78,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return env
 
 
-def shown(argv: Sequence[str]) -> str:
+def display(argv: Sequence[str]) -> str:
     """A command line as a user would type it."""
     return shlex.join(argv)
 
@@ -226,7 +226,7 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
 
 def _late(argv: Sequence[str], timeout: float) -> DeadlineError:
     return DeadlineError(
-        "KS002", f"{Path(argv[0]).name} did not end within {timeout:g} s", cause=f"ran {shown(argv)}"
+        "KS002", f"{Path(argv[0]).name} did not end within {timeout:g} s", cause=f"ran {display(argv)}"
     )
 
 
@@ -278,7 +278,7 @@ def wait(child: Child, seconds: float) -> bool:
     return True
 
 
-def lives(pid: str) -> bool:
+def is_running(pid: str) -> bool:
     """Whether a process of that number runs. One that has ended and is not yet waited for does not: in a
     container there may be nobody who ever does.
     """
@@ -288,7 +288,7 @@ def lives(pid: str) -> bool:
         return False
 
 
-def starved(pid: int) -> float:
+def cpu_wait_seconds(pid: int) -> float:
     """Seconds that the threads of a process have been ready to run and waited for a processor; 0.0 where the
     kernel does not tell.
     """

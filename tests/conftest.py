@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from kscaffold.cli.app import main
-from kscaffold.sandbox import live
+from kscaffold.sandbox.live import registry
 
 # Fixtures that more than one room uses: a real kernel, a mirror without a network.
-pytest_plugins = ("tests.kernels", "tests.mirror")
+pytest_plugins = ("tests.support.kernels", "tests.support.mirror")
 
 # A job of a script (`sh tests/run.sh &`) is born deaf to Ctrl-C, and so would be all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -83,8 +83,8 @@ def own_world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
         yield home
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
-        for card in live.every():
-            live.stop(card.project)
+        for card in registry.every():
+            registry.stop(card.project)
 
 
 @pytest.fixture

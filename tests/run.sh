@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . examples/prepare.sh
 prepare "[dev]" tests libc6-dev git openssl binutils sparse perl clang-format clangd dkms chromium
 # The kernel's own style checker, once per machine; without a network its tests are skipped.
-python -m tests.checkpatch || [ -z "${KSCAFFOLD_REQUIRE:-}" ]
+python -m tests.support.checkpatch || [ -z "${KSCAFFOLD_REQUIRE:-}" ]
 
 set -x
 ruff check kscaffold tests

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT, Ran, need_program
-from tests.elf import Ko
-from tests.kernels import need_kernel
-from tests.modules import built
-from tests.projects import HELLO, write
-from tests.worlds import RELEASE, World
+from tests.support.elf import Ko
+from tests.support.kernels import need_kernel
+from tests.support.modules import built
+from tests.support.projects import HELLO, write
+from tests.support.worlds import RELEASE, World
 
 # Every document has these.
 ENVELOPE = "schema command ok"

@@ -27,8 +27,8 @@ FLOORS = (
 # These have one door, by name; cookiecutter a second one for templates of others, in a process of its own.
 DOORS = {
     "subprocess": {"process.py"},
-    "elftools": {"module/kofile.py"},
-    "cookiecutter": {"scaffold/render.py", "scaffold/foreign/engine.py"},
+    "elftools": {"elf/kofile.py"},
+    "cookiecutter": {"scaffold/create/render.py", "scaffold/external/worker.py"},
 }
 NOWHERE = ("rich", "click", "asyncio")
 
@@ -227,8 +227,8 @@ def test_the_version_costs_nothing(tmp_path: Path):
 
 @pytest.mark.sandbox
 def test_a_good_load_imports_no_more_than_it_needs(ks, tmp_path: Path):
-    from tests.kernels import need_kernel
-    from tests.projects import HELLO, write
+    from tests.support.kernels import need_kernel
+    from tests.support.projects import HELLO, write
 
     assert ks("kernel", "default", need_kernel("6.1").release).status == 0
     write(tmp_path, Kbuild="obj-m := hello.o\n", hello__c=HELLO)

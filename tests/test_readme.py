@@ -5,11 +5,10 @@ import shlex
 
 import pytest
 
-from kscaffold import errors
-from kscaffold.cli.commands import commands
-from kscaffold.sandbox import limits
+from kscaffold import errors, timeouts
+from kscaffold.cli.registry import commands
 from tests.conftest import ROOT, need_program
-from tests.kernels import need_kernel
+from tests.support.kernels import need_kernel
 
 APP = commands()
 TEXT = (ROOT / "README.md").read_text()
@@ -41,7 +40,7 @@ def test_exit_codes():
 
 def test_limits_and_their_defaults():
     told = dict(re.findall(r"`KSCAFFOLD_(\w+)` \((\d+)\)", TEXT))
-    assert {name: float(value) for name, value in told.items()} == limits._DEFAULTS
+    assert {name: float(value) for name, value in told.items()} == timeouts._DEFAULTS
 
 
 def test_the_picture_of_the_house():

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 
-from kscaffold import __version__, console, pace
+from kscaffold import __version__, console, timeouts, timing
 from kscaffold.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -16,9 +16,8 @@ from kscaffold.errors import (
     DeadlineError,
     KscaffoldError,
     UsageError,
-    of_os,
+    from_os_error,
 )
-from kscaffold.sandbox import limits
 
 # Commands that have sub-commands.
 _GROUPS = ("kbuild", "kernel", "package", "sandbox")
@@ -31,13 +30,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     why = console.close_streams()
     if why is None or isinstance(why, BrokenPipeError) or status != EXIT_YES:
         return status
-    console.failure(of_os(why), "")
+    console.failure(from_os_error(why), "")
     console.close_streams()  # nor may stderr keep what it can't write: Python 3.13 exits with 120 then
     return EXIT_NO_ANSWER
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    pace.begin()
+    timing.begin()
     args = list(sys.argv[1:] if argv is None else argv)
     options = args[: args.index("--")] if "--" in args else args
     console.json_mode = "--json" in options
@@ -48,7 +47,7 @@ def _main(argv: Sequence[str] | None) -> int:
         if args == ["--version"]:  # before typer is imported: asked for by scripts, often
             print(f"kscaffold {__version__}")
             return EXIT_YES
-        limits.check()
+        timeouts.check_environment()
         with _within_time():
             status = _dispatch(args, command)
         _tell_pace()
@@ -63,7 +62,7 @@ def _main(argv: Sequence[str] | None) -> int:
         # The reader of stdout has gone (`| head`).
         return EXIT_YES
     except OSError as error:
-        console.failure(of_os(error), command)
+        console.failure(from_os_error(error), command)
         return EXIT_NO_ANSWER
     except Exception as error:
         _bug(error, command)
@@ -73,16 +72,16 @@ def _main(argv: Sequence[str] | None) -> int:
 @contextlib.contextmanager
 def _within_time() -> Iterator[None]:
     """Where KSCAFFOLD_COMMAND_TIMEOUT is set, the whole command ends with KS008 after so many seconds."""
-    if f"KSCAFFOLD_{limits.COMMAND}" not in os.environ:
+    if f"KSCAFFOLD_{timeouts.COMMAND}" not in os.environ:
         yield
         return
-    limit = limits.seconds(limits.COMMAND)
+    limit = timeouts.seconds(timeouts.COMMAND)
 
     def late(*_: object) -> None:
         raise DeadlineError(
             "KS008",
             f"the command did not end within {limit:g} s",
-            fix=f"KSCAFFOLD_{limits.COMMAND}=SECONDS gives it more",
+            fix=f"KSCAFFOLD_{timeouts.COMMAND}=SECONDS gives it more",
         )
 
     before = signal.signal(signal.SIGALRM, late)
@@ -97,8 +96,8 @@ def _within_time() -> Iterator[None]:
 
 def _tell_pace() -> None:
     """With -v: where the time went."""
-    pace.reached("the rest")
-    for line in pace.told() if console.verbose else ():
+    timing.reached("the rest")
+    for line in timing.timeline() if console.verbose else ():
         console.detail(line)
 
 
@@ -109,10 +108,10 @@ def _named(args: list[str]) -> str:
 
 
 def _dispatch(args: list[str], command: str) -> int:
-    from kscaffold.cli.commands import commands  # after --version: typer takes 60 ms
+    from kscaffold.cli.registry import commands  # after --version: typer takes 60 ms
 
     app = commands(args)
-    pace.reached("the command line is known")
+    timing.reached("the command line is known")
 
     try:
         status = app(args=args, prog_name="kscaffold", standalone_mode=False)

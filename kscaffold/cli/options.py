@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kscaffold.sandbox.limits import MOST
+from kscaffold.timeouts import MOST
 
 # Of the 2047 bytes that an x86 kernel takes (COMMAND_LINE_SIZE) our own words need a quarter.
 MOST_WORDS = 1500

@@ -45,7 +45,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CatalogueMatch:
     """An entry that a log's lines mean. `lines`: those lines, oldest first. `first`: the first one's index.
 
     `groups`: what the patterns' named groups held, several values joined by `, `.
@@ -136,7 +136,7 @@ def _compiled(hundreds: str) -> list[tuple[Entry, re.Pattern[str]]]:
     return [(e, re.compile(p)) for e in entries(hundreds).values() for p in e.patterns]
 
 
-def match(lines: Iterable[Record | str], hundreds: str = "0123456789") -> list[Finding]:
+def match(lines: Iterable[Record | str], hundreds: str = "0123456789") -> list[CatalogueMatch]:
     """The entries that these lines mean, the oldest line first.
 
     `hundreds`: which files to look in (`"23"`: loading and unloading). Every entry is found once, with
@@ -169,16 +169,16 @@ def _match_line(text: str, hundreds: str) -> list[tuple[str, Mapping[str, str]]]
     return list(found.items())
 
 
-def _finding(known: Entry, where: Sequence[tuple[int, str, Mapping[str, str]]]) -> Finding:
+def _finding(known: Entry, where: Sequence[tuple[int, str, Mapping[str, str]]]) -> CatalogueMatch:
     groups: dict[str, list[str]] = {}
     for _, _, named in where:
         for name, value in named.items():
             if value not in groups.setdefault(name, []):
                 groups[name].append(value)
     lines = tuple(dict.fromkeys(text for _, text, _ in where))
-    return Finding(known, lines, where[0][0], {k: ", ".join(v[:20]) for k, v in groups.items()})
+    return CatalogueMatch(known, lines, where[0][0], {k: ", ".join(v[:20]) for k, v in groups.items()})
 
 
-def of_complaint(kind: str) -> Entry | None:
+def entry_of_complaint(kind: str) -> Entry | None:
     """The entry of a kind of complaint (crash.Complaint.kind)."""
     return next((e for e in entries("23").values() if kind in e.complaints), None)

@@ -205,7 +205,7 @@ _IN_HEAD = re.compile(r"\b" + _PLACE)
 _END = re.compile(r"^---\[ end (?:trace|Kernel panic)|^={60,70}$")
 
 
-def of_living(found: Sequence[Complaint], tainted: int | None = None) -> tuple[Complaint, ...]:
+def harmless_complaints(found: Sequence[Complaint], tainted: int | None = None) -> tuple[Complaint, ...]:
     """What of it can be true of a kernel that lives: a panic is its last word, or another's.
 
     `tainted`: its kernel.tainted since, None where it was not asked. A report that did not leave its bit
@@ -215,7 +215,7 @@ def of_living(found: Sequence[Complaint], tainted: int | None = None) -> tuple[C
     return tuple(c for c in true if tainted is None or not c.taints or c.taints & tainted)
 
 
-def perhaps(records: Sequence[Record]) -> bool:
+def may_have_complaint(records: Sequence[Record]) -> bool:
     """Whether complaints() may find one: its first and cheap question."""
     return any(_MARK.search(r.text[:_MAX_TEXT]) for r in records)
 

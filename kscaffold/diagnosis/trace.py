@@ -304,7 +304,7 @@ def stages_of(reached: str | None, failed: str | None, times: dict[str, int]) ->
     return tuple(told)
 
 
-def holder(stage: StageTime, stages: Sequence[StageTime]) -> str | None:
+def enclosing_stage(stage: StageTime, stages: Sequence[StageTime]) -> str | None:
     """The stage whose time holds that of one which was passed and has no anchor on this kernel: the last
     one before it that has. None where there is none, or where the stage has a time of its own.
     """

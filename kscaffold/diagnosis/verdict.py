@@ -8,11 +8,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from kscaffold.diagnosis import catalogue, crash, errnos, refusals
-from kscaffold.diagnosis.catalogue import Finding
+from kscaffold.diagnosis import catalogue, crash, errnos, log_causes
+from kscaffold.diagnosis.catalogue import CatalogueMatch
 from kscaffold.diagnosis.crash import Complaint
+from kscaffold.diagnosis.errno_causes import Reason, reason
 from kscaffold.diagnosis.evidence import Evidence
-from kscaffold.diagnosis.silent import Reason, reason
 from kscaffold.diagnosis.trace import StageTime, stages_of
 
 Verdict = Literal["loaded", "refused", "init-failed", "crashed", "hung", "lost"]
@@ -36,7 +36,7 @@ class Judgement:
     certain: bool
     complaints: tuple[Complaint, ...]
     stages: tuple[StageTime, ...]
-    warnings: tuple[Finding, ...] = ()
+    warnings: tuple[CatalogueMatch, ...] = ()
 
 
 def judge(e: Evidence) -> Judgement:
@@ -51,7 +51,7 @@ def judge(e: Evidence) -> Judgement:
 def _judge(e: Evidence) -> Judgement:
     found = tuple(crash.complaints(e.records, e.module))
     if e.answered or e.killed_by is not None:
-        found = crash.of_living(found, e.tainted)
+        found = crash.harmless_complaints(found, e.tainted)
     fatal = next((c for c in found if c.fatal), None)
     if fatal is not None or e.reset or _died_in_init(e):
         return _crashed(e, found, fatal)
@@ -98,7 +98,7 @@ def _returned(e: Evidence) -> int | None:
 
 def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None) -> Judgement:
     kind = fatal.kind if fatal else "reset" if e.reset else "oops"
-    entry = catalogue.of_complaint(kind)
+    entry = catalogue.entry_of_complaint(kind)
     if e.answered and e.errno == 0:
         # The load itself went well; something of the module's crashed after or beside init.
         stage: str | None = "live"
@@ -164,23 +164,23 @@ def _loaded(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
     )
 
 
-def _warnings(e: Evidence) -> tuple[Finding, ...]:
+def _warnings(e: Evidence) -> tuple[CatalogueMatch, ...]:
     """What the log of a load warns of. Most logs have nothing to match: that saves 30 ms."""
     said = [r for r in e.records if r.level not in ("notice", "info", "debug") and "taint" not in r.text]
     if not said:
         return ()
     found = (f for f in catalogue.match(said, "2") if f.entry.code in _WARNINGS)
-    return tuple(f for f in found if refusals.names(f, e.module))
+    return tuple(f for f in found if log_causes.names(f, e.module))
 
 
 def _of_warnings(
-    warnings: tuple[Finding, ...], found: tuple[Complaint, ...]
+    warnings: tuple[CatalogueMatch, ...], found: tuple[Complaint, ...]
 ) -> tuple[str | None, str | None, str | None]:
     """Code, cause and fix of the first thing a good load is to be warned of."""
     if warnings:
         return warnings[0].entry.code, warnings[0].cause, warnings[0].fix
     for complaint in found:
-        if entry := catalogue.of_complaint(complaint.kind):
+        if entry := catalogue.entry_of_complaint(complaint.kind):
             return entry.code, complaint.told, entry.fix
     return None, None, None
 
@@ -197,11 +197,11 @@ def _failed(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
     ran = _init_ran(e)
     if ran:
         return _init_failed(e, found, name, certain=True)
-    lines = refusals.spoken(e, name)
+    lines = log_causes.matching_lines(e, name)
     if lines:
         line = lines[-1]
         # Where init may have run, it may have printed the line itself: likely, not proven.
-        return _refused(e, found, name, refusals.of_line(e, line), certain=ran is False)
+        return _refused(e, found, name, log_causes.cause_of_line(e, line), certain=ran is False)
     told = reason(e, name)
     if told is not None:
         return _refused(e, found, name, told, certain=told.certain)

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kscaffold.elf.model import KoFile, Section
 from kscaffold.explain.observe import Observed
+from kscaffold.kernel.facts import KernelFacts, read_facts
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.kernel.symvers import Symvers, beside
 from kscaffold.module.arguments import split
-from kscaffold.module.facts import KoFile, Section
-from kscaffold.module.symvers import Symvers, beside
-from kscaffold.module.target import KernelFacts, read_facts
 
 _WRITE, _EXEC = 0x1, 0x4
 # The loader takes these from the file and does not keep them (rewrite_section_headers).
@@ -79,7 +79,7 @@ class Relocated:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class ParameterValue:
     """A parameter. `given`: the text it was asked to be, None where it was not asked for; `value`: what
     /sys/module/NAME/parameters says it is, None where that says nothing.
     """
@@ -100,7 +100,7 @@ class Anatomy:
     sections: tuple[Placed, ...]
     imports: tuple[Import, ...]
     relocations: tuple[Relocated, ...]
-    settings: tuple[Setting, ...]
+    settings: tuple[ParameterValue, ...]
     ignored: tuple[str, ...]
 
     @property
@@ -131,7 +131,7 @@ def dissect(ko: KoFile, kernel: Kernel | None, parameters: str, observed: Observ
         imports=tuple(_imports(ko, facts.exports if facts else None, beside(ko.path))),
         relocations=tuple(_relocated(ko)),
         settings=tuple(
-            Setting(
+            ParameterValue(
                 p.name,
                 p.type,
                 p.description,

@@ -166,7 +166,7 @@ def _command(low: str) -> Explanation | None:
 def _word(low: str) -> Explanation | None:
     dashed = low.replace(" ", "-")
     code = tables.ALIASES.get(low)
-    entry: Entry | None = catalogue.entry(code) if code else catalogue.of_complaint(dashed)
+    entry: Entry | None = catalogue.entry(code) if code else catalogue.entry_of_complaint(dashed)
     return Explanation(low, "word", entry.title, entries=(plain(entry),)) if entry else None
 
 

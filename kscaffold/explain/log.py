@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 
 from kscaffold.diagnosis import catalogue, crash, klog
-from kscaffold.diagnosis.catalogue import Entry, Finding
+from kscaffold.diagnosis.catalogue import CatalogueMatch, Entry
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
-from kscaffold.explain import pasted
+from kscaffold.explain import unwrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def explain_log(text: str) -> tuple[tuple[Told, ...], tuple[Told, ...]]:
 
     A kernel log may stand between lines of make or insmod: every line is looked at in both ways.
     """
-    lines = [line for line in pasted.lines_of(text) if line.strip()]
+    lines = [line for line in unwrap.unwrap_log(text) if line.strip()]
     records = klog.parse_text("\n".join(lines))
     findings = catalogue.match(records)
     whole = _unwrapped(lines, records, findings)
@@ -65,13 +65,13 @@ def _exact(causes: list[Told]) -> tuple[Told, ...]:
     return tuple(kept)
 
 
-def _unwrapped(lines: list[str], records: list[Record], findings: list[Finding]) -> list[Record]:
+def _unwrapped(lines: list[str], records: list[Record], findings: list[CatalogueMatch]) -> list[Record]:
     """The records, with two lines as one where only that means something."""
     if len(records) != len(lines):
         return records
     known = {line for finding in findings for line in finding.lines}
     whole = list(records)
-    for index in pasted.wrapped(lines):
+    for index in unwrap.rejoin_wrapped(lines):
         first, second = whole[index], whole[index + 1]
         text = f"{first.text} {second.text.strip()}"
         if not {first.text, second.text} & known and catalogue.match([text]):
@@ -80,14 +80,14 @@ def _unwrapped(lines: list[str], records: list[Record], findings: list[Finding])
     return whole
 
 
-def _of_finding(finding: Finding) -> Told:
+def _of_finding(finding: CatalogueMatch) -> Told:
     return Told(finding.entry, finding.cause, finding.fix, finding.lines)
 
 
 def _of_complaints(found: list[Complaint]) -> list[tuple[int, Told]]:
     told: dict[str, tuple[int, Told]] = {}
     for complaint in found:
-        entry = catalogue.of_complaint(complaint.kind)
+        entry = catalogue.entry_of_complaint(complaint.kind)
         if entry is None:
             continue
         if entry.code in told:
@@ -108,7 +108,7 @@ def _of_complaints(found: list[Complaint]) -> list[tuple[int, Told]]:
     return list(told.values())
 
 
-def _module_in(findings: list[Finding]) -> str | None:
+def _module_in(findings: list[CatalogueMatch]) -> str | None:
     """The module a log is about, where its lines agree on one."""
     names = {f.groups["module"] for f in findings if "module" in f.groups}
     return names.pop() if len(names) == 1 else None

@@ -4,11 +4,11 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from kscaffold.elf.model import KoFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.load.report import LoadReport
-from kscaffold.module.facts import KoFile
-from kscaffold.target.base import Listed, Target
-from kscaffold.target.sandbox import SandboxTarget
+from kscaffold.targets.sandbox import SandboxTarget
+from kscaffold.targets.target import Listed, Target
 
 _CAP_SYS_MODULE = 1 << 16
 # Beyond this many sections or parameters of one kind nobody reads on; each costs a question.
@@ -40,7 +40,7 @@ class Observed:
     sig_enforce: bool | None = None
 
 
-def observe(report: LoadReport, ko: KoFile | None, target: Target) -> Observed:
+def observe_module(report: LoadReport, ko: KoFile | None, target: Target) -> Observed:
     """Ask a sandbox's kernel what became of a load. A kernel that can't be asked any more, and this
     machine's own (whose files root alone may read), say nothing.
     """

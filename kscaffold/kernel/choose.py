@@ -4,10 +4,10 @@ import re
 import shlex
 
 from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.files.scratch import Say
 from kscaffold.kernel import store
+from kscaffold.kernel.buildable import build_problem, compiler_problem
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.kernel.prepared import build_problem, compiler_problem
-from kscaffold.packages.workplace import Say
 
 
 def choose(spec: str | None, *, offline: bool, say: Say) -> Kernel:
@@ -16,7 +16,7 @@ def choose(spec: str | None, *, offline: bool, say: Say) -> Kernel:
     Raises UsageError KS530 for a `spec` that means no kernel or several, KscaffoldError KS531 when one
     would have to be fetched offline, and what `fetch` raises.
     """
-    kernel = find(spec)
+    kernel = find_kernel(spec)
     if kernel:
         return kernel
     if offline:
@@ -31,7 +31,7 @@ def choose(spec: str | None, *, offline: bool, say: Say) -> Kernel:
     return fetch(None, None, say).kernel
 
 
-def find(spec: str | None) -> Kernel | None:
+def find_kernel(spec: str | None) -> Kernel | None:
     """The kernel that is here to use: `spec`, else `kernel default`, else the newest fetched one, one given
     by path, the running one if its tree and image can be read; None where there is none of these.
 

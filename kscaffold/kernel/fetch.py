@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kscaffold import paths
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import paths
+from kscaffold.files.scratch import Say, scratch_directory
 from kscaffold.kernel import store
 from kscaffold.kernel.image import vmlinux
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.packages.apt import Archive, Package, open_archive, unpack, why_not
-from kscaffold.packages.workplace import Say, workplace
 
 # The decompressed image comes on top of what the packages hold.
 _VMLINUX_BYTES = 64 << 20
@@ -41,7 +41,7 @@ def fetch(version: str | None, suite: str | None, say: Say, flavour: str | None 
         raise problem
     started = time.monotonic()
     try:
-        with workplace() as place:
+        with scratch_directory() as place:
             (place / "apt").mkdir()
             archive = open_archive(suite, place / "apt", say)
             packages = _choose(archive, version, flavour or archive.distribution.flavour, say)

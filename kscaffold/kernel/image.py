@@ -2,8 +2,8 @@
 
 import struct
 
+from kscaffold.elf.decompress import DamagedError, decompress
 from kscaffold.errors import KscaffoldError
-from kscaffold.kernel.codec import DamagedError, decompress
 
 _ELF = b"\x7fELF"
 _EM_X86_64 = 62

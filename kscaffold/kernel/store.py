@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kscaffold import paths
 from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.files import paths
+from kscaffold.files.scratch import Say, locked_directory, scratch_directory
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.packages.workplace import Say, locked, workplace
 
 _RECORD = "kernel.json"
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}")
@@ -99,7 +99,7 @@ def bootable(kernel: Kernel) -> Path:
         return file
     from kscaffold.kernel.image import vmlinux  # start-up time
 
-    with workplace() as place:
+    with scratch_directory() as place:
         (place / "vmlinux").write_bytes(vmlinux(kernel.image.read_bytes()))
         file.parent.mkdir(parents=True, exist_ok=True)
         (place / "vmlinux").rename(file)
@@ -144,7 +144,7 @@ def add_path(build: Path | None, image: Path | None, modules: Path | None) -> Ke
         if there and there.source != "path":
             fix = f"kscaffold kernel remove {release}"
             raise UsageError("KS515", f"a fetched kernel {release} is there already", fix=fix)
-        with workplace() as place:
+        with scratch_directory() as place:
             (place / "kernel").mkdir()
             write_record(place / "kernel", kernel, {})
             return install(place / "kernel", release)
@@ -177,7 +177,7 @@ def remove(release: str) -> Kernel:
         kernel = _read(root() / release)
         if kernel is None:
             raise UsageError("KS516", f"there is no stored kernel {release}", fix="kscaffold kernel list")
-        with workplace() as place:
+        with scratch_directory() as place:
             # First out of sight whole, then piece by piece.
             (root() / release).rename(place / "kernel")
             shutil.rmtree(paths.cache() / "images" / release, ignore_errors=True)
@@ -195,7 +195,7 @@ def held(release: str, say: Say | None = None) -> Iterator[None]:
         if say:
             say("Waiting", f"for the kscaffold that is adding or removing {release}")
 
-    with locked(paths.cache() / "locks" / f"kernel-{release}.lock", waiting=waiting):
+    with locked_directory(paths.cache() / "locks" / f"kernel-{release}.lock", waiting=waiting):
         yield
 
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from kscaffold import pace
+from kscaffold import timing
 from kscaffold.diagnosis.verdict import judge
+from kscaffold.elf.quick import COMPRESSED, module_name
 from kscaffold.errors import KscaffoldError
-from kscaffold.load.evidence import gather
-from kscaffold.load.forecast import Outlook, surprise
+from kscaffold.load.addr2line import locate_complaints, with_source_line
+from kscaffold.load.gather import gather
+from kscaffold.load.prediction import Predictor, prediction_mismatch
 from kscaffold.load.report import LoadReport
-from kscaffold.load.source import locate, retold
-from kscaffold.module.quick import COMPRESSED, module_name
-from kscaffold.target.base import Target
+from kscaffold.targets.target import Target
 
 _NO_LOG = "this user may not read the kernel's log; kscaffold logs --host asks for the right"
 
@@ -26,7 +26,7 @@ def load(
     *,
     timeout: float,
     seconds: dict[str, float] | None = None,
-    outlook: Outlook | None = None,
+    outlook: Predictor | None = None,
 ) -> LoadReport:
     """Load `ko` once; `parameters` in the kernel's syntax, `timeout` in seconds.
 
@@ -39,17 +39,17 @@ def load(
         raise KscaffoldError("KS281", f"{ko} is not there", fix="kscaffold build")
     name = module_name(ko)
     predicted = outlook.before(ko, parameters, target) if outlook else None
-    pace.reached("the target is asked what is loaded")
+    timing.reached("the target is asked what is loaded")
     with _plain(ko, target) as image:
         attempt = target.load(image, parameters, timeout)
-    pace.reached(f"{name} is loaded")
+    timing.reached(f"{name} is loaded")
     evidence = gather(name, ko, attempt, target, outlook.kernel if outlook else None)
     spent = {"build": 0.0, "start": 0.0, **(seconds or {}), "load": attempt.seconds}
     spent["total"] = spent["build"] + spent["start"] + time.monotonic() - began
     judgement = judge(evidence)
-    complaints, place = locate(judgement.complaints, name, ko, evidence.records)
-    cause = retold(judgement.cause, judgement.complaints, complaints)
-    pace.reached("the evidence is judged")
+    complaints, place = locate_complaints(judgement.complaints, name, ko, evidence.records)
+    cause = with_source_line(judgement.cause, judgement.complaints, complaints)
+    timing.reached("the evidence is judged")
     note = attempt.note or (None if attempt.records is not None else _NO_LOG)
     if judgement.verdict == "lost" and attempt.note:
         cause, note = attempt.note, None  # the target knows more than that nothing came back
@@ -67,7 +67,7 @@ def load(
         note=note,
         stack=attempt.stack,
         place=place,
-        surprise=surprise(predicted, judgement),
+        surprise=prediction_mismatch(predicted, judgement),
         timeline=evidence.timeline,
     )
 
@@ -82,9 +82,9 @@ def _plain(ko: Path, target: Target) -> Iterator[Path]:
         return
     import tempfile  # start-up time: few are compressed
 
-    from kscaffold.module import content
+    from kscaffold.elf import content
 
     with tempfile.TemporaryDirectory(prefix="kscaffold-") as place:
         plain = Path(place) / f"{ko.name.partition('.ko')[0]}.ko"
-        plain.write_bytes(content.read(ko)[0])
+        plain.write_bytes(content.read_content(ko)[0])
         yield plain

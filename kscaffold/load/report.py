@@ -7,8 +7,8 @@ from typing import Any
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.trace import Timeline
 from kscaffold.diagnosis.verdict import Judgement
-from kscaffold.load.source import Place
-from kscaffold.target.base import Kind
+from kscaffold.load.addr2line import SourceLine
+from kscaffold.targets.target import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class LoadReport:
     note: str | None = None
     stack: str = ""
     surprise: str | None = None
-    place: Place | None = None
+    place: SourceLine | None = None
     timeline: Timeline | None = None
 
     @property
@@ -43,7 +43,7 @@ class LoadReport:
         return self.judgement.verdict == "loaded"
 
 
-def document(report: LoadReport) -> dict[str, Any]:
+def load_document(report: LoadReport) -> dict[str, Any]:
     """The keys that design.md promises."""
     j = report.judgement
     return {

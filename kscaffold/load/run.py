@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from kscaffold import pace
-from kscaffold.load.forecast import Outlook
-from kscaffold.load.jobs import Jobs
-from kscaffold.load.later import crashed_between
+from kscaffold import timeouts, timing
+from kscaffold.load.after.late_crash import blame_late_crash
+from kscaffold.load.plan import LoadPlan
+from kscaffold.load.prediction import Predictor
 from kscaffold.load.report import LoadReport
 from kscaffold.load.series import load_series
-from kscaffold.load.unload import UnloadReport, left_running, unload
-from kscaffold.sandbox import limits, session
-from kscaffold.sandbox.session import Guest, Plan, Restoring, Say
-from kscaffold.target.sandbox import SandboxTarget
+from kscaffold.load.unload import UnloadReport, unload, watch_after_unload
+from kscaffold.sandbox.vm import guest as session
+from kscaffold.sandbox.vm.guest import Guest, Plan, Restoring, Say
+from kscaffold.targets.sandbox import SandboxTarget
 
 Result = tuple[list[LoadReport], list[UnloadReport]]
 # The number of the try, the load, and the guest it was made in, while that can still be asked.
@@ -24,7 +24,7 @@ Hear = Callable[[int, LoadReport, SandboxTarget], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class RunListener:
     """Who hears of steps (verb, text), of details, and of what the kernel is expected to refuse.
 
     `verbose`: somebody does hear the details; what they cost is spent only then. `hear`: of each load,
@@ -39,14 +39,14 @@ class Tell:
 
 
 def run(
-    jobs: Jobs,
+    jobs: LoadPlan,
     tries: Sequence[str],
     planned: Plan,
     *,
     ahead: Restoring | None = None,
     timeout: float,
     watch: float | None = None,
-    tell: Tell,
+    tell: RunListener,
 ) -> list[Result]:
     """Load what `jobs` names and unload it in reverse, once for each string of parameters in `tries`.
 
@@ -59,8 +59,8 @@ def run(
     waiting = list(range(len(tries)))[::-1]
     guests: list[Guest] = []
     lock = threading.Lock()
-    around = _Around(guests, tell, Outlook(jobs.kos, planned.kernel, tell.warn, planned.trusted), watch)
-    pace.reached("a prediction is made")
+    around = _Around(guests, tell, Predictor(jobs.kos, planned.kernel, tell.warn, planned.trusted), watch)
+    timing.reached("a prediction is made")
 
     def work() -> None:
         while True:
@@ -111,14 +111,14 @@ class _Around:
     """What every try of a run shares."""
 
     guests: list[Guest]
-    tell: Tell
-    outlook: Outlook
+    tell: RunListener
+    outlook: Predictor
     watch: float | None
 
 
 def _once(
     number: int,
-    jobs: Jobs,
+    jobs: LoadPlan,
     planned: Plan,
     timeout: float,
     around: _Around,
@@ -127,7 +127,7 @@ def _once(
     began, hear = time.monotonic(), around.tell.hear
     guest = session.start(planned, around.tell.say, around.tell.detail, ahead)
     around.guests.append(guest)
-    pace.reached("the guest answers")
+    timing.reached("the guest answers")
     try:
         started = time.monotonic() - began
         target = SandboxTarget(
@@ -148,15 +148,15 @@ def _once(
         )
         unloads: list[UnloadReport] = []
         if loads[-1].ok:
-            wait = limits.seconds("UNLOAD_TIMEOUT")
+            wait = timeouts.seconds("UNLOAD_TIMEOUT")
             for report in reversed(loads):
                 unloads.append(unload(report.module, target, timeout=wait, ko=report.path))
                 if not unloads[-1].ok:
                     break
-            pace.reached("unloaded")
-            unloads = left_running(unloads, target, around.watch)
-        loads = crashed_between(loads, unloads, target)
-        pace.reached("the guest is asked whether it is well")
+            timing.reached("unloaded")
+            unloads = watch_after_unload(unloads, target, around.watch)
+        loads = blame_late_crash(loads, unloads, target)
+        timing.reached("the guest is asked whether it is well")
         total = time.monotonic() - began
         loads = [replace(r, seconds={**r.seconds, "total": total}) for r in loads]
         if around.tell.verbose:
@@ -165,7 +165,7 @@ def _once(
     finally:
         guest.close()
         around.guests.remove(guest)
-        pace.reached("the guest has ended")
+        timing.reached("the guest has ended")
 
 
 def _tell_times(guest: Guest, total: float, detail: Callable[[str], None]) -> None:

@@ -3,20 +3,20 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from kscaffold.load.forecast import Outlook
-from kscaffold.load.jobs import Jobs
+from kscaffold.elf.quick import module_name
 from kscaffold.load.load import load
+from kscaffold.load.plan import LoadPlan
+from kscaffold.load.prediction import Predictor
 from kscaffold.load.report import LoadReport
-from kscaffold.module.quick import module_name
-from kscaffold.target.base import Target
+from kscaffold.targets.target import Target
 
 
 def load_series(
-    jobs: Jobs,
+    jobs: LoadPlan,
     target: Target,
     *,
     timeout: float,
-    outlook: Outlook | None,
+    outlook: Predictor | None,
     seconds: Mapping[str, float],
     tell: Callable[[LoadReport], None],
 ) -> list[LoadReport]:

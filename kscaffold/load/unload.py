@@ -9,16 +9,16 @@ from pathlib import Path
 
 from kscaffold.diagnosis import catalogue, crash
 from kscaffold.diagnosis.klog import Record
-from kscaffold.diagnosis.unloading import UnloadEvidence, UnloadJudgement, judge_unload
+from kscaffold.diagnosis.unload_verdict import UnloadEvidence, UnloadJudgement, judge_unload
+from kscaffold.elf import quick
 from kscaffold.errors import KscaffoldError, UsageError
-from kscaffold.load import remains
-from kscaffold.load.evidence import of_guest, tainted
-from kscaffold.load.remains import Remains
-from kscaffold.load.source import Place, locate, retold
-from kscaffold.module import quick
+from kscaffold.load.addr2line import SourceLine, locate_complaints, with_source_line
+from kscaffold.load.after import dangling
+from kscaffold.load.after.dangling import DanglingCallbacks
+from kscaffold.load.gather import guest_facts, tainted
 from kscaffold.project.project import kernel_name
-from kscaffold.target.base import Attempt, Target
-from kscaffold.target.sandbox import SandboxTarget
+from kscaffold.targets.sandbox import SandboxTarget
+from kscaffold.targets.target import Attempt, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class UnloadReport:
     judgement: UnloadJudgement
     log: tuple[Record, ...]
     seconds: float
-    place: Place | None = None
-    remains: Remains | None = None
+    place: SourceLine | None = None
+    remains: DanglingCallbacks | None = None
     note: str | None = None
 
     @property
@@ -42,7 +42,7 @@ class UnloadReport:
         return self.judgement.verdict == "unloaded"
 
 
-def named(word: str) -> str:
+def module_of_word(word: str) -> str:
     """The kernel's name of what was typed: a name, or a file's, with dashes or `.ko`."""
     return kernel_name(word.rpartition("/")[2].removesuffix(".ko"))
 
@@ -52,10 +52,14 @@ def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None)
 
     `ko`: the file it is loaded from, to find the source of a crash.
     """
-    module = named(name)
+    module = module_of_word(name)
     if module in ("", ".", ".."):  # which are directories of /sys/module, too
         raise UsageError("KS089", f"{name!r} is not the name of a module", fix="kscaffold list")
-    left = remains.of(ko, module, target) if ko is not None and isinstance(target, SandboxTarget) else None
+    left = (
+        dangling.find_dangling(ko, module, target)
+        if ko is not None and isinstance(target, SandboxTarget)
+        else None
+    )
     attempt = target.unload(module, timeout)
     mine, facts, records = None, attempt.facts, attempt.records or ()
     # A task that crashed on the kernel's list of modules keeps it locked: who asks for it waits for ever.
@@ -63,7 +67,7 @@ def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None)
     if attempt.errno != 0 and attempt.heard and not crashed:
         mine = next((m for m in target.modules() if m.name == module), None)
         if attempt.errno in (errno.EPERM, errno.ENOENT) and isinstance(target, SandboxTarget):
-            facts = of_guest(module, target)
+            facts = guest_facts(module, target)
     evidence = UnloadEvidence(
         module=module,
         errno=attempt.errno,
@@ -72,7 +76,7 @@ def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None)
         reset=attempt.reset,
         late=attempt.late,
         killed_by=attempt.killed_by,
-        records=left.named(records) if left else records,
+        records=left.symbolize(records) if left else records,
         users=mine.used_by if mine else (),
         count=mine.refcount if mine else None,
         state=mine.state if mine else None,
@@ -83,7 +87,7 @@ def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None)
         tainted=tainted(attempt, target),
     )
     judgement, place = _placed(judge_unload(evidence), module, ko, evidence.records)
-    if left and judgement.verdict == "crashed" and (gone := left.freed(records)):
+    if left and judgement.verdict == "crashed" and (gone := left.freed_address(records)):
         # Exit had ended: what is there while it runs can't be missing.
         judgement = _left_behind(judgement, module, left, place, gone)
     return UnloadReport(module, judgement, records, attempt.seconds, place, left, attempt.note)
@@ -91,16 +95,16 @@ def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None)
 
 def _placed(
     judgement: UnloadJudgement, module: str, ko: Path | None, records: Sequence[Record]
-) -> tuple[UnloadJudgement, Place | None]:
+) -> tuple[UnloadJudgement, SourceLine | None]:
     """The judgement with lines of source in it, and the first of them."""
     if ko is None or not judgement.complaints:
         return judgement, None
-    complaints, place = locate(judgement.complaints, module, ko, records)
-    cause = retold(judgement.cause, judgement.complaints, complaints)
+    complaints, place = locate_complaints(judgement.complaints, module, ko, records)
+    cause = with_source_line(judgement.cause, judgement.complaints, complaints)
     return replace(judgement, complaints=complaints, cause=cause), place
 
 
-def left_running(
+def watch_after_unload(
     reports: Sequence[UnloadReport], target: Target, seconds: float | None = None
 ) -> list[UnloadReport]:
     """The same reports, after the kernel was watched for what these modules may have left running: for as
@@ -114,7 +118,7 @@ def left_running(
         return list(reports)
     told = [_of_watch(r, seen) for r in reports]
     # Whose code or variables the kernel missed; else the last that may have left something, else the last.
-    sure = [i for i, r in enumerate(reports) if r.remains and r.remains.freed(seen.records or ())]
+    sure = [i for i, r in enumerate(reports) if r.remains and r.remains.freed_address(seen.records or ())]
     guilty = sure or [i for i, r in enumerate(reports) if r.remains] or [len(reports) - 1]
     return [told[i] if i == guilty[-1] else r for i, r in enumerate(reports)]
 
@@ -124,7 +128,7 @@ def _of_watch(report: UnloadReport, seen: Attempt) -> UnloadReport:
     left, known = report.remains, {r.text for r in report.log}
     # A panic says all of its log again.
     raw = list(dropwhile(lambda r: r.text in known, seen.records or ()))
-    records = left.named(raw) if left else tuple(raw)
+    records = left.symbolize(raw) if left else tuple(raw)
     evidence = UnloadEvidence(
         report.module, answered=False, alive=seen.alive, reset=seen.reset, late=seen.late, records=records
     )
@@ -132,13 +136,17 @@ def _of_watch(report: UnloadReport, seen: Attempt) -> UnloadReport:
     if judgement.verdict == "lost" and seen.alive:
         return report  # it crashed before the unload: that is told of the load
     if judgement.verdict != "lost":
-        gone = left.freed(raw) if left else None
+        gone = left.freed_address(raw) if left else None
         judgement = _left_behind(judgement, report.module, left, place, gone)
     return replace(report, judgement=judgement, place=place, log=(*report.log, *raw))
 
 
 def _left_behind(
-    judgement: UnloadJudgement, module: str, left: Remains | None, place: Place | None, gone: str | None
+    judgement: UnloadJudgement,
+    module: str,
+    left: DanglingCallbacks | None,
+    place: SourceLine | None,
+    gone: str | None,
 ) -> UnloadJudgement:
     """A crash or silence, told as one that came after exit. `gone`: what of the module the kernel missed."""
     entry = catalogue.entry("KS617")

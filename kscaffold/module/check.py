@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kscaffold.elf import kofile
+from kscaffold.elf.model import DamagedModule, Function, KoFile
+from kscaffold.elf.modinfo import gpl_compatible
 from kscaffold.errors import KscaffoldError
+from kscaffold.kernel.facts import read_facts
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.module import kofile
-from kscaffold.module.certificate import Certificate, spaced
-from kscaffold.module.damage import of_damaged
-from kscaffold.module.facts import DamagedModule, Function, KoFile
+from kscaffold.kernel.symvers import beside
 from kscaffold.module.findings import UNKNOWN, Finding, Level, Prediction
-from kscaffold.module.modinfo import gpl_compatible
-from kscaffold.module.predict import predict
-from kscaffold.module.signed import Examined, examine
-from kscaffold.module.symvers import beside
-from kscaffold.module.target import read_facts
+from kscaffold.module.predict.corruption import predict_damaged
+from kscaffold.module.predict.predict import predict
+from kscaffold.module.predict.signature import Examined, examine
+from kscaffold.pkcs7.certificate import Certificate, spaced
 from kscaffold.project.project import kernel_name
 
 
@@ -74,9 +74,9 @@ def check(
     release = kernel.release if kernel else None
     facts = replace(read_facts(kernel), cmdline=trust.cmdline) if kernel else None
     try:
-        ko = kofile.read(path)
+        ko = kofile.read_ko(path)
     except DamagedModule as flaw:
-        prediction = of_damaged(flaw, facts)
+        prediction = predict_damaged(flaw, facts)
         return CheckReport(path, None, release, prediction, prediction.findings)
     examined = examine(ko, kernel, trust.trusted, trust.given, verify=trust.thorough or not ko.info("intree"))
     prediction = predict(ko, facts, arguments, beside(path), examined) if facts else UNKNOWN
@@ -159,7 +159,7 @@ def _license(ko: KoFile) -> Finding | None:
     return Finding("KS416", "warn", "version", message, 'MODULE_LICENSE("GPL");')
 
 
-def document(report: CheckReport) -> dict[str, Any]:
+def check_document(report: CheckReport) -> dict[str, Any]:
     """The report as the JSON contract has it (design.md, `check`)."""
     ko = report.ko
     return {

@@ -10,7 +10,7 @@ from typing import Any
 
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.module.check import NO_TRUST, Trust, check, document, unreadable
+from kscaffold.module.check import NO_TRUST, Trust, check, check_document, unreadable
 
 _SUFFIXES = (".ko", ".ko.xz", ".ko.gz", ".ko.zst")
 # Below it a second process costs more than it saves.
@@ -48,7 +48,7 @@ def check_many(
     raised: the others shall have their answer.
     """
     if len(paths) == 1:
-        yield document(check(paths[0], kernel=kernel, arguments=arguments, trust=trust))
+        yield check_document(check(paths[0], kernel=kernel, arguments=arguments, trust=trust))
         return
     if len(paths) >= _WORTH_PROCESSES:
         trust = replace(trust, thorough=False)
@@ -71,6 +71,6 @@ def _document(
     path: Path, *, kernel: Kernel | None, arguments: tuple[str, ...], trust: Trust
 ) -> dict[str, Any]:
     try:
-        return document(check(path, kernel=kernel, arguments=arguments, trust=trust))
+        return check_document(check(path, kernel=kernel, arguments=arguments, trust=trust))
     except KscaffoldError as error:
-        return document(unreadable(path, kernel, error))
+        return check_document(unreadable(path, kernel, error))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from kscaffold import process
 from kscaffold.errors import UsageError
+from kscaffold.files.text_change import TextChange, read_text, write_changes
 from kscaffold.kernel.buildtree import BuildTree
-from kscaffold.project.project import Project, Target
-from kscaffold.scaffold.adopt_change import Change, apply, read_text
+from kscaffold.project.project import ModuleTarget, Project
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,99}")
@@ -35,7 +35,7 @@ class DkmsReport:
     name: str
     version: str
     modules: tuple[Built, ...]
-    change: Change
+    change: TextChange
     written: bool
 
 
@@ -53,7 +53,7 @@ def dkms(
     text = dkms_conf(chosen, version, modules)
     file = project.directory / "dkms.conf"
     before = read_text(file) if file.exists() else None
-    change = Change(file, before, text)
+    change = TextChange(file, before, text)
     if before == text:
         return DkmsReport(chosen, version, modules, change, written=False)
     if before is not None and not force:
@@ -63,7 +63,7 @@ def dkms(
             cause="\n".join(["the difference is", *change.diff(project.directory).splitlines()]),
             fix="kscaffold package dkms --force",
         )
-    apply(change)
+    write_changes(change)
     return DkmsReport(chosen, version, modules, change, written=True)
 
 
@@ -108,12 +108,12 @@ def _check(what: str, value: str, rule: re.Pattern[str], option: str | None) -> 
     )
 
 
-def _built(project: Project, target: Target) -> Built:
+def _built(project: Project, target: ModuleTarget) -> Built:
     place = target.ko.parent.relative_to(project.directory)
     return Built(target.name, "" if place == Path() else f"{place}/")
 
 
-def _version(targets: Sequence[Target]) -> str | None:
+def _version(targets: Sequence[ModuleTarget]) -> str | None:
     """MODULE_VERSION of the sources, where it is one text that dkms can take."""
     found = set()
     for target in targets:

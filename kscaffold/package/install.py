@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kscaffold import paths, process
+from kscaffold import process
+from kscaffold.elf.quick import module_name
 from kscaffold.errors import KscaffoldError
-from kscaffold.module.quick import module_name
+from kscaffold.files import paths
 
 _DEADLINE = 120.0  # seconds; depmod reads every module of the kernel
 # As depmod reads them: a file hides one of the same name in a later directory (depmod.d(5)).
@@ -72,7 +73,7 @@ def install(kos: Sequence[Path], release: str, root: Path = Path("/")) -> Instal
     said = [line for line in ran.stderr.splitlines() if line.strip()]
     if ran.returncode != 0:
         cause = said[0] if said else f"it ended with {ran.returncode}"
-        raise KscaffoldError("KS047", f"depmod failed for {base}", cause=cause, fix=process.shown(ran.argv))
+        raise KscaffoldError("KS047", f"depmod failed for {base}", cause=cause, fix=process.display(ran.argv))
     modules = []
     for path in placed:
         name = module_name(path)
@@ -133,7 +134,7 @@ def _closed(directory: Path, root: Path, release: str) -> KscaffoldError:
     if root != Path("/"):
         again += ["--root", str(root)]
         cause = f"{there} is not yours"
-    return KscaffoldError("KS046", what, cause=cause, fix=process.shown(again))
+    return KscaffoldError("KS046", what, cause=cause, fix=process.display(again))
 
 
 def config_files(root: Path) -> list[Path]:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from kscaffold import process
 from kscaffold.errors import DeadlineError, KscaffoldError
+from kscaffold.files.scratch import Say
 from kscaffold.packages import sources
-from kscaffold.packages.sources import Source
-from kscaffold.packages.workplace import Say
+from kscaffold.packages.sources import AptSource
 
 _UPDATE_TIMEOUT = 300.0
 _DOWNLOAD_TIMEOUT = 1800.0
@@ -210,7 +210,7 @@ def open_archive(suite: str | None, workplace: Path, say: Say) -> Archive:
     return archive
 
 
-def _update(archive: Archive, wanted: list[Source], say: Say) -> None:
+def _update(archive: Archive, wanted: list[AptSource], say: Say) -> None:
     say("Updating", f"package lists of {', '.join(dict.fromkeys(s.suite for s in wanted))}")
     output: list[str] = []
     try:

@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from kscaffold import paths
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import paths
+from kscaffold.files.scratch import Say, locked_directory, scratch_directory
 from kscaffold.packages import apt
-from kscaffold.packages.workplace import Say, locked, workplace
 
 _PACKAGE = "busybox-static"
 
@@ -23,10 +23,10 @@ def busybox(*, offline: bool, say: Say) -> Path:
             fix="run the command once without --offline",
         )
     kept.parent.mkdir(parents=True, exist_ok=True)
-    with locked(kept.parent / "lock"):
+    with locked_directory(kept.parent / "lock"):
         if kept.exists():
             return kept
-        with workplace() as place:
+        with scratch_directory() as place:
             apt.fetch([_PACKAGE], None, place / "unpacked", place, say)
             found = [
                 p for p in (place / "unpacked").rglob("busybox") if p.is_file() and os.access(p, os.X_OK)

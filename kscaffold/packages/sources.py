@@ -10,7 +10,7 @@ _TIMEOUT = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class AptSource:
     """One suite of one mirror. `signed_by`: a keyring's path or an embedded key, None for apt's own."""
 
     uri: str
@@ -19,7 +19,7 @@ class Source:
     signed_by: str | None = None
 
 
-def configured() -> list[Source]:
+def configured() -> list[AptSource]:
     """The binary package sources of this machine's apt, in its order; suites of flat repositories left out.
 
     Read from the files themselves: `apt-get indextargets` is silent until the first `apt-get update`.
@@ -33,7 +33,7 @@ def configured() -> list[Source]:
     main = Path(places.get("LIST", "/etc/apt/sources.list").strip("'"))
     parts = Path(places.get("PARTS", "/etc/apt/sources.list.d").strip("'"))
     files = [main, *sorted(parts.glob("*.list")), *sorted(parts.glob("*.sources"))]
-    found: list[Source] = []
+    found: list[AptSource] = []
     for file in files:
         try:
             text = file.read_text(errors="replace")
@@ -43,7 +43,7 @@ def configured() -> list[Source]:
     return list(dict.fromkeys(found))
 
 
-def parse_one_line(text: str) -> Iterator[Source]:
+def parse_one_line(text: str) -> Iterator[AptSource]:
     """Sources of a `sources.list` (sources.list(5), "one-line-style format")."""
     for line in text.splitlines():
         line = line.split("#", 1)[0].strip()
@@ -56,10 +56,10 @@ def parse_one_line(text: str) -> Iterator[Source]:
         if len(words) < 3:  # a flat repository has no components
             continue
         signed = [o.split("=", 1)[1] for o in options.split() if o.lower().startswith("signed-by=")]
-        yield Source(words[0].rstrip("/"), words[1], tuple(words[2:]), signed[0] if signed else None)
+        yield AptSource(words[0].rstrip("/"), words[1], tuple(words[2:]), signed[0] if signed else None)
 
 
-def parse_deb822(text: str) -> Iterator[Source]:
+def parse_deb822(text: str) -> Iterator[AptSource]:
     """Sources of a `.sources` file (sources.list(5), "deb822-style format")."""
     for stanza in text.replace("\r", "").split("\n\n"):
         fields = _fields(stanza)
@@ -70,7 +70,7 @@ def parse_deb822(text: str) -> Iterator[Source]:
         for uri in fields.get("uris", "").split():
             for suite in fields.get("suites", "").split():
                 if components:
-                    yield Source(uri.rstrip("/"), suite, components, signed)
+                    yield AptSource(uri.rstrip("/"), suite, components, signed)
 
 
 _NO = ("no", "false", "without", "off", "disable", "0")  # apt's StringToBool
@@ -91,7 +91,7 @@ def _fields(stanza: str) -> dict[str, str]:
     return fields
 
 
-def wanted(host: list[Source], suite: str | None, codename: str, keyring: Path | None) -> list[Source]:
+def wanted(host: list[AptSource], suite: str | None, codename: str, keyring: Path | None) -> list[AptSource]:
     """The sources to fetch a kernel or tool of the distribution from.
 
     Without `suite` the host's own of the running release; with one, that suite of the host's mirrors, with
@@ -110,7 +110,7 @@ def wanted(host: list[Source], suite: str | None, codename: str, keyring: Path |
     return list(dict.fromkeys(made))
 
 
-def _is_own(source: Source, codename: str, keyring: Path | None) -> bool:
+def _is_own(source: AptSource, codename: str, keyring: Path | None) -> bool:
     """Whether a source is the distribution's, not somebody's beside it."""
     if source.signed_by and keyring and "\n" not in source.signed_by:
         theirs = Path(source.signed_by.split(",")[0])
@@ -120,15 +120,15 @@ def _is_own(source: Source, codename: str, keyring: Path | None) -> bool:
     return source.suite in names or source.suite.rsplit("-", 1)[0] in names
 
 
-def _is_security(source: Source) -> bool:
+def _is_security(source: AptSource) -> bool:
     return source.suite.endswith("-security") or "security" in source.uri
 
 
-def _signed(source: Source, keyring: Path | None) -> str | None:
+def _signed(source: AptSource, keyring: Path | None) -> str | None:
     return source.signed_by or (str(keyring) if keyring else None)
 
 
-def stanzas(sources: list[Source], arch: str) -> str:
+def stanzas(sources: list[AptSource], arch: str) -> str:
     """The private sources file: nothing but the package lists of one architecture. Pure."""
     return "\n".join(
         "Types: deb\n"

@@ -9,7 +9,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.buildtree import BuildTree, read_tree
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.find import checked_path
-from kscaffold.project.project import Project, Target
+from kscaffold.project.project import ModuleTarget, Project
 
 _ASK = Path(__file__).with_name("ask.mk")
 _MARK = "@kscaffold@"
@@ -141,7 +141,7 @@ def _kbuild_environment(tree: BuildTree | None, kernel: Kernel | None) -> dict[s
 
 def _answer(project: Project, stdout: str) -> Project:
     """The project with what make told."""
-    targets: dict[Path, Target] = {}
+    targets: dict[Path, ModuleTarget] = {}
     read: dict[Path, None] = {}
     flags: list[tuple[Path, str, str]] = []
     circles: list[Path] = []
@@ -157,7 +157,9 @@ def _answer(project: Project, stdout: str) -> Project:
             module, *objects = rest
             stem = module.removesuffix(".o")
             ko = directory / f"{stem}.ko"
-            targets.setdefault(ko, Target(Path(stem).name, tuple(dict.fromkeys(objects)), directory, ko))
+            targets.setdefault(
+                ko, ModuleTarget(Path(stem).name, tuple(dict.fromkeys(objects)), directory, ko)
+            )
         elif kind == "flags":
             flags.append((directory, rest[0], " ".join(rest[1:])))
         elif kind == "circle":

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from kscaffold import paths
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import paths
 
 # Says only that a Makefile is worth asking make about; what it builds is make's word (ask.py).
 _KERNEL_STYLE = re.compile(r"^\s*(?:obj-[my]|obj-\$)", re.M)

@@ -7,7 +7,7 @@ from kscaffold.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ModuleTarget:
     """One .ko that a project builds.
 
     `name`: the file's name without `.ko` (`my-mod`). `objects`: what is linked, as in Kbuild, relative to
@@ -37,12 +37,12 @@ class Project:
 
     directory: Path
     kbuild_file: Path
-    targets: tuple[Target, ...]
+    targets: tuple[ModuleTarget, ...]
     read: tuple[Path, ...] = ()
     flags: tuple[tuple[Path, str, str], ...] = ()
     circles: tuple[Path, ...] = ()
 
-    def named(self, module: str | None) -> tuple[Target, ...]:
+    def named(self, module: str | None) -> tuple[ModuleTarget, ...]:
         """The targets that --module means, as a file or as the kernel calls it; all without one.
 
         Raises UsageError KS109 where there is none of that name.

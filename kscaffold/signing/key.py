@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kscaffold import paths, process
+from kscaffold import process
 from kscaffold.errors import KscaffoldError, UsageError
-from kscaffold.module import certificate, der, keyring
-from kscaffold.module.certificate import Certificate
-from kscaffold.module.der import DerError
+from kscaffold.files import paths
+from kscaffold.pkcs7 import certificate, der, keyring
+from kscaffold.pkcs7.certificate import Certificate
+from kscaffold.pkcs7.der import DerError
 
 Say = Callable[[str, str], None]
 
@@ -56,7 +57,7 @@ class Key:
         return bool(stat.S_IMODE(self.file.stat().st_mode) & 0o077)
 
 
-def place() -> Path:
+def signing_dir() -> Path:
     """Where the key made here is: key.pem, certificate.pem and certificate.der."""
     return paths.data() / "signing"
 
@@ -82,7 +83,7 @@ def given(key: Path, cert: Path | None) -> Key:
     if cert is None and b"BEGIN CERTIFICATE" not in data:
         raise UsageError("KS082", f"{key} comes without its certificate", fix=f"--key {key} --cert FILE")
     cert = cert or key
-    return Key(key, keyring.read(cert), cert)
+    return Key(key, keyring.read_keyring(cert), cert)
 
 
 def locked(key: Path) -> UsageError:
@@ -104,18 +105,18 @@ def own(say: Say) -> Key:
 
     Raises KscaffoldError KS084 where what is there can't be used, OSError where nothing can be written.
     """
-    if not place().exists():
+    if not signing_dir().exists():
         return _made(say)
     return _there(False)
 
 
 def _there(made: bool) -> Key:
-    where = place()
+    where = signing_dir()
     try:
         if not stat.S_ISREG((where / "key.pem").stat().st_mode):
             raise DerError("key.pem is no file")
         (where / "key.pem").open("rb").close()
-        found = certificate.read((where / "certificate.der").read_bytes())
+        found = certificate.read_certificate((where / "certificate.der").read_bytes())
     except (OSError, DerError) as error:
         cause = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
         raise KscaffoldError(
@@ -126,10 +127,10 @@ def _there(made: bool) -> Key:
 
 def _made(say: Say) -> Key:
     openssl = process.need("openssl")
-    place().parent.mkdir(parents=True, exist_ok=True)
+    signing_dir().parent.mkdir(parents=True, exist_ok=True)
     _sweep()
     # Its name says whose it is, for the sweep; 0700, as mkdtemp makes it.
-    making = Path(tempfile.mkdtemp(prefix=f".making-{os.getpid()}-", dir=place().parent))
+    making = Path(tempfile.mkdtemp(prefix=f".making-{os.getpid()}-", dir=signing_dir().parent))
     try:
         (making / "request").write_text(_REQUEST.format(name=_NAME))
         argv = [openssl, "req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-batch", "-sha256"]
@@ -142,11 +143,11 @@ def _made(say: Say) -> Key:
         (making / "key.pem").chmod(0o600)
         raw = der.from_pem((making / "certificate.pem").read_bytes(), "CERTIFICATE")
         (making / "certificate.der").write_bytes(raw or b"")
-        keyring.remember(certificate.read(raw or b""))
+        keyring.remember(certificate.read_certificate(raw or b""))
         # A directory that is there and not empty is not replaced: another command was first.
         with contextlib.suppress(OSError):
-            making.rename(place())
-            say("Made", f"a key to sign with: {place()}")
+            making.rename(signing_dir())
+            say("Made", f"a key to sign with: {signing_dir()}")
             return _there(True)
     finally:
         shutil.rmtree(making, ignore_errors=True)
@@ -154,7 +155,7 @@ def _made(say: Say) -> Key:
 
 
 def _sweep() -> None:
-    for left in place().parent.glob(".making-*"):
+    for left in signing_dir().parent.glob(".making-*"):
         if not Path("/proc", left.name.split("-")[1]).exists():
             shutil.rmtree(left, ignore_errors=True)
 

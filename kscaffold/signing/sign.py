@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.elf import content, kofile, signature
 from kscaffold.errors import KscaffoldError, UsageError
-from kscaffold.module import certificate, content, der, keyring, kofile, signature
-from kscaffold.module.certificate import Certificate, Signer
-from kscaffold.module.der import DerError
+from kscaffold.pkcs7 import certificate, der, keyring
+from kscaffold.pkcs7.certificate import Certificate, Signer
+from kscaffold.pkcs7.der import DerError
 from kscaffold.signing.key import PIN, Key, last_line, locked
 
 HASHES = ("sha256", "sha384", "sha512", "sha224", "sha1", "sha3-256", "sha3-384", "sha3-512")
@@ -39,7 +40,7 @@ def sign(ko: Path, key: Key, *, hash: str = "sha256", out: Path | None = None) -
     trust it.
     """
     before = _identity(ko)
-    raw, compression = content.read(ko)
+    raw, compression = content.read_content(ko)
     if compression:
         raise UsageError(
             "KS080",
@@ -74,7 +75,7 @@ def _bare(raw: bytes, ko: Path) -> tuple[bytes, Signer | None]:
     """The module without its signatures, and who made the last one."""
     replaced = None
     while True:
-        found, seen = signature.find(raw)
+        found, seen = signature.find_signature(raw)
         if found is None:
             return raw, replaced
         if found.flaw:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from statistics import median
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.sandbox import session, snapshot
-from kscaffold.sandbox.channel import ChannelClosed, ChannelTimeout, Verb
+from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Verb
+from kscaffold.sandbox.vm import guest as session
+from kscaffold.sandbox.vm import snapshot
 from tests.bench.timing import BenchError
 from tests.bench.world import World
 

@@ -3,9 +3,9 @@
 import os
 import sys
 
-from kscaffold.build.compiler import toolchain
 from kscaffold.kernel.buildtree import read_tree
-from kscaffold.sandbox import session
+from kscaffold.make.compiler import toolchain
+from kscaffold.sandbox.vm import guest as session
 from tests.bench.timing import BenchError, Case, Took, here, program
 from tests.bench.world import World, names
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from kscaffold.sandbox import live, snapshot
+from kscaffold.sandbox.live import registry
+from kscaffold.sandbox.vm import snapshot
 from tests.bench.timing import BenchError
 from tests.bench.world import World
 
@@ -22,15 +23,15 @@ def measure(world: World) -> list[Amount]:
     try:
         for project in (world.hello, world.sets):
             world.kscaffold("load", at=project)
-        cards = live.every()
+        cards = registry.every()
         if len(cards) != 2:
             raise BenchError(f"two sandboxes were to be live, {len(cards)} are")
         rolled = [_facts(Path(f"/proc/{card.qemu}/smaps_rollup")) for card in cards]
         keepers = [_facts(Path(f"/proc/{card.keeper}/smaps_rollup")) for card in cards]
         guests = [_facts(Path(f"/proc/{card.qemu}/smaps"), "/ram") for card in cards]
     finally:
-        for card in live.every():
-            live.stop(card.project)
+        for card in registry.every():
+            registry.stop(card.project)
     resident = [qemu["Rss"] + keeper["Rss"] for qemu, keeper in zip(rolled, keepers, strict=True)]
     sizes = [size for _, _, size, _ in snapshot.every()]
     return [

@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 from kscaffold import process
-from kscaffold.sandbox import initramfs, session
+from kscaffold.sandbox.agent import initramfs
+from kscaffold.sandbox.vm import guest
 from tests.bench.timing import BenchError, Case, Took, checked
 from tests.bench.world import World
 
@@ -58,7 +59,7 @@ def _root(world: World) -> Path:
 def _boot(machine: list[str], root: Path, accelerator: str) -> Took:
     took, said = checked(
         [
-            process.need(session.PROGRAM),
+            process.need(guest.PROGRAM),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "256M"),
             *("-accel", accelerator, "-cpu", "host" if accelerator == "kvm" else "max"),
             *machine,
@@ -75,7 +76,7 @@ def _boot(machine: list[str], root: Path, accelerator: str) -> Took:
 
 def _calibration(machine: list[str]) -> str:
     """Else a microvm without KVM hangs now and then while this machine is busy (session.py)."""
-    khz = session._tsc_khz()
+    khz = guest._tsc_khz()
     return f"tsc_early_khz={khz}" if khz and "microvm" in machine else ""
 
 

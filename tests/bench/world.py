@@ -12,7 +12,8 @@ from pathlib import Path
 from kscaffold.kernel import store
 from kscaffold.kernel.choose import choose
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.sandbox import live, session, snapshot
+from kscaffold.sandbox.live import registry
+from kscaffold.sandbox.vm import guest, snapshot
 from tests.bench.timing import Took, checked
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -46,7 +47,7 @@ class World:
 
     def stop(self) -> None:
         """End hello's sandbox, if it runs."""
-        live.stop(self.hello)
+        registry.stop(self.hello)
 
     def forget(self) -> None:
         """Forget all that an earlier use of the kernel left: snapshots, the agent, the accelerator."""
@@ -57,11 +58,11 @@ class World:
         """Make the snapshot, if it is not there yet."""
         planned = self.planned()
         if snapshot.find(planned.key) is None:
-            session.start(planned, lambda *_: None, lambda _: None).close()
+            guest.start(planned, lambda *_: None, lambda _: None).close()
 
-    def planned(self) -> session.Plan:
+    def planned(self) -> guest.Plan:
         """The guest that the commands use."""
-        return session.plan(self.kernel)
+        return guest.plan(self.kernel)
 
 
 @contextlib.contextmanager
@@ -83,8 +84,8 @@ def world(spec: str | None) -> Iterator[World]:
         yield _projects(place, next(k for k in store.known() if k.release == kernel.release))
     finally:
         try:
-            for card in live.every():
-                live.stop(card.project)
+            for card in registry.every():
+                registry.stop(card.project)
         finally:
             os.environ.clear()
             os.environ.update(before)

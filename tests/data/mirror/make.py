@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.images import bzimage, elf
+from tests.support.images import bzimage, elf
 
 HERE = Path(__file__).parent
 DATE = "Sun, 01 Jun 2025 00:00:00 UTC"

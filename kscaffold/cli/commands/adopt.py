@@ -1,0 +1,131 @@
+"""`kscaffold adopt`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kscaffold import console
+from kscaffold.cli import options
+from kscaffold.errors import EXIT_NO, EXIT_YES
+
+if TYPE_CHECKING:
+    from kscaffold.scaffold.adopt.adopt import Adoption
+
+
+def adopt(
+    directory: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="A directory of module sources.", show_default=False)
+    ] = Path(),
+    write: Annotated[bool, typer.Option("--write", help="Write the Kbuild that is proposed.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend old habits in Kbuild and Makefile.")] = False,
+    kernel: options.KernelName = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """Say what an existing directory builds, as make does. Proposes a Kbuild where there is none."""
+    from kscaffold.kernel.choose import find_kernel  # start-up time
+    from kscaffold.scaffold.adopt.adopt import adopt as adopt_directory
+
+    adopted = adopt_directory(directory, find_kernel(kernel), write=write, fix=fix, show=_show)
+    if adopted.written:
+        names = ", ".join(_name(adopted, p) for p in adopted.written)
+        console.step("Wrote", names)
+        if adopted.proposal:
+            _modules(adopted)
+    _next(adopted, directory)
+    ok = adopted.problem is None
+    console.emit("adopt", ok, _fields(adopted))
+    return EXIT_YES if ok else EXIT_NO
+
+
+def _name(adopted: "Adoption", path: Path) -> str:
+    return str(path.relative_to(adopted.directory)) if path.is_relative_to(adopted.directory) else str(path)
+
+
+def _show(adopted: "Adoption") -> None:
+    """What there is, and the changes before they are made."""
+    _modules(adopted)
+    if adopted.problem:
+        console.warn(adopted.problem.what)
+    for path in adopted.unused:
+        console.note(f"{_name(adopted, path)}: no module is made of it")
+    for found in adopted.habits:
+        place = f"{_name(adopted, found.file)}:{found.habit.line}"
+        console.warn(f"{place}: {found.habit.message}", fix=found.habit.fix)
+    if adopted.proposal:
+        for text in adopted.proposal.unsure:
+            console.note(f"  note: {text}")
+    for line in adopted.diff.splitlines():
+        console.out(console.printable(line))
+
+
+def _modules(adopted: "Adoption") -> None:
+    if adopted.project is None:
+        return
+    for target in adopted.project.targets:
+        console.out(f"{_name(adopted, target.ko)}: {' '.join(target.objects)}")
+        for name in adopted.missing.get(target.ko, ()):
+            console.warn(f"{name} of {target.ko.name} has no source")
+    for where, variable, value in adopted.project.flags:
+        console.detail(f"{_name(adopted, where)}: {variable} = {value}")
+
+
+def _next(adopted: "Adoption", directory: Path) -> None:
+    given = "" if directory == Path() else f" {directory}"
+    pending = [c for c in adopted.changes if c.path not in adopted.written]
+    if any(c.before is None for c in pending):
+        console.step("Next", f"kscaffold adopt{given} --write")
+    elif pending:
+        console.step("Next", f"kscaffold adopt{given} --fix")
+    else:
+        console.step("Next", f"kscaffold load{f' -C{given}' if given else ''}")
+
+
+def _fields(adopted: "Adoption") -> dict[str, Any]:
+    project, problem = adopted.project, adopted.problem
+    return {
+        "directory": str(adopted.directory),
+        "kbuild": str(project.kbuild_file) if project else None,
+        "modules": [
+            {
+                "name": t.name,
+                "path": str(t.ko),
+                "objects": list(t.objects),
+                "missing": list(adopted.missing.get(t.ko, ())),
+            }
+            for t in (project.targets if project else ())
+        ],
+        "flags": [
+            {"directory": str(d), "variable": name, "value": value}
+            for d, name, value in (project.flags if project else ())
+        ],
+        "unused": [str(p) for p in adopted.unused],
+        "habits": [
+            {
+                "kind": f.habit.kind,
+                "file": str(f.file),
+                "line": f.habit.line,
+                "text": f.habit.text,
+                "message": f.habit.message,
+                "fix": f.habit.fix,
+                "mendable": f.mendable,
+                "mended": f.mended,
+            }
+            for f in adopted.habits
+        ],
+        "proposal": {
+            "text": adopted.proposal.text,
+            "modules": [
+                {"name": m.name, "objects": list(m.objects or (m.name,))} for m in adopted.proposal.modules
+            ],
+            "unsure": list(adopted.proposal.unsure),
+        }
+        if adopted.proposal
+        else None,
+        "problem": {"code": problem.code, "message": problem.what, "cause": problem.cause, "fix": problem.fix}
+        if problem
+        else None,
+        "diff": adopted.diff,
+        "written": [str(p) for p in adopted.written],
+    }

@@ -1,0 +1,26 @@
+"""`doctor`."""
+
+from kscaffold import console
+from kscaffold.cli import options
+from kscaffold.errors import EXIT_NO, EXIT_YES
+from kscaffold.files import paths
+
+_MARKS = {"good": ("ok", "green"), "missing": ("missing", "red"), "remark": ("note", "yellow")}
+
+
+def doctor(json: options.Json = False, verbose: options.Verbose = False) -> int:
+    """Say what this machine lacks for kscaffold, and how to get it."""
+    from kscaffold.doctor import doctor as look  # start-up time
+
+    report = look()
+    for f in report.findings:
+        word, style = _MARKS[f.state]
+        console.out(f"{console.styled(f'{word:>8}', style)}  {f.what}: {f.text}")
+        if f.fix:
+            console.out(f"          {console.styled('fix', 'cyan')}: {f.fix}")
+    sizes = f"kernels {report.kernels / 1e6:.0f} MB, snapshots {report.snapshots / 1e6:.0f} MB"
+    console.out(f"{'':>8}  cache: {paths.cache()} ({sizes})")
+    findings = [{"what": f.what, "state": f.state, "text": f.text, "fix": f.fix} for f in report.findings]
+    cache = {"path": str(paths.cache()), "kernels": report.kernels, "snapshots": report.snapshots}
+    console.emit("doctor", report.ok, {"findings": findings, "cache": cache})
+    return EXIT_YES if report.ok else EXIT_NO

@@ -1,0 +1,172 @@
+"""`kscaffold kernel`: the kernels to build for and to boot."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kscaffold import console
+from kscaffold.cli.options import Json, Offline, Verbose
+from kscaffold.errors import EXIT_YES, KscaffoldError, UsageError
+
+if TYPE_CHECKING:
+    from kscaffold.kernel.kernel import Kernel
+
+app = typer.Typer(
+    name="kernel", help="The kernels to build for and to boot.", no_args_is_help=True, rich_markup_mode=None
+)
+
+Suite = Annotated[str | None, typer.Option("--suite", metavar="S", help="Of this suite of apt's mirror.")]
+Flavour = Annotated[
+    str | None,
+    typer.Option("--flavour", metavar="F", help="amd64: the full kernel, with USB, media … (70 MB)."),
+]
+Build = Annotated[Path | None, typer.Option("--build", metavar="DIR", help="A build tree that is here.")]
+Image = Annotated[Path | None, typer.Option("--image", metavar="FILE", help="Its image: vmlinuz or vmlinux.")]
+Modules = Annotated[Path | None, typer.Option("--modules", metavar="DIR", help="Its lib/modules/RELEASE.")]
+Version = Annotated[str | None, typer.Argument(metavar="[VERSION]", help="6.12: the newest that begins so.")]
+Release = Annotated[str, typer.Argument(metavar="R", help="A release, or the unique beginning of one.")]
+MaybeRelease = Annotated[str | None, typer.Argument(metavar="[R]", help="A release, or its beginning.")]
+Clear = Annotated[bool, typer.Option("--clear", help="Go back to the newest fetched one.")]
+
+
+@app.command("list")
+def list_(json: Json = False, verbose: Verbose = False) -> int:
+    """Show the kernels there are; * marks the one a command takes."""
+    from kscaffold.kernel import choose, store  # start-up time
+
+    kernels = store.known()
+    try:
+        chosen = choose.find_kernel(None)
+    except KscaffoldError as error:  # the default one is gone: the list is how to see that
+        chosen = None
+        console.warn(error.what, error.fix)
+    for kernel in kernels:
+        mark = "*" if chosen and kernel.release == chosen.release else " "
+        console.out(f"{mark} {kernel.release:<32} {kernel.source:<8} {_lacks(kernel) or kernel.origin}")
+        for name in ("build", "image", "modules"):
+            if console.verbose and getattr(kernel, name):
+                console.out(f"    {name:<8} {getattr(kernel, name)}")
+    if not kernels:
+        console.note("no kernel is here yet: kscaffold kernel add")
+    fields = {
+        "kernels": [_facts(k) for k in kernels],
+        "chosen": chosen.release if chosen else None,
+        "default": store.default(),
+    }
+    console.emit("kernel list", True, fields)
+    return EXIT_YES
+
+
+@app.command("add")
+def add(
+    version: Version = None,
+    suite: Suite = None,
+    flavour: Flavour = None,
+    build: Build = None,
+    image: Image = None,
+    modules: Modules = None,
+    offline: Offline = False,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> int:
+    """Fetch a distribution's kernel, or record one that is here. The latter by --build and --image."""
+    if build or image or modules:
+        if version or suite or flavour:
+            raise UsageError("KS004", "a kernel is either fetched or given by path, not both")
+        return _add_path(build, image, modules)
+    if offline:
+        raise KscaffoldError("KS531", "--offline forbids to fetch a kernel", fix="leave out --offline")
+    from kscaffold.kernel.fetch import fetch  # start-up time
+
+    added = fetch(version, suite, console.step, flavour)
+    verb = "Already here" if added.already else "Added"
+    text = f"{added.kernel.release} of {added.kernel.origin} ({added.size / 1e6:.0f} MB on disk)"
+    console.step(verb, f"{text} in {added.seconds:.1f} s")
+    fields = {"already": added.already, "seconds": round(added.seconds, 3)}
+    return _added(added.kernel, fields)
+
+
+def _add_path(build: Path | None, image: Path | None, modules: Path | None) -> int:
+    import time  # start-up time
+
+    from kscaffold.kernel import store
+
+    started = time.monotonic()
+    kernel = store.add_path(build, image, modules)
+    console.step("Added", f"{kernel.release} from {kernel.origin}")
+    return _added(kernel, {"already": False, "seconds": round(time.monotonic() - started, 3)})
+
+
+def _added(kernel: "Kernel", fields: dict[str, Any]) -> int:
+    from kscaffold.kernel.buildable import build_problem, compiler_problem  # start-up time
+
+    problem = build_problem(kernel) or compiler_problem(kernel)
+    if problem:
+        console.warn(f"{problem.what} ({problem.cause})" if problem.cause else problem.what, problem.fix)
+    console.emit("kernel add", True, {"kernel": _facts(kernel), **fields})
+    return EXIT_YES
+
+
+@app.command("remove")
+def remove(release: Release, json: Json = False, verbose: Verbose = False) -> int:
+    """Remove a kernel from the cache, or forget one given by path."""
+    from kscaffold.kernel import choose, store  # start-up time
+    from kscaffold.sandbox.vm import snapshot
+
+    stored = [k for k in store.known() if k.source != "running"]
+    kernel = store.remove(choose.match(release, stored, wanted=False).release)
+    snapshots = snapshot.forget(kernel.release)
+    console.step("Removed", kernel.release)
+    if snapshots:
+        console.detail(f"{snapshots} snapshots of it are gone, too")
+    console.emit("kernel remove", True, {"kernel": _facts(kernel)})
+    return EXIT_YES
+
+
+@app.command("default")
+def default(
+    release: MaybeRelease = None, clear: Clear = False, json: Json = False, verbose: Verbose = False
+) -> int:
+    """Show or choose the kernel that commands take."""
+    from kscaffold.kernel import choose, store  # start-up time
+
+    if release and clear:
+        raise UsageError("KS004", "either a release or --clear")
+    if clear:
+        store.set_default(None)
+    if release:
+        store.set_default(choose.match(release, store.known()).release)
+    kernel = choose.find_kernel(None)
+    chosen = store.default()
+    if kernel:
+        console.out(kernel.release)
+        console.note(
+            "chosen by you" if chosen else "none chosen: this is the first of `kscaffold kernel list`"
+        )
+    else:
+        console.note("no kernel is here yet: kscaffold kernel add")
+    fields = {"default": chosen, "kernel": _facts(kernel) if kernel else None}
+    console.emit("kernel default", True, fields)
+    return EXIT_YES
+
+
+def _lacks(kernel: "Kernel") -> str:
+    lacks = [name for name in ("build", "image") if getattr(kernel, name) is None]
+    return f"{kernel.origin} (no {' and no '.join(lacks)})" if lacks else ""
+
+
+def _facts(kernel: "Kernel") -> dict[str, Any]:
+    from kscaffold.kernel import store  # start-up time
+
+    record = store.details(kernel.release) if kernel.source != "running" else {}
+    return {
+        "release": kernel.release,
+        "source": kernel.source,
+        "origin": kernel.origin,
+        "arch": kernel.arch,
+        "build": str(kernel.build) if kernel.build else None,
+        "image": str(kernel.image) if kernel.image else None,
+        "modules": str(kernel.modules) if kernel.modules else None,
+        "bytes": record.get("bytes"),
+    }

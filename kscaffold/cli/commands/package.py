@@ -1,0 +1,143 @@
+"""`kscaffold package`: dkms.conf, and modules where modprobe finds them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kscaffold import console
+from kscaffold.cli import options
+from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError
+
+if TYPE_CHECKING:
+    from kscaffold.package.install import InstallReport
+
+app = typer.Typer(help="Bring modules to machines: dkms, modprobe.", no_args_is_help=True)
+
+
+@app.command("dkms")
+def dkms(
+    name: Annotated[str | None, typer.Option("--name", help="The package; else the module's name.")] = None,
+    version: Annotated[str | None, typer.Option("--version", help="Else MODULE_VERSION, or 0.1.0.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a dkms.conf that says otherwise.")] = False,
+    kernel: options.KernelName = None,
+    directory: options.Directory = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """Write a dkms.conf, by which dkms builds for each kernel."""
+    from kscaffold.kernel.buildtree import read_tree  # start-up time
+    from kscaffold.kernel.choose import find_kernel
+    from kscaffold.package.dkms import dkms as write
+    from kscaffold.package.dkms import lacking_compiler
+    from kscaffold.project.ask import read_project
+    from kscaffold.project.find import find_project
+
+    chosen = find_kernel(kernel)
+    project = read_project(find_project(directory or Path.cwd()), chosen)
+    report = write(project, name=name, version=version, force=force)
+    diff = report.change.diff(project.directory)
+    for line in diff.splitlines():
+        console.out(console.printable(line))
+    console.step("Wrote" if report.written else "Unchanged", f"dkms.conf for {report.name}/{report.version}")
+    console.step(
+        "Next", f"sudo dkms add {project.directory} && sudo dkms install {report.name}/{report.version}"
+    )
+    if chosen and chosen.build and (compiler := lacking_compiler(read_tree(chosen.build))):
+        console.warn(
+            f"dkms builds for {chosen.release} with {compiler}, which is not installed",
+            fix=f"sudo apt-get install --no-install-recommends {compiler}",
+        )
+    fields = {
+        "directory": str(project.directory),
+        "file": str(report.change.path),
+        "name": report.name,
+        "version": report.version,
+        "modules": [{"name": m.name, "location": m.location} for m in report.modules],
+        "diff": diff,
+        "written": report.written,
+    }
+    console.emit("package dkms", True, fields)
+    return EXIT_YES
+
+
+@app.command("install")
+def install(
+    root: Annotated[
+        Path, typer.Option("--root", metavar="DIR", help="The machine's root directory.", show_default=False)
+    ] = Path("/"),
+    module: options.Module = None,
+    no_build: options.NoBuild = False,
+    kernel: options.KernelName = None,
+    offline: options.Offline = False,
+    directory: options.Directory = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """Put this project's modules where modprobe finds them. Runs depmod, too."""
+    from kscaffold.cli.commands.build import failed
+    from kscaffold.kernel.choose import choose
+    from kscaffold.make.build import build  # start-up time
+    from kscaffold.package.install import install as put
+    from kscaffold.project.ask import read_project
+    from kscaffold.project.find import find_project
+
+    where = find_project(directory or Path.cwd())
+    chosen = choose(kernel, offline=offline, say=console.step)
+    project = read_project(where, chosen)
+    meant = [target.ko for target in project.named(module)]
+    if not no_build:
+        built = build(
+            project, chosen, say=console.step, show=lambda line: console.note(console.printable(line))
+        )
+        if not built.ok:
+            return failed("package install", built)
+    _check_built(meant, chosen.release)
+    report = put(meant, chosen.release, root)
+    _render(report)
+    if report.ok and root.resolve() == Path("/"):
+        console.step("Next", f"sudo modprobe {' '.join(m.name for m in report.modules)}")
+    fields = {
+        "kernel": report.release,
+        "directory": str(report.directory),
+        "modules": [
+            {
+                "name": m.name,
+                "path": str(m.path),
+                "found": str(m.found) if m.found else None,
+                "others": [str(o) for o in m.others],
+            }
+            for m in report.modules
+        ],
+        "said": list(report.said),
+        "code": None if report.ok else "KS047",
+    }
+    console.emit("package install", report.ok, fields)
+    return EXIT_YES if report.ok else EXIT_NO
+
+
+def _check_built(kos: list[Path], release: str) -> None:
+    """Each is there, and for this kernel."""
+    from kscaffold.make.fingerprint.other_kernel import release_of  # start-up time
+
+    for ko in kos:
+        built_for = release_of(ko)
+        if built_for != release:
+            what = f"{ko.name} is built for {built_for}" if built_for else f"{ko.name} is not built"
+            raise KscaffoldError("KS281", f"{what}, not for {release}", fix="kscaffold build")
+
+
+def _render(report: "InstallReport") -> None:
+    for line in report.said:
+        console.detail(console.printable(line))
+    for found in report.modules:
+        console.out(str(found.path))
+        for other in found.others:
+            console.note(f"{other} has the same name")
+        if not found.ok:
+            told = "\n  ".join(report.said)
+            console.warn(
+                f"modprobe {found.name} would load {found.found or 'nothing'}"
+                + (f"\n  {console.printable(told)}" if told and not found.found else ""),
+                fix="kscaffold explain KS047",
+            )

@@ -1,0 +1,144 @@
+"""`sign`: signatures as a kernel checks them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kscaffold import console
+from kscaffold.cli import options
+from kscaffold.errors import EXIT_YES, KscaffoldError, UsageError
+
+if TYPE_CHECKING:
+    from kscaffold.kernel.kernel import Kernel
+    from kscaffold.signing.key import Key
+    from kscaffold.signing.sign import SignReport
+
+Kos = Annotated[list[Path] | None, typer.Argument(metavar="[KO]...", help="Modules; else this project's.")]
+KeyFile = Annotated[
+    str | None, typer.Option("--key", metavar="FILE", help="Private key; else one made on its first use.")
+]
+CertFile = Annotated[Path | None, typer.Option("--cert", metavar="FILE", help="Its certificate, PEM or DER.")]
+Hash = Annotated[str, typer.Option("--hash", metavar="NAME", help="sha256, sha384, sha512 …")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write there; the module stays as it is.")
+]
+
+
+def sign(
+    kos: Kos = None,
+    key: KeyFile = None,
+    cert: CertFile = None,
+    hash: Hash = "sha256",
+    out: Out = None,
+    kernel: options.KernelName = None,
+    module: options.Module = None,
+    no_build: options.NoBuild = False,
+    offline: options.Offline = False,
+    directory: options.Directory = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """Sign this project's modules, or a .ko. With your key, or one made here; builds first when needed."""
+    from kscaffold.signing import key as keys  # start-up time
+    from kscaffold.signing.sign import HASHES
+
+    if hash not in HASHES:
+        raise UsageError("KS086", f"no kernel knows the hash {hash}", fix=f"--hash {' or '.join(HASHES[:3])}")
+    if cert is not None and key is None:
+        raise UsageError("KS081", "--cert comes without its key", fix=f"--key FILE --cert {cert}")
+    here = directory or Path.cwd()
+    given = keys.given(Path(key), cert) if key is not None else None
+    files, chosen, failed = _to_sign([str(ko) for ko in kos or ()], here, kernel, module, no_build, offline)
+    if failed is not None:
+        return failed
+    if out is not None and len(files) != 1:
+        what = f"--out is one file, and there are {len(files)} modules"
+        raise UsageError("KS004", what, fix="--module NAME")
+    used = given or keys.own(console.step)
+    if used.readable_by_others:
+        console.warn(f"others can read the key {used.file}", fix=f"chmod 600 {used.file}")
+    reports = [_signed(file, used, hash, out) for file in files]
+    _tell(reports, used, chosen, bool(kos or out), ["--kernel", kernel] if kernel else [])
+    return EXIT_YES
+
+
+def _to_sign(
+    words: list[str], here: Path, spec: str | None, module: str | None, no_build: bool, offline: bool
+) -> "tuple[list[Path], Kernel | None, int | None]":
+    """The files to sign, the kernel they are for, and the exit status of a build that failed."""
+    from kscaffold.cli.render import load  # start-up time
+    from kscaffold.kernel.choose import choose, find_kernel
+    from kscaffold.load.plan import LoadRequest, plan_loads
+    from kscaffold.module.many import modules_in
+
+    if words:
+        # Nothing is fetched for a file that is there; what its kernel is, is only told.
+        return modules_in([here / word for word in words]), find_kernel(spec), None
+    chosen = choose(spec, offline=offline, say=console.step)
+    wish = LoadRequest((), here, module, not no_build, dependencies=False)
+    jobs = plan_loads(wish, chosen, console.step, load.build_line)
+    if jobs.failed:
+        return [], chosen, load.failed_build("sign", jobs.failed)
+    return list(jobs.kos), chosen, None
+
+
+def _signed(file: Path, key: "Key", hash: str, out: Path | None) -> "SignReport":
+    from kscaffold.make.fingerprint import record  # start-up time
+    from kscaffold.signing.sign import sign as sign_one
+
+    before = record.recorded_facts(file)
+    try:
+        report = sign_one(file, key, hash=hash, out=out)
+    except OSError as error:
+        where = error.filename or file
+        raise KscaffoldError(
+            "KS006", f"{(error.strerror or str(error)).lower()}: {where}", fix="make that place writable"
+        ) from None
+    if out is None:
+        record.retake(file, before)
+    return report
+
+
+def _short(path: Path) -> Path:
+    """The path from here, where it is below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _tell(
+    reports: "list[SignReport]", key: "Key", kernel: "Kernel | None", named: bool, same: list[str]
+) -> None:
+    """Say what was done. `named`: the files were, on the command line. `same`: options to go on with."""
+    name = key.certificate.name or key.certificate.key_id
+    for report in reports:
+        again = "; the signature it had is replaced" if report.replaced else ""
+        console.step("Signed", console.printable(f"{_short(report.out)} by {name!r} ({report.hash}){again}"))
+    lacks = _lacking(key, reports[0].hash, kernel) if reports and kernel else None
+    if lacks:
+        console.warn(lacks[0], fix=lacks[2])
+    elif reports:
+        words = [str(_short(report.out)) for report in reports] if named else []
+        console.step("Next", " ".join(["kscaffold run", *words, *same, "--cmdline module.sig_enforce=1"]))
+    document: dict[str, Any] = {
+        "key": str(key.file),
+        "certificate": str(key.file_of_certificate),
+        "made": key.made,
+        "signer": key.certificate.name,
+        "hash": reports[0].hash if reports else None,
+        "modules": [
+            {"module": r.module, "path": str(r.path), "out": str(r.out), "replaced": r.replaced is not None}
+            for r in reports
+        ],
+    }
+    console.emit("sign", True, document)
+
+
+def _lacking(key: "Key", hash: str, kernel: "Kernel") -> tuple[str, bool, str] | None:
+    from kscaffold.kernel.facts import read_facts
+    from kscaffold.module.predict.signature import lacking  # start-up time
+
+    facts = read_facts(kernel)
+    if facts.has("MODULE_SIG") is False:
+        return (f"{kernel.release} checks no signatures", True, "kscaffold kernel list shows other kernels")
+    return lacking(key.certificate.key, key.certificate.curve, hash, facts)

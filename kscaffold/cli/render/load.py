@@ -1,0 +1,357 @@
+"""How loads, unloads, lists and logs look to people, and their JSON documents."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kscaffold import console
+from kscaffold.diagnosis import errnos
+from kscaffold.diagnosis.klog import Record, is_background
+from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES
+from kscaffold.load.addr2line import SourceLine
+from kscaffold.load.report import LoadReport, load_document, record
+from kscaffold.load.unload import UnloadReport
+from kscaffold.targets.target import Kind, Listed
+
+if TYPE_CHECKING:
+    from kscaffold.cli.open_target import KernelLog
+    from kscaffold.make.build import BuildReport
+
+_LOUD = {"emerg": "red", "alert": "red", "crit": "red", "err": "red", "warn": "yellow"}
+_MOST_LINES = 16
+# Said of every module that is not signed and not of the kernel's own tree: taint, and no harm.
+_NOISE = re.compile(r"loading out-of-tree module taints kernel|module verification failed: signature and/or")
+# How the kernel begins a report of a crash.
+_HEAD = re.compile(
+    r"(?:BUG|Oops|WARNING|Kernel panic|kernel BUG|RIP: 0010|watchdog|INFO: task|general protection)"
+)
+
+
+def build_line(line: str) -> None:
+    """A line of the compiler's, while a load builds first."""
+    console.note(console.printable(line))
+
+
+def failed_build(command: str, report: "BuildReport") -> int:
+    """The build that a load began with did not succeed: that is the answer."""
+    from kscaffold.cli.commands import build  # start-up time
+
+    return build.failed(command, report)
+
+
+def loaded(report: LoadReport) -> None:
+    """One load: a line, then what is behind it when it did not go well."""
+    name = console.printable(report.path.name)
+    if report.ok:
+        ms = report.seconds["load"] * 1000
+        after = f", after {', '.join(report.dependencies)}" if report.dependencies else ""
+        console.step("Loaded", f"{name} ({report.kernel}, {report.target}) in {ms:.0f} ms{after}")
+    else:
+        console.out(f"{console.styled(name, 'bold')}{_with(report)}: {_sentence(report)}")
+    log_lines(report.log, report.module)
+    why(report)
+    if report.stack.strip() and not report.ok:
+        console.out("  the task that did not come back is in:")
+        for line in report.stack.strip().splitlines()[:8]:
+            console.out(f"    {console.printable(line.removeprefix('[<0>] '))}")
+
+
+def _with(report: LoadReport) -> str:
+    """The parameters of one load, behind its module's name: a run can have many sets of them."""
+    return f" {console.printable(report.parameters)}" if report.parameters else ""
+
+
+def why(report: LoadReport) -> None:
+    """The cause and the fix: the answer of a load that failed, a remark on one that went well."""
+    j = report.judgement
+    say = console.note if report.ok else console.out
+    if report.note:
+        say(f"   note: {report.note}")
+    if report.surprise:
+        say(f"   note: {console.printable(report.surprise)}")
+    others = [c for c in j.complaints if c.told != j.cause]
+    for complaint in others if report.ok else ():
+        console.warn(console.printable(complaint.told))
+    if j.cause and (j.code or not report.ok):
+        say(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
+        if j.fix:
+            say(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
+        if report.place:
+            _source(report.place, say)
+        if j.code:
+            say(f"   {console.styled('more', 'cyan')}: kscaffold explain {j.code}")
+
+
+def _source(place: SourceLine, say: Callable[[str], None]) -> None:
+    """The line of source, and what is around it."""
+    say(f" {console.styled('source', 'cyan')}: {console.printable(f'{place}, {place.function}()')}")
+    for number, text in place.lines:
+        mark = console.styled(">", "red") if number == place.line else " "
+        say(f"   {mark} {number:>4} | {console.printable(text.expandtabs(4))}")
+
+
+def _sentence(report: LoadReport) -> str:
+    j = report.judgement
+    stage = f" at stage {j.stage}" if j.stage else ""
+    errno = f" with {j.errno}" if j.errno else ""
+    probably = "" if j.certain else "probably "
+    if j.verdict == "init-failed" and not j.certain:
+        return console.styled(f"init probably failed{errno}", "red")
+    if j.verdict == "init-failed":
+        number = f"{j.returned} " if j.returned is not None else ""
+        name = errnos.name(j.returned) if j.returned is not None else j.errno
+        return f"{console.styled('init failed', 'red')}: it ran and returned {number}({_minus(name)})"
+    words = {
+        "refused": f"{probably}refused by the kernel{stage}{errno}",
+        "crashed": f"crashed the kernel{stage}",
+        "hung": f"hung: no end within the deadline{stage}",
+        "lost": "lost: nothing is known of how it ended",
+    }
+    return console.styled(words[j.verdict], "red")
+
+
+def _minus(errno: str | None) -> str:
+    return f"-{errno}" if errno and errno.startswith("E") else errno or "no errno"
+
+
+def log_lines(records: Iterable[Record], module: str) -> None:
+    """What the module and the kernel said, without what every out-of-tree module makes the kernel say.
+
+    Of a long log what tells most of it; all of it with -v.
+    """
+    lines = [
+        r
+        for r in records
+        if r.facility == 0
+        and not _NOISE.search(r.text[:300])
+        and not (is_background(r) and not console.verbose)
+    ]
+    shown = range(len(lines)) if console.verbose else _telling(lines, module)
+    before = -1
+    for index in shown:
+        if index > before + 1:
+            console.out("  | …")
+        console.out(f"  | {_text(lines[index])}")
+        before = index
+    if len(shown) < len(lines):
+        console.out(f"  | … ({len(lines) - len(shown)} lines are left out: -v shows all)")
+
+
+def _telling(lines: list[Record], module: str) -> Sequence[int]:
+    """The indexes of both ends of a log; of a crash's: the module's last words, what the kernel calls it,
+    and where the module is named.
+    """
+    half = _MOST_LINES // 2
+    if len(lines) <= _MOST_LINES:
+        return range(len(lines))
+    heads = {i for i, r in enumerate(lines) if _HEAD.match(r.text[:300])}
+    if not heads:
+        return [*range(half), *range(len(lines) - half, len(lines))]
+    crash = min(heads)
+    named = [i for i in range(crash, len(lines)) if i in heads or module in lines[i].text]
+    return [*range(max(0, crash - half // 2), crash), *named[:half], *named[half:][-half:]]
+
+
+def _text(r: Record) -> str:
+    text = console.printable(r.text)
+    return console.styled(text, _LOUD[r.level]) if r.level in _LOUD else text
+
+
+def loads(command: str, reports: list[LoadReport]) -> int:
+    """The document of a load, and its exit status."""
+    if any(r.judgement.verdict == "hung" and r.target == "sandbox" for r in reports):
+        console.note("the sandbox stays for kscaffold logs and list; the next load replaces it")
+    if len(reports) == 1:
+        console.emit(command, reports[0].ok, load_document(reports[0]))
+    else:
+        total = sum(r.seconds["load"] for r in reports)
+        fields: dict[str, Any] = {
+            "seconds": {"total": round(total, 4)},
+            "results": [load_document(r) for r in reports],
+        }
+        console.emit(command, all(r.ok for r in reports), fields)
+    return _status(reports)
+
+
+def _status(reports: list[LoadReport]) -> int:
+    verdicts = {r.judgement.verdict for r in reports}
+    if "lost" in verdicts:
+        return EXIT_NO_ANSWER
+    return EXIT_YES if verdicts <= {"loaded"} else EXIT_NO
+
+
+def runs(results: list[tuple[list[LoadReport], list[UnloadReport]]], build_seconds: float) -> int:
+    """All tries of a run: each told on a line, the failures in full."""
+    reports: list[LoadReport] = []
+    documents = []
+    good = True
+    for loads_, unloads_ in results:
+        ok = all(r.ok for r in loads_) and all(u.ok for u in unloads_)
+        good = good and ok
+        for r in loads_:
+            reports.append(r)
+            documents.append(_of_run(r, unloads_))
+        _tell_run(loads_, unloads_)
+    if len(reports) == 1:
+        seconds = documents[0]["seconds"]
+        seconds["build"], seconds["total"] = build_seconds, seconds["total"] + build_seconds
+        documents[0]["seconds"] = {k: round(v, 4) for k, v in seconds.items()}
+        console.emit("run", good, documents[0])
+    else:
+        total = sum(r.seconds["total"] for r in reports) + build_seconds
+        console.emit("run", good, {"seconds": {"total": round(total, 4)}, "results": documents})
+    if len(results) > 1:
+        bad = sum(1 for ls, us in results if not (all(r.ok for r in ls) and all(u.ok for u in us)))
+        console.note(f"{len(results) - bad} of {len(results)} tries went well")
+    lost = any(u.judgement.verdict == "lost" for _, us in results for u in us)
+    status = _status(reports)
+    return status if status else EXIT_NO_ANSWER if lost else EXIT_YES if good else EXIT_NO
+
+
+def _of_run(r: LoadReport, unloads_: list[UnloadReport]) -> dict[str, Any]:
+    """A run's document is its load's; an unload that went wrong is the verdict then."""
+    fields = load_document(r)
+    mine = next((u for u in unloads_ if u.module == r.module), None)
+    if mine is not None:
+        fields["log"] += [record(x) for x in mine.log]
+        fields["complaints"] += [
+            {"kind": c.kind, "text": c.text, "where": c.where} for c in mine.judgement.complaints
+        ]
+        if not mine.ok:
+            j = mine.judgement
+            fields.update(code=j.code, cause=j.cause, fix=j.fix, errno=j.errno)
+            if j.verdict in ("crashed", "hung", "lost"):
+                fields.update(verdict=j.verdict)
+    return fields
+
+
+def _tell_run(loads_: list[LoadReport], unloads_: list[UnloadReport]) -> None:
+    last = loads_[-1]
+    if not last.ok:
+        loaded(last)
+        return
+    if all(u.ok for u in unloads_):
+        names = ", ".join(console.printable(r.path.name) for r in loads_)
+        spent = f"{last.seconds['total']:.2f} s"
+        console.step("Ran", f"{names}{_with(last)}: loaded and unloaded ({last.kernel}) in {spent}")
+    for r in loads_:
+        log_lines(r.log, r.module)
+    for u in unloads_:
+        if u.ok:
+            log_lines(u.log, u.module)
+            if u.note:
+                console.note(f"   note: {u.note}")
+            _regrets(u)
+        else:
+            unloaded(u)
+    for r in loads_:
+        why(r)
+
+
+def unloaded(report: UnloadReport) -> None:
+    """One unload."""
+    j = report.judgement
+    if report.ok:
+        console.step("Unloaded", report.module)
+        _regrets(report)
+        return
+    from kscaffold.explain import phrases  # start-up time: most unloads go well
+
+    errno = f" ({j.errno})" if j.errno else ""
+    what = phrases.unloaded(j)
+    console.out(f"{console.styled(report.module, 'bold')}: {console.styled(what, 'red')}{errno}")
+    log_lines(report.log, report.module)
+    if j.cause:
+        console.out(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
+    if report.place:
+        _source(report.place, console.out)
+    if j.fix:
+        console.out(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
+
+
+def _regrets(report: UnloadReport) -> None:
+    """What went wrong in an exit that came to its end."""
+    j = report.judgement
+    if j.cause:
+        console.warn(console.printable(j.cause))
+        if report.place:
+            _source(report.place, console.note)
+        if j.fix:
+            console.note(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
+        if j.code:
+            console.note(f"   {console.styled('more', 'cyan')}: kscaffold explain {j.code}")
+
+
+def unloads(command: str, reports: list[UnloadReport]) -> int:
+    """The document of an unload, and its exit status."""
+    documents = [
+        {
+            "module": r.module,
+            "verdict": r.judgement.verdict,
+            "errno": r.judgement.errno,
+            "code": r.judgement.code,
+            "cause": r.judgement.cause,
+            "fix": r.judgement.fix,
+            "log": [record(x) for x in r.log],
+            "seconds": round(r.seconds, 4),
+        }
+        for r in reports
+    ]
+    good = all(r.ok for r in reports)
+    console.emit(command, good, documents[0] if len(documents) == 1 else {"results": documents})
+    if any(r.judgement.verdict == "lost" for r in reports):
+        return EXIT_NO_ANSWER
+    return EXIT_YES if good else EXIT_NO
+
+
+def listed(modules: list[Listed], kind: Kind, is_there: bool) -> int:
+    """The list of modules, as lsmod's."""
+    fields = [
+        {
+            "name": m.name,
+            "size": m.size,
+            "refcount": m.refcount,
+            "used_by": list(m.used_by),
+            "state": m.state.lower(),
+            "permanent": m.permanent,
+            "taints": m.taints,
+        }
+        for m in modules
+    ]
+    console.emit("list", True, {"target": kind, "modules": fields})
+    if not is_there:
+        console.note("no sandbox runs for this project: kscaffold load starts one")
+    elif not modules:
+        console.note("none of this project's modules is loaded")
+    elif not console.json_mode:
+        console.out(f"{'Module':<24} {'Size':>8}  Used by")
+        for m in modules:
+            state = "" if m.state == "Live" else f"  ({m.state.lower()})"
+            users = ",".join((*m.used_by, *(["[permanent]"] if m.permanent else [])))
+            console.out(f"{m.name:<24} {m.size:>8}  {m.refcount} {users}{state}".rstrip())
+    return EXIT_YES
+
+
+def log(shown: "KernelLog", names: set[str]) -> None:
+    """Lines of a kernel's log; those of the project's modules have a mark: what names one, and in a
+    sandbox all since its first load.
+    """
+    own = [
+        is_own(r.text, names) or (i >= shown.loads and not is_background(r))
+        for i, r in enumerate(shown.records)
+    ]
+    documents = [{**record(r), "own": mine} for r, mine in zip(shown.records, own, strict=True)]
+    if console.json_lines:
+        for document_ in documents:
+            console.emit("logs", True, document_)
+    else:
+        console.emit("logs", True, {"log": documents})
+    for r, mine in zip(shown.records, own, strict=True) if not console.json_mode else ():
+        when = f"[{r.time:12.6f}]" if r.time is not None else " " * 14
+        mark = console.styled(">", "green") if mine else " "
+        console.out(f"{mark} {console.styled(when, 'dim')} {_text(r)}")
+
+
+def is_own(text: str, names: set[str]) -> bool:
+    """A line that begins with, or names in brackets, one of these modules."""
+    return any(text.startswith((f"{n}:", f"{n} ")) or f"[{n}]" in text for n in names)

@@ -1,0 +1,82 @@
+"""The bytes of a .ko: read with limits, decompressed where it is compressed."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from kscaffold.elf.model import Compression, DamagedModule
+from kscaffold.errors import KscaffoldError, UsageError
+
+# Far above any real module; what keeps a hostile file from taking the machine's memory.
+LIMIT = 256 << 20
+
+_MAGIC: dict[bytes, Compression] = {
+    b"\xfd7zXZ\x00": "xz",
+    b"\x1f\x8b\x08": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+
+
+def read_content(path: Path) -> tuple[bytes, Compression | None]:
+    """The module's bytes, and how they were compressed.
+
+    Raises UsageError (KS401) where there is no such file, KscaffoldError (KS402) where it can't be read,
+    DamagedModule where it is empty, too large or broken in its compression.
+    """
+    raw = _raw(path)
+    kind = next((kind for magic, kind in _MAGIC.items() if raw.startswith(magic)), None)
+    if kind is not None:
+        raw = _decompressed(raw, kind, path)
+    if not raw:
+        # kernel_read_file() says EINVAL before anything looks at the content.
+        raise DamagedModule("KS403", f"{path} is empty", fix="kscaffold build", stage="copy", errno="EINVAL")
+    return raw, kind
+
+
+def _raw(path: Path) -> bytes:
+    try:
+        # Not to wait for ever on a FIFO, nor to make a terminal ours.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            raise UsageError("KS401", f"there is no {path}", fix="kscaffold build") from None
+        raise KscaffoldError("KS402", f"{path} can't be read", cause=error.strerror) from None
+    state = os.fstat(fd)
+    if not stat.S_ISREG(state.st_mode):
+        os.close(fd)
+        raise KscaffoldError("KS402", f"{path} can't be read", cause="it is not a regular file")
+    with os.fdopen(fd, "rb") as file:
+        if state.st_size > LIMIT:
+            raise _too_large(path)
+        try:
+            content = file.read(LIMIT + 1)
+        except OSError as error:
+            raise KscaffoldError("KS402", f"{path} can't be read", cause=error.strerror) from None
+    if len(content) > LIMIT:
+        raise _too_large(path)
+    return content
+
+
+def _too_large(path: Path) -> DamagedModule:
+    return DamagedModule(
+        "KS402",
+        f"{path} is too large to be a module",
+        cause=f"more than {LIMIT >> 20} MiB",
+        stage=None,
+        errno=None,
+    )
+
+
+def _decompressed(raw: bytes, kind: Compression, path: Path) -> bytes:
+    from kscaffold.elf.decompress import DamagedError, decompress  # start-up time: most are not compressed
+
+    try:
+        content = decompress(raw)
+    except DamagedError as error:
+        raise DamagedModule(
+            "KS411", f"{path} can't be decompressed", cause=str(error), fix="kscaffold build"
+        ) from None
+    if len(content) > LIMIT:
+        raise _too_large(path)
+    return content

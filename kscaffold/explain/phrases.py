@@ -1,0 +1,75 @@
+"""The sentences and figures that a terminal and a page share."""
+
+from kscaffold.diagnosis.trace import Status
+from kscaffold.diagnosis.unload_verdict import UnloadJudgement
+from kscaffold.load.report import LoadReport
+from kscaffold.load.unload import UnloadReport
+
+
+def headline(report: LoadReport) -> str:
+    """What became of a load, in one line."""
+    j = report.judgement
+    name, kernel = report.path.name, report.kernel
+    errno = f" with {j.errno}" if j.errno else ""
+    returned = f"returned {j.returned}" if j.returned is not None else ""
+    number = f" (-{j.errno})" if j.errno and j.errno.startswith("E") else ""
+    probably = "" if j.certain else "probably "
+    if j.verdict == "loaded":
+        how = (
+            f"; init {returned}"
+            if j.init_ran and returned
+            else "; it has no init to run"
+            if j.init_ran is False
+            else ""
+        )
+        return f"{name} was loaded into {kernel}{how}"
+    told = {
+        "refused": f"was {probably}refused by {kernel} at stage {j.stage}{errno}",
+        "init-failed": f"was not loaded into {kernel}: its init {probably}{returned or 'failed'}{number}",
+        "crashed": f"crashed {kernel}" + (f" at stage {j.stage}" if j.stage else ""),
+        "hung": f"hung in {kernel}" + (f" at stage {j.stage}" if j.stage else ""),
+        "lost": f"was given to {kernel}, and nothing is known of how that ended",
+    }
+    return f"{name} {told[j.verdict]}"
+
+
+_UNLOADED = {
+    "unloaded": "unloaded",
+    "refused": "not unloaded",
+    "crashed": "its exit crashed the kernel",
+    "hung": "its exit did not end in time",
+    "lost": "nothing is known of how the unload ended",
+}
+
+
+def unloaded(judgement: UnloadJudgement) -> str:
+    """What became of an unload, in a few words."""
+    if judgement.code == "KS617":
+        return f"{judgement.verdict} the kernel after it was unloaded"
+    return _UNLOADED[judgement.verdict]
+
+
+def gone(report: UnloadReport) -> str:
+    """What became of an unload, in one line."""
+    j = report.judgement
+    return f"{report.module}: {unloaded(j)}{f' ({j.errno})' if j.errno else ''}"
+
+
+def untimed(report: LoadReport) -> str:
+    """Why a load has no times."""
+    if report.target == "host":
+        return "this load was not traced: only a sandbox can tell its stages' times"
+    return "no times are known: the trace was lost with the kernel"
+
+
+def lasted(report: LoadReport, status: Status, microseconds: int) -> str:
+    """A stage's time. That of one which never ended goes to the last thing that was seen of it."""
+    endless = status == "failed" and report.judgement.verdict in ("crashed", "hung")
+    return f"> {time(microseconds)}" if endless else time(microseconds)
+
+
+def time(microseconds: int) -> str:
+    """`439 µs`, `4.99 ms`, `1.20 s`."""
+    if microseconds >= 1_000_000:
+        return f"{microseconds / 1e6:.2f} s"
+    return f"{microseconds / 1000:.2f} ms" if microseconds >= 1000 else f"{microseconds} µs"

@@ -1,0 +1,45 @@
+"""The files of a project as a template makes them: path and content, wherever they were rendered from."""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A plain file."""
+
+    content: bytes
+    executable: bool = False
+
+
+Tree = Mapping[str, File]
+"""Files by their path relative to the project, with `/` between the parts."""
+
+
+def read_tree_files(directory: Path) -> dict[str, File]:
+    """The plain files below a directory."""
+    found = {}
+    for where, _, names in os.walk(directory):
+        for name in names:
+            path = Path(where, name)
+            mode = path.lstat().st_mode
+            if stat.S_ISREG(mode):
+                found[str(path.relative_to(directory))] = File(path.read_bytes(), bool(mode & 0o100))
+    return found
+
+
+def is_inside(path: str) -> bool:
+    """Whether a path that was read from a file names a place in the project, and nothing of git's."""
+    parts = path.split("/")
+    return (
+        bool(path)
+        and "\0" not in path
+        and str(PurePosixPath(path)) == path
+        and not path.startswith("/")
+        and ".." not in parts
+        and parts != ["."]
+        and parts[0] != ".git"
+    )

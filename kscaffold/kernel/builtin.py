@@ -1,0 +1,69 @@
+"""What is built into a kernel: names that a module of the same name would meet."""
+
+import mmap
+import re
+import struct
+from pathlib import Path
+
+from kscaffold.elf import kofile
+from kscaffold.elf.model import Section
+from kscaffold.kernel import store
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.project.project import kernel_name
+
+# struct kernel_param on 64 bits: name, mod, ops, u16 perm, then 14 bytes more.
+_PARAM = struct.Struct("<3QH14x")
+
+
+def names(modules: Path) -> frozenset[str]:
+    """The modules that are built in, by modules.builtin."""
+    lines = _text(modules / "modules.builtin").splitlines()
+    return frozenset(kernel_name(Path(line).name.removesuffix(".ko")) for line in lines)
+
+
+def in_sysfs(kernel: Kernel) -> tuple[frozenset[str], frozenset[str]]:
+    """The names built-in code has in /sys/module, for certain and perhaps. It is there where it has a
+    version, or a parameter with permissions; those only the image tells (kernel/params.c,
+    param_sysfs_builtin). Takes 7 ms.
+    """
+    info = _text(kernel.modules / "modules.builtin.modinfo").split("\0") if kernel.modules else []
+    told = [match for entry in info if (match := re.match(r"([^.=]+)\.(parmtype|version)=", entry))]
+    versioned = frozenset(match[1] for match in told if match[2] == "version")
+    image = store.unpacked(kernel)
+    visible = _visible(image) if image else None
+    if visible is not None:
+        return versioned | visible, frozenset()
+    return versioned, frozenset(match[1] for match in told) - versioned
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _visible(vmlinux: Path) -> frozenset[str] | None:
+    """The names before the dot of all built-in parameters with permissions; None if it can't be read."""
+    try:
+        # Safe to map: an image of the cache is replaced by a new file, never rewritten.
+        with vmlinux.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as image:
+            return _parameters(image, kofile.image_sections(image))
+    except (OSError, ValueError, struct.error):
+        return None
+
+
+def _parameters(image: mmap.mmap, sections: tuple[Section, ...]) -> frozenset[str] | None:
+    table = next((s for s in sections if s.name == "__param" and s.type == "SHT_PROGBITS"), None)
+    if table is None:
+        return None
+    raw = image[table.offset : table.offset + table.size]
+    found = set()
+    for name, _, _, permissions in _PARAM.iter_unpack(raw[: len(raw) // _PARAM.size * _PARAM.size]):
+        home = next((s for s in sections if s.address and s.address <= name < s.address + s.size), None)
+        if permissions and home is not None:
+            at = name - home.address + home.offset
+            text = image[at : at + 128].partition(b"\0")[0].decode(errors="replace")
+            # core_param() has no dot, and is shown as the kernel's own.
+            found.add(text.partition(".")[0] if "." in text else "kernel")
+    return frozenset(found)

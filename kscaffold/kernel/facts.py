@@ -1,0 +1,189 @@
+"""What must be known of a kernel to say whether it takes a module. Read once a kernel."""
+
+import mmap
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from kscaffold.elf import kofile
+from kscaffold.elf.model import KoFile
+from kscaffold.errors import KscaffoldError
+from kscaffold.kernel import builtin, store, symvers
+from kscaffold.kernel.buildtree import read_tree
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.kernel.symvers import Symvers
+from kscaffold.project.project import kernel_name
+
+
+@dataclass(frozen=True, slots=True)
+class KernelFacts:
+    """One kernel, as its module loader is. What can't be known is None.
+
+    `exports`: its Module.symvers. `vermagic`, `struct_size` (bytes of struct module): those of a module
+    built with it. `since_6_4`: it checks the size of struct module, and that some sections come once.
+    `config`: the text of its configuration. `in_sysfs`: names that built-in code has in /sys/module;
+    `perhaps_in_sysfs`: names it may have there. `modules`: where its own modules are.
+    `image`: the decompressed one, where there is one.
+    `loaded`: modules that are in, by the kernel's names; None: what a module needs is loaded before it.
+    `cmdline`: the kernel's command line.
+    """
+
+    release: str
+    arch: str
+    exports: Symvers | None
+    vermagic: str | None
+    struct_size: int | None
+    since_6_4: bool
+    config: str | None
+    builtin: frozenset[str]
+    in_sysfs: frozenset[str]
+    perhaps_in_sysfs: frozenset[str]
+    modules: Path | None
+    image: Path | None = None
+    loaded: frozenset[str] | None = None
+    cmdline: str = ""
+
+    def has(self, option: str) -> bool | None:
+        """Whether `CONFIG_<option>` is set; None where the configuration is not known."""
+        return None if self.config is None else f"\nCONFIG_{option}=y\n" in self.config
+
+    @property
+    def version(self) -> tuple[int, int] | None:
+        """The first two numbers of its release, for what nothing else tells."""
+        found = re.match(r"(\d+)\.(\d+)", self.release)
+        return (int(found[1]), int(found[2])) if found else None
+
+    def says(self, words: str) -> bool | None:
+        """Whether these words of a message are in its image: it looks for what they tell of. None where
+        there is no image. Takes 20 ms once for each.
+        """
+        return _says(self.image, words.encode()) if self.image else None
+
+
+@lru_cache(maxsize=64)
+def _says(image: Path, words: bytes) -> bool | None:
+    try:
+        with image.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return content.find(words) >= 0
+    except (OSError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=4)
+def read_facts(kernel: Kernel) -> KernelFacts:
+    """The facts of a kernel, from its build tree and its modules' directory. Takes 20 ms. Never raises
+    for what is missing.
+    """
+    build, modules = kernel.build, kernel.modules
+    config = _config(build) if build else None
+    reference = _reference(modules) if modules else None
+    certain, perhaps = builtin.in_sysfs(kernel)
+    return KernelFacts(
+        release=kernel.release,
+        arch=kernel.arch,
+        exports=symvers.read_symvers(build / "Module.symvers") if build else None,
+        vermagic=reference.vermagic if reference else _vermagic(kernel, config),
+        struct_size=reference.struct_size if reference else None,
+        since_6_4=_since_6_4(kernel),
+        config=config,
+        builtin=builtin.names(modules) if modules else frozenset(),
+        in_sysfs=certain,
+        perhaps_in_sysfs=perhaps,
+        modules=modules,
+        image=store.unpacked(kernel),
+    )
+
+
+def _config(build: Path) -> str | None:
+    # Both have the same lines; distributions leave out the one or the other.
+    for name in (".config", "include/config/auto.conf"):
+        text = _text(build / name)
+        if text:
+            return f"\n{text}\n"
+    return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def own_copy(ko: KoFile, facts: KernelFacts) -> KoFile | None:
+    """The kernel's own module of the same name as `ko`, None where there is none or `ko` is it."""
+    if facts.modules is None or ko.path.absolute().is_relative_to(facts.modules):
+        return None
+    for line in _text(facts.modules / "modules.order").splitlines():
+        if kernel_name(Path(line).name.removesuffix(".ko")) == ko.name:
+            for path in _packed(facts.modules / line):
+                try:
+                    return kofile.read_ko(path)
+                except KscaffoldError:
+                    return None
+    return None
+
+
+def _packed(plain: Path) -> Iterator[Path]:
+    """modules.order has the names from before the compression."""
+    yield from (p for s in ("", ".xz", ".zst", ".gz") if (p := plain.with_name(plain.name + s)).is_file())
+
+
+def _reference(modules: Path) -> KoFile | None:
+    """A module that came with the kernel: its vermagic and its struct module are the kernel's own."""
+    for path in _candidates(modules):
+        try:
+            return kofile.read_ko(path)
+        except KscaffoldError:
+            continue
+    return None
+
+
+def _candidates(modules: Path) -> Iterator[Path]:
+    """A few of the kernel's own modules; never of updates/ or extra/, which others built."""
+    for line in _text(modules / "modules.order").splitlines()[:8]:
+        yield from _packed(modules / line)
+    found = (
+        Path(where, name)
+        for where, _, names in os.walk(modules / "kernel")
+        for name in names
+        if ".ko" in name
+    )
+    for _, path in zip(range(8), found, strict=False):
+        yield path
+
+
+def _vermagic(kernel: Kernel, config: str | None) -> str | None:
+    """As include/linux/vermagic.h puts it together, for a build tree without modules."""
+    if config is None or kernel.build is None or "\nCONFIG_RANDSTRUCT=y\n" in config:
+        return None
+    release = read_tree(kernel.build, kernel.arch).release
+    arch = {"x86_64": "", "aarch64": "aarch64"}.get(kernel.arch)
+    if not release or arch is None:
+        return None
+    words = [
+        ("SMP", "SMP "),
+        ("PREEMPT_RT", "preempt_rt "),
+        # PREEMPT_BUILD came with dynamic preemption; before it PREEMPT said the same.
+        ("PREEMPT_BUILD" if "\nCONFIG_PREEMPT_BUILD=y\n" in config else "PREEMPT", "preempt "),
+        ("MODULE_UNLOAD", "mod_unload "),
+        ("MODVERSIONS", "modversions "),
+    ]
+    flags = [text for option, text in words if f"\nCONFIG_{option}=y\n" in config]
+    if "preempt_rt " in flags and "preempt " in flags:
+        flags.remove("preempt ")
+    return f"{release} {''.join(flags)}{arch}"
+
+
+def _since_6_4(kernel: Kernel) -> bool:
+    """6.4 brought struct module_memory together with the stricter checks."""
+    if kernel.build is not None:
+        header = _text(read_tree(kernel.build, kernel.arch).source / "include/linux/module.h")
+        if header:
+            return "struct module_memory" in header
+    # Without headers its name is all there is.
+    version = re.match(r"(\d+)\.(\d+)", kernel.release)
+    return bool(version) and (int(version[1]), int(version[2])) >= (6, 4) if version else False

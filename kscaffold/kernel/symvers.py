@@ -1,0 +1,88 @@
+"""Module.symvers: what a build exports, one line a symbol, separated by tabs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kscaffold.project.project import kernel_name
+
+# A kernel's has about 1 MB.
+_LIMIT = 64 << 20
+# From a module's directory up to the directory that `make M=` was given.
+_LEVELS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """One exported symbol. `module` is the kernel's name of who has it, None for the kernel itself."""
+
+    crc: int
+    module: str | None
+    gpl: bool
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Symvers:
+    """A Module.symvers. Only its names are taken apart at first: it has 15,000 lines.
+
+    `doubled`: all lines of a symbol that several modules of one build export.
+    """
+
+    lines: Mapping[str, str]
+    doubled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def find(self, symbol: str) -> Exported | None:
+        """Who exports a symbol, and how; None where nobody does."""
+        line = self.lines.get(symbol)
+        return _exported(line) if line is not None else None
+
+    def all_of(self, symbol: str) -> list[Exported]:
+        """Everybody who exports a symbol."""
+        lines = self.doubled.get(symbol) or [line for line in [self.lines.get(symbol)] if line]
+        return [found for line in lines if (found := _exported(line))]
+
+    def has_module_namespaces(self) -> bool:
+        """Whether the kernel has namespaces that are kept for named modules (6.16 and later)."""
+        return any("\tmodule:" in line for line in self.lines.values())
+
+
+def _exported(line: str) -> Exported | None:
+    crc, _, module, *rest = line.rstrip("\n").split("\t")
+    if rest and not rest[0].startswith("EXPORT_"):  # 5.4 had the namespace in the third column
+        module, rest = rest[0], [*rest[1:], module]
+    kind, namespace = (*rest, "", "")[:2]
+    try:
+        number = int(crc, 16)
+    except ValueError:
+        return None
+    owner = None if module == "vmlinux" else kernel_name(Path(module).name.removesuffix(".ko"))
+    return Exported(number, owner, "GPL" in kind, namespace)
+
+
+def read_symvers(path: Path) -> Symvers | None:
+    """The file's symbols; None where it can't be read."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            lines = file.read(_LIMIT).split("\n")
+    except OSError:
+        return None
+    pairs = [(line.split("\t", 2)[1], line) for line in lines if line.count("\t") >= 2]
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return Symvers(found)
+    doubled: dict[str, tuple[str, ...]] = {}
+    for symbol, line in pairs:
+        doubled[symbol] = (*doubled.get(symbol, ()), line)
+    return Symvers(found, {symbol: told for symbol, told in doubled.items() if len(told) > 1})
+
+
+def beside(ko: Path) -> Symvers | None:
+    """What the build that made this .ko exports: its Module.symvers, in the .ko's directory or above."""
+    directory = ko.absolute().parent
+    for _ in range(_LEVELS):
+        file = directory / "Module.symvers"
+        if file.is_file():
+            return read_symvers(file)
+        directory = directory.parent
+    return None

@@ -1,0 +1,105 @@
+"""Where in the user's own source a complaint of the kernel's points: file, line, and what is around it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kscaffold import process
+from kscaffold.diagnosis.crash import Complaint
+from kscaffold.diagnosis.klog import Record
+from kscaffold.errors import KscaffoldError
+
+_AROUND = 2  # lines before and after
+_LARGEST = 4 << 20  # bytes of a source file that is shown
+_WHERE = re.compile(r"(?P<function>[\w.$]+)\+0x(?P<offset>[0-9a-f]+)/0x[0-9a-f]+")
+_LINE = re.compile(r"^(?P<file>/.+?|[^/?].*?):(?P<line>[1-9]\d*)(?: \(discriminator \d+\))?$")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLine:
+    """A line of source. `file`: as the user calls it, from the module's directory where it is below.
+    `lines`: number and text of it and of those around it; none where the file can't be read.
+    """
+
+    file: str
+    line: int
+    function: str
+    lines: tuple[tuple[int, str], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+def locate_complaints(
+    complaints: Sequence[Complaint], module: str, ko: Path, records: Sequence[Record]
+) -> tuple[tuple[Complaint, ...], SourceLine | None]:
+    """The complaints with `file.c:line` for `where`, and the first such place.
+
+    Where addr2line or the module's debug information is missing, `where` stays the kernel's own.
+    """
+    told: list[Complaint] = []
+    first: SourceLine | None = None
+    for complaint in complaints:
+        place = None
+        if complaint.where and complaint.module == module:
+            place = _place(complaint.where, ko, records)
+        told.append(replace(complaint, where=str(place)) if place else complaint)
+        first = first or place
+    return tuple(told), first
+
+
+def with_source_line(
+    cause: str | None, before: Sequence[Complaint], after: Sequence[Complaint]
+) -> str | None:
+    """A cause that tells of a complaint, with the place that it has now."""
+    for old, new in zip(before, after, strict=True):
+        if cause and old is not new and old.told in cause:
+            more = "" if new.where and new.where in new.told else f", at {new.where}"
+            return cause.replace(old.told, new.told + more)
+    return cause
+
+
+def _place(where: str, ko: Path, records: Sequence[Record]) -> SourceLine | None:
+    from kscaffold.elf import kofile  # start-up time: only a crash needs it
+
+    found = _WHERE.match(where)
+    program = process.which("addr2line")
+    if found is None or program is None:
+        return None
+    try:
+        home = kofile.symbol_section(ko, found["function"])
+        if home is None:
+            return None
+        section, start = home
+        at = start + int(found["offset"], 16)
+        if at and not _exact(found[0], records):
+            at -= 1  # a caller: the address it will come back to, behind the call
+        done = process.run([program, "-i", "-e", str(ko), "-j", section, hex(at)], timeout=10)
+    except KscaffoldError:
+        return None
+    frames = [m for line in done.stdout.splitlines() if (m := _LINE.match(line.strip()))]
+    if done.returncode or not frames:
+        return None
+    # Inlined code comes first: of the frames the innermost that is not in a header of the kernel's.
+    own = Path(frames[-1]["file"]).parent
+    chosen = next(m for m in frames if Path(m["file"]).is_relative_to(own))
+    return _read(Path(chosen["file"]), int(chosen["line"]), found["function"], ko.absolute().parent)
+
+
+def _exact(place: str, records: Sequence[Record]) -> bool:
+    """Whether the processor itself stood there: the line RIP (pc on arm64) says so."""
+    return any(place in r.text and re.match(r"(?:RIP: [0-9a-f]{4}:|pc : |epc : )", r.text) for r in records)
+
+
+def _read(file: Path, line: int, function: str, home: Path) -> SourceLine:
+    path = home / file
+    shown = str(path.relative_to(home)) if path.is_relative_to(home) else str(file)
+    try:
+        if path.stat().st_size > _LARGEST:
+            return SourceLine(shown, line, function)
+        text = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return SourceLine(shown, line, function)
+    near = range(max(1, line - _AROUND), min(len(text), line + _AROUND) + 1)
+    return SourceLine(shown, line, function, tuple((n, text[n - 1]) for n in near))

@@ -1,0 +1,136 @@
+"""What the kernel will say of a module, told before it is asked, and held against what it says then."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from kscaffold.diagnosis.verdict import Judgement
+from kscaffold.errors import KscaffoldError
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.load import prediction_cache
+from kscaffold.module.arguments import split
+from kscaffold.module.findings import Prediction
+from kscaffold.targets.target import Target
+
+
+class Predictor:
+    """The predictions of one command, and the kernel they are for.
+
+    Making one takes 60 ms (an ELF reader is imported, the kernel's exports are read): it is made while a
+    guest restores. `trusted`: certificates (DER) that the kernel was given besides its own.
+    """
+
+    def __init__(
+        self,
+        kos: Sequence[Path],
+        kernel: Kernel,
+        warn: Callable[[str], None],
+        trusted: tuple[bytes, ...] = (),
+    ) -> None:
+        self.kernel = kernel
+        self._warn = warn
+        self._trusted = trusted
+        self._told: set[str] = set()
+        self._lock = threading.Lock()  # the tries of a run come from several threads
+        for ko in kos:
+            with contextlib.suppress(KscaffoldError):  # whoever asks gets the error
+                predict_load(ko, "", kernel, trusted=trusted)
+
+    def before(self, ko: Path, parameters: str, target: Target) -> Prediction | None:
+        """The prediction for a load that comes next; warns where it is a refusal, once of each. None
+        where there can't be one: the kernel itself is asked next.
+        """
+        try:
+            loaded = [m.name for m in target.modules()]
+            found = predict_load(
+                ko,
+                parameters,
+                self.kernel,
+                cmdline=target.cmdline,
+                loaded=loaded,
+                trusted=self._trusted,
+            )
+        except KscaffoldError:
+            return None
+        # That it is loaded already, the kernel says in the same words at once.
+        if found.loads is False and found.stage != "list":
+            with self._lock:
+                text = _refusal(ko, found, self.kernel)
+                if text not in self._told:
+                    self._told.add(text)
+                    self._warn(text)
+        return found
+
+
+def prediction_mismatch(predicted: Prediction | None, judgement: Judgement) -> str | None:
+    """How the kernel's answer differs from the prediction, None where it does not.
+
+    A prediction goes as far as init. How that ends, and what a crash or a loss hides, contradicts none.
+    """
+    if predicted is None or predicted.loads is None or judgement.verdict in ("lost", "crashed"):
+        return None
+    expected = f"{predicted.errno} at stage {predicted.stage}"
+    if judgement.verdict != "refused":
+        hung_before = judgement.verdict == "hung" and judgement.stage != "init"
+        return None if predicted.loads or hung_before else f"{expected} was expected, and the kernel took it"
+    if predicted.loads:
+        return "it was expected to load: kscaffold check sees nothing against it"
+    same = (judgement.stage, judgement.errno) == (predicted.stage, predicted.errno)
+    return None if same else f"{expected} was expected"
+
+
+def _refusal(ko: Path, found: Prediction, kernel: Kernel) -> str:
+    why = [f.message for f in found.findings if f.stage == found.stage and f.errno]
+    return f"{kernel.release} will refuse {ko.name}: {'; '.join(why)} ({found.errno} at stage {found.stage})"
+
+
+def predict_load(
+    ko: Path,
+    parameters: str,
+    kernel: Kernel,
+    *,
+    cmdline: str = "",
+    loaded: Collection[str] | None = None,
+    trusted: tuple[bytes, ...] = (),
+) -> Prediction:
+    """Whether `kernel` will take `ko` up to its init, and where it would refuse it.
+
+    `parameters` in the kernel's syntax; `loaded`: the modules that are in, by the kernel's names, None
+    where what it needs will be loaded before it. `trusted`: as of Outlook. Raises KscaffoldError where the
+    file can't be read.
+    """
+    key = prediction_cache.prediction_key(ko, parameters, kernel, cmdline, loaded, trusted)
+    found = prediction_cache.recall_prediction(key) if key else None
+    if found is None:
+        found = _predict(ko, parameters, kernel, cmdline, loaded, trusted)
+        if key:
+            prediction_cache.remember_prediction(key, found)
+    return found
+
+
+def _predict(
+    ko: Path,
+    parameters: str,
+    kernel: Kernel,
+    cmdline: str,
+    loaded: Collection[str] | None,
+    trusted: tuple[bytes, ...],
+) -> Prediction:
+    # start-up time: importing an ELF reader takes 40 ms
+    from kscaffold.elf import kofile
+    from kscaffold.elf.model import DamagedModule
+    from kscaffold.kernel.facts import read_facts
+    from kscaffold.kernel.symvers import beside
+    from kscaffold.module.predict.corruption import predict_damaged
+    from kscaffold.module.predict.predict import predict
+    from kscaffold.module.predict.signature import examine
+
+    known = None if loaded is None else frozenset(loaded)
+    facts = replace(read_facts(kernel), cmdline=cmdline, loaded=known)
+    try:
+        file = kofile.read_ko(ko)
+    except DamagedModule as flaw:
+        return predict_damaged(flaw, facts)
+    return predict(file, facts, split(parameters), beside(ko), examine(file, kernel, trusted))

@@ -1,0 +1,133 @@
+"""Build a project's modules for a kernel: Kbuild does it, we call it right and say what it said."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kscaffold import process
+from kscaffold.kernel.buildable import build_problem
+from kscaffold.kernel.buildtree import BuildTree, read_tree
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.make.command_line import make_argv
+from kscaffold.make.compile_commands import write_database
+from kscaffold.make.compiler import Toolchain, toolchain
+from kscaffold.make.fingerprint import compare, record
+from kscaffold.make.fingerprint.other_kernel import built_for_another, forget_objects
+from kscaffold.make.lock import Say, noted_group, project_lock
+from kscaffold.make.log import BuildLog
+from kscaffold.make.output import Output
+from kscaffold.make.report import BuildReport as BuildReport
+from kscaffold.make.report import nothing_to_do
+from kscaffold.project.ask import read_project
+from kscaffold.project.project import Project
+
+TIMEOUT = 3600.0  # seconds
+
+
+def build(
+    project: Project,
+    kernel: Kernel,
+    *,
+    say: Say,
+    show: Callable[[str], None],
+    everything: bool = False,
+    jobs: int | None = None,
+    timeout: float = TIMEOUT,
+) -> BuildReport:
+    """Build all modules of `project` for `kernel`; a failed build is a report that is not ok.
+
+    `show` gets the compiler's and modpost's complaints line by line, with `everything` all of make's
+    output. Raises KscaffoldError when make can't be called: what `build_problem` and `toolchain` say,
+    KS105 when another process builds here; DeadlineError after `timeout` seconds.
+    """
+    started = time.monotonic()
+    with project_lock(project.directory, say) as state:
+        if compare.is_fresh(project, kernel):
+            return nothing_to_do(project, kernel, time.monotonic() - started)
+        problem = build_problem(kernel)
+        if problem:
+            raise problem
+        assert kernel.build is not None
+        tree = read_tree(kernel.build, kernel.arch)
+        tools = toolchain(tree)
+        if built_for_another(project, tree, compare.last_tree(project.directory)):
+            say("Rebuilding", f"{project.directory.name}: what is there was built for another kernel")
+            forget_objects(project)
+        # The Kbuild may have changed since the caller asked: what is recorded must be what make reads.
+        started_at = record.stamp(state)
+        project = read_project(project.directory, kernel, details=True)
+        return _make(project, tree, tools, _Call(state, started_at, say, show, everything, jobs, timeout))
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    state: Path
+    started_at: int
+    say: Say
+    show: Callable[[str], None]
+    everything: bool
+    jobs: int | None
+    timeout: float
+
+
+def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> BuildReport:
+    started = time.monotonic()
+    names = ", ".join(t.name for t in project.targets)
+    output = Output(
+        project.directory,
+        call.show,
+        call.everything,
+        on_work=lambda: call.say("Building", f"{names} for {tree.release}"),
+    )
+    before = [_identity(t.ko) for t in project.targets]
+    record.begin_record(tree, call.state)
+    log = BuildLog()
+    argv = make_argv(project.directory, tree, tools, "modules", call.jobs)
+    log.add(f"$ {process.display(argv)}")
+    if call.everything:
+        call.show(f"$ {process.display(argv)}")
+
+    def take(line: str) -> None:
+        log.add(line)
+        output.feed(line)
+
+    try:
+        with noted_group(call.state) as note:
+            status = process.stream(argv, take, timeout=call.timeout, on_start=note)
+    finally:
+        log.write(call.state / "make.log")
+    missing = [t for t in project.targets if not t.ko.exists()]
+    # A module that lists itself is linked without its own source: up to 5.15 make only mentions it.
+    hollow = any(c.text.startswith("Circular ") for c in output.complaints)
+    ok = status == 0 and not missing and not hollow
+    explanation = None
+    if not ok:
+        from kscaffold.make.explain import explain_build  # start-up time: only when a build failed
+
+        explanation = explain_build(project, tree, output.complaints, log.lines())
+    else:
+        write_database(project, tree, call.state)
+        unsure = record.write_record(project, tree, tools, call.state, call.started_at)
+        if unsure and call.everything:
+            call.show(f"the next build asks make again: {unsure}")
+    return BuildReport(
+        ok=ok,
+        project=project,
+        modules=project.targets,
+        release=tree.release,
+        log=call.state / "make.log",
+        complaints=tuple(output.complaints),
+        notes=tools.notes,
+        seconds=time.monotonic() - started,
+        up_to_date=ok and before == [_identity(t.ko) for t in project.targets],
+        explanation=explanation,
+    )
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns

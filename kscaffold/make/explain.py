@@ -1,0 +1,350 @@
+"""Why a build failed: the catalogue's entry for what make said, made exact by looking at tree and project."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from kscaffold import process
+from kscaffold.diagnosis import catalogue
+from kscaffold.diagnosis.catalogue import CatalogueMatch
+from kscaffold.kernel.buildtree import BuildTree
+from kscaffold.make.kernel_api import (
+    USER_SPACE,
+    ApiChange,
+    api_changes,
+    exporters,
+    header_defining,
+    header_of,
+    similar_exports,
+    similar_header,
+)
+from kscaffold.make.output import read_complaint, short
+from kscaffold.make.report import BuildExplanation, CompilerMessage
+from kscaffold.project.project import Project
+
+_SOURCE_LINE = re.compile(r" *\d+ \|")
+
+
+def explain_build(
+    project: Project, tree: BuildTree, complaints: list[CompilerMessage], lines: list[str]
+) -> BuildExplanation:
+    """The best explanation of a failed build.
+
+    Of the first error, since later ones are often its consequence: what the catalogue knows of it, or only
+    that there are errors.
+    """
+    lines = [short(line, project.directory) for line in lines]
+    findings = [f for f in catalogue.match(lines, "15") if not f.entry.noise]
+    first = next((i for i, line in enumerate(lines) if _is_error(line, project)), len(lines))
+    # What the compiler shows of the source belongs to the error before it.
+    last = first + bool(_SOURCE_LINE.match("".join(lines[first + 1 : first + 2])))
+    # General words, such as make's last ones, tell something only where they are the first error's own.
+    known = [f for f in findings if first <= f.first <= last or (f.first < first and not f.entry.vague)]
+    if known:
+        # Of several for one error the later code is the narrower one, unless it only has general words.
+        same = [f for f in known if f.first == known[0].first or known[0].first == first]
+        nearest = max(same, key=lambda f: (not f.entry.vague, f.entry.code))
+        told = _exactly(nearest, project, tree)
+        if told:
+            return told
+    # Neither the compiler nor the assembler says anything of a namespace.
+    if told := _namespace(project, tree):
+        return told
+    count = sum(c.level == "error" for c in complaints)
+    what = f"{count} error{'s' if count != 1 else ''}" if count else "make failed"
+    plain = BuildExplanation("KS107", what, fix="mend the first error, then build again")
+    return _swallowed(plain, "".join(lines[first : first + 1]), project)
+
+
+def _swallowed(plain: BuildExplanation, error: str, project: Project) -> BuildExplanation:
+    """A flag that lacks its rest, -I$(UNSET), takes Kbuild's next one for it: -DMODULE, without which
+    module.h wants KBUILD_MODFILE."""
+    for _, name, value in project.flags if "KBUILD_MODFILE" in error else ():
+        flag = value.split()[-1]
+        if flag not in ("-I", "-D", "-U", "-include", "-isystem", "-iquote"):
+            continue
+        rest = re.compile(rf"(?<!\S){flag}\s*\$[({{](\w+)[)}}]\s*(?:#.*)?$", re.M)
+        unset = dict.fromkeys(v for f in project.read for v in rest.findall(f.read_text(errors="replace")))
+        if unset:
+            cause = f"{name} ends with {flag} and nothing: {' or '.join(unset)} is empty"
+            fix = f"set it, for example in the environment: {next(iter(unset))}=VALUE kscaffold build"
+            return replace(plain, cause=cause, fix=fix)
+    return plain
+
+
+def _is_error(line: str, project: Project) -> bool:
+    complaint = read_complaint(line, project.directory)
+    return complaint is not None and complaint.level == "error"
+
+
+def _exactly(found: CatalogueMatch, project: Project, tree: BuildTree) -> BuildExplanation | None:
+    """The entry with what tree and project say about this case; None when it does not apply after all."""
+    plain = BuildExplanation(found.entry.code, found.entry.title, found.cause, found.fix)
+    look = _LOOKS.get(found.entry.code)
+    return look(plain, found.groups, project, tree) if look else plain
+
+
+def _undeclared(
+    plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> BuildExplanation | None:
+    names = groups.get("function", "").split(", ")
+    change = api_changes().get(names[0])
+    advice = change.advice(tree) if change else None
+    if change and advice:
+        return _changed(change, advice, tree)
+    user = {name: USER_SPACE[name] for name in names if name in USER_SPACE}
+    headers = {name: header_of(name, tree) for name in names if name not in user}
+    declared = {name: header for name, header in headers.items() if header}
+    if not user and not declared:
+        cause = f"no header of kernel {tree.release} declares {names[0]}()"
+        return replace(plain, cause=cause, fix=f"correct the name {names[0]}, or declare it if it is yours")
+    for name, header in declared.items():
+        if any(f"<{header}>" in text for text in _sources(project)):
+            cause = f"{header} is included, and declares {name}() only in kernels that are built with it"
+            return replace(plain, cause=cause, fix=_fuller(tree))
+    causes = [f"{name}() is declared in {header}" for name, header in declared.items()]
+    causes += [f"{name}() is part of the C library, which a module can't use" for name in user]
+    fixes = [f"#include <{header}>" for header in dict.fromkeys(declared.values())]
+    fixes += [f"{better} instead of {name}()" for name, better in user.items()]
+    told = replace(plain, cause="; ".join(causes), fix=f"write {', '.join(fixes)}")
+    return replace(told, code="KS117", what=_title("KS117")) if names[0] in user else told
+
+
+def _undefined_name(
+    plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> BuildExplanation | None:
+    name = (groups.get("name") or groups.get("type", "")).split(", ")[0]
+    if not name:
+        return plain
+    header = header_defining(name, tree)
+    if header is None:
+        cause = f"nothing that is included has {name}, nor has any header of kernel {tree.release}"
+        near = groups.get("near", "").split(", ")[0]
+        return replace(
+            plain, cause=cause, fix=f"did you mean {near}?" if near else f"correct the name {name}"
+        )
+    if any(f"<{header}>" in text for text in _sources(project)):
+        cause = f"{header} is included, and defines {name} only in kernels that are built with it"
+        return replace(plain, cause=cause, fix=_fuller(tree))
+    return replace(plain, cause=f"{name} is defined in {header}", fix=f"write #include <{header}>")
+
+
+def _taken(
+    plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> BuildExplanation | None:
+    name = groups.get("name", "").split(", ")[0]
+    header = header_of(name, tree)
+    return replace(plain, cause=f"{name} is the kernel's own, declared in {header}") if header else plain
+
+
+def _sources(project: Project) -> list[str]:
+    """What is in the sources of the project's modules, as far as they are there."""
+    stems = {t.directory / o.removesuffix(".o") for t in project.targets for o in t.objects}
+    files = [f for stem in sorted(stems) if (f := stem.with_name(f"{stem.name}.c")).is_file()]
+    return [f.read_text(errors="replace") for f in files]
+
+
+_NAMESPACE = re.compile(
+    r"""^\s*(MODULE_IMPORT_NS|EXPORT_SYMBOL_NS(?:_GPL)?)\s*\((?:\s*\w+\s*,)?\s*("?)(\w+)"?\s*\)""", re.M
+)
+
+
+def _namespace(project: Project, tree: BuildTree) -> BuildExplanation | None:
+    """A namespace's name with quotes where this kernel wants none, or without where it wants them."""
+    text = "\n".join(_sources(project))
+    used = _NAMESPACE.findall(text)
+    for macro, quote, name in used:
+        change = api_changes()[macro]
+        wrong = "" if change.advice(tree) == change.use else '"'
+        # Whoever writes it in both ways, or makes a macro of it, knows.
+        both = len({q for m, q, _ in used if m == macro}) > 1
+        if quote == wrong and not both and not re.search(rf"#\s*define\s+{name}\b", text):
+            return _changed(change, change.advice(tree) or "", tree)
+    return None
+
+
+def _fuller(tree: BuildTree) -> str:
+    """Where to find what a small kernel lacks."""
+    series = ".".join(tree.version[:2])
+    if "cloud" in tree.release:
+        return f"build for the full kernel of that release: kscaffold kernel add {series} --flavour amd64"
+    return "build for a kernel that is configured with it"
+
+
+def _title(code: str) -> str:
+    known = catalogue.entry(code)
+    return known.title if known else code
+
+
+def _interface(
+    plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> BuildExplanation | None:
+    name = groups.get("function", "").split(", ")[0]
+    change = api_changes().get(name)
+    advice = change.advice(tree) if change else None
+    if change and advice:
+        return _changed(change, advice, tree)
+    header = None if _is_own(name, project) else header_of(name, tree)
+    if header is None:
+        return None  # a function of the module's own: no interface of the kernel
+    return replace(plain, cause=f"{name}() is declared otherwise in {header} of kernel {tree.release}")
+
+
+def _is_own(name: str, project: Project) -> bool:
+    """Whether a source or header of the project declares the function."""
+    declared = re.compile(rf"^\w[^;={{(\n]*\b{re.escape(name)}\s*\(", re.M)
+    files = [*project.directory.rglob("*.c"), *project.directory.rglob("*.h")]
+    return any(declared.search(f.read_text(errors="replace")) for f in files)
+
+
+def _changed(change: ApiChange, advice: str, tree: BuildTree) -> BuildExplanation:
+    since = ".".join(map(str, change.since))
+    return BuildExplanation(
+        "KS119",
+        f"{change.name} is different in this kernel",
+        f"it changed in Linux {since}, and this is {tree.release}",
+        f"use {advice}; for both: #if LINUX_VERSION_CODE >= KERNEL_VERSION({since.replace('.', ', ')}, 0)",
+    )
+
+
+def _header(
+    plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> BuildExplanation | None:
+    name = groups.get("header", "").split(", ")[0]
+    own = next(
+        (p for p in sorted(project.directory.rglob(Path(name).name)) if str(p).endswith(f"/{name}")), None
+    )
+    if own is None:
+        near = similar_header(name, tree)
+        return replace(plain, fix=f"did you mean {near}?") if near else plain
+    place = str(own)[: -len(name)].rstrip("/")
+    inside = str(Path(place).relative_to(project.directory))
+    flag = f"-I$(src)/{inside}" if inside != "." else "-I$(src)"
+    texts = [f.read_text(errors="replace") for f in project.read]
+    if any("EXTRA_CFLAGS" in text for text in texts) and not _knows_extra_cflags(tree):
+        return replace(
+            plain,
+            cause=f"{name} is in {inside}, and EXTRA_CFLAGS is no longer read since Linux 6.15",
+            fix=f"write ccflags-y instead of EXTRA_CFLAGS in {project.kbuild_file.name}",
+        )
+    return replace(
+        plain,
+        cause=f"{name} is in {inside}, where the compiler does not look",
+        fix=f"add to {project.kbuild_file.name}: ccflags-y += {flag}",
+    )
+
+
+def _no_header(
+    plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> BuildExplanation | None:
+    """One of asm/ or generated/. The tree was looked at before the build: it has those it should have."""
+    cause = f"kernel {tree.release} has no {groups.get('header', '').split(', ')[0]}"
+    told = replace(plain, code="KS118", what=_title("KS118"), cause=cause, fix="correct its name")
+    return _header(told, groups, project, tree)
+
+
+def _knows_extra_cflags(tree: BuildTree) -> bool:
+    try:
+        return "EXTRA_CFLAGS" in (tree.source / "scripts/Makefile.lib").read_text(errors="replace")
+    except OSError:
+        return True
+
+
+def _flag(
+    plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> BuildExplanation | None:
+    flag = groups.get("flag", "").split(", ")[0]
+    own = next((f for f in project.read if flag in f.read_text(errors="replace")), None)
+    if own is not None:
+        cause = f"{own.name} asks for {flag}, which this compiler does not have"
+        return replace(plain, cause=cause, fix=f"take {flag} out of {own.name}")
+    named = tree.compiler or tree.built_by.partition(" ")[0]
+    if tree.clang or not named or process.which(named):
+        return plain
+    cause = f"the kernel is built with {flag} by {named}, which is not installed; the gcc used is older"
+    package = re.sub(r"^.*-(?=gcc-)", "", named)
+    fix = f"sudo apt-get install --no-install-recommends {package}, or build for another kernel (kernel list)"
+    return replace(plain, cause=cause, fix=fix)
+
+
+def _no_source(
+    plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> BuildExplanation | None:
+    import difflib  # only when a build failed
+
+    stem = groups.get("stem", "").split(", ")[0]
+    other = next(
+        (f for s in (".cpp", ".cc", ".cxx", ".s") for f in project.directory.rglob(f"{stem}{s}")), None
+    )
+    if other is not None:
+        cause = f"{other.name} is there, and Kbuild makes {stem}.o of {stem}.c or {stem}.S only"
+        c = f"modules are written in C: write it as {stem}.c"
+        return replace(plain, cause=cause, fix=f"mv {other.name} {stem}.S" if other.suffix == ".s" else c)
+    there = sorted({p.stem for p in project.directory.rglob("*.[cS]") if not p.name.endswith(".mod.c")})
+    near = difflib.get_close_matches(stem, there, n=1, cutoff=0.6)
+    if not near:
+        return plain
+    return replace(plain, fix=f"create {stem}.c, or write {near[0]}.o in {project.kbuild_file.name}")
+
+
+def _undefined(
+    plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> BuildExplanation | None:
+    symbols = groups.get("symbol", "").split(", ")
+    for change in filter(None, map(api_changes().get, symbols)):
+        advice = change.advice(tree)
+        if advice:
+            return _changed(change, advice, tree)
+    symbol = symbols[0]
+    source = _defined_in(symbol, project)
+    if source:
+        cause = f"{source} defines {symbol}, and is not linked into the module"
+        return replace(plain, cause=cause, fix=f"add {Path(source).stem}.o to the module's objects")
+    beside = exporters(symbol, project.directory)
+    if beside:
+        cause = f"{beside[0].parent.name} exports {symbol}, and this project does not know of it"
+        fix = f"add to {project.kbuild_file.name}: KBUILD_EXTRA_SYMBOLS := {beside[0]}"
+        return replace(plain, cause=cause, fix=fix)
+    near = similar_exports(symbol, tree)
+    if near:
+        return replace(plain, fix=f"did you mean {' or '.join(near)}?")
+    header = header_of(symbol, tree)
+    if header:
+        cause = f"{symbol}() is declared in {header}, and kernel {tree.release} is built without it"
+        return replace(plain, cause=f"{cause}, or keeps it to itself", fix=_fuller(tree))
+    return replace(
+        plain, cause=f"kernel {tree.release} does not export {symbol} to modules, nor does a project beside"
+    )
+
+
+def _defined_in(symbol: str, project: Project) -> str | None:
+    linked = {str(t.directory / o)[:-2] for t in project.targets for o in t.objects}
+    head = re.compile(rf"^(?!static)\w[\w\s*]*\b{re.escape(symbol)}\s*\([^;]*$", re.M)
+    for source in sorted(project.directory.rglob("*.c")):
+        if str(source)[:-2] not in linked and head.search(source.read_text(errors="replace")):
+            return str(source.relative_to(project.directory))
+    return None
+
+
+def _only_errors(
+    plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
+) -> BuildExplanation | None:
+    return None  # the complaints are counted instead
+
+
+_LOOKS: dict[
+    str, Callable[[BuildExplanation, Mapping[str, str], Project, BuildTree], BuildExplanation | None]
+] = {
+    "KS107": _only_errors,
+    "KS111": _no_source,
+    "KS114": _undefined,
+    "KS116": _undeclared,
+    "KS118": _header,
+    "KS119": _interface,
+    "KS122": _flag,
+    "KS140": _undefined_name,
+    "KS141": _undefined_name,
+    "KS144": _taken,
+    "KS153": _no_header,
+}

@@ -1,0 +1,143 @@
+"""What a kernel offers a source: which header declares a name, what exports it, what changed."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from kscaffold.kernel.buildtree import BuildTree
+
+# Searched in this order: what drivers include by name comes before what those include.
+_PLACES = (
+    "include/linux",
+    "include/net",
+    "include/uapi/linux",
+    "include/asm-generic",
+    "include/linux/*",
+    "include/*",
+)
+# Where the declaration is not in the header to include.
+_HEADERS = {
+    "linux/uaccess.h": "copy_to_user copy_from_user get_user put_user clear_user strncpy_from_user access_ok",
+    "linux/slab.h": "kmalloc kzalloc kcalloc krealloc kfree kstrdup kmem_cache_create kmem_cache_alloc",
+    "linux/vmalloc.h": "vmalloc vzalloc vfree",
+    "linux/delay.h": "msleep mdelay udelay ndelay usleep_range ssleep",
+    "linux/io.h": "ioremap iounmap readl writel readb writeb ioread32 iowrite32",
+    "linux/interrupt.h": "request_irq free_irq tasklet_setup tasklet_schedule",
+    "linux/string.h": "memcpy memset memcmp memmove strlen strcmp strncmp strscpy strchr strstr kmemdup",
+    "linux/kernel.h": "snprintf sprintf scnprintf sscanf",
+    "linux/printk.h": "printk pr_info pr_err pr_warn pr_debug",
+    "linux/sched.h": "schedule schedule_timeout set_current_state wake_up_process",
+    "linux/sched/signal.h": "signal_pending send_sig",
+    "linux/wait.h": "wait_event wait_event_interruptible wake_up wake_up_interruptible init_waitqueue_head",
+    "linux/kthread.h": "kthread_run kthread_create kthread_stop kthread_should_stop",
+    "linux/module.h": "try_module_get module_put",
+}
+# The C library's, for which the kernel has its own.
+USER_SPACE = {
+    "printf": "pr_info()", "fprintf": "pr_err()", "puts": "pr_info()", "malloc": "kmalloc(size, GFP_KERNEL)",
+    "calloc": "kcalloc(n, size, GFP_KERNEL)", "realloc": "krealloc(p, size, GFP_KERNEL)", "free": "kfree()",
+    "sleep": "ssleep()", "usleep": "usleep_range()", "strdup": "kstrdup(s, GFP_KERNEL)", "exit": "return",
+    "atoi": "kstrtoint()", "strtol": "kstrtol()", "perror": "pr_err()", "assert": "WARN_ON()",
+    "fopen": "filp_open()", "time": "ktime_get_real_seconds()", "rand": "get_random_u32()",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ApiChange:
+    """A change of the kernel's interface. `since` as (6, 4); `use` from then on, `before` until then."""
+
+    name: str
+    since: tuple[int, int]
+    use: str | None
+    before: str | None
+
+    def advice(self, tree: BuildTree) -> str | None:
+        """What to write for the kernel of `tree`, or None when the change does not touch it."""
+        here = tuple(int(n or 0) for n in tree.version[:2])
+        return self.use if here >= self.since else self.before
+
+
+@cache
+def api_changes() -> dict[str, ApiChange]:
+    """Every change we know, by name (`drift.toml`)."""
+    table = tomllib.loads(files("kscaffold.build").joinpath("drift.toml").read_text(encoding="utf-8"))
+    found = {}
+    for name, entry in table.items():
+        major, minor = entry["since"].split(".")
+        found[name] = ApiChange(name, (int(major), int(minor)), entry.get("use"), entry.get("before"))
+    return found
+
+
+def header_of(name: str, tree: BuildTree) -> str | None:
+    """The header of this very tree that declares `name` (`linux/slab.h`), or None."""
+    for header, names in _HEADERS.items():
+        if name in names.split() and (tree.source / "include" / header).exists():
+            return header
+    word = re.escape(name.encode())
+    # A prototype, an inline function or a macro: the name starts nothing but ends a declaration's head.
+    declaration = re.compile(
+        rb"^(?:#\s*define\s+|(?:extern|static|struct|unsigned|void|int|long|bool|u\d\d|s\d\d|size_t|ssize_t|"
+        rb"const|char|\w+_t|__\w+|\w+)\s(?:[^;={(\n]*?\W)?)%b\(" % word,
+        re.M,
+    )
+    return _header_with(name, declaration, tree)
+
+
+def header_defining(name: str, tree: BuildTree) -> str | None:
+    """The header of this very tree that defines a macro, constant, variable or type (`struct x`), or None."""
+    kind, _, bare = name.rpartition(" ")
+    word = re.escape(bare.encode())
+    if kind:
+        definition = rb"^%b\s+%b\s*\{" % (re.escape(kind.encode()), word)
+    else:
+        definition = (
+            rb"^#\s*define\s+%b\b|^\s+%b\s*(?:=|,|$)|^(?:extern|typedef)\b[^;(\n]*\b%b(?:\[[^;\n]*)?;|^\}\s*%b\s*;"
+            % (word, word, word, word)
+        )
+    return _header_with(bare, re.compile(definition, re.M), tree)
+
+
+def _header_with(name: str, definition: re.Pattern[bytes], tree: BuildTree) -> str | None:
+    word = name.encode()
+    for pattern in _PLACES:
+        for directory in sorted(d for d in tree.source.glob(pattern) if d.is_dir()):
+            for header in sorted(directory.glob("*.h")):
+                text = header.read_bytes()
+                if word in text and definition.search(text):
+                    return str(header.relative_to(tree.source / "include")).removeprefix("uapi/")
+    return None
+
+
+def exporters(symbol: str, project: Path) -> list[Path]:
+    """Module.symvers of projects beside this one that export `symbol`."""
+    line = re.compile(rf"^0x[0-9a-f]+\t{re.escape(symbol)}\t", re.M)
+    beside = (f for f in sorted(project.parent.glob("*/Module.symvers")) if f.parent != project)
+    return [f for f in beside if line.search(f.read_text(errors="replace"))]
+
+
+def similar_exports(symbol: str, tree: BuildTree) -> list[str]:
+    """Exported symbols of almost this name."""
+    import difflib  # only when a build failed
+
+    try:
+        table = (tree.directory / "Module.symvers").read_text(errors="replace")
+    except OSError:
+        return []
+    names = {row[1] for line in table.splitlines() if len(row := line.split("\t")) > 1}
+    near = [
+        n for n in names if abs(len(n) - len(symbol)) <= 2 and (n[:2] == symbol[:2] or n[-3:] == symbol[-3:])
+    ]
+    return difflib.get_close_matches(symbol, near, n=3, cutoff=0.8)
+
+
+def similar_header(name: str, tree: BuildTree) -> str | None:
+    """A header of the kernel of almost this name."""
+    import difflib  # only when a build failed
+
+    place = (tree.source / "include" / name).parent
+    there = [h.name for h in place.glob("*.h")] if place.is_dir() else []
+    near = difflib.get_close_matches(Path(name).name, there, n=1, cutoff=0.8)
+    return str(Path(name).with_name(near[0])) if near else None

@@ -1,0 +1,97 @@
+"""One build at a time in one project: a lock that ends with its process, and names it to others."""
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kscaffold.errors import KscaffoldError
+from kscaffold.files import paths
+
+Say = Callable[[str, str], None]
+_MAKE = "make.group"
+PATIENCE = 60.0  # seconds another build is waited for
+
+
+@contextmanager
+def project_lock(directory: Path, say: Say, *, patience: float | None = None) -> Iterator[Path]:
+    """Hold the build lock of the project in `directory`; gives its state directory, which exists then.
+
+    Waits up to `patience` seconds for another process, telling so once. Raises KscaffoldError KS105 that
+    names the other process when it takes longer.
+    """
+    patience = PATIENCE if patience is None else patience
+    state = paths.project_state(directory)
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "lock").open("a+") as file:
+        if not _take(file.fileno()):
+            other = _owner(file.fileno())
+            say("Waiting", f"for another kscaffold in this project (process {other})")
+            deadline = time.monotonic() + patience
+            while not _take(file.fileno()):
+                if time.monotonic() > deadline:
+                    other = _owner(file.fileno())
+                    raise KscaffoldError(
+                        "KS105",
+                        f"{directory.name} is busy: process {other} is building it",
+                        cause=f"waited {patience:g} s for it to end",
+                        fix=f"try again when it has ended (`ps {other}` shows it)",
+                    )
+                time.sleep(0.05)
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), f"{os.getpid()}\n".encode())
+        _sweep(state / _MAKE)
+        yield state
+
+
+@contextmanager
+def noted_group(state: Path) -> Iterator[Callable[[int], None]]:
+    """Note make's process group while it runs, so that the next build ends it if this process is killed."""
+    file = state / _MAKE
+
+    def note(group: int) -> None:
+        file.write_text(f"{group} {_born(group)}\n")
+
+    try:
+        yield note
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _sweep(file: Path) -> None:
+    """End the make of a build that was killed: it would write into this one's files."""
+    try:
+        group, born = (int(word) for word in file.read_text().split())
+    except (OSError, ValueError):
+        return
+    if born and _born(group) == born:  # else the number is another process's by now
+        os.killpg(group, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while _born(group) == born and time.monotonic() < deadline:
+            time.sleep(0.01)
+    file.unlink(missing_ok=True)
+
+
+def _born(pid: int) -> int:
+    """When a process started, in clock ticks since boot; 0 when there is none (proc(5), stat, field 22)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return 0
+    fields = stat.rpartition(")")[2].split()
+    return 0 if fields[0] in "ZX" else int(fields[19])
+
+
+def _take(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _owner(fd: int) -> str:
+    return os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"

@@ -1,0 +1,119 @@
+"""make's output, told short: what the compiler and modpost complain about, without the noise around it."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kscaffold.make.report import CompilerMessage, Level
+
+# Progress of Kbuild (`  CC [M]  /x/hello.o`), make's comings and goings, and what means nothing.
+_PROGRESS = re.compile(r"  ([A-Z][A-Z0-9+]*)\s+(?:\[M\]\s+)?\S")
+_NOISE = re.compile(
+    r"make(?:\[\d+\])?: (?:Entering|Leaving) directory"
+    r"|Skipping BTF generation for \S+ due to unavailability of vmlinux"
+    r"|warning: the compiler differs from the one used to build the kernel"
+    r"|  The kernel was built by: |  You are using: "
+    r"|warning: pahole version differs from the one used to build the kernel|  The kernel was built with: "
+    r"|make(?:\[\d+\])?: Nothing to be done"
+    r"|make(?:\[\d+\])?: \*\*\* Waiting for unfinished jobs"
+    r"|make(?:\[\d+\])?: \*\*\* Deleting file "
+    r"|\s*$"
+)
+# make telling upwards that a program failed: the program has said why.
+_ECHO = re.compile(r"make(?:\[\d+\])?: \*\*\* \[.*\] Error \d+")
+
+_COMPILER = re.compile(
+    # The assembler's begins with a capital.
+    r"(?P<file>[^\s:][^:]*):(?P<line>\d+)(?::\d+)?: (?P<level>fatal error|[Ee]rror|[Ww]arning): (?P<text>.*)"
+)
+_MAKEFILE = re.compile(r"(?P<file>/[^:\s]+):(?P<line>\d+): \*\*\* (?P<text>.*)")
+_MODPOST = re.compile(r"(?P<level>ERROR|WARNING|FATAL): (?:modpost: )?(?P<text>.*)")
+_LINKER = re.compile(r"(?:\S*ld(?:\.\w+)?: )(?P<text>.*[^:])$")
+_TWICE = re.compile(
+    r"(?P<file>[^\s:]+):(?P<line>\d+): (?P<text>(?:multiple definition of|undefined reference to) .*)"
+)
+_OBJTOOL = re.compile(r"(?P<file>\S+\.o): (?P<level>warning|error): (?P<text>objtool: .*)")
+# What make does about an error is none; with -O it may stand before it.
+_MAKE = re.compile(r"make(?:\[\d+\])?: \*\*\* (?P<text>(?!\[|Deleting |Waiting for ).*)")
+_CC1 = re.compile(
+    r"(?:cc1|gcc|clang|\S+-gcc|as|\S*/(?:cc1|as))\S*: (?P<level>fatal error|error|warning): (?P<text>.*)"
+)
+_CIRCULAR = re.compile(r"make(?:\[\d+\])?: (?P<text>Circular .* dependency dropped\.)")
+_PLAIN = re.compile(r"(?P<level>error|warning): (?P<text>.*)")
+_SHELL = re.compile(r"(?:/bin/)?(?:ba|da)?sh: (?:line )?\d+: (?P<text>.*)")
+
+
+@dataclass(slots=True)
+class Output:
+    """A build's output as it comes.
+
+    `show` gets the lines worth showing; with `everything` set, all of them. `on_work` is called once, at
+    the first thing that make really does.
+    """
+
+    directory: Path
+    show: Callable[[str], None]
+    everything: bool = False
+    on_work: Callable[[], None] = lambda: None
+    complaints: list[CompilerMessage] = field(default_factory=list)
+    echoes: list[str] = field(default_factory=list)
+    worked: bool = False
+
+    def feed(self, line: str) -> None:
+        """Take the next line."""
+        progress = bool(_PROGRESS.match(line))
+        if not self.worked and (progress or not _NOISE.match(line)):
+            self.worked = True
+            self.on_work()
+        if self.everything:
+            self.show(line)
+        if progress or _NOISE.match(line):
+            return
+        if _ECHO.match(line):
+            self.echoes.append(line)
+            return
+        complaint = read_complaint(line, self.directory)
+        if complaint and complaint not in self.complaints:
+            self.complaints.append(complaint)
+        if not self.everything:
+            self.show(short(line, self.directory))
+
+
+def short(line: str, directory: Path) -> str:
+    """The line with paths below `directory` relative to it."""
+    return re.sub(rf"{re.escape(str(directory))}/(?=[\w.])", "", line)
+
+
+def read_complaint(line: str, directory: Path) -> CompilerMessage | None:
+    """The complaint that a line is, or None for context and other talk."""
+    for pattern in (
+        _COMPILER,
+        _TWICE,
+        _MAKEFILE,
+        _OBJTOOL,
+        _MODPOST,
+        _CC1,
+        _MAKE,
+        _CIRCULAR,
+        _LINKER,
+        _SHELL,
+        _PLAIN,
+    ):
+        match = pattern.match(line)
+        if match is None:
+            continue
+        groups = match.groupdict()
+        level: Level = "warning" if groups.get("level", "").lower() == "warning" else "error"
+        if pattern is _LINKER and "warning:" in groups["text"]:
+            level = "warning"
+        number = groups.get("line")
+        text = short(groups["text"], directory).removesuffix("  Stop.").strip()
+        return CompilerMessage(
+            level, _relative(groups.get("file"), directory), int(number) if number else None, text
+        )
+    return None
+
+
+def _relative(file: str | None, directory: Path) -> str | None:
+    return file.removeprefix(f"{directory}/") if file else None

@@ -1,0 +1,62 @@
+"""The certificates of keys that modules here were signed with: a sandbox can be made to trust them."""
+
+import os
+from pathlib import Path
+
+from kscaffold.errors import UsageError
+from kscaffold.files import paths
+from kscaffold.pkcs7 import certificate
+from kscaffold.pkcs7.certificate import Certificate, Signer
+from kscaffold.pkcs7.der import DerError
+
+_LARGEST = 1 << 20  # bytes of a file with a certificate
+
+
+def known() -> list[Certificate]:
+    """Those there are, the last used first. What can't be read is passed over."""
+    found = []
+    files = list(paths.certificates().glob("*.der")) if paths.certificates().is_dir() else []
+    for file in sorted(files, key=lambda f: -f.stat().st_mtime_ns):
+        try:
+            found.append(certificate.read_certificate(file.read_bytes()))
+        except (OSError, DerError):
+            continue
+    return found
+
+
+def remember(one: Certificate) -> None:
+    """Keep a certificate, or note that it was used again."""
+    file = paths.certificates() / f"{one.digest[:32]}.der"
+    if file.exists():
+        os.utime(file)
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    paths.write_whole(file, one.raw)
+
+
+def recent(most: int) -> tuple[bytes, ...]:
+    """The last used ones, as many as take no more than `most` bytes; DER, sorted."""
+    found: list[bytes] = []
+    for one in known():
+        # A kernel reads no shorter ones in its list than those whose length takes two bytes.
+        if one.raw[1] == 0x82 and sum(map(len, found)) + len(one.raw) <= most:
+            found.append(one.raw)
+    return tuple(sorted(found))
+
+
+def read_keyring(file: Path) -> Certificate:
+    """The certificate in a file, PEM or DER. Raises UsageError KS082 where there is none."""
+    try:
+        with file.open("rb") as opened:
+            return certificate.read_certificate(opened.read(_LARGEST))
+    except OSError as error:
+        cause = error.strerror
+    except DerError as error:
+        cause = str(error)
+    fix = f"openssl x509 -in {file} -noout -subject shows what openssl makes of it"
+    raise UsageError("KS082", f"{file} is no certificate that can be read", cause=cause, fix=fix)
+
+
+def owner(signer: Signer, among: list[Certificate]) -> Certificate | None:
+    """The certificate of a signer's key."""
+    return next((one for one in among if signer.is_by(one)), None)

@@ -1,0 +1,313 @@
+"""The owner of a live sandbox: a small process that outlasts the commands.
+
+It starts the guest, passes each client's requests to it, one client at a time, keeps the guest's log in
+a bounded file, and ends guest and itself at the idle time, at the hard limit, when told, or when the
+guest has gone. When it is killed its QEMU dies with it, and the lock it held is free: so nobody needs to
+look after it, and whoever comes next sees that it is dead.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from kscaffold import timeouts
+from kscaffold.errors import KscaffoldError, from_os_error
+from kscaffold.files import paths
+from kscaffold.sandbox.agent import protocol
+from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Kind, Verb
+from kscaffold.sandbox.vm import guest as session
+from kscaffold.sandbox.vm.guest import Guest, Plan
+
+_IDLE_WHEN_HUNG = 60.0  # s a guest in which something hangs stays, for `logs`
+_GRACE = 2.0  # s beyond the guest's own deadline
+_CLIENT_SILENCE = 60.0  # s a client may hold the sandbox without asking anything
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxDir:
+    """Where a sandbox lives: its directory, its socket, bound and listening, its lock, held, its project."""
+
+    directory: Path
+    listener: socket.socket
+    lock: int
+    project: Path
+
+
+def fork(place: SandboxDir, planned: Plan) -> None:
+    """Leave a keeper behind that serves the place's socket.
+
+    Clients may connect at once: they are greeted when the guest is up, or told why it is not. A fork,
+    because a new Python would take longer than the guest.
+    """
+    _write_card(place, planned, keeper=0, qemu=0)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    status = 1
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            _become_daemon({place.listener.fileno(), place.lock})
+            _keep(place, planned)
+        status = 0
+    finally:
+        # Never back into the command's code: not through its handlers, nor through its exit hooks.
+        os._exit(status)
+
+
+def _become_daemon(keep: set[int]) -> None:
+    """Let go of everything that is the command's: its streams, files, directory and signals."""
+    os.chdir("/")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    for fd in range(3, 1024):
+        if fd not in keep:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text("kscaffold-keep")
+
+
+def _keep(place: SandboxDir, planned: Plan) -> None:
+    """Start the guest, serve, end. The lock goes with the process."""
+    _write_card(place, planned, keeper=os.getpid(), qemu=0)
+    try:
+        guest = session.start(planned, lambda *_: None, lambda _: None)
+    except (KscaffoldError, OSError) as error:
+        _refuse(place, from_os_error(error) if isinstance(error, OSError) else error)
+        return
+    try:
+        _write_card(place, planned, keeper=os.getpid(), qemu=guest.qemu.pid)
+        _Keeper(place, guest, planned).serve()
+    finally:
+        with contextlib.suppress(OSError):
+            _save_log(place.directory, guest)
+        guest.close()
+        _remove(place.directory)
+
+
+def _remove(directory: Path) -> None:
+    """Take the sandbox off the list. What is left, the log, is for `logs`."""
+    for name in ("card.json", "keeper.sock", "client"):
+        (directory / name).unlink(missing_ok=True)
+
+
+def _write_card(place: SandboxDir, planned: Plan, *, keeper: int, qemu: int) -> None:
+    """What `sandbox status` shows."""
+    card = {
+        "project": str(place.project),
+        "kernel": planned.kernel.release,
+        "cmdline": planned.machine.cmdline,
+        "accelerator": planned.machine.accelerator,
+        "keeper": keeper,
+        "qemu": qemu,
+        "started": time.time(),
+        "key": planned.key,
+    }
+    paths.write_whole(place.directory / "card.json", json.dumps(card))
+
+
+def _refuse(place: SandboxDir, error: KscaffoldError) -> None:
+    """Tell the client that is waiting why there is no guest. Once it knows, none is listed any more."""
+    reason = [error.code, error.what, error.cause, error.fix]
+    place.listener.settimeout(5)
+    with contextlib.ExitStack() as end:
+        end.callback(_remove, place.directory)
+        with contextlib.suppress(OSError):
+            sock = end.enter_context(place.listener.accept()[0])
+            _remove(place.directory)
+            sock.sendall(protocol.frame(Kind.WELCOME, 0, 1, json.dumps(reason).encode()))
+
+
+def _save_log(directory: Path, guest: Guest, ask: bool = True) -> None:
+    """Write what the guest's kernel has said so far; bounded, since each part of it is. `ask` it for its log:
+    not one that has just been waited for in vain.
+    """
+    parts = b""
+    if ask and guest.alive():
+        with contextlib.suppress(ChannelClosed, ChannelTimeout):
+            parts = guest.channel.ask(Verb.LOG, timeout=2).payload
+    if parts:
+        paths.write_whole(directory / "log", parts)
+    console = guest.console()
+    if console:
+        (directory / "console").write_text(console, errors="replace")
+
+
+class _Keeper:
+    """The loop. One client at a time; the others wait in the listener's queue."""
+
+    def __init__(self, place: SandboxDir, guest: Guest, planned: Plan) -> None:
+        self.directory = place.directory
+        self.listener = place.listener
+        self.guest = guest
+        self.limit = time.monotonic() + timeouts.seconds("SANDBOX_LIMIT")
+        self.idle = timeouts.seconds("SANDBOX_IDLE")
+        self.served = 0
+        self.facts = {
+            "kernel": planned.kernel.release,
+            "keeper": os.getpid(),
+            "cmdline": planned.machine.cmdline,
+            "accelerator": guest.accelerator,
+            "why_no_kvm": planned.why_no_kvm,
+            "restored": guest.restored,
+            "times": guest.times,
+        }
+
+    def serve(self) -> None:
+        """Until told to stop, or nobody came for too long, or the guest has gone."""
+        while time.monotonic() < self.limit:
+            patience = min(self.idle, self.limit - time.monotonic())
+            guest, listener = self.guest.channel.fileno(), self.listener.fileno()
+            ready, _, _ = select.select([listener, guest], [], [], patience)
+            if guest in ready and not self.guest.alive():
+                return
+            if listener not in ready:
+                if not ready:
+                    return
+                time.sleep(0.05)  # the channel was closed a moment before its QEMU ends
+                continue
+            sock, _ = self.listener.accept()
+            with sock:
+                self._name_client(sock)
+                going_on = self._serve_client(sock)
+            (self.directory / "client").unlink(missing_ok=True)
+            if not going_on or not self.guest.alive():
+                return
+            with contextlib.suppress(OSError):
+                _save_log(self.directory, self.guest)
+
+    def _end(self) -> None:
+        """The guest has gone and is listed no more, before anybody is told so."""
+        self.guest.close()
+        _remove(self.directory)
+
+    def _name_client(self, sock: socket.socket) -> None:
+        """Whoever has to wait can be told for whom."""
+        pid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        with contextlib.suppress(OSError):
+            (self.directory / "client").write_text(str(pid))
+
+    def _serve_client(self, sock: socket.socket) -> bool:
+        """All requests of one client. False: the sandbox is to end."""
+        sock.settimeout(_CLIENT_SILENCE)
+        try:
+            facts = {**self.facts, "served": self.served}
+            self.served += 1
+            sock.sendall(protocol.frame(Kind.WELCOME, 0, 0, json.dumps(facts).encode()))
+            while True:
+                head = _exactly(sock, protocol.REQUEST.size)
+                if not head:
+                    return True
+                magic, verb, nonce, _, milliseconds, length, _ = protocol.REQUEST.unpack(head)
+                if magic != protocol.MAGIC or length > protocol.MAX_PAYLOAD:
+                    return True
+                payload = _exactly(sock, length)
+                if verb == Verb.STOP:
+                    self._end()
+                    sock.sendall(protocol.frame(Kind.END, nonce))
+                    return False
+                if not self._pass_on(sock, nonce, head + payload, milliseconds / 1000):
+                    return False
+        except (OSError, EOFError):
+            # The client has gone; what it asked for has been done or will not be.
+            return True
+
+    def _pass_on(self, sock: socket.socket, nonce: int, request: bytes, timeout: float) -> bool:
+        """One request to the guest, its answer to the client. False: the guest is lost, and ended.
+
+        The client's leaving does not stop the work: half a load is nothing anybody wants. But what has
+        not ended soon then hangs, and nobody should have to wait for it.
+        """
+        given = deadline = time.monotonic() + timeout
+        there = True
+        verb = int.from_bytes(request[4:8], "little")
+        try:
+            self.guest.channel.send(request, deadline + _GRACE)
+            while True:
+                if verb == Verb.SHELL:
+                    there = there and _relay_input(sock, self.guest)
+                    deadline = time.monotonic() + (_GRACE if there else 5 * _GRACE)
+                elif there and _has_left(sock, self.guest.channel, deadline):
+                    there, deadline = False, min(deadline, time.monotonic())
+                kind, answer = self.guest.channel.receive(nonce, deadline, _GRACE)
+                deadline = self.guest.channel.prolonged(given) if there else deadline
+                try:
+                    if there:
+                        sock.sendall(protocol.frame(kind, nonce, answer.status, answer.payload))
+                except OSError:
+                    there = False
+                if kind is Kind.END:
+                    if verb in (Verb.LOAD, Verb.UNLOAD) and protocol.still_running(answer.payload):
+                        # It may hold a processor for as long as the guest lives.
+                        self.idle = min(self.idle, _IDLE_WHEN_HUNG)
+                    return True
+        except ChannelTimeout:
+            how = protocol.SILENT
+        except ChannelClosed:
+            how = protocol.RESET if self.guest.was_reset() else protocol.GONE
+        with contextlib.suppress(OSError):
+            _save_log(self.directory, self.guest, ask=how != protocol.SILENT)
+            console = self.guest.console()[-100_000:].encode(errors="replace")
+            self._end()
+            sock.sendall(protocol.frame(Kind.LOST, nonce, how, console))
+        return False
+
+
+def _has_left(client: socket.socket, guest: protocol.Channel, deadline: float) -> bool:
+    """Wait for the guest's next word; True when the client went away before it."""
+    if guest.has_unread():
+        return False
+    poll = select.poll()
+    poll.register(client, select.POLLRDHUP)
+    poll.register(guest, select.POLLIN)
+    heard = [fd for fd, _ in poll.poll(max(0.0, deadline - time.monotonic()) * 1000)]
+    return client.fileno() in heard and guest.fileno() not in heard
+
+
+def _relay_input(sock: socket.socket, guest: Guest) -> bool:
+    """A shell's input frames, until the guest has something to say. False: the client has gone, and the
+    shell has been told to end.
+    """
+    while not guest.channel.has_unread():
+        ready, _, _ = select.select([sock.fileno(), guest.channel.fileno()], [], [])
+        if guest.channel.fileno() in ready:
+            break
+        try:
+            head = _exactly(sock, protocol.REQUEST.size)
+            frame = head + _exactly(sock, protocol.REQUEST.unpack(head)[5]) if head else b""
+        except (OSError, EOFError):
+            frame = b""
+        if not frame:
+            guest.channel.send(protocol.request(Verb.POWEROFF, 0), time.monotonic() + _GRACE)
+            return False
+        guest.channel.send(frame, time.monotonic() + _GRACE)
+    return True
+
+
+def _exactly(sock: socket.socket, size: int) -> bytes:
+    """So many bytes; none at all when the client closed before the first."""
+    got = b""
+    while len(got) < size:
+        part = sock.recv(min(size - len(got), 1 << 20))
+        if not part:
+            if got:
+                raise EOFError
+            return b""
+        got += part
+    return got

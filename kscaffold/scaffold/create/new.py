@@ -1,0 +1,251 @@
+"""`new`: a project that builds, loads and says something, from nothing."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kscaffold.errors import UsageError
+from kscaffold.files import atomic_dir, git
+from kscaffold.project.project import kernel_name
+from kscaffold.scaffold.create import escape, licence, params, render
+from kscaffold.scaffold.create.author import default_author
+from kscaffold.scaffold.kbuild import generate, names
+from kscaffold.scaffold.metadata import keep
+
+# A template that needs objects or parameters and gets none shows its subject with these.
+_OBJECTS = ("main", "util")
+_PARAMETERS = (
+    params.TemplateParameter("howmany", "int", 0o444, "1", "how many there are"),
+    params.TemplateParameter("whom", "charp", 0o444, "world", "who is greeted"),
+    params.TemplateParameter("loud", "bool", 0o644, None, "whether to shout"),
+    params.TemplateParameter("quiet", "invbool", 0o444, "y", "the opposite of a variable"),
+    params.TemplateParameter("channel", "byte", 0o444, "7", "0 to 255"),
+    params.TemplateParameter("offset", "short", 0o444, "-1", "16 bits, signed"),
+    params.TemplateParameter("port", "ushort", 0o444, "80", "16 bits, unsigned"),
+    params.TemplateParameter("flags", "hexint", 0o444, "0xff", "32 bits, shown in hexadecimal"),
+    params.TemplateParameter("limit", "uint", 0o444, "1000", "32 bits, unsigned"),
+    params.TemplateParameter("balance", "long", 0o444, "-5", "as wide as a register, signed"),
+    params.TemplateParameter("bytes", "ulong", 0o444, "4096", "as wide as a register, unsigned"),
+    params.TemplateParameter("serial", "ullong", 0o444, "0x123456789", "64 bits on every machine"),
+)
+# What the README tells of the parameters that a template has by itself.
+_SHOWN = {
+    "params": _PARAMETERS,
+    "returns": (params.TemplateParameter("code", "int", 0o444, "0", "what init returns"),),
+    "timer": (params.TemplateParameter("period", "uint", 0o444, "1000", "milliseconds from tick to tick"),),
+    "block": (params.TemplateParameter("megabytes", "uint", 0o444, "4", "size of the disk"),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRequest:
+    """What a user asks for. `directory`: the parent of the project. None: not said."""
+
+    name: str
+    directory: Path
+    template: str | None = None
+    objects: tuple[str, ...] = ()
+    parameters: tuple[params.TemplateParameter, ...] = ()
+    author: str | None = None
+    description: str | None = None
+    license: str = "GPL-2.0-only"
+    git: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A project that was made. `module`: the file it builds. `files`: relative to `path`, sorted."""
+
+    name: str
+    path: Path
+    template: str
+    module: str
+    sources: tuple[str, ...]
+    files: tuple[str, ...]
+    repository: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a user asked for, found good and complete. `answers`: what it takes to ask for it again.
+
+    `values`: for the templates. `linked`: for Kbuild.
+    """
+
+    name: str
+    template: str
+    sources: tuple[str, ...]
+    licence: licence.Licence
+    values: dict[str, Any]
+    linked: tuple[generate.ModuleSpec, ...]
+    answers: dict[str, Any]
+
+
+def new(wanted: ProjectRequest) -> Created:
+    """Make a project: `wanted.directory`/NAME appears whole, or not at all.
+
+    Raises UsageError before anything is touched, OSError where the place can't be written to.
+    """
+    planned = plan(wanted)
+    target = Path(os.path.realpath(wanted.directory)) / wanted.name
+    names.check_place(target)
+    repository = wanted.git and git.possible(target)
+    with atomic_dir.hidden_beside(target) as hidden:
+        project = fill(planned, hidden)
+        keep.keep_settings(project, {"name": planned.template}, planned.answers)
+        files = _settle(project)
+        if repository:
+            git.init(project)
+        atomic_dir.publish_directory(project, target)
+    module = f"{wanted.name}.ko"
+    return Created(wanted.name, target, planned.template, module, planned.sources, files, repository)
+
+
+def plan(wanted: ProjectRequest) -> Planned:
+    """Find out what is to be made, whatever place it will have. Raises UsageError."""
+    names.check_name(wanted.name)
+    template = render.template(_choose(wanted))
+    chosen = template.name
+    modules = [wanted.name, *(wanted.name + end for end in template.modules)]
+    for further in modules[1:]:
+        names.check_name(further)
+    objects = wanted.objects or (_OBJECTS if chosen == "multi" else ())
+    names.check_objects(wanted.name, objects)
+    parameters = wanted.parameters or _SHOWN.get(chosen, ())
+    params.check(parameters, _c_names(wanted.name, objects))
+    licensed = licence.find_licence(wanted.license)
+    author = _text("author", wanted.author) if wanted.author is not None else default_author()
+    described = wanted.description if wanted.description is not None else f"The {wanted.name} kernel module"
+    description = _text("description", described)
+    for parameter in parameters:
+        _text(f"parameter {parameter.name}", parameter.description + (parameter.default or ""))
+
+    main, *others = objects or (wanted.name,)
+    named = {"name": wanted.name, "kernel_name": kernel_name(wanted.name)}
+    sources = [f"{stem}.c" for stem in (main, *others)] + [f"{wanted.name}.h"] * bool(others)
+    sources = [source.format(**named) for source in template.sources] or sources
+    values = {
+        **named,
+        "ident": names.identifier(wanted.name),
+        "main": main,
+        "author": author,
+        "description": description,
+        "spdx": licensed.spdx,
+        "license": licensed.module,
+        "_others": [{"stem": o, "ident": names.identifier(o)} for o in others],
+        "_parameters": list(parameters),
+        "_showcase": chosen == "params" and not wanted.parameters,
+        "_sources": sources,
+        "_modules": [{"name": m, "kernel_name": kernel_name(m)} for m in modules],
+        "_try": [line.format(**named) for line in template.tries],
+    }
+    linked = (generate.ModuleSpec(wanted.name, objects), *(generate.ModuleSpec(m) for m in modules[1:]))
+    # The parameters that a template shows by itself are its own, and follow it: they are no answer.
+    asked = replace(
+        wanted,
+        template=chosen,
+        objects=objects,
+        author=author,
+        description=description,
+        license=licensed.spdx,
+    )
+    return Planned(wanted.name, chosen, tuple(sources), licensed, values, linked, _answers(asked))
+
+
+def fill(planned: Planned, into: Path) -> Path:
+    """Make the project's directory, `into`/NAME, with all that the template gives."""
+    _render(planned.template, planned.values, into)
+    project = into / planned.name
+    spdx = planned.licence.spdx
+    _write(project / "Kbuild", generate.kbuild(planned.linked, spdx))
+    _write(project / "Makefile", generate.makefile(spdx))
+    text = render.licence_text(planned.licence.texts, escape.plain(planned.values["author"]))
+    _write(project / "LICENSE", text)
+    _settle(project)  # before a base is made of it: a template's mode is that of its installation
+    return project
+
+
+def _answers(asked: ProjectRequest) -> dict[str, Any]:
+    """What was chosen, in words that TOML has; rerender.py makes a Wanted of them again."""
+    parameters = [
+        {
+            "name": p.name,
+            "type": p.type,
+            "permission": f"{p.permission:04o}",
+            **({} if p.default is None else {"default": p.default}),
+            "description": p.description,
+        }
+        for p in asked.parameters
+    ]
+    return {
+        "name": asked.name,
+        "objects": list(asked.objects),
+        "author": asked.author,
+        "description": asked.description,
+        "license": asked.license,
+        "parameters": parameters,
+    }
+
+
+def _choose(wanted: ProjectRequest) -> str:
+    """The template: the one that was asked for, else the one that the other options imply."""
+    if wanted.template is None:
+        return "params" if wanted.parameters else "multi" if wanted.objects else "single"
+    chosen = render.template(wanted.template)
+    for option, given in (("objs", wanted.objects), ("param", wanted.parameters)):
+        if given and option not in chosen.takes:
+            raise UsageError(
+                "KS022",
+                f"the template {chosen.name} can't use --{option}",
+                fix="leave --template out: the other options imply it",
+            )
+    return chosen.name
+
+
+def _c_names(module: str, objects: tuple[str, ...]) -> list[str]:
+    """The C names the sources use besides the parameters."""
+    ident = names.identifier(module)
+    taken = [f"{ident}_init", f"{ident}_exit", "err"]
+    for other in objects[1:]:
+        taken += [f"{names.identifier(other)}_start", f"{names.identifier(other)}_stop"]
+    return taken
+
+
+def _text(what: str, text: str) -> str:
+    """A free text: any but what a C string can't hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError("KS024", f"the {what} is not UTF-8", fix="type it again in UTF-8") from None
+    if "\0" in text:
+        raise UsageError("KS024", f"the {what} has a NUL character", cause="it would end the text in C")
+    return text
+
+
+def _render(chosen: str, values: dict[str, Any], into: Path) -> None:
+    render.render("common", values, into)
+    render.render(chosen, values, into)
+    if values["_others"]:
+        render.render("header", values, into)
+    for other in values["_others"]:
+        render.render("object", {**values, **other}, into)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _settle(project: Path) -> tuple[str, ...]:
+    """Give every file and directory the user's own mode (cookiecutter copies that of its template, which
+    may be read-only), and list the files."""
+    mask = os.umask(0)
+    os.umask(mask)
+    files = []
+    for where, _, inside in os.walk(project):
+        Path(where).chmod(0o777 & ~mask)
+        for name in inside:
+            path = Path(where, name)
+            path.chmod(0o666 & ~mask)
+            files.append(str(path.relative_to(project)))
+    return tuple(sorted(files))

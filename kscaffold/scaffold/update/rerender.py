@@ -1,0 +1,125 @@
+"""A project's template rendered once more with the answers the project keeps."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kscaffold.errors import UsageError
+from kscaffold.files import tree
+from kscaffold.files.tree import File
+from kscaffold.scaffold.create import new, params
+from kscaffold.scaffold.metadata import answers
+from kscaffold.scaffold.metadata.answers import ProjectAnswers
+
+if TYPE_CHECKING:
+    from kscaffold.scaffold.external.update import UpdatePrompts
+
+# Answers that are one text each, which --set can change.
+_TEXTS = ("author", "description", "license")
+
+
+def rerender(
+    project: Path, kept: ProjectAnswers, talk: "UpdatePrompts | None" = None
+) -> tuple[dict[str, File], ProjectAnswers]:
+    """The files the template gives now, and what to keep: answers with a default for what is asked anew.
+
+    What follows of them is the same for a template from anywhere. `talk`: needed for one of others.
+
+    Raises UsageError: KS051 where the answers are not good, KS022 where the template is gone; for a template
+    of others what foreign/again.py says.
+    """
+    if is_foreign(kept) and talk is not None:
+        from kscaffold.scaffold.external import update  # start-up time
+
+        return update.rerender_external(project, kept, talk)
+    if talk is not None:
+        talk.refuse()
+    if not isinstance(kept.template.get("name"), str):
+        raise answers.damaged(project, "its [template] has no name")
+    wanted = _wanted(project, kept)
+    try:
+        planned = new.plan(wanted)
+    except UsageError as error:
+        if error.code == "KS022":
+            raise
+        raise answers.damaged(project, f"{error.what}; {error.cause or error.fix or ''}") from None
+    with tempfile.TemporaryDirectory(prefix="kscaffold-update-") as directory:
+        rendered = tree.read_tree_files(new.fill(planned, Path(directory)))
+    return rendered, replace(kept, given={**kept.given, **planned.answers})
+
+
+def is_foreign(kept: ProjectAnswers) -> bool:
+    """Whether the template is somebody else's."""
+    return "source" in kept.template
+
+
+def changed(kept: ProjectAnswers, texts: Mapping[str, str]) -> ProjectAnswers:
+    """What is kept, with some answers changed. Raises UsageError KS054 for one that can't be.
+
+    What a template of others asks for is known when it is there.
+    """
+    if is_foreign(kept):
+        return replace(kept, given={**kept.given, **texts})
+    for key in texts:
+        if key not in _TEXTS:
+            raise UsageError(
+                "KS054",
+                f"{key!a} is no answer that can be changed",
+                cause="files are named after the others; kscaffold kbuild renames and adds",
+                fix="one of: " + " ".join(_TEXTS),
+            )
+    # Checked, and spelled as `new` spells them.
+    wanted = new.ProjectRequest(
+        "x",
+        Path(),
+        author=texts.get("author", ""),
+        description=texts.get("description", ""),
+        license=texts.get("license", "GPL-2.0-only"),
+    )
+    asked = new.plan(wanted).answers
+    return replace(kept, given={**kept.given, **{key: asked[key] for key in texts}})
+
+
+def _wanted(project: Path, kept: ProjectAnswers) -> new.ProjectRequest:
+    given = kept.given
+    try:
+        return new.ProjectRequest(
+            name=_text(given, "name"),
+            directory=project.parent,
+            template=kept.template["name"],
+            objects=tuple(_texts(given.get("objects", []))),
+            parameters=tuple(params.parse(_parameter(p)) for p in given.get("parameters", [])),
+            author=_text(given, "author") if "author" in given else None,
+            description=_text(given, "description") if "description" in given else None,
+            license=_text(given, "license") if "license" in given else "GPL-2.0-only",
+        )
+    except UsageError as error:
+        raise answers.damaged(project, error.what) from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise answers.damaged(project, f"[answers]: {error}") from None
+
+
+def _parameter(kept: Mapping[str, Any]) -> str:
+    """A parameter as `new --param` takes it, which checks it as it does a user's."""
+    said = f"{_text(kept, 'name')}:{_text(kept, 'type')}"
+    if "permission" in kept:
+        said += f"@{_text(kept, 'permission')}"
+    if "default" in kept:
+        said += "=" + _text(kept, "default").replace("\\", "\\\\").replace(":", "\\:")
+    return f"{said}:{_text(kept, 'description')}" if "description" in kept else said
+
+
+def _text(table: Mapping[str, Any], key: str) -> str:
+    if key not in table:
+        raise KeyError(f"there is no {key}")
+    if not isinstance(table[key], str):
+        raise TypeError(f"{key} is no text")
+    return str(table[key])
+
+
+def _texts(values: Any) -> list[str]:
+    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+        raise TypeError("objects is no list of texts")
+    return values

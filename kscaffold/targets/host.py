@@ -1,0 +1,163 @@
+"""This machine's own kernel as a target: the real insmod, rmmod, lsmod and dmesg, one elevated child each."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from kscaffold import process
+from kscaffold.diagnosis.klog import Record, parse_line, parse_text
+from kscaffold.elf.quick import module_name
+from kscaffold.errors import DeadlineError, KscaffoldError
+from kscaffold.module.arguments import split
+from kscaffold.targets import host_facts, kmod
+from kscaffold.targets.target import Attempt, Kind, Listed
+
+_KILLED = (-9, 137)  # a shell's or sudo's way to say SIGKILL: an oops in init ends insmod so
+_PASSWORD = 300.0  # s that sudo may wait for a password
+
+
+class HostTarget:
+    """The running kernel. `tell` gets each command that is run elevated, before it runs.
+
+    `root`: where /proc, /sys and /usr/sbin are.
+    """
+
+    kind: Kind = "host"
+
+    def __init__(self, tell: Callable[[str], None], root: Path = Path("/")) -> None:
+        self._tell = tell
+        self._root = root
+        self.release = os.uname().release
+        self.accelerator: str | None = None
+        self.cmdline = host_facts.text(root / "proc/cmdline")
+
+    def load(self, ko: Path, parameters: str, timeout: float) -> Attempt:
+        """insmod. `loaded` means that it exited with 0 and the name is in the list then."""
+        name = module_name(ko)
+        before = self._readable_log()
+        done = self._elevated([self._tool("insmod"), str(ko.resolve()), *split(parameters)], timeout, name)
+        records = self._since(before)
+        if done is None:
+            return Attempt(None, records, answered=False, late=True)
+        if done.returncode == 0:
+            if any(m.name == name for m in self.modules()):
+                return Attempt(0, records, seconds=done.seconds)
+            said = f"insmod exited with 0, and lsmod does not list {name}"
+            return Attempt(None, records, answered=False, note=said, seconds=done.seconds)
+        return self._failed(done, name, records, kmod.INSMOD)
+
+    def unload(self, name: str, timeout: float) -> Attempt:
+        """rmmod."""
+        before = self._readable_log()
+        done = self._elevated([self._tool("rmmod"), name], timeout, name)
+        records = self._since(before)
+        if done is None:
+            return Attempt(None, records, answered=False, late=True)
+        if done.returncode == 0:
+            return Attempt(0, records, seconds=done.seconds)
+        return self._failed(done, name, records, kmod.RMMOD)
+
+    def modules(self) -> list[Listed]:
+        """lsmod; what it does not say (state, taints) from /proc/modules where that has the name."""
+        done = process.run([self._tool("lsmod")], timeout=10)
+        if done.returncode:
+            raise KscaffoldError("KS612", "lsmod failed", cause=done.stderr.strip())
+        return kmod.read_lsmod(done.stdout, host_facts.states(self._root))
+
+    def log(self) -> list[Record]:
+        """dmesg; elevated only where this user may not read the log."""
+        records = self._readable_log()
+        if records is not None:
+            return records
+        done = self._elevated([self._tool("dmesg"), "--raw"], 30)
+        if done is None or done.returncode:
+            raise _unreadable(done.stderr.strip() if done else "dmesg did not end")
+        return parse_text(done.stdout)
+
+    def follow(self, show: Callable[[list[Record]], None]) -> None:
+        """Hand over the log, then what comes, until interrupted: one child, elevated where needed."""
+        dmesg = [self._tool("dmesg"), "--raw", "--follow"]
+        argv = dmesg if self._readable_log() is not None else self._as_root(dmesg)
+        days = 20 * 86400.0  # the longest poll(2) can wait
+        status = process.stream(argv, lambda line: show([parse_line(line)]), timeout=days, own_terminal=True)
+        if status:
+            raise _unreadable(f"dmesg ended with status {status}")
+
+    def _failed(
+        self, done: process.Finished, name: str, records: tuple[Record, ...] | None, program: kmod.Words
+    ) -> Attempt:
+        if done.returncode in _KILLED:
+            return Attempt(None, records, answered=False, killed_by=9, seconds=done.seconds)
+        if not program.spoke(done.stderr):
+            # sudo without a password or without the right; a program that can't be run.
+            said = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+            raise KscaffoldError(
+                "KS296",
+                f"{program.name} was not run",
+                cause=said,
+                fix="use an account that may run it with sudo, or the sandbox (leave out --host)",
+            )
+        number = program.errno_of(done.stderr)
+        return Attempt(
+            number,
+            records,
+            answered=number is not None,
+            note=None if number is not None else f"{program.name} said: {done.stderr.strip()}",
+            facts=host_facts.facts(name, self._root, through_sudo=os.geteuid() != 0),
+            seconds=done.seconds,
+        )
+
+    def _readable_log(self) -> list[Record] | None:
+        done = process.run([self._tool("dmesg"), "--raw"], timeout=30)
+        return parse_text(done.stdout) if done.returncode == 0 else None
+
+    def _since(self, before: list[Record] | None) -> tuple[Record, ...] | None:
+        """What the log has got since; None where it can't be read."""
+        after = self._readable_log() if before is not None else None
+        if after is None or before is None:
+            return None
+        last = before[-1] if before else None
+        for index in range(len(after) - 1, -1, -1):
+            if after[index] == last:
+                return tuple(after[index + 1 :])
+        return tuple(after)
+
+    def _tool(self, name: str) -> str:
+        """A program's path. Those of kmod are where a user's PATH often does not lead."""
+        for directory in ("usr/sbin", "sbin") if process.which(name) is None else ():
+            if os.access(path := self._root / directory / name, os.X_OK):
+                return str(path)
+        return process.need(name)
+
+    def _as_root(self, argv: Sequence[str]) -> list[str]:
+        """The command line that has the privilege, told before it is run."""
+        whole = [*argv] if os.geteuid() == 0 else [process.need("sudo"), *argv]
+        self._tell(f"$ {process.display(whole)}")
+        return whole
+
+    def _elevated(self, argv: Sequence[str], timeout: float, module: str = "") -> process.Finished | None:
+        """Run one program with the privilege it needs. None: it did not end in time.
+
+        While sudo asks for a password the deadline does not count: the module is not on its way then.
+        """
+        whole = self._as_root(argv)
+        began = time.monotonic()
+
+        def is_on_its_way() -> bool:
+            state = host_facts.states(self._root).get(module, ("", ""))[0]
+            return state in ("Loading", "Unloading")
+
+        def has_begun() -> bool:
+            return len(whole) == len(argv) or is_on_its_way() or time.monotonic() > began + _PASSWORD
+
+        try:
+            return process.run(whole, timeout=timeout, own_terminal=True, has_begun=has_begun)
+        except DeadlineError:
+            if len(whole) == len(argv) or is_on_its_way():
+                return None
+            raise
+
+
+def _unreadable(cause: str) -> KscaffoldError:
+    return KscaffoldError("KS280", "the kernel's log can't be read", cause=cause, fix="sudo dmesg")

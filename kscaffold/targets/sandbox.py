@@ -1,0 +1,206 @@
+"""A guest as a target: each verb is one request over its channel."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from kscaffold import timeouts
+from kscaffold.diagnosis import crash
+from kscaffold.diagnosis.klog import Record, parse_kmsg, parse_text
+from kscaffold.elf.quick import SIGNED
+from kscaffold.errors import DeadlineError, KscaffoldError
+from kscaffold.sandbox.agent import protocol
+from kscaffold.sandbox.agent.protocol import Answer, Channel, ChannelClosed, ChannelTimeout, Verb
+from kscaffold.targets.target import Attempt, Kind, Listed, read_modules
+
+TAINTED = "/proc/sys/kernel/tainted"
+_LOOK = 0.05  # s between two looks at a kernel
+_MOST_ARGUMENTS = (64 << 10) - 1  # agent.c's CHUNK, with a NUL
+_ANY = "[0-9a-f]{16}"
+_NONBLOCK = 0o4000  # O_NONBLOCK, as rmmod calls delete_module(2)
+
+
+class SandboxTarget:
+    """A guest, restored or live. `console` and `was_reset` tell of one that has gone; a keeper tells
+    that itself.
+    """
+
+    kind: Kind = "sandbox"
+
+    def __init__(
+        self,
+        opened: Channel,
+        release: str,
+        accelerator: str,
+        cmdline: str,
+        console: Callable[[], str] | None = None,
+        was_reset: Callable[[], bool] | None = None,
+    ) -> None:
+        self.channel = opened
+        self.release = release
+        self.accelerator: str | None = accelerator
+        self.cmdline = cmdline
+        self._console = console
+        self._was_reset = was_reset
+
+    def load(self, ko: Path, parameters: str, timeout: float) -> Attempt:
+        """Load with finit_module(2) in a child of the agent's."""
+        image, arguments = ko.read_bytes(), parameters.encode(errors="surrogateescape")
+        if len(image) + len(arguments) + 4 > protocol.MAX_PAYLOAD:
+            again = f" (and takes its signature off: kscaffold sign {ko})" if image.endswith(SIGNED) else ""
+            fix = f"strip --strip-debug {ko} shrinks it{again}"
+            raise KscaffoldError("KS608", f"{ko} is too large for a sandbox", fix=fix)
+        if len(arguments) > _MOST_ARGUMENTS:
+            cause = f"the parameters have {len(arguments)} bytes, and {_MOST_ARGUMENTS} are the most"
+            raise KscaffoldError("KS611", "the guest could not take the request", cause=cause)
+        payload = len(arguments).to_bytes(4, "little") + arguments + image
+        return self._call(Verb.LOAD, payload, timeout, 0)
+
+    def unload(self, name: str, timeout: float) -> Attempt:
+        """Unload with delete_module(2) in a child of the agent's."""
+        return self._call(Verb.UNLOAD, name.encode(), timeout, _NONBLOCK)
+
+    def modules(self) -> list[Listed]:
+        """/proc/modules of the guest."""
+        return read_modules(self._ask(Verb.LIST).payload.decode(errors="replace"))
+
+    def log(self) -> list[Record]:
+        """The guest's whole log."""
+        return parse_kmsg(b"\n".join(protocol.records(self._ask(Verb.LOG).payload)))
+
+    def tainted(self) -> int | None:
+        """kernel.tainted of the guest."""
+        try:
+            return int(self.read(TAINTED))
+        except (OSError, KscaffoldError, ValueError):
+            return None
+
+    def read(self, path: str) -> bytes:
+        """A file of the guest. Raises OSError with the guest's errno."""
+        answer = self._ask(Verb.READ, path.encode())
+        if answer.status < 0:
+            raise OSError(-answer.status, "in the guest", path)
+        return answer.payload
+
+    def write(self, path: str, data: bytes, mode: int = 0o755) -> None:
+        """Write a file of the guest, made when it is not there. Raises OSError with the guest's errno."""
+        answer = self._ask(Verb.WRITE, path.encode() + b"\0" + data, argument=mode)
+        if answer.status < 0:
+            raise OSError(-answer.status, "in the guest", path)
+
+    def run(self, argv: list[str], timeout: float) -> tuple[int, bytes]:
+        """Run a program of the guest: its wait status (as os.waitstatus_to_exitcode takes it), its output."""
+        payload = b"".join(a.encode() + b"\0" for a in argv)
+        answer = self._ask(Verb.RUN, payload, timeout=timeout)
+        if answer.status < 0:
+            raise DeadlineError("KS609", f"{argv[0]} did not end within {timeout:g} s in the guest")
+        return answer.status, answer.payload
+
+    def install_busybox(self, program: bytes) -> None:
+        """Put BusyBox and its names into the guest's /bin, once."""
+        try:
+            self.read("/bin/sh-is-there")
+        except FileNotFoundError:
+            self.write("/busybox", program)
+            self.run(["/busybox", "mkdir", "-p", "/bin", "/sbin", "/usr/bin", "/usr/sbin", "/root"], 20)
+            status, said = self.run(["/busybox", "--install", "-s"], 30)
+            if status:
+                raise KscaffoldError(
+                    "KS615", "BusyBox does not run in the guest", cause=said.decode(errors="replace").strip()
+                ) from None
+            self.write("/bin/sh-is-there", b"")
+
+    def watch(self, seconds: float) -> Attempt:
+        """Look on for so long, whether this kernel stays well after the last call into it. `errno` is 0 where
+        it does; else `records` tell of its last words, or of all that it has said since then.
+        """
+        deadline = time.monotonic() + seconds
+        try:
+            while not int(self._ask_once(Verb.READ, TAINTED.encode()).payload.strip() or b"0") & crash.DIED:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return Attempt(0)
+                self.channel.wait(min(left, _LOOK))
+            records = parse_kmsg(b"\n".join(protocol.records(self._ask_once(Verb.LOG).payload)))
+        except (ChannelTimeout, ChannelClosed) as error:
+            return self._unanswered(error, _ANY)
+        return Attempt(None, _since_mark(records, _ANY), answered=False)
+
+    def _ask_once(self, verb: Verb, payload: bytes = b"") -> Answer:
+        return self.channel.ask(verb, payload, timeout=timeouts.seconds("ANSWER_TIMEOUT"))
+
+    def _ask(
+        self, verb: Verb, payload: bytes = b"", *, argument: int = 0, timeout: float | None = None
+    ) -> Answer:
+        try:
+            wait = timeouts.seconds("ANSWER_TIMEOUT") if timeout is None else timeout
+            return self.channel.ask(verb, payload, argument=argument, timeout=wait)
+        except (ChannelClosed, ChannelTimeout) as error:
+            raise KscaffoldError(
+                "KS610",
+                "the sandbox does not answer",
+                cause=str(error),
+                fix="kscaffold reload starts a new one",
+            ) from None
+
+    def _call(self, verb: Verb, payload: bytes, timeout: float, argument: int) -> Attempt:
+        try:
+            answer = self.channel.ask(verb, payload, argument=argument, timeout=timeout)
+            if answer.status:
+                raise KscaffoldError("KS611", f"the guest could not take the request: errno {-answer.status}")
+            return _of_outcome(protocol.outcome(answer.payload))
+        except (ChannelTimeout, ChannelClosed) as error:
+            attempt = self._unanswered(error, f"{error.nonce:016x}")
+            begun = error.acknowledged
+            return replace(attempt, late=attempt.late and begun, reset=attempt.reset and begun)
+
+    def _unanswered(self, error: ChannelTimeout | ChannelClosed, nonce: str) -> Attempt:
+        """What is known of a guest that does not answer, or has gone. `nonce`: the request whose records are
+        looked for, as a regular expression.
+        """
+        closed = isinstance(error, ChannelClosed)
+        reset = isinstance(error, ChannelClosed) and (
+            error.reset or bool(self._was_reset and self._was_reset())
+        )
+        records = _of_console(error.console or (self._console() if self._console else ""), nonce)
+        return Attempt(
+            None, records, answered=False, heard=False, alive=not closed, reset=reset, late=not closed
+        )
+
+
+def _of_outcome(seen: protocol.Outcome) -> Attempt:
+    records = parse_kmsg(b"\n".join(seen.records))
+    note = None
+    if seen.cut or seen.lost:
+        left_out = f"{seen.cut} bytes of it" if seen.cut else "a part of it"
+        note = f"the log was too long; {left_out} left out in the middle"
+    return Attempt(
+        errno=None if seen.result is None else max(0, -seen.result),
+        records=tuple(records),
+        # A child that was killed or did not come back is the agent's own answer too, but no errno.
+        answered=seen.result is not None,
+        late=seen.running,
+        killed_by=seen.signal or None,
+        trace=seen.trace or None,
+        note=note,
+        stack=seen.stack,
+        seconds=(seen.end_ns - seen.start_ns) / 1e9,
+    )
+
+
+def _of_console(text: str, nonce: str) -> tuple[Record, ...]:
+    """The kernel's last words of this request. A panic prints the whole log again where the kernel can
+    (5.18 and later): then what follows the agent's mark is the request's own, module's lines included.
+    """
+    return _since_mark(parse_text(text), nonce)
+
+
+def _since_mark(records: list[Record], nonce: str) -> tuple[Record, ...]:
+    """The records after the last mark of that request; all of them where there is none."""
+    mark = re.compile(f"kscaffold: request {nonce}")
+    for index in range(len(records) - 1, -1, -1):
+        if mark.fullmatch(records[index].text[:100]):
+            return tuple(records[index + 1 :])
+    return tuple(records)

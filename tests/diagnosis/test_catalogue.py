@@ -1,0 +1,153 @@
+"""Each entry can be read, each pattern matches a real line, none a healthy log, none takes long."""
+
+import re
+import time
+import tomllib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kscaffold.diagnosis import catalogue, crash, klog
+from kscaffold.diagnosis.stages import ORDER
+from tests.support.evidence import DATA, KERNELS, loads
+
+ENTRIES = catalogue.entries()
+LOADING = catalogue.entries("23")
+PATTERNS = [(e.code, p) for e in ENTRIES.values() for p in e.patterns]
+
+
+def recorded_lines():
+    for kernel in KERNELS:
+        for load in loads(kernel).values():
+            yield from (r.text for r in load.records + load.unload_records)
+
+
+RECORDED = list(recorded_lines())
+BUILT = [line for log in sorted((DATA / "build").glob("*.log")) for line in log.read_text().splitlines()]
+# Lines of kernels and tools that the recorded kernels do not print, by code; each from its source.
+QUOTED = tomllib.loads((DATA / "quoted-lines.toml").read_text(encoding="utf-8"))
+HEALTHY = [DATA / f"healthy-{kernel}.txt" for kernel in KERNELS]
+
+
+@pytest.mark.parametrize("code", ENTRIES)
+def test_an_entry_says_what_it_must(code):
+    entry = ENTRIES[code]
+    assert re.fullmatch(r"KS\d{3}", code)
+    for text in (entry.title, entry.what, entry.cause, entry.fix):
+        assert text, code
+    assert entry.stage in (None, "build", *ORDER)
+    assert not entry.title.endswith(".")
+    # A cause stands after `cause:` on one line.
+    assert code not in LOADING or not entry.cause.endswith(".")
+
+
+def test_codes_stay_in_their_files():
+    for digit in "0123456":
+        assert all(code.startswith(f"KS{digit}") for code in catalogue.entries(digit))
+
+
+@pytest.mark.parametrize(("code", "pattern"), PATTERNS)
+def test_a_pattern_matches_a_line_of_its_own(code, pattern):
+    """A real one of the tests' data: every pattern of every file, none excepted."""
+    lines = RECORDED + BUILT + QUOTED.get(code, [])
+    assert any(re.search(pattern, line) for line in lines), f"{code}: nothing in tests/data for {pattern}"
+
+
+@pytest.mark.parametrize("code", QUOTED)
+def test_a_quoted_line_means_its_entry_and_no_other_cause(code):
+    for line in QUOTED[code]:
+        assert code in {f.entry.code for f in catalogue.match([line])}, line
+        others = {f.entry.code for f in catalogue.match([line], "23")} - {code}
+        assert not others, line
+
+
+def test_the_names_in_a_text_are_groups_of_the_patterns():
+    for entry in LOADING.values():
+        groups = {g for p in entry.patterns for g in re.compile(p).groupindex} | {"module"}
+        told_elsewhere = {"KS201": {"returned"}, "KS205": {"symbol"}, "KS303": {"count"}}
+        wanted = set(re.findall(r"\{([a-z_]+)\}", entry.cause + entry.fix))
+        assert wanted <= groups | told_elsewhere.get(entry.code, set()), entry.code
+
+
+@pytest.mark.parametrize("path", HEALTHY, ids=lambda p: p.stem)
+def test_a_healthy_log_means_nothing_but_noise(path):
+    records = klog.parse_text(path.read_text(encoding="utf-8"))
+    assert len(records) > 200
+    findings = [f for f in catalogue.match(records) if not f.entry.noise]
+    assert findings == []
+    assert crash.complaints(records) == []
+
+
+@pytest.mark.parametrize("path", sorted((DATA / "build").glob("healthy-*.log")), ids=lambda p: p.stem)
+def test_a_healthy_build_means_nothing_but_noise(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [f.entry.code for f in catalogue.match(lines) if not f.entry.noise] == []
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_loads_that_went_well_mean_nothing_but_noise(kernel):
+    for name in ("success", "noversions", "novermagic", "magiconly", "expa", "proprietary", "permanent"):
+        load = loads(kernel)[name]
+        assert [f.entry.code for f in catalogue.match(load.records) if not f.entry.noise] == [], name
+
+
+def hostile_lines(pattern):
+    """Long lines made of what a pattern itself looks for."""
+    letters = "".join(dict.fromkeys(re.sub(r"\\[a-zA-Z]|[\\()\[\]{}?*+|^$]", "", pattern))) or "x"
+    literal = re.sub(r"\(\?P<\w+>|\(\?[:!=]|\\[a-zA-Z]|\{\d+,?\d*\}|[\\()\[\]?*+|^$]", "", pattern)
+    yield letters * (100_000 // len(letters))
+    yield literal * (100_000 // max(1, len(literal)))
+    for letter in ("a", "1", " ", "-", ".", "'", "`", ":", "(", "\\", "x "):
+        yield letter * 50_000
+        yield literal[: len(literal) // 2] + letter * 50_000
+
+
+@pytest.mark.parametrize(("code", "pattern"), PATTERNS)
+def test_a_pattern_is_safe_against_hostile_lines(code, pattern):
+    compiled = re.compile(pattern)
+    for line in hostile_lines(pattern):
+        started = time.process_time()
+        compiled.search(line[: catalogue.MAX_LINE])
+        # A healthy line takes microseconds; what backtracks without end takes seconds on 2048 letters.
+        assert time.process_time() - started < 0.1, (code, line[:60])
+
+
+@settings(max_examples=150)
+@given(st.lists(st.one_of(st.text(max_size=300), st.sampled_from(RECORDED)), max_size=30))
+def test_any_lines_can_be_matched(lines):
+    for finding in catalogue.match(lines):
+        assert finding.entry.code in ENTRIES
+        assert 0 <= finding.first < len(lines)
+        assert finding.cause and finding.fix
+
+
+def test_a_flood_is_matched_in_bounded_time():
+    flood = [f"hello: line {n % 50}" for n in range(1_000_000)]
+    started = time.process_time()
+    assert catalogue.match(flood) == []
+    assert time.process_time() - started < 10
+
+
+def test_the_oldest_cause_comes_first():
+    log = ["m: disagrees about version of symbol module_layout", "x", "m: Unknown symbol f (err -2)"]
+    assert [f.entry.code for f in catalogue.match(log)] == ["KS211", "KS204"]
+    assert [f.entry.code for f in catalogue.match(reversed(log))] == ["KS204", "KS211"]
+
+
+def test_names_of_several_lines_are_gathered():
+    (found,) = catalogue.match(["m: Unknown symbol f (err -2)", "m: Unknown symbol g (err -2)"])
+    assert found.groups == {"module": "m", "symbol": "f, g"}
+    assert len(found.lines) == 2
+
+
+def test_filled_leaves_nothing_in_braces():
+    assert catalogue.filled("{symbol} of {owner}", {"symbol": "f"}) == "f of OWNER"
+    assert catalogue.filled("a {b c} d", {}) == "a {b c} d"
+
+
+def test_entry_of_an_unknown_code():
+    assert catalogue.entry("KS299") is None
+    assert catalogue.entry("ks204") is not None
+    assert catalogue.entry("KS20") is None
+    assert catalogue.entry("KS２04") is None

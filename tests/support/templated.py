@@ -1,0 +1,129 @@
+"""Every template as a project, built once for a kernel and a session of tests; and a guest to use it in."""
+
+import contextlib
+import functools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kscaffold import process
+from kscaffold.diagnosis.crash import complaints
+from kscaffold.diagnosis.klog import Record
+from kscaffold.kernel.buildtree import read_tree
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.make.compiler import toolchain
+from kscaffold.sandbox.vm import guest as session
+from kscaffold.scaffold.create.new import ProjectRequest, new
+from kscaffold.scaffold.create.render import templates
+from kscaffold.targets.sandbox import SandboxTarget
+from tests.conftest import need_program
+from tests.support.kernels import need_kernel
+
+# What an out-of-tree module without a signature makes the kernel say.
+_NORMAL = ("loading out-of-tree module taints kernel", "module verification failed")
+
+
+def names() -> list[str]:
+    """Every template."""
+    return [t.name for t in templates()]
+
+
+def module(template: str) -> str:
+    """The name of the module that is made from a template here: with a dash, as people write."""
+    return f"my-{template}"
+
+
+@dataclass(frozen=True)
+class Built:
+    """One directory with a project of each template. `output`: make's, with W=1 and sparse's warnings."""
+
+    place: Path
+    status: int
+    output: str
+
+    def ko(self, template: str, end: str = "") -> Path:
+        """The module of a template."""
+        return self.place / module(template) / f"{module(template)}{end}.ko"
+
+
+@functools.cache
+def built(series: str) -> Built:
+    """All templates for one kernel, by one make. Without sparse they are built all the same."""
+    kernel = need_kernel(series)  # the one that is booted, too
+    assert kernel.build is not None
+    tree = read_tree(kernel.build)
+    place = Path(tempfile.mkdtemp(prefix="ks-templates-"))
+    for template in names():
+        new(ProjectRequest(module(template), place, template, author="Ann Other"))
+    (place / "Kbuild").write_text("obj-m := " + " ".join(f"{module(t)}/" for t in names()) + "\n")
+    sparse = ("C=2",) if shutil.which("sparse") else ()
+    variables = (*toolchain(tree).variables, "W=1", *sparse)
+    argv = ["make", "-j2", "-C", str(kernel.build), f"M={place}", *variables, "modules"]
+    done = process.run(argv, timeout=600, env={**os.environ, "LC_ALL": "C"})
+    return Built(place, done.returncode, done.stdout + done.stderr)
+
+
+class Guest:
+    """A pristine guest, and what is built for its kernel."""
+
+    def __init__(self, series: str, kernel: Kernel, target: SandboxTarget) -> None:
+        self.series, self.kernel, self.target = series, kernel, target
+        self.built = built(series)
+        self._before = len(target.log())
+
+    def load(self, template: str, parameters: str = "", end: str = "") -> int:
+        """The errno of loading it, 0 for success."""
+        tried = self.target.load(self.built.ko(template, end), parameters, 20)
+        assert tried.errno is not None, tried
+        return tried.errno
+
+    def unload(self, template: str, end: str = "") -> int:
+        """The errno of unloading it, 0 for success."""
+        tried = self.target.unload((module(template) + end).replace("-", "_"), 20)
+        assert tried.errno is not None, tried
+        return tried.errno
+
+    @contextlib.contextmanager
+    def loaded(self, template: str, parameters: str = "") -> Iterator[str]:
+        """It is loaded; the kernel's name for it. Afterwards it is unloaded, and nothing is left."""
+        before = self.target.modules()
+        assert self.load(template, parameters) == 0
+        yield module(template).replace("-", "_")
+        assert self.unload(template) == 0
+        assert self.target.modules() == before
+        assert self.quarrels() == []
+
+    def said(self, template: str) -> list[str]:
+        """What a module has said so far, without its name."""
+        head = module(template).replace("-", "_") + ": "
+        own = [r.text.removeprefix(head) for r in self._log() if r.text.startswith(head)]
+        return [text for text in own if not text.startswith(_NORMAL)]
+
+    def quarrels(self) -> list[str]:
+        """What the kernel has complained of since the guest was restored."""
+        bad = [
+            r.text
+            for r in self._log()
+            if r.level in ("emerg", "alert", "crit", "err", "warn")
+            and r.facility == 0
+            and not any(text in r.text for text in _NORMAL)
+        ]
+        return bad + [c.text for c in complaints(self._log())]
+
+    def _log(self) -> list[Record]:
+        return self.target.log()[self._before :]
+
+
+@contextlib.contextmanager
+def guest(series: str) -> Iterator[Guest]:
+    """A pristine guest of a series, or the test is skipped."""
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel(series)
+    with contextlib.closing(session.start(session.plan(kernel), lambda *_: None, lambda _: None)) as started:
+        target = SandboxTarget(
+            started.channel, started.release, started.accelerator, "", started.console, started.was_reset
+        )
+        yield Guest(series, kernel, target)

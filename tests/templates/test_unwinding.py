@@ -1,0 +1,141 @@
+"""What a template does when init fails half way: each call that can fail is made to, and nothing is left."""
+
+import errno
+import functools
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from kscaffold import process
+from kscaffold.make.compiler import toolchain
+from kscaffold.kernel.buildtree import read_tree
+from kscaffold.scaffold.create.new import ProjectRequest, new
+from tests.support import templated
+from tests.support.guesttool import Result, Tool
+from tests.support.kdirs import SERIES
+from tests.support.kernels import need_kernel
+
+pytestmark = [pytest.mark.kernel, pytest.mark.sandbox]
+
+# Each call of an init that can fail, in their order, and what it gives then.
+CALLS = {
+    "block": [("vzalloc", "NULL"), ("compat_alloc_disk", "ERR_PTR(-ENOMEM)"), ("compat_add_disk", "-ENOMEM")],
+    "chardev": [("misc_register", "-ENOMEM")],
+    "netdev": [("alloc_netdev", "NULL"), ("register_netdev", "-ENOMEM")],
+    "procfs": [("proc_create", "NULL")],
+    "sysfs": [("kobject_create_and_add", "NULL"), ("sysfs_create_group", "-ENOMEM")],
+    "timer": [("alloc_ordered_workqueue", "NULL"), ("kthread_run", "ERR_PTR(-ENOMEM)")],
+}
+# How often a call is made: netdev's are made once for each end.
+TIMES = {"block": 3, "chardev": 1, "netdev": 4, "procfs": 1, "sysfs": 2, "timer": 2}
+
+_HEAD = """
+static int calls, fail_at;
+module_param(fail_at, int, 0444);
+static bool failing(void) { return ++calls == fail_at; }
+"""
+
+
+@functools.cache
+def built(series: str) -> Path:
+    """Modules f-TEMPLATE with a parameter fail_at: which of the calls fails, 0 for none."""
+    place = Path(tempfile.mkdtemp(prefix="ks-unwinding-"))
+    for template, calls in CALLS.items():
+        source = new(ProjectRequest(f"f-{template}", place, template)).path / f"f-{template}.c"
+        text = source.read_text()
+        for call, failed in calls:
+            text, count = re.subn(rf"= {call}\(", f"= failing() ? {failed} : {call}(", text)
+            assert count
+        last = text.rindex("#include")
+        end = text.index("\n", last) + 1
+        if text[end:].startswith("#endif"):
+            end = text.index("\n", end) + 1
+        source.write_text(text[:end] + _HEAD + text[end:])
+    (place / "Kbuild").write_text("obj-m := " + " ".join(f"f-{t}/" for t in CALLS) + "\n")
+    kernel = need_kernel(series)
+    assert kernel.build is not None
+    variables = toolchain(read_tree(kernel.build)).variables
+    argv = ["make", "-j2", "-C", str(kernel.build), f"M={place}", *variables, "modules"]
+    done = process.run(argv, timeout=600, env={**os.environ, "LC_ALL": "C"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place
+
+
+@pytest.mark.parametrize("series", SERIES)
+@pytest.mark.parametrize("template", CALLS)
+def test_init_fails_at_each_step_and_nothing_is_left(template, series):
+    # On 5.10 the last call of block's, add_disk(), can't fail.
+    count = TIMES[template] - ((series, template) == ("5.10", "block"))
+    steps = list(range(1, count + 1))
+    ko = built(series) / f"f-{template}" / f"f-{template}.ko"
+    with templated.guest(series) as guest:
+        before = guest.target.modules()
+        seen = _traces(guest, ko.stem)
+        for step in [*steps, *steps]:
+            assert (step, guest.target.load(ko, f"fail_at={step}", 20).errno) == (step, errno.ENOMEM)
+            assert guest.target.modules() == before
+            assert _traces(guest, ko.stem) == seen
+        # After all that it still works, so nothing of it was left in the way.
+        assert guest.target.load(ko, "", 20).errno == 0
+        assert _traces(guest, ko.stem) != seen
+        assert guest.target.unload(ko.stem.replace("-", "_"), 20).errno == 0
+        assert _traces(guest, ko.stem) == seen
+        assert guest.quarrels() == []
+
+
+def _traces(guest: templated.Guest, stem: str) -> list[str]:
+    """What a module of this name could leave: files of its name, threads, network devices."""
+    name = stem.replace("-", "_")
+    found = []
+    for path in (f"/proc/{name}", f"/sys/kernel/{name}/celsius", f"/sys/block/{name}/size"):
+        try:
+            found.append(f"{path}: {guest.target.read(path)!r}")
+        except OSError:
+            continue
+    misc = [line.split()[1] for line in guest.target.read("/proc/misc").decode().splitlines()]
+    net = [line.split()[0] for line in guest.target.read("/proc/net/dev").decode().splitlines()[2:]]
+    threads = []
+    # New threads come at the end: as many numbers as there can be by then.
+    for number in range(2, 400):
+        try:
+            comm = guest.target.read(f"/proc/{number}/comm").decode().strip()
+        except OSError:
+            continue
+        # "-NAME" is what a worker of the kernel's did last, "+NAME" what it does now (wq_worker_comm()).
+        if name[:10] in comm and not re.match(r"kworker/[^+]*-", comm):
+            threads.append(comm)
+    return [*found, *sorted(misc), *sorted(net), *sorted(threads)]
+
+
+def test_memory_of_the_disk_is_given_back():
+    """Ten times 64 MB, in a guest of 256; and a size that it never has."""
+    with templated.guest("6.1") as guest:
+        for _ in range(10):
+            with guest.loaded("block", "megabytes=64"):
+                pass
+        assert guest.load("block", "megabytes=1024") == errno.ENOMEM
+        assert guest.load("block", "megabytes=64") == 0
+
+
+def test_memory_of_the_words_is_given_back():
+    with templated.guest("6.1") as guest:
+        tool = Tool(guest.target)
+
+        def fill() -> None:
+            with guest.loaded("procfs") as name:
+                for _ in range(5):
+                    words = [("write", Result(0), b"x" * 80, 80)] * 190
+                    tool(("open", f"/proc/{name}", os.O_WRONLY), *words)
+
+        def used() -> int:
+            lines = guest.target.read("/proc/slabinfo").decode().splitlines()
+            return next(int(line.split()[1]) for line in lines if line.startswith("kmalloc-128 "))
+
+        fill()
+        before = used()
+        for _ in range(5):
+            fill()
+        assert used() - before < 2000  # 4750 words were written in between

@@ -1,0 +1,271 @@
+"""Every broken module of the zoo, loaded for real: is it refused where we said, and for the reason we say?"""
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from kscaffold.elf import content
+from kscaffold.kernel.fetch import is_prefix
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.after.late_crash import blame_late_crash
+from kscaffold.load.load import load
+from kscaffold.load.prediction import Predictor
+from kscaffold.load.report import LoadReport
+from kscaffold.load.unload import unload, watch_after_unload
+from kscaffold.module.findings import Prediction
+from kscaffold.sandbox.vm import guest as session
+from kscaffold.targets.sandbox import SandboxTarget
+from tests.conftest import need_program
+from tests.support.kernels import need_kernel
+from tests.zoo.cases import CASES, OTHER, Case, Found
+from tests.zoo.removals import REMOVALS, Gone
+from tests.zoo.sources import built, remove_all
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.kernel]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case, loaded. `expected` is what the table says for this kernel."""
+
+    case: Case
+    expected: Found
+    prediction: Prediction
+    report: LoadReport
+
+    @property
+    def predicted(self) -> str:
+        p = self.prediction
+        return {True: "loads", None: "unknown"}.get(p.loads) or f"{p.stage} {p.errno}"
+
+    @property
+    def actual(self) -> str:
+        """Where the kernel refused it; a prediction goes as far as init, not into it."""
+        j = self.report.judgement
+        refused = j.verdict == "refused" or (j.verdict == "hung" and j.stage != "init")
+        return f"{j.stage} {j.errno}" if refused else "loads"
+
+    @property
+    def found(self) -> Found:
+        j = self.report.judgement
+        return Found(j.verdict, str(j.stage), j.errno, j.code, j.returned)
+
+    @property
+    def wrong(self) -> str:
+        """What is not as it must be, "" for nothing."""
+        j, flaws = self.report.judgement, []
+        if self.found != self.expected:
+            flaws.append(f"found {self.found}, must be {self.expected} ({j.cause})")
+        if self.case.says not in (j.cause or ""):
+            flaws.append(f"the cause does not name {self.case.says}: {j.cause}")
+        if j.verdict == "refused" and j.init_ran is not False:
+            flaws.append("refused, and init is not known not to have run")
+        if self.predicted not in (self.actual, "unknown") and not self.case.hidden:
+            flaws.append(f"predicted {self.predicted}, was {self.actual}")
+        if "failed" in (states := [s.status for s in j.stages]) and j.verdict != "crashed":
+            # A guest that can't say any more where it is leaves the stage likely, and the others unknown.
+            blind = not j.certain and set(states) == {"failed", "unobserved"}
+            after = set(states[states.index("failed") + 1 :])
+            if states.count("failed") != 1 or (after - {"not-reached"} and not blind):
+                flaws.append(f"no waterfall: {states}")
+        if self.report.surprise and not self.case.hidden:
+            flaws.append(f"told to be a surprise: {self.report.surprise}")
+        return "; ".join(flaws)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def animals():
+    """One build of all of them a kernel, for every test here."""
+    yield
+    remove_all()
+
+
+# What only the module's own code decides.
+UNKNOWABLE = {"its own check: -EPERM", "its own check: -ENOENT"}
+
+
+@pytest.mark.parametrize("series", ["6.1", "5.10", "6.12"])
+def test_zoo(series: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel(series)
+    place = built(kernel)
+    rows = [
+        row(case, expected, kernel, place, tmp_path)
+        for case in CASES
+        if (expected := case.elsewhere.get(series, case.found)) is not None
+        # The rules of the command line are the same in all of them, and each is one more boot.
+        and (series == "6.1" or not case.cmdline)
+    ]
+    with capfd.disabled():
+        print(f"\n{series}: {matrix(rows)}")
+    wrong = [f"{row.case.name}: {row.wrong}" for row in rows if row.wrong]
+    assert not wrong, "\n".join(wrong)
+    assert {r.case.name for r in rows if r.predicted == "unknown"} <= UNKNOWABLE
+
+
+@pytest.mark.parametrize("series", ["6.1", "5.10", "6.12"])
+def test_removals(series: str, capfd: pytest.CaptureFixture[str]):
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel(series)
+    place = built(kernel)
+    wrong, pairs = [], Counter[tuple[str, str]]()
+    for case in REMOVALS:
+        expected = case.elsewhere.get(series, case.found)
+        with guest(kernel, "") as target:
+            _prepare(case.before, place, target, case.seconds)
+            name = case.module.removesuffix(".ko")
+            report = unload(case.module, target, timeout=case.seconds, ko=place / f"{name}.ko")
+            there = None if case.gone is None else [m.name for m in target.modules()]
+        j = report.judgement
+        found = Gone(j.verdict, j.errno, j.code)
+        pairs[expected.code or "-", found.code or "-"] += 1
+        if found != expected or case.says not in (j.cause or "") or (j.code and not j.fix):
+            wrong.append(f"{case.name}: found {found}, must be {expected} ({j.cause})")
+        if there is not None and (report.module in there) == case.gone:
+            wrong.append(f"{case.name}: it is{' not' if case.gone else ''} gone, which must not be")
+    with capfd.disabled():
+        told = ", ".join(f"{true}->{said} {n}" for (true, said), n in sorted(pairs.items()))
+        print(f"\n{series}: {len(REMOVALS)} unloads, true code -> explained: {told}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("series", ["6.1", "5.10", "6.12"])
+@pytest.mark.parametrize(
+    ("name", "bit", "verdict", "code", "line"),
+    [
+        ("later", 7, "crashed", "KS250", "NULL pointer dereference"),
+        ("late-warner", 9, "loaded", "KS252", "WARNING: CPU: "),
+    ],
+)
+def test_what_comes_later(series: str, name: str, bit: int, verdict: str, code: str, line: str):
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel(series)
+    ko, until = built(kernel) / f"{name}.ko", time.monotonic() + 20
+    with guest(kernel, "") as target:
+        report = load(ko, "", target, timeout=10)
+        assert report.ok and not report.judgement.complaints
+        target.write(f"/sys/module/{name.replace('-', '_')}/parameters/go", b"1", 0)
+        while not (target.tainted() or 0) & 1 << bit and time.monotonic() < until:
+            time.sleep(0.05)
+        (told,) = blame_late_crash([report], [], target)
+    j = told.judgement
+    assert (j.verdict, j.stage, j.code, j.returned) == (verdict, "live", code, 0)
+    assert "after init had returned" in (j.cause or "")
+    assert any(line in r.text for r in told.log) and j.complaints
+    assert {c.module for c in j.complaints} == {name.replace("-", "_")}
+
+
+@pytest.mark.parametrize("series", ["6.1", "5.10", "6.12"])
+def test_what_outlives_its_module(series: str):
+    """A kernel that is well when exit comes back, and dies of what exit has forgotten."""
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel(series)
+    place = built(kernel)
+    for name, function, call in (
+        ("left-thread", "round", "kthread_stop()"),
+        ("left-timer", "tick", "timer_delete_sync()"),
+        ("left-probe", "seen", "unregister_kprobe()"),
+    ):
+        with guest(kernel, "") as target:
+            assert load(place / f"{name}.ko", "", target, timeout=20).ok
+            # It may die in the middle of the unload, which is told in the same way.
+            report = unload(name, target, timeout=20, ko=place / f"{name}.ko")
+            (told,) = watch_after_unload([report], target, 60 if report.ok else None)
+        j = told.judgement
+        assert (name, j.verdict, j.code) == (name, "crashed", "KS617"), j
+        # The kernel itself has no names there any more.
+        assert f", in {function}+0x" in (j.cause or "") and "unloaded already" in (j.cause or ""), j
+        assert call in (j.fix or "")
+        assert any("unable to handle page fault" in r.text for r in told.log)
+    with guest(kernel, "") as target:
+        assert load(place / "ended-timer.ko", "", target, timeout=20).ok
+        report = unload("ended-timer", target, timeout=20, ko=place / "ended-timer.ko")
+        assert report.remains is not None and watch_after_unload([report], target) == [report] and report.ok
+
+
+def _prepare(steps: tuple[str, ...], place: Path, target: SandboxTarget, seconds: float) -> None:
+    """What happens to a guest before the case itself."""
+    for step in steps:
+        if step.startswith("="):
+            _, path, text = step.split("=")
+            target.write(path, text.encode())
+        elif step.startswith("-"):
+            unload(step[1:], target, timeout=seconds)
+        else:
+            load(place / f"{step}.ko", "", target, timeout=seconds)
+
+
+def row(case: Case, expected: Found, kernel: Kernel, place: Path, scratch: Path) -> Row:
+    """Load one case in a guest of its own."""
+    ko = patched(case, kernel, place, scratch)
+    with guest(kernel, case.cmdline) as target:
+        _prepare(case.before, place, target, case.seconds)
+        outlook = Predictor([ko], kernel, lambda text: None)
+        prediction = outlook.before(ko, case.parameters, target)
+        assert prediction is not None
+        report = load(ko, case.parameters, target, timeout=case.seconds, outlook=outlook)
+        return Row(case, expected, prediction, report)
+
+
+def patched(case: Case, kernel: Kernel, place: Path, scratch: Path) -> Path:
+    """The case's file: as built, or in a copy of its own directory with the patch applied.
+
+    Beside Module.symvers and what is loaded before it, as a build leaves it.
+    """
+    if case.source[0] in "/~":
+        series = next(s for s in OTHER if is_prefix(s, kernel.release))
+        home = kernel if case.source[0] == "/" else need_kernel(OTHER[series])
+        assert home.modules is not None
+        (path,) = (home.modules / "kernel").rglob(f"{case.source[1:]}.ko*")
+    else:
+        path = place / (case.source if case.source.endswith(".o") else f"{case.source}.ko")
+    raw, _ = content.read_content(path)
+    copy = Path(tempfile.mkdtemp(dir=scratch)) / f"{path.name.partition('.ko')[0].removesuffix('.o')}.ko"
+    copy.write_bytes(case.patch(raw) if case.patch else raw)
+    shutil.copy(place / "Module.symvers", copy.parent)
+    for other in (place / f"{step}.ko" for step in case.before):
+        if other.is_file() and other.name != copy.name:
+            shutil.copy(other, copy.parent)
+    return copy
+
+
+@contextlib.contextmanager
+def guest(kernel: Kernel, cmdline: str) -> Iterator[SandboxTarget]:
+    """A pristine kernel."""
+    plan = session.plan(kernel, cmdline)
+    started = session.start(plan, lambda verb, text: None, lambda text: None)
+    try:
+        yield SandboxTarget(
+            started.channel,
+            kernel.release,
+            started.accelerator,
+            plan.machine.cmdline,
+            started.console,
+            started.was_reset,
+        )
+    finally:
+        started.close()
+
+
+def matrix(rows: list[Row]) -> str:
+    """Predicted against actual, and explained against true: how often each pair came."""
+    pairs = Counter((r.predicted, r.actual, r.case.hidden) for r in rows)
+    lines = [f"{len(rows)} loads; predicted -> what the kernel did:"]
+    for (predicted, actual, hidden), count in sorted(pairs.items()):
+        mark = "" if predicted == actual else "  <- wrong"
+        if hidden or predicted == "unknown":
+            mark = "  (nothing outside tells)" if hidden else "  (only its own code knows)"
+        lines.append(f"  {predicted:<24} -> {actual:<24} {count:3}{mark}")
+    right = sum(r.found == r.expected for r in rows)
+    lines.append(f"  verdict, stage, errno, code and init's return as expected: {right} of {len(rows)}")
+    codes = Counter((r.expected.code or "-", r.found.code or "-") for r in rows)
+    told = [f"{true}->{said} {n}" for (true, said), n in sorted(codes.items()) if true != said]
+    lines.append(f"  explained otherwise than true: {', '.join(told) or 'none'}")
+    return "\n".join(lines)
