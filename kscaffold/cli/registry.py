@@ -62,7 +62,7 @@ def commands(args: Sequence[str] = ()) -> typer.Typer:
 
 
 def _room(name: str) -> ModuleType:
-    return import_module(f"kscaffold.cli.{name}")
+    return import_module(f"kscaffold.cli.commands.{name}")
 
 
 def _version(wanted: bool) -> None:

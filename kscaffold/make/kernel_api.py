@@ -63,7 +63,7 @@ class ApiChange:
 @cache
 def api_changes() -> dict[str, ApiChange]:
     """Every change we know, by name (`drift.toml`)."""
-    table = tomllib.loads(files("kscaffold.build").joinpath("drift.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads(files("kscaffold.make").joinpath("api_changes.toml").read_text(encoding="utf-8"))
     found = {}
     for name, entry in table.items():
         major, minor = entry["since"].split(".")

@@ -267,7 +267,7 @@ def test_two_at_once_are_both_right(hello: Path, kernel):
 HOLD = """
 import sys, time
 from pathlib import Path
-from kscaffold.build.lock import project_lock
+from kscaffold.make.lock import project_lock
 with project_lock(Path(sys.argv[1]), lambda verb, text: None):
     print("held", flush=True)
     time.sleep(600)

@@ -9,9 +9,10 @@ from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.make.explain import explain_build
 from kscaffold.make.output import Output
 from kscaffold.project.project import ModuleTarget, Project
+from tests.conftest import ROOT
 from tests.support.projects import HELLO, write
 
-LOGS = sorted((Path(__file__).parent / "data/build").glob("*.log"))
+LOGS = sorted((ROOT / "tests/data/build").glob("*.log"))
 
 
 def codes(log: Path) -> list[str]:

@@ -14,13 +14,14 @@ from kscaffold.kernel.symvers import Symvers, beside
 from kscaffold.module.findings import Prediction
 from kscaffold.module.many import check_many, modules_in
 from kscaffold.module.predict.predict import predict
+from tests.conftest import ROOT
 from tests.support.elf import ALLOC, EXEC, RELA, WRITE, Ko, Section, Symbol
 from tests.support.kernels import kernel  # noqa: F401 - a fixture
 from tests.support.worlds import RELEASE, World
 
 PRINTK = {"_printk": 0x92997ED8}
 CLEAN = (True, None, None)
-DATA = Path(__file__).parent / "data"
+DATA = ROOT / "tests/data"
 LOOKS = DATA / "quoted-lines.toml"  # has the messages that such a kernel's image has
 
 

@@ -79,7 +79,7 @@ def test_ctrl_c_is_heard_before_kscaffold_is_read():
         [sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "error[KS003]: interrupted\n")
-    scripts = (Path(__file__).parent.parent / "pyproject.toml").read_text()
+    scripts = (ROOT / "pyproject.toml").read_text()
     assert 'kscaffold = "kscaffold.__main__:main"' in scripts
 
 

@@ -14,7 +14,7 @@ from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.trace import Event
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).resolve().parent.parent / "data"
 KERNELS = ("5.10", "6.1", "6.12")
 
 

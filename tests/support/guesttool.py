@@ -91,7 +91,7 @@ def _argument(argument: Argument) -> str:
 
 @functools.cache
 def _program() -> bytes:
-    source = Path(__file__).with_name("data") / "guesttool.c"
+    source = Path(__file__).resolve().parent.parent / "data/guesttool.c"
     with tempfile.TemporaryDirectory() as place:
         built = Path(place, "guesttool")
         argv = [process.need("gcc"), *guest_root._FLAGS, "-Wall", "-Werror", "-o", str(built), str(source)]

@@ -98,7 +98,7 @@ def compiled_agent() -> Iterator[Path]:
 
 
 def _source() -> bytes:
-    return files("kscaffold.sandbox").joinpath("guest/agent.c").read_bytes()
+    return files("kscaffold.sandbox.agent").joinpath("agent.c").read_bytes()
 
 
 def _compiler() -> str:

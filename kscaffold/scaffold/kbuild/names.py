@@ -41,7 +41,7 @@ _BREAKS_KBUILD = frozenset(" :%,=#$'\"`*?[];&|()<>\\")
 @cache
 def reserved_names(kind: Literal["words", "stems"]) -> frozenset[str]:
     """Names the kernel's headers have already; taken.toml says which."""
-    text = Path(__file__).with_name("taken.toml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("reserved_names.toml").read_text(encoding="utf-8")
     return frozenset(tomllib.loads(text)[kind].split())
 
 
