@@ -18,11 +18,17 @@ PACKAGE = ROOT / "kscaffold"
 # may use each other where no circle comes of it.
 FLOORS = (
     ("cli", "console", "__main__"),
-    ("scaffold", "build", "load", "explain", "package", "signing", "doctor"),
-    ("target", "sandbox"),
-    ("project", "module", "kernel", "packages"),
-    ("diagnosis",),
-    ("process", "errors", "paths", "pace"),
+    ("explain",),
+    ("scaffold", "load", "package", "signing", "doctor"),
+    ("make", "targets"),
+    ("sandbox",),
+    ("module",),
+    ("project",),
+    ("kernel",),
+    ("pkcs7", "elf", "packages"),
+    ("diagnosis", "files"),
+    ("process",),
+    ("errors", "timing", "timeouts"),
 )
 # These have one door, by name; cookiecutter a second one for templates of others, in a process of its own.
 DOORS = {

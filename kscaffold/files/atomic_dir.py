@@ -10,12 +10,13 @@ import errno
 import fcntl
 import os
 import secrets
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from kscaffold.scaffold.kbuild.names import path_exists
+from kscaffold.errors import UsageError
 
 _PREFIX = ".kscaffold-new-"
 # Shows that a directory of that name is ours to remove.
@@ -143,3 +144,13 @@ def _rename_noreplace(source: Path, target: Path) -> None:
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     source.rename(target)
+
+
+def path_exists(target: Path) -> UsageError:
+    """The error for a target that is there already."""
+    return UsageError(
+        "KS020",
+        f"{target} exists already",
+        cause="a new project never goes into or over anything that is there",
+        fix=f"choose another name, or look at it: ls -la {shlex.quote(str(target))}",
+    )

@@ -43,3 +43,14 @@ def is_inside(path: str) -> bool:
         and parts != ["."]
         and parts[0] != ".git"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class NotAFile:
+    """What lies at a path of the project, and is no plain file."""
+
+    what: str
+
+
+Ours = File | NotAFile | None
+"""What the project has at a path. None: nothing."""

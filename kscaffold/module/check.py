@@ -9,6 +9,7 @@ from typing import Any
 from kscaffold.elf import kofile
 from kscaffold.elf.model import DamagedModule, Function, KoFile
 from kscaffold.elf.modinfo import gpl_compatible
+from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.facts import read_facts
 from kscaffold.kernel.kernel import Kernel
@@ -18,7 +19,6 @@ from kscaffold.module.predict.corruption import predict_damaged
 from kscaffold.module.predict.predict import predict
 from kscaffold.module.predict.signature import Examined, examine
 from kscaffold.pkcs7.certificate import Certificate, spaced
-from kscaffold.project.project import kernel_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def _own_findings(
 
 def _name(ko: KoFile, expected: str | None) -> Finding | None:
     file_name = ko.path.name.partition(".ko")[0]
-    wanted = kernel_name(expected if expected is not None else file_name)
+    wanted = normalize_name(expected if expected is not None else file_name)
     if not ko.name:
         return Finding("KS412", "error", None, "it has no name", "kscaffold build")
     if ko.name == wanted:

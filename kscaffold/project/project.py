@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import UsageError
 
 
@@ -49,14 +50,9 @@ class Project:
         """
         if module is None:
             return self.targets
-        wanted = kernel_name(module.removesuffix(".ko"))
-        found = tuple(t for t in self.targets if kernel_name(t.name) == wanted)
+        wanted = normalize_name(module.removesuffix(".ko"))
+        found = tuple(t for t in self.targets if normalize_name(t.name) == wanted)
         if not found:
             there = ", ".join(t.name for t in self.targets) or "none"
             raise UsageError("KS109", f"no module {module} in this project", cause=f"it builds {there}")
         return found
-
-
-def kernel_name(name: str) -> str:
-    """The name the kernel knows a module by: `-` and `,` become `_` (scripts/Makefile.lib, name-fix)."""
-    return name.replace("-", "_").replace(",", "_")

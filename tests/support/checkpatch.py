@@ -1,7 +1,7 @@
 """The kernel's checkpatch.pl: where it is, and how it comes there.
 
-`python -m tests.support.checkpatch` takes it once from Debian's linux-source package into the user's cache, without
-root; tests/run.sh does so where tests are required.
+`python -m tests.support.checkpatch` takes it once from Debian's linux-source package into the user's cache,
+without root; tests/run.sh does so where tests are required.
 """
 
 import os

@@ -30,8 +30,8 @@ def build(
     json: options.Json = False,
 ) -> int:
     """Build this project's modules, with the kernel's own Makefile."""
-    from kscaffold.kernel.choose import choose
-    from kscaffold.make.fingerprint.compare import fresh_targets  # start-up time
+    from kscaffold.kernel.choose import choose  # start-up time
+    from kscaffold.make.fingerprint.compare import fresh_targets
     from kscaffold.make.report import nothing_to_do
     from kscaffold.project.find import find_project
 
@@ -62,8 +62,8 @@ def clean(
     json: options.Json = False,
 ) -> int:
     """Remove what building left in this project (make clean)."""
-    from kscaffold.kernel.choose import choose
-    from kscaffold.make.clean import clean as clean_project  # start-up time
+    from kscaffold.kernel.choose import choose  # start-up time
+    from kscaffold.make.clean import clean as clean_project
     from kscaffold.project.find import find_project
 
     where = find_project(directory or Path.cwd())

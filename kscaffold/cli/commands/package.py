@@ -75,9 +75,9 @@ def install(
     json: options.Json = False,
 ) -> int:
     """Put this project's modules where modprobe finds them. Runs depmod, too."""
-    from kscaffold.cli.commands.build import failed
+    from kscaffold.cli.commands.build import failed  # start-up time
     from kscaffold.kernel.choose import choose
-    from kscaffold.make.build import build  # start-up time
+    from kscaffold.make.build import build
     from kscaffold.package.install import install as put
     from kscaffold.project.ask import read_project
     from kscaffold.project.find import find_project

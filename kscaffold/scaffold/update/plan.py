@@ -4,24 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from kscaffold.files.tree import File, Tree
+from kscaffold.files.tree import File, NotAFile, Ours, Tree
 from kscaffold.scaffold.update import diff3
 
 Kind = Literal["changed", "merged", "added", "removed", "deleted", "conflict"]
 
 # The end of a file's name that the template's text gets where it can't be put into the file itself.
 BESIDE = ".template"
-
-
-@dataclass(frozen=True, slots=True)
-class NotAFile:
-    """What lies at a path of the project, and is no plain file."""
-
-    what: str
-
-
-Ours = File | NotAFile | None
-"""What the project has at a path. None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
