@@ -3,20 +3,16 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from kscaffold.diagnosis.stages import COURSE
 from kscaffold.elf import kofile
-from kscaffold.elf.model import Function
 from kscaffold.errors import KscaffoldError
 from kscaffold.explain.observe import Observed, observe_module
 from kscaffold.explain.stage_facts import StageFacts, facts_by_stage
 from kscaffold.explain.stages.anatomy import Anatomy, dissect
-from kscaffold.explain.stages.fact import Fact
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor
-from kscaffold.load.report import LoadReport, load_document
+from kscaffold.load.report import LoadReport
 from kscaffold.load.series import load_series
 from kscaffold.load.unload import UnloadReport
 from kscaffold.sandbox.vm import guest as session
@@ -104,77 +100,3 @@ def watch(
         return told
     finally:
         guest.close()
-
-
-def walkthrough_document(told: LoadWalkthrough) -> dict[str, Any]:
-    """The story in JSON: the load's own keys, its steps with their facts, and the .ko's."""
-    return {
-        **load_document(told.report),
-        "steps": [_step(step) for step in told.steps],
-        "ko": _ko(told.anatomy) if told.anatomy else None,
-        "flaw": told.flaw,
-    }
-
-
-def _step(step: StageFacts) -> dict[str, Any]:
-    return {
-        "stage": step.stage.id,
-        "title": step.stage.title,
-        "course": [{"step": n, "name": COURSE[n]} for n in step.stage.course],
-        "status": step.status,
-        "start": step.start,
-        "microseconds": step.microseconds,
-        "within": step.within,
-        "facts": [_fact(fact) for fact in step.facts],
-    }
-
-
-def _fact(fact: Fact) -> dict[str, Any]:
-    return {
-        "label": fact.label,
-        "value": fact.value,
-        "source": fact.source,
-        "columns": list(fact.columns),
-        "rows": [list(row) for row in fact.rows],
-    }
-
-
-def _ko(a: Anatomy) -> dict[str, Any]:
-    ko = a.ko
-    return {
-        "name": ko.name,
-        "size": ko.size,
-        "architecture": ko.arch,
-        "signed": ko.signed,
-        "license": ko.license,
-        "vermagic": ko.vermagic,
-        "depends": list(ko.depends),
-        "init": _function(ko.init),
-        "exit": _function(ko.exit),
-        "parameters": [
-            {"name": s.name, "type": s.type, "description": s.description, "given": s.given, "value": s.value}
-            for s in a.settings
-        ],
-        "imports": [
-            {"symbol": i.symbol, "provider": i.provider, "weak": i.weak, "gpl": i.gpl, "crc": i.crc}
-            for i in a.imports
-        ],
-        "exports": [{"symbol": e.symbol, "gpl": e.gpl, "namespace": e.namespace} for e in ko.exports],
-        "sections": [
-            # As text: most readers of JSON have no 64-bit numbers.
-            {
-                "name": s.name,
-                "size": s.size,
-                "memory": s.memory,
-                "address": hex(s.address) if s.address else None,
-            }
-            for s in a.sections
-        ],
-        "relocations": [
-            {"section": r.section, "count": r.count, "types": dict(r.types)} for r in a.relocations
-        ],
-    }
-
-
-def _function(function: Function | None) -> dict[str, str | None] | None:
-    return None if function is None else {"symbol": function.symbol, "section": function.section}

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.trace import Timeline
@@ -41,35 +40,3 @@ class LoadReport:
     def ok(self) -> bool:
         """It is loaded, or was until it was unloaded well."""
         return self.judgement.verdict == "loaded"
-
-
-def load_document(report: LoadReport) -> dict[str, Any]:
-    """The keys that design.md promises."""
-    j = report.judgement
-    return {
-        "module": report.module,
-        "path": str(report.path),
-        "parameters": report.parameters,
-        "target": report.target,
-        "kernel": report.kernel,
-        "verdict": j.verdict,
-        "loaded": j.verdict == "loaded",
-        "stage": j.stage,
-        "errno": j.errno,
-        "init_ran": j.init_ran,
-        "returned": j.returned,
-        "code": j.code,
-        "cause": j.cause,
-        "fix": j.fix,
-        "log": [record(r) for r in report.log],
-        "complaints": [{"kind": c.kind, "text": c.text, "where": c.where} for c in j.complaints],
-        "stages": [{"id": s.id, "status": s.status, "microseconds": s.microseconds} for s in j.stages],
-        "dependencies": list(report.dependencies),
-        "seconds": {k: round(v, 4) for k, v in report.seconds.items()},
-        "accelerator": report.accelerator,
-    }
-
-
-def record(r: Record) -> dict[str, Any]:
-    """One line of a log."""
-    return {"level": r.level, "time": r.time, "text": r.text}

@@ -4,10 +4,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from kscaffold.elf import kofile
-from kscaffold.elf.model import DamagedModule, Function, KoFile
+from kscaffold.elf.model import DamagedModule, KoFile
 from kscaffold.elf.modinfo import gpl_compatible
 from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError
@@ -18,7 +17,7 @@ from kscaffold.module.findings import UNKNOWN, Finding, Level, Prediction
 from kscaffold.module.predict.corruption import predict_damaged
 from kscaffold.module.predict.predict import predict
 from kscaffold.module.predict.signature import Examined, examine
-from kscaffold.pkcs7.certificate import Certificate, spaced
+from kscaffold.pkcs7.certificate import Certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,54 +156,3 @@ def _license(ko: KoFile) -> Finding | None:
     shown = f"its licence {ko.license!r} is" if ko.license is not None else "it has no licence, which is"
     message = f"{shown} not GPL-compatible: it taints the kernel and gets no GPL-only symbol"
     return Finding("KS416", "warn", "version", message, 'MODULE_LICENSE("GPL");')
-
-
-def check_document(report: CheckReport) -> dict[str, Any]:
-    """The report as the JSON contract has it (design.md, `check`)."""
-    ko = report.ko
-    return {
-        "module": ko.name if ko else None,
-        "path": str(report.path),
-        "kernel": report.kernel,
-        "init": _function(ko.init) if ko else None,
-        "exit": _function(ko.exit) if ko else None,
-        "license": ko.license if ko else None,
-        "vermagic": ko.vermagic if ko else None,
-        "parameters": [
-            {"name": p.name, "type": p.type, "description": p.description}
-            for p in (ko.parameters if ko else ())
-        ],
-        "depends": list(ko.depends) if ko else [],
-        "imports": list(ko.imports) if ko else [],
-        "exports": [e.symbol for e in ko.exports] if ko else [],
-        "signed": ko.signed if ko else False,
-        "signature": _signature(report.signature),
-        "prediction": {
-            "loads": report.prediction.loads,
-            "stage": report.prediction.stage,
-            "errno": report.prediction.errno,
-        },
-        "findings": [
-            {"code": f.code, "level": f.level, "stage": f.stage, "message": f.message, "fix": f.fix}
-            for f in report.findings
-        ],
-    }
-
-
-def _function(function: Function | None) -> dict[str, str | None] | None:
-    return None if function is None else {"symbol": function.symbol, "section": function.section}
-
-
-def _signature(examined: Examined | None) -> dict[str, Any] | None:
-    if examined is None or examined.signer is None:
-        return None
-    signer, owner = examined.signer, examined.certificate
-    return {
-        "signer": signer.name or (owner.name if owner else ""),
-        "serial": spaced(signer.serial) if signer.issuer else None,
-        "key_id": signer.key_id or (owner.key_id if owner else None) or None,
-        "key": owner.key_name if owner else {"rsa": "RSA", "ec": "ECDSA"}.get(signer.key),
-        "hash": signer.hash,
-        "valid": examined.valid,
-        "in_kernel": examined.in_kernel,
-    }

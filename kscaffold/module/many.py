@@ -2,16 +2,17 @@
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.module.check import NO_TRUST, Trust, check, check_document, unreadable
+from kscaffold.module.check import NO_TRUST, CheckReport, Trust, check, unreadable
 
+T = TypeVar("T")
 _SUFFIXES = (".ko", ".ko.xz", ".ko.gz", ".ko.zst")
 # Below it a second process costs more than it saves.
 _WORTH_PROCESSES = 48
@@ -42,17 +43,23 @@ def modules_in(paths: Sequence[Path]) -> list[Path]:
 
 
 def check_many(
-    paths: Sequence[Path], kernel: Kernel | None, arguments: Sequence[str] = (), trust: Trust = NO_TRUST
-) -> Iterator[dict[str, Any]]:
-    """The document of each .ko, in order. One of several that can't be read is told as a finding, not
-    raised: the others shall have their answer.
+    paths: Sequence[Path],
+    kernel: Kernel | None,
+    convert: Callable[[CheckReport], T],
+    arguments: Sequence[str] = (),
+    trust: Trust = NO_TRUST,
+) -> Iterator[T]:
+    """What `convert` makes of each .ko's report, in order. A .ko of several that can't be read is a report
+    with that finding, no exception: the others shall have their answer.
+
+    `convert` runs where the report is made, in one of several processes: it is a function of a module.
     """
     if len(paths) == 1:
-        yield check_document(check(paths[0], kernel=kernel, arguments=arguments, trust=trust))
+        yield convert(check(paths[0], kernel=kernel, arguments=arguments, trust=trust))
         return
     if len(paths) >= _WORTH_PROCESSES:
         trust = replace(trust, thorough=False)
-    one = partial(_document, kernel=kernel, arguments=tuple(arguments), trust=trust)
+    one = partial(_check_one, kernel=kernel, convert=convert, arguments=tuple(arguments), trust=trust)
     cores = os.cpu_count() or 1
     if len(paths) < _WORTH_PROCESSES or cores == 1:
         yield from map(one, paths)
@@ -67,10 +74,15 @@ def check_many(
         yield from pool.imap(one, paths, chunksize=16)
 
 
-def _document(
-    path: Path, *, kernel: Kernel | None, arguments: tuple[str, ...], trust: Trust
-) -> dict[str, Any]:
+def _check_one(
+    path: Path,
+    *,
+    kernel: Kernel | None,
+    convert: Callable[[CheckReport], T],
+    arguments: tuple[str, ...],
+    trust: Trust,
+) -> T:
     try:
-        return check_document(check(path, kernel=kernel, arguments=arguments, trust=trust))
+        return convert(check(path, kernel=kernel, arguments=arguments, trust=trust))
     except KscaffoldError as error:
-        return check_document(unreadable(path, kernel, error))
+        return convert(unreadable(path, kernel, error))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.cli.documents import check as documents
 from kscaffold.elf import kofile
 from kscaffold.elf.model import KoFile
 from kscaffold.kernel.facts import KernelFacts, read_facts
@@ -345,9 +346,9 @@ def test_no_false_finding_on_the_kernels_own_modules(kernel, series: str):  # no
     own = kernel(series)
     paths = modules_in([own.modules / "kernel"])
     assert len(paths) > 500
-    documents = list(check_many(paths, own))
-    assert Counter(d["prediction"]["loads"] for d in documents) == {True: len(paths)}
-    told = [(d["path"], f) for d in documents for f in d["findings"] if f["code"] != "KS426"]
+    checked = list(check_many(paths, own, documents.check))
+    assert Counter(d["prediction"]["loads"] for d in checked) == {True: len(paths)}
+    told = [(d["path"], f) for d in checked for f in d["findings"] if f["code"] != "KS426"]
     assert told == []
 
 
@@ -355,7 +356,7 @@ def test_no_false_finding_on_the_kernels_own_modules(kernel, series: str):  # no
 def test_another_kernels_modules_are_refused_by_another(kernel):  # noqa: F811
     old, new = kernel("5.10"), kernel("6.1")
     path = next(p for p in modules_in([old.modules / "kernel"]) if p.name.startswith("dummy.ko"))
-    (document,) = check_many([path], new)
+    (document,) = check_many([path], new, documents.check)
     assert document["prediction"] == {"loads": False, "stage": "version", "errno": "ENOEXEC"}
 
 
@@ -368,10 +369,10 @@ def test_a_changed_module_of_the_kernels_own(kernel, tmp_path: Path):  # noqa: F
         pytest.skip("this kernel's modules are not signed; mend it with: kscaffold kernel add 6.1")
     copy = tmp_path / path.name
     copy.write_bytes(content)
-    assert next(check_many([copy], own))["prediction"]["loads"] is True
+    assert next(check_many([copy], own, documents.check))["prediction"]["loads"] is True
     content[300] ^= 1
     copy.write_bytes(content)
-    assert next(check_many([copy], own))["prediction"] == {
+    assert next(check_many([copy], own, documents.check))["prediction"] == {
         "loads": False,
         "stage": "signature",
         "errno": "EKEYREJECTED",

@@ -1,12 +1,13 @@
 """`kscaffold adopt`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli.documents import project as documents
 from kscaffold.errors import EXIT_NO, EXIT_YES
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def adopt(
             _modules(adopted)
     _next(adopted, directory)
     ok = adopted.problem is None
-    console.emit("adopt", ok, _fields(adopted))
+    console.emit("adopt", ok, documents.adopt(adopted))
     return EXIT_YES if ok else EXIT_NO
 
 
@@ -80,52 +81,3 @@ def _next(adopted: "Adoption", directory: Path) -> None:
         console.step("Next", f"kscaffold adopt{given} --fix")
     else:
         console.step("Next", f"kscaffold load{f' -C{given}' if given else ''}")
-
-
-def _fields(adopted: "Adoption") -> dict[str, Any]:
-    project, problem = adopted.project, adopted.problem
-    return {
-        "directory": str(adopted.directory),
-        "kbuild": str(project.kbuild_file) if project else None,
-        "modules": [
-            {
-                "name": t.name,
-                "path": str(t.ko),
-                "objects": list(t.objects),
-                "missing": list(adopted.missing.get(t.ko, ())),
-            }
-            for t in (project.targets if project else ())
-        ],
-        "flags": [
-            {"directory": str(d), "variable": name, "value": value}
-            for d, name, value in (project.flags if project else ())
-        ],
-        "unused": [str(p) for p in adopted.unused],
-        "habits": [
-            {
-                "kind": f.habit.kind,
-                "file": str(f.file),
-                "line": f.habit.line,
-                "text": f.habit.text,
-                "message": f.habit.message,
-                "fix": f.habit.fix,
-                "mendable": f.mendable,
-                "mended": f.mended,
-            }
-            for f in adopted.habits
-        ],
-        "proposal": {
-            "text": adopted.proposal.text,
-            "modules": [
-                {"name": m.name, "objects": list(m.objects or (m.name,))} for m in adopted.proposal.modules
-            ],
-            "unsure": list(adopted.proposal.unsure),
-        }
-        if adopted.proposal
-        else None,
-        "problem": {"code": problem.code, "message": problem.what, "cause": problem.cause, "fix": problem.fix}
-        if problem
-        else None,
-        "diff": adopted.diff,
-        "written": [str(p) for p in adopted.written],
-    }

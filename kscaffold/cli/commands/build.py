@@ -2,12 +2,13 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli.documents import build as documents
 from kscaffold.errors import EXIT_NO, EXIT_YES
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def build(
         modules = project.named(module)
         report = build_project(project, chosen, say=console.step, show=_show, everything=verbose, jobs=jobs)
     _render(report, modules)
-    console.emit("build", report.ok, _fields(report, modules))
+    console.emit("build", report.ok, documents.build(report, modules))
     return EXIT_YES if report.ok else EXIT_NO
 
 
@@ -73,7 +74,7 @@ def clean(
     console.step("Removed", f"{count} file{'' if count == 1 else 's'}" if count else "nothing: it was clean")
     for name in report.removed:
         console.detail(f"  {name}")
-    console.emit("clean", True, {"directory": str(where), "removed": list(report.removed)})
+    console.emit("clean", True, documents.clean(where, report.removed))
     return EXIT_YES
 
 
@@ -97,26 +98,8 @@ def _render(report: "BuildReport", modules: "tuple[ModuleTarget, ...]") -> None:
         console.note(f"    log: {report.log}")
 
 
-def _fields(report: "BuildReport", modules: "tuple[ModuleTarget, ...]") -> dict[str, Any]:
-    why = report.explanation
-    return {
-        "kernel": report.release,
-        "modules": [{"name": t.name, "path": str(t.ko)} for t in modules],
-        "up_to_date": report.up_to_date,
-        "complaints": [
-            {"level": c.level, "file": c.file, "line": c.line, "text": c.text} for c in report.complaints
-        ],
-        "notes": list(report.notes),
-        "log": str(report.log),
-        "seconds": round(report.seconds, 3),
-        "code": why.code if why else None,
-        "cause": why.cause if why else None,
-        "fix": why.fix if why else None,
-    }
-
-
 def failed(command: str, report: "BuildReport") -> int:
     """A build that another command began with has failed: that is the command's answer."""
     _render(report, ())
-    console.emit(command, False, {"build": _fields(report, ())})
+    console.emit(command, False, {"build": documents.build(report, ())})
     return EXIT_NO

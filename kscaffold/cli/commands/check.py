@@ -8,6 +8,7 @@ import typer
 
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli.documents import check as documents
 from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError
 
 if TYPE_CHECKING:
@@ -49,11 +50,13 @@ def check(
     arguments = split(kernel_string(given))
     if paths:
         chosen = _at_hand(kernel)
-        documents = check_many(modules_in(paths), chosen, arguments, _trust(chosen, cmdline, cert))
+        checked = check_many(
+            modules_in(paths), chosen, documents.check, arguments, _trust(chosen, cmdline, cert)
+        )
     else:
         targets, chosen = _targets(here, kernel, module, offline)
-        documents = _of_project(targets, chosen, arguments, _trust(chosen, cmdline, cert))
-    return _tell(documents)
+        checked = _of_project(targets, chosen, arguments, _trust(chosen, cmdline, cert))
+    return _tell(checked)
 
 
 def info(
@@ -74,22 +77,22 @@ def info(
         paths = modules_in([here / ko for ko in kos])
     else:
         paths = [target.ko for target in _targets(here, kernel, module, offline)[0]]
-    documents = []
+    told = []
     for path in paths:
         try:
-            documents.append(room.info(path))
+            told.append(room.info(path))
         except KscaffoldError as error:
             if len(paths) == 1:
                 raise
             # The others shall have their answer.
             console.warn(console.printable(f"{error.what}: {error.cause}" if error.cause else error.what))
-    for number, document in enumerate(documents):
+    for number, document in enumerate(told):
         if number:
             console.out()
         for key, value in room.lines(document):
             console.out(console.printable_lines(f"{key + ':':<15} {value}" if key else f"\t\t{value}"))
-    ok = len(documents) == len(paths)
-    console.emit("info", ok, documents[0] if len(paths) == 1 else {"modules": documents})
+    ok = len(told) == len(paths)
+    console.emit("info", ok, told[0] if len(paths) == 1 else {"modules": told})
     return EXIT_YES if ok else EXIT_NO
 
 
@@ -142,17 +145,17 @@ def _trust(kernel: "Kernel | None", cmdline: str, certs: list[str] | None) -> "T
 def _of_project(
     targets: "list[ModuleTarget]", kernel: "Kernel", arguments: list[str], trust: "Trust"
 ) -> Iterator[dict[str, Any]]:
-    from kscaffold.module.check import check, check_document  # start-up time
+    from kscaffold.module.check import check  # start-up time
 
     for target in targets:
         report = check(target.ko, expected_name=target.name, kernel=kernel, arguments=arguments, trust=trust)
-        yield check_document(report)
+        yield documents.check(report)
 
 
-def _tell(documents: Iterable[dict[str, Any]]) -> int:
+def _tell(checked: Iterable[dict[str, Any]]) -> int:
     """Render the documents, all at once where they are few. Returns the exit status."""
     told: list[dict[str, Any]] = []
-    for document in documents:
+    for document in checked:
         told.append(document)
     bad = sum(any(f["level"] == "error" for f in d["findings"]) for d in told)
     if len(told) <= _IN_FULL:

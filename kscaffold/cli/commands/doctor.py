@@ -2,6 +2,7 @@
 
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli.documents import machine as documents
 from kscaffold.errors import EXIT_NO, EXIT_YES
 from kscaffold.files import paths
 
@@ -20,7 +21,5 @@ def doctor(json: options.Json = False, verbose: options.Verbose = False) -> int:
             console.out(f"          {console.styled('fix', 'cyan')}: {f.fix}")
     sizes = f"kernels {report.kernels / 1e6:.0f} MB, snapshots {report.snapshots / 1e6:.0f} MB"
     console.out(f"{'':>8}  cache: {paths.cache()} ({sizes})")
-    findings = [{"what": f.what, "state": f.state, "text": f.text, "fix": f.fix} for f in report.findings]
-    cache = {"path": str(paths.cache()), "kernels": report.kernels, "snapshots": report.snapshots}
-    console.emit("doctor", report.ok, {"findings": findings, "cache": cache})
+    console.emit("doctor", report.ok, documents.doctor(report, paths.cache()))
     return EXIT_YES if report.ok else EXIT_NO

@@ -8,12 +8,13 @@ import sys
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli.documents import explain as documents
 from kscaffold.errors import EXIT_NO, EXIT_YES, UsageError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _topic(words: str) -> int:
 
     log = _log_on_stdin(words)
     answer = ask(None if log is not None else words or None, log=log)
-    console.emit("explain", answer.known, _document(answer))
+    console.emit("explain", answer.known, documents.explain(answer))
     if not answer.known:
         console.note(answer.title)
         if answer.text:
@@ -124,52 +125,6 @@ def _has_data(fd: int) -> bool:
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
         return False  # a terminal, /dev/null
     return bool(select.select([fd], [], [], _PATIENCE)[0])
-
-
-def _document(answer: "Explanation") -> dict[str, Any]:
-    from kscaffold.diagnosis.stages import COURSE  # start-up time
-
-    return {
-        "topic": answer.topic,
-        "kind": answer.kind,
-        "title": answer.title,
-        "text": answer.text,
-        "steps": [
-            {
-                "stage": s.id,
-                "title": s.title,
-                "course": [{"step": n, "name": COURSE[n]} for n in s.course],
-                "functions": list(s.functions),
-                "what": s.what,
-                "course_differs": s.course_differs or None,
-                "elsewhere": s.elsewhere or None,
-            }
-            for s in answer.steps
-        ],
-        "returns": [
-            {"value": r.value, "meaning": r.meaning, "insmod": r.insmod, "lsmod": r.lsmod, "log": r.log}
-            for r in answer.returns
-        ],
-        "commands": [{"plain": c.plain, "wrapped": c.wrapped, "does": c.does} for c in answer.commands],
-        "entries": [_entry_document(t) for t in answer.entries],
-        "folded": [_entry_document(t) for t in answer.folded],
-    }
-
-
-def _entry_document(told: "Told") -> dict[str, Any]:
-    entry = told.entry
-    return {
-        "code": entry.code,
-        "title": entry.title,
-        "stage": entry.stage,
-        "what": entry.what,
-        "proof": entry.proof,
-        "cause": told.cause,
-        "fix": told.fix,
-        "see": list(entry.see),
-        "lines": list(told.lines),
-        "where": told.where,
-    }
 
 
 def _lines(answer: "Explanation") -> Iterable[str]:

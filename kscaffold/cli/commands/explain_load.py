@@ -6,9 +6,10 @@ from pathlib import Path
 
 from kscaffold import console
 from kscaffold.cli import prewarm
+from kscaffold.cli.documents import explain as documents
 from kscaffold.cli.render import load, walkthrough
 from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES, KscaffoldError
-from kscaffold.explain.walkthrough import LoadWalkthrough, walkthrough_document, watch
+from kscaffold.explain.walkthrough import LoadWalkthrough, watch
 from kscaffold.load.plan import LoadRequest, plan_loads
 from kscaffold.project.find import find_project
 
@@ -90,12 +91,8 @@ def _told(asked: WalkthroughRequest, here: Path) -> list[LoadWalkthrough] | int:
 
 
 def _emit(told: Sequence[LoadWalkthrough]) -> None:
-    documents = [{"topic": "load", "kind": "module", **walkthrough_document(one)} for one in told]
     good = all(one.report.ok for one in told)
-    if len(documents) == 1:
-        console.emit("explain", good, documents[0])
-    else:
-        console.emit("explain", good, {"topic": "load", "kind": "module", "results": documents})
+    console.emit("explain", good, documents.walkthroughs(told))
 
 
 def status(told: Iterable[LoadWalkthrough]) -> int:

@@ -7,6 +7,7 @@ import typer
 
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli.documents import project as documents
 from kscaffold.errors import EXIT_YES
 
 if TYPE_CHECKING:
@@ -80,14 +81,5 @@ def _told(command: str, edited: "Edited") -> int:
         console.step("Builds", f"{target.ko.relative_to(root)} from {' '.join(target.objects)}")
     for note in edited.notes:
         console.step("Next", note)
-    fields = {
-        "directory": str(root),
-        "file": str(edited.change.path),
-        "diff": diff,
-        "modules": [
-            {"name": t.name, "path": str(t.ko), "objects": list(t.objects)} for t in edited.project.targets
-        ],
-        "notes": list(edited.notes),
-    }
-    console.emit(command, True, fields)
+    console.emit(command, True, documents.kbuild(edited, diff))
     return EXIT_YES

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kscaffold import console
+from kscaffold.cli.documents import machine as documents
 from kscaffold.cli.options import Json, Offline, Verbose
 from kscaffold.errors import EXIT_YES, KscaffoldError, UsageError
 
@@ -50,7 +51,7 @@ def list_(json: Json = False, verbose: Verbose = False) -> int:
     if not kernels:
         console.note("no kernel is here yet: kscaffold kernel add")
     fields = {
-        "kernels": [_facts(k) for k in kernels],
+        "kernels": [documents.kernel(k) for k in kernels],
         "chosen": chosen.release if chosen else None,
         "default": store.default(),
     }
@@ -104,7 +105,7 @@ def _added(kernel: "Kernel", fields: dict[str, Any]) -> int:
     problem = build_problem(kernel) or compiler_problem(kernel)
     if problem:
         console.warn(f"{problem.what} ({problem.cause})" if problem.cause else problem.what, problem.fix)
-    console.emit("kernel add", True, {"kernel": _facts(kernel), **fields})
+    console.emit("kernel add", True, {"kernel": documents.kernel(kernel), **fields})
     return EXIT_YES
 
 
@@ -120,7 +121,7 @@ def remove(release: Release, json: Json = False, verbose: Verbose = False) -> in
     console.step("Removed", kernel.release)
     if snapshots:
         console.detail(f"{snapshots} snapshots of it are gone, too")
-    console.emit("kernel remove", True, {"kernel": _facts(kernel)})
+    console.emit("kernel remove", True, {"kernel": documents.kernel(kernel)})
     return EXIT_YES
 
 
@@ -146,7 +147,7 @@ def default(
         )
     else:
         console.note("no kernel is here yet: kscaffold kernel add")
-    fields = {"default": chosen, "kernel": _facts(kernel) if kernel else None}
+    fields = {"default": chosen, "kernel": documents.kernel(kernel)}
     console.emit("kernel default", True, fields)
     return EXIT_YES
 
@@ -154,19 +155,3 @@ def default(
 def _lacks(kernel: "Kernel") -> str:
     lacks = [name for name in ("build", "image") if getattr(kernel, name) is None]
     return f"{kernel.origin} (no {' and no '.join(lacks)})" if lacks else ""
-
-
-def _facts(kernel: "Kernel") -> dict[str, Any]:
-    from kscaffold.kernel import store  # start-up time
-
-    record = store.details(kernel.release) if kernel.source != "running" else {}
-    return {
-        "release": kernel.release,
-        "source": kernel.source,
-        "origin": kernel.origin,
-        "arch": kernel.arch,
-        "build": str(kernel.build) if kernel.build else None,
-        "image": str(kernel.image) if kernel.image else None,
-        "modules": str(kernel.modules) if kernel.modules else None,
-        "bytes": record.get("bytes"),
-    }

@@ -9,6 +9,7 @@ import typer
 
 from kscaffold import console
 from kscaffold.cli import external_options, options
+from kscaffold.cli.documents import project as documents
 from kscaffold.errors import EXIT_YES, UsageError
 
 if TYPE_CHECKING:
@@ -98,17 +99,7 @@ def _tell(created: "Created", directory: Path, git: bool) -> int:
     if git and not created.repository:
         console.note(external_options.nested(shown))
     console.step("Next", f"cd {shown} && kscaffold load")
-    console.emit(
-        "new",
-        True,
-        {
-            "name": created.name,
-            "path": str(created.path),
-            "template": created.template,
-            "module": created.module,
-            "files": list(created.files),
-        },
-    )
+    console.emit("new", True, documents.new(created))
     return EXIT_YES
 
 
@@ -137,5 +128,5 @@ def _list() -> int:
     width = max(len(t.name) for t in found)
     for template in found:
         console.out(f"{template.name:<{width}}  {template.about}")
-    console.emit("new", True, {"templates": [{"name": t.name, "about": t.about} for t in found]})
+    console.emit("new", True, documents.new_list(found))
     return EXIT_YES

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kscaffold import console
+from kscaffold.cli.documents import project as documents
 from kscaffold.cli.external_options import Given, nested
 from kscaffold.errors import EXIT_NO, EXIT_YES, UsageError
 from kscaffold.scaffold.external.inspect import Report
@@ -112,20 +113,7 @@ def _tell(made: Made, wanted: TemplateRequest) -> None:
             "it has neither a Kbuild nor a Makefile that sets obj-m, so there is nothing to build yet",
             fix=f"kscaffold adopt {shown}, once it has sources",
         )
-    console.emit(
-        "new",
-        True,
-        {
-            "name": made.name,
-            "path": str(made.path),
-            "template": made.report.source,
-            "module": None,
-            "files": list(made.files),
-            "builds": list(made.builds),
-            "hooks_run": wanted.hooks and bool(report.hooks),
-            "report": asdict(report),
-        },
-    )
+    console.emit("new", True, documents.new_external(made, wanted.hooks))
 
 
 def show(report: Report, hooks: bool, before: str | None = None) -> None:

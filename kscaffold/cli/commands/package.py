@@ -7,6 +7,7 @@ import typer
 
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli.documents import build as documents
 from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError
 
 if TYPE_CHECKING:
@@ -48,16 +49,7 @@ def dkms(
             f"dkms builds for {chosen.release} with {compiler}, which is not installed",
             fix=f"sudo apt-get install --no-install-recommends {compiler}",
         )
-    fields = {
-        "directory": str(project.directory),
-        "file": str(report.change.path),
-        "name": report.name,
-        "version": report.version,
-        "modules": [{"name": m.name, "location": m.location} for m in report.modules],
-        "diff": diff,
-        "written": report.written,
-    }
-    console.emit("package dkms", True, fields)
+    console.emit("package dkms", True, documents.package_dkms(report, project.directory, diff))
     return EXIT_YES
 
 
@@ -97,22 +89,7 @@ def install(
     _render(report)
     if report.ok and root.resolve() == Path("/"):
         console.step("Next", f"sudo modprobe {' '.join(m.name for m in report.modules)}")
-    fields = {
-        "kernel": report.release,
-        "directory": str(report.directory),
-        "modules": [
-            {
-                "name": m.name,
-                "path": str(m.path),
-                "found": str(m.found) if m.found else None,
-                "others": [str(o) for o in m.others],
-            }
-            for m in report.modules
-        ],
-        "said": list(report.said),
-        "code": None if report.ok else "KS047",
-    }
-    console.emit("package install", report.ok, fields)
+    console.emit("package install", report.ok, documents.package_install(report))
     return EXIT_YES if report.ok else EXIT_NO
 
 

@@ -8,6 +8,7 @@ import typer
 
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli.documents import machine as documents
 from kscaffold.errors import EXIT_YES, UsageError
 
 app = typer.Typer(help="The throwaway machines that modules are loaded into.", no_args_is_help=True)
@@ -29,29 +30,7 @@ def status(json: options.Json = False, verbose: options.Verbose = False) -> int:
     from kscaffold.sandbox.vm import snapshot
 
     cards, snapshots = registry.every(), snapshot.every()
-    console.emit(
-        "sandbox status",
-        True,
-        {
-            "sandboxes": [
-                {
-                    "id": c.id,
-                    "project": str(c.project),
-                    "kernel": c.kernel,
-                    "cmdline": c.cmdline,
-                    "accelerator": c.accelerator,
-                    "keeper": c.keeper,
-                    "qemu": c.qemu,
-                    "seconds": round(time.time() - c.started, 1),
-                    "rss": c.rss,
-                }
-                for c in cards
-            ],
-            "snapshots": [
-                {"key": k, "kernel": r, "bytes": size, "used": used} for k, r, size, used in snapshots
-            ],
-        },
-    )
+    console.emit("sandbox status", True, documents.sandbox_status(cards, snapshots))
     for c in cards:
         minutes = (time.time() - c.started) / 60
         extra = f"  {c.cmdline}" if c.cmdline else ""

@@ -1,12 +1,13 @@
 """`sign`: signatures as a kernel checks them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli.documents import check as documents
 from kscaffold.errors import EXIT_YES, KscaffoldError, UsageError
 
 if TYPE_CHECKING:
@@ -120,18 +121,7 @@ def _tell(
     elif reports:
         words = [str(_short(report.out)) for report in reports] if named else []
         console.step("Next", " ".join(["kscaffold run", *words, *same, "--cmdline module.sig_enforce=1"]))
-    document: dict[str, Any] = {
-        "key": str(key.file),
-        "certificate": str(key.file_of_certificate),
-        "made": key.made,
-        "signer": key.certificate.name,
-        "hash": reports[0].hash if reports else None,
-        "modules": [
-            {"module": r.module, "path": str(r.path), "out": str(r.out), "replaced": r.replaced is not None}
-            for r in reports
-        ],
-    }
-    console.emit("sign", True, document)
+    console.emit("sign", True, documents.sign(reports, key))
 
 
 def _lacking(key: "Key", hash: str, kernel: "Kernel") -> tuple[str, bool, str] | None:

@@ -3,12 +3,13 @@
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kscaffold import console
 from kscaffold.cli import external_options, options
+from kscaffold.cli.documents import project as documents
 from kscaffold.errors import EXIT_NO, EXIT_YES, UsageError
 from kscaffold.files import paths
 
@@ -95,7 +96,7 @@ def update(
             fix="edit what is between <<<<<<< and >>>>>>>",
         )
     ok = not done.conflicts
-    console.emit("update", ok, {**_fields(done), "origin": session.fields()})
+    console.emit("update", ok, documents.update(done, session.fields()))
     return EXIT_YES if ok else EXIT_NO
 
 
@@ -166,27 +167,3 @@ def _next(done: "Update", command: list[str], write: bool) -> None:
         console.step("Next", "edit what is between <<<<<<< and >>>>>>>, then kscaffold build")
     elif write:
         console.step("Next", "kscaffold build")
-
-
-def _fields(done: "Update") -> dict[str, Any]:
-    return {
-        "directory": str(done.directory),
-        "template": done.template,
-        "before": done.before,
-        "after": done.after,
-        "base": done.base,
-        "up_to_date": not done.steps,
-        "marked": list(done.marked),
-        "files": [
-            {
-                "path": s.path,
-                "change": s.kind,
-                "why": s.why,
-                "target": s.target,
-                "written": s.target is not None and s.target in done.written,
-            }
-            for s in done.steps
-        ],
-        "diff": done.diff,
-        "backup": str(done.backup) if done.backup else None,
-    }

@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kscaffold import console
+from kscaffold.cli.documents import load as documents
 from kscaffold.diagnosis import errnos
 from kscaffold.diagnosis.klog import Record, is_background
 from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES
 from kscaffold.load.addr2line import SourceLine
-from kscaffold.load.report import LoadReport, load_document, record
+from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
 from kscaffold.targets.target import Kind, Listed
 
@@ -161,15 +162,7 @@ def loads(command: str, reports: list[LoadReport]) -> int:
     """The document of a load, and its exit status."""
     if any(r.judgement.verdict == "hung" and r.target == "sandbox" for r in reports):
         console.note("the sandbox stays for kscaffold logs and list; the next load replaces it")
-    if len(reports) == 1:
-        console.emit(command, reports[0].ok, load_document(reports[0]))
-    else:
-        total = sum(r.seconds["load"] for r in reports)
-        fields: dict[str, Any] = {
-            "seconds": {"total": round(total, 4)},
-            "results": [load_document(r) for r in reports],
-        }
-        console.emit(command, all(r.ok for r in reports), fields)
+    console.emit(command, all(r.ok for r in reports), documents.loads(reports))
     return _status(reports)
 
 
@@ -183,46 +176,19 @@ def _status(reports: list[LoadReport]) -> int:
 def runs(results: list[tuple[list[LoadReport], list[UnloadReport]]], build_seconds: float) -> int:
     """All tries of a run: each told on a line, the failures in full."""
     reports: list[LoadReport] = []
-    documents = []
     good = True
     for loads_, unloads_ in results:
         ok = all(r.ok for r in loads_) and all(u.ok for u in unloads_)
         good = good and ok
-        for r in loads_:
-            reports.append(r)
-            documents.append(_of_run(r, unloads_))
+        reports += loads_
         _tell_run(loads_, unloads_)
-    if len(reports) == 1:
-        seconds = documents[0]["seconds"]
-        seconds["build"], seconds["total"] = build_seconds, seconds["total"] + build_seconds
-        documents[0]["seconds"] = {k: round(v, 4) for k, v in seconds.items()}
-        console.emit("run", good, documents[0])
-    else:
-        total = sum(r.seconds["total"] for r in reports) + build_seconds
-        console.emit("run", good, {"seconds": {"total": round(total, 4)}, "results": documents})
+    console.emit("run", good, documents.run(results, build_seconds))
     if len(results) > 1:
         bad = sum(1 for ls, us in results if not (all(r.ok for r in ls) and all(u.ok for u in us)))
         console.note(f"{len(results) - bad} of {len(results)} tries went well")
     lost = any(u.judgement.verdict == "lost" for _, us in results for u in us)
     status = _status(reports)
     return status if status else EXIT_NO_ANSWER if lost else EXIT_YES if good else EXIT_NO
-
-
-def _of_run(r: LoadReport, unloads_: list[UnloadReport]) -> dict[str, Any]:
-    """A run's document is its load's; an unload that went wrong is the verdict then."""
-    fields = load_document(r)
-    mine = next((u for u in unloads_ if u.module == r.module), None)
-    if mine is not None:
-        fields["log"] += [record(x) for x in mine.log]
-        fields["complaints"] += [
-            {"kind": c.kind, "text": c.text, "where": c.where} for c in mine.judgement.complaints
-        ]
-        if not mine.ok:
-            j = mine.judgement
-            fields.update(code=j.code, cause=j.cause, fix=j.fix, errno=j.errno)
-            if j.verdict in ("crashed", "hung", "lost"):
-                fields.update(verdict=j.verdict)
-    return fields
 
 
 def _tell_run(loads_: list[LoadReport], unloads_: list[UnloadReport]) -> None:
@@ -284,21 +250,8 @@ def _regrets(report: UnloadReport) -> None:
 
 def unloads(command: str, reports: list[UnloadReport]) -> int:
     """The document of an unload, and its exit status."""
-    documents = [
-        {
-            "module": r.module,
-            "verdict": r.judgement.verdict,
-            "errno": r.judgement.errno,
-            "code": r.judgement.code,
-            "cause": r.judgement.cause,
-            "fix": r.judgement.fix,
-            "log": [record(x) for x in r.log],
-            "seconds": round(r.seconds, 4),
-        }
-        for r in reports
-    ]
     good = all(r.ok for r in reports)
-    console.emit(command, good, documents[0] if len(documents) == 1 else {"results": documents})
+    console.emit(command, good, documents.unloads(reports))
     if any(r.judgement.verdict == "lost" for r in reports):
         return EXIT_NO_ANSWER
     return EXIT_YES if good else EXIT_NO
@@ -306,19 +259,7 @@ def unloads(command: str, reports: list[UnloadReport]) -> int:
 
 def listed(modules: list[Listed], kind: Kind, is_there: bool) -> int:
     """The list of modules, as lsmod's."""
-    fields = [
-        {
-            "name": m.name,
-            "size": m.size,
-            "refcount": m.refcount,
-            "used_by": list(m.used_by),
-            "state": m.state.lower(),
-            "permanent": m.permanent,
-            "taints": m.taints,
-        }
-        for m in modules
-    ]
-    console.emit("list", True, {"target": kind, "modules": fields})
+    console.emit("list", True, documents.listed(modules, kind))
     if not is_there:
         console.note("no sandbox runs for this project: kscaffold load starts one")
     elif not modules:
@@ -340,12 +281,12 @@ def log(shown: "KernelLog", names: set[str]) -> None:
         is_own(r.text, names) or (i >= shown.loads and not is_background(r))
         for i, r in enumerate(shown.records)
     ]
-    documents = [{**record(r), "own": mine} for r, mine in zip(shown.records, own, strict=True)]
+    lines = documents.logs(shown.records, own)
     if console.json_lines:
-        for document_ in documents:
-            console.emit("logs", True, document_)
+        for line in lines:
+            console.emit("logs", True, line)
     else:
-        console.emit("logs", True, {"log": documents})
+        console.emit("logs", True, {"log": lines})
     for r, mine in zip(shown.records, own, strict=True) if not console.json_mode else ():
         when = f"[{r.time:12.6f}]" if r.time is not None else " " * 14
         mark = console.styled(">", "green") if mine else " "

@@ -1,0 +1,129 @@
+"""JSON of `load`, `reload`, `run`, `unload`, `list` and `logs`."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kscaffold.diagnosis.crash import Complaint
+    from kscaffold.diagnosis.klog import Record
+    from kscaffold.load.report import LoadReport
+    from kscaffold.load.unload import UnloadReport
+    from kscaffold.targets.target import Kind, Listed
+
+Document = dict[str, Any]
+
+
+def load(report: "LoadReport") -> Document:
+    """`load`, `reload` and `run`, of one module."""
+    j = report.judgement
+    return {
+        "module": report.module,
+        "path": str(report.path),
+        "parameters": report.parameters,
+        "target": report.target,
+        "kernel": report.kernel,
+        "verdict": j.verdict,
+        "loaded": j.verdict == "loaded",
+        "stage": j.stage,
+        "errno": j.errno,
+        "init_ran": j.init_ran,
+        "returned": j.returned,
+        "code": j.code,
+        "cause": j.cause,
+        "fix": j.fix,
+        "log": [record(r) for r in report.log],
+        "complaints": _complaints(j.complaints),
+        "stages": [{"id": s.id, "status": s.status, "microseconds": s.microseconds} for s in j.stages],
+        "dependencies": list(report.dependencies),
+        "seconds": {k: round(v, 4) for k, v in report.seconds.items()},
+        "accelerator": report.accelerator,
+    }
+
+
+def loads(reports: "Sequence[LoadReport]") -> Document:
+    """`load` and `reload`: one module's document, or those of several."""
+    if len(reports) == 1:
+        return load(reports[0])
+    total = sum(r.seconds["load"] for r in reports)
+    return {"seconds": {"total": round(total, 4)}, "results": [load(r) for r in reports]}
+
+
+def record(r: "Record") -> Document:
+    """One line of a log."""
+    return {"level": r.level, "time": r.time, "text": r.text}
+
+
+def _complaints(complaints: "Iterable[Complaint]") -> list[Document]:
+    return [{"kind": c.kind, "text": c.text, "where": c.where} for c in complaints]
+
+
+def unload(report: "UnloadReport") -> Document:
+    """`unload`, of one module."""
+    j = report.judgement
+    return {
+        "module": report.module,
+        "verdict": j.verdict,
+        "errno": j.errno,
+        "code": j.code,
+        "cause": j.cause,
+        "fix": j.fix,
+        "log": [record(r) for r in report.log],
+        "seconds": round(report.seconds, 4),
+    }
+
+
+def unloads(reports: "Sequence[UnloadReport]") -> Document:
+    """`unload`: one module's document, or those of several."""
+    documents = [unload(r) for r in reports]
+    return documents[0] if len(documents) == 1 else {"results": documents}
+
+
+def run(
+    results: "Sequence[tuple[Sequence[LoadReport], Sequence[UnloadReport]]]", build_seconds: float
+) -> Document:
+    """`run`. `build_seconds`: what building took before the first guest."""
+    documents = [_try(r, unloaded) for loaded, unloaded in results for r in loaded]
+    if len(documents) != 1:
+        total = sum(r.seconds["total"] for loaded, _ in results for r in loaded) + build_seconds
+        return {"seconds": {"total": round(total, 4)}, "results": documents}
+    seconds = documents[0]["seconds"]
+    seconds["build"], seconds["total"] = build_seconds, seconds["total"] + build_seconds
+    return {**documents[0], "seconds": {k: round(v, 4) for k, v in seconds.items()}}
+
+
+def _try(loaded: "LoadReport", unloaded: "Sequence[UnloadReport]") -> Document:
+    """A try's document is its load's; an unload that went wrong is the verdict then."""
+    fields = load(loaded)
+    mine = next((u for u in unloaded if u.module == loaded.module), None)
+    if mine is None:
+        return fields
+    j = mine.judgement
+    fields["log"] += [record(r) for r in mine.log]
+    fields["complaints"] += _complaints(j.complaints)
+    if not mine.ok:
+        fields.update(code=j.code, cause=j.cause, fix=j.fix, errno=j.errno)
+        if j.verdict in ("crashed", "hung", "lost"):
+            fields.update(verdict=j.verdict)
+    return fields
+
+
+def listed(modules: "Iterable[Listed]", kind: "Kind") -> Document:
+    """`list`."""
+    fields = [
+        {
+            "name": m.name,
+            "size": m.size,
+            "refcount": m.refcount,
+            "used_by": list(m.used_by),
+            "state": m.state.lower(),
+            "permanent": m.permanent,
+            "taints": m.taints,
+        }
+        for m in modules
+    ]
+    return {"target": kind, "modules": fields}
+
+
+def logs(records: "Sequence[Record]", own: Sequence[bool]) -> list[Document]:
+    """The lines of `logs`. `own`: which of them are the project's."""
+    return [{**record(r), "own": mine} for r, mine in zip(records, own, strict=True)]

@@ -1,0 +1,65 @@
+"""JSON of `kernel`, `sandbox` and `doctor`."""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kscaffold.doctor import DoctorReport
+    from kscaffold.kernel.kernel import Kernel
+    from kscaffold.sandbox.live.registry import Card
+
+Document = dict[str, Any]
+
+
+def kernel(found: "Kernel | None") -> Document | None:
+    """One kernel, as the `kernel` commands tell it."""
+    if found is None:
+        return None
+    from kscaffold.kernel import store  # start-up time
+
+    details = store.details(found.release) if found.source != "running" else {}
+    return {
+        "release": found.release,
+        "source": found.source,
+        "origin": found.origin,
+        "arch": found.arch,
+        "build": str(found.build) if found.build else None,
+        "image": str(found.image) if found.image else None,
+        "modules": str(found.modules) if found.modules else None,
+        "bytes": details.get("bytes"),
+    }
+
+
+def sandbox_status(
+    sandboxes: "Iterable[Card]", snapshots: "Iterable[tuple[str, str, int, float]]"
+) -> Document:
+    """`sandbox status`."""
+    return {
+        "sandboxes": [
+            {
+                "id": s.id,
+                "project": str(s.project),
+                "kernel": s.kernel,
+                "cmdline": s.cmdline,
+                "accelerator": s.accelerator,
+                "keeper": s.keeper,
+                "qemu": s.qemu,
+                "seconds": round(time.time() - s.started, 1),
+                "rss": s.rss,
+            }
+            for s in sandboxes
+        ],
+        "snapshots": [{"key": k, "kernel": r, "bytes": size, "used": used} for k, r, size, used in snapshots],
+    }
+
+
+def doctor(report: "DoctorReport", cache: Path) -> Document:
+    """`doctor`."""
+    return {
+        "findings": [
+            {"what": f.what, "state": f.state, "text": f.text, "fix": f.fix} for f in report.findings
+        ],
+        "cache": {"path": str(cache), "kernels": report.kernels, "snapshots": report.snapshots},
+    }
