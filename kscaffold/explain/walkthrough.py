@@ -7,11 +7,10 @@ from typing import Any
 
 from kscaffold.diagnosis.stages import COURSE
 from kscaffold.elf import kofile
-from kscaffold.elf.model import Function
 from kscaffold.errors import KscaffoldError
-from kscaffold.explain.anatomy import Anatomy, dissect
 from kscaffold.explain.observe import Observed, observe_module
 from kscaffold.explain.stage_facts import StageFacts, facts_by_stage
+from kscaffold.explain.stages.anatomy import Anatomy, dissect
 from kscaffold.explain.stages.fact import Fact
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.plan import LoadPlan
@@ -149,8 +148,8 @@ def _ko(a: Anatomy) -> dict[str, Any]:
         "license": ko.license,
         "vermagic": ko.vermagic,
         "depends": list(ko.depends),
-        "init": _function(ko.init),
-        "exit": _function(ko.exit),
+        "init": ko.init.document() if ko.init else None,
+        "exit": ko.exit.document() if ko.exit else None,
         "parameters": [
             {"name": s.name, "type": s.type, "description": s.description, "given": s.given, "value": s.value}
             for s in a.settings
@@ -174,7 +173,3 @@ def _ko(a: Anatomy) -> dict[str, Any]:
             {"section": r.section, "count": r.count, "types": dict(r.types)} for r in a.relocations
         ],
     }
-
-
-def _function(function: Function | None) -> dict[str, str | None] | None:
-    return None if function is None else {"symbol": function.symbol, "section": function.section}

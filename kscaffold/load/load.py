@@ -14,6 +14,7 @@ from kscaffold.load.addr2line import locate_complaints, with_source_line
 from kscaffold.load.gather import gather
 from kscaffold.load.prediction import Predictor, prediction_mismatch
 from kscaffold.load.report import LoadReport
+from kscaffold.project.project import ko_stem
 from kscaffold.targets.target import Target
 
 _NO_LOG = "this user may not read the kernel's log; kscaffold logs --host asks for the right"
@@ -85,6 +86,6 @@ def _plain(ko: Path, target: Target) -> Iterator[Path]:
     from kscaffold.elf import content
 
     with tempfile.TemporaryDirectory(prefix="kscaffold-") as place:
-        plain = Path(place) / f"{ko.name.partition('.ko')[0]}.ko"
+        plain = Path(place) / f"{ko_stem(ko.name)}.ko"
         plain.write_bytes(content.read_content(ko)[0])
         yield plain

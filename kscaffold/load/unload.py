@@ -16,7 +16,7 @@ from kscaffold.load.addr2line import SourceLine, locate_complaints, with_source_
 from kscaffold.load.after import dangling
 from kscaffold.load.after.dangling import DanglingCallbacks
 from kscaffold.load.gather import guest_facts, tainted
-from kscaffold.project.project import kernel_name
+from kscaffold.project.project import module_name_of
 from kscaffold.targets.sandbox import SandboxTarget
 from kscaffold.targets.target import Attempt, Target
 
@@ -44,7 +44,7 @@ class UnloadReport:
 
 def module_of_word(word: str) -> str:
     """The kernel's name of what was typed: a name, or a file's, with dashes or `.ko`."""
-    return kernel_name(word.rpartition("/")[2].removesuffix(".ko"))
+    return module_name_of(word)
 
 
 def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None) -> UnloadReport:

@@ -11,6 +11,7 @@ from kscaffold import process
 from kscaffold.elf.quick import module_name
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
+from kscaffold.project.project import KO_SUFFIXES, ko_stem
 
 _DEADLINE = 120.0  # seconds; depmod reads every module of the kernel
 # As depmod reads them: a file hides one of the same name in a later directory (depmod.d(5)).
@@ -194,11 +195,11 @@ def _found(shown: str, base: Path) -> Path | None:
 
 
 def _others(base: Path, path: Path) -> tuple[Path, ...]:
-    stem = path.name.removesuffix(".ko")
+    stem = ko_stem(path.name)
     names = {
-        f"{s}.ko{end}"
+        f"{s}{suffix}"
         for s in (stem.replace("-", "_"), stem.replace("_", "-"), stem)
-        for end in ("", ".xz", ".gz", ".zst")
+        for suffix in KO_SUFFIXES
     }
     return tuple(
         sorted(

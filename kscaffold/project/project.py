@@ -5,6 +5,9 @@ from pathlib import Path
 
 from kscaffold.errors import UsageError
 
+# A module file's endings, plain and compressed.
+KO_SUFFIXES = (".ko", ".ko.xz", ".ko.zst", ".ko.gz")
+
 
 @dataclass(frozen=True, slots=True)
 class ModuleTarget:
@@ -49,7 +52,7 @@ class Project:
         """
         if module is None:
             return self.targets
-        wanted = kernel_name(module.removesuffix(".ko"))
+        wanted = module_name_of(module)
         found = tuple(t for t in self.targets if kernel_name(t.name) == wanted)
         if not found:
             there = ", ".join(t.name for t in self.targets) or "none"
@@ -60,3 +63,14 @@ class Project:
 def kernel_name(name: str) -> str:
     """The name the kernel knows a module by: `-` and `,` become `_` (scripts/Makefile.lib, name-fix)."""
     return name.replace("-", "_").replace(",", "_")
+
+
+def ko_stem(file: str) -> str:
+    """A file's name without `.ko` and what follows it (`.xz`, `.bak`); all of it where there is no `.ko`."""
+    stem, ending, rest = file.rpartition(".ko")
+    return stem if ending and (not rest or rest.startswith(".")) else file
+
+
+def module_name_of(path: str) -> str:
+    """The name the kernel would know a module by if its file's name were all there is."""
+    return kernel_name(ko_stem(path.rpartition("/")[2]))

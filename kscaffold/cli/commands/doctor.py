@@ -13,14 +13,14 @@ def doctor(json: options.Json = False, verbose: options.Verbose = False) -> int:
     from kscaffold.doctor import doctor as look  # start-up time
 
     report = look()
-    for f in report.findings:
+    for f in report.requirements:
         word, style = _MARKS[f.state]
         console.out(f"{console.styled(f'{word:>8}', style)}  {f.what}: {f.text}")
         if f.fix:
             console.out(f"          {console.styled('fix', 'cyan')}: {f.fix}")
     sizes = f"kernels {report.kernels / 1e6:.0f} MB, snapshots {report.snapshots / 1e6:.0f} MB"
     console.out(f"{'':>8}  cache: {paths.cache()} ({sizes})")
-    findings = [{"what": f.what, "state": f.state, "text": f.text, "fix": f.fix} for f in report.findings]
+    findings = [{"what": f.what, "state": f.state, "text": f.text, "fix": f.fix} for f in report.requirements]
     cache = {"path": str(paths.cache()), "kernels": report.kernels, "snapshots": report.snapshots}
     console.emit("doctor", report.ok, {"findings": findings, "cache": cache})
     return EXIT_YES if report.ok else EXIT_NO
