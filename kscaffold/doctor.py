@@ -17,8 +17,10 @@ State = Literal["good", "missing", "remark"]
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
-    """One thing looked at. `missing` keeps a command from working, a `remark` only slows or limits it."""
+class Requirement:
+    """One thing that kscaffold needs. `missing` keeps a command from working, a `remark` only slows or
+    limits it.
+    """
 
     what: str
     state: State
@@ -28,96 +30,96 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class DoctorReport:
-    """All findings, and the bytes that the cache takes: kernels, snapshots."""
+    """All requirements, and the bytes that the cache takes: kernels, snapshots."""
 
-    findings: tuple[Observation, ...]
+    requirements: tuple[Requirement, ...]
     kernels: int
     snapshots: int
 
     @property
     def ok(self) -> bool:
         """Nothing is missing."""
-        return all(f.state != "missing" for f in self.findings)
+        return all(f.state != "missing" for f in self.requirements)
 
 
 def doctor() -> DoctorReport:
     """Look at everything. Starts no guest but the accelerator's probe, fetches nothing."""
-    findings = [*map(_program, ("make", "gcc")), _qemu(), _kernel(), _packages(), _modules(), _signing()]
-    findings.append(_sandboxes())
+    requirements = [*map(_program, ("make", "gcc")), _qemu(), _kernel(), _packages(), _modules(), _signing()]
+    requirements.append(_sandboxes())
     kernels = sum(
         int(store.details(k.release).get("bytes", 0)) for k in store.known() if k.source == "fetched"
     )
     snapshots = sum(size for _, _, size, _ in snapshot.every())
-    return DoctorReport(tuple(findings), kernels, snapshots)
+    return DoctorReport(tuple(requirements), kernels, snapshots)
 
 
-def _program(name: str) -> Observation:
+def _program(name: str) -> Requirement:
     path = process.which(name)
     if path:
-        return Observation(name, "good", path)
+        return Requirement(name, "good", path)
     package = process.PACKAGE_OF.get(name, name)
-    return Observation(
+    return Requirement(
         name, "missing", "needed to build", f"sudo apt-get install --no-install-recommends {package}"
     )
 
 
-def _qemu() -> Observation:
+def _qemu() -> Requirement:
     path = process.which(guest.PROGRAM)
     if path is None:
         fix = f"sudo apt-get install {process.PACKAGE_OF[guest.PROGRAM]}"
-        return Observation("sandbox", "missing", f"{guest.PROGRAM} is not installed", fix)
+        return Requirement("sandbox", "missing", f"{guest.PROGRAM} is not installed", fix)
     probe = accelerator.probe(path)
     if probe.why:
-        return Observation("sandbox", "remark", f"{path} without KVM: {probe.why}")
-    return Observation("sandbox", "good", f"{path} with KVM")
+        return Requirement("sandbox", "remark", f"{path} without KVM: {probe.why}")
+    return Requirement("sandbox", "good", f"{path} with KVM")
 
 
-def _kernel() -> Observation:
+def _kernel() -> Requirement:
     kernel = choose.find_kernel(None)
     if kernel is None:
-        return Observation("kernel", "remark", "none yet: the first command that needs one fetches it")
+        return Requirement("kernel", "remark", "none yet: the first command that needs one fetches it")
     problem = build_problem(kernel)
     if problem is not None:
-        return Observation("kernel", "missing", f"{kernel.release}: {problem.what}", problem.fix)
-    return Observation("kernel", "good", f"{kernel.release} ({kernel.origin})")
+        return Requirement("kernel", "missing", f"{kernel.release}: {problem.what}", problem.fix)
+    return Requirement("kernel", "good", f"{kernel.release} ({kernel.origin})")
 
 
-def _packages() -> Observation:
+def _packages() -> Requirement:
     problem = apt.why_not()
     if problem is not None:
-        return Observation("fetching", "remark", problem.what, problem.fix)
-    return Observation(
+        return Requirement("fetching", "remark", problem.what, problem.fix)
+    return Requirement(
         "fetching", "good", "kernels come through this machine's own apt sources, without root"
     )
 
 
-def _modules() -> Observation:
+def _modules() -> Requirement:
     """Whether `--host` could load anything."""
     if not Path("/proc/modules").exists():
-        return Observation("this machine", "remark", "its kernel has no loadable modules: --host can't work")
+        return Requirement("this machine", "remark", "its kernel has no loadable modules: --host can't work")
     if process.which("insmod") is None:
-        return Observation(
+        return Requirement(
             "this machine", "remark", "no insmod: only --host needs it", "sudo apt-get install kmod"
         )
     who = "root" if os.geteuid() == 0 else "sudo" if process.which("sudo") else None
     if who is None:
-        return Observation("this machine", "remark", "neither root nor sudo: --host can't load")
-    return Observation("this machine", "good", f"{os.uname().release}; --host loads as {who}")
+        return Requirement("this machine", "remark", "neither root nor sudo: --host can't load")
+    return Requirement("this machine", "good", f"{os.uname().release}; --host loads as {who}")
 
 
-def _signing() -> Observation:
+def _signing() -> Requirement:
     path = process.which("openssl")
     if path is None:
         fix = "sudo apt-get install --no-install-recommends openssl"
-        return Observation("signing", "remark", "no openssl: only sign needs it", fix)
+        return Requirement("signing", "remark", "no openssl: only sign needs it", fix)
     key = paths.data() / "signing"
     state = f"its key is in {key}" if key.exists() else "its key is made on the first use"
-    return Observation("signing", "good", f"{path}; {state}")
+    return Requirement("signing", "good", f"{path}; {state}")
 
 
-def _sandboxes() -> Observation:
+def _sandboxes() -> Requirement:
     cards = registry.every()
     if not cards:
-        return Observation("sandboxes", "good", f"none is running; they live in {paths.runtime()}")
+        return Requirement("sandboxes", "good", f"none is running; they live in {paths.runtime()}")
     memory = sum(c.rss for c in cards)
-    return Observation("sandboxes", "good", f"{len(cards)} running, {memory / 1e6:.0f} MB of memory")
+    return Requirement("sandboxes", "good", f"{len(cards)} running, {memory / 1e6:.0f} MB of memory")

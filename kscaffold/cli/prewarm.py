@@ -12,6 +12,7 @@ from kscaffold import console
 from kscaffold.elf.quick import existing
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.choose import choose
+from kscaffold.kernel.config import read as read_config
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.fingerprint.compare import fresh_targets
 from kscaffold.module.arguments import kernel_string
@@ -103,10 +104,7 @@ def _forces(kernel: Kernel) -> bool:
     """Whether a kernel of the user's own wants signatures always; no distribution's does."""
     if kernel.source != "path" or kernel.build is None:
         return False
-    try:
-        return b"\nCONFIG_MODULE_SIG_FORCE=y\n" in (kernel.build / ".config").read_bytes()
-    except OSError:
-        return False
+    return read_config(kernel.build).has("MODULE_SIG_FORCE") is True
 
 
 def prewarm_sandbox(

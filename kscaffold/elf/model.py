@@ -8,6 +8,8 @@ from typing import ClassVar, Literal
 from kscaffold.errors import EXIT_NO, KscaffoldError
 
 Compression = Literal["xz", "gzip", "zstd"]
+# Flags of a section (elf(5)).
+SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 0x1, 0x2, 0x4
 # What the loader stumbles over in relocations. `outside`: one writes, or reads its symbol, beyond the end.
 # `taken`: there is something already; `overlaps`: another one has written there before. `far`: the address
 # does not fit.
@@ -63,7 +65,7 @@ class Section:
     @property
     def alloc(self) -> bool:
         """Whether the loader sees it: its find_sec() skips all others."""
-        return bool(self.flags & 0x2)
+        return bool(self.flags & SHF_ALLOC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kscaffold.elf.model import Section
-
-_EXECUTE = 0x4
+from kscaffold.elf.model import SHF_EXECINSTR, Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ def bare(
     for place, shndx, offset, kind in entries:
         if table.code:
             home = sections[shndx] if 0 < shndx < len(sections) else None
-            if home is None or not home.flags & _EXECUTE or not 0 <= offset < home.size:
+            if home is None or not home.flags & SHF_EXECINSTR or not 0 <= offset < home.size:
                 return True
         if kind == table.kind:
             filled.add(place)

@@ -1,7 +1,7 @@
 """The kernel's own checks of an ELF file, in its order, before it looks at anything else.
 
 Source: elf_validity_check() and setup_load_info() in kernel/module/main.c (6.1), which later versions
-split but did not loosen. What only later versions check is in predict.py.
+split but did not loosen. What only later versions check is in predict/elf.py.
 """
 
 from collections.abc import Sequence

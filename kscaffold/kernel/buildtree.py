@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from kscaffold.kernel.config import parse
+
 # How Kbuild calls the architecture's directory (the kernel's top Makefile, SRCARCH).
 _SRCARCH = {"x86_64": "x86", "aarch64": "arm64", "riscv64": "riscv", "armv7l": "arm", "ppc64le": "powerpc"}
 
@@ -36,10 +38,9 @@ def read_tree(build: Path, arch: str = "x86_64") -> BuildTree:
     """The facts of the tree at `build`. Never raises for what is missing."""
     directory = Path(build).resolve()
     source = _source(directory)
-    config = _text(directory / "include/config/auto.conf")
+    config = parse(_text(directory / "include/config/auto.conf"))
     code = re.search(r"LINUX_VERSION_CODE (\d+)", _text(directory / "include/generated/uapi/linux/version.h"))
     release = re.search(r'UTS_RELEASE "([^"]*)"', _text(directory / "include/generated/utsrelease.h"))
-    built_by = re.search(r'^CONFIG_CC_VERSION_TEXT="?([^"\n]*)"?$', config, re.M)
     return BuildTree(
         directory=directory,
         source=source,
@@ -47,8 +48,8 @@ def read_tree(build: Path, arch: str = "x86_64") -> BuildTree:
         version=_version(int(code[1])) if code else ("", "", ""),
         srcarch=_SRCARCH.get(arch, arch),
         compiler=_pinned(directory),
-        built_by=built_by[1] if built_by else "",
-        clang="\nCONFIG_CC_IS_CLANG=y\n" in config,
+        built_by=config.value("CC_VERSION_TEXT") or "",
+        clang=config.has("CC_IS_CLANG") is True,
         # Since 6.13 Kbuild works in the module's directory, before that in the kernel's.
         reads_kbuild_in_place="KBUILD_EXTMOD_OUTPUT" in _text(source / "Makefile"),
     )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from mmap import mmap
 
 from kscaffold.elf.kofile import image_sections
-from kscaffold.elf.model import Section
+from kscaffold.elf.model import SHF_ALLOC, SHF_EXECINSTR, Section
 from kscaffold.pkcs7 import der
 
 # A certificate of version 3: a sequence of a sequence that begins with [0] { INTEGER 2 } and a serial number.
@@ -57,7 +57,7 @@ def find_cert_list(image: mmap) -> CertList:
     stored = [s for s in sections if s.type != "SHT_NOBITS"]
     found = []
     for section in stored:
-        if section.flags & 0x4 or not section.flags & 0x2:
+        if section.flags & SHF_EXECINSTR or not section.flags & SHF_ALLOC:
             continue
         for start, length in _runs(image, section):
             address = section.address + start - section.offset
@@ -129,7 +129,7 @@ def _instructions(
     """
     found = []
     for section in stored:
-        if not section.flags & 0x4:
+        if not section.flags & SHF_EXECINSTR:
             continue
         end = section.offset + section.size
         for match in _LOAD_LIST.finditer(image, section.offset, end - 4):

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from kscaffold.elf import kofile
 from kscaffold.elf.model import KoFile
-from kscaffold.elf.module_name import normalize_name
+from kscaffold.elf.module_name import KO_SUFFIXES, module_name_of
 from kscaffold.errors import KscaffoldError
-from kscaffold.kernel import builtin, store, symvers
+from kscaffold.kernel import builtin, config, store, symvers
 from kscaffold.kernel.buildtree import read_tree
+from kscaffold.kernel.config import UNKNOWN_CONFIG, KernelConfig
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.symvers import Symvers
 
@@ -24,7 +25,7 @@ class KernelFacts:
 
     `exports`: its Module.symvers. `vermagic`, `struct_size` (bytes of struct module): those of a module
     built with it. `since_6_4`: it checks the size of struct module, and that some sections come once.
-    `config`: the text of its configuration. `in_sysfs`: names that built-in code has in /sys/module;
+    `in_sysfs`: names that built-in code has in /sys/module;
     `perhaps_in_sysfs`: names it may have there. `modules`: where its own modules are.
     `image`: the decompressed one, where there is one.
     `loaded`: modules that are in, by the kernel's names; None: what a module needs is loaded before it.
@@ -37,7 +38,7 @@ class KernelFacts:
     vermagic: str | None
     struct_size: int | None
     since_6_4: bool
-    config: str | None
+    config: KernelConfig
     builtin: frozenset[str]
     in_sysfs: frozenset[str]
     perhaps_in_sysfs: frozenset[str]
@@ -48,7 +49,7 @@ class KernelFacts:
 
     def has(self, option: str) -> bool | None:
         """Whether `CONFIG_<option>` is set; None where the configuration is not known."""
-        return None if self.config is None else f"\nCONFIG_{option}=y\n" in self.config
+        return self.config.has(option)
 
     @property
     def version(self) -> tuple[int, int] | None:
@@ -78,32 +79,23 @@ def read_facts(kernel: Kernel) -> KernelFacts:
     for what is missing.
     """
     build, modules = kernel.build, kernel.modules
-    config = _config(build) if build else None
+    options = config.read(build) if build else UNKNOWN_CONFIG
     reference = _reference(modules) if modules else None
     certain, perhaps = builtin.in_sysfs(kernel)
     return KernelFacts(
         release=kernel.release,
         arch=kernel.arch,
         exports=symvers.read_symvers(build / "Module.symvers") if build else None,
-        vermagic=reference.vermagic if reference else _vermagic(kernel, config),
+        vermagic=reference.vermagic if reference else _vermagic(kernel, options),
         struct_size=reference.struct_size if reference else None,
         since_6_4=_since_6_4(kernel),
-        config=config,
+        config=options,
         builtin=builtin.names(modules) if modules else frozenset(),
         in_sysfs=certain,
         perhaps_in_sysfs=perhaps,
         modules=modules,
         image=store.unpacked(kernel),
     )
-
-
-def _config(build: Path) -> str | None:
-    # Both have the same lines; distributions leave out the one or the other.
-    for name in (".config", "include/config/auto.conf"):
-        text = _text(build / name)
-        if text:
-            return f"\n{text}\n"
-    return None
 
 
 def _text(path: Path) -> str:
@@ -118,7 +110,7 @@ def own_copy(ko: KoFile, facts: KernelFacts) -> KoFile | None:
     if facts.modules is None or ko.path.absolute().is_relative_to(facts.modules):
         return None
     for line in _text(facts.modules / "modules.order").splitlines():
-        if normalize_name(Path(line).name.removesuffix(".ko")) == ko.name:
+        if module_name_of(line) == ko.name:
             for path in _packed(facts.modules / line):
                 try:
                     return kofile.read_ko(path)
@@ -129,7 +121,7 @@ def own_copy(ko: KoFile, facts: KernelFacts) -> KoFile | None:
 
 def _packed(plain: Path) -> Iterator[Path]:
     """modules.order has the names from before the compression."""
-    yield from (p for s in ("", ".xz", ".zst", ".gz") if (p := plain.with_name(plain.name + s)).is_file())
+    yield from (path for s in KO_SUFFIXES if (path := plain.with_suffix(s)).is_file())
 
 
 def _reference(modules: Path) -> KoFile | None:
@@ -156,9 +148,9 @@ def _candidates(modules: Path) -> Iterator[Path]:
         yield path
 
 
-def _vermagic(kernel: Kernel, config: str | None) -> str | None:
+def _vermagic(kernel: Kernel, config: KernelConfig) -> str | None:
     """As include/linux/vermagic.h puts it together, for a build tree without modules."""
-    if config is None or kernel.build is None or "\nCONFIG_RANDSTRUCT=y\n" in config:
+    if kernel.build is None or config.has("RANDSTRUCT") is not False:
         return None
     release = read_tree(kernel.build, kernel.arch).release
     arch = {"x86_64": "", "aarch64": "aarch64"}.get(kernel.arch)
@@ -168,11 +160,11 @@ def _vermagic(kernel: Kernel, config: str | None) -> str | None:
         ("SMP", "SMP "),
         ("PREEMPT_RT", "preempt_rt "),
         # PREEMPT_BUILD came with dynamic preemption; before it PREEMPT said the same.
-        ("PREEMPT_BUILD" if "\nCONFIG_PREEMPT_BUILD=y\n" in config else "PREEMPT", "preempt "),
+        ("PREEMPT_BUILD" if config.has("PREEMPT_BUILD") else "PREEMPT", "preempt "),
         ("MODULE_UNLOAD", "mod_unload "),
         ("MODVERSIONS", "modversions "),
     ]
-    flags = [text for option, text in words if f"\nCONFIG_{option}=y\n" in config]
+    flags = [text for option, text in words if config.has(option)]
     if "preempt_rt " in flags and "preempt " in flags:
         flags.remove("preempt ")
     return f"{release} {''.join(flags)}{arch}"

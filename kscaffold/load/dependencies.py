@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from kscaffold.elf import quick
-from kscaffold.elf.module_name import normalize_name
+from kscaffold.elf.module_name import KO_SUFFIXES, ko_stem, module_name_of
 from kscaffold.files import paths
 from kscaffold.kernel.kernel import Kernel
 
 Find = Callable[[str], Path | None]
-_SUFFIXES = (".ko", ".ko.xz", ".ko.zst", ".ko.gz")
 
 
 def in_dependency_order(kos: Sequence[Path]) -> tuple[Path, ...]:
@@ -61,10 +60,10 @@ def _of_kernel(name: str, kernel: Kernel) -> Path | None:
     except OSError:
         return None
     for line in listed:
-        if normalize_name(line.rpartition("/")[2].removesuffix(".ko")) == name:
+        if module_name_of(line) == name:
             # The list has the names from before they were compressed.
             plain = kernel.modules / line
-            for suffix in _SUFFIXES:
+            for suffix in KO_SUFFIXES:
                 path = plain.with_suffix(suffix)
                 if path.is_file():
                     return path if suffix == ".ko" else _unpacked(path, kernel)
@@ -76,7 +75,7 @@ def _unpacked(packed: Path, kernel: Kernel) -> Path:
     from kscaffold.elf import content  # start-up time: few modules need it
 
     place = paths.cache() / "modules" / kernel.release
-    plain = place / f"{packed.name.partition('.ko')[0]}.ko"
+    plain = place / f"{ko_stem(packed.name)}.ko"
     stamp = packed.stat().st_mtime_ns
     if not plain.is_file() or plain.stat().st_mtime_ns != stamp:
         place.mkdir(parents=True, exist_ok=True)

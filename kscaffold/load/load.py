@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kscaffold import timing
 from kscaffold.diagnosis.verdict import judge
+from kscaffold.elf.module_name import ko_stem
 from kscaffold.elf.quick import COMPRESSED, module_name
 from kscaffold.errors import KscaffoldError
 from kscaffold.load.addr2line import locate_complaints, with_source_line
@@ -85,6 +86,6 @@ def _plain(ko: Path, target: Target) -> Iterator[Path]:
     from kscaffold.elf import content
 
     with tempfile.TemporaryDirectory(prefix="kscaffold-") as place:
-        plain = Path(place) / f"{ko.name.partition('.ko')[0]}.ko"
+        plain = Path(place) / f"{ko_stem(ko.name)}.ko"
         plain.write_bytes(content.read_content(ko)[0])
         yield plain

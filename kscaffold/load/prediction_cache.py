@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import kscaffold
@@ -14,15 +15,11 @@ from kscaffold import process
 from kscaffold.elf.quick import SIGNED
 from kscaffold.files import paths
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.module.findings import Finding, Prediction
+from kscaffold.module.predict.finding import Finding, Prediction
 
-# The code that makes predictions: another version of it may predict otherwise.
-_PREDICTING_CODE = tuple(
-    file
-    for room in ("elf", "kernel", "module", "pkcs7")
-    for file in sorted((Path(kscaffold.__file__).parent / room).rglob("*.py"))
-)
 _MOST = 2000  # files; then all are forgotten
+# The rooms of the code that a prediction is made by.
+_ROOMS = ("diagnosis", "elf", "kernel", "module", "pkcs7", "project")
 
 
 def prediction_key(
@@ -38,7 +35,7 @@ def prediction_key(
     module, those that are known; and the code that predicts. None where the .ko can't be read.
     """
     build, modules = kernel.build or Path("/nothing"), kernel.modules or Path("/nothing")
-    files = (
+    files: tuple[Path, ...] = (
         build / "Module.symvers",
         build / ".config",
         build / "include/config/auto.conf",
@@ -46,7 +43,6 @@ def prediction_key(
         modules / "modules.builtin.modinfo",
         modules / "kernel",
         kernel.vmlinux or Path("/nothing"),
-        *_PREDICTING_CODE,
     )
     try:
         content = ko.read_bytes()
@@ -62,9 +58,21 @@ def prediction_key(
         image = kernel.image or Path("/nothing")
         files += (image, paths.certificates(), Path(process.which("openssl") or "/nothing"))
     told = None if loaded is None else sorted(loaded)
-    facts = [kernel.release, kernel.arch, parameters, cmdline, told, *map(_identity, files)]
+    facts = [kernel.release, kernel.arch, parameters, cmdline, told, *map(_identity, files), *_code()]
     digest.update(json.dumps(facts).encode())
     return digest.hexdigest()[:32]
+
+
+def code_files() -> list[Path]:
+    """The files of the code that predicts, and of all beside it."""
+    package = Path(kscaffold.__file__).parent
+    return sorted(file for room in _ROOMS for file in (package / room).rglob("*.py"))
+
+
+@cache
+def _code() -> list[list[int | str]]:
+    # Once a process: it takes 1 ms, and the code that runs stays what it was.
+    return [_identity(file) for file in code_files()]
 
 
 def recall_prediction(name: str) -> Prediction | None:

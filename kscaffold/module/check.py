@@ -1,23 +1,29 @@
-"""Check a .ko: what it says, what is wrong with it, and whether a kernel would take it."""
+"""Check .ko files: what each says, what is wrong with it, and whether a kernel would take it."""
 
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from kscaffold.elf import kofile
 from kscaffold.elf.model import DamagedModule, KoFile
 from kscaffold.elf.modinfo import gpl_compatible
-from kscaffold.elf.module_name import normalize_name
-from kscaffold.errors import KscaffoldError
+from kscaffold.elf.module_name import KO_SUFFIXES, module_name_of, normalize_name
+from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.kernel.facts import read_facts
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.kernel.signature_check import SignatureCheck, check_signature
 from kscaffold.kernel.symvers import beside
-from kscaffold.module.findings import UNKNOWN, Finding, Level, Prediction
-from kscaffold.module.predict.corruption import predict_damaged
-from kscaffold.module.predict.predict import predict
-from kscaffold.module.predict.signature import Examined, examine
+from kscaffold.module.predict.finding import REBUILD, UNKNOWN, Finding, Level, Prediction
+from kscaffold.module.predict.predict import of_damaged, predict
 from kscaffold.pkcs7.certificate import Certificate
+
+# Below it a second process costs more than it saves.
+_WORTH_PROCESSES = 48
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class CheckReport:
     kernel: str | None
     prediction: Prediction
     findings: tuple[Finding, ...]
-    signature: Examined | None = None
+    signature: SignatureCheck | None = None
 
     @property
     def ok(self) -> bool:
@@ -75,12 +81,83 @@ def check(
     try:
         ko = kofile.read_ko(path)
     except DamagedModule as flaw:
-        prediction = predict_damaged(flaw, facts)
+        prediction = of_damaged(flaw, facts)
         return CheckReport(path, None, release, prediction, prediction.findings)
-    examined = examine(ko, kernel, trust.trusted, trust.given, verify=trust.thorough or not ko.info("intree"))
-    prediction = predict(ko, facts, arguments, beside(path), examined) if facts else UNKNOWN
-    findings = (*_own_findings(ko, expected_name, kernel, examined), *prediction.findings)
-    return CheckReport(path, ko, release, prediction, findings, examined)
+    verify = trust.thorough or not ko.info("intree")
+    signature = check_signature(ko, kernel, trust.trusted, trust.given, verify)
+    prediction = predict(ko, facts, arguments, beside(path), signature) if facts else UNKNOWN
+    findings = (*_own_findings(ko, expected_name, kernel, signature), *prediction.findings)
+    return CheckReport(path, ko, release, prediction, findings, signature)
+
+
+def modules_in(paths: Sequence[Path]) -> list[Path]:
+    """The .ko files meant: files as they are, directories with all that is in them, each sorted.
+
+    Raises UsageError (KS401) for what isn't there, (KS419) for a directory without any.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            if not os.path.lexists(path):
+                raise UsageError("KS401", f"there is no {path}", fix="kscaffold build")
+            files.append(path)
+            continue
+        inside = sorted(
+            Path(where, name)
+            for where, _, names in os.walk(path)
+            for name in names
+            if name.endswith(KO_SUFFIXES)
+        )
+        if not inside:
+            raise UsageError("KS419", f"there is no .ko in {path}", fix="kscaffold build")
+        files += inside
+    return files
+
+
+def check_many(
+    paths: Sequence[Path],
+    kernel: Kernel | None,
+    convert: Callable[[CheckReport], T],
+    arguments: Sequence[str] = (),
+    trust: Trust = NO_TRUST,
+) -> Iterator[T]:
+    """What `convert` makes of each .ko's report, in order. A .ko of several that can't be read is a report
+    with that finding, no exception: the others shall have their answer.
+
+    `convert` runs where the report is made, in one of several processes: it is a function of a module.
+    """
+    if len(paths) == 1:
+        yield convert(check(paths[0], kernel=kernel, arguments=arguments, trust=trust))
+        return
+    if len(paths) >= _WORTH_PROCESSES:
+        trust = replace(trust, thorough=False)
+    one = partial(_check_one, kernel=kernel, convert=convert, arguments=tuple(arguments), trust=trust)
+    cores = os.cpu_count() or 1
+    if len(paths) < _WORTH_PROCESSES or cores == 1:
+        yield from map(one, paths)
+        return
+    import multiprocessing  # start-up time
+
+    if kernel is not None:
+        one(paths[0])  # the kernel's facts are read once, here, and shared with all by fork
+    # Ctrl-C is this process's to answer; the others end with it.
+    quiet = (signal.SIGINT, signal.SIG_IGN)
+    with multiprocessing.get_context("fork").Pool(cores, signal.signal, quiet) as pool:
+        yield from pool.imap(one, paths, chunksize=16)
+
+
+def _check_one(
+    path: Path,
+    *,
+    kernel: Kernel | None,
+    convert: Callable[[CheckReport], T],
+    arguments: tuple[str, ...],
+    trust: Trust,
+) -> T:
+    try:
+        return convert(check(path, kernel=kernel, arguments=arguments, trust=trust))
+    except KscaffoldError as error:
+        return convert(unreadable(path, kernel, error))
 
 
 def unreadable(path: Path, kernel: Kernel | None, error: KscaffoldError) -> CheckReport:
@@ -95,7 +172,7 @@ def _sentence(flaw: KscaffoldError) -> str:
 
 
 def _own_findings(
-    ko: KoFile, expected: str | None, kernel: Kernel | None, examined: Examined | None
+    ko: KoFile, expected: str | None, kernel: Kernel | None, signature: SignatureCheck | None
 ) -> list[Finding]:
     """What is wrong with the module itself, whatever the kernel's configuration."""
     found = [f for f in (_name(ko, expected), _init(ko), _exit(ko), _license(ko)) if f]
@@ -109,22 +186,21 @@ def _own_findings(
         message = f"its signature can't be read: {ko.signature.flaw}"
         level: Level = "warn" if ko.signature.errno == "ENOPKG" else "error"
         found.append(Finding("KS417", level, "signature", message, "kscaffold sign, or build it again"))
-    if examined is not None and examined.valid is False:
+    if signature is not None and signature.valid is False:
         message = "it was changed after it was signed"
         found.append(Finding("KS447", "error", "signature", message, "kscaffold sign"))
     return found
 
 
 def _name(ko: KoFile, expected: str | None) -> Finding | None:
-    file_name = ko.path.name.partition(".ko")[0]
-    wanted = normalize_name(expected if expected is not None else file_name)
+    wanted = normalize_name(expected) if expected is not None else module_name_of(ko.path.name)
     if not ko.name:
         return Finding("KS412", "error", None, "it has no name", "kscaffold build")
     if ko.name == wanted:
         return None
     if expected is not None:
         message = f"it is called {ko.name}, the project should produce {wanted}"
-        return Finding("KS412", "error", None, message, "kscaffold clean && kscaffold build")
+        return Finding("KS412", "error", None, message, REBUILD)
     message = f"the kernel will call it {ko.name}, whatever the file is called"
     return Finding("KS412", "warn", None, message, f"rmmod {ko.name} is what will unload it")
 

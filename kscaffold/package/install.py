@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.elf.module_name import KO_SUFFIXES, ko_stem
 from kscaffold.elf.quick import module_name
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
@@ -194,11 +195,11 @@ def _found(shown: str, base: Path) -> Path | None:
 
 
 def _others(base: Path, path: Path) -> tuple[Path, ...]:
-    stem = path.name.removesuffix(".ko")
+    stem = ko_stem(path.name)
     names = {
-        f"{s}.ko{end}"
+        f"{s}{suffix}"
         for s in (stem.replace("-", "_"), stem.replace("_", "-"), stem)
-        for end in ("", ".xz", ".gz", ".zst")
+        for suffix in KO_SUFFIXES
     }
     return tuple(
         sorted(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from kscaffold.elf.module_name import normalize_name
+from kscaffold.elf.module_name import module_name_of, normalize_name
 from kscaffold.errors import UsageError
 
 
@@ -50,7 +50,7 @@ class Project:
         """
         if module is None:
             return self.targets
-        wanted = normalize_name(module.removesuffix(".ko"))
+        wanted = module_name_of(module)
         found = tuple(t for t in self.targets if normalize_name(t.name) == wanted)
         if not found:
             there = ", ".join(t.name for t in self.targets) or "none"

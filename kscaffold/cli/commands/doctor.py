@@ -14,7 +14,7 @@ def doctor(json: options.Json = False, verbose: options.Verbose = False) -> int:
     from kscaffold.doctor import doctor as look  # start-up time
 
     report = look()
-    for f in report.findings:
+    for f in report.requirements:
         word, style = _MARKS[f.state]
         console.out(f"{console.styled(f'{word:>8}', style)}  {f.what}: {f.text}")
         if f.fix:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kscaffold.elf.model import Function
+    from kscaffold.kernel.signature_check import SignatureCheck
     from kscaffold.module.check import CheckReport
-    from kscaffold.module.predict.signature import Examined
     from kscaffold.signing.key import Key
     from kscaffold.signing.sign import SignReport
 
@@ -46,7 +46,7 @@ def function(function: "Function | None") -> dict[str, str | None] | None:
     return None if function is None else {"symbol": function.symbol, "section": function.section}
 
 
-def _signature(examined: "Examined | None") -> Document | None:
+def _signature(examined: "SignatureCheck | None") -> Document | None:
     if examined is None or examined.signer is None:
         return None
     from kscaffold.pkcs7.certificate import spaced  # start-up time: most modules are not signed

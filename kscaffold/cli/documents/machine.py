@@ -59,7 +59,7 @@ def doctor(report: "DoctorReport", cache: Path) -> Document:
     """`doctor`."""
     return {
         "findings": [
-            {"what": f.what, "state": f.state, "text": f.text, "fix": f.fix} for f in report.findings
+            {"what": f.what, "state": f.state, "text": f.text, "fix": f.fix} for f in report.requirements
         ],
         "cache": {"path": str(cache), "kernels": report.kernels, "snapshots": report.snapshots},
     }

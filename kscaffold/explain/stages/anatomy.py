@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kscaffold.elf.model import KoFile, Section
+from kscaffold.elf.model import SHF_EXECINSTR, SHF_WRITE, KoFile, Section
 from kscaffold.explain.observe import Observed
 from kscaffold.kernel.facts import KernelFacts, read_facts
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.symvers import Symvers, beside
 from kscaffold.module.arguments import split
 
-_WRITE, _EXEC = 0x1, 0x4
 # The loader takes these from the file and does not keep them (rewrite_section_headers).
 _NOT_KEPT = frozenset({".modinfo", "__versions", "__version_ext_crcs", "__version_ext_names"})
 # What the loader marks SHF_RO_AFTER_INIT (layout_and_allocate).
@@ -154,11 +153,11 @@ def memory_of(section: Section) -> str | None:
     if section.name == ".data..percpu":
         return "per-cpu"
     init = "init " if section.name.startswith(".init") else ""
-    if section.flags & _EXEC:
+    if section.flags & SHF_EXECINSTR:
         return f"{init}text"
     if section.name in _RO_AFTER_INIT:
         return "rodata after init"
-    return f"{init}data" if section.flags & _WRITE else f"{init}rodata"
+    return f"{init}data" if section.flags & SHF_WRITE else f"{init}rodata"
 
 
 def _placed(ko: KoFile, observed: Observed) -> list[Placed]:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 UNSURE = "unsure"
+# The fix for a file that no build of today's sources would make.
+REBUILD = "kscaffold clean && kscaffold build"
 
 Level = Literal["error", "warn", "info"]
 
@@ -12,9 +14,9 @@ Level = Literal["error", "warn", "info"]
 class Finding:
     """One thing to tell about a module.
 
-    `code`: a catalogue entry. `stage`: where in the load it shows, None where it does not. `errno`: what
-    the kernel refuses the module with there; None where it would not refuse it, UNSURE where nobody can
-    tell from outside.
+    `code`: a catalogue entry. `stage`: the stage of the load where it shows, None where it shows at none.
+    `errno`: what the kernel refuses the module with at that stage; None where the kernel would not refuse
+    it, UNSURE where nobody can tell from outside.
     """
 
     code: str
@@ -29,8 +31,8 @@ class Finding:
 class Prediction:
     """Whether a kernel will take a module: `loads` None where that can't be known.
 
-    "Loads" means up to its init, whose return value nobody can predict. `stage` and `errno`: where it
-    would be refused, and with what.
+    "Loads" means up to its init, whose return value nobody can predict. `stage` and `errno`: where the
+    kernel would refuse the module, and with what.
     """
 
     loads: bool | None

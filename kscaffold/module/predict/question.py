@@ -1,0 +1,53 @@
+"""What every stage of the prediction is asked about: one load, before it is tried."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kscaffold.elf.model import KoFile
+from kscaffold.kernel.facts import KernelFacts
+from kscaffold.kernel.signature_check import SignatureCheck
+from kscaffold.kernel.symvers import Exported, Symvers
+
+_MOST_NAMES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Will `kernel` take `ko`?
+
+    `arguments`: words in the kernel's syntax (arguments.split). `project`: what the modules built together
+    with `ko` export, which may be loaded before it. `signature`: whose signature `ko` has
+    (check_signature), None where it has none or nobody looked.
+    """
+
+    ko: KoFile
+    kernel: KernelFacts
+    arguments: tuple[str, ...] = ()
+    project: Symvers | None = None
+    signature: SignatureCheck | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that the kernel will list the module by."""
+        return self.ko.struct_name or self.ko.name
+
+    @property
+    def build_for_kernel(self) -> str:
+        """The command that builds the module for this kernel."""
+        return f"kscaffold build --kernel {self.kernel.release}"
+
+    def exporter(self, symbol: str) -> Exported | None:
+        """Who exports a symbol: the kernel with its modules, else the module's own project."""
+        known = (table for table in (self.kernel.exports, self.project) if table)
+        return next((found for table in known if (found := table.find(symbol))), None)
+
+    def is_loaded(self, module: str) -> bool:
+        """Whether a module is known to be in the kernel."""
+        return module in (self.kernel.loaded or ())
+
+
+def shown(names: Iterable[str]) -> str:
+    """Names for a message: the first few, and how many more there are."""
+    listed = list(names)
+    more = len(listed) - _MOST_NAMES
+    return ", ".join(listed[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
