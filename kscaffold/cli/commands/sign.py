@@ -125,8 +125,8 @@ def _tell(
 
 
 def _lacking(key: "Key", hash: str, kernel: "Kernel") -> tuple[str, bool, str] | None:
-    from kscaffold.kernel.facts import read_facts
-    from kscaffold.module.predict.signature import missing_crypto  # start-up time
+    from kscaffold.kernel.facts import read_facts  # start-up time
+    from kscaffold.module.predict.signature import missing_crypto
 
     facts = read_facts(kernel)
     if facts.has("MODULE_SIG") is False:
