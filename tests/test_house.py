@@ -142,6 +142,60 @@ def test_no_circles():
         walk(module, ())
 
 
+def folder_of(module: str, modules: dict[str, Path]) -> str:
+    return str(modules[module].parent.relative_to(PACKAGE))
+
+
+def test_no_circles_of_folders():
+    """No folder is in a circle with another, nor with a folder inside it. Files at the top are no folder."""
+    modules = {}
+    for file in files():
+        parts = file.relative_to(ROOT).with_suffix("").parts
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    arrows: dict[str, dict[str, str]] = {}
+    for file in files():
+        here = str(file.parent.relative_to(PACKAGE))
+        for node, full in imports(file):
+            needed = next((m for m in (full, full.rpartition(".")[0]) if m in modules), None)
+            there = folder_of(needed, modules) if needed else here
+            if "." not in (here, there) and here != there:
+                arrows.setdefault(here, {}).setdefault(there, f"{name(file)}:{node.lineno}")
+    done: set[str] = set()
+
+    def walk(folder: str, above: tuple[str, ...]) -> None:
+        if folder in above:
+            circle = (*above[above.index(folder) :], folder)
+            steps = [f"{a} -> {b} ({arrows[a][b]})" for a, b in zip(circle, circle[1:], strict=False)]
+            raise AssertionError(", ".join(steps))
+        if folder not in done:
+            for needed in sorted(arrows.get(folder, ())):
+                walk(needed, (*above, folder))
+            done.add(folder)
+
+    for folder in arrows:
+        walk(folder, ())
+
+
+def test_no_folder_is_called_as_build_output_is():
+    """Ignore-files and tools for structure pass over such folders, and all that is in them."""
+    output = {
+        "build",
+        "target",
+        "dist",
+        "out",
+        "bin",
+        "obj",
+        "lib",
+        "tmp",
+        "env",
+        "venv",
+        "vendor",
+        "node_modules",
+    }
+    named = {part for file in files() for part in file.relative_to(ROOT).parent.parts}
+    assert not named & output
+
+
 def test_no_import_hides_in_a_function():
     """An import in a function costs a reason, written on its line or above the block it stands in."""
     wrong = []
