@@ -11,7 +11,8 @@ from kscaffold.kernel import choose, store
 from kscaffold.kernel.buildable import build_problem
 from kscaffold.packages import apt
 from kscaffold.sandbox.live import registry
-from kscaffold.sandbox.vm import accelerator, guest, snapshot
+from kscaffold.sandbox.vm import accelerator, snapshot
+from kscaffold.sandbox.vm.plan import PROGRAM
 
 State = Literal["good", "missing", "remark"]
 
@@ -47,7 +48,7 @@ def doctor() -> DoctorReport:
     kernels = sum(
         int(store.details(k.release).get("bytes", 0)) for k in store.known() if k.source == "fetched"
     )
-    snapshots = sum(size for _, _, size, _ in snapshot.every())
+    snapshots = sum(size for _, _, size, _ in snapshot.all_snapshots())
     return DoctorReport(tuple(findings), kernels, snapshots)
 
 
@@ -62,10 +63,10 @@ def _program(name: str) -> Observation:
 
 
 def _qemu() -> Observation:
-    path = process.which(guest.PROGRAM)
+    path = process.which(PROGRAM)
     if path is None:
-        fix = f"sudo apt-get install {process.PACKAGE_OF[guest.PROGRAM]}"
-        return Observation("sandbox", "missing", f"{guest.PROGRAM} is not installed", fix)
+        fix = f"sudo apt-get install {process.PACKAGE_OF[PROGRAM]}"
+        return Observation("sandbox", "missing", f"{PROGRAM} is not installed", fix)
     probe = accelerator.probe(path)
     if probe.why:
         return Observation("sandbox", "remark", f"{path} without KVM: {probe.why}")
@@ -116,7 +117,7 @@ def _signing() -> Observation:
 
 
 def _sandboxes() -> Observation:
-    cards = registry.every()
+    cards = registry.all_sandboxes()
     if not cards:
         return Observation("sandboxes", "good", f"none is running; they live in {paths.runtime()}")
     memory = sum(c.rss for c in cards)

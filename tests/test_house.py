@@ -22,7 +22,7 @@ FLOORS = (
     ("target", "sandbox"),
     ("project", "module", "kernel", "packages"),
     ("diagnosis",),
-    ("process", "errors", "paths", "pace"),
+    ("process", "errors", "paths", "files", "pace"),
 )
 # These have one door, by name; cookiecutter a second one for templates of others, in a process of its own.
 DOORS = {
