@@ -11,7 +11,8 @@ from kscaffold.kernel import choose, store
 from kscaffold.kernel.buildable import build_problem
 from kscaffold.packages import apt
 from kscaffold.sandbox.live import registry
-from kscaffold.sandbox.vm import accelerator, guest, snapshot
+from kscaffold.sandbox.vm import accelerator, snapshot
+from kscaffold.sandbox.vm.plan import PROGRAM
 
 State = Literal["good", "missing", "remark"]
 
@@ -49,7 +50,7 @@ def doctor() -> DoctorReport:
     kernels = sum(
         int(store.details(k.release).get("bytes", 0)) for k in store.known() if k.source == "fetched"
     )
-    snapshots = sum(size for _, _, size, _ in snapshot.every())
+    snapshots = sum(size for _, _, size, _ in snapshot.all_snapshots())
     return DoctorReport(tuple(requirements), kernels, snapshots)
 
 
@@ -64,10 +65,10 @@ def _program(name: str) -> Requirement:
 
 
 def _qemu() -> Requirement:
-    path = process.which(guest.PROGRAM)
+    path = process.which(PROGRAM)
     if path is None:
-        fix = f"sudo apt-get install {process.PACKAGE_OF[guest.PROGRAM]}"
-        return Requirement("sandbox", "missing", f"{guest.PROGRAM} is not installed", fix)
+        fix = f"sudo apt-get install {process.PACKAGE_OF[PROGRAM]}"
+        return Requirement("sandbox", "missing", f"{PROGRAM} is not installed", fix)
     probe = accelerator.probe(path)
     if probe.why:
         return Requirement("sandbox", "remark", f"{path} without KVM: {probe.why}")
@@ -118,7 +119,7 @@ def _signing() -> Requirement:
 
 
 def _sandboxes() -> Requirement:
-    cards = registry.every()
+    cards = registry.all_sandboxes()
     if not cards:
         return Requirement("sandboxes", "good", f"none is running; they live in {paths.runtime()}")
     memory = sum(c.rss for c in cards)

@@ -8,18 +8,18 @@ MOST = 1e6
 """Seconds of any limit: twice that still fits into the milliseconds of poll(2)."""
 
 COMMAND = "COMMAND_TIMEOUT"
-"""Of a whole command; none where it is not set."""
+"""The limit of a whole command. A command has none where this is not set."""
 
 _DEFAULTS = {
     # A boot takes 2 s on an idle machine without KVM, ten times that on a crowded one.
     "BOOT_TIMEOUT": 60.0,
     "RESTORE_TIMEOUT": 10.0,
     "UNLOAD_TIMEOUT": 10.0,
-    # A request that is not a load: list, log, a small file.
+    # A request that is not a load: a list, a log, a small file.
     "ANSWER_TIMEOUT": 10.0,
     # A second command waits this long for the first to be done with the sandbox.
     "BUSY_TIMEOUT": 30.0,
-    # A sandbox that nobody has asked anything ends; whatever happens, it ends at the limit.
+    # A sandbox ends when nobody has used it for the idle time, and always at the limit.
     "SANDBOX_IDLE": 1800.0,
     "SANDBOX_LIMIT": 28800.0,
     # A foreign template: fetching it, rendering it (a quarter of that is its processor time), and with hooks.
@@ -30,8 +30,8 @@ _DEFAULTS = {
 
 
 def check_environment() -> None:
-    """Raise UsageError for a limit that is set to no number of seconds, whether or not it is needed now: it
-    may be read where nobody hears of it.
+    """Raise UsageError for a limit that is set to no number of seconds, also for one that this command does
+    not need: a process without a terminal may read it later, and could tell nobody.
     """
     for name in (*_DEFAULTS, COMMAND):
         if f"KSCAFFOLD_{name}" in os.environ:

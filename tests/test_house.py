@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -165,7 +166,7 @@ def test_no_circles_of_folders():
     def walk(folder: str, above: tuple[str, ...]) -> None:
         if folder in above:
             circle = (*above[above.index(folder) :], folder)
-            steps = [f"{a} -> {b} ({arrows[a][b]})" for a, b in zip(circle, circle[1:], strict=False)]
+            steps = [f"{a} -> {b} ({arrows[a][b]})" for a, b in pairwise(circle)]
             raise AssertionError(", ".join(steps))
         if folder not in done:
             for needed in sorted(arrows.get(folder, ())):

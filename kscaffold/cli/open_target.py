@@ -20,7 +20,8 @@ from kscaffold.project.find import home as project_home
 from kscaffold.sandbox.agent import protocol
 from kscaffold.sandbox.agent.guest_root import OWN_MODULES
 from kscaffold.sandbox.live import registry
-from kscaffold.sandbox.vm import guest, snapshot
+from kscaffold.sandbox.vm import snapshot
+from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.targets.host import HostTarget
 from kscaffold.targets.sandbox import TAINTED, SandboxTarget
 from kscaffold.targets.target import Attempt, Kind, Listed, Target
@@ -81,7 +82,7 @@ def open_target(
     assert chosen is not None
     plan = prewarm.plan_guest(chosen, cmdline, trusted)
     began = time.monotonic()
-    if registry.find(at) is None and not (snapshot.place() / plan.key).exists():
+    if registry.find_sandbox(at) is None and not (snapshot.snapshots_dir() / plan.key).exists():
         console.step("Booting", f"{chosen.release} (once: later starts take a tenth of the time)")
     with contextlib.ExitStack() as stack:
         connection = _healthy(stack, at, plan)
@@ -92,7 +93,7 @@ def open_target(
         yield OpenTarget(_sandbox(connection), seconds)
 
 
-def _healthy(stack: contextlib.ExitStack, at: Path, plan: guest.Plan) -> registry.Connection:
+def _healthy(stack: contextlib.ExitStack, at: Path, plan: Plan) -> registry.Connection:
     """The directory's sandbox, started where there is none. One that crashed or hung is replaced: a load
     into it would tell of the last module, not of this one.
     """
@@ -109,7 +110,7 @@ def _healthy(stack: contextlib.ExitStack, at: Path, plan: guest.Plan) -> registr
                 stack.push(mine.pop_all())
                 return connection
             console.note(f"{why}; a new sandbox takes its place")
-            registry.end(connection, at)
+            registry.end_sandbox(connection, at)
     raise KscaffoldError("KS607", "the sandbox crashed again and again while this command waited for it")
 
 
@@ -196,7 +197,7 @@ def read_log(at: Path, *, host: bool) -> KernelLog | None:
             return _of_sandbox(_sandbox(connection).log())
     kept, words = registry.last_log(at)
     if not kept and not words:
-        if not (registry.place(at) / "lock").exists():
+        if not (registry.sandbox_dir(at) / "lock").exists():
             return None
         console.note("the sandbox has ended, and its log could not be read before")
         return KernelLog([], 0)
@@ -222,12 +223,12 @@ def follow_log(at: Path, show: Callable[[KernelLog], None], *, seen: int) -> Non
 
     `seen`: the sequence number after which they are new.
     """
-    first = registry.find(at)
+    first = registry.find_sandbox(at)
     while True:
         time.sleep(_POLL)
         try:
             with registry.connect(at) as connection:
-                now = registry.find(at)
+                now = registry.find_sandbox(at)
                 if connection is None or (first and now and now.keeper != first.keeper):
                     console.note("the sandbox has ended")
                     return

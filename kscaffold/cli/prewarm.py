@@ -19,8 +19,9 @@ from kscaffold.module.arguments import kernel_string
 from kscaffold.module.predict.sig_enforce import enforced, locked_down
 from kscaffold.project.find import home
 from kscaffold.sandbox.live import registry
-from kscaffold.sandbox.vm import guest as session
 from kscaffold.sandbox.vm import snapshot
+from kscaffold.sandbox.vm.plan import Plan, plan_vm
+from kscaffold.sandbox.vm.restore import PendingRestore, begin_restore
 
 # Bytes of certificates that every kernel we know has room for: 5.10 has 2995.
 _ROOM = 2816
@@ -31,8 +32,8 @@ class Prewarmed:
     """The kernel chosen, the guest planned for it, and its restore begun (None: it will have to boot)."""
 
     kernel: Kernel
-    plan: session.Plan
-    restoring: session.Restoring | None
+    plan: Plan
+    restoring: PendingRestore | None
 
 
 @contextlib.contextmanager
@@ -52,7 +53,7 @@ def prewarm_guest(
     check_words(words, directory)
     found = chosen_kernel(kernel, offline=offline)
     plan = plan_guest(found, cmdline, trusted_certificates(found, cmdline, certs))
-    restoring = session.head_start(plan)
+    restoring = begin_restore(plan, console.detail)
     try:
         yield Prewarmed(found, plan, restoring)
     finally:
@@ -117,14 +118,14 @@ def prewarm_sandbox(
         at = home(directory)
         if all("=" in word for word in words) and fresh_targets(at, kernel) is None:
             return
-        plan = session.plan(kernel, cmdline, trusted)
-        if not plan.probed and (snapshot.place() / plan.key).exists():
-            registry.begin(at, plan)
+        plan = plan_vm(kernel, cmdline, trusted)
+        if not plan.probed and (snapshot.snapshots_dir() / plan.key).exists():
+            registry.begin_sandbox(at, plan)
 
 
-def plan_guest(kernel: Kernel, cmdline: str, trusted: tuple[bytes, ...]) -> session.Plan:
+def plan_guest(kernel: Kernel, cmdline: str, trusted: tuple[bytes, ...]) -> Plan:
     """The guest for a kernel; says once why it is not accelerated."""
-    plan = session.plan(kernel, cmdline, trusted)
+    plan = plan_vm(kernel, cmdline, trusted)
     if plan.probed and plan.why_no_kvm:
         console.note(f"running without KVM: {plan.why_no_kvm}")
     elif plan.why_no_kvm:

@@ -18,6 +18,7 @@ from kscaffold.explain.phrases import gone, headline, lasted, time, untimed
 from kscaffold.explain.stage_facts import StageFacts
 from kscaffold.explain.stages.fact import SOURCES
 from kscaffold.explain.walkthrough import LoadWalkthrough
+from kscaffold.files.atomic import write_whole
 from kscaffold.load.report import LoadReport
 
 _STATES = {
@@ -73,23 +74,14 @@ def write_page(path: Path, told: Sequence[LoadWalkthrough]) -> None:
     """Write the page, whole or not at all. Raises as check(), and KS063 where there is no room."""
     target = check_path(path)
     page = render_page(told, datetime.now().astimezone()).encode(errors="backslashreplace")
-    beside = target.with_name(f".kscaffold-{os.getpid()}.html")
     try:
-        with beside.open("xb") as file:
-            file.write(page)
-        beside.replace(target)
-    except FileExistsError:
-        raise KscaffoldError("KS063", f"{beside} is in the way", fix=f"rm {beside}") from None
+        write_whole(target, page)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         why = f"{error.strerror or error}".lower()
         fix = "name a file elsewhere: --html FILE"
         raise KscaffoldError(
             "KS063", f"the page could not be written to {path}", cause=why, fix=fix
         ) from None
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def render_page(told: Sequence[LoadWalkthrough], when: datetime) -> str:

@@ -15,8 +15,10 @@ from kscaffold.load.prediction import Predictor
 from kscaffold.load.report import LoadReport
 from kscaffold.load.series import load_series
 from kscaffold.load.unload import UnloadReport
-from kscaffold.sandbox.vm import guest as session
-from kscaffold.sandbox.vm.guest import Plan, Restoring
+from kscaffold.sandbox.vm.boot import Say
+from kscaffold.sandbox.vm.plan import Plan
+from kscaffold.sandbox.vm.restore import PendingRestore
+from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget
 from kscaffold.targets.target import Target
 
@@ -66,9 +68,9 @@ def watch(
     jobs: LoadPlan,
     planned: Plan,
     *,
-    ahead: Restoring | None,
+    ahead: PendingRestore | None,
     timeout: float,
-    say: session.Say,
+    say: Say,
     detail: Callable[[str], None],
 ) -> list[LoadWalkthrough]:
     """Load what `jobs` names into a guest of its own, and tell each load; a module that one of them needs
@@ -77,7 +79,7 @@ def watch(
     # What the kernel will refuse is told by the load itself.
     outlook = Predictor(jobs.kos, planned.kernel, detail, planned.trusted)
     began = time.monotonic()
-    guest = session.start(planned, say, detail, ahead)
+    guest = start_guest(planned, say, detail, ahead)
     try:
         cmdline = planned.machine.cmdline
         target = SandboxTarget(

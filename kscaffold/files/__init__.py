@@ -1,0 +1,1 @@
+"""What is done with files wherever they are: locks, whole writes, identities, sweeps."""

@@ -5,11 +5,8 @@ place by one renameat2(RENAME_NOREPLACE). What a killed run leaves is that hidde
 run sweeps it. A run holds a lock (flock) on its directory, which the kernel drops when it dies.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
-import fcntl
 import os
 import secrets
 import shlex
@@ -19,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kscaffold.errors import UsageError
+from kscaffold.files.lock import is_same_file, try_lock
 
 _PREFIX = ".kscaffold-new-"
 # Shows that a directory of that name is ours to remove.
@@ -71,9 +69,8 @@ def _sweep_one(directory: Path) -> None:
     try:
         if os.fstat(fd).st_uid != os.getuid():
             return
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where its run is alive
-        if not _is(directory, fd):
-            return
+        if not try_lock(fd) or not is_same_file(directory, fd, follow=False):
+            return  # its run is alive
         # A run killed between its first two steps has not marked its directory yet.
         if (directory / _MARK).is_file() or not any(directory.iterdir()):
             _remove(directory)
@@ -103,32 +100,12 @@ def _locked_directory(parent: Path) -> Iterator[Path]:
         except FileNotFoundError:
             continue  # swept in the moment before the lock, as below
         try:
-            if _lock(fd) and _is(directory, fd):
+            # Where the file system has no locks nobody can sweep either.
+            if try_lock(fd, without=True) and is_same_file(directory, fd, follow=False):
                 yield directory
                 return
         finally:
             os.close(fd)
-
-
-def _lock(fd: int) -> bool:
-    """Whether the directory is ours now; not where a sweeping run was quicker."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # a file system without locks: nobody can sweep there either
-    return True
-
-
-def _is(path: Path, fd: int) -> bool:
-    """Whether the path still names the open directory."""
-    try:
-        here = path.lstat()
-    except OSError:
-        return False
-    there = os.fstat(fd)
-    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
 
 def _rename_noreplace(source: Path, target: Path) -> None:

@@ -5,7 +5,6 @@ rename; then each file is moved from there to its place. A run that is killed be
 nothing; one killed after it is finished by the next run, for what is left to do is still in the journal.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -18,6 +17,8 @@ from typing import Any
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import atomic_dir
+from kscaffold.files.atomic import sync_directory, write_new
+from kscaffold.files.lock import try_lock
 from kscaffold.files.tree import File, NotAFile, Ours, is_inside
 
 DIRECTORY = ".kscaffold-update"
@@ -57,14 +58,10 @@ def locked(project: Path) -> Iterator[None]:
     """Only one at a time may write there. Raises KscaffoldError KS053 where another does."""
     fd = os.open(project, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(fd, without=True):
             raise KscaffoldError(
                 "KS053", f"another kscaffold updates {project} just now", fix="run the command again"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
+            )
         yield
     finally:
         os.close(fd)
@@ -85,13 +82,13 @@ def apply(project: Path, writes: Sequence[Write]) -> None:
             if write.after is not None:
                 _stage(project, write, journal / str(number))
         plan = [{"path": w.path, "before": _digest(w.before), "after": _digest(w.after)} for w in writes]
-        _write(journal / _PLAN, json.dumps(plan).encode(), 0o600)
-        _sync(journal)
+        write_new(journal / _PLAN, json.dumps(plan).encode(), 0o600, sync=True)
+        sync_directory(journal)
         for write in writes:
             if _digest(look(project, write.path)) != _digest(write.before):
                 raise _meanwhile(write.path)
         atomic_dir.publish_directory(journal, project / DIRECTORY)
-    _sync(project)
+    sync_directory(project)
     if not finish(project):
         raise _meanwhile(writes[0].path)
 
@@ -152,7 +149,7 @@ def _move(project: Path, staged: Path, entry: dict[str, Any]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):  # moved already
         staged.replace(target)
-    _sync(target.parent)
+    sync_directory(target.parent)
 
 
 def _remove(journal: Path) -> None:
@@ -187,35 +184,18 @@ def _stage(project: Path, write: Write, path: Path) -> None:
     os.umask(mask)
     if write.before is None:
         mode = 0o777 & ~mask | 0o100 if write.after.executable else 0o666 & ~mask
-        _write(path, write.after.content, mode)
+        write_new(path, write.after.content, mode, sync=True)
         return
     old = (project / write.path).stat()
     mode = stat.S_IMODE(old.st_mode)
     if write.after.executable != write.before.executable:
         # For whom may read it.
         mode = mode | (mode & 0o444) >> 2 | 0o100 if write.after.executable else mode & ~0o111
-    _write(path, write.after.content, mode)
+    write_new(path, write.after.content, mode, sync=True)
     if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
         with suppress(PermissionError):  # another's file in a directory of ours
             os.chown(path, old.st_uid, old.st_gid)
             path.chmod(mode)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        os.fchmod(fd, mode)
-        file.write(content)
-        file.flush()
-        os.fsync(fd)
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _digest(file: Ours) -> str | None:

@@ -1,4 +1,4 @@
-"""Where kscaffold keeps files, by the XDG base directory rules, and how one of them appears whole.
+"""Where kscaffold keeps files, by the XDG base directory rules, and what is read of them.
 
 Written out rather than taken from platformdirs: its import costs every command 10 ms and more.
 """
@@ -67,25 +67,6 @@ def runtime() -> Path:
             fix = "export XDG_RUNTIME_DIR=DIR, a directory that is yours alone"
             raise KscaffoldError("KS618", f"{place} belongs to another user", fix=fix)
     return place
-
-
-def write_whole(file: Path, data: str | bytes, mode: int | None = None) -> None:
-    """Put a small file in its place: all of it, or what was there before. Raises OSError, nothing left.
-
-    A text that UTF-8 can't hold (a file name of any bytes) is escaped.
-    """
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(data.encode(errors="backslashreplace") if isinstance(data, str) else data)
-        if mode is not None:
-            beside.chmod(mode)
-        beside.replace(file)
-    except BaseException as error:
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(file)  # a full disk does not say where
-        with contextlib.suppress(OSError):  # on a disk that can't be written there is none
-            beside.unlink(missing_ok=True)
-        raise
 
 
 def recorded(file: Path) -> dict[str, Any]:

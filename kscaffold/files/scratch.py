@@ -1,15 +1,13 @@
-"""Private directories for half-made things, and locks. What a killed run leaves is swept by the next."""
+"""Private directories for half-made things. What a killed run leaves is swept by the next."""
 
-import fcntl
-import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kscaffold.errors import DeadlineError
 from kscaffold.files import paths
+from kscaffold.files.lock import locked
+from kscaffold.files.sweep import own_name, remove_entry, sweep_unlocked
 
 Say = Callable[[str, str], None]
 
@@ -24,8 +22,8 @@ def scratch_directory() -> Iterator[Path]:
     base = paths.cache() / "tmp"
     base.mkdir(parents=True, exist_ok=True)
     _sweep(base)
-    name = f"{os.getpid()}-{os.urandom(4).hex()}"
-    with locked_directory(base / f"{name}.lock"):
+    name = own_name("")
+    with locked(base / f"{name}.lock"):
         try:
             (base / name).mkdir()
             yield base / name
@@ -34,66 +32,14 @@ def scratch_directory() -> Iterator[Path]:
             (base / f"{name}.lock").unlink(missing_ok=True)
 
 
-@contextmanager
-def locked_directory(
-    path: Path, *, waiting: Callable[[], None] | None = None, timeout: float = 3600
-) -> Iterator[None]:
-    """Hold an exclusive lock on a file, made if need be.
-
-    `waiting` is called once if another process has it. Raises DeadlineError after `timeout` seconds.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + timeout
-    fd = _open(path)
-    try:
-        while not _lock(fd, path):
-            if waiting:
-                waiting()
-                waiting = None
-            if time.monotonic() > deadline:
-                raise DeadlineError("KS508", f"{path} is locked by another process", fix=f"fuser -v {path}")
-            time.sleep(0.1)
-            if not _same(fd, path):  # swept between open and lock
-                os.close(fd)
-                fd = _open(path)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-
-def _lock(fd: int, path: Path) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return _same(fd, path)
-
-
-def _same(fd: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(fd), path.stat())
-    except FileNotFoundError:
-        return False
-
-
 def _sweep(base: Path) -> None:
     """Remove what nobody holds: every directory has its lock file before it is made, and as long as it is."""
-    for directory in base.iterdir():
-        if directory.suffix != ".lock" and not directory.with_name(f"{directory.name}.lock").exists():
-            shutil.rmtree(directory, ignore_errors=True)
-    for lock in base.glob("*.lock"):
-        fd = None
-        try:
-            fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-            if _lock(fd, lock):
-                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-                lock.unlink(missing_ok=True)
-        except FileNotFoundError:
-            continue
-        finally:
-            if fd is not None:
-                os.close(fd)
+    directories = [entry for entry in base.iterdir() if entry.suffix != ".lock"]
+    sweep_unlocked(directories, lambda entry: entry.with_name(f"{entry.name}.lock"), remove_entry)
+    # The lock file goes last, while it is held: whoever opens it meanwhile sees that it is no longer there.
+    sweep_unlocked(base.glob("*.lock"), lambda lock: lock, _remove_with_lock)
+
+
+def _remove_with_lock(lock: Path) -> None:
+    remove_entry(lock.with_suffix(""))
+    remove_entry(lock)

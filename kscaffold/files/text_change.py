@@ -3,15 +3,12 @@
 import contextlib
 import difflib
 import os
-import re
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import atomic_dir
-
-_HIDDEN = ".kscaffold-edit-"
+from kscaffold.files.atomic import file_beside, sweep_beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ def write_changes(change: TextChange) -> None:
     written to; nothing is changed then.
     """
     target = Path(os.path.realpath(change.path))
-    _sweep(target.parent)
+    sweep_beside(target)
     if change.source:
         os.link(change.source, change.path, follow_symlinks=False)
         return
@@ -65,17 +62,12 @@ def write_changes(change: TextChange) -> None:
             f"{change.path.name} was changed by another program just now",
             fix="run the command again",
         )
-    hidden = target.with_name(f"{_HIDDEN}{os.getpid()}-{secrets.token_hex(4)}")
-    try:
+    with file_beside(target) as hidden:
         _write(hidden, change.after, target if change.before is not None else None)
         if change.before is None:
             atomic_dir.publish_directory(hidden, target)  # not over a file that has come in the meantime
         else:
             hidden.replace(target)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(change.path)) from error
-    finally:
-        hidden.unlink(missing_ok=True)
 
 
 def _write(path: Path, text: str, like: Path | None) -> None:
@@ -89,13 +81,3 @@ def _write(path: Path, text: str, like: Path | None) -> None:
         file.write(text)
         file.flush()
         os.fsync(fd)
-
-
-def _sweep(directory: Path) -> None:
-    """Remove what a killed run left here: a hidden file with the number of a process that is gone."""
-    with contextlib.suppress(OSError):
-        for entry in directory.iterdir():
-            name = re.fullmatch(rf"{re.escape(_HIDDEN)}(\d+)-[0-9a-f]{{8}}", entry.name)
-            if name and not Path(f"/proc/{name[1]}").exists():
-                with contextlib.suppress(OSError):
-                    entry.unlink()

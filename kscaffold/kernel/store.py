@@ -15,7 +15,10 @@ from typing import Any
 
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files import paths
-from kscaffold.files.scratch import Say, locked_directory, scratch_directory
+from kscaffold.files.atomic import write_whole
+from kscaffold.files.identity import identify
+from kscaffold.files.lock import locked
+from kscaffold.files.scratch import Say, scratch_directory
 from kscaffold.kernel.kernel import Kernel
 
 _RECORD = "kernel.json"
@@ -74,7 +77,7 @@ def set_default(release: str | None) -> None:
         file.unlink(missing_ok=True)
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    paths.write_whole(file, release + "\n")
+    write_whole(file, release + "\n")
 
 
 def bootable(kernel: Kernel) -> Path:
@@ -195,7 +198,7 @@ def held(release: str, say: Say | None = None) -> Iterator[None]:
         if say:
             say("Waiting", f"for the kscaffold that is adding or removing {release}")
 
-    with locked_directory(paths.cache() / "locks" / f"kernel-{release}.lock", waiting=waiting):
+    with locked(paths.cache() / "locks" / f"kernel-{release}.lock", waiting=waiting):
         yield
 
 
@@ -296,7 +299,7 @@ def _decompressed(release: str, image: Path) -> Path:
     import hashlib  # start-up time: needed to boot only
 
     real = image.resolve()
-    stat = real.stat()
-    facts = f"{real}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
+    now = identify(real)
+    facts = f"{real}:{now.inode}:{now.size}:{now.mtime_ns}:{now.ctime_ns}"
     digest = hashlib.blake2b(facts.encode(errors="surrogateescape"), digest_size=8).hexdigest()
     return paths.cache() / "images" / release / digest

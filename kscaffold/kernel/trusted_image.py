@@ -15,6 +15,7 @@ from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
+from kscaffold.files.identity import identify
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.kernel import store
 from kscaffold.kernel.kernel import Kernel
@@ -84,11 +85,11 @@ def trusted_image(kernel: Kernel, certificates: Sequence[bytes]) -> Path:
         (made / "vmlinux").write_bytes(patched)
         file.parent.mkdir(parents=True, exist_ok=True)
         (made / "vmlinux").rename(file)
-    _keep_in_bounds(file)
+    _evict(file)
     return file
 
 
-def _keep_in_bounds(spare: Path) -> None:
+def _evict(spare: Path) -> None:
     """Remove the oldest of a kernel beyond a few, and what is old. A running guest keeps what it has read."""
     ages = {f: f.stat().st_mtime for f in spare.parent.iterdir() if f != spare}
     newest = sorted(ages, key=lambda f: -ages[f])
@@ -99,6 +100,6 @@ def _keep_in_bounds(spare: Path) -> None:
 
 def _digest(source: Path, certificates: Sequence[bytes]) -> str:
     real = Path(os.path.realpath(source))
-    stat = real.stat()
-    facts = f"{real}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}".encode(errors="surrogateescape")
+    now = identify(real)
+    facts = f"{real}:{now.inode}:{now.size}:{now.mtime_ns}".encode(errors="surrogateescape")
     return hashlib.sha256(b"\0".join([facts, *certificates])).hexdigest()[:32]

@@ -1,13 +1,13 @@
 """What a module needs loaded before it: modules beside it, and those that came with the kernel."""
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from kscaffold.elf import quick
 from kscaffold.elf.module_name import KO_SUFFIXES, ko_stem, module_name_of
 from kscaffold.files import paths
+from kscaffold.files.atomic import file_beside, write_new
 from kscaffold.kernel.kernel import Kernel
 
 Find = Callable[[str], Path | None]
@@ -79,8 +79,8 @@ def _unpacked(packed: Path, kernel: Kernel) -> Path:
     stamp = packed.stat().st_mtime_ns
     if not plain.is_file() or plain.stat().st_mtime_ns != stamp:
         place.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=place, delete=False) as file:
-            file.write(content.read_content(packed)[0])
-        os.utime(file.name, ns=(stamp, stamp))
-        Path(file.name).replace(plain)
+        with file_beside(plain) as hidden:
+            write_new(hidden, content.read_content(packed)[0], 0o600)
+            os.utime(hidden, ns=(stamp, stamp))
+            hidden.replace(plain)
     return plain

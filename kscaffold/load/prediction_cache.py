@@ -14,6 +14,8 @@ import kscaffold
 from kscaffold import process
 from kscaffold.elf.quick import SIGNED
 from kscaffold.files import paths
+from kscaffold.files.atomic import write_whole
+from kscaffold.files.identity import identify_if_there
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.module.predict.finding import Finding, Prediction
 
@@ -92,7 +94,7 @@ def remember_prediction(name: str, found: Prediction) -> None:
         there = list(_place().iterdir())
         for old in there if len(there) > _MOST else ():
             old.unlink(missing_ok=True)
-        paths.write_whole(_place() / name, json.dumps(asdict(found)))
+        write_whole(_place() / name, json.dumps(asdict(found)))
 
 
 def _place() -> Path:
@@ -100,8 +102,5 @@ def _place() -> Path:
 
 
 def _identity(file: Path) -> list[int | str]:
-    try:
-        s = file.stat()
-    except OSError:
-        return [str(file)]
-    return [str(file), s.st_size, s.st_mtime_ns, s.st_ino]
+    known = identify_if_there(file)
+    return [str(file), *known.stamp] if known else [str(file)]

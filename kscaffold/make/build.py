@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.files.identity import identify_if_there
 from kscaffold.kernel.buildable import build_problem
 from kscaffold.kernel.buildtree import BuildTree, read_tree
 from kscaffold.kernel.compiler import Toolchain, toolchain
@@ -80,7 +81,7 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
         call.everything,
         on_work=lambda: call.say("Building", f"{names} for {tree.release}"),
     )
-    before = [_identity(t.ko) for t in project.targets]
+    before = [identify_if_there(t.ko) for t in project.targets]
     record.begin_record(tree, call.state)
     log = BuildLog()
     argv = make_argv(project.directory, tree, tools, "modules", call.jobs)
@@ -120,14 +121,6 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
         complaints=tuple(output.complaints),
         notes=tools.notes,
         seconds=time.monotonic() - started,
-        up_to_date=ok and before == [_identity(t.ko) for t in project.targets],
+        up_to_date=ok and before == [identify_if_there(t.ko) for t in project.targets],
         explanation=explanation,
     )
-
-
-def _identity(file: Path) -> tuple[int, int] | None:
-    try:
-        stat = file.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_mtime_ns

@@ -1,6 +1,5 @@
 """One build at a time in one project: a lock that ends with its process, and names it to others."""
 
-import fcntl
 import os
 import signal
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
+from kscaffold.files.lock import holder_of, try_lock, wait_for_lock, write_holder
 
 Say = Callable[[str, str], None]
 _MAKE = "make.group"
@@ -27,22 +27,17 @@ def project_lock(directory: Path, say: Say, *, patience: float | None = None) ->
     state = paths.project_state(directory)
     state.mkdir(parents=True, exist_ok=True)
     with (state / "lock").open("a+") as file:
-        if not _take(file.fileno()):
-            other = _owner(file.fileno())
-            say("Waiting", f"for another kscaffold in this project (process {other})")
-            deadline = time.monotonic() + patience
-            while not _take(file.fileno()):
-                if time.monotonic() > deadline:
-                    other = _owner(file.fileno())
-                    raise KscaffoldError(
-                        "KS105",
-                        f"{directory.name} is busy: process {other} is building it",
-                        cause=f"waited {patience:g} s for it to end",
-                        fix=f"try again when it has ended (`ps {other}` shows it)",
-                    )
-                time.sleep(0.05)
-        os.ftruncate(file.fileno(), 0)
-        os.write(file.fileno(), f"{os.getpid()}\n".encode())
+        if not try_lock(file.fileno()):
+            say("Waiting", f"for another kscaffold in this project (process {holder_of(file.fileno())})")
+            if not wait_for_lock(file.fileno(), patience):
+                other = holder_of(file.fileno())
+                raise KscaffoldError(
+                    "KS105",
+                    f"{directory.name} is busy: process {other} is building it",
+                    cause=f"waited {patience:g} s for it to end",
+                    fix=f"try again when it has ended (`ps {other}` shows it)",
+                )
+        write_holder(file.fileno())
         _sweep(state / _MAKE)
         yield state
 
@@ -83,15 +78,3 @@ def _born(pid: int) -> int:
         return 0
     fields = stat.rpartition(")")[2].split()
     return 0 if fields[0] in "ZX" else int(fields[19])
-
-
-def _take(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _owner(fd: int) -> str:
-    return os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"

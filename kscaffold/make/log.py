@@ -3,7 +3,7 @@
 from collections import deque
 from pathlib import Path
 
-from kscaffold.files import paths
+from kscaffold.files.atomic import write_whole
 
 _HEAD = 2_000_000  # characters
 _TAIL = 2000  # lines
@@ -34,4 +34,4 @@ class BuildLog:
 
     def write(self, file: Path) -> None:
         """Put it in `file`, whole or not at all."""
-        paths.write_whole(file, "\n".join(self.lines()) + "\n")
+        write_whole(file, "\n".join(self.lines()) + "\n")

@@ -2,7 +2,6 @@
 
 import os
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from kscaffold.elf.module_name import KO_SUFFIXES, ko_stem
 from kscaffold.elf.quick import module_name
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
+from kscaffold.files.atomic import sweep_beside, write_whole
 
 _DEADLINE = 120.0  # seconds; depmod reads every module of the kernel
 # As depmod reads them: a file hides one of the same name in a later directory (depmod.d(5)).
@@ -171,19 +171,8 @@ def _subdirectory(root: Path) -> str:
 def _place(ko: Path, directory: Path) -> Path:
     """Copy a .ko so that it appears whole, also over one that is there."""
     target = directory / ko.name
-    hidden = directory / f".kscaffold-{os.getpid()}-{secrets.token_hex(4)}"
-    try:
-        fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        with os.fdopen(fd, "wb") as file:
-            file.write(ko.read_bytes())
-            file.flush()
-            os.fchmod(fd, 0o644)
-            os.fsync(fd)
-        hidden.replace(target)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(target)) from error
-    finally:
-        hidden.unlink(missing_ok=True)
+    sweep_beside(target)
+    write_whole(target, ko.read_bytes(), 0o644, sync=True)
     return target
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kscaffold.errors import UsageError
 from kscaffold.files import paths
+from kscaffold.files.atomic import write_whole
 from kscaffold.pkcs7 import certificate
 from kscaffold.pkcs7.certificate import Certificate, Signer
 from kscaffold.pkcs7.der import DerError
@@ -31,7 +32,7 @@ def remember(one: Certificate) -> None:
         os.utime(file)
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    paths.write_whole(file, one.raw)
+    write_whole(file, one.raw)
 
 
 def recent(most: int) -> tuple[bytes, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from kscaffold import process
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files import paths
+from kscaffold.files.sweep import sweep_dead
 from kscaffold.pkcs7 import certificate, der, keyring
 from kscaffold.pkcs7.certificate import Certificate
 from kscaffold.pkcs7.der import DerError
@@ -19,6 +20,7 @@ from kscaffold.pkcs7.der import DerError
 Say = Callable[[str, str], None]
 
 _TIMEOUT = 60.0  # s
+_MAKING = ".making-"
 # The environment variable with the password of an encrypted key; the kernel's sign-file takes the same.
 PIN = "KBUILD_SIGN_PIN"
 # 2048 bits: the largest that every shim's MokManager enrols. Its certificate names no CA and no other use,
@@ -128,9 +130,9 @@ def _there(made: bool) -> Key:
 def _made(say: Say) -> Key:
     openssl = process.need("openssl")
     signing_dir().parent.mkdir(parents=True, exist_ok=True)
-    _sweep()
+    sweep_dead(signing_dir().parent, _MAKING)
     # Its name says whose it is, for the sweep; 0700, as mkdtemp makes it.
-    making = Path(tempfile.mkdtemp(prefix=f".making-{os.getpid()}-", dir=signing_dir().parent))
+    making = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{os.getpid()}-", dir=signing_dir().parent))
     try:
         (making / "request").write_text(_REQUEST.format(name=_NAME))
         argv = [openssl, "req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-batch", "-sha256"]
@@ -152,12 +154,6 @@ def _made(say: Say) -> Key:
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return _there(False)
-
-
-def _sweep() -> None:
-    for left in signing_dir().parent.glob(".making-*"):
-        if not Path("/proc", left.name.split("-")[1]).exists():
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def last_line(text: str) -> str | None:

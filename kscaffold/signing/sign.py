@@ -8,6 +8,8 @@ from pathlib import Path
 from kscaffold import process
 from kscaffold.elf import content, kofile, signature
 from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.files.atomic import sweep_beside, write_whole
+from kscaffold.files.identity import identify_if_there
 from kscaffold.pkcs7 import certificate, der, keyring
 from kscaffold.pkcs7.certificate import Certificate, Signer
 from kscaffold.pkcs7.der import DerError
@@ -39,7 +41,7 @@ def sign(ko: Path, key: Key, *, hash: str = "sha256", out: Path | None = None) -
     sign with this key, and what reading a module raises. The certificate is remembered: sandboxes can
     trust it.
     """
-    before = _identity(ko)
+    before = identify_if_there(ko)
     raw, compression = content.read_content(ko)
     if compression:
         raise UsageError(
@@ -57,18 +59,11 @@ def sign(ko: Path, key: Key, *, hash: str = "sha256", out: Path | None = None) -
         raise KscaffoldError("KS085", what, fix="openssl version")
     keyring.remember(key.certificate)
     target = out if out is not None else ko.resolve()
-    if _identity(ko) != before:
+    if identify_if_there(ko) != before:
         raise KscaffoldError("KS087", f"{ko} changed while it was being signed", fix=f"kscaffold sign {ko}")
-    _write(target, signature.appended(bare, message), ko)
+    sweep_beside(target)
+    write_whole(target, signature.appended(bare, message), ko.stat().st_mode & 0o777, sync=True)
     return SignReport(module, ko, out or ko, key.certificate, made.hash, replaced)
-
-
-def _identity(file: Path) -> tuple[int, int, int] | None:
-    try:
-        stat = file.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def _bare(raw: bytes, ko: Path) -> tuple[bytes, Signer | None]:
@@ -134,20 +129,3 @@ def _refused(said: str, key: Key, hash: str) -> KscaffoldError:
         )
     cause = last_line("\n".join(line for line in said.splitlines() if not line.startswith("Usage")))
     return KscaffoldError("KS085", f"openssl can't sign with {key.file} and {hash}", cause=cause)
-
-
-def _write(target: Path, data: bytes, like: Path) -> None:
-    """Write a file so that it appears whole. Freshness does not look at names that end with .tmp."""
-    for left in target.parent.glob(f".{target.name}.*.tmp"):
-        if not Path("/proc", left.name.split(".")[-2]).exists():
-            left.unlink(missing_ok=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), like.stat().st_mode & 0o777)
-            os.fsync(file.fileno())
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)

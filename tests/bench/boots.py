@@ -10,8 +10,9 @@ from statistics import median
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Verb
-from kscaffold.sandbox.vm import guest as session
 from kscaffold.sandbox.vm import snapshot
+from kscaffold.sandbox.vm.plan import Plan
+from kscaffold.sandbox.vm.start import start_guest
 from tests.bench.timing import BenchError
 from tests.bench.world import World
 
@@ -41,7 +42,7 @@ def boots(world: World, count: int, busy: int, say: Callable[[str], None]) -> Bo
     taken: list[float] = []
     with busy_loops(busy):
         for number in range(1, count + 1):
-            snapshot.forget(world.kernel.release)
+            snapshot.remove_snapshots(world.kernel.release)
             began = time.monotonic()
             try:
                 reached.append(_boot(planned, details.append))
@@ -61,8 +62,8 @@ def boots(world: World, count: int, busy: int, say: Callable[[str], None]) -> Bo
     )
 
 
-def _boot(planned: session.Plan, detail: Callable[[str], None]) -> dict[str, float]:
-    guest = session.start(planned, lambda *_: None, detail)
+def _boot(planned: Plan, detail: Callable[[str], None]) -> dict[str, float]:
+    guest = start_guest(planned, lambda *_: None, detail)
     try:
         if guest.restored:
             raise BenchError("a guest was restored where one was to be booted")

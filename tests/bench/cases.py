@@ -5,7 +5,7 @@ import sys
 
 from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
-from kscaffold.sandbox.vm import guest as session
+from kscaffold.sandbox.vm.start import start_guest
 from tests.bench.timing import BenchError, Case, Took, here, program
 from tests.bench.world import World, names
 
@@ -51,7 +51,7 @@ def _sandbox(world: World) -> list[Case]:
     planned = world.planned()
 
     def restore() -> None:
-        guest = session.start(planned, lambda *_: None, lambda _: None)
+        guest = start_guest(planned, lambda *_: None, lambda _: None)
         try:
             if not guest.restored:
                 raise BenchError("a guest was booted where one was to be restored")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from kscaffold import process
 from kscaffold.sandbox.agent import initramfs
-from kscaffold.sandbox.vm import guest
+from kscaffold.sandbox.vm.boot import tsc_khz
+from kscaffold.sandbox.vm.plan import PROGRAM
 from tests.bench.timing import BenchError, Case, Took, checked
 from tests.bench.world import World
 
@@ -59,7 +60,7 @@ def _root(world: World) -> Path:
 def _boot(machine: list[str], root: Path, accelerator: str) -> Took:
     took, said = checked(
         [
-            process.need(guest.PROGRAM),
+            process.need(PROGRAM),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "256M"),
             *("-accel", accelerator, "-cpu", "host" if accelerator == "kvm" else "max"),
             *machine,
@@ -75,8 +76,8 @@ def _boot(machine: list[str], root: Path, accelerator: str) -> Took:
 
 
 def _calibration(machine: list[str]) -> str:
-    """Else a microvm without KVM hangs now and then while this machine is busy (session.py)."""
-    khz = guest._tsc_khz()
+    """Else a microvm without KVM hangs now and then while this machine is busy (vm/boot.py)."""
+    khz = tsc_khz()
     return f"tsc_early_khz={khz}" if khz and "microvm" in machine else ""
 
 

@@ -13,7 +13,9 @@ from kscaffold.kernel import store
 from kscaffold.kernel.choose import choose
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.sandbox.live import registry
-from kscaffold.sandbox.vm import guest, snapshot
+from kscaffold.sandbox.vm import snapshot
+from kscaffold.sandbox.vm.plan import Plan, plan_vm
+from kscaffold.sandbox.vm.start import start_guest
 from tests.bench.timing import Took, checked
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -47,7 +49,7 @@ class World:
 
     def stop(self) -> None:
         """End hello's sandbox, if it runs."""
-        registry.stop(self.hello)
+        registry.stop_sandbox(self.hello)
 
     def forget(self) -> None:
         """Forget all that an earlier use of the kernel left: snapshots, the agent, the accelerator."""
@@ -57,12 +59,12 @@ class World:
     def freeze(self) -> None:
         """Make the snapshot, if it is not there yet."""
         planned = self.planned()
-        if snapshot.find(planned.key) is None:
-            guest.start(planned, lambda *_: None, lambda _: None).close()
+        if snapshot.find_snapshot(planned.key) is None:
+            start_guest(planned, lambda *_: None, lambda _: None).close()
 
-    def planned(self) -> guest.Plan:
+    def planned(self) -> Plan:
         """The guest that the commands use."""
-        return guest.plan(self.kernel)
+        return plan_vm(self.kernel)
 
 
 @contextlib.contextmanager
@@ -84,8 +86,8 @@ def world(spec: str | None) -> Iterator[World]:
         yield _projects(place, next(k for k in store.known() if k.release == kernel.release))
     finally:
         try:
-            for card in registry.every():
-                registry.stop(card.project)
+            for card in registry.all_sandboxes():
+                registry.stop_sandbox(card.project)
         finally:
             os.environ.clear()
             os.environ.update(before)

@@ -94,7 +94,7 @@ def test_without_a_sandbox(ks, here):
     ran = ks("unload", "hello", "--json")
     assert ran.status == 1
     assert (ran.json["verdict"], ran.json["errno"], ran.json["code"]) == ("refused", "ENOENT", "KS301")
-    assert registry.every() == []  # asking starts nothing
+    assert registry.all_sandboxes() == []  # asking starts nothing
 
 
 def test_unload_of_what_is_not_loaded(ks, here):
@@ -236,7 +236,7 @@ def test_run_with_several_sets(ks, here):
     assert ran.status == 1 and ran.json["ok"] is False
     assert [r["verdict"] for r in ran.json["results"]] == ["loaded", "loaded", "refused", "refused"]
     assert "hello.ko n=x: refused by the kernel" in ks("run", "-p", "n=1", "-p", "n=x").out
-    assert registry.every() == []
+    assert registry.all_sandboxes() == []
 
 
 @pytest.mark.parametrize(
@@ -297,8 +297,12 @@ def test_a_ko_that_is_named_is_loaded_without_make(ks, here, monkeypatch):
     os.utime(here / "hello.c", (2**31, 2**31))  # newer than the .ko
     for verb in ("reload", "run"):
         assert ks(verb, "hello.ko").status == 0
-    assert ks("reload", "--no-build").status in (0, 69)  # make may be asked what the project is
-    (here / "ran").unlink(missing_ok=True)
+    assert not (here / "ran").exists()
+    # Without a name, make is asked what the project builds: its files have changed since it was.
+    ran = ks("reload", "--no-build", "--json")
+    assert (ran.status, ran.json["error"]["code"]) == (69, "KS103")
+    assert (here / "ran").read_text() == "make\n"
+    (here / "ran").unlink()
     assert ks("load", "hello.ko", "--json").json["errno"] == "EEXIST"
     assert not (here / "ran").exists()
 
@@ -312,14 +316,15 @@ def test_a_build_that_fails_is_the_answer(ks, here):
         assert ran.json["build"]["complaints"][0]["file"] == "hello.c"
     said = ks("load")
     assert said.status == 1 and "hello.c" in said.err
-    assert registry.every() == []
+    assert registry.all_sandboxes() == []
 
 
 def test_what_is_not_there(ks, here):
     for words in (["nosuch.ko"], ["."]):
         ran = ks("load", *words, "--json")
         assert ran.status == 2 and ran.json["error"]["code"] == "KS281"
-    assert ks("load", "--json").status in (2, 69)  # no project here
+    ran = ks("load", "--json")
+    assert ran.status == 69 and ran.json["error"]["code"] == "KS101"  # no project here
     hello(here)
     ran = ks("load", "--no-build", "--json")
     assert ran.status == 69 and ran.json["error"]["fix"] == "kscaffold build"
@@ -334,7 +339,7 @@ def test_two_loads_at_once(here):
     ends = [(p, *p.communicate(timeout=300)) for p in both]
     answers = sorted((p.returncode, json.loads(out)["verdict"]) for p, out, _ in ends)
     assert answers == [(0, "loaded"), (1, "refused")], ends
-    assert len(registry.every()) == 1
+    assert len(registry.all_sandboxes()) == 1
 
 
 def test_a_build_and_a_load_at_once(here):
@@ -400,7 +405,7 @@ def test_a_reader_that_leaves(ks, here):
 def test_ctrl_c_in_a_load(ks, here):
     running = start("load", module("sleeper"), "--timeout", "60", "--json")
     deadline = time.monotonic() + 120
-    while not ((card := registry.find(here)) and card.qemu) and time.monotonic() < deadline:
+    while not ((card := registry.find_sandbox(here)) and card.qemu) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(1)  # most probably in the middle of init; what is asked holds at any moment
     running.send_signal(signal.SIGINT)

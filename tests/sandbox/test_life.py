@@ -21,8 +21,10 @@ from kscaffold.load.load import load as load_one
 from kscaffold.load.unload import unload as unload_one
 from kscaffold.sandbox.agent import guest_root, protocol
 from kscaffold.sandbox.live import registry
-from kscaffold.sandbox.vm import guest as session
 from kscaffold.sandbox.vm import qemu
+from kscaffold.sandbox.vm.boot import boot_once, write_initramfs
+from kscaffold.sandbox.vm.plan import plan_vm
+from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget
 from tests.conftest import ROOT, need_program
 from tests.support.kernels import need_kernel
@@ -58,6 +60,13 @@ def _ours() -> list[int]:
     return found
 
 
+def _parent(pid: int) -> int | None:
+    """The process that started another one; None where that has ended meanwhile."""
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return None
+
+
 def _gone(seconds: float = 5) -> bool:
     deadline = time.monotonic() + seconds
     while _ours() and time.monotonic() < deadline:
@@ -68,9 +77,9 @@ def _gone(seconds: float = 5) -> bool:
 def _none_listed(seconds: float) -> bool:
     """The keeper takes its sandbox off the list a moment after the guest has ended."""
     deadline = time.monotonic() + seconds
-    while registry.every() and time.monotonic() < deadline:
+    while registry.all_sandboxes() and time.monotonic() < deadline:
         time.sleep(0.02)
-    return not registry.every()
+    return not registry.all_sandboxes()
 
 
 def _command(*argv: str, **env: str) -> subprocess.Popen[bytes]:
@@ -118,7 +127,7 @@ def test_the_next_load_works_after_any_end(ks, kernel61, here, name):
         assert ("begin" if name in ("endless", "sleeper") else "about to") in logs.out
     good = ks("load", "--json", "-k", kernel61.release, modules / "hello.ko")
     assert good.status == 0 and good.json["verdict"] == "loaded"
-    assert len(_ours()) == 1 and len(registry.every()) == 1
+    assert len(_ours()) == 1 and len(registry.all_sandboxes()) == 1
 
 
 def test_a_deadline_of_unload_is_told(ks, kernel61, here, monkeypatch):
@@ -162,7 +171,7 @@ def test_a_flood_is_cut_and_both_ends_are_kept(ks, kernel61, here):
 
 
 def test_a_flood_that_goes_on_after_the_load_keeps_nobody_waiting(kernel61, here):
-    with contextlib.closing(session.start(session.plan(kernel61), lambda *_: None, lambda _: None)) as guest:
+    with contextlib.closing(start_guest(plan_vm(kernel61), lambda *_: None, lambda _: None)) as guest:
         target = SandboxTarget(guest.channel, guest.release, guest.accelerator, "", guest.console)
         ko = built(kernel61) / "chatter.ko"
         assert load_one(ko, "", target, timeout=120).ok
@@ -203,11 +212,11 @@ def test_a_killed_load_leaves_a_sandbox_that_is_listed_and_stops(ks, kernel61, h
         command.kill()
         command.communicate()
         time.sleep(0.3)
-        listed = {card.qemu for card in registry.every()} | {0}
-        # A keeper that has just begun has no QEMU yet; it gets one, and is on the list.
-        assert set(_ours()) <= listed or registry.every()
+        parents = {_parent(qemu) for qemu in _ours()} - {None}
+        # A keeper is listed before it starts its QEMU.
+        assert parents <= {info.keeper for info in registry.all_sandboxes()}
         ks("sandbox", "stop")
-        assert _gone(10) and registry.every() == []
+        assert _gone(10) and registry.all_sandboxes() == []
     good = ks("load", "--json", "-k", kernel61.release, built(kernel61) / "hello.ko")
     assert good.json["verdict"] == "loaded"
 
@@ -215,7 +224,7 @@ def test_a_killed_load_leaves_a_sandbox_that_is_listed_and_stops(ks, kernel61, h
 def test_a_killed_keeper_takes_its_guest_along_and_is_off_the_list(ks, kernel61, here):
     hello = built(kernel61) / "hello.ko"
     assert ks("load", "-k", kernel61.release, hello).status == 0
-    (card,) = registry.every()
+    (card,) = registry.all_sandboxes()
     os.kill(card.keeper, signal.SIGKILL)
     assert _gone(5)
     assert ks("sandbox", "status", "--json").json["sandboxes"] == []
@@ -238,15 +247,15 @@ def test_a_sandbox_killed_in_the_middle_is_lost_and_never_success(kernel61, here
     command = _command(
         "load", "--json", "-k", kernel61.release, "--timeout", "20", str(built(kernel61) / "sleeper.ko")
     )
-    while not (registry.every() and registry.every()[0].qemu):
+    while not (registry.all_sandboxes() and registry.all_sandboxes()[0].qemu):
         assert command.poll() is None
         time.sleep(0.02)
     time.sleep(0.7)
-    os.kill(registry.every()[0].qemu, signal.SIGKILL)
+    os.kill(registry.all_sandboxes()[0].qemu, signal.SIGKILL)
     out, _ = command.communicate(timeout=20)
     document = json.loads(out)
     assert (command.returncode, document["verdict"], document["ok"]) == (69, "lost", False)
-    assert registry.every() == []
+    assert registry.all_sandboxes() == []
 
 
 def test_sandboxes_end_by_themselves(ks, kernel61, here, monkeypatch):
@@ -271,12 +280,12 @@ def test_two_loads_at_once_share_one_sandbox(kernel61, here):
     answers = [json.loads(c.communicate(timeout=120)[0]) for c in both]
     assert sorted(a["verdict"] for a in answers) == ["loaded", "refused"]
     assert {a["errno"] for a in answers} == {None, "EEXIST"}
-    assert len(registry.every()) == 1
+    assert len(registry.all_sandboxes()) == 1
 
 
 def test_who_waits_too_long_is_told_for_whom(ks, kernel61, here, monkeypatch):
     first = _command("load", "-k", kernel61.release, "--timeout", "6", str(built(kernel61) / "sleeper.ko"))
-    while not (registry.every() and registry.every()[0].qemu):
+    while not (registry.all_sandboxes() and registry.all_sandboxes()[0].qemu):
         assert first.poll() is None
         time.sleep(0.02)
     time.sleep(0.5)
@@ -311,17 +320,17 @@ def test_a_guest_that_does_not_boot_is_an_answer_in_time(ks, kernel61, here, mon
         assert ran.status == 69 and ran.json["error"]["code"] in ("KS604", "KS605")
         assert ran.json["error"]["fix"] == "leave out --cmdline 'rdinit=/nothing'"
         assert time.monotonic() - began < 30
-        assert _gone(1) and registry.every() == []
+        assert _gone(1) and registry.all_sandboxes() == []
 
 
 def test_memory_of_a_live_sandbox(ks, kernel61, here):
     assert ks("load", "-k", kernel61.release, built(kernel61) / "hello.ko").status == 0
-    (card,) = registry.every()
+    (card,) = registry.all_sandboxes()
     assert 0 < card.rss < 350e6
 
 
 def test_the_guest_runs_programs_and_keeps_files(kernel61, here):
-    with contextlib.closing(session.start(session.plan(kernel61), lambda *_: None, lambda _: None)) as guest:
+    with contextlib.closing(start_guest(plan_vm(kernel61), lambda *_: None, lambda _: None)) as guest:
         target = SandboxTarget(guest.channel, guest.release, guest.accelerator, "", guest.console)
         with guest_root.compiled_agent() as program:
             target.write("/tmp/agent", program.read_bytes())
@@ -355,10 +364,10 @@ def test_the_boot_survives_a_busy_machine(kernel61, monkeypatch, tmp_path):
         for _ in range(3)
     ]
     try:
-        plan = session.plan(kernel61, "kscaffold.test=busy")
+        plan = plan_vm(kernel61, "kscaffold.test=busy")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         for _ in range(3):
-            guest = session._boot(plan, lambda _: None)
+            guest = boot_once(plan, lambda _: None)
             assert not guest.restored and guest.alive()
             guest.close()
     finally:
@@ -369,7 +378,7 @@ def test_the_boot_survives_a_busy_machine(kernel61, monkeypatch, tmp_path):
 
 def test_a_keeper_takes_nonsense_calmly(ks, kernel61, here):
     assert ks("load", "-k", kernel61.release, built(kernel61) / "hello.ko").status == 0
-    address = str(registry.place(here) / "keeper.sock")
+    address = str(registry.sandbox_dir(here) / "keeper.sock")
     for nonsense in (
         b"",
         b"\0" * 7,
@@ -462,13 +471,13 @@ def test_the_command_line_of_qemu():
 
 
 def test_the_initramfs_has_a_place_that_no_firmware_uses(kernel61, tmp_path):
-    planned = session.plan(kernel61)
-    start = session._initramfs(planned, tmp_path)
+    planned = plan_vm(kernel61)
+    start = write_initramfs(planned, tmp_path)
     assert start == qemu.Initramfs(tmp_path / "initramfs", start.file.stat().st_size, 128 << 20)
     older = tmp_path / "vmlinux"
     older.write_bytes(b"initrd=\0initrdmem=")  # no word of its own in it
     machine = replace(planned.machine, vmlinux=older)
-    assert session._initramfs(replace(planned, machine=machine), tmp_path).at is None
+    assert write_initramfs(replace(planned, machine=machine), tmp_path).at is None
 
 
 @pytest.mark.parametrize("name", ["sleeper", "endless"])

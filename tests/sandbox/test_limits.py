@@ -100,9 +100,10 @@ def test_a_sandbox_that_has_no_room_says_why(ks, monkeypatch, tmp_path):
 
 def test_a_disk_that_takes_no_more_is_named(tmp_path):
     program = (
-        "import resource, sys; from pathlib import Path; from kscaffold.files import paths\n"
+        "import resource, sys; from pathlib import Path\n"
+        "from kscaffold.files.atomic import write_whole\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
-        "try: paths.write_whole(Path(sys.argv[1]), 'text')\n"
+        "try: write_whole(Path(sys.argv[1]), 'text')\n"
         "except OSError as error: print(error.filename)"
     )
     file = tmp_path / "card.json"

@@ -27,12 +27,12 @@ def test_time_without_a_processor_is_no_grace(wire):
     ours, theirs = wire
     looks = itertools.count()
 
-    def starved() -> float:
+    def cpu_wait() -> float:
         if (look := next(looks)) == 3:  # long after its grace, had it been counted by the clock
             theirs.sendall(protocol.frame(Kind.END, 7, 0, b"late, and right"))
         return look * 1e-3
 
-    assert Channel(ours, starved, most=1e9).answer(7, 0, grace=1e-3).payload == b"late, and right"
+    assert Channel(ours, cpu_wait, most=1e9).answer(7, 0, grace=1e-3).payload == b"late, and right"
 
 
 def test_there_is_an_end_to_patience(wire):

@@ -426,7 +426,7 @@ def test_links_and_bytes_are_kept_and_what_a_killed_run_left_goes(ks, tmp_path):
     project = tmp_path / "project"
     project.mkdir()
     (project / "Kbuild").symlink_to("../real/text")
-    left = real.parent / ".kscaffold-edit-4194999-0123abcd"
+    left = real.parent / ".kscaffold-write-4194999-0123abcd.tmp"
     left.touch()
     assert ks("adopt", project, "--fix").status == 0
     assert (project / "Kbuild").is_symlink()

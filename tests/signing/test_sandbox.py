@@ -16,8 +16,10 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.prediction import predict_load
 from kscaffold.module.check import modules_in
 from kscaffold.pkcs7 import certificate
-from kscaffold.sandbox.vm import guest as session
 from kscaffold.sandbox.vm import snapshot
+from kscaffold.sandbox.vm.plan import plan_vm
+from kscaffold.sandbox.vm.qemu import Machine
+from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.signing import key as keys
 from kscaffold.signing.key import Key
 from kscaffold.signing.sign import sign
@@ -43,17 +45,17 @@ def tidy() -> Iterator[None]:
     images = REAL_CACHE / "kscaffold/trusting"
     before = set(images.glob("*/*"))
     plans: list[str] = []
-    made = session.plan
+    key_of = snapshot.snapshot_key
 
-    def noted(kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = ()) -> session.Plan:
-        plan = made(kernel, cmdline, trusted)
-        if trusted:
-            plans.append(plan.key)
-        return plan
+    def noted(program: str, kernel: Kernel, machine: Machine, cpu: str) -> str:
+        key = key_of(program, kernel, machine, cpu)
+        if images in machine.vmlinux.parents:
+            plans.append(key)
+        return key
 
-    session.plan = noted
+    snapshot.snapshot_key = noted
     yield
-    session.plan = made
+    snapshot.snapshot_key = key_of
     for image in set(images.glob("*/*")) - before:
         image.unlink()
     for name in set(plans):
@@ -82,8 +84,8 @@ def stranger(place: Path) -> Key:
 @contextlib.contextmanager
 def guest(kernel: Kernel, cmdline: str, trusted: Sequence[Key]) -> Iterator[SandboxTarget]:
     raw = tuple(sorted(key.certificate.raw for key in trusted))
-    plan = session.plan(kernel, cmdline, raw)
-    with contextlib.closing(session.start(plan, lambda *_: None, lambda _: None)) as started:
+    plan = plan_vm(kernel, cmdline, raw)
+    with contextlib.closing(start_guest(plan, lambda *_: None, lambda _: None)) as started:
         yield SandboxTarget(
             started.channel, kernel.release, started.accelerator, cmdline, started.console, started.was_reset
         )
@@ -364,4 +366,4 @@ def test_a_kernel_that_can_not_be_given_a_key_still_answers(ks, copy, project: P
     ran = ks("check", "-k", kernel.release, "--cmdline", ENFORCED)
     assert "can't be given a certificate" in ran.err
     assert "Traceback" not in ran.err
-    assert snapshot.place() != REAL_CACHE
+    assert snapshot.snapshots_dir() != REAL_CACHE

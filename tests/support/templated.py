@@ -15,7 +15,8 @@ from kscaffold.diagnosis.klog import Record
 from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.sandbox.vm import guest as session
+from kscaffold.sandbox.vm.plan import plan_vm
+from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.scaffold.create.new import ProjectRequest, new
 from kscaffold.scaffold.create.render import templates
 from kscaffold.targets.sandbox import SandboxTarget
@@ -122,7 +123,7 @@ def guest(series: str) -> Iterator[Guest]:
     """A pristine guest of a series, or the test is skipped."""
     need_program("qemu-system-x86_64", "qemu-system-x86")
     kernel = need_kernel(series)
-    with contextlib.closing(session.start(session.plan(kernel), lambda *_: None, lambda _: None)) as started:
+    with contextlib.closing(start_guest(plan_vm(kernel), lambda *_: None, lambda _: None)) as started:
         target = SandboxTarget(
             started.channel, started.release, started.accelerator, "", started.console, started.was_reset
         )

@@ -20,7 +20,8 @@ from kscaffold.load.prediction import Predictor
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import unload, watch_after_unload
 from kscaffold.module.predict.finding import Prediction
-from kscaffold.sandbox.vm import guest as session
+from kscaffold.sandbox.vm.plan import plan_vm
+from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget
 from tests.conftest import need_program
 from tests.support.kernels import need_kernel
@@ -239,8 +240,8 @@ def patched(case: Case, kernel: Kernel, place: Path, scratch: Path) -> Path:
 @contextlib.contextmanager
 def guest(kernel: Kernel, cmdline: str) -> Iterator[SandboxTarget]:
     """A pristine kernel."""
-    plan = session.plan(kernel, cmdline)
-    started = session.start(plan, lambda verb, text: None, lambda text: None)
+    plan = plan_vm(kernel, cmdline)
+    started = start_guest(plan, lambda verb, text: None, lambda text: None)
     try:
         yield SandboxTarget(
             started.channel,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kscaffold.doctor import DoctorReport
     from kscaffold.kernel.kernel import Kernel
-    from kscaffold.sandbox.live.registry import Card
+    from kscaffold.sandbox.live.registry import SandboxInfo
 
 Document = dict[str, Any]
 
@@ -33,7 +33,7 @@ def kernel(found: "Kernel | None") -> Document | None:
 
 
 def sandbox_status(
-    sandboxes: "Iterable[Card]", snapshots: "Iterable[tuple[str, str, int, float]]"
+    sandboxes: "Iterable[SandboxInfo]", snapshots: "Iterable[tuple[str, str, int, float]]"
 ) -> Document:
     """`sandbox status`."""
     return {

@@ -85,7 +85,7 @@ def last_tree(directory: Path) -> str | None:
 def facts_of(file: str) -> list[int] | None:
     """What changes when a file does; None when it is not there."""
     try:
-        stat = os.stat(file)  # noqa: PTH116 (a thousand of these)
+        stat = os.stat(file)  # noqa: PTH116 (no FileIdentity either: there are a thousand of these)
     except OSError:
         return None
     return [stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kscaffold.files import paths
+from kscaffold.files.atomic import write_whole
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.kernel.compiler import Toolchain
 from kscaffold.make.fingerprint import compare
@@ -94,7 +95,7 @@ def _head(tree: BuildTree) -> dict[str, Any]:
 
 
 def _write(record: dict[str, Any], state: Path) -> None:
-    paths.write_whole(state / compare.RECORD, json.dumps(record, separators=(",", ":")))
+    write_whole(state / compare.RECORD, json.dumps(record, separators=(",", ":")))
 
 
 class _Unjudgeable(Exception):

@@ -13,6 +13,7 @@ from kscaffold.diagnosis import trace
 from kscaffold.elf.decompress import decompress_module
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
+from kscaffold.files.atomic import write_whole
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.sandbox.agent import initramfs
 
@@ -93,7 +94,7 @@ def compiled_agent() -> Iterator[Path]:
             raise KscaffoldError("KS603", "the guest's agent can't be built", cause=said)
         with contextlib.suppress(OSError):
             built.parent.mkdir(parents=True, exist_ok=True)
-            paths.write_whole(built, made.read_bytes(), mode=0o755)
+            write_whole(built, made.read_bytes(), mode=0o755)
         yield built if built.exists() else made
 
 

@@ -1,7 +1,7 @@
 """The frames between host and guest. guest/agent.c has the same layout; a test compares the two.
 
 Every request carries a nonce that its answer must repeat. What a module prints travels as counted bytes
-inside an answer, so no text of its can be taken for one. All numbers are little-endian.
+inside an answer, so a module's text can't be taken for an answer. All numbers are little-endian.
 
     request   magic u32, verb u32, nonce u64, argument u32, timeout_ms u32, length u32, 0 u32, payload
     answer    magic u32, kind u32, nonce u64, status s32, length u32, payload
@@ -9,8 +9,8 @@ inside an answer, so no text of its can be taken for one. All numbers are little
 A request is answered by an ACK when the work has begun, more of them while a long answer is put together,
 any OUTPUT (a shell's), and one END.
 
-A keeper (daemon.py) speaks the same on its socket: it passes requests and answers on, greets each client
-with a WELCOME, and says LOST in the guest's place when there will be no END.
+A keeper (daemon.py) speaks the same protocol on its socket: it passes requests and answers on, greets each
+client with a WELCOME, and sends LOST instead of END when its guest is lost.
 """
 
 import contextlib
@@ -35,11 +35,11 @@ MAX_PAYLOAD = 64 << 20
 MAX_ANSWER = 8 << 20
 
 MOST_GRACE = 20.0
-"""Seconds beyond its deadline that a guest is waited for at most, whatever keeps it."""
+"""The most seconds beyond a deadline that a guest gets, whatever slows it down."""
 
 
 class Verb(IntEnum):
-    """What a guest can be asked; agent.c has the same numbers."""
+    """The requests; agent.c has the same numbers."""
 
     HELLO = 1
     LOAD = 2
@@ -58,7 +58,7 @@ class Verb(IntEnum):
 
 
 class Kind(IntEnum):
-    """What an answer is."""
+    """The kinds of answer frames."""
 
     ACK = 1
     END = 2
@@ -81,7 +81,7 @@ class ChannelClosed(Exception):
 
 
 class ChannelTimeout(Exception):
-    """The guest lives and did not answer in time; the rest as in ChannelClosed."""
+    """The guest lives and did not answer in time. The attributes are those of ChannelClosed."""
 
     def __init__(self, console: str = "") -> None:
         super().__init__("no answer in time")
@@ -173,16 +173,16 @@ def records(payload: bytes) -> list[bytes]:
 
 
 def frame(kind: Kind, nonce: int, status: int = 0, payload: bytes = b"") -> bytes:
-    """One answer as bytes: what the agent sends, and the keeper."""
+    """One answer frame as bytes, as the agent and the keeper send it."""
     return ANSWER.pack(MAGIC, kind, nonce, status, len(payload)) + payload
 
 
 SILENT, RESET, GONE = 1, 2, 3
-"""What a LOST frame's status says of the guest; its payload is the console's text."""
+"""The status of a LOST frame; the payload is the text of the guest's console."""
 
 
 def lost(answer: Answer) -> ChannelClosed | ChannelTimeout:
-    """What a LOST frame says, as the exception that a guest of one's own would have raised."""
+    """The exception for a LOST frame: the one that is raised for a guest without a keeper."""
     console = answer.payload.decode(errors="replace")
     if answer.status == SILENT:
         return ChannelTimeout(console)
@@ -192,15 +192,15 @@ def lost(answer: Answer) -> ChannelClosed | ChannelTimeout:
 class Channel:
     """The host's end of one guest's port. One request at a time; not for several threads.
 
-    `starved`: seconds that the guest has been ready to run so far and had no processor of this machine. They
-    do not count as its grace: it can't answer in them. `most`: seconds of grace, whatever happens.
+    `cpu_wait`: seconds that the guest was ready to run so far and had no processor of this machine. A guest
+    can't answer in these seconds, so they do not count as grace. `most`: the most seconds of grace.
     """
 
     def __init__(
-        self, sock: socket.socket, starved: Callable[[], float] = lambda: 0.0, most: float = MOST_GRACE
+        self, sock: socket.socket, cpu_wait: Callable[[], float] = lambda: 0.0, most: float = MOST_GRACE
     ) -> None:
         self._sock = sock
-        self._starved = starved
+        self._cpu_wait = cpu_wait
         self._most = most
         sock.setblocking(False)
         self._unread = b""
@@ -210,17 +210,17 @@ class Channel:
         return self._sock.fileno()
 
     def wait(self, seconds: float) -> None:
-        """Let time pass; less when there is something to read, or the guest goes."""
+        """Sleep so many seconds, or until there is something to read or the guest has gone."""
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         poll.poll(seconds * 1000)
 
     def has_unread(self) -> bool:
-        """Something has come that `receive` has not handed over yet: select does not see it any more."""
+        """Whether bytes were read that `receive` has not returned yet: select does not see those."""
         return bool(self._unread)
 
     def close(self) -> None:
-        """Let go of the guest."""
+        """Close the connection to the guest."""
         self._sock.close()
 
     def ask(
@@ -254,14 +254,14 @@ class Channel:
     def begin(
         self, verb: Verb, payload: bytes = b"", *, argument: int = 0, timeout: float = 0, grace: float = 2.0
     ) -> int:
-        """Send a request; its nonce is returned, for `receive`."""
+        """Send a request and return its nonce, which `receive` and `answer` take."""
         nonce = int.from_bytes(os.urandom(8), "little")
         frames = request(verb, nonce, payload, argument=argument, timeout=timeout)
         self.send(frames, time.monotonic() + timeout + grace)
         return nonce
 
     def prolonged(self, deadline: float) -> float:
-        """The deadline of a guest that has just told that it is at work: its grace begins anew."""
+        """The new deadline of a guest that has just said that it is at work: its grace starts again."""
         return min(max(deadline, time.monotonic()), deadline + self._most)
 
     def receive(self, nonce: int, deadline: float, grace: float = 0.0) -> tuple[Kind, Answer]:
@@ -272,10 +272,10 @@ class Channel:
         try:
             return self._receive(nonce, deadline)
         except ChannelTimeout:
-            before = self._starved()
+            before = self._cpu_wait()
         ends = deadline
         while True:
-            enough = deadline + min(grace + self._starved() - before, self._most if grace else 0.0)
+            enough = deadline + min(grace + self._cpu_wait() - before, self._most if grace else 0.0)
             if enough <= ends:
                 raise ChannelTimeout
             ends = enough
@@ -295,7 +295,7 @@ class Channel:
                 return Kind(kind), Answer(status, payload)
 
     def welcome(self, deadline: float) -> Answer:
-        """A keeper's greeting. Raises ChannelTimeout while another client has the sandbox."""
+        """Wait for the keeper's greeting. Raises ChannelTimeout while another client has the sandbox."""
         kind, answer = self.receive(0, deadline)
         if kind is not Kind.WELCOME:
             raise ChannelClosed("that is no keeper")

@@ -2,8 +2,8 @@
 
 It starts the guest, passes each client's requests to it, one client at a time, keeps the guest's log in
 a bounded file, and ends guest and itself at the idle time, at the hard limit, when told, or when the
-guest has gone. When it is killed its QEMU dies with it, and the lock it held is free: so nobody needs to
-look after it, and whoever comes next sees that it is dead.
+guest has gone. When a keeper is killed, its QEMU dies with it and its lock is free: the next command sees
+that the keeper is dead.
 """
 
 import contextlib
@@ -20,20 +20,27 @@ from pathlib import Path
 
 from kscaffold import timeouts
 from kscaffold.errors import KscaffoldError, from_os_error
-from kscaffold.files import paths
+from kscaffold.files.atomic import write_whole
 from kscaffold.sandbox.agent import protocol
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Kind, Verb
-from kscaffold.sandbox.vm import guest as session
-from kscaffold.sandbox.vm.guest import Guest, Plan
+from kscaffold.sandbox.vm.guest import Guest
+from kscaffold.sandbox.vm.plan import Plan
+from kscaffold.sandbox.vm.start import start_guest
 
 _IDLE_WHEN_HUNG = 60.0  # s a guest in which something hangs stays, for `logs`
 _GRACE = 2.0  # s beyond the guest's own deadline
 _CLIENT_SILENCE = 60.0  # s a client may hold the sandbox without asking anything
+_UCRED = "3i"  # struct ucred, unix(7): process, user, group
+_REFUSAL_WAIT = 5.0  # s for the client that waits to be told why there is no guest
+_LOG_TIMEOUT = 2.0  # s for the guest's log
+_LAST_CONSOLE = 100_000  # characters of the console that a client gets when its guest is lost
+# After the streams, up to the usual limit of open files: a fork has the descriptors of its command.
+_COMMAND_FDS = range(3, 1024)
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxDir:
-    """Where a sandbox lives: its directory, its socket, bound and listening, its lock, held, its project."""
+    """A sandbox's directory, its listening socket, its lock (a descriptor, held), and its project."""
 
     directory: Path
     listener: socket.socket
@@ -41,13 +48,13 @@ class SandboxDir:
     project: Path
 
 
-def fork(place: SandboxDir, planned: Plan) -> None:
-    """Leave a keeper behind that serves the place's socket.
+def fork_keeper(sandbox: SandboxDir, planned: Plan) -> None:
+    """Leave a keeper behind that serves the sandbox's socket.
 
     Clients may connect at once: they are greeted when the guest is up, or told why it is not. A fork,
     because a new Python would take longer than the guest.
     """
-    _write_card(place, planned, keeper=0, qemu=0)
+    _write_card(sandbox, planned, keeper=0, qemu=0)
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
@@ -58,8 +65,8 @@ def fork(place: SandboxDir, planned: Plan) -> None:
     try:
         os.setsid()
         if os.fork() == 0:
-            _become_daemon({place.listener.fileno(), place.lock})
-            _keep(place, planned)
+            _become_daemon({sandbox.listener.fileno(), sandbox.lock})
+            _keep(sandbox, planned)
         status = 0
     finally:
         # Never back into the command's code: not through its handlers, nor through its exit hooks.
@@ -67,12 +74,12 @@ def fork(place: SandboxDir, planned: Plan) -> None:
 
 
 def _become_daemon(keep: set[int]) -> None:
-    """Let go of everything that is the command's: its streams, files, directory and signals."""
+    """Give up the command's streams, files, directory and signals."""
     os.chdir("/")
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
-    for fd in range(3, 1024):
+    for fd in _COMMAND_FDS:
         if fd not in keep:
             with contextlib.suppress(OSError):
                 os.close(fd)
@@ -83,34 +90,34 @@ def _become_daemon(keep: set[int]) -> None:
         Path("/proc/self/comm").write_text("kscaffold-keep")
 
 
-def _keep(place: SandboxDir, planned: Plan) -> None:
-    """Start the guest, serve, end. The lock goes with the process."""
-    _write_card(place, planned, keeper=os.getpid(), qemu=0)
+def _keep(sandbox: SandboxDir, planned: Plan) -> None:
+    """Start the guest, serve clients, end the guest. The lock is dropped when the process ends."""
+    _write_card(sandbox, planned, keeper=os.getpid(), qemu=0)
     try:
-        guest = session.start(planned, lambda *_: None, lambda _: None)
+        guest = start_guest(planned, lambda *_: None, lambda _: None)
     except (KscaffoldError, OSError) as error:
-        _refuse(place, from_os_error(error) if isinstance(error, OSError) else error)
+        _refuse(sandbox, from_os_error(error) if isinstance(error, OSError) else error)
         return
     try:
-        _write_card(place, planned, keeper=os.getpid(), qemu=guest.qemu.pid)
-        _Keeper(place, guest, planned).serve()
+        _write_card(sandbox, planned, keeper=os.getpid(), qemu=guest.qemu.pid)
+        _Keeper(sandbox, guest, planned).serve()
     finally:
         with contextlib.suppress(OSError):
-            _save_log(place.directory, guest)
+            _save_log(sandbox.directory, guest)
         guest.close()
-        _remove(place.directory)
+        _remove(sandbox.directory)
 
 
 def _remove(directory: Path) -> None:
-    """Take the sandbox off the list. What is left, the log, is for `logs`."""
+    """Take the sandbox off the list. Its log stays, for `logs`."""
     for name in ("card.json", "keeper.sock", "client"):
         (directory / name).unlink(missing_ok=True)
 
 
-def _write_card(place: SandboxDir, planned: Plan, *, keeper: int, qemu: int) -> None:
-    """What `sandbox status` shows."""
+def _write_card(sandbox: SandboxDir, planned: Plan, *, keeper: int, qemu: int) -> None:
+    """Write what `sandbox status` shows."""
     card = {
-        "project": str(place.project),
+        "project": str(sandbox.project),
         "kernel": planned.kernel.release,
         "cmdline": planned.machine.cmdline,
         "accelerator": planned.machine.accelerator,
@@ -119,42 +126,42 @@ def _write_card(place: SandboxDir, planned: Plan, *, keeper: int, qemu: int) -> 
         "started": time.time(),
         "key": planned.key,
     }
-    paths.write_whole(place.directory / "card.json", json.dumps(card))
+    write_whole(sandbox.directory / "card.json", json.dumps(card))
 
 
-def _refuse(place: SandboxDir, error: KscaffoldError) -> None:
-    """Tell the client that is waiting why there is no guest. Once it knows, none is listed any more."""
+def _refuse(sandbox: SandboxDir, error: KscaffoldError) -> None:
+    """Tell the waiting client why there is no guest. The sandbox is taken off the list first."""
     reason = [error.code, error.what, error.cause, error.fix]
-    place.listener.settimeout(5)
+    sandbox.listener.settimeout(_REFUSAL_WAIT)
     with contextlib.ExitStack() as end:
-        end.callback(_remove, place.directory)
+        end.callback(_remove, sandbox.directory)
         with contextlib.suppress(OSError):
-            sock = end.enter_context(place.listener.accept()[0])
-            _remove(place.directory)
+            sock = end.enter_context(sandbox.listener.accept()[0])
+            _remove(sandbox.directory)
             sock.sendall(protocol.frame(Kind.WELCOME, 0, 1, json.dumps(reason).encode()))
 
 
 def _save_log(directory: Path, guest: Guest, ask: bool = True) -> None:
-    """Write what the guest's kernel has said so far; bounded, since each part of it is. `ask` it for its log:
-    not one that has just been waited for in vain.
+    """Write the guest's log and console; each is bounded. `ask`: ask the guest for its log. That is pointless
+    where the guest has just not answered.
     """
     parts = b""
     if ask and guest.alive():
         with contextlib.suppress(ChannelClosed, ChannelTimeout):
-            parts = guest.channel.ask(Verb.LOG, timeout=2).payload
+            parts = guest.channel.ask(Verb.LOG, timeout=_LOG_TIMEOUT).payload
     if parts:
-        paths.write_whole(directory / "log", parts)
+        write_whole(directory / "log", parts)
     console = guest.console()
     if console:
         (directory / "console").write_text(console, errors="replace")
 
 
 class _Keeper:
-    """The loop. One client at a time; the others wait in the listener's queue."""
+    """Serves one client at a time; the others wait in the listener's queue."""
 
-    def __init__(self, place: SandboxDir, guest: Guest, planned: Plan) -> None:
-        self.directory = place.directory
-        self.listener = place.listener
+    def __init__(self, sandbox: SandboxDir, guest: Guest, planned: Plan) -> None:
+        self.directory = sandbox.directory
+        self.listener = sandbox.listener
         self.guest = guest
         self.limit = time.monotonic() + timeouts.seconds("SANDBOX_LIMIT")
         self.idle = timeouts.seconds("SANDBOX_IDLE")
@@ -170,7 +177,7 @@ class _Keeper:
         }
 
     def serve(self) -> None:
-        """Until told to stop, or nobody came for too long, or the guest has gone."""
+        """Serve until a client says stop, the idle time or the limit is over, or the guest has gone."""
         while time.monotonic() < self.limit:
             patience = min(self.idle, self.limit - time.monotonic())
             guest, listener = self.guest.channel.fileno(), self.listener.fileno()
@@ -193,13 +200,14 @@ class _Keeper:
                 _save_log(self.directory, self.guest)
 
     def _end(self) -> None:
-        """The guest has gone and is listed no more, before anybody is told so."""
+        """End the guest and take it off the list; clients are told afterwards."""
         self.guest.close()
         _remove(self.directory)
 
     def _name_client(self, sock: socket.socket) -> None:
-        """Whoever has to wait can be told for whom."""
-        pid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        """Write which process uses the sandbox, for the clients that have to wait."""
+        size = struct.calcsize(_UCRED)
+        pid = struct.unpack(_UCRED, sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0]
         with contextlib.suppress(OSError):
             (self.directory / "client").write_text(str(pid))
 
@@ -229,10 +237,10 @@ class _Keeper:
             return True
 
     def _pass_on(self, sock: socket.socket, nonce: int, request: bytes, timeout: float) -> bool:
-        """One request to the guest, its answer to the client. False: the guest is lost, and ended.
+        """Pass one request to the guest, and its answer to the client. False: the guest is lost, and ended.
 
-        The client's leaving does not stop the work: half a load is nothing anybody wants. But what has
-        not ended soon then hangs, and nobody should have to wait for it.
+        The work goes on when the client leaves: nobody wants half a load. But it gets little time then,
+        because the next client has to wait for it.
         """
         given = deadline = time.monotonic() + timeout
         there = True
@@ -263,7 +271,7 @@ class _Keeper:
             how = protocol.RESET if self.guest.was_reset() else protocol.GONE
         with contextlib.suppress(OSError):
             _save_log(self.directory, self.guest, ask=how != protocol.SILENT)
-            console = self.guest.console()[-100_000:].encode(errors="replace")
+            console = self.guest.console()[-_LAST_CONSOLE:].encode(errors="replace")
             self._end()
             sock.sendall(protocol.frame(Kind.LOST, nonce, how, console))
         return False
@@ -301,7 +309,7 @@ def _relay_input(sock: socket.socket, guest: Guest) -> bool:
 
 
 def _exactly(sock: socket.socket, size: int) -> bytes:
-    """So many bytes; none at all when the client closed before the first."""
+    """Read so many bytes; none where the client closed before the first. Raises EOFError in the middle."""
     got = b""
     while len(got) < size:
         part = sock.recv(min(size - len(got), 1 << 20))

@@ -1,10 +1,10 @@
 """The live sandboxes of this user: one for a project, found, started, asked and stopped by commands."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -15,13 +15,20 @@ from typing import Any
 from kscaffold import timeouts
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
+from kscaffold.files.lock import is_locked, wait_for_lock
 from kscaffold.sandbox.agent.protocol import MOST_GRACE, Channel, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.sandbox.live import daemon
-from kscaffold.sandbox.vm.guest import Plan
+from kscaffold.sandbox.vm.plan import Plan
+
+_STOP_TIMEOUT = 5.0  # s for a keeper to hear that it is to end
+_STOP_WAIT = 10.0  # s for it to end
+_DIAL_TIMEOUT = 5.0  # s for a keeper to take a connection
+_CLIENTS = 16  # that may wait in a keeper's queue
+_POLL = 0.01  # s between two looks for the end of a keeper
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class SandboxInfo:
     """A live sandbox as `sandbox status` shows it. `started`: seconds since 1970. `rss`: bytes resident."""
 
     id: str
@@ -38,8 +45,8 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A sandbox that is ours until it is closed. `facts`: the keeper's greeting. `started`: nobody has
-    used it before.
+    """A sandbox that only this command uses until it closes the connection. `facts`: the keeper's greeting.
+    `started`: no command has used the sandbox before.
     """
 
     channel: Channel
@@ -47,33 +54,33 @@ class Connection:
     started: bool
 
 
-def identity(project: Path) -> str:
-    """The sandbox's name: one for each project directory."""
+def sandbox_id(project: Path) -> str:
+    """The name of a project directory's sandbox."""
     return hashlib.blake2b(
         os.path.realpath(project).encode(errors="surrogateescape"), digest_size=6
     ).hexdigest()
 
 
-def place(project: Path) -> Path:
-    """The sandbox's directory, alive or not: socket, lock, card, and the log of the last one."""
-    return _root() / identity(project)
+def sandbox_dir(project: Path) -> Path:
+    """The directory of a project's sandbox, live or ended: socket, lock, card, and the last log."""
+    return _root() / sandbox_id(project)
 
 
-def find(project: Path) -> Card | None:
-    """The project's live sandbox. What a dead keeper left is swept."""
-    return _card(place(project))
+def find_sandbox(project: Path) -> SandboxInfo | None:
+    """The project's live sandbox, None without one. What a dead keeper left is swept."""
+    return _read_card(sandbox_dir(project))
 
 
-def every() -> list[Card]:
+def all_sandboxes() -> list[SandboxInfo]:
     """All live sandboxes of this user."""
     directories = sorted(_root().iterdir()) if _root().is_dir() else []
-    return [card for directory in directories if (card := _card(directory))]
+    return [card for directory in directories if (card := _read_card(directory))]
 
 
 @contextlib.contextmanager
 def connect(project: Path) -> Iterator[Connection | None]:
     """The project's live sandbox, None when there is none. Raises KscaffoldError KS606 when it is busy."""
-    directory = place(project)
+    directory = sandbox_dir(project)
     sock = _dial(directory)
     if sock is None:
         yield None
@@ -90,22 +97,21 @@ def connect(project: Path) -> Iterator[Connection | None]:
 
 @contextlib.contextmanager
 def connect_or_start(project: Path, planned: Plan, note: Callable[[str], None]) -> Iterator[Connection]:
-    """The project's live sandbox, started now when there is none, or it is of another kernel.
+    """The project's live sandbox, started now when there is none, or when it runs another kernel.
 
     Two commands that find none start one between them: the second waits for the first's.
     """
-    directory = place(project)
+    directory = sandbox_dir(project)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (directory / "starting").open("wb") as starting:
-        fcntl.flock(starting, fcntl.LOCK_EX)
-        card = _card(directory)
+    with _starting(directory):
+        card = _read_card(directory)
         if card and card.key != planned.key:
             ran = f"{card.kernel} {card.cmdline}".strip()
             # The same words stand for another kernel image: one that trusts other keys.
             same = (card.kernel, card.cmdline) == (planned.kernel.release, planned.machine.cmdline)
             ran = "with other keys or another image" if same else ran
             note(f"the sandbox ran {ran}; a new one takes its place")
-            stop(project)
+            stop_sandbox(project)
             card = None
         sock = _dial(directory) if card else None
         if sock is None:
@@ -121,57 +127,56 @@ def connect_or_start(project: Path, planned: Plan, note: Callable[[str], None]) 
         yield Connection(opened, facts, facts["served"] == 0)
 
 
-def begin(project: Path, planned: Plan) -> None:
-    """Start the project's sandbox if none is live, and wait for nothing: `connect_or_start` finds it."""
-    directory = place(project)
+def begin_sandbox(project: Path, planned: Plan) -> None:
+    """Start the project's sandbox if none is live, and do not wait for its guest: `connect_or_start` does."""
+    directory = sandbox_dir(project)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (directory / "starting").open("wb") as starting:
-        fcntl.flock(starting, fcntl.LOCK_EX)
-        if _card(directory) is None:
+    with _starting(directory):
+        if _read_card(directory) is None:
             _start(directory, planned, project)
 
 
-def stop(project: Path) -> bool:
+def stop_sandbox(project: Path) -> bool:
     """End the project's sandbox; False when there was none. Waits until it is gone."""
-    directory = place(project)
-    card = _card(directory)
+    directory = sandbox_dir(project)
+    card = _read_card(directory)
     if card is None:
         return False
     try:
         with connect(project) as connection:
             if connection is not None:
                 with contextlib.suppress(ChannelClosed, ChannelTimeout):
-                    connection.channel.ask(Verb.STOP, timeout=5, grace=0)
+                    connection.channel.ask(Verb.STOP, timeout=_STOP_TIMEOUT, grace=0)
     except KscaffoldError:
         _kill(card)  # busy for longer than anybody should wait
-    deadline = time.monotonic() + 10
-    while _held(directory) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    if _held(directory):
+    deadline = time.monotonic() + _STOP_WAIT
+    while _has_keeper(directory) and time.monotonic() < deadline:
+        time.sleep(_POLL)
+    if _has_keeper(directory):
         _kill(card)
     return True
 
 
-def end(connection: Connection, project: Path) -> None:
+def end_sandbox(connection: Connection, project: Path) -> None:
     """End the sandbox of a connection. Waits until it is gone, so that the next one can be started."""
-    directory = place(project)
+    directory = sandbox_dir(project)
     with contextlib.suppress(ChannelClosed, ChannelTimeout):
-        connection.channel.ask(Verb.STOP, timeout=5, grace=0)
+        connection.channel.ask(Verb.STOP, timeout=_STOP_TIMEOUT, grace=0)
     connection.channel.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + _STOP_WAIT
     while time.monotonic() < deadline:
-        card = _card(directory)
+        card = _read_card(directory)
         if card is None or card.keeper != connection.facts.get("keeper"):
             return
-        time.sleep(0.01)
+        time.sleep(_POLL)
 
 
 def last_log(project: Path) -> tuple[bytes, str]:
-    """The records and the console of the project's sandbox that has ended: its keeper wrote them."""
+    """The log records and the console that the project's last sandbox left when it ended."""
     parts = []
     for name in ("log", "console"):
         try:
-            parts.append((place(project) / name).read_bytes())
+            parts.append((sandbox_dir(project) / name).read_bytes())
         except OSError:
             parts.append(b"")
     return parts[0], parts[1].decode(errors="replace")
@@ -179,6 +184,23 @@ def last_log(project: Path) -> tuple[bytes, str]:
 
 def _root() -> Path:
     return paths.runtime() / "sandboxes"
+
+
+@contextlib.contextmanager
+def _starting(directory: Path) -> Iterator[None]:
+    """Only one command at a time starts a sandbox there. Raises KscaffoldError KS606 where another takes too
+    long: it may have to stop a sandbox that is busy first.
+    """
+    patience = timeouts.seconds("BUSY_TIMEOUT") + 2 * _STOP_WAIT
+    with (directory / "starting").open("wb") as file:
+        if not wait_for_lock(file.fileno(), patience):
+            raise KscaffoldError(
+                "KS606",
+                "another command is starting this sandbox",
+                cause=f"waited {patience:g} s for it",
+                fix="wait for that command, or kscaffold sandbox stop",
+            )
+        yield
 
 
 def _start(directory: Path, planned: Plan, project: Path) -> None:
@@ -189,15 +211,16 @@ def _start(directory: Path, planned: Plan, project: Path) -> None:
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,
     ):
         # Taken before the fork, and inherited: there is no moment at which nobody holds it.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not wait_for_lock(lock.fileno(), _STOP_WAIT):
+            raise KscaffoldError("KS606", "the last sandbox here has not ended", fix="kscaffold sandbox stop")
         listener.bind(str(directory / "keeper.sock"))
-        listener.listen(16)
-        daemon.fork(daemon.SandboxDir(directory, listener, lock.fileno(), project), planned)
+        listener.listen(_CLIENTS)
+        daemon.fork_keeper(daemon.SandboxDir(directory, listener, lock.fileno(), project), planned)
 
 
 def _dial(directory: Path) -> socket.socket | None:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(5)
+    sock.settimeout(_DIAL_TIMEOUT)
     try:
         sock.connect(str(directory / "keeper.sock"))
     except OSError:
@@ -207,7 +230,7 @@ def _dial(directory: Path) -> socket.socket | None:
 
 
 def _channel(sock: socket.socket) -> Channel:
-    """A keeper says what has become of its guest, and knows it best: it is given the time to."""
+    """A channel to a keeper, with time enough for the keeper to find its guest lost, and to say so."""
     return Channel(sock, time.monotonic, MOST_GRACE * 1.5)
 
 
@@ -239,26 +262,19 @@ def _welcomed(opened: Channel, directory: Path, patience: float) -> dict[str, An
     return facts
 
 
-def _held(directory: Path) -> bool:
+def _has_keeper(directory: Path) -> bool:
     """A live keeper holds the lock of its directory."""
-    try:
-        with (directory / "lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    return is_locked(directory / "lock")
 
 
-def _card(directory: Path) -> Card | None:
+def _read_card(directory: Path) -> SandboxInfo | None:
     try:
         facts = paths.recorded(directory / "card.json")
-        if not _held(directory):
+        if not _has_keeper(directory):
             for left in ("card.json", "keeper.sock", "client"):
                 (directory / left).unlink(missing_ok=True)
             return None
-        return Card(
+        return SandboxInfo(
             id=directory.name,
             project=Path(facts["project"]),
             kernel=facts["kernel"],
@@ -282,8 +298,8 @@ def _rss(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _kill(card: Card) -> None:
-    """End a keeper that does not listen; its QEMU goes with it. Its lock has just been seen held by it."""
+def _kill(card: SandboxInfo) -> None:
+    """Kill a keeper that does not answer; its QEMU ends with it. The keeper has just held its lock."""
     if card.keeper:
         with contextlib.suppress(OSError):
-            os.kill(card.keeper, 9)
+            os.kill(card.keeper, signal.SIGKILL)

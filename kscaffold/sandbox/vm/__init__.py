@@ -1,0 +1,1 @@
+"""The virtual machine of a sandbox: planned, booted or restored, and running."""

@@ -1,8 +1,8 @@
 """Which accelerator works here. A /dev/kvm that opens proves nothing: nested and container hosts have
 ones that abort QEMU, or spin in the host's kernel for ever. Three proofs are asked for, each only after the
 one before, since a guest that spins can't always be ended: the processor has what KVM is made of; a guest
-of three instructions says its byte; and the first boot with KVM comes up in time (session.py), else KVM is
-condemned until the host boots again.
+of three instructions says its byte; and the first boot with KVM comes up in time (vm/start.py), else KVM
+is marked as broken until the host boots again.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from pathlib import Path
 from kscaffold import process
 from kscaffold.errors import DeadlineError, UsageError
 from kscaffold.files import paths
+from kscaffold.files.atomic import write_whole
 from kscaffold.sandbox.vm.qemu import Accelerator
 
 _DEADLINE = 3.0  # s; a working KVM needs 0.1
@@ -24,7 +25,7 @@ _DEVICE = Path("/dev/kvm")
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The accelerator to use, and why it is not KVM. `fresh`: found out just now."""
+    """The accelerator to use, and why it is not KVM. `fresh`: this call probed it."""
 
     accelerator: Accelerator
     why: str | None
@@ -32,7 +33,7 @@ class Probe:
 
 
 def probe(program: str) -> Probe:
-    """The accelerator for this QEMU, found out once per boot of the host. KSCAFFOLD_ACCEL overrides."""
+    """The accelerator for this QEMU, probed once per boot of the host. KSCAFFOLD_ACCEL overrides it."""
     forced = os.environ.get("KSCAFFOLD_ACCEL")
     if forced == "tcg":
         return Probe("tcg", "KSCAFFOLD_ACCEL=tcg")
@@ -50,19 +51,19 @@ def probe(program: str) -> Probe:
         known = paths.recorded(_file())
         if known["key"] == _key(program):
             return Probe("tcg" if known["why"] else "kvm", known["why"])
-    why = lacking(Path("/proc/cpuinfo").read_text()) or _try_kvm(program)
+    why = missing_cpu_feature(Path("/proc/cpuinfo").read_text()) or _try_kvm(program)
     _remember(program, why)
     return Probe("tcg" if why else "kvm", why, fresh=True)
 
 
-def condemn(program: str, why: str) -> None:
-    """KVM passed the probe and then failed a real guest: not again before the host boots."""
+def mark_kvm_broken(program: str, why: str) -> None:
+    """Remember that KVM passed the probe and then failed a real guest. It is not used until a reboot."""
     _remember(program, why)
 
 
-def lacking(cpuinfo: str) -> str | None:
-    """What the processor lacks for KVM, by /proc/cpuinfo. Without vmx or svm, /dev/kvm is some software's
-    (kvm_pvm, say), and a kernel not made for that spins in it.
+def missing_cpu_feature(cpuinfo: str) -> str | None:
+    """The reason why the processor can't run KVM, by the text of /proc/cpuinfo; None where it can. Without
+    vmx or svm, /dev/kvm is emulated by software (kvm_pvm, say), and a kernel not made for that spins in it.
     """
     flags = next((line for line in cpuinfo.splitlines() if line.startswith("flags")), "").split()
     if "vmx" in flags or "svm" in flags:
@@ -81,7 +82,7 @@ def _key(program: str) -> list[object]:
 def _remember(program: str, why: str | None) -> None:
     with contextlib.suppress(OSError):
         _file().parent.mkdir(parents=True, exist_ok=True)
-        paths.write_whole(_file(), json.dumps({"key": _key(program), "why": why}))
+        write_whole(_file(), json.dumps({"key": _key(program), "why": why}))
 
 
 def _boot_id() -> str:

@@ -14,7 +14,7 @@ _IGNORE_SHARED = {
 
 
 class MonitorError(Exception):
-    """QEMU said no, has gone, or was too slow."""
+    """QEMU refused a command, has ended, or did not reply in time."""
 
 
 class Monitor:
@@ -26,7 +26,7 @@ class Monitor:
         self._rest = b""
 
     def close(self) -> None:
-        """Let go."""
+        """Close the connection to the monitor."""
         self._sock.close()
 
     def begin_restore(self, state: int, timeout: float) -> None:

@@ -5,7 +5,6 @@ those recorded, or else their digests are. Anything else is removed, and the cal
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from kscaffold.files import paths
+from kscaffold.files.atomic import write_whole
+from kscaffold.files.identity import FileIdentity, identify
+from kscaffold.files.lock import try_lock
+from kscaffold.files.sweep import own_name, remove_entry, sweep_unlocked
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.sandbox.agent import guest_root
 from kscaffold.sandbox.vm import qemu
@@ -24,7 +27,9 @@ from kscaffold.sandbox.vm.qemu import Machine
 FORMAT = 6
 _MAX_AGE = 30 * 86400.0  # s since its last use
 _MAX_TOTAL = 2 << 30  # bytes of all snapshots
-_PAGE = 1 << 16
+_PAGE = 1 << 16  # bytes compared with zeros at once
+_MAKING = ".making-"
+_AGE_WITHOUT_LOCK = 3600.0  # s
 _NO_WIRES = qemu.Wires(0, 0, Path(), Path(), restore=True)
 
 
@@ -39,34 +44,24 @@ class Snapshot:
     bytes_on_disk: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What a file was when it was written."""
-
-    size: int
-    inode: int
-    mtime_ns: int
-    ctime_ns: int
-    sha256: str
-
-
-def place() -> Path:
+def snapshots_dir() -> Path:
     """Where snapshots are kept."""
     return paths.cache() / "snapshots"
 
 
-def key(program: str, kernel: Kernel, machine: Machine, cpu: str) -> str:
+def snapshot_key(program: str, kernel: Kernel, machine: Machine, cpu: str) -> str:
     """The name of the snapshot of this kernel in this machine.
 
-    Made of everything that decides what is in it: QEMU's own file, the kernel image's, the guest's root
-    (agent, drivers, set-up), memory, CPUs, accelerator and its CPU model, the command line.
+    A digest of everything that decides what the snapshot holds: the files of QEMU and of the kernel's
+    image, the guest's root (agent, drivers, set-up), memory, CPUs, accelerator and its CPU model, and the
+    command line.
     """
     facts = [
         FORMAT,
-        _identity(Path(program)),
+        _facts(Path(program)),
         kernel.release,
         os.path.realpath(kernel.modules or ""),
-        _identity(machine.vmlinux),
+        _facts(machine.vmlinux),
         guest_root.initramfs_version(),
         cpu,
         # The machine line, whatever it is made of.
@@ -75,36 +70,32 @@ def key(program: str, kernel: Kernel, machine: Machine, cpu: str) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
-def find(name: str) -> Snapshot | None:
-    """The snapshot of that key, if it is there and whole. A damaged one is removed."""
-    directory = place() / name
+def find_snapshot(name: str) -> Snapshot | None:
+    """The snapshot of that key, None where there is none. A damaged snapshot is removed."""
+    directory = snapshots_dir() / name
     try:
         record = paths.recorded(directory / "snapshot.json")
         changed = False
         for file in ("ram", "state"):
-            known = _Facts(**record["files"][file])
-            now = (directory / file).stat()
-            if (now.st_size, now.st_ino, now.st_mtime_ns, now.st_ctime_ns) != (
-                known.size,
-                known.inode,
-                known.mtime_ns,
-                known.ctime_ns,
-            ):
-                if now.st_size != known.size or _digest(directory / file) != known.sha256:
+            known = dict(record["files"][file])
+            digest = known.pop("sha256")
+            now = identify(directory / file)
+            if now != FileIdentity(**known):
+                if now.size != known["size"] or _digest(directory / file) != digest:
                     raise ValueError(f"{file} is not what was written")
-                record["files"][file] = asdict(_facts(directory / file, known.sha256))
+                record["files"][file] = {**asdict(now), "sha256": digest}
                 changed = True
         if record["format"] != FORMAT or record["key"] != name:
             raise ValueError("another snapshot's record")
         if changed:
-            with contextlib.suppress(OSError):  # it will be asked for the digests again
+            with contextlib.suppress(OSError):  # the digests are compared again next time
                 _write_record(directory, record)
     except FileNotFoundError:
         if directory.exists():
-            _remove(directory)
+            _retire(directory)
         return None
     except (OSError, ValueError, KeyError, TypeError):
-        _remove(directory)
+        _retire(directory)
         return None
     with contextlib.suppress(OSError):
         os.utime(directory / "snapshot.json")  # its last use
@@ -112,53 +103,54 @@ def find(name: str) -> Snapshot | None:
 
 
 @contextlib.contextmanager
-def being_made() -> Iterator[Path]:
-    """A directory beside the snapshots to prepare one in; gone afterwards. Those of dead runs are swept."""
-    place().mkdir(parents=True, exist_ok=True)
+def scratch_dir() -> Iterator[Path]:
+    """A directory to prepare a snapshot in, removed afterwards. The directories of dead runs are swept."""
+    snapshots_dir().mkdir(parents=True, exist_ok=True)
     _sweep()
-    directory = place() / f".making-{os.getpid()}-{time.monotonic_ns()}"
+    directory = snapshots_dir() / own_name(_MAKING)
     directory.mkdir()
     with (directory / "lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try_lock(lock.fileno())  # nobody else knows this file yet, but a sweep
         try:
             yield directory
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def write(name: str, kernel: Kernel, memory: int, state: bytes, making: Path) -> None:
+def write_snapshot(name: str, kernel: Kernel, memory: int, state: bytes, making: Path) -> None:
     """Write a snapshot and make it appear whole. `memory`: a descriptor of the guest's stopped memory.
 
-    Zero pages become holes. Raises OSError (a full disk); nothing is left then. When another command
-    made the same snapshot meanwhile, its is kept or replaced: they are worth the same.
+    Zero pages become holes. Raises OSError (a full disk); nothing is left then. Where another
+    command has made the same snapshot meanwhile, this one takes its place: they are worth the same.
     """
     ram_digest = _copy_sparse(memory, making / "ram")
     (making / "state").write_bytes(state)
+    state_digest = hashlib.sha256(state).hexdigest()
     record = {
         "format": FORMAT,
         "key": name,
         "kernel": kernel.release,
         "made": time.time(),
         "files": {
-            "ram": asdict(_facts(making / "ram", ram_digest)),
-            "state": asdict(_facts(making / "state", hashlib.sha256(state).hexdigest())),
+            "ram": {**asdict(identify(making / "ram")), "sha256": ram_digest},
+            "state": {**asdict(identify(making / "state")), "sha256": state_digest},
         },
     }
     _write_record(making, record)
-    final = place() / name
+    final = snapshots_dir() / name
     for _ in range(3):
         try:
             making.rename(final)
             break
         except OSError:  # ENOTEMPTY: another one is there
-            _remove(final)
-    keep_in_bounds(spare=name)
+            _retire(final)
+    evict(spare=name)
 
 
-def every() -> list[tuple[str, str, int, float]]:
+def all_snapshots() -> list[tuple[str, str, int, float]]:
     """(key, kernel release, bytes on disk, last use) of each snapshot there is."""
     found = []
-    for directory in sorted(place().glob("[!.]*")) if place().is_dir() else []:
+    for directory in sorted(snapshots_dir().glob("[!.]*")) if snapshots_dir().is_dir() else []:
         try:
             record = paths.recorded(directory / "snapshot.json")
             used = (directory / "snapshot.json").stat().st_mtime
@@ -168,36 +160,31 @@ def every() -> list[tuple[str, str, int, float]]:
     return found
 
 
-def forget(release: str) -> int:
-    """Remove the snapshots of a kernel; how many there were. Running guests keep what they map."""
-    mine = [key for key, kernel, _, _ in every() if kernel == release]
+def remove_snapshots(release: str) -> int:
+    """Remove a kernel's snapshots and return their number. Running guests keep what they have mapped."""
+    mine = [key for key, kernel, _, _ in all_snapshots() if kernel == release]
     for name in mine:
-        _remove(place() / name)
+        _retire(snapshots_dir() / name)
     return len(mine)
 
 
-def keep_in_bounds(spare: str) -> None:
-    """Remove snapshots long unused, and the longest unused ones while all take too much room."""
+def evict(spare: str) -> None:
+    """Remove old snapshots, and while all take too much room, those that were not used for longest."""
     total, now = 0, time.time()
-    for name, _, size, used in sorted(every(), key=lambda s: (s[0] != spare, -s[3])):
+    for name, _, size, used in sorted(all_snapshots(), key=lambda s: (s[0] != spare, -s[3])):
         total += size
         if name != spare and (now - used > _MAX_AGE or total > _MAX_TOTAL):
-            _remove(place() / name)
+            _retire(snapshots_dir() / name)
 
 
-def _identity(file: Path) -> list[object]:
+def _facts(file: Path) -> list[object]:
+    """What a file is, for a snapshot's name: its real path, and the identity but for its ctime."""
     file = file.resolve()
-    s = file.stat()
-    return [str(file), s.st_size, s.st_mtime_ns, s.st_ino]
-
-
-def _facts(file: Path, digest: str) -> _Facts:
-    s = file.stat()
-    return _Facts(s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns, digest)
+    return [str(file), *identify(file).stamp]
 
 
 def _write_record(directory: Path, record: dict[str, object]) -> None:
-    paths.write_whole(directory / "snapshot.json", json.dumps(record))
+    write_whole(directory / "snapshot.json", json.dumps(record))
 
 
 def _copy_sparse(memory: int, to: Path) -> str:
@@ -234,7 +221,7 @@ def _digest(file: Path) -> str:
 
 
 def _size(directory: Path) -> int:
-    """Bytes on disk, as far as they can be seen: another command may be taking it away."""
+    """Bytes on disk. Files that another command removes meanwhile are not counted."""
     total = 0
     with contextlib.suppress(OSError):
         for file in directory.iterdir():
@@ -242,35 +229,16 @@ def _size(directory: Path) -> int:
     return total
 
 
-def _remove(directory: Path) -> None:
-    """Take a snapshot away at once, then its files: nobody finds half of one."""
-    trash = directory.with_name(f".making-{os.getpid()}-{time.monotonic_ns()}")
+def _retire(directory: Path) -> None:
+    """Rename a snapshot away, then remove its files: so nobody finds half of a snapshot."""
+    trash = directory.with_name(own_name(_MAKING))
     with contextlib.suppress(OSError):
         directory.rename(trash)
-        _delete(trash)
-
-
-def _delete(left: Path) -> None:
-    """A directory, whatever its mode, or what stands in the place of one."""
-    with contextlib.suppress(OSError):
-        if left.is_symlink() or not left.is_dir():
-            left.unlink()
-        else:
-            left.chmod(0o700)
-            shutil.rmtree(left, ignore_errors=True)
+        remove_entry(trash)
 
 
 def _sweep() -> None:
-    """Remove what killed runs left: whoever is alive holds the lock of its own."""
-    for left in place().glob(".making-*"):
-        try:
-            with (left / "lock").open("rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        except OSError:
-            # Between its mkdir and its lock, or a removal that was killed: leave it for an hour.
-            with contextlib.suppress(OSError):
-                if time.time() - left.lstat().st_mtime < 3600:
-                    continue
-        _delete(left)
+    """Remove what killed runs left: a live run holds the lock in its directory."""
+    # Between its mkdir and its lock a run's directory has none; nor has a removal that was killed.
+    left = snapshots_dir().glob(f"{_MAKING}*")
+    sweep_unlocked(left, lambda entry: entry / "lock", remove_entry, age=_AGE_WITHOUT_LOCK)

@@ -1,0 +1,160 @@
+"""The cold boot of a guest, and the freeze that makes its snapshot."""
+
+import contextlib
+import mmap
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from kscaffold import process, timeouts
+from kscaffold.errors import DeadlineError, KscaffoldError
+from kscaffold.sandbox.agent import guest_root
+from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout
+from kscaffold.sandbox.vm import qemu, snapshot
+from kscaffold.sandbox.vm.guest import Guest, greet, milliseconds_since, new_directory, spawn
+from kscaffold.sandbox.vm.plan import Plan
+from kscaffold.sandbox.vm.qmp import Monitor, MonitorError
+
+Say = Callable[[str, str], None]
+
+_BOOT_TRIES = 3
+_RESET_TRIES = 3
+
+
+class _ResetError(KscaffoldError):
+    """The guest's kernel died, and so reset its machine, before the agent's first answer."""
+
+
+def boot(planned: Plan, say: Say, detail: Callable[[str], None]) -> Guest:
+    """Boot a guest and keep its snapshot; a boot that hangs, or that resets its machine, is tried again.
+
+    Raises DeadlineError KS604 when the guest does not come up, KscaffoldError KS605 when QEMU fails.
+    """
+    say("Booting", f"{planned.kernel.release} (once: later starts take a tenth of the time)")
+    hung = reset = 0
+    while True:
+        try:
+            return boot_once(planned, detail)
+        except DeadlineError:
+            hung += 1
+            if hung == _BOOT_TRIES:
+                raise
+            detail("the guest did not come up in time; trying again")
+        except _ResetError:
+            reset += 1
+            if reset == _RESET_TRIES:
+                raise
+            detail("the guest's machine was reset while it booted; trying again")
+
+
+def boot_once(planned: Plan, detail: Callable[[str], None]) -> Guest:
+    """One try of `boot`, within a third of the boot's time."""
+    began = time.monotonic()
+    timeout = timeouts.seconds("BOOT_TIMEOUT") / _BOOT_TRIES
+    directory = new_directory()
+    memory = os.memfd_create("kscaffold-ram")
+    with contextlib.ExitStack() as undo:
+        undo.callback(os.close, memory)
+        undo.callback(shutil.rmtree, directory, ignore_errors=True)
+        start = write_initramfs(planned, directory)
+        os.ftruncate(memory, planned.machine.memory << 20)
+        machine = replace(planned.machine, initramfs=start, tsc_khz=tsc_khz())
+        # Not a file on a disk: writing to a mapped file on a full disk kills.
+        guest, qmp = spawn(planned, machine, Path(f"/proc/self/fd/{memory}"), False, directory, [memory])
+        undo.callback(guest.channel.close)
+        undo.callback(process.end, guest.qemu)
+        guest.times["spawned"] = milliseconds_since(began)
+        try:
+            greet(guest, timeout)
+        except ChannelTimeout:
+            raise DeadlineError(
+                "KS604",
+                f"the guest did not come up within {timeout:g} s",
+                cause=_last_line(guest.console()) or "its kernel has said nothing",
+                fix=_without_cmdline(planned) or "give it longer: KSCAFFOLD_BOOT_TIMEOUT=120",
+            ) from None
+        except ChannelClosed:
+            raise _ended(guest, planned) from None
+        guest.times["booted"] = milliseconds_since(began)
+        _freeze(planned, guest, qmp, memory, detail)
+        guest.times["frozen"] = milliseconds_since(began)
+        qmp.close()
+        undo.pop_all()
+        os.close(memory)
+    return guest
+
+
+def write_initramfs(planned: Plan, directory: Path) -> qemu.Initramfs:
+    """Write the guest's initramfs into `directory`, and choose its address in the guest: the middle of
+    memory where the kernel can be told (initrdmem=, 5.8 and later), else QEMU's choice.
+    """
+    file, content = directory / "initramfs", guest_root.build_initramfs(planned.kernel)
+    file.write_bytes(content)
+    with (
+        planned.machine.vmlinux.open("rb") as image,
+        mmap.mmap(image.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+    ):
+        can_be_told = mapped.find(b"initrdmem\0") >= 0
+    return qemu.Initramfs(file, len(content), planned.machine.memory << 19 if can_be_told else None)
+
+
+def tsc_khz() -> int | None:
+    """The speed of this machine's time stamp counter in kHz, measured by the agent: Python can't."""
+    with guest_root.compiled_agent() as program:
+        done = process.run([str(program)], timeout=5)
+    return int(done.stdout) if done.stdout.strip().isdigit() else None
+
+
+def _freeze(planned: Plan, guest: Guest, qmp: Monitor, memory: int, detail: Callable[[str], None]) -> None:
+    """Stop the guest, write its snapshot, let it go on. On a full disk it goes on without a snapshot."""
+    stopped = False
+    try:
+        with os.fdopen(os.memfd_create("kscaffold-state"), "r+b") as state, snapshot.scratch_dir() as making:
+            stopped = True
+            qmp.save(state.fileno(), timeouts.seconds("BOOT_TIMEOUT"))
+            state.seek(0)
+            snapshot.write_snapshot(planned.key, planned.kernel, memory, state.read(), making)
+    except OSError as error:
+        detail(f"no snapshot was kept: {error.strerror or error}")
+        if not stopped:
+            return
+    except MonitorError as error:
+        raise KscaffoldError("KS605", "QEMU could not write the guest's state", cause=str(error)) from None
+    timeout = timeouts.seconds("RESTORE_TIMEOUT")
+    try:
+        qmp.proceed(timeout)
+        greet(guest, timeout)
+    except ChannelClosed:
+        raise _ended(guest, planned) from None
+    except (MonitorError, ChannelTimeout) as error:
+        raise DeadlineError(
+            "KS604",
+            f"the guest did not go on within {timeout:g} s of being frozen",
+            cause=str(error),
+            fix="give it longer: KSCAFFOLD_RESTORE_TIMEOUT=60",
+        ) from None
+
+
+def _without_cmdline(planned: Plan) -> str | None:
+    """What to try first where a guest does not come up."""
+    return f"leave out --cmdline {planned.machine.cmdline!r:.200}" if planned.machine.cmdline else None
+
+
+def _ended(guest: Guest, planned: Plan) -> KscaffoldError:
+    """The error for a guest that ended, or whose QEMU ended, before the agent's first answer."""
+    process.wait(guest.qemu, 1)
+    complaint = _last_line((guest.directory / "qemu.log").read_text(errors="replace"))
+    cause = complaint or _last_line(guest.console()) or "it said nothing"
+    kind = KscaffoldError if complaint or guest.qemu.returncode else _ResetError
+    what = "the guest ended before its agent answered"
+    return kind("KS605", what, cause=cause, fix=_without_cmdline(planned))
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # A panic says more than what comes after it.
+    lines = [line for line in lines if "Kernel panic - " in line] or lines
+    return lines[-1][:300] if lines else ""

@@ -1,0 +1,61 @@
+"""Which guest is wanted: its kernel, its machine and its snapshot, found out before anything is started."""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from kscaffold import process
+from kscaffold.kernel import store
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.sandbox.vm import accelerator, qemu, snapshot
+
+PROGRAM = "qemu-system-x86_64"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A guest that can be started. `key`: the name of its snapshot. `why_no_kvm`: None with KVM. `probed`:
+    the accelerator was probed just now. `trusted`: certificates (DER) that its kernel has besides its own.
+    """
+
+    kernel: Kernel
+    program: str
+    machine: qemu.Machine
+    key: str
+    why_no_kvm: str | None
+    probed: bool
+    trusted: tuple[bytes, ...] = ()
+
+
+def plan_vm(kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = ()) -> Plan:
+    """Find QEMU, the kernel's image and the accelerator. Raises KscaffoldError for what is missing, and
+    KS540 where the kernel can't be given the certificates in `trusted`.
+    """
+    program = process.need(PROGRAM)
+    vmlinux = _image(kernel, trusted)
+    probe = accelerator.probe(program)
+    machine = qemu.Machine(
+        vmlinux=vmlinux,
+        accelerator=probe.accelerator,
+        cmdline=" ".join(cmdline.split()),
+    )
+    cpu = qemu.CPU[probe.accelerator] + (_host_cpu() if probe.accelerator == "kvm" else "")
+    key = snapshot.snapshot_key(program, kernel, machine, cpu)
+    return Plan(kernel, program, machine, key, probe.why, probe.fresh, trusted)
+
+
+def _image(kernel: Kernel, trusted: tuple[bytes, ...]) -> Path:
+    if not trusted:
+        return store.bootable(kernel)
+    from kscaffold.kernel import trusted_image  # start-up time: few kernels need it
+
+    return trusted_image.trusted_image(kernel, trusted)
+
+
+def _host_cpu() -> str:
+    """The host's CPU model: with KVM the guest has its features."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as lines:  # noqa: PTH123
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return ""

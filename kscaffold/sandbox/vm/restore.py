@@ -1,0 +1,86 @@
+"""The restore of a guest from its snapshot: begun without waiting, finished when the guest is needed."""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kscaffold import process, timeouts
+from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Verb
+from kscaffold.sandbox.vm import snapshot
+from kscaffold.sandbox.vm.guest import (
+    Guest,
+    check_greeted,
+    greeting,
+    milliseconds_since,
+    new_directory,
+    spawn,
+)
+from kscaffold.sandbox.vm.plan import Plan
+from kscaffold.sandbox.vm.qmp import Monitor, MonitorError
+
+# What shows that a snapshot can't be used; the guest is booted then.
+FAILURES = (MonitorError, ChannelClosed, ChannelTimeout, OSError)
+
+
+@dataclass(slots=True)
+class PendingRestore:
+    """A guest that restores while its command does other work. Finish it, or close it.
+
+    `hello`: the nonce of the greeting that waits for the agent. `began`: a moment of time.monotonic().
+    """
+
+    guest: Guest
+    monitor: Monitor
+    hello: int
+    began: float
+    finished: bool = False
+
+    def finish(self) -> Guest:
+        """Wait for the agent's first answer. Raises one of FAILURES where the snapshot can't be used."""
+        self.finished = True  # the caller closes the guest from here on
+        timeout = timeouts.seconds("RESTORE_TIMEOUT")
+        self.monitor.end_restore(timeout)
+        self.guest.times["restored"] = milliseconds_since(self.began)
+        check_greeted(self.guest.channel.answer(self.hello, timeout))
+        self.guest.times["answered"] = milliseconds_since(self.began)
+        self.monitor.close()
+        return self.guest
+
+    def close(self) -> None:
+        """End a guest that nobody needs."""
+        self.monitor.close()
+        self.guest.close()
+
+
+def begin_restore(planned: Plan, detail: Callable[[str], None]) -> PendingRestore | None:
+    """Begin to restore the planned guest, without waiting for it. None where there is no snapshot of it, and
+    where QEMU can't begin with the snapshot; `detail` hears the reason then.
+    """
+    frozen = snapshot.find_snapshot(planned.key)
+    if frozen is None:
+        return None
+    try:
+        return _begin(planned, frozen)
+    except FAILURES as error:
+        detail(f"the restore of the snapshot could not begin ({error})")
+        return None
+
+
+def _begin(planned: Plan, frozen: snapshot.Snapshot) -> PendingRestore:
+    began = time.monotonic()
+    timeout = timeouts.seconds("RESTORE_TIMEOUT")
+    directory = new_directory()
+    with contextlib.ExitStack() as undo:
+        undo.callback(shutil.rmtree, directory, ignore_errors=True)
+        guest, qmp = spawn(planned, planned.machine, frozen.ram, True, directory, [])
+        undo.callback(guest.channel.close)
+        undo.callback(process.end, guest.qemu)
+        guest.times["spawned"] = milliseconds_since(began)
+        with frozen.state.open("rb") as state:
+            qmp.begin_restore(state.fileno(), timeout)
+        # The greeting waits for the agent in the socket.
+        hello = guest.channel.begin(Verb.HELLO, greeting(), timeout=timeout)
+        undo.pop_all()
+    return PendingRestore(guest, qmp, hello, began)
