@@ -1,7 +1,9 @@
 """The plan of the house (design.md), read from the source: who may import whom, and how long things are."""
 
 import ast
+import inspect
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.targets.absent import AbsentSandbox
+from kscaffold.targets.host import HostTarget
+from kscaffold.targets.sandbox import SandboxTarget
+from kscaffold.targets.target import Target
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "kscaffold"
@@ -233,6 +239,28 @@ def test_rooms_below_the_commands_never_print():
         for node in ast.walk(tree(file)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id != "print", f"{name(file)}:{node.lineno}"
+
+
+def test_a_target_is_asked_and_never_told_apart_by_its_class():
+    """What sandbox and host do not share is a method of both: a third kind of target needs no other file."""
+    wrong = []
+    for file in files():
+        for node in ast.walk(tree(file)):
+            called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id
+            if called in ("isinstance", "issubclass", "type") and re.search(
+                r"\w*Target\b", ast.unparse(node)
+            ):
+                wrong.append(f"{name(file)}:{node.lineno} {ast.unparse(node)}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_both_targets_have_the_whole_protocol():
+    wanted = {n for n in vars(Target) if not n.startswith("_")}
+    assert wanted == {"facts", "load", "log", "modules", "read", "tainted", "unload", "watch"}
+    for kind in (SandboxTarget, HostTarget, AbsentSandbox):
+        for method in wanted:
+            ours, theirs = (inspect.signature(getattr(c, method)) for c in (Target, kind))
+            assert list(ours.parameters) == list(theirs.parameters), (kind, method)
 
 
 def test_sizes():

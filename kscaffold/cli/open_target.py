@@ -1,7 +1,6 @@
 """Which target a command acts on: found, started or refused, for the commands of load.py."""
 
 import contextlib
-import errno
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from kscaffold import console
 from kscaffold.cli import prewarm
 from kscaffold.diagnosis import crash
+from kscaffold.diagnosis.attempt import Listed
 from kscaffold.diagnosis.klog import Record, parse_kmsg, parse_text
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.kernel.choose import choose
@@ -24,7 +24,7 @@ from kscaffold.sandbox.vm import snapshot
 from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.targets.host import HostTarget
 from kscaffold.targets.sandbox import TAINTED, SandboxTarget
-from kscaffold.targets.target import Attempt, Kind, Listed, Target
+from kscaffold.targets.target import Kind, Target
 
 _POLL = 0.3  # s between two looks of `logs -f`
 _TRIES = 3
@@ -75,11 +75,22 @@ def open_target(
     if not start:
         with registry.connect(at) as connection:
             if connection is None:
-                yield OpenTarget(_NoSandbox(), is_there=False)
+                from kscaffold.targets.absent import AbsentSandbox  # start-up time: no load needs it
+
+                yield OpenTarget(AbsentSandbox(), is_there=False)
             else:
-                yield OpenTarget(_sandbox(connection))
+                yield OpenTarget(SandboxTarget.from_connection(connection))
         return
     assert chosen is not None
+    with sandbox(at, chosen, cmdline=cmdline, trusted=trusted) as (opened, seconds):
+        yield OpenTarget(opened, seconds)
+
+
+@contextlib.contextmanager
+def sandbox(
+    at: Path, chosen: Kernel, *, cmdline: str, trusted: tuple[bytes, ...]
+) -> Iterator[tuple[SandboxTarget, float]]:
+    """The live sandbox of that directory, started now where none runs, and the seconds that took."""
     plan = prewarm.plan_guest(chosen, cmdline, trusted)
     began = time.monotonic()
     if registry.find_sandbox(at) is None and not (snapshot.snapshots_dir() / plan.key).exists():
@@ -90,7 +101,7 @@ def open_target(
         if connection.started:
             times = ", ".join(f"{k} {v:.0f} ms" for k, v in connection.facts["times"].items())
             console.detail(f"guest: {times}; ready after {seconds * 1000:.0f} ms")
-        yield OpenTarget(_sandbox(connection), seconds)
+        yield SandboxTarget.from_connection(connection), seconds
 
 
 def _healthy(stack: contextlib.ExitStack, at: Path, plan: Plan) -> registry.Connection:
@@ -101,7 +112,7 @@ def _healthy(stack: contextlib.ExitStack, at: Path, plan: Plan) -> registry.Conn
         with contextlib.ExitStack() as mine:
             try:
                 connection = mine.enter_context(registry.connect_or_start(at, plan, console.note))
-                why = None if connection.started else _damage(_sandbox(connection))
+                why = None if connection.started else _damage(SandboxTarget.from_connection(connection))
             except KscaffoldError as error:
                 if error.code not in ("KS607", "KS610") or number == _TRIES - 1:
                     raise
@@ -119,37 +130,13 @@ def _damage(target: SandboxTarget) -> str | None:
     for module in target.modules():
         if module.state != "Live":
             return f"{module.name} never came back from {module.state.lower()}"
-    taint = target.read(TAINTED).strip()
+    taint = target.read(TAINTED).strip()  # raises where the sandbox has ended, as tainted() does not
     return "the sandbox's kernel has crashed" if taint.isdigit() and int(taint) & crash.DIED else None
-
-
-def _sandbox(connection: registry.Connection) -> SandboxTarget:
-    facts = connection.facts
-    return SandboxTarget(connection.channel, facts["kernel"], facts["accelerator"], facts.get("cmdline", ""))
-
-
-class _NoSandbox(SandboxTarget):
-    """What stands where no sandbox runs: nothing is loaded there."""
-
-    def __init__(self) -> None:
-        self.release, self.accelerator, self.cmdline = "", None, ""
-
-    def modules(self) -> list[Listed]:
-        """Nothing."""
-        return []
-
-    def unload(self, name: str, timeout: float) -> Attempt:
-        """Refused as a kernel would."""
-        return Attempt(errno.ENOENT)
-
-    def read(self, path: str) -> bytes:
-        """There are no files either."""
-        raise FileNotFoundError(errno.ENOENT, "no sandbox", path)
 
 
 def names_here(at: Path) -> set[str]:
     """The kernel's names of what the project here builds; empty outside a project."""
-    return load_plan.module_names_of(at)
+    return load_plan.module_names_of(at, console.warn)
 
 
 def own_modules(opened: OpenTarget, own: set[str]) -> list[Listed]:
@@ -194,7 +181,7 @@ def read_log(at: Path, *, host: bool) -> KernelLog | None:
         return KernelLog(records, len(records))
     with registry.connect(at) as connection:
         if connection is not None:
-            return _of_sandbox(_sandbox(connection).log())
+            return _of_sandbox(SandboxTarget.from_connection(connection).log())
     kept, words = registry.last_log(at)
     if not kept and not words:
         if not (registry.sandbox_dir(at) / "lock").exists():
@@ -232,7 +219,7 @@ def follow_log(at: Path, show: Callable[[KernelLog], None], *, seen: int) -> Non
                 if connection is None or (first and now and now.keeper != first.keeper):
                     console.note("the sandbox has ended")
                     return
-                whole = _of_sandbox(_sandbox(connection).log())
+                whole = _of_sandbox(SandboxTarget.from_connection(connection).log())
         except KscaffoldError as error:
             if error.code in ("KS606", "KS607", "KS610"):
                 continue  # busy, or just gone: the next look says

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import console
-from kscaffold.elf.quick import existing
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.choose import choose
 from kscaffold.kernel.config import read as read_config
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.request import LoadRequest
 from kscaffold.make.fingerprint.compare import fresh_targets
-from kscaffold.module.arguments import kernel_string
 from kscaffold.module.predict.sig_enforce import enforced, locked_down
 from kscaffold.project.find import home
 from kscaffold.sandbox.live import registry
@@ -38,19 +37,13 @@ class Prewarmed:
 
 @contextlib.contextmanager
 def prewarm_guest(
-    words: Sequence[str],
-    directory: Path,
     kernel: str | None,
     cmdline: str,
     certs: Sequence[str] | None,
     *,
     offline: bool,
 ) -> Iterator[Prewarmed]:
-    """Choose the kernel and begin to restore a guest of it; closed at the end unless it was finished.
-
-    Raises UsageError before that for words that can't be loaded.
-    """
-    check_words(words, directory)
+    """Choose the kernel and begin to restore a guest of it; closed at the end unless it was finished."""
     found = chosen_kernel(kernel, offline=offline)
     plan = plan_guest(found, cmdline, trusted_certificates(found, cmdline, certs))
     restoring = begin_restore(plan, console.detail)
@@ -64,14 +57,6 @@ def prewarm_guest(
 def chosen_kernel(kernel: str | None, *, offline: bool) -> Kernel:
     """The kernel that a command means, fetched where there is none."""
     return choose(kernel, offline=offline, say=console.step)
-
-
-def check_words(words: Sequence[str], directory: Path) -> None:
-    """Raise UsageError for a .ko that is not there, and for a parameter the kernel can't be given."""
-    for word in words:
-        if "=" not in word:
-            existing(directory / word)
-    kernel_string([word for word in words if "=" in word])
 
 
 def trusted_certificates(kernel: Kernel, cmdline: str, certs: Sequence[str] | None) -> tuple[bytes, ...]:
@@ -108,15 +93,13 @@ def _forces(kernel: Kernel) -> bool:
     return read_config(kernel.build).has("MODULE_SIG_FORCE") is True
 
 
-def prewarm_sandbox(
-    words: Sequence[str], directory: Path, kernel: Kernel, cmdline: str, trusted: tuple[bytes, ...]
-) -> None:
+def prewarm_sandbox(request: LoadRequest, kernel: Kernel, cmdline: str, trusted: tuple[bytes, ...]) -> None:
     """Begin to start the live sandbox that a load will need. Not where something must be built first, for
     that may fail, nor where a boot would have to be told of.
     """
     with contextlib.suppress(KscaffoldError):  # whatever it is, the load says it
-        at = home(directory)
-        if all("=" in word for word in words) and fresh_targets(at, kernel) is None:
+        at = home(request.directory)
+        if not request.kos and fresh_targets(at, kernel) is None:
             return
         plan = plan_vm(kernel, cmdline, trusted)
         if not plan.probed and (snapshot.snapshots_dir() / plan.key).exists():

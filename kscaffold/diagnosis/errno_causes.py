@@ -48,21 +48,26 @@ def _eperm(e: Evidence) -> Reason | None:
     # The order of the kernel: what is asked first is told first.
     if e.timeline is not None and e.timeline.init_ran is False and "module_load" in e.timeline.seen:
         return Reason("KS231", "init")
-    if e.modules_disabled and not (e.timeline and _READ & e.timeline.seen):
+    if e.facts.modules_disabled and not (e.timeline and _READ & e.timeline.seen):
         return Reason("KS233")  # asked right after the capability, which has an anchor and says yes
     if _not_past(e, "permission"):
-        if e.capable is False:
+        if e.facts.capable is False:
             return Reason("KS232")
-        if e.seccomp:
+        if e.facts.seccomp:
             return Reason("KS235", certain=False)
         if e.timeline is not None and e.timeline.failed == "permission":
             return Reason("KS232")
-    if e.lockdown and e.signed is not True and _not_past(e, "signature"):
+    if e.facts.lockdown and e.signed is not True and _not_past(e, "signature"):
         return Reason("KS229")  # the kernel's line is rate-limited
     blacklists = cmdline.values(e.cmdline, "module_blacklist")
     if blacklists and e.module in blacklists[-1].split(",") and _not_past(e, "version"):
         return Reason("KS230")  # no line before 5.10
-    if e.timeline is None and e.capable is None and e.init_started is None and e.modules_disabled is None:
+    if (
+        e.timeline is None
+        and e.facts.capable is None
+        and e.init_started is None
+        and e.facts.modules_disabled is None
+    ):
         return Reason("KS232", certain=False)
     return None
 
@@ -99,7 +104,7 @@ def _enoexec(e: Evidence) -> Reason | None:
 
 
 def _einval(e: Evidence) -> Reason | None:
-    if e.builtin:
+    if e.facts.builtin:
         return Reason("KS225")
     if e.timeline is not None and _stage(e) in ("syscall", "copy"):
         return Reason("KS236")
@@ -110,9 +115,9 @@ def _einval(e: Evidence) -> Reason | None:
 
 def _ekeyrejected(e: Evidence) -> Reason | None:
     if e.signed:
-        return Reason("KS227", certain=not e.sig_enforce)
-    if e.sig_enforce or e.signed is False:
-        return Reason("KS226", certain=bool(e.sig_enforce))
+        return Reason("KS227", certain=not e.facts.sig_enforce)
+    if e.facts.sig_enforce or e.signed is False:
+        return Reason("KS226", certain=bool(e.facts.sig_enforce))
     # Where signatures are enforced and there is none, the kernel says a line.
     return Reason("KS227", certain=False)
 
@@ -177,7 +182,7 @@ def _of_trace(e: Evidence, errno: str) -> Reason | None:
     certain = e.timeline.failed is not None
     for code in _BY_STAGE.get(stage, ()):
         entry = catalogue.entry(code)
-        if code == "KS225" and e.builtin is False:
+        if code == "KS225" and e.facts.builtin is False:
             continue
         if entry and (not entry.errno or errno in entry.errno):
             return Reason(code, stage, certain=certain)

@@ -16,7 +16,7 @@ def matching_lines(e: Evidence, name: str) -> list[CatalogueMatch]:
 
     A line counts only if it names this module or none, and was not written by a program.
     """
-    own = [r for r in e.records if r.facility == 0]
+    own = [r for r in e.attempt.log if r.facility == 0]
     fits: list[CatalogueMatch] = []
     for finding in catalogue.match(own, "2"):
         entry = finding.entry
@@ -39,7 +39,7 @@ def _by_setter(finding: CatalogueMatch) -> bool:
 
 def cause_of_line(e: Evidence, line: CatalogueMatch) -> Reason:
     """The reason that a line of the log gives, made more exact by what else is known."""
-    name = errnos.name(e.errno or 0) or ""
+    name = errnos.name(e.attempt.errno or 0) or ""
     code, groups = line.entry.code, dict(line.groups)
     if code == "KS221" and name in ("ERANGE", "ENOSPC"):
         return Reason("KS222", "parameters", groups=groups)

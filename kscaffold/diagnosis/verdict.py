@@ -49,24 +49,24 @@ def judge(e: Evidence) -> Judgement:
 
 
 def _judge(e: Evidence) -> Judgement:
-    found = tuple(crash.complaints(e.records, e.module))
-    if e.answered or e.killed_by is not None:
+    found = tuple(crash.complaints(e.attempt.log, e.module))
+    if e.attempt.outlived:
         found = crash.harmless_complaints(found, e.tainted)
     fatal = next((c for c in found if c.fatal), None)
-    if fatal is not None or e.reset or _died_in_init(e):
+    if fatal is not None or e.attempt.reset or _died_in_init(e):
         return _crashed(e, found, fatal)
-    if e.answered and e.errno == 0:
+    if e.attempt.answered and e.attempt.errno == 0:
         return _loaded(e, found)
-    if e.answered and e.errno is not None:
+    if e.attempt.answered and e.attempt.errno is not None:
         return _failed(e, found)
-    if e.alive and e.late:
+    if e.attempt.alive and e.attempt.late:
         return _hung(e, found)
     return _plain(e, found, "lost", None, "KS267", certain=False)
 
 
 def _died_in_init(e: Evidence) -> bool:
     """The loading task was killed and the module never got further: only a crash leaves that behind."""
-    return e.killed_by is not None and e.state_after == "Loading" and not e.late
+    return e.attempt.killed_by is not None and e.state_after == "Loading" and not e.attempt.late
 
 
 def _init_ran(e: Evidence) -> bool | None:
@@ -74,7 +74,7 @@ def _init_ran(e: Evidence) -> bool | None:
     if e.timeline is not None and e.timeline.init_ran is not None:
         return e.timeline.init_ran
     if e.init_started is None and any(
-        _said_by_initcall_debug(e, r.text) for r in e.records if r.level == "debug"
+        _said_by_initcall_debug(e, r.text) for r in e.attempt.log if r.level == "debug"
     ):
         return True
     return e.init_started
@@ -97,36 +97,42 @@ def _returned(e: Evidence) -> int | None:
 
 
 def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None) -> Judgement:
-    kind = fatal.kind if fatal else "reset" if e.reset else "oops"
+    kind = fatal.kind if fatal else "reset" if e.attempt.reset else "oops"
     entry = catalogue.entry_of_complaint(kind)
-    if e.answered and e.errno == 0:
-        # The load itself went well; something of the module's crashed after or beside init.
-        stage: str | None = "live"
-    else:
-        stage = _reached(e)
-        if _init_ran(e) or (stage is None and _init_ran(e) is None) or stage == "live":
-            stage = "init"
+    stage, ran = _stage_of_crash(e), _init_ran(e)
+    if ran is None and stage == "live":
+        ran = e.has_init
+    elif ran is None and stage == "init" and fatal is not None and fatal.module == e.module:
+        ran = True
     cause = "the task that loaded was killed, and the module is still loading"
     if fatal:
         cause = fatal.told
-    elif e.reset:
+    elif e.attempt.reset:
         cause = "the processor reset while the module was loading, and the kernel could say nothing"
-    ran = _init_ran(e) if stage != "live" else (_init_ran(e) if _init_ran(e) is not None else e.has_init)
-    if stage == "init" and ran is None:
-        ran = True if fatal and fatal.module == e.module else None
+    is_live = stage == "live"
     return Judgement(
-        "crashed",
-        stage,
-        _name(e.errno),
-        ran,
-        _returned(e),
-        entry.code if entry else None,
-        cause,
-        entry.fix if entry else None,
-        fatal is not None or e.reset or e.state_after == "Loading",
-        found,
-        _stages(e, stage if stage != "live" else None, "live" if stage == "live" else None),
+        verdict="crashed",
+        stage=stage,
+        errno=_name(e.attempt.errno),
+        init_ran=ran,
+        returned=_returned(e),
+        code=entry.code if entry else None,
+        cause=cause,
+        fix=entry.fix if entry else None,
+        certain=fatal is not None or e.attempt.reset or e.state_after == "Loading",
+        complaints=found,
+        stages=_stages(e, failed=None if is_live else stage, reached="live" if is_live else None),
     )
+
+
+def _stage_of_crash(e: Evidence) -> str | None:
+    """The stage that a crash came in: `live` where the load itself went well, and the module crashed after
+    its init or beside it. None: not known.
+    """
+    if e.attempt.answered and e.attempt.errno == 0:
+        return "live"
+    stage, ran = _reached(e), _init_ran(e)
+    return "init" if ran or stage == "live" or (stage is None and ran is None) else stage
 
 
 # What a load that went well can still be warned of.
@@ -149,24 +155,24 @@ def _loaded(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
         warnings = tuple(f for f in warnings if f.entry.code != "KS202")
     code, cause, fix = _of_warnings(warnings, found)
     return Judgement(
-        "loaded",
-        "live",
-        None,
-        ran,
-        returned if ran else None,
-        code,
-        cause,
-        fix,
-        True,
-        found,
-        _stages(e, None, "live"),
-        warnings,
+        verdict="loaded",
+        stage="live",
+        errno=None,
+        init_ran=ran,
+        returned=returned if ran else None,
+        code=code,
+        cause=cause,
+        fix=fix,
+        certain=True,
+        complaints=found,
+        stages=_stages(e, failed=None, reached="live"),
+        warnings=warnings,
     )
 
 
 def _warnings(e: Evidence) -> tuple[CatalogueMatch, ...]:
     """What the log of a load warns of. Most logs have nothing to match: that saves 30 ms."""
-    said = [r for r in e.records if r.level not in ("notice", "info", "debug") and "taint" not in r.text]
+    said = [r for r in e.attempt.log if r.level not in ("notice", "info", "debug") and "taint" not in r.text]
     if not said:
         return ()
     found = (f for f in catalogue.match(said, "2") if f.entry.code in _WARNINGS)
@@ -190,7 +196,7 @@ _VAGUE = {"ENOEXEC": "KS282", "ENOENT": "KS284", "EINVAL": "KS285"}
 
 
 def _failed(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
-    errno = e.errno or 0
+    errno = e.attempt.errno or 0
     if errno == 0:
         raise ValueError("a failed load has an errno")
     name = errnos.name(errno) or f"errno {errno}"
@@ -205,7 +211,7 @@ def _failed(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
     told = reason(e, name)
     if told is not None:
         return _refused(e, found, name, told, certain=told.certain)
-    if not e.log_seen and (vague := _VAGUE.get(name)):
+    if e.attempt.records is None and (vague := _VAGUE.get(name)):
         fix = "load it in the sandbox, which sees all of it; or: sudo dmesg | kscaffold explain"
         return _refused(e, found, name, Reason(vague, certain=False, fix=fix), certain=False)
     if ran is None and e.timeline is None:
@@ -219,7 +225,7 @@ def _init_failed(e: Evidence, found: tuple[Complaint, ...], name: str, *, certai
     assert entry is not None
     returned = _returned(e)
     if returned is None:
-        returned = -(e.errno or 0)
+        returned = -(e.attempt.errno or 0)
     number = errnos.name(returned)
     said = f"{returned} (-{number})" if number else str(returned)
     fix = entry.fix
@@ -234,17 +240,17 @@ def _init_failed(e: Evidence, found: tuple[Complaint, ...], name: str, *, certai
     elif returned != -1:
         fix = "look at the last line init printed, and at the call in it that can fail with this"
     return Judgement(
-        "init-failed",
-        "init",
-        name,
-        True if certain else None,
-        returned if certain else None,
-        leftovers[0].entry.code if leftovers else "KS201",
-        cause if certain else f"probably {cause}: nothing else fails so without a line in the log",
-        fix,
-        certain,
-        found,
-        _stages(e, "init", None),
+        verdict="init-failed",
+        stage="init",
+        errno=name,
+        init_ran=True if certain else None,
+        returned=returned if certain else None,
+        code=leftovers[0].entry.code if leftovers else "KS201",
+        cause=cause if certain else f"probably {cause}: nothing else fails so without a line in the log",
+        fix=fix,
+        certain=certain,
+        complaints=found,
+        stages=_stages(e, failed="init", reached=None),
     )
 
 
@@ -257,17 +263,17 @@ def _refused(
     groups = {"module": e.module, **told.groups}
     cause = told.cause or (entry.cause if catalogue.is_filled(entry.cause, groups) else entry.title)
     return Judgement(
-        "refused",
-        stage,
-        name,
-        False if certain or _init_ran(e) is False else None,
-        None,
-        told.code,
-        catalogue.filled(cause, groups),
-        told.fix or catalogue.filled(entry.fix, groups),
-        certain,
-        found,
-        _stages(e, stage, None),
+        verdict="refused",
+        stage=stage,
+        errno=name,
+        init_ran=False if certain or _init_ran(e) is False else None,
+        returned=None,
+        code=told.code,
+        cause=catalogue.filled(cause, groups),
+        fix=told.fix or catalogue.filled(entry.fix, groups),
+        certain=certain,
+        complaints=found,
+        stages=_stages(e, failed=stage, reached=None),
     )
 
 
@@ -299,17 +305,17 @@ def _plain(
     if ran is None and stage == "init" and certain:
         ran = True
     return Judgement(
-        verdict,
-        stage,
-        None,
-        ran,
-        _returned(e),
-        code,
-        catalogue.filled(entry.cause, {"module": e.module}) + more,
-        catalogue.filled(entry.fix, {"module": e.module}),
-        certain,
-        found,
-        _stages(e, stage, _reached(e)),
+        verdict=verdict,
+        stage=stage,
+        errno=None,
+        init_ran=ran,
+        returned=_returned(e),
+        code=code,
+        cause=catalogue.filled(entry.cause, {"module": e.module}) + more,
+        fix=catalogue.filled(entry.fix, {"module": e.module}),
+        certain=certain,
+        complaints=found,
+        stages=_stages(e, failed=stage, reached=_reached(e)),
     )
 
 
@@ -321,5 +327,5 @@ def _name(errno: int | None) -> str | None:
     return (errnos.name(errno) or f"errno {errno}") if errno else None
 
 
-def _stages(e: Evidence, failed: str | None, reached: str | None) -> tuple[StageTime, ...]:
+def _stages(e: Evidence, *, failed: str | None, reached: str | None) -> tuple[StageTime, ...]:
     return stages_of(reached, failed, e.timeline.microseconds if e.timeline else {})

@@ -4,37 +4,54 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kscaffold.elf.model import Compression, DamagedModule
 from kscaffold.errors import KscaffoldError, UsageError
+
+if TYPE_CHECKING:
+    from kscaffold.elf.model import Compression, DamagedModule
 
 # Far above any real module; what keeps a hostile file from taking the machine's memory.
 LIMIT = 256 << 20
 
-_MAGIC: dict[bytes, Compression] = {
+_MAGIC: "dict[bytes, Compression]" = {
     b"\xfd7zXZ\x00": "xz",
     b"\x1f\x8b\x08": "gzip",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
 
 
-def read_content(path: Path) -> tuple[bytes, Compression | None]:
+def read_content(path: Path) -> "tuple[bytes, Compression | None]":
     """The module's bytes, and how they were compressed.
 
     Raises UsageError (KS401) where there is no such file, KscaffoldError (KS402) where it can't be read,
     DamagedModule where it is empty, too large or broken in its compression.
     """
-    raw = _raw(path)
+    content, kind = unpacked(read_raw(path), path)
+    refuse_empty(content, path)
+    return content, kind
+
+
+def unpacked(raw: bytes, path: Path) -> "tuple[bytes, Compression | None]":
+    """A file's bytes decompressed, and how they were compressed. `path` is for messages.
+
+    Raises DamagedModule where the compression is broken.
+    """
     kind = next((kind for magic, kind in _MAGIC.items() if raw.startswith(magic)), None)
-    if kind is not None:
-        raw = _decompressed(raw, kind, path)
-    if not raw:
+    return (raw if kind is None else _decompressed(raw, kind, path)), kind
+
+
+def refuse_empty(content: bytes, path: Path) -> None:
+    """Raise DamagedModule for no bytes at all."""
+    if not content:
         # kernel_read_file() says EINVAL before anything looks at the content.
-        raise DamagedModule("KS403", f"{path} is empty", fix="kscaffold build", stage="copy", errno="EINVAL")
-    return raw, kind
+        raise _damaged("KS403", f"{path} is empty", fix="kscaffold build", stage="copy", errno="EINVAL")
 
 
-def _raw(path: Path) -> bytes:
+def read_raw(path: Path) -> bytes:
+    """The file's own bytes, compressed or not. Raises as read() does, but for an empty file and a broken
+    compression.
+    """
     try:
         # Not to wait for ever on a FIFO, nor to make a terminal ours.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -58,25 +75,32 @@ def _raw(path: Path) -> bytes:
     return content
 
 
-def _too_large(path: Path) -> DamagedModule:
-    return DamagedModule(
-        "KS402",
-        f"{path} is too large to be a module",
-        cause=f"more than {LIMIT >> 20} MiB",
-        stage=None,
-        errno=None,
-    )
+def _too_large(path: Path) -> "DamagedModule":
+    return _damaged("KS402", f"{path} is too large to be a module", cause=f"more than {LIMIT >> 20} MiB")
 
 
-def _decompressed(raw: bytes, kind: Compression, path: Path) -> bytes:
+def _damaged(
+    code: str,
+    what: str,
+    *,
+    cause: str | None = None,
+    fix: str | None = None,
+    stage: str | None = None,
+    errno: str | None = None,
+) -> "DamagedModule":
+    from kscaffold.elf.model import DamagedModule  # start-up time: every load reads a file, few are damaged
+
+    return DamagedModule(code, what, cause=cause, fix=fix, stage=stage, errno=errno)
+
+
+def _decompressed(raw: bytes, kind: "Compression", path: Path) -> bytes:
     from kscaffold.elf.decompress import DamagedError, decompress  # start-up time: most are not compressed
 
     try:
         content = decompress(raw)
     except DamagedError as error:
-        raise DamagedModule(
-            "KS411", f"{path} can't be decompressed", cause=str(error), fix="kscaffold build"
-        ) from None
+        what, fix = f"{path} can't be decompressed", "kscaffold build"
+        raise _damaged("KS411", what, cause=str(error), fix=fix, stage="elf", errno="ENOEXEC") from None
     if len(content) > LIMIT:
         raise _too_large(path)
     return content

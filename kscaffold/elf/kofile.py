@@ -49,7 +49,11 @@ def symbol_section(path: Path, symbol: str) -> tuple[str, int] | None:
     """The section that a function of the .ko is in, and its offset there in bytes; None where it has none
     of that name. Raises as read() does.
     """
-    raw, _ = content.read_content(path)
+    return place_in(content.read_content(path)[0], path, symbol)
+
+
+def place_in(raw: bytes, path: Path, symbol: str) -> tuple[str, int] | None:
+    """As place(), in the bytes of a .ko; `path` is for messages. Raises DamagedModule."""
     elf = _open(raw, signature.find_signature(raw)[1], path)
     for found in _symbols(elf):
         if found.name == symbol and 0 < found.shndx < len(elf.sections):

@@ -4,7 +4,7 @@ import contextlib
 import re
 import struct
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError, UsageError
@@ -17,6 +17,17 @@ _NAME = re.compile(rb"[A-Za-z0-9_]{1,55}")
 SIGNED = b"~Module signature appended~\n"
 
 
+class Readable(Protocol):
+    """A .ko that can be read: its path, or its bytes under the file's name (a ModuleFile)."""
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+
+    def read_bytes(self) -> bytes:
+        """Its bytes."""
+
+
 def existing(ko: Path) -> Path:
     """The same path. Raises UsageError KS281 where there is no such file."""
     if ko.is_dir():
@@ -27,7 +38,7 @@ def existing(ko: Path) -> Path:
     return ko
 
 
-def module_name(ko: Path) -> str:
+def module_name(ko: Readable) -> str:
     """The name the kernel will know this module by: that of struct module, else `name` of its .modinfo,
     else made of the file's.
     """
@@ -39,7 +50,7 @@ def module_name(ko: Path) -> str:
     return _modinfo(data).get("name") or normalize_name(ko.name.partition(".ko")[0])
 
 
-def depends(ko: Path) -> tuple[str, ...]:
+def depends(ko: Readable) -> tuple[str, ...]:
     """The modules that this one says it needs, by the kernel's names."""
     return tuple(normalize_name(name) for name in _modinfo(_read(ko)).get("depends", "").split(",") if name)
 
@@ -62,12 +73,12 @@ def needed_back(name: str, owner: str, directory: Path) -> bool:
     return False
 
 
-def imports(ko: Path) -> frozenset[str]:
+def imports(ko: Readable) -> frozenset[str]:
     """The names of the symbols that a module takes from elsewhere."""
     return frozenset(s.name for s in _symbols(_read(ko)) if not s.section)
 
 
-def resident(ko: Path) -> dict[str, int]:
+def resident(ko: Readable) -> dict[str, int]:
     """The sections of code and of variables that a loaded module has in memory: bytes by name."""
     with contextlib.suppress(struct.error, IndexError):
         return {
@@ -78,7 +89,7 @@ def resident(ko: Path) -> dict[str, int]:
     return {}
 
 
-def symbol_at(ko: Path, section: str, offset: int) -> tuple[str, int, int] | None:
+def symbol_at(ko: Readable, section: str, offset: int) -> tuple[str, int, int] | None:
     """The last symbol of a section that begins at or before an offset: its name, where in it, its size."""
     here = [s for s in _symbols(_read(ko)) if s.section == section]
     before = [s for s in here if s.value <= offset]
@@ -89,7 +100,7 @@ def symbol_at(ko: Path, section: str, offset: int) -> tuple[str, int, int] | Non
     return found.name, offset - found.value, found.size or end - found.value
 
 
-def build_id(ko: Path) -> bytes | None:
+def build_id(ko: Readable) -> bytes | None:
     """The note that tells one build of a module from another."""
     return _content(_read(ko), BUILD_ID) or None
 
@@ -136,7 +147,7 @@ class _Symbol(NamedTuple):
     size: int
 
 
-def _read(ko: Path) -> bytes:
+def _read(ko: Readable) -> bytes:
     """The bytes of a 64-bit little-endian ELF, unpacked where it is compressed; b"" for anything else. Of
     one for x86-64 the kernel does not ask the width and the order.
 
@@ -147,7 +158,7 @@ def _read(ko: Path) -> bytes:
         if data.startswith(COMPRESSED):
             from kscaffold.elf import content  # start-up time: few are compressed
 
-            data = content.read_content(ko)[0]
+            data = content.unpacked(data, Path(ko.name))[0]
     except (OSError, KscaffoldError):
         return b""
     known = data[4:6] == b"\x02\x01" or data[18:20] == b"\x3e\x00"

@@ -1,21 +1,19 @@
 """What a kernel itself says of a module that it has just loaded: /sys/module/NAME, /proc/modules."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from kscaffold.diagnosis.attempt import NOT_KNOWN, Facts, Listed
 from kscaffold.elf.model import KoFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.load.report import LoadReport
-from kscaffold.targets.sandbox import SandboxTarget
-from kscaffold.targets.target import Listed, Target
+from kscaffold.targets.facts import KernelFiles, read_facts
+from kscaffold.targets.target import Target
 
-_CAP_SYS_MODULE = 1 << 16
 # Beyond this many sections or parameters of one kind nobody reads on; each costs a question.
 _MOST = 400
 _ATTRIBUTES = ("coresize", "initsize", "initstate", "refcnt", "taint", "version", "srcversion")
-
-Read = Callable[[str], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +23,7 @@ class Observed:
     `listed`: its line of /proc/modules. `attributes`: the files of /sys/module/NAME by name, `parameters`
     those below parameters/ (values without their newline), `sections` the addresses it gave to sections.
     `providers`: modules that say this one uses them; `loaded`: every module on the list, None where that
-    was not told. `capable`: the loading task has CAP_SYS_MODULE;
-    `modules_disabled`, `sig_enforce`: the kernel's settings.
+    was not told. `facts`: what the kernel says of itself.
     """
 
     listed: Listed | None = None
@@ -35,41 +32,43 @@ class Observed:
     sections: Mapping[str, int] = field(default_factory=dict)
     providers: tuple[str, ...] = ()
     loaded: frozenset[str] | None = None
-    capable: bool | None = None
-    modules_disabled: bool | None = None
-    sig_enforce: bool | None = None
+    facts: Facts = NOT_KNOWN
 
 
 def observe_module(report: LoadReport, ko: KoFile | None, target: Target) -> Observed:
-    """Ask a sandbox's kernel what became of a load. A kernel that can't be asked any more, and this
-    machine's own (whose files root alone may read), say nothing.
+    """Ask a sandbox's kernel what became of a load. A kernel that can't be asked says nothing.
+
+    This machine's own kernel is not asked: root alone may read most of these files, and the others would
+    tell of the task that asks instead of the elevated one that loaded.
     """
-    if not isinstance(target, SandboxTarget):
+    if target.kind == "host":
         return Observed()
-    asked = _Questions(target.read)
-    capable, disabled = asked.capable(), asked.text("/proc/sys/kernel/modules_disabled")
-    enforced = asked.text("/sys/module/module/parameters/sig_enforce")
+    files = KernelFiles(target.read)
+    facts = read_facts(report.module, files)
     listed: list[Listed] | None = None
-    if not asked.silent:
+    if not files.is_silent:
         with contextlib.suppress(KscaffoldError):
             listed = target.modules()
-    settings = Observed(
-        loaded=frozenset(m.name for m in listed) if listed is not None else None,
-        capable=capable,
-        modules_disabled=disabled == "1" if disabled else None,
-        sig_enforce=enforced == "Y" if enforced else None,
-    )
+    settings = Observed(loaded=frozenset(m.name for m in listed) if listed is not None else None, facts=facts)
     if listed is None or not _is_there(report):
         return settings
-    place = f"/sys/module/{report.module}"
-    names = [s.name for s in ko.sections if s.size and s.name] if ko else []
-    return replace(
+    settings = replace(
         settings,
         listed=next((m for m in listed if m.name == report.module), None),
-        attributes=asked.files(place, _ATTRIBUTES),
-        parameters=asked.files(f"{place}/parameters", [p.name for p in ko.parameters] if ko else []),
-        sections=_addresses(asked.files(f"{place}/sections", names)),
         providers=tuple(m.name for m in listed if report.module in m.used_by),
+    )
+    return _with_sysfs(settings, f"/sys/module/{report.module}", ko, files)
+
+
+def _with_sysfs(seen: Observed, place: str, ko: KoFile | None, files: KernelFiles) -> Observed:
+    """What was observed, with what /sys/module/NAME says."""
+    parameters = [p.name for p in ko.parameters] if ko else []
+    sections = [s.name for s in ko.sections if s.size and s.name] if ko else []
+    return replace(
+        seen,
+        attributes=_texts(files, place, _ATTRIBUTES),
+        parameters=_texts(files, f"{place}/parameters", parameters),
+        sections=_addresses(_texts(files, f"{place}/sections", sections)),
     )
 
 
@@ -90,39 +89,12 @@ def _addresses(texts: Mapping[str, str]) -> dict[str, int]:
     return found if any(found.values()) else {}
 
 
-class _Questions:
-    """Files of a kernel, until it does not answer."""
-
-    def __init__(self, read: Read) -> None:
-        self.silent = False
-        self._read = read
-
-    def text(self, path: str) -> str | None:
-        """A file's text without its last newline; None where it can't be had."""
-        if self.silent:
-            return None
-        try:
-            raw = self._read(path)
-        except OSError:
-            return None
-        except KscaffoldError:
-            self.silent = True
-            return None
-        return raw.decode("utf-8", "backslashreplace").removesuffix("\n")
-
-    def files(self, directory: str, names: Sequence[str]) -> dict[str, str]:
-        """The texts of those files that are there."""
-        texts = (
-            (name, self.text(f"{directory}/{name}")) for name in dict.fromkeys(names[:_MOST]) if _plain(name)
-        )
-        return {name: text for name, text in texts if text is not None}
-
-    def capable(self) -> bool | None:
-        """Whether the agent, and so the child that loads, may load modules."""
-        for line in (self.text("/proc/self/status") or "").splitlines():
-            if line.startswith("CapEff:"):
-                return bool(int(line.split()[1], 16) & _CAP_SYS_MODULE)
-        return None
+def _texts(files: KernelFiles, directory: str, names: Sequence[str]) -> dict[str, str]:
+    """The texts of those files that are there."""
+    texts = (
+        (name, files.text(f"{directory}/{name}")) for name in dict.fromkeys(names[:_MOST]) if _plain(name)
+    )
+    return {name: text for name, text in texts if text is not None}
 
 
 def _plain(name: str) -> bool:

@@ -4,16 +4,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kscaffold.elf import kofile
 from kscaffold.errors import KscaffoldError
 from kscaffold.explain.observe import Observed, observe_module
 from kscaffold.explain.stage_facts import StageFacts, facts_by_stage
 from kscaffold.explain.stages.anatomy import Anatomy, dissect
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.load import load_all
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor
 from kscaffold.load.report import LoadReport
-from kscaffold.load.series import load_series
 from kscaffold.load.unload import UnloadReport
 from kscaffold.sandbox.vm.boot import Say
 from kscaffold.sandbox.vm.plan import Plan
@@ -56,7 +55,7 @@ def load_walkthrough(report: LoadReport, target: Target, kernel: Kernel | None) 
     """
     ko, flaw = None, None
     try:
-        ko = kofile.read_ko(report.path)
+        ko = report.file.kofile()
     except KscaffoldError as error:
         flaw = f"{error.what}: {error.cause}" if error.cause else error.what
     observed = observe_module(report, ko, target)
@@ -81,17 +80,9 @@ def watch(
     began = time.monotonic()
     guest = start_guest(planned, say, detail, ahead)
     try:
-        cmdline = planned.machine.cmdline
-        target = SandboxTarget(
-            guest.channel,
-            planned.kernel.release,
-            guest.accelerator,
-            cmdline,
-            guest.console,
-            guest.was_reset,
-        )
+        target = SandboxTarget.from_guest(guest, planned.machine.cmdline)
         told: list[LoadWalkthrough] = []
-        load_series(
+        load_all(
             jobs,
             target,
             timeout=timeout,

@@ -1,4 +1,4 @@
-"""Where in the user's own source a complaint of the kernel's points: file, line, and what is around it."""
+"""Find the line of the user's own source that a complaint of the kernel points at, by addr2line."""
 
 import re
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from pathlib import Path
 from kscaffold import process
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 
 _AROUND = 2  # lines before and after
@@ -18,8 +19,8 @@ _LINE = re.compile(r"^(?P<file>/.+?|[^/?].*?):(?P<line>[1-9]\d*)(?: \(discrimina
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """A line of source. `file`: as the user calls it, from the module's directory where it is below.
-    `lines`: number and text of it and of those around it; none where the file can't be read.
+    """A line of source. `file`: relative to the module's directory where the file is below that. `lines`:
+    number and text of the line and of its neighbours; none where the file can't be read.
     """
 
     file: str
@@ -32,7 +33,7 @@ class SourceLine:
 
 
 def locate_complaints(
-    complaints: Sequence[Complaint], module: str, ko: Path, records: Sequence[Record]
+    complaints: Sequence[Complaint], module: str, ko: ModuleFile, records: Sequence[Record]
 ) -> tuple[tuple[Complaint, ...], SourceLine | None]:
     """The complaints with `file.c:line` for `where`, and the first such place.
 
@@ -52,7 +53,7 @@ def locate_complaints(
 def with_source_line(
     cause: str | None, before: Sequence[Complaint], after: Sequence[Complaint]
 ) -> str | None:
-    """A cause that tells of a complaint, with the place that it has now."""
+    """The cause, with the line of source of the complaint that it quotes."""
     for old, new in zip(before, after, strict=True):
         if cause and old is not new and old.told in cause:
             more = "" if new.where and new.where in new.told else f", at {new.where}"
@@ -60,22 +61,20 @@ def with_source_line(
     return cause
 
 
-def _place(where: str, ko: Path, records: Sequence[Record]) -> SourceLine | None:
-    from kscaffold.elf import kofile  # start-up time: only a crash needs it
-
+def _place(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLine | None:
     found = _WHERE.match(where)
     program = process.which("addr2line")
     if found is None or program is None:
         return None
     try:
-        home = kofile.symbol_section(ko, found["function"])
+        home = ko.place(found["function"])
         if home is None:
             return None
         section, start = home
         at = start + int(found["offset"], 16)
         if at and not _exact(found[0], records):
             at -= 1  # a caller: the address it will come back to, behind the call
-        done = process.run([program, "-i", "-e", str(ko), "-j", section, hex(at)], timeout=10)
+        done = process.run([program, "-i", "-e", str(ko.path), "-j", section, hex(at)], timeout=10)
     except KscaffoldError:
         return None
     frames = [m for line in done.stdout.splitlines() if (m := _LINE.match(line.strip()))]
@@ -84,7 +83,7 @@ def _place(where: str, ko: Path, records: Sequence[Record]) -> SourceLine | None
     # Inlined code comes first: of the frames the innermost that is not in a header of the kernel's.
     own = Path(frames[-1]["file"]).parent
     chosen = next(m for m in frames if Path(m["file"]).is_relative_to(own))
-    return _read(Path(chosen["file"]), int(chosen["line"]), found["function"], ko.absolute().parent)
+    return _read(Path(chosen["file"]), int(chosen["line"]), found["function"], ko.path.absolute().parent)
 
 
 def _exact(place: str, records: Sequence[Record]) -> bool:

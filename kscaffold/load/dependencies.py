@@ -1,51 +1,82 @@
 """What a module needs loaded before it: modules beside it, and those that came with the kernel."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from kscaffold.elf import quick
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.module_name import KO_SUFFIXES, ko_stem, module_name_of
+from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
 from kscaffold.files.atomic import file_beside, write_new
 from kscaffold.kernel.kernel import Kernel
 
-Find = Callable[[str], Path | None]
+Find = Callable[[str], ModuleFile | None]
 
 
-def in_dependency_order(kos: Sequence[Path]) -> tuple[Path, ...]:
+class ModuleFiles:
+    """The .ko files of one command, each opened once."""
+
+    def __init__(self) -> None:
+        self._opened: dict[Path, ModuleFile] = {}
+
+    def open(self, path: Path) -> ModuleFile:
+        """The file at `path`. Raises as ModuleFile.open() does."""
+        if path not in self._opened:
+            self._opened[path] = ModuleFile.open(path)
+        return self._opened[path]
+
+    def by_name(self, paths: Sequence[Path]) -> dict[str, ModuleFile]:
+        """Those of the files that can be read, by the kernel's names."""
+        found = {}
+        for path in paths:
+            with contextlib.suppress(KscaffoldError):  # it may not be needed; the kernel says so if it is
+                file = self.open(path)
+                found[file.module] = file
+        return found
+
+
+def in_dependency_order(kos: Sequence[ModuleFile]) -> tuple[ModuleFile, ...]:
     """The same modules, each after those of them that it needs; in their order otherwise."""
     if len(kos) < 2:
         return tuple(kos)
-    by_name = {quick.module_name(ko): ko for ko in kos}
-    done: dict[Path, None] = {}
+    by_name = {ko.module: ko for ko in kos}
+    done: dict[ModuleFile, None] = {}
     for ko in kos:
         done.update(dict.fromkeys((*_closure(ko, by_name.get), ko)))
     return tuple(done)
 
 
-def dependencies(ko: Path, beside: Sequence[Path], kernel: Kernel | None) -> tuple[Path, ...]:
+def dependencies(
+    ko: ModuleFile, beside: Sequence[Path], kernel: Kernel | None, files: ModuleFiles
+) -> tuple[ModuleFile, ...]:
     """The modules to load before `ko`, in order, as far as they can be found; by `depends=` of each.
 
     `beside`: the modules of its own project. A module that came with `kernel` is unpacked in the cache
     where it is compressed.
     """
-    own = {quick.module_name(path): path for path in beside if path != ko} if quick.depends(ko) else {}
+    # Most need nothing: then no other file is opened.
+    own = files.by_name([path for path in beside if path != ko.path]) if quick.depends(ko) else {}
 
-    def find(name: str) -> Path | None:
-        return own.get(name) or (_of_kernel(name, kernel) if kernel else None)
+    def find(name: str) -> ModuleFile | None:
+        if name in own:
+            return own[name]
+        path = _of_kernel(name, kernel) if kernel else None
+        return files.open(path) if path else None
 
     return tuple(_closure(ko, find))
 
 
-def _closure(ko: Path, find: Find, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+def _closure(ko: ModuleFile, find: Find, above: tuple[ModuleFile, ...] = ()) -> Iterator[ModuleFile]:
     """What a module needs, depth first, each once. A circle ends where it closes."""
-    seen: set[Path] = set()
+    seen: set[ModuleFile] = set()
     for name in quick.depends(ko):
-        path = find(name)
-        if path is None or path in above or path == ko:
+        found = find(name)
+        if found is None or found in above or found is ko:
             continue
-        for needed in (*_closure(path, find, (*above, ko)), path):
+        for needed in (*_closure(found, find, (*above, ko)), found):
             if needed not in seen:
                 seen.add(needed)
                 yield needed

@@ -1,54 +1,48 @@
-"""Load one module into a target and say what happened, from the evidence."""
+"""Load modules into a target and say what happened, from the evidence."""
 
-import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from kscaffold import timing
 from kscaffold.diagnosis.verdict import judge
-from kscaffold.elf.module_name import ko_stem
-from kscaffold.elf.quick import COMPRESSED, module_name
-from kscaffold.errors import KscaffoldError
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.addr2line import locate_complaints, with_source_line
 from kscaffold.load.gather import gather
+from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor, prediction_mismatch
 from kscaffold.load.report import LoadReport
+from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 from kscaffold.targets.target import Target
 
 _NO_LOG = "this user may not read the kernel's log; kscaffold logs --host asks for the right"
 
 
 def load(
-    ko: Path,
-    parameters: str,
+    ko: ModuleFile,
+    parameters: Parameters,
     target: Target,
     *,
     timeout: float,
     seconds: dict[str, float] | None = None,
     outlook: Predictor | None = None,
 ) -> LoadReport:
-    """Load `ko` once; `parameters` in the kernel's syntax, `timeout` in seconds.
+    """Load `ko` once; `timeout` in seconds.
 
     `outlook`: warns of what the kernel will refuse, and is held against its answer; its kernel's files
     help to explain a failure.
-    Raises KscaffoldError when the target can't be asked or the file can't be read.
+    Raises KscaffoldError when the target can't be asked or can't take the file.
     """
-    began = time.monotonic()
-    if not ko.is_file():
-        raise KscaffoldError("KS281", f"{ko} is not there", fix="kscaffold build")
-    name = module_name(ko)
+    began, name = time.monotonic(), ko.module
     predicted = outlook.before(ko, parameters, target) if outlook else None
     timing.reached("the target is asked what is loaded")
-    with _plain(ko, target) as image:
-        attempt = target.load(image, parameters, timeout)
+    attempt = target.load(ko, parameters, timeout)
     timing.reached(f"{name} is loaded")
-    evidence = gather(name, ko, attempt, target, outlook.kernel if outlook else None)
+    evidence = gather(ko, attempt, target, outlook.kernel if outlook else None)
     spent = {"build": 0.0, "start": 0.0, **(seconds or {}), "load": attempt.seconds}
     spent["total"] = spent["build"] + spent["start"] + time.monotonic() - began
     judgement = judge(evidence)
-    complaints, place = locate_complaints(judgement.complaints, name, ko, evidence.records)
+    complaints, place = locate_complaints(judgement.complaints, name, ko, attempt.log)
     cause = with_source_line(judgement.cause, judgement.complaints, complaints)
     timing.reached("the evidence is judged")
     note = attempt.note or (None if attempt.records is not None else _NO_LOG)
@@ -57,12 +51,12 @@ def load(
     judgement = replace(judgement, complaints=complaints, cause=cause)
     return LoadReport(
         module=name,
-        path=ko,
+        file=ko,
         parameters=parameters,
         target=target.kind,
         kernel=target.release,
         judgement=judgement,
-        log=attempt.records or (),
+        log=attempt.log,
         seconds=spent,
         accelerator=target.accelerator,
         note=note,
@@ -73,19 +67,37 @@ def load(
     )
 
 
-@contextlib.contextmanager
-def _plain(ko: Path, target: Target) -> Iterator[Path]:
-    """The .ko as a guest's kernel takes it: unpacked. On the host that is insmod's own work."""
-    with ko.open("rb") as file:
-        head = file.read(6)
-    if target.kind == "host" or not head.startswith(COMPRESSED):
-        yield ko
-        return
-    import tempfile  # start-up time: few are compressed
+def load_all(
+    jobs: LoadPlan,
+    target: Target,
+    *,
+    timeout: float,
+    outlook: Predictor | None,
+    seconds: Mapping[str, float],
+    tell: Callable[[LoadReport], None],
+) -> list[LoadReport]:
+    """Load `jobs.kos` in order until one is not loaded. What they need and is not loaded yet is loaded before
+    them, without parameters, and named in their reports; where that fails, its own report is the answer.
 
-    from kscaffold.elf import content
-
-    with tempfile.TemporaryDirectory(prefix="kscaffold-") as place:
-        plain = Path(place) / f"{ko_stem(ko.name)}.ko"
-        plain.write_bytes(content.read_content(ko)[0])
-        yield plain
+    `timeout` of each load and `seconds` spent so far in seconds. `tell` hears of each report.
+    """
+    reports: list[LoadReport] = []
+    for ko in jobs.kos:
+        loaded: list[str] = []
+        for needed in jobs.needs.get(ko.path, ()):
+            if any(m.name == needed.module for m in target.modules()):
+                continue
+            first = load(
+                needed, NO_PARAMETERS, target, timeout=timeout, seconds=dict(seconds), outlook=outlook
+            )
+            loaded.append(first.module)
+            if not first.ok:
+                tell(first)
+                return [*reports, first]
+        report = load(ko, jobs.parameters, target, timeout=timeout, seconds=dict(seconds), outlook=outlook)
+        report = replace(report, dependencies=tuple(loaded))
+        reports.append(report)
+        tell(report)
+        if not report.ok:
+            break
+    return reports

@@ -1,30 +1,31 @@
-"""What the kernel will say of a module, told before it is asked, and held against what it says then."""
+"""Predict what the kernel will say of a module, and compare the prediction with the kernel's own answer."""
 
 import contextlib
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from kscaffold.diagnosis.verdict import Judgement
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import prediction_cache
-from kscaffold.module.arguments import split
+from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 from kscaffold.module.predict.finding import Prediction
 from kscaffold.targets.target import Target
 
 
 class Predictor:
-    """The predictions of one command, and the kernel they are for.
+    """The predictions of one command for one kernel.
 
-    Making one takes 60 ms (an ELF reader is imported, the kernel's exports are read): it is made while a
-    guest restores. `trusted`: certificates (DER) that the kernel was given besides its own.
+    A prediction takes 60 ms (an ELF reader is imported, the kernel's exports are read), so the predictions
+    for `kos` are made while a guest restores. `trusted`: certificates (DER) that the kernel was given besides
+    its own.
     """
 
     def __init__(
         self,
-        kos: Sequence[Path],
+        kos: Sequence[ModuleFile],
         kernel: Kernel,
         warn: Callable[[str], None],
         trusted: tuple[bytes, ...] = (),
@@ -36,11 +37,11 @@ class Predictor:
         self._lock = threading.Lock()  # the tries of a run come from several threads
         for ko in kos:
             with contextlib.suppress(KscaffoldError):  # whoever asks gets the error
-                predict_load(ko, "", kernel, trusted=trusted)
+                predict_load(ko, NO_PARAMETERS, kernel, trusted=trusted)
 
-    def before(self, ko: Path, parameters: str, target: Target) -> Prediction | None:
-        """The prediction for a load that comes next; warns where it is a refusal, once of each. None
-        where there can't be one: the kernel itself is asked next.
+    def before(self, ko: ModuleFile, parameters: Parameters, target: Target) -> Prediction | None:
+        """The prediction for the load that comes next. Warns of each refusal once. None where nothing can be
+        predicted: the kernel itself is asked next.
         """
         try:
             loaded = [m.name for m in target.modules()]
@@ -67,7 +68,8 @@ class Predictor:
 def prediction_mismatch(predicted: Prediction | None, judgement: Judgement) -> str | None:
     """How the kernel's answer differs from the prediction, None where it does not.
 
-    A prediction goes as far as init. How that ends, and what a crash or a loss hides, contradicts none.
+    A prediction goes as far as the call of init. How init ends contradicts no prediction, and nor does an
+    answer that a crash or the loss of the guest hides.
     """
     if predicted is None or predicted.loads is None or judgement.verdict in ("lost", "crashed"):
         return None
@@ -81,14 +83,14 @@ def prediction_mismatch(predicted: Prediction | None, judgement: Judgement) -> s
     return None if same else f"{expected} was expected"
 
 
-def _refusal(ko: Path, found: Prediction, kernel: Kernel) -> str:
+def _refusal(ko: ModuleFile, found: Prediction, kernel: Kernel) -> str:
     why = [f.message for f in found.findings if f.stage == found.stage and f.errno]
     return f"{kernel.release} will refuse {ko.name}: {'; '.join(why)} ({found.errno} at stage {found.stage})"
 
 
 def predict_load(
-    ko: Path,
-    parameters: str,
+    ko: ModuleFile,
+    parameters: Parameters,
     kernel: Kernel,
     *,
     cmdline: str = "",
@@ -97,29 +99,26 @@ def predict_load(
 ) -> Prediction:
     """Whether `kernel` will take `ko` up to its init, and where it would refuse it.
 
-    `parameters` in the kernel's syntax; `loaded`: the modules that are in, by the kernel's names, None
-    where what it needs will be loaded before it. `trusted`: as of Outlook. Raises KscaffoldError where the
-    file can't be read.
+    `loaded`: the modules that are in, by the kernel's names, None where what `ko` needs will be loaded
+    before it. `trusted`: as of Outlook. Raises KscaffoldError where the kernel's files can't be read.
     """
-    key = prediction_cache.prediction_key(ko, parameters, kernel, cmdline, loaded, trusted)
-    found = prediction_cache.recall_prediction(key) if key else None
+    key = prediction_cache.prediction_key(ko, parameters.text, kernel, cmdline, loaded, trusted)
+    found = prediction_cache.recall_prediction(key)
     if found is None:
         found = _predict(ko, parameters, kernel, cmdline, loaded, trusted)
-        if key:
-            prediction_cache.remember_prediction(key, found)
+        prediction_cache.remember_prediction(key, found)
     return found
 
 
 def _predict(
-    ko: Path,
-    parameters: str,
+    ko: ModuleFile,
+    parameters: Parameters,
     kernel: Kernel,
     cmdline: str,
     loaded: Collection[str] | None,
     trusted: tuple[bytes, ...],
 ) -> Prediction:
     # start-up time: importing an ELF reader takes 40 ms
-    from kscaffold.elf import kofile
     from kscaffold.elf.model import DamagedModule
     from kscaffold.kernel.facts import read_facts
     from kscaffold.kernel.signature_check import check_signature
@@ -129,7 +128,7 @@ def _predict(
     known = None if loaded is None else frozenset(loaded)
     facts = replace(read_facts(kernel), cmdline=cmdline, loaded=known)
     try:
-        file = kofile.read_ko(ko)
+        file = ko.kofile()
     except DamagedModule as flaw:
         return of_damaged(flaw, facts)
-    return predict(file, facts, split(parameters), beside(ko), check_signature(file, kernel, trusted))
+    return predict(file, facts, parameters.words, beside(ko.path), check_signature(file, kernel, trusted))

@@ -1,4 +1,4 @@
-"""Predictions remembered: the same bytes on the same kernel get the same answer, without the 60 ms that
+"""A cache of predictions: the same bytes on the same kernel get the same answer, without the 60 ms that
 importing an ELF reader and reading the kernel's exports take.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import kscaffold
 from kscaffold import process
-from kscaffold.elf.quick import SIGNED
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.files import paths
 from kscaffold.files.atomic import write_whole
 from kscaffold.files.identity import identify_if_there
@@ -25,16 +25,16 @@ _ROOMS = ("diagnosis", "elf", "kernel", "module", "pkcs7", "project")
 
 
 def prediction_key(
-    ko: Path,
+    ko: ModuleFile,
     parameters: str,
     kernel: Kernel,
     cmdline: str,
     loaded: Collection[str] | None,
     trusted: tuple[bytes, ...] = (),
-) -> str | None:
+) -> str:
     """A digest of all that a prediction is made of: the .ko, the files of the kernel that are read for it,
     the symbols of its project, what is loaded, the certificates that the kernel is given and, for a signed
-    module, those that are known; and the code that predicts. None where the .ko can't be read.
+    module, those that are known; and the code that predicts. `parameters` in the kernel's syntax.
     """
     build, modules = kernel.build or Path("/nothing"), kernel.modules or Path("/nothing")
     files: tuple[Path, ...] = (
@@ -46,16 +46,12 @@ def prediction_key(
         modules / "kernel",
         kernel.vmlinux or Path("/nothing"),
     )
-    try:
-        content = ko.read_bytes()
-    except OSError:
-        return None
-    digest = hashlib.sha256(b"".join([content, *trusted]))
+    digest = hashlib.sha256(b"".join([ko.digest(), *trusted]))
     # symvers.beside() looks there, and in the directories above. By content: each build writes it anew.
-    for above in list(ko.absolute().parents)[:8]:
+    for above in list(ko.path.absolute().parents)[:8]:
         with contextlib.suppress(OSError):
             digest.update(hashlib.sha256((above / "Module.symvers").read_bytes()).digest())
-    if content.endswith(SIGNED):
+    if ko.is_signed:
         # What tells whose signature it is, and whether it is right.
         image = kernel.image or Path("/nothing")
         files += (image, paths.certificates(), Path(process.which("openssl") or "/nothing"))
@@ -78,7 +74,7 @@ def _code() -> list[list[int | str]]:
 
 
 def recall_prediction(name: str) -> Prediction | None:
-    """What was predicted under that key."""
+    """The prediction that was kept under that key; None where there is none, or a damaged one."""
     try:
         known = paths.recorded(_place() / name)
         known["findings"] = tuple(Finding(**f) for f in known["findings"])
@@ -88,7 +84,7 @@ def recall_prediction(name: str) -> Prediction | None:
 
 
 def remember_prediction(name: str, found: Prediction) -> None:
-    """Remember a prediction. Without room it is just made again."""
+    """Keep a prediction. On a full disk it is not kept, and will be made again."""
     with contextlib.suppress(OSError):
         _place().mkdir(parents=True, exist_ok=True)
         there = list(_place().iterdir())

@@ -6,14 +6,17 @@ from pathlib import Path
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.trace import Timeline
 from kscaffold.diagnosis.verdict import Judgement
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.addr2line import SourceLine
+from kscaffold.module.arguments import Parameters
 from kscaffold.targets.target import Kind
 
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """One module, loaded once. `unloaded`: None where that was not asked for. `note`: what its log lacks.
-    `surprise`: how the kernel's answer differs from what was predicted.
+    """One module, loaded once. `file`: the .ko that was loaded. `dependencies`: the kernel's names of the
+    modules that were loaded for it. `note`: what its log lacks. `stack`: the kernel stack of a load that did
+    not come back. `surprise`: how the kernel's answer differs from what was predicted.
     `place`: the line of source that the kernel's first complaint is about. `timeline`: what the trace
     showed, None where there was none.
 
@@ -21,8 +24,8 @@ class LoadReport:
     """
 
     module: str
-    path: Path
-    parameters: str
+    file: ModuleFile
+    parameters: Parameters
     target: Kind
     kernel: str
     judgement: Judgement
@@ -35,6 +38,11 @@ class LoadReport:
     surprise: str | None = None
     place: SourceLine | None = None
     timeline: Timeline | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where the .ko is."""
+        return self.file.path
 
     @property
     def ok(self) -> bool:

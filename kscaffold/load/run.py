@@ -9,21 +9,24 @@ from dataclasses import dataclass, replace
 
 from kscaffold import timeouts, timing
 from kscaffold.load.after.late_crash import blame_late_crash
+from kscaffold.load.after.watch import watch_after_unload
+from kscaffold.load.load import load_all
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor
 from kscaffold.load.report import LoadReport
-from kscaffold.load.series import load_series
-from kscaffold.load.unload import UnloadReport, unload, watch_after_unload
+from kscaffold.load.unload import UnloadReport, unload
+from kscaffold.module.arguments import Parameters
 from kscaffold.sandbox.vm.boot import Say
 from kscaffold.sandbox.vm.guest import Guest
 from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.restore import PendingRestore
 from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget
+from kscaffold.targets.target import Target
 
 Result = tuple[list[LoadReport], list[UnloadReport]]
 # The number of the try, the load, and the guest it was made in, while that can still be asked.
-Hear = Callable[[int, LoadReport, SandboxTarget], None]
+Hear = Callable[[int, LoadReport, Target], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class RunListener:
 
 def run(
     jobs: LoadPlan,
-    tries: Sequence[str],
+    tries: Sequence[Parameters],
     planned: Plan,
     *,
     ahead: PendingRestore | None = None,
@@ -51,7 +54,7 @@ def run(
     watch: float | None = None,
     tell: RunListener,
 ) -> list[Result]:
-    """Load what `jobs` names and unload it in reverse, once for each string of parameters in `tries`.
+    """Load what `jobs` names and unload it in reverse, once with each of the parameters in `tries`.
 
     Each try gets a guest of its own, and as many run at once as this process may use processors. The
     results come in the order of `tries`. `ahead`: the first guest, begun already. `watch`: seconds to look on
@@ -133,15 +136,8 @@ def _once(
     timing.reached("the guest answers")
     try:
         started = time.monotonic() - began
-        target = SandboxTarget(
-            guest.channel,
-            planned.kernel.release,
-            guest.accelerator,
-            planned.machine.cmdline,
-            guest.console,
-            guest.was_reset,
-        )
-        loads = load_series(
+        target = SandboxTarget.from_guest(guest, planned.machine.cmdline)
+        loads = load_all(
             jobs,
             target,
             timeout=timeout,
@@ -153,7 +149,7 @@ def _once(
         if loads[-1].ok:
             wait = timeouts.seconds("UNLOAD_TIMEOUT")
             for report in reversed(loads):
-                unloads.append(unload(report.module, target, timeout=wait, ko=report.path))
+                unloads.append(unload(report.module, target, timeout=wait, ko=report.file))
                 if not unloads[-1].ok:
                     break
             timing.reached("unloaded")

@@ -4,28 +4,28 @@ import contextlib
 import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import dropwhile
 from pathlib import Path
 
 from kscaffold.diagnosis import catalogue, crash
+from kscaffold.diagnosis.attempt import Attempt
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.unload_verdict import UnloadEvidence, UnloadJudgement, judge_unload
 from kscaffold.elf import quick
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.module_name import module_name_of
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.load.addr2line import SourceLine, locate_complaints, with_source_line
 from kscaffold.load.after import dangling
 from kscaffold.load.after.dangling import DanglingCallbacks
-from kscaffold.load.gather import guest_facts, tainted
-from kscaffold.targets.sandbox import SandboxTarget
-from kscaffold.targets.target import Attempt, Target
+from kscaffold.load.gather import tainted
+from kscaffold.targets.target import Target
 
 
 @dataclass(frozen=True, slots=True)
 class UnloadReport:
     """One module, unloaded or not. `seconds`: in the kernel. `place`: the line of source that the
-    kernel's first complaint is about. `remains`: what it may have left running. `note`:
-    what its log lacks.
+    kernel's first complaint is about. `remains`: what the module may have left running. `note`: what the log
+    lacks.
     """
 
     module: str
@@ -47,54 +47,45 @@ def module_of_word(word: str) -> str:
     return module_name_of(word)
 
 
-def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None) -> UnloadReport:
-    """Unload a module, by its name or its file's.
+def unload(name: str, target: Target, *, timeout: float, ko: ModuleFile | None = None) -> UnloadReport:
+    """Unload a module, by its name or its file's; `timeout` in seconds.
 
     `ko`: the file it is loaded from, to find the source of a crash.
     """
     module = module_of_word(name)
     if module in ("", ".", ".."):  # which are directories of /sys/module, too
         raise UsageError("KS089", f"{name!r} is not the name of a module", fix="kscaffold list")
-    left = (
-        dangling.find_dangling(ko, module, target)
-        if ko is not None and isinstance(target, SandboxTarget)
-        else None
-    )
+    left = dangling.find_dangling(ko, module, target) if ko is not None else None
     attempt = target.unload(module, timeout)
-    mine, facts, records = None, attempt.facts, attempt.records or ()
-    # A task that crashed on the kernel's list of modules keeps it locked: who asks for it waits for ever.
-    crashed = attempt.killed_by is not None and any(c.fatal for c in crash.complaints(records, module))
-    if attempt.errno != 0 and attempt.heard and not crashed:
-        mine = next((m for m in target.modules() if m.name == module), None)
-        if attempt.errno in (errno.EPERM, errno.ENOENT) and isinstance(target, SandboxTarget):
-            facts = guest_facts(module, target)
-    evidence = UnloadEvidence(
-        module=module,
-        errno=attempt.errno,
-        answered=attempt.answered,
-        alive=attempt.alive,
-        reset=attempt.reset,
-        late=attempt.late,
-        killed_by=attempt.killed_by,
-        records=left.symbolize(records) if left else records,
-        users=mine.used_by if mine else (),
-        count=mine.refcount if mine else None,
-        state=mine.state if mine else None,
-        permanent=mine.permanent if mine else None,
-        listed=mine is not None,
-        builtin=bool(facts.builtin),
-        modules_disabled=facts.modules_disabled,
-        tainted=tainted(attempt, target),
-    )
-    judgement, place = _placed(judge_unload(evidence), module, ko, evidence.records)
-    if left and judgement.verdict == "crashed" and (gone := left.freed_address(records)):
+    evidence = _gather(module, attempt, target, left)
+    judgement, place = with_lines(judge_unload(evidence), module, ko, evidence.attempt.log)
+    if left and judgement.verdict == "crashed" and (gone := left.freed_address(attempt.log)):
         # Exit had ended: what is there while it runs can't be missing.
-        judgement = _left_behind(judgement, module, left, place, gone)
-    return UnloadReport(module, judgement, records, attempt.seconds, place, left, attempt.note)
+        judgement = after_exit(judgement, module, left, place, gone)
+    return UnloadReport(module, judgement, attempt.log, attempt.seconds, place, left, attempt.note)
 
 
-def _placed(
-    judgement: UnloadJudgement, module: str, ko: Path | None, records: Sequence[Record]
+def _gather(module: str, attempt: Attempt, target: Target, left: DanglingCallbacks | None) -> UnloadEvidence:
+    """The evidence of an attempt. What only a failure needs is looked up only then."""
+    named_log = left.symbolize(attempt.log) if left else attempt.log
+    evidence = UnloadEvidence(module, replace(attempt, records=named_log), tainted=tainted(attempt, target))
+    if attempt.errno == 0 or not attempt.heard or _locked_the_list(module, attempt):
+        return evidence
+    listed = next((m for m in target.modules() if m.name == module), None)
+    if attempt.errno in (errno.EPERM, errno.ENOENT):
+        return replace(evidence, listed=listed, facts=target.facts(module))
+    return replace(evidence, listed=listed)
+
+
+def _locked_the_list(module: str, attempt: Attempt) -> bool:
+    """Whether the task that unloaded crashed. It may have held the lock of the kernel's list of modules, and
+    keeps it then: who asks for the list waits for ever.
+    """
+    return attempt.killed_by is not None and any(c.fatal for c in crash.complaints(attempt.log, module))
+
+
+def with_lines(
+    judgement: UnloadJudgement, module: str, ko: ModuleFile | None, records: Sequence[Record]
 ) -> tuple[UnloadJudgement, SourceLine | None]:
     """The judgement with lines of source in it, and the first of them."""
     if ko is None or not judgement.complaints:
@@ -104,51 +95,16 @@ def _placed(
     return replace(judgement, complaints=complaints, cause=cause), place
 
 
-def watch_after_unload(
-    reports: Sequence[UnloadReport], target: Target, seconds: float | None = None
-) -> list[UnloadReport]:
-    """The same reports, after the kernel was watched for what these modules may have left running: for as
-    long as their imports suggest, or so many seconds. The last one it can have been is `crashed` then.
-    """
-    wait = max((r.remains.seconds for r in reports if r.remains), default=0.0) if seconds is None else seconds
-    if not wait or not isinstance(target, SandboxTarget) or not all(r.ok for r in reports):
-        return list(reports)
-    seen = target.watch(wait)
-    if seen.errno == 0:
-        return list(reports)
-    told = [_of_watch(r, seen) for r in reports]
-    # Whose code or variables the kernel missed; else the last that may have left something, else the last.
-    sure = [i for i, r in enumerate(reports) if r.remains and r.remains.freed_address(seen.records or ())]
-    guilty = sure or [i for i, r in enumerate(reports) if r.remains] or [len(reports) - 1]
-    return [told[i] if i == guilty[-1] else r for i, r in enumerate(reports)]
-
-
-def _of_watch(report: UnloadReport, seen: Attempt) -> UnloadReport:
-    """A report of a module whose kernel did not stay well after it had been unloaded."""
-    left, known = report.remains, {r.text for r in report.log}
-    # A panic says all of its log again.
-    raw = list(dropwhile(lambda r: r.text in known, seen.records or ()))
-    records = left.symbolize(raw) if left else tuple(raw)
-    evidence = UnloadEvidence(
-        report.module, answered=False, alive=seen.alive, reset=seen.reset, late=seen.late, records=records
-    )
-    judgement, place = _placed(judge_unload(evidence), report.module, left.ko if left else None, records)
-    if judgement.verdict == "lost" and seen.alive:
-        return report  # it crashed before the unload: that is told of the load
-    if judgement.verdict != "lost":
-        gone = left.freed_address(raw) if left else None
-        judgement = _left_behind(judgement, report.module, left, place, gone)
-    return replace(report, judgement=judgement, place=place, log=(*report.log, *raw))
-
-
-def _left_behind(
+def after_exit(
     judgement: UnloadJudgement,
     module: str,
     left: DanglingCallbacks | None,
     place: SourceLine | None,
     gone: str | None,
 ) -> UnloadJudgement:
-    """A crash or silence, told as one that came after exit. `gone`: what of the module the kernel missed."""
+    """The judgement on a crash or a silence that came after exit. `gone`: what of the module the kernel
+    missed, None for nothing known.
+    """
     entry = catalogue.entry("KS617")
     assert entry is not None
     said = {"KS268": "the processor reset", "KS309": "the kernel does not answer any more"}
@@ -162,11 +118,15 @@ def _left_behind(
     )
 
 
-def file_of(module: str, words: Sequence[Path], target: Target) -> Path | None:
+def file_of(module: str, paths: Sequence[Path], target: Target) -> ModuleFile | None:
     """Which of these files a loaded module is of, by its build ID; None where none is known to be."""
-    if not isinstance(target, SandboxTarget):
-        return None
-    with contextlib.suppress(OSError, KscaffoldError):
+    try:
         note = target.read(f"/sys/module/{module}/notes/{quick.BUILD_ID}")
-        return next((ko for ko in words if quick.build_id(ko) == note), None)
+    except (OSError, KscaffoldError):  # built without one, or not loaded
+        return None
+    for path in paths:
+        with contextlib.suppress(KscaffoldError):  # what was typed may be a name, and no file
+            ko = ModuleFile.open(path)
+            if quick.build_id(ko) == note:
+                return ko
     return None

@@ -1,6 +1,41 @@
 """Module parameters on their way from a shell to the kernel, which has quotes of its own."""
 
+from dataclasses import dataclass
+
 from kscaffold.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The parameters of one load, joined and split once. `text`: in the kernel's syntax; `words`: the same,
+    one a parameter, each with the quotes that it has there.
+    """
+
+    text: str = ""
+    words: tuple[str, ...] = ()
+
+    @classmethod
+    def from_arguments(cls, arguments: list[str]) -> "Parameters":
+        """Of `NAME=VALUE` words as a shell gave them. Raises UsageError KS062 as kernel_string() does."""
+        return cls.parse(kernel_string(arguments))
+
+    @classmethod
+    def parse(cls, text: str) -> "Parameters":
+        """Of a string in the kernel's syntax."""
+        return cls(text, tuple(split(text)))
+
+    def and_more(self, text: str) -> "Parameters":
+        """These, and after them what `text` has in the kernel's syntax."""
+        return Parameters.parse(f"{self.text} {text}".strip()) if text else self
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+NO_PARAMETERS = Parameters()
 
 
 def kernel_string(arguments: list[str]) -> str:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.diagnosis.attempt import Attempt, Facts, Listed
 from kscaffold.diagnosis.klog import Record, parse_line, parse_text
-from kscaffold.elf.quick import module_name
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import DeadlineError, KscaffoldError
-from kscaffold.module.arguments import split
-from kscaffold.targets import host_facts, kmod
-from kscaffold.targets.target import Attempt, Kind, Listed
+from kscaffold.module.arguments import Parameters
+from kscaffold.targets import kmod
+from kscaffold.targets.facts import KernelFiles, read_facts
+from kscaffold.targets.target import Kind
 
 _KILLED = (-9, 137)  # a shell's or sudo's way to say SIGKILL: an oops in init ends insmod so
 _PASSWORD = 300.0  # s that sudo may wait for a password
@@ -30,13 +32,14 @@ class HostTarget:
         self._root = root
         self.release = os.uname().release
         self.accelerator: str | None = None
-        self.cmdline = host_facts.text(root / "proc/cmdline")
+        self.cmdline = (self._text("proc/cmdline") or "").strip()
 
-    def load(self, ko: Path, parameters: str, timeout: float) -> Attempt:
-        """insmod. `loaded` means that it exited with 0 and the name is in the list then."""
-        name = module_name(ko)
+    def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:
+        """insmod. An `errno` of 0 means that it exited with 0 and the name is in the list then."""
+        name = ko.module
         before = self._readable_log()
-        done = self._elevated([self._tool("insmod"), str(ko.resolve()), *split(parameters)], timeout, name)
+        argv = [self._tool("insmod"), str(ko.path.resolve()), *parameters.words]
+        done = self._elevated(argv, timeout, name)
         records = self._since(before)
         if done is None:
             return Attempt(None, records, answered=False, late=True)
@@ -63,7 +66,7 @@ class HostTarget:
         done = process.run([self._tool("lsmod")], timeout=10)
         if done.returncode:
             raise KscaffoldError("KS612", "lsmod failed", cause=done.stderr.strip())
-        return kmod.read_lsmod(done.stdout, host_facts.states(self._root))
+        return kmod.read_lsmod(done.stdout, self._states())
 
     def log(self) -> list[Record]:
         """dmesg; elevated only where this user may not read the log."""
@@ -74,6 +77,31 @@ class HostTarget:
         if done is None or done.returncode:
             raise _unreadable(done.stderr.strip() if done else "dmesg did not end")
         return parse_text(done.stdout)
+
+    def facts(self, name: str) -> Facts:
+        """What this machine's files say to the child that loads. sudo gives back what the bounding set
+        allows.
+        """
+        capabilities = "CapEff" if os.geteuid() == 0 else "CapBnd"
+        return read_facts(name, KernelFiles(self.read), capabilities=capabilities)
+
+    def read(self, path: str) -> bytes:
+        """A file of this machine, as far as this user may read it: no child is elevated for it."""
+        # As it is written: a Path would take the last dot from NAME/., which only a directory has.
+        with open(f"{self._root}/{path.lstrip('/')}", "rb") as file:  # noqa: PTH123
+            return file.read()
+
+    def tainted(self) -> int | None:
+        """Not asked: this kernel may have been tainted long before, by modules that nobody here loaded. A bit
+        of it proves nothing of a load.
+        """
+        return None
+
+    def watch(self, seconds: float) -> Attempt | None:
+        """Nobody looks on: what this kernel says meanwhile may be any other module's, and a kernel that died
+        has taken this process with it.
+        """
+        return None
 
     def follow(self, show: Callable[[list[Record]], None]) -> None:
         """Hand over the log, then what comes, until interrupted: one child, elevated where needed."""
@@ -104,9 +132,16 @@ class HostTarget:
             records,
             answered=number is not None,
             note=None if number is not None else f"{program.name} said: {done.stderr.strip()}",
-            facts=host_facts.facts(name, self._root, through_sudo=os.geteuid() != 0),
             seconds=done.seconds,
         )
+
+    def _states(self) -> dict[str, tuple[str, str]]:
+        """State (Live, Loading, Unloading) and taints of each module in /proc/modules."""
+        fields = [line.split() for line in (self._text("proc/modules") or "").splitlines()]
+        return {f[0]: (f[4], f[6].strip("()") if len(f) > 6 else "") for f in fields if len(f) > 5}
+
+    def _text(self, path: str) -> str | None:
+        return KernelFiles(self.read).text(path)
 
     def _readable_log(self) -> list[Record] | None:
         done = process.run([self._tool("dmesg"), "--raw"], timeout=30)
@@ -145,7 +180,7 @@ class HostTarget:
         began = time.monotonic()
 
         def is_on_its_way() -> bool:
-            state = host_facts.states(self._root).get(module, ("", ""))[0]
+            state = self._states().get(module, ("", ""))[0]
             return state in ("Loading", "Unloading")
 
         def has_begun() -> bool:

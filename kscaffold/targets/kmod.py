@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kscaffold.targets.target import Listed
+from kscaffold.diagnosis.attempt import Listed
 
 
 @dataclass(frozen=True, slots=True)

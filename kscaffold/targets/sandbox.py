@@ -4,16 +4,23 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kscaffold import timeouts
 from kscaffold.diagnosis import crash
+from kscaffold.diagnosis.attempt import Attempt, Facts, Listed
 from kscaffold.diagnosis.klog import Record, parse_kmsg, parse_text
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.quick import SIGNED
 from kscaffold.errors import DeadlineError, KscaffoldError
+from kscaffold.module.arguments import Parameters
 from kscaffold.sandbox.agent import protocol
 from kscaffold.sandbox.agent.protocol import Answer, Channel, ChannelClosed, ChannelTimeout, Verb
-from kscaffold.targets.target import Attempt, Kind, Listed, read_modules
+from kscaffold.targets.target import Kind, read_modules
+
+if TYPE_CHECKING:
+    from kscaffold.sandbox.live.registry import Connection
+    from kscaffold.sandbox.vm.guest import Guest
 
 TAINTED = "/proc/sys/kernel/tainted"
 _LOOK = 0.05  # s between two looks at a kernel
@@ -45,13 +52,29 @@ class SandboxTarget:
         self._console = console
         self._was_reset = was_reset
 
-    def load(self, ko: Path, parameters: str, timeout: float) -> Attempt:
-        """Load with finit_module(2) in a child of the agent's."""
-        image, arguments = ko.read_bytes(), parameters.encode(errors="surrogateescape")
+    @classmethod
+    def from_guest(cls, guest: "Guest", cmdline: str) -> "SandboxTarget":
+        """A guest of this process's own; `cmdline`: what its kernel was given besides what every one gets."""
+        return cls(guest.channel, guest.release, guest.accelerator, cmdline, guest.console, guest.was_reset)
+
+    @classmethod
+    def from_connection(cls, connection: "Connection") -> "SandboxTarget":
+        """A live sandbox, which its keeper holds."""
+        greeting = connection.facts
+        return cls(
+            connection.channel, greeting["kernel"], greeting["accelerator"], greeting.get("cmdline", "")
+        )
+
+    def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:
+        """Load with finit_module(2) in a child of the agent's. A compressed module is unpacked before: the
+        guest's kernel may not know how. Raises DamagedModule KS411 where that can't be done.
+        """
+        image, arguments = ko.read_bytes(), parameters.text.encode(errors="surrogateescape")
         if len(image) + len(arguments) + 4 > protocol.MAX_PAYLOAD:
-            again = f" (and takes its signature off: kscaffold sign {ko})" if image.endswith(SIGNED) else ""
-            fix = f"strip --strip-debug {ko} shrinks it{again}"
-            raise KscaffoldError("KS608", f"{ko} is too large for a sandbox", fix=fix)
+            fix = f"strip --strip-debug {ko.path} shrinks it"
+            if image.endswith(SIGNED):
+                fix += f" (and takes its signature off: kscaffold sign {ko.path})"
+            raise KscaffoldError("KS608", f"{ko.path} is too large for a sandbox", fix=fix)
         if len(arguments) > _MOST_ARGUMENTS:
             cause = f"the parameters have {len(arguments)} bytes, and {_MOST_ARGUMENTS} are the most"
             raise KscaffoldError("KS611", "the guest could not take the request", cause=cause)
@@ -76,6 +99,12 @@ class SandboxTarget:
             return int(self.read(TAINTED))
         except (OSError, KscaffoldError, ValueError):
             return None
+
+    def facts(self, name: str) -> Facts:
+        """What the guest's kernel says of itself. The agent has the rights of the child that loads."""
+        from kscaffold.targets.facts import KernelFiles, read_facts  # start-up time: only failures ask
+
+        return read_facts(name, KernelFiles(self.read))
 
     def read(self, path: str) -> bytes:
         """A file of the guest. Raises OSError with the guest's errno."""

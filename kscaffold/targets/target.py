@@ -1,68 +1,13 @@
 """Where modules are loaded, as the verbs see it: a sandbox or this machine."""
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol
 
+from kscaffold.diagnosis.attempt import Attempt, Facts, Listed
 from kscaffold.diagnosis.klog import Record
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.module.arguments import Parameters
 
 Kind = Literal["sandbox", "host"]
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a target says of itself, to tell errnos with several meanings apart. None: not known.
-
-    `capable`: the caller has CAP_SYS_MODULE where it counts. `seccomp`: a filter is on its system calls.
-    `builtin`: the name belongs to code in the kernel itself.
-    """
-
-    capable: bool | None = None
-    modules_disabled: bool | None = None
-    seccomp: bool | None = None
-    lockdown: bool | None = None
-    sig_enforce: bool | None = None
-    builtin: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What was seen of one call into the kernel. None: not known there.
-
-    `errno`: what the system call returned, positive, 0 for success. `answered`: the target's own answer
-    to this request came. `heard`: the target can still be asked. `alive`: the target lives. `reset`: the
-    guest's machine reset itself while the request was under way. `late`: the deadline passed.
-    `killed_by`: the signal that ended the calling task. `records`: the log of this call only, None where
-    it can't be read. `note`: what is missing in it. `trace`: ftrace's text. `stack`: the kernel stack of
-    a task that did not come back. `facts`: of the target, after a failure. `seconds`: in the kernel.
-    """
-
-    errno: int | None
-    records: tuple[Record, ...] | None = ()
-    answered: bool = True
-    heard: bool = True
-    alive: bool = True
-    reset: bool = False
-    late: bool = False
-    killed_by: int | None = None
-    trace: str | None = None
-    note: str | None = None
-    stack: str = ""
-    facts: Facts = Facts()
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A line of /proc/modules. `size` in bytes; `state` is Live, Loading or Unloading."""
-
-    name: str
-    size: int
-    refcount: int
-    used_by: tuple[str, ...]
-    state: str
-    taints: str
-    permanent: bool
 
 
 class Target(Protocol):
@@ -73,17 +18,34 @@ class Target(Protocol):
     accelerator: str | None
     cmdline: str
 
-    def load(self, ko: Path, parameters: str, timeout: float) -> Attempt:
-        """Load a module once; `parameters` in the kernel's syntax, `timeout` in seconds."""
+    def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:
+        """Load a module once; `timeout` in seconds."""
 
     def unload(self, name: str, timeout: float) -> Attempt:
-        """Unload a module by the kernel's name for it."""
+        """Unload a module by the kernel's name for it; `timeout` in seconds."""
 
     def modules(self) -> list[Listed]:
         """What is in the list of modules."""
 
     def log(self) -> list[Record]:
         """What the kernel's log holds."""
+
+    def facts(self, name: str) -> Facts:
+        """What the kernel says of itself to who loads modules into it, now; `name`: the kernel's name of the
+        module that is asked about. Never raises: what it does not say is None.
+        """
+
+    def read(self, path: str) -> bytes:
+        """A file of the machine that the kernel runs on. Raises OSError as open(2) and read(2) fail there."""
+
+    def tainted(self) -> int | None:
+        """kernel.tainted, where all its bits are from modules that were loaded here; else None."""
+
+    def watch(self, seconds: float) -> Attempt | None:
+        """Look on for so many seconds, whether the kernel stays well after the last call into it. `errno` is
+        0 where it does; else `records` are its last words, or all that it has said since that call. None
+        where nobody can look on.
+        """
 
 
 def read_modules(text: str) -> list[Listed]:

@@ -3,13 +3,13 @@
 import pytest
 
 from kscaffold.diagnosis import catalogue
-from kscaffold.diagnosis.evidence import Evidence
+from kscaffold.diagnosis.attempt import Listed
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.stages import ORDER
 from kscaffold.diagnosis.trace import Timeline
 from kscaffold.diagnosis.unload_verdict import UnloadEvidence, judge_unload
 from kscaffold.diagnosis.verdict import judge
-from tests.support.evidence import KERNELS, loads
+from tests.support.evidence import KERNELS, attempt_and_facts, evidence, loads
 
 # name: verdict, stage, errno, init ran, returned, code
 LOADED = ("loaded", "live", None, True, 0)
@@ -123,7 +123,7 @@ def lines(*texts, level="warn"):
 
 
 def verdict(**facts):
-    return judge(Evidence("hello", **facts))
+    return judge(evidence("hello", **facts))
 
 
 def test_what_is_only_likely_says_nothing_of_the_other_stages():
@@ -170,12 +170,12 @@ def test_without_a_trace_the_kernels_own_line_tells_what_init_returned():
 def test_a_forged_oops_has_no_taint():
     forged = loads("6.1")["oops"]
     facts = {"errno": 0, "has_init": True, "records": forged.records, "tainted": 0x3000}
-    told = judge(Evidence(forged.module, **facts))
+    told = judge(evidence(forged.module, **facts))
     assert (told.verdict, told.code, told.complaints) == ("loaded", None, ())
-    told = judge(Evidence(forged.module, **{**facts, "tainted": 0x3080}))
+    told = judge(evidence(forged.module, **{**facts, "tainted": 0x3080}))
     assert (told.verdict, told.code) == ("crashed", "KS250")
     # Where nobody could ask, the report stands.
-    told = judge(Evidence(forged.module, **{**facts, "tainted": None}))
+    told = judge(evidence(forged.module, **{**facts, "tainted": None}))
     assert (told.verdict, told.code) == ("crashed", "KS250")
 
 
@@ -319,7 +319,7 @@ def test_a_kernel_that_answers_did_not_panic():
     assert verdict(errno=0, has_init=True, records=said).verdict == "loaded"
     assert verdict(errno=22, init_started=True, records=said).verdict == "init-failed"
     assert verdict(answered=False, alive=False, records=said).code == "KS253"
-    assert judge_unload(UnloadEvidence("hello", errno=0, records=said)).verdict == "unloaded"
+    assert judge_unload(unload_evidence("hello", errno=0, records=said)).verdict == "unloaded"
 
 
 def test_killed_while_loading_is_a_crash_even_without_a_log():
@@ -333,18 +333,28 @@ def test_initcall_debug_is_proof():
     assert verdict(errno=1, records=said).verdict == "init-failed"
 
 
+def unload_evidence(module, **known):
+    attempt, facts = attempt_and_facts(known)
+    return UnloadEvidence(module, attempt, facts, **known)
+
+
+def listed(refcount=0, used_by=(), state="Live", permanent=False):
+    return Listed("hello", 16384, refcount, used_by, state, "OE", permanent)
+
+
 @pytest.mark.parametrize(
     ("facts", "verdict", "code"),
     [
         ({"errno": 0}, "unloaded", None),
+        ({"errno": 16}, "refused", "KS304"),
         ({"errno": 2}, "refused", "KS301"),
         ({"errno": 2, "builtin": True}, "refused", "KS311"),
-        ({"errno": 11, "users": ("a", "b"), "count": 2}, "refused", "KS302"),
-        ({"errno": 11, "count": 1}, "refused", "KS303"),
-        ({"errno": 16, "state": "Live", "permanent": True}, "refused", "KS304"),
-        ({"errno": 16, "state": "Loading"}, "refused", "KS305"),
-        ({"errno": 16, "state": "Unloading"}, "refused", "KS306"),
-        ({"errno": 16, "state": "Live", "permanent": False}, "refused", "KS313"),
+        ({"errno": 11, "listed": listed(refcount=2, used_by=("a", "b"))}, "refused", "KS302"),
+        ({"errno": 11, "listed": listed(refcount=1)}, "refused", "KS303"),
+        ({"errno": 16, "listed": listed(permanent=True)}, "refused", "KS304"),
+        ({"errno": 16, "listed": listed(state="Loading")}, "refused", "KS305"),
+        ({"errno": 16, "listed": listed(state="Unloading")}, "refused", "KS306"),
+        ({"errno": 16, "listed": listed()}, "refused", "KS313"),
         ({"errno": 1}, "refused", "KS307"),
         ({"errno": 38}, "refused", "KS310"),
         ({"answered": False, "late": True}, "hung", "KS309"),
@@ -352,7 +362,7 @@ def test_initcall_debug_is_proof():
     ],
 )
 def test_unload(facts, verdict, code):
-    told = judge_unload(UnloadEvidence("hello", **facts))
+    told = judge_unload(unload_evidence("hello", **facts))
     assert (told.verdict, told.code) == (verdict, code)
     if code:
         assert told.cause and told.fix and "{" not in told.cause + told.fix
@@ -362,7 +372,7 @@ def test_unload(facts, verdict, code):
 def test_recorded_crash_of_exit(kernel):
     load = loads(kernel)["exitoops"]
     assert load.unload_status == "-9"
-    told = judge_unload(UnloadEvidence("exitoops", answered=False, killed_by=9, records=load.unload_records))
+    told = judge_unload(unload_evidence("exitoops", answered=False, killed_by=9, records=load.unload_records))
     assert (told.verdict, told.code) == ("crashed", "KS308")
     assert "exitoops_exit" in told.cause
 
@@ -370,6 +380,6 @@ def test_recorded_crash_of_exit(kernel):
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_recorded_leftovers_after_exit(kernel):
     load = loads(kernel)["cacheleak"]
-    told = judge_unload(UnloadEvidence("cacheleak", errno=0, records=load.unload_records))
+    told = judge_unload(unload_evidence("cacheleak", errno=0, records=load.unload_records))
     assert (told.verdict, told.code) == ("unloaded", "KS312")
     assert "cacheleak" in told.cause

@@ -11,18 +11,20 @@ from typing import Any
 
 import pytest
 
-from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.stages import ORDER
 from kscaffold.diagnosis.verdict import judge
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.explain import html
 from kscaffold.explain.walkthrough import LoadWalkthrough, load_walkthrough
 from kscaffold.load.report import LoadReport
+from kscaffold.module.arguments import Parameters
 from kscaffold.targets.host import HostTarget
 from tests.conftest import Ran, need_program
 from tests.support.browser import Browser, browser
 from tests.support.elf import Ko
+from tests.support.evidence import evidence
 from tests.support.kernels import need_kernel
 from tests.support.modules import built
 from tests.support.projects import write
@@ -301,11 +303,11 @@ def told(tmp_path: Path) -> list[LoadWalkthrough]:
     records = tuple(Record(f"hello: <i>\x00{i}\udcff", level="info", time=1.0 + i) for i in range(3))
     report = LoadReport(
         module="hello",
-        path=ko,
-        parameters="n=1",
+        file=ModuleFile.open(ko),
+        parameters=Parameters.parse("n=1"),
         target="host",
         kernel="6.1.0-test",
-        judgement=judge(Evidence("hello", errno=0, has_init=True, records=records)),
+        judgement=judge(evidence("hello", errno=0, has_init=True, records=records)),
         log=records,
         seconds={"load": 0.0},
         accelerator=None,

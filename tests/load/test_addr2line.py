@@ -7,6 +7,7 @@ import pytest
 
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import parse_text
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.addr2line import locate_complaints, with_source_line
 from tests.conftest import need_program
 from tests.support.kernels import need_kernel
@@ -93,7 +94,8 @@ def test_without_debug_information_or_addr2line_the_symbol_stays(
     ks, project: Path, monkeypatch: pytest.MonkeyPatch
 ):
     assert ks("build").status == 0
-    (ko,) = project.glob("*.ko")
+    (path,) = project.glob("*.ko")
+    ko = ModuleFile.open(path)
     where = "deep+0x5/0x10 [two]"
     complaint = Complaint("oops", "BUG: of a test", where, module="two")
     records = parse_text(f"<1>[    1.000000] RIP: 0010:{where}\n")
@@ -105,12 +107,15 @@ def test_without_debug_information_or_addr2line_the_symbol_stays(
     assert locate_complaints([other], "two", ko, records) == ((other,), None)
     gone = Complaint("oops", "BUG: of a test", "nosuch+0x5/0x10 [two]", module="two")
     assert locate_complaints([gone], "two", ko, records) == ((gone,), None)
-    assert locate_complaints([complaint], "two", project / "no.ko", records) == ((complaint,), None)
+    assert locate_complaints([complaint], "two", ModuleFile(project / "no.ko", ko.raw), records) == (
+        (complaint,),
+        None,
+    )
     bare = project / "bare" / "two.ko"
     bare.parent.mkdir()
     strip = need_program("strip", "binutils")
-    subprocess.run([strip, "--strip-debug", "-o", str(bare), str(ko)], check=True)
-    assert locate_complaints([complaint], "two", bare, records) == ((complaint,), None)
+    subprocess.run([strip, "--strip-debug", "-o", str(bare), str(path)], check=True)
+    assert locate_complaints([complaint], "two", ModuleFile.open(bare), records) == ((complaint,), None)
     monkeypatch.setenv("PATH", "/nowhere")
     assert locate_complaints([complaint], "two", ko, records) == ((complaint,), None)
     assert with_source_line("because", [complaint], [complaint]) == "because"

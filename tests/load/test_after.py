@@ -7,6 +7,7 @@ import pytest
 
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf import kofile, quick
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.after.dangling import DanglingCallbacks, seconds_to_watch
 from tests.conftest import need_program
 from tests.support.kernels import need_kernel
@@ -106,7 +107,9 @@ Code: cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc <cc> cc cc cc cc cc cc cc cc 
 )
 def test_code_that_is_traps_now_is_gone(at, facility, gone):
     places = {".text": (0xFFFFFFFFC0402010, 0x10)}
-    left = DanglingCallbacks("left_probe", Path("none.ko"), 1.5, "unregister_kprobe()", places)
+    left = DanglingCallbacks(
+        "left_probe", ModuleFile(Path("none.ko"), b""), 1.5, "unregister_kprobe()", places
+    )
     records = [Record(text, facility=facility) for text in TRAP.format(at).splitlines()]
     assert left.freed_address(records) == gone
 

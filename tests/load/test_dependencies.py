@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kscaffold.load.dependencies import dependencies, in_dependency_order
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.load.dependencies import ModuleFiles, dependencies, in_dependency_order
 from tests.conftest import need_program
 from tests.support.elf import Ko
 from tests.support.kernels import need_kernel
@@ -119,16 +120,23 @@ def test_modules_that_came_with_the_kernel(ks, on, series: str, tmp_path_factory
 
 
 def test_the_order(tmp_path: Path):
-    def ko(name: str, depends: str) -> Path:
+    files = ModuleFiles()
+
+    def ko(name: str, depends: str) -> ModuleFile:
         path = tmp_path / f"{name}.ko"
         path.write_bytes(Ko(name, info=[("depends", depends)]).bytes())
-        return path
+        return files.open(path)
+
+    def needed(one: ModuleFile, *beside: ModuleFile) -> tuple[ModuleFile, ...]:
+        return dependencies(one, [b.path for b in beside], None, files)
 
     a, b, c, d = ko("a", "b,c"), ko("b", "c"), ko("c", ""), ko("d", "e,nosuch")
     e = ko("e", "d")  # a circle, which no kernel would take
     assert in_dependency_order([a, b, c]) == (c, b, a)
     assert in_dependency_order([d, c, a]) == (d, c, a)  # a's b is not among them
     assert set(in_dependency_order([d, e])) == {d, e}
-    assert dependencies(a, [a, b, c, d], None) == (c, b)
-    assert dependencies(a, [a], None) == ()
-    assert dependencies(d, [a, d, e], None) == (e,)
+    assert needed(a, a, b, c, d) == (c, b)
+    assert needed(a, a) == ()
+    assert needed(d, a, d, e) == (e,)
+    # A file beside it that can't be read is nobody's need.
+    assert dependencies(a, [tmp_path / "none.ko", b.path, c.path], None, files) == (c, b)

@@ -207,7 +207,7 @@ def test_parameters_arrive_as_typed(ks, here):
         assert ran.status == 0, value
         with registry.connect(here) as connection:
             assert connection
-            target = SandboxTarget(connection.channel, "", "", "")
+            target = SandboxTarget.from_connection(connection)
             assert target.read("/sys/module/hello/parameters/whom") == f"{value}\n".encode()
             assert target.read("/sys/module/hello/parameters/n") == b"-7\n"
     ran = ks("load", 'whom=5" disk', "--json")

@@ -5,16 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import prediction, prediction_cache
+from kscaffold.module.arguments import Parameters
 from kscaffold.module.predict.finding import Finding, Prediction
 from tests.support.elf import Ko
 
 
-def write_ko(directory: Path, ko: Ko) -> Path:
+def write_ko(directory: Path, ko: Ko) -> ModuleFile:
     file = directory / f"{ko.name}.ko"
     file.write_bytes(ko.bytes())
-    return file
+    return ModuleFile.open(file)
 
 
 @pytest.fixture
@@ -65,12 +67,8 @@ def test_what_was_predicted_comes_back_and_damage_is_forgotten(kernel, tmp_path)
 
 def test_a_forecast_is_made_once_and_the_same(kernel, tmp_path, monkeypatch):
     ko = write_ko(tmp_path, Ko())
-    first = prediction.predict_load(ko, "", kernel)
+    first = prediction.predict_load(ko, Parameters(), kernel)
     monkeypatch.setattr(prediction, "_predict", lambda *_: pytest.fail("predicted again"))
-    assert prediction.predict_load(ko, "", kernel) == first
+    assert prediction.predict_load(ko, Parameters(), kernel) == first
     with pytest.raises(BaseException, match="predicted again"):
-        prediction.predict_load(ko, "n=1", kernel)
-
-
-def test_a_file_that_is_not_there_has_no_key(kernel):
-    assert prediction_cache.prediction_key(Path("/nothing.ko"), "", kernel, "", None) is None
+        prediction.predict_load(ko, Parameters.parse("n=1"), kernel)

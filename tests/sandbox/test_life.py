@@ -16,9 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.load import load as load_one
 from kscaffold.load.unload import unload as unload_one
+from kscaffold.module.arguments import NO_PARAMETERS
 from kscaffold.sandbox.agent import guest_root, protocol
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm import qemu
@@ -172,9 +174,9 @@ def test_a_flood_is_cut_and_both_ends_are_kept(ks, kernel61, here):
 
 def test_a_flood_that_goes_on_after_the_load_keeps_nobody_waiting(kernel61, here):
     with contextlib.closing(start_guest(plan_vm(kernel61), lambda *_: None, lambda _: None)) as guest:
-        target = SandboxTarget(guest.channel, guest.release, guest.accelerator, "", guest.console)
-        ko = built(kernel61) / "chatter.ko"
-        assert load_one(ko, "", target, timeout=120).ok
+        target = SandboxTarget.from_guest(guest, "")
+        ko = ModuleFile.open(built(kernel61) / "chatter.ko")
+        assert load_one(ko, NO_PARAMETERS, target, timeout=120).ok
         # It is read once round the kernel's ring, not until the flood has ended.
         assert 0 < guest.channel.ask(protocol.Verb.LOG, timeout=120).status <= 1 << 17
         gone = unload_one("chatter", target, timeout=120, ko=ko)
@@ -331,7 +333,7 @@ def test_memory_of_a_live_sandbox(ks, kernel61, here):
 
 def test_the_guest_runs_programs_and_keeps_files(kernel61, here):
     with contextlib.closing(start_guest(plan_vm(kernel61), lambda *_: None, lambda _: None)) as guest:
-        target = SandboxTarget(guest.channel, guest.release, guest.accelerator, "", guest.console)
+        target = SandboxTarget.from_guest(guest, "")
         with guest_root.compiled_agent() as program:
             target.write("/tmp/agent", program.read_bytes())
         status, said = target.run(["/tmp/agent"], timeout=20)

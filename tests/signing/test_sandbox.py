@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from kscaffold.cli import prewarm
+from kscaffold.diagnosis.attempt import Attempt
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel import store, trusted_image
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.prediction import predict_load
+from kscaffold.module.arguments import Parameters
 from kscaffold.module.check import modules_in
 from kscaffold.pkcs7 import certificate
 from kscaffold.sandbox.vm import snapshot
@@ -24,7 +27,6 @@ from kscaffold.signing import key as keys
 from kscaffold.signing.key import Key
 from kscaffold.signing.sign import sign
 from kscaffold.targets.sandbox import SandboxTarget
-from kscaffold.targets.target import Attempt
 from tests.conftest import REAL_CACHE, need_program
 from tests.support.kernels import need_kernel
 from tests.support.keys import expired, pair
@@ -86,9 +88,7 @@ def guest(kernel: Kernel, cmdline: str, trusted: Sequence[Key]) -> Iterator[Sand
     raw = tuple(sorted(key.certificate.raw for key in trusted))
     plan = plan_vm(kernel, cmdline, raw)
     with contextlib.closing(start_guest(plan, lambda *_: None, lambda _: None)) as started:
-        yield SandboxTarget(
-            started.channel, kernel.release, started.accelerator, cmdline, started.console, started.was_reset
-        )
+        yield SandboxTarget.from_guest(started, cmdline)
 
 
 def signed(kernel: Kernel, key: Key, out: Path, hash: str = "sha256") -> Path:
@@ -98,7 +98,7 @@ def signed(kernel: Kernel, key: Key, out: Path, hash: str = "sha256") -> Path:
 
 def loaded(target: SandboxTarget, ko: Path) -> Attempt:
     """One load, undone where it went well."""
-    attempt = target.load(ko, "", 10)
+    attempt = target.load(ModuleFile.open(ko), Parameters(), 10)
     if attempt.errno == 0:
         assert target.unload("hello" if ko.name.endswith("hello.ko") else ko.stem, 10).errno == 0
     return attempt
@@ -134,7 +134,7 @@ def test_what_a_kernel_takes(series: str, known: dict[str, Key], stranger: Key, 
     hello = tmp_path / "hello.ko"
 
     def foretold(ko: Path) -> tuple[bool | None, str | None]:
-        found = predict_load(ko, "", kernel, cmdline=ENFORCED, trusted=trusted)
+        found = predict_load(ModuleFile.open(ko), Parameters(), kernel, cmdline=ENFORCED, trusted=trusted)
         assert found.loads is True or found.stage == "signature"
         return found.loads, found.errno
 
@@ -183,12 +183,13 @@ def test_the_kernels_own_keys_stay(series: str, known: dict[str, Key], tmp_path:
         plain.write_bytes(content.read_content(path)[0])
         assert loaded(target, plain).errno == 0
         assert int(target.read("/proc/sys/kernel/tainted")) == 0
-        found = predict_load(plain, "", kernel, cmdline=ENFORCED)
+        found = predict_load(ModuleFile.open(plain), Parameters(), kernel, cmdline=ENFORCED)
         assert found.loads is True
         late = signed(kernel, known["expired"], tmp_path / "hello.ko")
         assert loaded(target, late).errno == 0
         trusted = tuple(key.certificate.raw for key in ours)
-        assert predict_load(late, "", kernel, cmdline=ENFORCED, trusted=trusted).loads is True
+        found = predict_load(ModuleFile.open(late), Parameters(), kernel, cmdline=ENFORCED, trusted=trusted)
+        assert found.loads is True
 
 
 @pytest.fixture

@@ -8,14 +8,32 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from kscaffold.diagnosis import klog, trace
+from kscaffold.diagnosis.attempt import Attempt, Facts
 from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.trace import Event
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 KERNELS = ("5.10", "6.1", "6.12")
+
+
+def attempt_and_facts(known: dict[str, Any]) -> tuple[Attempt, Facts]:
+    """Takes what belongs to the attempt and to the kernel's facts out of `known`, by the fields' names."""
+    if "records" in known:
+        known["records"] = tuple(known["records"])
+    attempt, facts = (
+        {name: known.pop(name) for name in kind.__slots__ if name in known} for kind in (Attempt, Facts)
+    )
+    return Attempt(**attempt), Facts(**facts)
+
+
+def evidence(module: str, **known: Any) -> Evidence:
+    """Evidence of a load from one flat list of what is known."""
+    attempt, facts = attempt_and_facts(known)
+    return Evidence(module, attempt, facts, **known)
 
 
 @dataclass(frozen=True)
@@ -40,7 +58,7 @@ class Load:
         answered = errno != "-"
         state = self.facts["state"]
         timeline = trace.timeline(self.events) if self.events is not None else None
-        return Evidence(
+        return evidence(
             self.module,
             errno=int(errno) if answered else None,
             answered=answered,

@@ -12,9 +12,11 @@ from pathlib import Path
 from kscaffold import process
 from kscaffold.diagnosis.crash import complaints
 from kscaffold.diagnosis.klog import Record
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.module.arguments import Parameters
 from kscaffold.sandbox.vm.plan import plan_vm
 from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.scaffold.create.new import ProjectRequest, new
@@ -77,7 +79,9 @@ class Guest:
 
     def load(self, template: str, parameters: str = "", end: str = "") -> int:
         """The errno of loading it, 0 for success."""
-        tried = self.target.load(self.built.ko(template, end), parameters, 20)
+        tried = self.target.load(
+            ModuleFile.open(self.built.ko(template, end)), Parameters.parse(parameters), 20
+        )
         assert tried.errno is not None, tried
         return tried.errno
 
@@ -124,7 +128,4 @@ def guest(series: str) -> Iterator[Guest]:
     need_program("qemu-system-x86_64", "qemu-system-x86")
     kernel = need_kernel(series)
     with contextlib.closing(start_guest(plan_vm(kernel), lambda *_: None, lambda _: None)) as started:
-        target = SandboxTarget(
-            started.channel, started.release, started.accelerator, "", started.console, started.was_reset
-        )
-        yield Guest(series, kernel, target)
+        yield Guest(series, kernel, SandboxTarget.from_guest(started, ""))

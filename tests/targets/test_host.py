@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.load import load
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import unload
+from kscaffold.module.arguments import Parameters
 from kscaffold.targets.host import HostTarget
 from tests.support.elf import Ko
 
@@ -75,7 +77,7 @@ class Host:
 
     def load(self, ko: Path, timeout: float = 5.0) -> LoadReport:
         """As the verb does it, with this machine's /proc and /sys."""
-        return load(ko, "", HostTarget(lambda _: None, self.at), timeout=timeout)
+        return load(ModuleFile.open(ko), Parameters(), HostTarget(lambda _: None, self.at), timeout=timeout)
 
 
 @pytest.fixture

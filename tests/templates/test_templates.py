@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.module.arguments import Parameters
 from kscaffold.packages.busybox import busybox
 from kscaffold.scaffold.create.render import templates
 from tests.support import templated
@@ -287,7 +289,7 @@ def _link_address(index: int) -> bytes:
 
 def test_netdev_carries_packets_both_ways(guest):
     for af_packet in guest.kernel.modules.rglob("af_packet.ko*"):  # where it is not built in
-        assert guest.target.load(af_packet, "", 20).errno == 0
+        assert guest.target.load(ModuleFile.open(af_packet), Parameters(), 20).errno == 0
     tool = Tool(guest.target)
     protocol = _PROTOCOL >> 8 | (_PROTOCOL & 255) << 8
     with guest.loaded("netdev"):

@@ -11,7 +11,9 @@ import pytest
 
 from kscaffold import process
 from kscaffold.kernel.compiler import toolchain
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.kernel.buildtree import read_tree
+from kscaffold.module.arguments import Parameters
 from kscaffold.scaffold.create.new import ProjectRequest, new
 from tests.support import templated
 from tests.support.guesttool import Result, Tool
@@ -71,15 +73,17 @@ def test_init_fails_at_each_step_and_nothing_is_left(template, series):
     count = TIMES[template] - ((series, template) == ("5.10", "block"))
     steps = list(range(1, count + 1))
     ko = built(series) / f"f-{template}" / f"f-{template}.ko"
+    module = ModuleFile.open(ko)
     with templated.guest(series) as guest:
         before = guest.target.modules()
         seen = _traces(guest, ko.stem)
         for step in [*steps, *steps]:
-            assert (step, guest.target.load(ko, f"fail_at={step}", 20).errno) == (step, errno.ENOMEM)
+            given = Parameters.parse(f"fail_at={step}")
+            assert (step, guest.target.load(module, given, 20).errno) == (step, errno.ENOMEM)
             assert guest.target.modules() == before
             assert _traces(guest, ko.stem) == seen
         # After all that it still works, so nothing of it was left in the way.
-        assert guest.target.load(ko, "", 20).errno == 0
+        assert guest.target.load(module, Parameters(), 20).errno == 0
         assert _traces(guest, ko.stem) != seen
         assert guest.target.unload(ko.stem.replace("-", "_"), 20).errno == 0
         assert _traces(guest, ko.stem) == seen

@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 
 from kscaffold.elf import content
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.kernel.fetch import is_prefix
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.after.late_crash import blame_late_crash
+from kscaffold.load.after.watch import watch_after_unload
 from kscaffold.load.load import load
 from kscaffold.load.prediction import Predictor
 from kscaffold.load.report import LoadReport
-from kscaffold.load.unload import unload, watch_after_unload
+from kscaffold.load.unload import unload
+from kscaffold.module.arguments import Parameters
 from kscaffold.module.predict.finding import Prediction
 from kscaffold.sandbox.vm.plan import plan_vm
 from kscaffold.sandbox.vm.start import start_guest
@@ -122,7 +125,9 @@ def test_removals(series: str, capfd: pytest.CaptureFixture[str]):
         with guest(kernel, "") as target:
             _prepare(case.before, place, target, case.seconds)
             name = case.module.removesuffix(".ko")
-            report = unload(case.module, target, timeout=case.seconds, ko=place / f"{name}.ko")
+            file = place / f"{name}.ko"
+            ko = ModuleFile.open(file) if file.exists() else None
+            report = unload(case.module, target, timeout=case.seconds, ko=ko)
             there = None if case.gone is None else [m.name for m in target.modules()]
         j = report.judgement
         found = Gone(j.verdict, j.errno, j.code)
@@ -150,7 +155,7 @@ def test_what_comes_later(series: str, name: str, bit: int, verdict: str, code: 
     kernel = need_kernel(series)
     ko, until = built(kernel) / f"{name}.ko", time.monotonic() + 20
     with guest(kernel, "") as target:
-        report = load(ko, "", target, timeout=10)
+        report = load(ModuleFile.open(ko), Parameters(), target, timeout=10)
         assert report.ok and not report.judgement.complaints
         target.write(f"/sys/module/{name.replace('-', '_')}/parameters/go", b"1", 0)
         while not (target.tainted() or 0) & 1 << bit and time.monotonic() < until:
@@ -175,9 +180,9 @@ def test_what_outlives_its_module(series: str):
         ("left-probe", "seen", "unregister_kprobe()"),
     ):
         with guest(kernel, "") as target:
-            assert load(place / f"{name}.ko", "", target, timeout=20).ok
+            assert load(ModuleFile.open(place / f"{name}.ko"), Parameters(), target, timeout=20).ok
             # It may die in the middle of the unload, which is told in the same way.
-            report = unload(name, target, timeout=20, ko=place / f"{name}.ko")
+            report = unload(name, target, timeout=20, ko=ModuleFile.open(place / f"{name}.ko"))
             (told,) = watch_after_unload([report], target, 60 if report.ok else None)
         j = told.judgement
         assert (name, j.verdict, j.code) == (name, "crashed", "KS617"), j
@@ -186,8 +191,8 @@ def test_what_outlives_its_module(series: str):
         assert call in (j.fix or "")
         assert any("unable to handle page fault" in r.text for r in told.log)
     with guest(kernel, "") as target:
-        assert load(place / "ended-timer.ko", "", target, timeout=20).ok
-        report = unload("ended-timer", target, timeout=20, ko=place / "ended-timer.ko")
+        assert load(ModuleFile.open(place / "ended-timer.ko"), Parameters(), target, timeout=20).ok
+        report = unload("ended-timer", target, timeout=20, ko=ModuleFile.open(place / "ended-timer.ko"))
         assert report.remains is not None and watch_after_unload([report], target) == [report] and report.ok
 
 
@@ -200,18 +205,19 @@ def _prepare(steps: tuple[str, ...], place: Path, target: SandboxTarget, seconds
         elif step.startswith("-"):
             unload(step[1:], target, timeout=seconds)
         else:
-            load(place / f"{step}.ko", "", target, timeout=seconds)
+            load(ModuleFile.open(place / f"{step}.ko"), Parameters(), target, timeout=seconds)
 
 
 def row(case: Case, expected: Found, kernel: Kernel, place: Path, scratch: Path) -> Row:
     """Load one case in a guest of its own."""
-    ko = patched(case, kernel, place, scratch)
+    ko = ModuleFile.open(patched(case, kernel, place, scratch))
+    parameters = Parameters.parse(case.parameters)
     with guest(kernel, case.cmdline) as target:
         _prepare(case.before, place, target, case.seconds)
         outlook = Predictor([ko], kernel, lambda text: None)
-        prediction = outlook.before(ko, case.parameters, target)
+        prediction = outlook.before(ko, parameters, target)
         assert prediction is not None
-        report = load(ko, case.parameters, target, timeout=case.seconds, outlook=outlook)
+        report = load(ko, parameters, target, timeout=case.seconds, outlook=outlook)
         return Row(case, expected, prediction, report)
 
 
@@ -243,14 +249,7 @@ def guest(kernel: Kernel, cmdline: str) -> Iterator[SandboxTarget]:
     plan = plan_vm(kernel, cmdline)
     started = start_guest(plan, lambda verb, text: None, lambda text: None)
     try:
-        yield SandboxTarget(
-            started.channel,
-            kernel.release,
-            started.accelerator,
-            plan.machine.cmdline,
-            started.console,
-            started.was_reset,
-        )
+        yield SandboxTarget.from_guest(started, plan.machine.cmdline)
     finally:
         started.close()
 

@@ -10,7 +10,8 @@ from kscaffold.cli.documents import explain as documents
 from kscaffold.cli.render import load, walkthrough
 from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES, KscaffoldError
 from kscaffold.explain.walkthrough import LoadWalkthrough, watch
-from kscaffold.load.plan import LoadRequest, plan_loads
+from kscaffold.load.plan import plan_loads
+from kscaffold.load.request import LoadRequest
 from kscaffold.project.find import find_project
 
 # A program, a kernel or a sandbox that can't be had.
@@ -73,11 +74,11 @@ def _is_in_project(here: Path) -> bool:
 
 def _told(asked: WalkthroughRequest, here: Path) -> list[LoadWalkthrough] | int:
     no_build, no_deps, offline = asked.without
-    with prewarm.prewarm_guest(
-        asked.words, here, asked.kernel, asked.cmdline, None, offline=offline
-    ) as begun:
-        wish = LoadRequest(tuple(asked.words), here, asked.module, not no_build, not no_deps)
-        jobs = plan_loads(wish, begun.kernel, console.step, load.build_line)
+    request = LoadRequest.from_words(
+        asked.words, here, asked.module, build=not no_build, dependencies=not no_deps
+    )
+    with prewarm.prewarm_guest(asked.kernel, asked.cmdline, None, offline=offline) as begun:
+        jobs = plan_loads(request, begun.kernel, console.step, load.build_line)
         if jobs.failed:
             return load.failed_build("explain", jobs.failed)
         return watch(

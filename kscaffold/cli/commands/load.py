@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kscaffold.load.plan import LoadPlan
     from kscaffold.load.prediction import Predictor
     from kscaffold.load.report import LoadReport
+    from kscaffold.load.request import LoadRequest
 
 Words = Annotated[
     list[str] | None, typer.Argument(metavar="[KO] [PARAM=VALUE]...", help="A .ko, and parameters.")
@@ -67,21 +68,20 @@ def load(
         raise _NOT_ON_HOST
     listener = _listener(html)
     trusted: tuple[bytes, ...] = ()
+    request = _request(words, directory, module, no_build, no_deps)
     if not host:
         from kscaffold.cli import prewarm  # start-up time
 
-        here = directory or Path.cwd()
-        prewarm.check_words(words or (), here)
         found = prewarm.chosen_kernel(kernel, offline=offline)
         trusted = prewarm.trusted_certificates(found, cmdline, cert)
-        prewarm.prewarm_sandbox(words or (), here, found, cmdline, trusted)
+        prewarm.prewarm_sandbox(request, found, cmdline, trusted)
         timing.reached("the sandbox begins to start")
     # start-up time: while the guest restores
     from kscaffold.cli import open_target
     from kscaffold.cli.render import load as render
     from kscaffold.load.prediction import Predictor
 
-    chosen, jobs = _prepare(words, kernel, module, host, (no_build, no_deps), offline, directory)
+    chosen, jobs = _prepare(request, kernel, host=host, offline=offline)
     if jobs.failed:
         return render.failed_build("load", jobs.failed)
     timing.reached("the modules are found, and built")
@@ -128,12 +128,12 @@ def reload(
     from kscaffold import timeouts
     from kscaffold.cli import open_target, prewarm
     from kscaffold.cli.render import load as render
-    from kscaffold.elf.quick import module_name
     from kscaffold.load.prediction import Predictor
     from kscaffold.load.unload import unload as unload_one
     from kscaffold.sandbox.live import registry
 
-    chosen, jobs = _prepare(words, kernel, module, host, (no_build, no_deps), offline, directory)
+    request = _request(words, directory, module, no_build, no_deps)
+    chosen, jobs = _prepare(request, kernel, host=host, offline=offline)
     if jobs.failed:
         return render.failed_build("reload", jobs.failed)
     trusted: tuple[bytes, ...] = ()
@@ -147,7 +147,7 @@ def reload(
     ) as opened:
         if host:
             there = {m.name for m in opened.target.modules()}
-            for name in [n for ko in reversed(jobs.kos) if (n := module_name(ko)) in there]:
+            for name in [ko.module for ko in reversed(jobs.kos) if ko.module in there]:
                 gone = unload_one(name, opened.target, timeout=timeouts.seconds("UNLOAD_TIMEOUT"))
                 render.unloaded(gone)
                 if not gone.ok:
@@ -180,28 +180,27 @@ def run(
     """Build, load and unload in a pristine kernel, with one verdict."""
     from kscaffold.cli import prewarm  # start-up time
 
-    here = directory or Path.cwd()
+    request = _request(words, directory, module, no_build, no_deps)
     tries = repeat * len(params or [""])
     if html is not None:
         from kscaffold.cli.render import html as render_html  # start-up time: few want one
 
         render_html.check_path(html, tries)
-    with prewarm.prewarm_guest(words or (), here, kernel, cmdline, cert, offline=offline) as begun:
+    with prewarm.prewarm_guest(kernel, cmdline, cert, offline=offline) as begun:
         timing.reached("a guest begins to restore")
         from kscaffold.cli.render import load as render  # start-up time: while the guest restores
-        from kscaffold.load.plan import LoadRequest, plan_loads
+        from kscaffold.load.plan import plan_loads
         from kscaffold.load.run import RunListener
         from kscaffold.load.run import run as run_all
 
-        wish = LoadRequest(tuple(words or ()), here, module, not no_build, not no_deps)
         timing.reached("more of kscaffold is imported")
-        jobs = plan_loads(wish, begun.kernel, console.step, render.build_line)
+        jobs = plan_loads(request, begun.kernel, console.step, render.build_line)
         timing.reached("the modules are found, and built")
         if jobs.failed:
             return render.failed_build("run", jobs.failed)
         listener = render_html.RunPage(html, begun.kernel) if html is not None else None
         hear = listener.hear if listener else None
-        sets = [f"{jobs.parameters} {one}".strip() for one in (params or [""])]
+        sets = [jobs.parameters.and_more(one) for one in (params or [""])]
         results = run_all(
             jobs,
             [one for one in sets for _ in range(repeat)],
@@ -232,7 +231,8 @@ def unload(
     # start-up time
     from kscaffold.cli import open_target
     from kscaffold.cli.render import load as render
-    from kscaffold.load.unload import file_of, module_of_word, watch_after_unload
+    from kscaffold.load.after.watch import watch_after_unload
+    from kscaffold.load.unload import file_of, module_of_word
     from kscaffold.load.unload import unload as unload_one
 
     home = open_target.home_directory(directory)
@@ -324,10 +324,10 @@ def _load_into(
     tell: "Callable[[LoadReport], None]",
 ) -> "list[LoadReport]":
     """Load all that is meant into an opened target; `tell` hears of each."""
-    from kscaffold.load.series import load_series  # start-up time: while the guest restores
+    from kscaffold.load.load import load_all  # start-up time: while the guest restores
 
     spent = {"build": jobs.seconds, "start": opened.seconds}
-    return load_series(jobs, opened.target, timeout=timeout, outlook=outlook, seconds=spent, tell=tell)
+    return load_all(jobs, opened.target, timeout=timeout, outlook=outlook, seconds=spent, tell=tell)
 
 
 def _listener(html: Path | None) -> "LoadPage | None":
@@ -339,24 +339,24 @@ def _listener(html: Path | None) -> "LoadPage | None":
     return LoadPage(html)
 
 
-def _prepare(
-    words: list[str] | None,
-    kernel: str | None,
-    module: str | None,
-    host: bool,
-    without: tuple[bool, bool],
-    offline: bool,
-    directory: Path | None,
-) -> "tuple[Kernel | None, LoadPlan]":
-    """The kernel, and what is to be loaded into it, built. No kernel is looked for to insmod a .ko here.
+def _request(
+    words: list[str] | None, directory: Path | None, module: str | None, no_build: bool, no_deps: bool
+) -> "LoadRequest":
+    """What was asked for, before anything is started. Raises UsageError for words that can't be loaded."""
+    from kscaffold.load.request import LoadRequest  # start-up time
 
-    `without`: no building, no dependencies.
-    """
+    here = directory or Path.cwd()
+    return LoadRequest.from_words(words or (), here, module, build=not no_build, dependencies=not no_deps)
+
+
+def _prepare(
+    request: "LoadRequest", kernel: str | None, *, host: bool, offline: bool
+) -> "tuple[Kernel | None, LoadPlan]":
+    """The kernel, and what is to be loaded into it, built. No kernel is looked for to insmod a .ko here."""
     # start-up time
     from kscaffold.cli import open_target
     from kscaffold.cli.render import load as render
-    from kscaffold.load.plan import LoadRequest, plan_loads
+    from kscaffold.load.plan import plan_loads
 
-    wish = LoadRequest(tuple(words or ()), directory or Path.cwd(), module, not without[0], not without[1])
-    chosen = None if host and wish.files else open_target.choose_kernel(kernel, host=host, offline=offline)
-    return chosen, plan_loads(wish, chosen, console.step, render.build_line)
+    chosen = None if host and request.kos else open_target.choose_kernel(kernel, host=host, offline=offline)
+    return chosen, plan_loads(request, chosen, console.step, render.build_line)

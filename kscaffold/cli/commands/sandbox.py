@@ -82,7 +82,6 @@ def shell(
     from kscaffold.packages.busybox import busybox
     from kscaffold.sandbox.live import registry
     from kscaffold.sandbox.live.shell import shell as run_shell
-    from kscaffold.targets.sandbox import SandboxTarget
 
     if json:
         raise UsageError("KS004", "a shell has no JSON", fix="kscaffold sandbox shell")
@@ -91,10 +90,7 @@ def shell(
     card = registry.find_sandbox(home)
     chosen = open_target.choose_kernel(kernel or (card.kernel if card else None), host=False, offline=offline)
     trusted = prewarm.trusted_certificates(chosen, cmdline, None)
-    with open_target.open_target(
-        home, chosen, host=False, cmdline=cmdline, start=True, trusted=trusted
-    ) as opened:
-        assert isinstance(opened.target, SandboxTarget)
-        opened.target.install_busybox(program.read_bytes())
-        run_shell(opened.target.channel, ["/bin/sh", "-i"])
+    with open_target.sandbox(home, chosen, cmdline=cmdline, trusted=trusted) as (target, _):
+        target.install_busybox(program.read_bytes())
+        run_shell(target.channel, ["/bin/sh", "-i"])
     return EXIT_YES

@@ -70,18 +70,19 @@ def _to_sign(
     """The files to sign, the kernel they are for, and the exit status of a build that failed."""
     from kscaffold.cli.render import load  # start-up time
     from kscaffold.kernel.choose import choose, find_kernel
-    from kscaffold.load.plan import LoadRequest, plan_loads
+    from kscaffold.load.plan import plan_loads
+    from kscaffold.load.request import LoadRequest
     from kscaffold.module.check import modules_in
 
     if words:
         # Nothing is fetched for a file that is there; what its kernel is, is only told.
         return modules_in([here / word for word in words]), find_kernel(spec), None
     chosen = choose(spec, offline=offline, say=console.step)
-    wish = LoadRequest((), here, module, not no_build, dependencies=False)
-    jobs = plan_loads(wish, chosen, console.step, load.build_line)
+    request = LoadRequest(here, module=module, build=not no_build, dependencies=False)
+    jobs = plan_loads(request, chosen, console.step, load.build_line)
     if jobs.failed:
         return [], chosen, load.failed_build("sign", jobs.failed)
-    return list(jobs.kos), chosen, None
+    return [ko.path for ko in jobs.kos], chosen, None
 
 
 def _signed(file: Path, key: "Key", hash: str, out: Path | None) -> "SignReport":

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kscaffold.diagnosis.attempt import Listed
     from kscaffold.diagnosis.crash import Complaint
     from kscaffold.diagnosis.klog import Record
     from kscaffold.load.report import LoadReport
     from kscaffold.load.unload import UnloadReport
-    from kscaffold.targets.target import Kind, Listed
+    from kscaffold.targets.target import Kind
 
 Document = dict[str, Any]
 
@@ -19,7 +20,7 @@ def load(report: "LoadReport") -> Document:
     return {
         "module": report.module,
         "path": str(report.path),
-        "parameters": report.parameters,
+        "parameters": report.parameters.text,
         "target": report.target,
         "kernel": report.kernel,
         "verdict": j.verdict,

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from kscaffold import console
 from kscaffold.cli.documents import load as documents
 from kscaffold.diagnosis import errnos
+from kscaffold.diagnosis.attempt import Listed
 from kscaffold.diagnosis.klog import Record, is_background
 from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES
 from kscaffold.load.addr2line import SourceLine
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
-from kscaffold.targets.target import Kind, Listed
+from kscaffold.targets.target import Kind
 
 if TYPE_CHECKING:
     from kscaffold.cli.open_target import KernelLog
@@ -59,7 +60,7 @@ def loaded(report: LoadReport) -> None:
 
 def _with(report: LoadReport) -> str:
     """The parameters of one load, behind its module's name: a run can have many sets of them."""
-    return f" {console.printable(report.parameters)}" if report.parameters else ""
+    return f" {console.printable(report.parameters.text)}" if report.parameters else ""
 
 
 def why(report: LoadReport) -> None:

@@ -11,7 +11,7 @@ from kscaffold.explain.observe import Observed
 from kscaffold.kernel.facts import KernelFacts, read_facts
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.symvers import Symvers, beside
-from kscaffold.module.arguments import split
+from kscaffold.module.arguments import Parameters
 
 # The loader takes these from the file and does not keep them (rewrite_section_headers).
 _NOT_KEPT = frozenset({".modinfo", "__versions", "__version_ext_crcs", "__version_ext_names"})
@@ -118,8 +118,8 @@ class Anatomy:
         return found
 
 
-def dissect(ko: KoFile, kernel: Kernel | None, parameters: str, observed: Observed) -> Anatomy:
-    """Take a .ko apart for `kernel`; `parameters` as they were given, in the kernel's syntax."""
+def dissect(ko: KoFile, kernel: Kernel | None, parameters: Parameters, observed: Observed) -> Anatomy:
+    """Take a .ko apart for `kernel`; `parameters` as they were given."""
     facts = read_facts(kernel) if kernel else None
     given = _given(parameters)
     known = {p.name.replace("-", "_") for p in ko.parameters}
@@ -201,10 +201,10 @@ def _relocated(ko: KoFile) -> list[Relocated]:
     return found
 
 
-def _given(parameters: str) -> dict[str, str]:
+def _given(parameters: Parameters) -> dict[str, str]:
     """What was asked for, by the name as the kernel compares it; the last one of a name counts."""
     found = {}
-    for word in split(parameters):
+    for word in parameters.words:
         name, equals, value = word.partition("=")
         if name == "--" and not equals:
             break

@@ -23,11 +23,11 @@ def syscall(scene: StageContext) -> Iterator[Fact]:
 
 def permission(scene: StageContext) -> Iterator[Fact]:
     """The right to load modules at all."""
-    o = scene.observed
-    if o.capable is not None:
-        yield Fact("CAP_SYS_MODULE", "the loading process has it" if o.capable else "not there", "kernel")
-    if o.modules_disabled is not None:
-        yield Fact("modules_disabled", "1: nobody may load" if o.modules_disabled else "0", "kernel")
+    facts = scene.observed.facts
+    if facts.capable is not None:
+        yield Fact("CAP_SYS_MODULE", "the loading process has it" if facts.capable else "not there", "kernel")
+    if facts.modules_disabled is not None:
+        yield Fact("modules_disabled", "1: nobody may load" if facts.modules_disabled else "0", "kernel")
 
 
 def copy(scene: StageContext) -> Iterator[Fact]:
@@ -54,8 +54,8 @@ def signature(scene: StageContext) -> Iterator[Fact]:
         else:
             text = f"PKCS#7, {plural(trailer.length, 'byte')}"
         yield Fact("signature", text, "file")
-    if scene.observed.sig_enforce is not None:
-        asked = "required" if scene.observed.sig_enforce else "not required (sig_enforce is N)"
+    if scene.observed.facts.sig_enforce is not None:
+        asked = "required" if scene.observed.facts.sig_enforce else "not required (sig_enforce is N)"
         yield Fact("the kernel's rule", asked, "kernel")
     listed = scene.observed.listed
     if listed is not None and "E" in listed.taints:

@@ -89,7 +89,7 @@ def relocate(scene: StageContext) -> Iterator[Fact]:
 
 def arguments(scene: StageContext) -> Iterator[Fact]:
     """The line of parameters, as text."""
-    line = scene.report.parameters
+    line = scene.report.parameters.text
     size = len(line.encode(errors="surrogateescape")) + 1
     what = f"'{line}'" if line else "the empty line"
     yield Fact("copied", f"{plural(size, 'byte')}: {what} and its ending NUL", "request")

@@ -1,19 +1,20 @@
 """What a module may have left running in its kernel: a timer, a worker or a thread that outlives its code.
 
-Such a thing crashes some time after the module was unloaded, in memory that is the module's no more. The
-kernel then knows no names there; the places of the sections, asked for before, give them back.
+A callback that is left crashes some time after the unload, in memory that the kernel has taken back. The
+kernel then has no names for that memory; the places of the module's sections, read before the unload, give
+the names back.
 """
 
 import contextlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf import quick
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
-from kscaffold.targets.sandbox import SandboxTarget
+from kscaffold.targets.target import Target
 
 # What starts something, and what waits for its end, by the symbols that the kernel exports for it (those of
 # 5.10 and those of later kernels). A macro or an inline function of a header ends in one of these.
@@ -75,8 +76,8 @@ _NAMELESS = re.compile(r"^RIP: [0-9a-f]{4}:0x(?P<after>[0-9a-f]{16})$")
 
 
 def seconds_to_watch(imports: Collection[str]) -> tuple[float, str]:
-    """For how long a kernel is to be watched once a module with these imports has gone, and what its exit
-    should call. 0 where it starts nothing that could outlive it.
+    """For how many seconds to watch a kernel after the unload of a module with these imports, and what the
+    module's exit should call. 0 where the module starts nothing that could outlive it.
     """
     known, wait = set(imports), 0.0
     for starts, ends in _PAIRS:
@@ -99,7 +100,7 @@ class DanglingCallbacks:
     """
 
     module: str
-    ko: Path
+    ko: ModuleFile
     seconds: float
     stop: str
     places: Mapping[str, tuple[int, int]]
@@ -109,8 +110,8 @@ class DanglingCallbacks:
         return tuple(replace(r, text=_RAW.sub(self._name, r.text)) for r in records)
 
     def freed_address(self, records: Sequence[Record]) -> str | None:
-        """What of the module the kernel found to be there no more, None where it tells of no such thing.
-        `records`: as the kernel wrote them, not named().
+        """The function or variable of the module whose memory the kernel missed, None where no record tells
+        of missing memory. `records`: as the kernel wrote them, without the names of named().
         """
         for index, record in enumerate(records):
             near = [r.text[:100] for r in records[index + 1 : index + 6]]
@@ -138,8 +139,8 @@ class DanglingCallbacks:
         return raw[0]
 
 
-def find_dangling(ko: Path, module: str, target: SandboxTarget) -> DanglingCallbacks | None:
-    """What may be left of a loaded module; None where its imports show that nothing can be."""
+def find_dangling(ko: ModuleFile, module: str, target: Target) -> DanglingCallbacks | None:
+    """What a loaded module may leave running; None where its imports show that nothing can be left."""
     seconds, stop = seconds_to_watch(quick.imports(ko))
     if not seconds:
         return None

@@ -1,0 +1,87 @@
+"""One .ko, opened once for all that a command wants to know of it."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kscaffold.elf import content, quick
+
+if TYPE_CHECKING:
+    from kscaffold.elf.model import Compression, KoFile
+
+
+class ModuleFile:
+    """A .ko as it was when it was opened. `path`: where that was; `raw`: the file's bytes.
+
+    All else is worked out of these bytes when somebody asks first, and kept. Several threads may ask: two
+    that are first together find the same.
+    """
+
+    __slots__ = ("_digest", "_kofile", "_name", "_unpacked", "path", "raw")
+
+    def __init__(self, path: Path, raw: bytes) -> None:
+        self.path = path
+        self.raw = raw
+        self._name: str | None = None
+        self._unpacked: tuple[bytes, Compression | None] | None = None
+        self._kofile: KoFile | None = None
+        self._digest: bytes | None = None
+
+    @classmethod
+    def open(cls, path: Path) -> "ModuleFile":
+        """Read the file at `path`. Raises UsageError KS401 where there is none, KscaffoldError KS402 where it
+        can't be read or is far larger than any module.
+        """
+        return cls(path, content.read_raw(path))
+
+    @property
+    def name(self) -> str:
+        """The file's own name: `hello.ko`."""
+        return self.path.name
+
+    @property
+    def module(self) -> str:
+        """The name that the kernel knows this module by."""
+        if self._name is None:
+            self._name = quick.module_name(self)
+        return self._name
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether the file ends as a signed module does."""
+        return self.raw.endswith(quick.SIGNED)
+
+    def read_bytes(self) -> bytes:
+        """The module's bytes as a kernel takes them: decompressed. Raises DamagedModule KS411 where the
+        compression is broken.
+        """
+        return self._content()[0]
+
+    def kofile(self) -> "KoFile":
+        """All that the file says. Raises DamagedModule where its bytes are no module."""
+        if self._kofile is None:
+            from kscaffold.elf import kofile  # start-up time: a load that went well does not need it
+
+            raw, compression = self._content()
+            content.refuse_empty(raw, self.path)
+            self._kofile = kofile.parse(raw, self.path, compression)
+        return self._kofile
+
+    def place(self, symbol: str) -> tuple[str, int] | None:
+        """The section that a function of the module is in, and its offset there in bytes; None where the
+        module has none of that name. Raises DamagedModule where the bytes are no module.
+        """
+        from kscaffold.elf import kofile  # start-up time: only a crash needs it
+
+        return kofile.place_in(self.read_bytes(), self.path, symbol)
+
+    def digest(self) -> bytes:
+        """SHA-256 of the file's bytes."""
+        if self._digest is None:
+            self._digest = hashlib.sha256(self.raw).digest()
+        return self._digest
+
+    def _content(self) -> "tuple[bytes, Compression | None]":
+        if self._unpacked is None:
+            self._unpacked = content.unpacked(self.raw, self.path)
+        return self._unpacked

@@ -1,0 +1,62 @@
+"""Wait for a crash after the last unload: what a module left running may kill its kernel some time later."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import dropwhile
+
+from kscaffold.diagnosis.attempt import Attempt
+from kscaffold.diagnosis.unload_verdict import UnloadEvidence, judge_unload
+from kscaffold.load.unload import UnloadReport, after_exit, with_lines
+from kscaffold.targets.target import Target
+
+
+def watch_after_unload(
+    reports: Sequence[UnloadReport], target: Target, seconds: float | None = None
+) -> list[UnloadReport]:
+    """Watch the kernel for `seconds`, or for as long as the imports of the unloaded modules suggest.
+
+    Returns the same reports. Where the kernel did not stay well, the report of the module that left
+    something running is `crashed`: certain where the kernel missed that module's code or variables, or where
+    no other module can have left anything.
+    """
+    wait = max((r.remains.seconds for r in reports if r.remains), default=0.0) if seconds is None else seconds
+    if not wait or not all(r.ok for r in reports):
+        return list(reports)
+    seen = target.watch(wait)
+    if seen is None or seen.errno == 0:
+        return list(reports)
+    index, is_certain = _guilty(reports, seen)
+    blamed = list(reports)
+    blamed[index] = _crashed(reports[index], seen, is_certain=is_certain)
+    return blamed
+
+
+def _guilty(reports: Sequence[UnloadReport], seen: Attempt) -> tuple[int, bool]:
+    """Which module left running what crashed, and whether that is certain."""
+    missed = [i for i, r in enumerate(reports) if r.remains and r.remains.freed_address(seen.log)]
+    if missed:
+        return missed[-1], True
+    # Nothing names a module: one that may have left something is likelier, and the last one likeliest.
+    suspects = [i for i, r in enumerate(reports) if r.remains] or list(range(len(reports)))
+    return suspects[-1], len(suspects) == 1
+
+
+def _crashed(report: UnloadReport, seen: Attempt, *, is_certain: bool) -> UnloadReport:
+    """The report of a module whose kernel did not stay well after the unload."""
+    left, known = report.remains, {r.text for r in report.log}
+    # A panic says all of its log again.
+    raw = tuple(dropwhile(lambda r: r.text in known, seen.log))
+    records = left.symbolize(raw) if left else raw
+    # Whatever was asked of the kernel, it has not answered: nothing of the attempt speaks for an unload.
+    attempt = Attempt(None, records, answered=False, alive=seen.alive, reset=seen.reset, late=seen.late)
+    judgement = judge_unload(UnloadEvidence(report.module, attempt))
+    judgement, place = with_lines(judgement, report.module, left.ko if left else None, records)
+    if judgement.verdict == "lost" and seen.alive:
+        return report  # it crashed before the unload: the load's own report has that
+    if judgement.verdict != "lost":
+        gone = left.freed_address(raw) if left else None
+        judgement = after_exit(judgement, report.module, left, place, gone)
+        if not is_certain:
+            cause = f"{judgement.cause}; another of the unloaded modules may have left it running as well"
+            judgement = replace(judgement, certain=False, cause=cause)
+    return replace(report, judgement=judgement, place=place, log=(*report.log, *raw))

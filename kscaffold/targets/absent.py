@@ -1,0 +1,51 @@
+"""What stands where no sandbox runs: nothing is loaded there, and nothing can be."""
+
+import errno
+
+from kscaffold.diagnosis.attempt import Attempt, Facts, Listed
+from kscaffold.diagnosis.klog import Record
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.errors import KscaffoldError
+from kscaffold.module.arguments import Parameters
+from kscaffold.targets.target import Kind
+
+
+class AbsentSandbox:
+    """A target without a kernel. It answers as a kernel with no module would."""
+
+    kind: Kind = "sandbox"
+    release = ""
+    accelerator: str | None = None
+    cmdline = ""
+
+    def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:
+        """Raises KscaffoldError KS610: whoever loads starts a sandbox first."""
+        raise KscaffoldError("KS610", "no sandbox runs for this project", fix="kscaffold load")
+
+    def unload(self, name: str, timeout: float) -> Attempt:
+        """Refused, as a kernel refuses for a module that it has not."""
+        return Attempt(errno.ENOENT)
+
+    def modules(self) -> list[Listed]:
+        """None."""
+        return []
+
+    def log(self) -> list[Record]:
+        """Nothing was said."""
+        return []
+
+    def facts(self, name: str) -> Facts:
+        """Nothing is known."""
+        return Facts()
+
+    def read(self, path: str) -> bytes:
+        """There are no files: raises FileNotFoundError."""
+        raise FileNotFoundError(errno.ENOENT, "no sandbox", path)
+
+    def tainted(self) -> int | None:
+        """Not known."""
+        return None
+
+    def watch(self, seconds: float) -> Attempt | None:
+        """There is nothing to watch."""
+        return None
