@@ -112,8 +112,8 @@ def _of_symbols(
     """Why a symbol could not be had: `missing`, `gpl-only`, or the module to load for it, after `circle`
     where that needs this one in turn.
     """
-    from kscaffold.elf.modinfo import gpl_compatible
-    from kscaffold.kernel import symvers  # start-up time: a load that went well does not need it
+    from kscaffold.elf.modinfo import gpl_compatible  # start-up time: a load that went well does not need it
+    from kscaffold.kernel import symvers
 
     known = symvers.read_symvers(kernel.build / "Module.symvers") if kernel.build else None
     if known is None:
