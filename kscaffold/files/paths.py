@@ -7,11 +7,11 @@ import contextlib
 import hashlib
 import json
 import os
-import stat
 from pathlib import Path
 from typing import Any
 
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
 
 
 def home() -> Path:
@@ -73,10 +73,10 @@ def recorded(file: Path) -> dict[str, Any]:
     """What a JSON file of ours holds. Raises OSError, and ValueError for all that we never wrote: no file, no
     text, no object, or one that is nested beyond reading.
     """
-    if not stat.S_ISREG(file.stat().st_mode):
-        raise ValueError(f"{file} is no file")
     try:
-        found = json.loads(file.read_bytes())
+        found = json.loads(reader.read_bytes(file))
+    except reader.ForeignFileError as error:
+        raise ValueError(error.what) from None
     except RecursionError:
         found = None
     if not isinstance(found, dict):

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from kscaffold.files import reader
 from kscaffold.kernel.config import parse
 
 # How Kbuild calls the architecture's directory (the kernel's top Makefile, SRCARCH).
@@ -61,7 +62,7 @@ def _version(code: int) -> tuple[str, str, str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(errors="replace")
+        return reader.read_text(path)
     except OSError:
         return ""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kscaffold.errors import KscaffoldError, UsageError
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 from kscaffold.files.atomic import write_whole
 from kscaffold.files.identity import identify
 from kscaffold.files.lock import locked
@@ -103,7 +103,7 @@ def bootable(kernel: Kernel) -> Path:
     from kscaffold.kernel.image import vmlinux  # start-up time
 
     with scratch_directory() as place:
-        (place / "vmlinux").write_bytes(vmlinux(kernel.image.read_bytes()))
+        (place / "vmlinux").write_bytes(vmlinux(reader.read_bytes(kernel.image, reader.MOST_IMAGE)))
         file.parent.mkdir(parents=True, exist_ok=True)
         (place / "vmlinux").rename(file)
     for old in file.parent.iterdir():  # of an image that has been replaced since
@@ -245,7 +245,7 @@ def release_of_tree(build: Path | None) -> str | None:
         return None
     # Debian's include/config/kernel.release lacks the part that its packaging adds.
     try:
-        text = (build / "include/generated/utsrelease.h").read_text(errors="replace")
+        text = reader.read_text(build / "include/generated/utsrelease.h")
     except OSError:
         return None
     match = re.search(r'UTS_RELEASE\s+"([^"]+)"', text)
@@ -259,7 +259,7 @@ def release_of_image(image: Path | None) -> str | None:
     from kscaffold.kernel.image import release  # start-up time
 
     try:
-        return release(image.read_bytes())
+        return release(reader.read_bytes(image, reader.MOST_IMAGE))
     except OSError as error:
         raise UsageError("KS514", f"{image} can't be read", cause=error.strerror) from None
 

@@ -9,7 +9,7 @@ from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.module_name import KO_SUFFIXES, ko_stem, module_name_of
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 from kscaffold.files.atomic import file_beside, write_new
 from kscaffold.kernel.kernel import Kernel
 
@@ -87,7 +87,7 @@ def _of_kernel(name: str, kernel: Kernel) -> Path | None:
     if kernel.modules is None:
         return None
     try:
-        listed = (kernel.modules / "modules.order").read_text(errors="replace").splitlines()
+        listed = reader.read_text(kernel.modules / "modules.order").splitlines()
     except OSError:
         return None
     for line in listed:

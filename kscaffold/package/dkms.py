@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kscaffold import process
 from kscaffold.errors import UsageError
+from kscaffold.files import reader
 from kscaffold.files.text_change import TextChange, read_text, write_changes
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.project.project import ModuleTarget, Project
@@ -121,9 +122,7 @@ def _version(targets: Sequence[ModuleTarget]) -> str | None:
             source = (target.directory / name).with_suffix(".c")
             if source.is_file():
                 found |= set(
-                    re.findall(
-                        r'^\s*MODULE_VERSION\s*\(\s*"([^"]*)"\s*\)', source.read_text(errors="replace"), re.M
-                    )
+                    re.findall(r'^\s*MODULE_VERSION\s*\(\s*"([^"]*)"\s*\)', reader.read_text(source), re.M)
                 )
     version = found.pop() if len(found) == 1 else ""
     return version if _VERSION.fullmatch(version) else None

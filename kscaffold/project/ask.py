@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kscaffold import process
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree, read_tree
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.find import checked_path
@@ -53,9 +54,17 @@ def read_project(
     if asked.returncode != 0:
         raise _unreadable(directory, asked.stderr)
     project = _answer(Project(directory, kbuild, ()), asked.stdout)
+    for file in _sources(project):
+        reader.require_plain(file, reader.MOST_TEXT)
     if not project.targets:
         raise _builds_nothing(project, draft)
     return project
+
+
+def _sources(project: Project) -> list[Path]:
+    """What the compiler would open of a project's own, there or not."""
+    stems = [t.directory / o.removesuffix(".o") for t in project.targets for o in t.objects]
+    return [stem.with_name(stem.name + end) for stem in stems for end in (".c", ".S")]
 
 
 class UnsetOptionError(KscaffoldError):
@@ -71,7 +80,7 @@ def _builds_nothing(project: Project, draft: tuple[Path, Path] | None) -> Kscaff
     for file in project.read:
         place = named.get(file, file)
         name = place.relative_to(project.directory) if place.is_relative_to(project.directory) else place
-        text = file.read_text(errors="replace") if file.is_file() else ""
+        text = reader.read_text(file) if file.is_file() else ""
         options = list(dict.fromkeys(re.findall(r"^\s*obj-\$[({](\w+)[)}]", text, re.M)))
         if options:
             shown = ", ".join(options[:4])
@@ -91,8 +100,15 @@ def _builds_nothing(project: Project, draft: tuple[Path, Path] | None) -> Kscaff
 
 
 def kbuild_file(directory: Path) -> Path | None:
-    """The file Kbuild reads in a directory, if there is one: Kbuild before Makefile."""
-    return next((f for f in (directory / "Kbuild", directory / "Makefile") if f.is_file()), None)
+    """The file Kbuild reads in a directory, if there is one: Kbuild before Makefile.
+
+    Raises ForeignFileError for one of that name that make would wait for, or never see the end of.
+    """
+    for file in (directory / "Kbuild", directory / "Makefile"):
+        if file.exists() and not file.is_dir():
+            reader.require_plain(file, reader.MOST_TEXT)
+            return file
+    return None
 
 
 def _argv(directory: Path, tree: BuildTree | None) -> list[str]:
@@ -203,14 +219,14 @@ def _unset(complaint: str) -> str | None:
     found = re.match(r"(/[^:\n]+):(\d+): .*: No such file or directory$", complaint)
     if found is None:
         return None
-    line = Path(found[1]).read_text(errors="replace").splitlines()[int(found[2]) - 1 : int(found[2])]
+    line = reader.read_text(Path(found[1])).splitlines()[int(found[2]) - 1 : int(found[2])]
     named = re.findall(r"\$[({](\w+)[)}]", "".join(line))
     return f"if {named[0]} is to be set: {named[0]}=VALUE kscaffold build" if named else None
 
 
 def missing_separator(file: Path, number: int, what: str) -> KscaffoldError:
     """A command line of a rule without its tab: the commonest slip when a Makefile is pasted."""
-    lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
+    lines = reader.read_text(file).splitlines() if file.is_file() else []
     slips = [n for n in range(number, len(lines) + 1) if is_untabbed_command(lines, n)]
     line = lines[number - 1] if number <= len(lines) else ""
     if number not in slips:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 
 # Says only that a Makefile is worth asking make about; what it builds is make's word (ask.py).
 _KERNEL_STYLE = re.compile(r"^\s*(?:obj-[my]|obj-\$)", re.M)
@@ -52,7 +52,7 @@ def home(directory: Path) -> Path:
 def is_project(directory: Path) -> bool:
     """Whether make has something to be asked here: a Kbuild, or a Makefile that sets obj-m."""
     try:
-        if (directory / "Kbuild").is_file():
+        if (directory / "Kbuild").exists() and not (directory / "Kbuild").is_dir():
             return True
     except PermissionError:  # another's: below /tmp there are many
         return False
@@ -67,7 +67,7 @@ def is_project(directory: Path) -> bool:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(errors="replace") if file.is_file() else ""
+        return reader.read_text(file) if file.is_file() else ""
     except OSError:
         return ""
 

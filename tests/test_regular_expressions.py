@@ -1,0 +1,63 @@
+"""Every regular expression reads what others wrote: its time grows with the text, not with its square."""
+
+import ast
+import re
+import time
+from collections.abc import Iterator
+from itertools import product
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "kscaffold"
+SIZES = (1_000, 4_000, 16_000)
+SECONDS = 0.3  # of processor time: a square takes a second at the last size, a cube at the first
+# Texts that make an expression try again and again: a character, a word, or a beginning without its end.
+# fmt: off
+PUMPS = (
+    " ", "\n", "\t", "a", "a ", "a\n", "(", "[", "{", '"', "'", "/*", "\\", "\\\n", "*", "0", "a[", "a(",
+    "a b[", "$(", "#", ": ", "_driver", "a_a", ".", "../", "+0x1/0x1", "obj-m ",
+)
+# fmt: on
+
+
+def expressions() -> Iterator[tuple[str, str, int]]:
+    """Place, text and flags of every constant expression of the package."""
+    for file in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            called = ast.unparse(node.func)
+            if not called.startswith("re.") or not node.args:
+                continue
+            first = node.args[0]
+            if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
+                continue
+            flags = 0
+            for word in ("re.M", "re.S", "re.X", "re.I"):
+                if any(re.search(rf"{word}\b|{word}[A-Z]+\b", ast.unparse(a)) for a in _flags(node)):
+                    flags |= int(getattr(re, word[3:]))
+            yield f"{file.relative_to(PACKAGE)}:{node.lineno}", first.value, flags
+
+
+def _flags(node: ast.Call) -> list[ast.expr]:
+    return [*node.args[1:], *(k.value for k in node.keywords if k.arg == "flags")]
+
+
+def literal(pattern: str) -> str:
+    """The plain words at an expression's beginning: a text has to begin so to be tried at all."""
+    found = re.match(r"(?:\^|\\b|\[[^\]]*\][*+]*|\\s[*+]*)*((?:[\w:. -]|\\[.()\[\]])*)", pattern)
+    return found[1].replace("\\", "") if found else ""
+
+
+@pytest.mark.parametrize(("place", "pattern", "flags"), [pytest.param(*e, id=e[0]) for e in expressions()])
+def test_an_expression_takes_time_in_proportion(place: str, pattern: str, flags: int):
+    compiled = re.compile(pattern, flags)
+    begins = sorted({"", literal(pattern)})
+    for size, pump, begin in product(SIZES, PUMPS, begins):
+        for text in (begin + pump * (size // len(pump)), (begin + pump) * (size // len(begin + pump))):
+            began = time.process_time()
+            compiled.search(text + "!")
+            spent = time.process_time() - began
+            assert spent < SECONDS, f"{place}: {spent:.1f} s for {size} bytes, {begin!r} and {pump!r}"
