@@ -147,7 +147,7 @@ def _sources(project: Project) -> list[str]:
 
 
 _NAMESPACE = re.compile(
-    r"""^\s*(MODULE_IMPORT_NS|EXPORT_SYMBOL_NS(?:_GPL)?)\s*\((?:\s*\w+\s*,)?\s*("?)(\w+)"?\s*\)""", re.M
+    r"""^[ \t]*+(MODULE_IMPORT_NS|EXPORT_SYMBOL_NS(?:_GPL)?)\s*\((?:\s*\w+\s*,)?\s*("?)(\w+)"?\s*\)""", re.M
 )
 
 

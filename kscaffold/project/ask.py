@@ -81,7 +81,7 @@ def _builds_nothing(project: Project, draft: tuple[Path, Path] | None) -> Kscaff
         place = named.get(file, file)
         name = place.relative_to(project.directory) if place.is_relative_to(project.directory) else place
         text = reader.read_text(file) if file.is_file() else ""
-        options = list(dict.fromkeys(re.findall(r"^\s*obj-\$[({](\w+)[)}]", text, re.M)))
+        options = list(dict.fromkeys(re.findall(r"^[ \t]*+obj-\$[({](\w+)[)}]", text, re.M)))
         if options:
             shown = ", ".join(options[:4])
             return UnsetOptionError(

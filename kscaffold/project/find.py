@@ -7,7 +7,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths, reader
 
 # Says only that a Makefile is worth asking make about; what it builds is make's word (ask.py).
-_KERNEL_STYLE = re.compile(r"^\s*(?:obj-[my]|obj-\$)", re.M)
+_KERNEL_STYLE = re.compile(r"^[ \t]*+(?:obj-[my]|obj-\$)", re.M)
 _DEEPEST = 4
 _MOST = 2000
 _NAMED = 6
