@@ -94,6 +94,7 @@ def bootable(kernel: Kernel) -> Path:
             cause=f"{kernel.image} can't be read by this user" if kernel.image else None,
             fix=f"kscaffold kernel add --build {kernel.build or 'DIR'} --image FILE, or kscaffold kernel add",
         )
+    reader.require_plain(kernel.image, reader.MOST_IMAGE)
     with kernel.image.open("rb") as opened:
         if opened.read(4) == b"\x7fELF":
             return kernel.image
@@ -117,6 +118,7 @@ def unpacked(kernel: Kernel) -> Path | None:
     if kernel.vmlinux or kernel.image is None:
         return kernel.vmlinux
     try:
+        reader.require_plain(kernel.image, reader.MOST_IMAGE)
         with kernel.image.open("rb") as opened:
             if opened.read(4) == b"\x7fELF":
                 return kernel.image

@@ -55,7 +55,7 @@ def find_answers(directory: Path) -> Path:
     """
     start = directory.resolve()
     for above in (start, *start.parents):
-        if (above / FILE).is_file():
+        if (above / FILE).exists():
             return above
         if above == paths.home() or (above / ".git").exists():
             break
