@@ -21,7 +21,7 @@ PUMPS = (
 )
 # fmt: on
 
-# These see one word or line that is bounded before: an argument, a line of a log, an entry of modules.builtin.
+# These see one word or line that is bounded before: an argument, a log's line, an entry of modules.builtin.
 BOUNDED = ("explain/unwrap.py", "files/git.py", "kernel/builtin.py")
 
 

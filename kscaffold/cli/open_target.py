@@ -136,7 +136,7 @@ def _damage(target: SandboxTarget) -> str | None:
 
 def names_here(at: Path) -> set[str]:
     """The kernel's names of what the project here builds; empty outside a project."""
-    return load_plan.module_names_of(at, console.warn)
+    return load_plan.module_names_of(at)
 
 
 def own_modules(opened: OpenTarget, own: set[str]) -> list[Listed]:

@@ -4,43 +4,119 @@ Written out rather than taken from platformdirs: its import costs every command 
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import pwd
+import shlex
+import stat
 from pathlib import Path
 from typing import Any
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import reader
+from kscaffold.files import ownership, reader
+
+# Directories of ours that were found good: each is looked at once by a process.
+_checked: set[str] = set()
 
 
 def home() -> Path:
-    """The user's home directory; `/` for one who has none: no HOME and no entry in the user database."""
+    """The user's home directory. A HOME that is empty, relative or `/` names none: the user database does
+    then, and `/` stands for a user who has none there either.
+    """
+    value = os.environ.get("HOME", "")
+    if value.startswith("/") and value.strip("/"):
+        return Path(value)
     try:
-        return Path.home()
-    except RuntimeError:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
         return Path("/")
 
 
-def _base(variable: str, default: str) -> Path:
+def _own(variable: str, default: str) -> Path:
+    """Our directory below an XDG base directory. Raises KscaffoldError as `require_own`."""
     # The XDG rules say to ignore a relative path.
     value = os.environ.get(variable, "")
-    return Path(value) if value.startswith("/") else home() / default
+    place = (Path(value) if value.startswith("/") else home() / default) / "kscaffold"
+    require_own(place, f"export {variable}=DIR, a directory that is yours alone")
+    return place
+
+
+def require_own(place: Path, elsewhere: str) -> None:
+    """Refuse a directory of ours that somebody else made or may write to: what is in it is believed.
+
+    `elsewhere`: how to have another one. Raises KscaffoldError KS096, and KS097 where it is root's.
+    """
+    if str(place) in _checked:
+        return
+    user = os.geteuid()
+    # Root in a container has the home of a user whom nobody is; under sudo it would leave files there.
+    alone = user != 0 or "SUDO_UID" in os.environ
+    why = ownership.weakness(place if place.exists() else place.parent, {user}) if alone else None
+    try:
+        facts = place.stat()
+    except OSError:
+        facts = None
+    if facts is not None and facts.st_uid == 0 != user:
+        fix = f"sudo chown -R {user}: {shlex.quote(str(place))}"
+        raise KscaffoldError(
+            "KS097", f"{place} belongs to root", cause="kscaffold ran under sudo with your HOME", fix=fix
+        )
+    if why is None and facts is not None and (facts.st_uid != user or ownership.others_may_write(facts)):
+        others = f"others may write to {place}"
+        why = others if facts.st_uid == user else f"{place} belongs to {ownership.name_of(facts.st_uid)}"
+    if why is not None:
+        mine = facts is not None and facts.st_uid == user and why == f"others may write to {place}"
+        fix = f"chmod -R go-w {shlex.quote(str(place))}" if mine else elsewhere
+        sudo = "run kscaffold as yourself: with --host it asks sudo for the one step that needs root"
+        raise KscaffoldError(
+            "KS096",
+            f"{place} is not safe from others",
+            cause=why,
+            fix=sudo if user == 0 and "SUDO_UID" in os.environ and not mine else fix,
+        )
+    if facts is not None:
+        _checked.add(str(place))
+
+
+def make_own(directory: Path) -> None:
+    """Make a directory of ours, and those above it that are missing, for this user alone, whatever the umask.
+
+    Raises KscaffoldError KS006 that names the variables where it can't be made.
+    """
+    missing = [directory, *directory.parents]
+    try:
+        for place in reversed([p for p in missing if not p.is_dir()]):
+            with contextlib.suppress(FileExistsError):
+                place.mkdir(mode=0o700)
+        if not directory.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise KscaffoldError(
+            "KS006",
+            f"{directory} can't be made: {(error.strerror or '').lower()}",
+            cause=f"HOME is {os.environ.get('HOME', '')!r}",
+            fix="export HOME=DIR, or XDG_CACHE_HOME, XDG_STATE_HOME, XDG_DATA_HOME and XDG_CONFIG_HOME, "
+            "each a directory you may write to",
+        ) from None
 
 
 def cache() -> Path:
     """Kernels and snapshots: large, and can be made again."""
-    return _base("XDG_CACHE_HOME", ".cache") / "kscaffold"
+    return _own("XDG_CACHE_HOME", ".cache")
 
 
 def config() -> Path:
     """What the user chose: the default kernel."""
-    return _base("XDG_CONFIG_HOME", ".config") / "kscaffold"
+    return _own("XDG_CONFIG_HOME", ".config")
 
 
 def data() -> Path:
     """The key that signs modules, and the certificates of such keys."""
-    return _base("XDG_DATA_HOME", ".local/share") / "kscaffold"
+    return _own("XDG_DATA_HOME", ".local/share")
 
 
 def certificates() -> Path:
@@ -50,23 +126,35 @@ def certificates() -> Path:
 
 def state() -> Path:
     """Build logs and build records."""
-    return _base("XDG_STATE_HOME", ".local/state") / "kscaffold"
+    return _own("XDG_STATE_HOME", ".local/state")
 
 
 def runtime() -> Path:
-    """Sockets and locks of live sandboxes. XDG_RUNTIME_DIR may be unset (cron, su, containers).
+    """Sockets and locks of live sandboxes. XDG_RUNTIME_DIR may be unset (cron, su, containers), or another
+    user's (sudo -E): the place is in /tmp then.
 
-    Raises KscaffoldError KS618 where somebody else has made the directory that takes its place.
+    Raises KscaffoldError KS618 where somebody else has made the directory there, KS096 where others may write
+    to it.
     """
     value = os.environ.get("XDG_RUNTIME_DIR", "")
-    if value.startswith("/") and os.access(value, os.W_OK):
-        return Path(value) / "kscaffold"
-    place = Path("/tmp") / f"kscaffold-{os.getuid()}"
+    if value.startswith("/") and os.access(value, os.W_OK) and _is_own_runtime(Path(value)):
+        place = Path(value) / "kscaffold"
+    else:
+        place = Path("/tmp") / f"kscaffold-{os.geteuid()}"
+    fix = "export XDG_RUNTIME_DIR=DIR, a directory that is yours alone"
     with contextlib.suppress(FileNotFoundError):
-        if place.lstat().st_uid != os.getuid():
-            fix = "export XDG_RUNTIME_DIR=DIR, a directory that is yours alone"
-            raise KscaffoldError("KS618", f"{place} belongs to another user", fix=fix)
+        facts = place.lstat()
+        if facts.st_uid != os.geteuid() or not stat.S_ISDIR(facts.st_mode):
+            whose = ownership.name_of(facts.st_uid)
+            raise KscaffoldError(
+                "KS618", f"{place} belongs to another user", cause=f"it is {whose}'s", fix=fix
+            )
+    require_own(place, fix)
     return place
+
+
+def _is_own_runtime(directory: Path) -> bool:
+    return ownership.weakness(directory, {os.geteuid()}) is None
 
 
 def recorded(file: Path) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def set_default(release: str | None) -> None:
     if release is None:
         file.unlink(missing_ok=True)
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
+    paths.make_own(file.parent)
     write_whole(file, release + "\n")
 
 
@@ -105,7 +105,7 @@ def bootable(kernel: Kernel) -> Path:
 
     with scratch_directory() as place:
         (place / "vmlinux").write_bytes(vmlinux(reader.read_bytes(kernel.image, reader.MOST_IMAGE)))
-        file.parent.mkdir(parents=True, exist_ok=True)
+        paths.make_own(file.parent)
         (place / "vmlinux").rename(file)
     for old in file.parent.iterdir():  # of an image that has been replaced since
         if old != file:
@@ -230,7 +230,7 @@ def write_record(directory: Path, kernel: Kernel, more: dict[str, Any]) -> None:
 def install(made: Path, release: str) -> Kernel:
     """Put a finished kernel directory in its place; one that was there goes. The caller holds the lock."""
     place = root() / release
-    place.parent.mkdir(parents=True, exist_ok=True)
+    paths.make_own(place.parent)
     if place.exists():
         place.rename(made.with_name("replaced"))  # in the workplace, which goes
     made.rename(place)

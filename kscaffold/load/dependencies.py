@@ -109,7 +109,7 @@ def _unpacked(packed: Path, kernel: Kernel) -> Path:
     plain = place / f"{ko_stem(packed.name)}.ko"
     stamp = packed.stat().st_mtime_ns
     if not plain.is_file() or plain.stat().st_mtime_ns != stamp:
-        place.mkdir(parents=True, exist_ok=True)
+        paths.make_own(place)
         with file_beside(plain) as hidden:
             write_new(hidden, content.read_content(packed)[0], 0o600)
             os.utime(hidden, ns=(stamp, stamp))

@@ -87,7 +87,7 @@ def recall_prediction(name: str) -> Prediction | None:
 def remember_prediction(name: str, found: Prediction) -> None:
     """Keep a prediction. On a full disk it is not kept, and will be made again."""
     with contextlib.suppress(OSError):
-        _place().mkdir(parents=True, exist_ok=True)
+        paths.make_own(_place())
         there = list(_place().iterdir())
         for old in there if len(there) > _MOST else ():
             old.unlink(missing_ok=True)

@@ -11,6 +11,8 @@ from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.command_line import make_argv
 from kscaffold.make.lock import Say, project_lock
+from kscaffold.project.ask import kbuild_file
+from kscaffold.project.trust import require_trusted
 
 _DEADLINE = 120.0  # seconds
 
@@ -28,6 +30,7 @@ def clean(directory: Path, kernel: Kernel, *, say: Say) -> CleanReport:
     Raises KscaffoldError KS108 when make fails at it, and what `build` raises when it can't be called.
     """
     directory = directory.resolve()
+    require_trusted(directory, kbuild_file(directory))
     with project_lock(directory, say):
         problem = build_problem(kernel)
         if problem:

@@ -31,7 +31,7 @@ def remember(one: Certificate) -> None:
     if file.exists():
         os.utime(file)
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
+    paths.make_own(file.parent)
     write_whole(file, one.raw)
 
 

@@ -11,6 +11,7 @@ from kscaffold.kernel.buildtree import BuildTree, read_tree
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.find import checked_path
 from kscaffold.project.project import ModuleTarget, Project
+from kscaffold.project.trust import require_trusted
 
 _ASK = Path(__file__).with_name("ask.mk")
 _MARK = "@kscaffold@"
@@ -28,8 +29,8 @@ def read_project(
 
     Without a kernel no CONFIG_ value is set. `details` asks for the flags, too. `draft`: a Kbuild, there or
     not, and the file whose text is read in its stead. Takes 10 to 40 ms. Raises KscaffoldError: KS101 not a
-    project, KS102 a path Kbuild can't take, KS103 a Makefile make can't read, KS104 no module in it;
-    ToolMissingError without make.
+    project, KS102 a path Kbuild can't take, KS095 somebody else's, KS103 a Makefile make can't read, KS104 no
+    module in it; ToolMissingError without make.
     """
     directory = directory.resolve()
     kbuild = draft[0] if draft else kbuild_file(directory)
@@ -41,6 +42,7 @@ def read_project(
             fix="kscaffold new NAME",
         )
     checked_path(directory)
+    require_trusted(directory, kbuild)
     tree = read_tree(kernel.build, kernel.arch) if kernel and kernel.build else None
     asked = process.run(
         [

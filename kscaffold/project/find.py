@@ -8,6 +8,7 @@ from kscaffold.files import paths, reader
 
 # Says only that a Makefile is worth asking make about; what it builds is make's word (ask.py).
 _KERNEL_STYLE = re.compile(r"^[ \t]*+(?:obj-[my]|obj-\$)", re.M)
+_OBJ_M = re.compile(r"^[ \t]*+obj-m[ \t]*+[:+]?=([^#\n]*)", re.M)
 _DEEPEST = 4
 _MOST = 2000
 _NAMED = 6
@@ -63,6 +64,15 @@ def is_project(directory: Path) -> bool:
     words = [word for line in _INCLUDE.findall(text) for word in line.split()]
     names = [re.sub(r"^\$[({](?:src|obj|M|CURDIR)[)}]/", "", word) for word in words]
     return any(_KERNEL_STYLE.search(_text(directory / name)) for name in names if "$" not in name)
+
+
+def plain_module_names(directory: Path) -> set[str]:
+    """The modules that the plain words of obj-m name in a directory's own Kbuild or Makefile. What a variable
+    or a condition hides is not among them: only make could say.
+    """
+    text = "\n".join(_text(directory / name) for name in ("Kbuild", "Makefile")).replace("\\\n", " ")
+    words = [word for line in _OBJ_M.findall(text) for word in line.split()]
+    return {word.removesuffix(".o") for word in words if word.endswith(".o") and "$" not in word}
 
 
 def _text(file: Path) -> str:

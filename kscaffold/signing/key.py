@@ -129,7 +129,7 @@ def _there(made: bool) -> Key:
 
 def _made(say: Say) -> Key:
     openssl = process.need("openssl")
-    signing_dir().parent.mkdir(parents=True, exist_ok=True)
+    paths.make_own(signing_dir().parent)
     sweep_dead(signing_dir().parent, _MAKING)
     # Its name says whose it is, for the sweep; 0700, as mkdtemp makes it.
     making = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{os.getpid()}-", dir=signing_dir().parent))

@@ -16,6 +16,7 @@ from kscaffold import console
 from kscaffold.cli import options
 from kscaffold.cli.documents import explain as documents
 from kscaffold.errors import EXIT_NO, EXIT_YES, UsageError
+from kscaffold.files.log_end import read_end
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.stages import Stage
@@ -31,7 +32,6 @@ Directory = Annotated[
 ]
 
 _WIDTH = 78
-_MAX_LOG = 16 << 20  # bytes of a pasted log; what comes after them is not looked at
 # How long a pipe that nobody writes into may keep us (journalctl takes a second to begin).
 _PATIENCE = 3.0
 
@@ -108,10 +108,9 @@ def _log_on_stdin(words: str) -> str | None:
     fd = 0
     if words == "" and not _has_data(fd):
         return None
-    data = b""
-    while len(data) < _MAX_LOG and (chunk := os.read(fd, 1 << 16)):
-        data += chunk
-    text = data.decode(errors="replace")
+    text, left_out = read_end(fd)
+    if left_out:
+        console.note(f"{left_out}; the lines before may hold the first cause: dmesg | grep …, or split -b 8M")
     return text if words == "-" or text.strip() else None
 
 

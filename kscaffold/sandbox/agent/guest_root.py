@@ -12,8 +12,7 @@ from kscaffold import process
 from kscaffold.diagnosis import trace
 from kscaffold.elf.decompress import decompress_module
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import paths
-from kscaffold.files.atomic import write_whole
+from kscaffold.files import executable, paths
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.sandbox.agent import initramfs
 
@@ -82,7 +81,7 @@ def compiled_agent() -> Iterator[Path]:
         )
     source = _source()
     built = paths.cache() / "guest" / f"agent-{hashlib.sha256(source).hexdigest()[:16]}"
-    if built.exists():
+    if executable.is_genuine(built):
         yield built
         return
     with tempfile.TemporaryDirectory(prefix="kscaffold-agent-") as place:
@@ -93,9 +92,9 @@ def compiled_agent() -> Iterator[Path]:
             said = done.stderr.strip()[-2000:]
             raise KscaffoldError("KS603", "the guest's agent can't be built", cause=said)
         with contextlib.suppress(OSError):
-            built.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(built, made.read_bytes(), mode=0o755)
-        yield built if built.exists() else made
+            paths.make_own(built.parent)
+            executable.keep(built, made.read_bytes())
+        yield built if executable.is_genuine(built) else made
 
 
 def _source() -> bytes:

@@ -190,7 +190,7 @@ def _back_up(planned: Update, writes: list[journal.Write]) -> Path | None:
     if not files:
         return None
     state = paths.project_state(planned.directory)
-    state.mkdir(parents=True, exist_ok=True)
+    paths.make_own(state)
     backup = state / f"before-update-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz"
     number = 0
     while backup.exists():
