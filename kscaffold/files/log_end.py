@@ -1,6 +1,7 @@
 """The end of a log, however long the log is: its newest lines are what happened last."""
 
 import os
+import re
 import stat
 import time
 
@@ -10,6 +11,7 @@ MOST_LINES = 50_000
 """Lines of a log that are looked at: its last ones."""
 
 _LONGEST_LINE = 4000  # characters; the kernel's longest line has a quarter of it
+_BLANKS = re.compile(r"[ \t]{200,}")  # no log has so many in a row; what looks for the end of blanks is slow
 _CHUNK = 1 << 20
 _PATIENCE = 60.0  # s for a program that writes without an end
 
@@ -17,8 +19,8 @@ _PATIENCE = 60.0  # s for a program that writes without an end
 def read_end(fd: int) -> tuple[str, str | None]:
     """The last lines of an open file or pipe as text, and how much was left out before them, as a phrase.
 
-    A file is read from its end; of a pipe everything is read, and the end kept. Bytes that are not UTF-8 become
-    U+FFFD.
+    A file is read from its end; of a pipe everything is read, and the end kept. Bytes that are not UTF-8
+    become U+FFFD.
     """
     data, size = _file_end(fd) if _is_file(fd) else _pipe_end(fd)
     cut = size > len(data)
@@ -26,7 +28,7 @@ def read_end(fd: int) -> tuple[str, str | None]:
         data = data[data.find(b"\n") + 1 :] or data
     lines = data.decode(errors="replace").split("\n")
     dropped = max(0, len(lines) - MOST_LINES)
-    lines = [line[:_LONGEST_LINE] for line in lines[dropped:]]
+    lines = [_BLANKS.sub(" ", line)[:_LONGEST_LINE] for line in lines[dropped:]]
     if cut:
         kept = sum(len(line) + 1 for line in lines)
         said = f"the log has {size / 1e6:.0f} MB: only its last {kept / 1e6:.1f} MB were looked at"
