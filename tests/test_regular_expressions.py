@@ -5,6 +5,7 @@ import re
 import signal
 from collections.abc import Iterator
 from itertools import product
+from pathlib import Path
 
 import pytest
 
