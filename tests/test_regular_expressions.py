@@ -54,7 +54,7 @@ def _use(called: str, node: ast.Call, file: Path) -> str:
     name = line.partition("=")[0].partition(":")[0].strip()
     named = rf"\b{re.escape(name)}\.(\w+)"
     ways = set(re.findall(named, text)) if name.isidentifier() else set()
-    return "match" if ways and ways <= {"match", "fullmatch"} else "search"
+    return "search" if ways & {"search", "findall", "finditer", "sub", "subn", "split"} else "match"
 
 
 def _flags(node: ast.Call) -> list[ast.expr]:

@@ -14,8 +14,14 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from kscaffold.errors import KscaffoldError
+from kscaffold.errors import KscaffoldError, left_by_root, root_owned
 from kscaffold.files import ownership, reader
+
+VARIABLES = (
+    "export HOME=DIR, or XDG_CACHE_HOME, XDG_STATE_HOME, XDG_DATA_HOME and XDG_CONFIG_HOME, each a directory "
+    "you may write to"
+)
+"""What helps where the usual places can't be written to."""
 
 # Directories of ours that were found good: each is looked at once by a process.
 _checked: set[str] = set()
@@ -34,11 +40,20 @@ def home() -> Path:
         return Path("/")
 
 
-def _own(variable: str, default: str) -> Path:
-    """Our directory below an XDG base directory. Raises KscaffoldError as `require_own`."""
+def _place(variable: str, default: str) -> Path:
     # The XDG rules say to ignore a relative path.
     value = os.environ.get(variable, "")
-    place = (Path(value) if value.startswith("/") else home() / default) / "kscaffold"
+    return (Path(value) if value.startswith("/") else home() / default) / "kscaffold"
+
+
+def place_of_cache() -> Path:
+    """Where the cache is, or would be: to be shown, not to be used."""
+    return _place("XDG_CACHE_HOME", ".cache")
+
+
+def _own(variable: str, default: str) -> Path:
+    """Our directory below an XDG base directory. Raises KscaffoldError as `require_own`."""
+    place = _place(variable, default)
     require_own(place, f"export {variable}=DIR, a directory that is yours alone")
     return place
 
@@ -59,10 +74,7 @@ def require_own(place: Path, elsewhere: str) -> None:
     except OSError:
         facts = None
     if facts is not None and facts.st_uid == 0 != user:
-        fix = f"sudo chown -R {user}: {shlex.quote(str(place))}"
-        raise KscaffoldError(
-            "KS097", f"{place} belongs to root", cause="kscaffold ran under sudo with your HOME", fix=fix
-        )
+        raise root_owned(place)
     if why is None and facts is not None and (facts.st_uid != user or ownership.others_may_write(facts)):
         others = f"others may write to {place}"
         why = others if facts.st_uid == user else f"{place} belongs to {ownership.name_of(facts.st_uid)}"
@@ -93,14 +105,13 @@ def make_own(directory: Path) -> None:
         if not directory.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or left_by_root(directory):
             raise
         raise KscaffoldError(
             "KS006",
             f"{directory} can't be made: {(error.strerror or '').lower()}",
             cause=f"HOME is {os.environ.get('HOME', '')!r}",
-            fix="export HOME=DIR, or XDG_CACHE_HOME, XDG_STATE_HOME, XDG_DATA_HOME and XDG_CONFIG_HOME, "
-            "each a directory you may write to",
+            fix=VARIABLES,
         ) from None
 
 

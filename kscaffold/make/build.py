@@ -1,11 +1,13 @@
 """Build a project's modules for a kernel: Kbuild does it, we call it right and say what it said."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.errors import left_by_root, root_owned
 from kscaffold.files import reader
 from kscaffold.files.identity import identify_if_there
 from kscaffold.kernel.buildable import build_problem
@@ -74,6 +76,8 @@ def _require_plain_output(project: Project) -> None:
     ]
     for file in [*(here / name for name in names), *made]:
         reader.require_plain(file)
+        if left_by_root(file) and not os.access(file, os.W_OK):
+            raise root_owned(left_by_root(file) or file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def _subdirs(line: str, at: _Line) -> Habit | None:
     if not _SUBDIRS.search(line) or (_ASSIGN.match(line) and line.startswith("SUBDIRS")):
         return None
     if re.search(r"(?<![\w$({])M=", line):
-        mended = re.sub(r"\s*(?<![\w$({])SUBDIRS\s?=\s?\S+", "", line)
+        mended = re.sub(r"(?<!\s)\s*+(?<![\w$({])SUBDIRS\s?=\s?\S+", "", line)
     else:
         mended = _SUBDIRS.sub("M=", line)
     message = "SUBDIRS= is ignored since Linux 5.4: make turns to the kernel itself"
