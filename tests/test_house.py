@@ -26,7 +26,7 @@ PACKAGE = ROOT / "kscaffold"
 FLOORS = (
     ("cli", "console", "__main__"),
     ("explain",),
-    ("scaffold", "load", "package", "signing", "doctor"),
+    ("scaffold", "load", "package", "signing", "doctor", "cache"),
     ("make", "targets"),
     ("sandbox",),
     ("module",),

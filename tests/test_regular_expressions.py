@@ -23,7 +23,7 @@ PUMPS = (
 # fmt: on
 
 # These see one word or line that is bounded before: an argument, a log's line, an entry of modules.builtin.
-BOUNDED = ("explain/unwrap.py", "files/git.py", "kernel/builtin.py")
+BOUNDED = ("explain/unwrap.py", "files/git.py", "kernel/builtin.py", "scaffold/external/inspect.py")
 
 
 def expressions() -> Iterator[tuple[str, str, int, str]]:

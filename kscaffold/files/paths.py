@@ -23,6 +23,8 @@ VARIABLES = (
 )
 """What helps where the usual places can't be written to."""
 
+_PROJECT = "project"
+
 # Directories of ours that were found good: each is looked at once by a process.
 _checked: set[str] = set()
 
@@ -181,6 +183,21 @@ def recorded(file: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{file} holds no record")
     return found
+
+
+def note_project(state: Path, directory: Path) -> None:
+    """Write into a project's state whose it is, so that it can go when the project has gone."""
+    file = state / _PROJECT
+    if not file.exists():
+        file.write_text(os.path.realpath(directory), encoding="utf-8", errors="surrogateescape")
+
+
+def project_of(state: Path) -> Path | None:
+    """The directory of the project that a state belongs to; None where it does not tell."""
+    try:
+        return Path(reader.read_bytes(state / _PROJECT, 1 << 16).decode("utf-8", "surrogateescape"))
+    except (OSError, reader.ForeignFileError):
+        return None
 
 
 def project_state(directory: Path) -> Path:

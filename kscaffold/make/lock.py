@@ -27,6 +27,7 @@ def project_lock(directory: Path, say: Say, *, patience: float | None = None) ->
     patience = PATIENCE if patience is None else patience
     state = paths.project_state(directory)
     paths.make_own(state)
+    paths.note_project(state, directory)
     with (state / "lock").open("a+") as file:
         if not try_lock(file.fileno()):
             say("Waiting", f"for another kscaffold in this project (process {holder_of(file.fileno())})")

@@ -80,7 +80,7 @@ def compiled_agent() -> Iterator[Path]:
             fix="load on this machine's own kernel: kscaffold load --host",
         )
     source = _source()
-    built = paths.cache() / "guest" / f"agent-{hashlib.sha256(source).hexdigest()[:16]}"
+    built = paths.cache() / "guest" / agent_name()
     if executable.is_genuine(built):
         yield built
         return
@@ -95,6 +95,11 @@ def compiled_agent() -> Iterator[Path]:
             paths.make_own(built.parent)
             executable.keep(built, made.read_bytes())
         yield built if executable.is_genuine(built) else made
+
+
+def agent_name() -> str:
+    """The file name of this version's agent in the cache."""
+    return f"agent-{hashlib.sha256(_source()).hexdigest()[:16]}"
 
 
 def _source() -> bytes:

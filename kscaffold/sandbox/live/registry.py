@@ -170,6 +170,11 @@ def end_sandbox(connection: Connection, project: Path) -> None:
         time.sleep(_POLL)
 
 
+def is_ended(directory: Path) -> bool:
+    """Whether a sandbox's directory is of one that has ended, and nobody starts another there now."""
+    return not _has_keeper(directory) and not is_locked(directory / "starting")
+
+
 def last_log(project: Path) -> tuple[bytes, str]:
     """The log records and the console that the project's last sandbox left when it ended."""
     parts = []

@@ -191,6 +191,7 @@ def _back_up(planned: Update, writes: list[journal.Write]) -> Path | None:
         return None
     state = paths.project_state(planned.directory)
     paths.make_own(state)
+    paths.note_project(state, planned.directory)
     backup = state / f"before-update-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz"
     number = 0
     while backup.exists():
