@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from kscaffold.arch import table
 from kscaffold.elf import kofile
 from kscaffold.elf.model import KoFile
 from kscaffold.elf.module_name import normalize_name
@@ -161,8 +162,8 @@ def _vermagic(kernel: Kernel, config: str | None) -> str | None:
     if config is None or kernel.build is None or "\nCONFIG_RANDSTRUCT=y\n" in config:
         return None
     release = read_tree(kernel.build, kernel.arch).release
-    arch = {"x86_64": "", "aarch64": "aarch64"}.get(kernel.arch)
-    if not release or arch is None:
+    architecture = table.by_uname(kernel.arch)
+    if not release or architecture is None or architecture.vermagic is None:
         return None
     words = [
         ("SMP", "SMP "),
@@ -175,7 +176,9 @@ def _vermagic(kernel: Kernel, config: str | None) -> str | None:
     flags = [text for option, text in words if f"\nCONFIG_{option}=y\n" in config]
     if "preempt_rt " in flags and "preempt " in flags:
         flags.remove("preempt ")
-    return f"{release} {''.join(flags)}{arch}"
+    for choices in architecture.vermagic:
+        flags += [text for option, text in choices if not option or f"\nCONFIG_{option}=y\n" in config][:1]
+    return f"{release} {''.join(flags)}"
 
 
 def _since_6_4(kernel: Kernel) -> bool:

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.arch.x86_64 import ARCHITECTURE as X86_64
 from kscaffold.sandbox.agent import initramfs
 from kscaffold.sandbox.vm import guest
 from tests.bench.timing import BenchError, Case, Took, checked
@@ -59,7 +60,7 @@ def _root(world: World) -> Path:
 def _boot(machine: list[str], root: Path, accelerator: str) -> Took:
     took, said = checked(
         [
-            process.need(guest.PROGRAM),
+            process.need(X86_64.qemu, X86_64.qemu_package),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "256M"),
             *("-accel", accelerator, "-cpu", "host" if accelerator == "kvm" else "max"),
             *machine,
@@ -76,7 +77,7 @@ def _boot(machine: list[str], root: Path, accelerator: str) -> Took:
 
 def _calibration(machine: list[str]) -> str:
     """Else a microvm without KVM hangs now and then while this machine is busy (session.py)."""
-    khz = guest._tsc_khz()
+    khz = guest._counter_khz(X86_64)
     return f"tsc_early_khz={khz}" if khz and "microvm" in machine else ""
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from kscaffold.arch import table
 from kscaffold.elf.model import DamagedModule, KoFile
 from kscaffold.elf.validity import THIS_MODULE
 from kscaffold.kernel.facts import KernelFacts
@@ -33,7 +34,10 @@ def damage(ko: KoFile, facts: KernelFacts) -> Iterator[Finding]:
         yield _unsure(f"its section {THIS_MODULE} can't be written, and the kernel writes there")
     if ko.struct_name is None and facts.has("RANDSTRUCT") is False:
         yield _unsure("its struct module has no name where the kernel looks for it")
-    filled, known = ko.struct_filled, ko.arch == "x86_64" and facts.has("RANDSTRUCT") is False
+    # Without addends of their own, relocations leave theirs in it.
+    architecture = table.by_uname(ko.arch)
+    filled, known = ko.struct_filled, bool(architecture and architecture.rela)
+    known = known and facts.has("RANDSTRUCT") is False
     if known and filled is not None and filled < (facts.struct_size or this.size):
         yield _unsure("its struct module is filled already, where the kernel believes what it finds")
     if ko.bare:

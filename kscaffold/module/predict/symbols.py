@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 
+from kscaffold.arch import table
 from kscaffold.elf import kofile
 from kscaffold.elf.model import Flaw, KoFile
 from kscaffold.elf.modinfo import gpl_compatible
@@ -14,9 +15,6 @@ from kscaffold.kernel.facts import KernelFacts
 from kscaffold.kernel.symvers import Exported, Symvers
 from kscaffold.module.predict.finding import UNSURE, Finding
 
-# What a kernel's apply_relocate_add() knows: NONE, 64, PC32, PLT32, 32, 32S, PC64 on x86-64. Other
-# architectures take many more, and their compilers emit no others.
-_KNOWN = {"x86_64": frozenset({0, 1, 2, 4, 10, 11, 24})}
 # EXPORT_SYMBOL_FOR_MODULES() makes such namespaces (6.16 and later).
 MODULE_NAMESPACE = "module:"
 _REBUILD = "kscaffold clean && kscaffold build"
@@ -34,7 +32,10 @@ def symbols(ko: KoFile, facts: KernelFacts, project: Symvers | None) -> list[Fin
     providers: dict[str, list[str]] = {}
     weak = set(ko.weak_imports)
     circles: dict[str, bool] = {}
+    architecture = table.by_uname(ko.arch)
     for symbol in ko.undefined:
+        if architecture and architecture.from_linker(symbol):
+            continue
         exported = facts.exports.find(symbol) or (project.find(symbol) if project else None)
         if exported and exported.module and exported.module != ko.name:
             providers.setdefault(exported.module, []).append(symbol)
@@ -148,9 +149,10 @@ def _list(names: Sequence[str]) -> str:
 
 def relocations(ko: KoFile, facts: KernelFacts) -> list[Finding]:
     """The relocations that this architecture's loader does not know."""
-    known = _KNOWN.get(facts.arch)
-    if known is None or facts.arch != ko.arch:
+    architecture = table.by_uname(ko.arch)
+    if architecture is None or facts.arch != ko.arch:
         return []
+    known = architecture.loader_relocations
     for section in ko.relocations:
         where = ko.sections[section.target].name
         if where in UNRELOCATED:
@@ -158,8 +160,9 @@ def relocations(ko: KoFile, facts: KernelFacts) -> list[Finding]:
         if section.flaw:
             return [_stumble(section.flaw, where or str(section.target))]
         strange = sorted(section.types - known)
-        if strange or not section.addend:
-            what = f"of type {strange[0]}" if section.addend else "without addends"
+        if strange or section.addend != architecture.rela:
+            addends = "with" if section.addend else "without"
+            what = f"of type {strange[0]}" if section.addend == architecture.rela else f"{addends} addends"
             message = f"{where} has relocations {what}, which the loader does not know"
             return [Finding("KS432", "error", "relocate", message, _NO_FLAGS, "ENOEXEC")]
     return []

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kscaffold import process, timeouts
+from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.files import paths
 from kscaffold.kernel import store
@@ -24,7 +25,6 @@ from kscaffold.sandbox.vm.qmp import Monitor, MonitorError
 
 Say = Callable[[str, str], None]
 
-PROGRAM = "qemu-system-x86_64"
 _LARGEST_FILE = 4 << 20  # bytes of console or of QEMU's own complaints
 _BOOT_TRIES = 3
 _RESET_TRIES = 3
@@ -97,15 +97,17 @@ def plan(kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = ()) -> 
     """Find QEMU, the kernel's image and the accelerator. Raises KscaffoldError for what is missing, and
     KS540 where the kernel can't be given the certificates in `trusted`.
     """
-    program = process.need(PROGRAM)
+    architecture = guest_root.guest_architecture(kernel.arch)
+    program = process.need(architecture.qemu, architecture.qemu_package)
     vmlinux = _image(kernel, trusted)
     probe = accelerator.probe(program)
     machine = qemu.Machine(
+        architecture=architecture,
         vmlinux=vmlinux,
         accelerator=probe.accelerator,
         cmdline=" ".join(cmdline.split()),
     )
-    cpu = qemu.CPU[probe.accelerator] + (_host_cpu() if probe.accelerator == "kvm" else "")
+    cpu = architecture.cpu[probe.accelerator] + (_host_cpu() if probe.accelerator == "kvm" else "")
     key = snapshot.snapshot_key(program, kernel, machine, cpu)
     return Plan(kernel, program, machine, key, probe.why, probe.fresh, trusted)
 
@@ -216,7 +218,9 @@ def _boot(planned: Plan, detail: Callable[[str], None]) -> Guest:
         undo.callback(shutil.rmtree, place, ignore_errors=True)
         start = _initramfs(planned, place)
         os.ftruncate(memory, planned.machine.memory << 20)
-        machine = replace(planned.machine, initramfs=start, tsc_khz=_tsc_khz())
+        machine = replace(
+            planned.machine, initramfs=start, tsc_khz=_counter_khz(planned.machine.architecture)
+        )
         # Not a file on a disk: writing to a mapped file on a full disk kills.
         guest, qmp = _spawn(planned, machine, Path(f"/proc/self/fd/{memory}"), False, place, [memory])
         undo.callback(guest.channel.close)
@@ -343,13 +347,17 @@ def _initramfs(planned: Plan, place: Path) -> qemu.Initramfs:
         planned.machine.vmlinux.open("rb") as image,
         mmap.mmap(image.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
     ):
-        told = mapped.find(b"initrdmem\0") >= 0
+        told = planned.machine.architecture.initramfs_in_memory and mapped.find(b"initrdmem\0") >= 0
     return qemu.Initramfs(file, len(content), planned.machine.memory << 19 if told else None)
 
 
-def _tsc_khz() -> int | None:
-    """The speed of this machine's time stamp counter, measured; the agent can, and Python can't."""
-    with guest_root.compiled_agent() as program:
+def _counter_khz(architecture: Architecture) -> int | None:
+    """The rate of this machine's counter in kHz, measured; the agent can, and Python can't. None where the
+    guest's kernel need not be told.
+    """
+    if not architecture.counter_parameter:
+        return None
+    with guest_root.compiled_agent(architecture) as program:
         done = process.run([str(program)], timeout=5)
     return int(done.stdout) if done.stdout.strip().isdigit() else None
 
