@@ -17,8 +17,7 @@ from kscaffold.kernel.choose import choose
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import plan as load_plan
 from kscaffold.project.find import home as project_home
-from kscaffold.sandbox.agent import protocol
-from kscaffold.sandbox.agent.guest_root import OWN_MODULES
+from kscaffold.sandbox.agent import guest_root, protocol
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm import snapshot
 from kscaffold.sandbox.vm.plan import Plan
@@ -147,7 +146,8 @@ def own_modules(opened: OpenTarget, own: set[str]) -> list[Listed]:
         return [m for m in opened.target.modules() if m.name in own]
     if opened.kind == "host":
         return [m for m in opened.target.modules() if "O" in m.taints]
-    return [m for m in opened.target.modules() if m.name not in OWN_MODULES]
+    begun_with = guest_root.own_modules()
+    return [m for m in opened.target.modules() if m.name not in begun_with]
 
 
 def loaded_here(at: Path, module: str | None, opened: OpenTarget) -> list[str]:
