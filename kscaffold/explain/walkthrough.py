@@ -9,9 +9,9 @@ from kscaffold.diagnosis.stages import COURSE
 from kscaffold.elf import kofile
 from kscaffold.elf.model import Function
 from kscaffold.errors import KscaffoldError
-from kscaffold.explain.anatomy import Anatomy, dissect
 from kscaffold.explain.observe import Observed, observe_module
 from kscaffold.explain.stage_facts import StageFacts, facts_by_stage
+from kscaffold.explain.stages.anatomy import Anatomy, dissect
 from kscaffold.explain.stages.fact import Fact
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.plan import LoadPlan

@@ -8,7 +8,7 @@ from typing import Any
 
 from kscaffold.files.paths import write_whole
 from kscaffold.kernel.buildtree import BuildTree
-from kscaffold.make.cmd_file import command_file, read_command
+from kscaffold.make.fingerprint.cmd_file import command_file, read_command
 from kscaffold.project.project import Project
 
 NAME = "compile_commands.json"

@@ -14,7 +14,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.kernel import store, trusted_image
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.prediction import predict_load
-from kscaffold.module.many import modules_in
+from kscaffold.module.check import modules_in
 from kscaffold.pkcs7 import certificate
 from kscaffold.sandbox.vm import guest as session
 from kscaffold.sandbox.vm import snapshot
