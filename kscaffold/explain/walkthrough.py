@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.explain.observe import Observed, observe_module
 from kscaffold.explain.stage_facts import StageFacts, facts_by_stage
 from kscaffold.explain.stages.anatomy import Anatomy, dissect
+from kscaffold.explain.stages.observe import Observed, observe_module
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.load import load_all
 from kscaffold.load.plan import LoadPlan

@@ -231,9 +231,9 @@ def unload(
     # start-up time
     from kscaffold.cli import open_target
     from kscaffold.cli.render import load as render
-    from kscaffold.load.after.watch import watch_after_unload
     from kscaffold.load.unload import file_of, module_of_word
     from kscaffold.load.unload import unload as unload_one
+    from kscaffold.load.unload_watch import watch_after_unload
 
     home = open_target.home_directory(directory)
     beside = sorted(home.glob("*.ko"))
