@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from kscaffold import console
 from kscaffold.cli.render import load, waterfall
-from kscaffold.diagnosis.stages import COURSE
+from kscaffold.diagnosis.course import COURSE
 from kscaffold.diagnosis.trace import StageTime
 from kscaffold.explain.phrases import headline, untimed
 from kscaffold.explain.stage_facts import StageFacts
