@@ -3,9 +3,9 @@
 #
 # Versions: Linux 6.1.176 and 6.12.95 (Debian 12 and its backports), gcc 12.
 # A good guess: __attribute__((constructor)) runs before init, as in a program, or does not build or load.
-# What happens: gcc puts the function into .init_array; the kernel's loader knows that section, but calls it only with
-#   CONFIG_CONSTRUCTORS, which comes with GCOV or KASAN and is off in Debian's kernels. Build, modpost and load say nothing.
-#   What compilers add by constructors (coverage counters, sanitizers' globals) is dead then, too.
+# What happens: gcc puts the function into .init_array; the kernel's loader knows that section, but calls it only
+#   with CONFIG_CONSTRUCTORS, which comes with GCOV or KASAN and is off in Debian's kernels. Build, modpost and load
+#   say nothing. What compilers add by constructors (coverage counters, sanitizers' globals) is dead then, too.
 # Seen: an .init_array section in the .ko, "constructor called: 0".
 set -eu
 here=$(dirname "$0")

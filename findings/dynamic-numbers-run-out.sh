@@ -2,12 +2,12 @@
 # A kernel has about 140 dynamic major numbers, and 6.1 has 125 dynamic misc devices.
 #
 # Versions: Linux 6.1.176 and 6.12.95 (Debian 12 and its backports).
-# A good guess: majors have twelve bits, so alloc_chrdev_region can be called some 4000 times; misc devices have minors
-#   of 20 bits.
+# A good guess: majors have twelve bits, so alloc_chrdev_region can be called some 4000 times; misc devices have
+#   minors of 20 bits.
 # What happens: dynamic majors come from 254 down to 234 and from 511 down to 384, less what is taken; then EBUSY.
-#   misc_register with MISC_DYNAMIC_MINOR ends with EBUSY after 125 devices on 6.1, with minors from 127 down to 0; on
-#   6.12 600 are no trouble and they count up from above 255. A module that makes a device per instance meets this
-#   on 6.1 only.
+#   misc_register with MISC_DYNAMIC_MINOR ends with EBUSY after 125 devices on 6.1, with minors down to 0;
+#   on 6.12 600 are no trouble and they count up from above 255. A module that makes a device per instance meets
+#   this on 6.1 only.
 # Seen: 6.1: 140 regions, 125 misc devices. 6.12: 139 regions, 600 misc devices.
 set -eu
 here=$(dirname "$0")

@@ -4,8 +4,8 @@
 # Versions: binutils 2.40, elfutils 0.188 (Debian 12), Linux 6.1.176.
 # A good guess: strip without options makes a .ko useless, whoever's strip it is; only `strip -g` is safe.
 # What happens: eu-strip keeps the symbol table and the relocations of a relocatable file and drops its debug
-#   information, so the plain call is right. GNU strip drops the symbol table and every relocation with exit status 0, and
-#   the kernel answers "module has no symbols (stripped?)".
+#   information, so the plain call is right. GNU strip drops the symbol table and every relocation with exit status
+#   0, and the kernel answers "module has no symbols (stripped?)".
 # Seen: eu-strip: status 0, .symtab there, loads. strip: status 0, no .symtab, "Invalid module format".
 set -eu
 here=$(dirname "$0")

@@ -4,8 +4,9 @@
 # Versions: Linux 6.1.176 and 6.12.95 (Debian 12 and its backports).
 # A good guess: `echo 1 >/sys/module/kernel/parameters/initcall_debug` makes the next insmod log "calling" and
 #   "initcall ... returned", since the parameter is writable and module init goes by do_one_initcall.
-# What happens: the two lines come from tracepoint callbacks that are registered once, at boot, if the option is on then.
-#   The file takes the 1, reads back Y, and nothing follows. With initcall_debug on the command line the lines are there.
+# What happens: the two lines come from tracepoint callbacks that are registered once, at boot, if the option is on
+#   then. The file takes the 1, reads back Y, and nothing follows. With initcall_debug on the command line the lines
+#   are there.
 # Seen: the parameter reads Y, 0 lines; with the option at boot 2 lines.
 set -eu
 here=$(dirname "$0")

@@ -2,12 +2,13 @@
 # A template drops lines of C, and changes C's nested braces, because Jinja reads both as its own.
 #
 # Versions: cookiecutter 2.6.0 with Jinja 3.1.6.
-# A good guess: only {{ cookiecutter.name }} and the like are touched; a C file without them comes out as it is, or the
-#   template engine refuses it.
-# What happens: {{0}} is Jinja's expression 0, so `= {{0}}` becomes `= 0`, {{1, 2}} a Python tuple `(1, 2)`, {{0x10}} 16, and
-#   {{-1}} is 1 with the space before it gone, for the minus is Jinja's "strip the space". A macro that turns its
-#   argument into a string, {#x, ...}, opens a comment that ends at the next #} anywhere below: all lines between are
-#   gone without a word, and the file still compiles where nobody needs them. {{NULL}} and {{1}, {2}} are errors.
+# A good guess: only {{ cookiecutter.name }} and the like are touched; a C file without them comes out as it is, or
+#   the template engine refuses it.
+# What happens: {{0}} is Jinja's expression 0, so `= {{0}}` becomes `= 0`, {{1, 2}} a Python tuple `(1, 2)`,
+#   {{0x10}} 16, and {{-1}} is 1 with the space before it gone, for the minus is Jinja's "strip the space". A macro
+#   that turns its argument into a string, {#x, ...}, opens a comment that ends at the next #} anywhere below: all
+#   lines between are gone without a word, and the file still compiles where nobody needs them. {{NULL}} and {{1},
+#   {2}} are errors.
 # Seen: exit status 0; of the macros' four lines "#define NAMED(x)" and "int kept;" are left.
 set -eu
 here=$(dirname "$0")

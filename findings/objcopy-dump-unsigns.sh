@@ -3,9 +3,9 @@
 #
 # Versions: binutils 2.40 (Debian 12), on a signed module of Debian's own linux-image 6.1.176.
 # A good guess: `objcopy --dump-section .modinfo=FILE MODULE.ko` writes FILE and leaves the module alone.
-# What happens: without an output name objcopy writes the input anew, in place, and what stands behind the ELF's end is
-#   not copied: the appended signature is gone, with exit status 0 and no word. With /dev/null as output name
-#   the module stays as it was.
+# What happens: without an output name objcopy writes the input anew, in place, and what stands behind the ELF's end
+#   is not copied: the appended signature is gone, with exit status 0 and no word. With /dev/null as output name the
+#   module stays as it was.
 # Seen: modinfo tells sig_hashalgo sha256 before and nothing after; the file is shorter and lacks the last 28 bytes
 #   "~Module signature appended~".
 set -eu

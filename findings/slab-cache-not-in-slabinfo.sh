@@ -2,11 +2,10 @@
 # A slab cache that a module made is not in /proc/slabinfo, and a second one of its name is no error.
 #
 # Versions: Linux 6.1.176 and 6.12.95 (Debian 12 and its backports).
-# A good guess: after kmem_cache_create("my_own_cache", ...) /proc/slabinfo has that line until the cache is destroyed,
-#   and creating it twice fails; so a forgotten kmem_cache_destroy shows in a comparison of slabinfo.
+# A good guess: after kmem_cache_create("my_own_cache", ...) /proc/slabinfo has that line until the cache is
+#   destroyed, and creating it twice fails; so a forgotten kmem_cache_destroy shows in a comparison of slabinfo.
 # What happens: the kernel merges caches of like size into one, whose first name is all that slabinfo shows; the new
-#   name is a link in /sys/kernel/slab. The same name a second time gives a cache as well, on both kernels. With
-#   slab_nomerge on the command line both are in slabinfo.
+#   name is a link in /sys/kernel/slab. The same name a second time gives a cache as well, on both kernels.
 # Seen: 2 caches, 0 lines in slabinfo, 1 link in /sys/kernel/slab.
 set -eu
 here=$(dirname "$0")
