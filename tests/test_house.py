@@ -18,7 +18,7 @@ PACKAGE = ROOT / "kscaffold"
 # may use each other where no circle comes of it.
 FLOORS = (
     ("cli", "console", "__main__"),
-    ("scaffold", "build", "load", "explain", "package", "signing", "doctor"),
+    ("scaffold", "build", "make", "load", "explain", "package", "signing", "doctor"),
     ("target", "sandbox"),
     ("project", "module", "kernel", "packages"),
     ("diagnosis",),

@@ -83,7 +83,7 @@ def _unloaded(e: UnloadEvidence, found: tuple[Complaint, ...]) -> UnloadJudgemen
     if left:
         return UnloadJudgement("unloaded", None, "KS312", left[0].cause, left[0].fix, True, found)
     for complaint in found:
-        if entry := catalogue.entry_of_complaint(complaint.kind):
+        if entry := catalogue.entry_of_complaint(complaint.meaning):
             return UnloadJudgement("unloaded", None, entry.code, complaint.told, entry.fix, True, found)
     return UnloadJudgement("unloaded", None, None, None, None, True, found)
 
