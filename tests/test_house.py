@@ -35,7 +35,7 @@ FLOORS = (
     ("pkcs7", "elf", "packages"),
     ("diagnosis", "files"),
     ("process",),
-    ("errors", "timing", "timeouts"),
+    ("errors", "progress", "timing", "timeouts"),
 )
 # These have one door, by name; cookiecutter a second one for templates of others, in a process of its own.
 DOORS = {
