@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.explain.observe import Observed, observe_module
 from kscaffold.explain.stage_facts import StageFacts, facts_by_stage
 from kscaffold.explain.stages.anatomy import Anatomy, dissect
+from kscaffold.explain.stages.observe import Observed, observe_module
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport

@@ -7,7 +7,7 @@ from kscaffold.diagnosis.attempt import Listed
 from kscaffold.load.open_target import OpenTarget, running_target
 from kscaffold.load.plan import module_names_of
 from kscaffold.progress import SILENT, Progress
-from kscaffold.sandbox.agent.guest_root import OWN_MODULES
+from kscaffold.sandbox.agent import guest_root
 from kscaffold.targets.target import Kind
 
 
@@ -42,7 +42,8 @@ def own_modules(opened: OpenTarget, names: set[str]) -> list[Listed]:
         return [m for m in opened.target.modules() if m.name in names]
     if opened.kind == "host":
         return [m for m in opened.target.modules() if "O" in m.taints]
-    return [m for m in opened.target.modules() if m.name not in OWN_MODULES]
+    begun_with = guest_root.own_modules()
+    return [m for m in opened.target.modules() if m.name not in begun_with]
 
 
 def unload_order(at: Path, module: str | None, opened: OpenTarget, progress: Progress = SILENT) -> list[str]:

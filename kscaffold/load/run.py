@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from kscaffold import timeouts, timing
-from kscaffold.load.after.late_crash import blame_late_crash
-from kscaffold.load.after.watch import watch_after_unload
+from kscaffold.load.late_crash import blame_late_crash
 from kscaffold.load.load import load_all
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor
 from kscaffold.load.prewarm import Prewarmed
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport, unload
+from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.module.arguments import Parameters
 from kscaffold.progress import SILENT, Progress
 from kscaffold.sandbox.vm.guest import Guest

@@ -6,11 +6,12 @@ Signatures and hashes are checked by apt itself, against the distribution's keyr
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.arch import table
 from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.packages import sources
 from kscaffold.packages.sources import AptSource
@@ -34,16 +35,23 @@ class Distribution:
     arch: str
 
 
-DISTRIBUTIONS = {
-    ("debian", "x86_64"): Distribution(
-        (
-            Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
-            Path("/usr/share/keyrings/debian-archive-keyring.pgp"),  # Debian 13
-        ),
-        "cloud-amd64",
-        "amd64",
+# The archive keyrings of each distribution, by its ID in /etc/os-release.
+_KEYRINGS = {
+    "debian": (
+        Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
+        Path("/usr/share/keyrings/debian-archive-keyring.pgp"),  # Debian 13
     ),
 }
+
+
+def _distribution(system: Mapping[str, str]) -> Distribution | None:
+    """The distribution of this machine, as /etc/os-release and `uname -m` tell; None where its archive has no
+    kernel that a sandbox is made for.
+    """
+    keyrings, architecture = _KEYRINGS.get(system.get("ID", "")), table.by_uname(platform.machine())
+    if keyrings is None or architecture is None or architecture.image != "pvh":
+        return None
+    return Distribution(keyrings, architecture.flavours[0], architecture.debian)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +177,8 @@ def why_not() -> KscaffoldError | None:
     system = _os_release()
     fix = "give a kernel by path: kscaffold kernel add --build DIR --image FILE"
     name = system.get("PRETTY_NAME", "this system")
-    if (system.get("ID", ""), platform.machine()) not in DISTRIBUTIONS:
-        cause = f"this is {name} on {platform.machine()}; kernels are fetched from Debian's archive on x86_64"
+    if _distribution(system) is None:
+        cause = f"this is {name} on {platform.machine()}; kernels are fetched from Debian's archive on amd64"
         return KscaffoldError("KS501", "kernels can't be fetched on this system", cause=cause, fix=fix)
     for program in ("apt-get", "dpkg-deb"):
         if process.which(program) is None:
@@ -184,16 +192,17 @@ def open_archive(suite: str | None, workplace: Path, progress: Progress) -> Arch
 
     Mirrors, proxies and credentials are the host's. Raises KscaffoldError KS501, KS503, KS504, KS505.
     """
+    system = _os_release()
+    distribution = _distribution(system)
     if problem := why_not():
         raise problem
+    assert distribution is not None  # why_not() saw it
     if suite is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", suite):
         raise KscaffoldError(
             "KS503",
             f"{suite!r} can't be the name of a suite",
             fix="--suite bookworm, or another of the mirror",
         )
-    system = _os_release()
-    distribution = DISTRIBUTIONS[system["ID"], platform.machine()]
     keyring = next((k for k in distribution.keyrings if k.exists()), None)
     wanted = sources.wanted(sources.configured(), suite, system.get("VERSION_CODENAME", "sid"), keyring)
     if not wanted:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.arch.x86_64 import ARCHITECTURE as X86_64
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.load import load as load_one
@@ -335,7 +336,7 @@ def test_memory_of_a_live_sandbox(ks, kernel61, here):
 def test_the_guest_runs_programs_and_keeps_files(kernel61, here):
     with contextlib.closing(start_guest(plan_vm(kernel61))) as guest:
         target = SandboxTarget.from_guest(guest, "")
-        with guest_root.compiled_agent() as program:
+        with guest_root.compiled_agent(X86_64) as program:
             target.write("/tmp/agent", program.read_bytes())
         status, said = target.run(["/tmp/agent"], timeout=20)
         assert status == 0 and int(said) > 1000  # what the agent does where it is not PID 1
@@ -454,7 +455,7 @@ def test_nonsense_from_a_guest_is_no_answer(nonsense):
 
 def test_the_command_line_of_qemu():
     start = qemu.Initramfs(Path("/i,j"), 5000, 0x8000000)
-    machine = qemu.Machine(Path("/k/vmlinux"), "tcg", start, tsc_khz=2_000_000, cmdline="a=1")
+    machine = qemu.Machine(X86_64, Path("/k/vmlinux"), "tcg", start, tsc_khz=2_000_000, cmdline="a=1")
     wires = qemu.Wires(5, 6, Path("/run/console"), Path("/c/a,b"), restore=True)
     argv = qemu.argv("qemu", machine, wires)
     joined = " ".join(argv)

@@ -65,7 +65,7 @@ def update(
 ) -> int:
     """Bring a project to its template's newest version. Your own edits stay."""
     from kscaffold.cli.external.update import DeclinedError, UpdateSession  # start-up time
-    from kscaffold.scaffold.external.new import UntrustedError
+    from kscaffold.scaffold.external.trust import UntrustedError
     from kscaffold.scaffold.update.update import update as update_project
 
     if conflicts and not write:

@@ -12,9 +12,10 @@ from kscaffold.cli.external.report import show
 from kscaffold.cli.external_options import Given, nested
 from kscaffold.errors import EXIT_NO, EXIT_YES, UsageError
 from kscaffold.scaffold.external.inspect import Report
-from kscaffold.scaffold.external.new import Made, Prompts, TemplateRequest, UntrustedError
+from kscaffold.scaffold.external.new import Made, Prompts, TemplateRequest
 from kscaffold.scaffold.external.new import new_external as make
 from kscaffold.scaffold.external.render import Question
+from kscaffold.scaffold.external.trust import UntrustedError
 
 _YES_NO = ("y", "yes", "t", "true", "on", "1", "n", "no", "f", "false", "off", "0")  # cookiecutter's
 

@@ -8,7 +8,7 @@ from typing import Any
 from kscaffold import console
 from kscaffold.cli.external.report import commits, show
 from kscaffold.scaffold.external.inspect import Report
-from kscaffold.scaffold.external.new import UntrustedError
+from kscaffold.scaffold.external.trust import UntrustedError
 from kscaffold.scaffold.external.update import RerenderReport, UpdatePrompts
 
 

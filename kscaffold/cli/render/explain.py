@@ -71,7 +71,9 @@ def _course(answer: "Explanation") -> Iterable[str]:
 
 
 def _steps(steps: "Iterable[Stage]") -> Iterable[str]:
-    from kscaffold.diagnosis.stages import COURSE, index  # start-up time
+    # start-up time
+    from kscaffold.diagnosis.course import COURSE
+    from kscaffold.diagnosis.stages import index
 
     for step in steps:
         yield f"{index(step.id) + 1:>2}  {console.styled(step.id, 'bold')}: {step.title}"

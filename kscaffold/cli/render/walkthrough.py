@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from kscaffold import console
 from kscaffold.cli.documents import explain as documents
 from kscaffold.cli.render import load, waterfall
-from kscaffold.diagnosis.stages import COURSE
+from kscaffold.diagnosis.course import COURSE
 from kscaffold.diagnosis.trace import StageTime
 from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES
 from kscaffold.explain.phrases import headline, untimed

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kscaffold.load.after.watch import watch_after_unload
 from kscaffold.load.loaded_modules import unload_order
 from kscaffold.load.open_target import running_target
 from kscaffold.load.unload import UnloadReport, file_of, module_of_word
 from kscaffold.load.unload import unload as unload_one
+from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.progress import SILENT, Progress
 
 

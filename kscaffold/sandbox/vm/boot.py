@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kscaffold import process, timeouts
+from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.progress import Progress
 from kscaffold.sandbox.agent import guest_root
@@ -59,7 +60,7 @@ def boot_once(planned: Plan, progress: Progress) -> Guest:
         undo.callback(shutil.rmtree, directory, ignore_errors=True)
         start = write_initramfs(planned, directory)
         os.ftruncate(memory, planned.machine.memory << 20)
-        machine = replace(planned.machine, initramfs=start, tsc_khz=tsc_khz())
+        machine = replace(planned.machine, initramfs=start, tsc_khz=counter_khz(planned.machine.architecture))
         # Not a file on a disk: writing to a mapped file on a full disk kills.
         guest, qmp = spawn(planned, machine, Path(f"/proc/self/fd/{memory}"), False, directory, [memory])
         undo.callback(guest.channel.close)
@@ -95,13 +96,18 @@ def write_initramfs(planned: Plan, directory: Path) -> qemu.Initramfs:
         planned.machine.vmlinux.open("rb") as image,
         mmap.mmap(image.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
     ):
-        can_be_told = mapped.find(b"initrdmem\0") >= 0
+        told_in_memory = planned.machine.architecture.initramfs_in_memory
+        can_be_told = told_in_memory and mapped.find(b"initrdmem\0") >= 0
     return qemu.Initramfs(file, len(content), planned.machine.memory << 19 if can_be_told else None)
 
 
-def tsc_khz() -> int | None:
-    """The speed of this machine's time stamp counter in kHz, measured by the agent: Python can't."""
-    with guest_root.compiled_agent() as program:
+def counter_khz(architecture: Architecture) -> int | None:
+    """The rate of this machine's counter in kHz, measured by the agent: Python can't. None where the guest's
+    kernel need not be told.
+    """
+    if not architecture.counter_parameter:
+        return None
+    with guest_root.compiled_agent(architecture) as program:
         done = process.run([str(program)], timeout=5)
     return int(done.stdout) if done.stdout.strip().isdigit() else None
 
