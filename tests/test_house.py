@@ -25,6 +25,7 @@ PACKAGE = ROOT / "kscaffold"
 # may use each other where no circle comes of it.
 FLOORS = (
     ("cli", "console", "__main__"),
+    ("api",),
     ("explain",),
     ("scaffold", "load", "package", "signing", "doctor"),
     ("make", "targets"),

@@ -38,7 +38,7 @@ def read_log(at: Path, *, host: bool, progress: Progress = SILENT) -> KernelLog 
         return KernelLog(records, len(records))
     with registry.connect(at) as connection:
         if connection is not None:
-            return _of_sandbox(SandboxTarget.from_connection(connection).log())
+            return without_marks(SandboxTarget.from_connection(connection).log())
     kept, words = registry.last_log(at)
     if not kept and not words:
         if not (registry.sandbox_dir(at) / "lock").exists():
@@ -52,10 +52,10 @@ def read_log(at: Path, *, host: bool, progress: Progress = SILENT) -> KernelLog 
     # A console does not tell the agent's lines from the kernel's.
     records += [replace(r, facility=1) if _MARK.fullmatch(r.text) else r for r in last]
     progress.note("the sandbox has ended; this is its last log")
-    return _of_sandbox(records)
+    return without_marks(records)
 
 
-def _of_sandbox(records: list[Record]) -> KernelLog:
+def without_marks(records: list[Record]) -> KernelLog:
     """A guest's log without the line that the agent writes before each load and unload."""
     marks = [i for i, r in enumerate(records) if r.facility and _MARK.fullmatch(r.text)]
     kept = [r for i, r in enumerate(records) if i not in set(marks)]
@@ -78,7 +78,7 @@ def follow_log(
                 if connection is None or (first and now and now.keeper != first.keeper):
                     progress.note("the sandbox has ended")
                     return
-                whole = _of_sandbox(SandboxTarget.from_connection(connection).log())
+                whole = without_marks(SandboxTarget.from_connection(connection).log())
         except KscaffoldError as error:
             if error.code in ("KS606", "KS607", "KS610"):
                 continue  # busy, or just gone: the next look says

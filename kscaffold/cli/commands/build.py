@@ -1,6 +1,5 @@
 """`build`."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,24 +31,13 @@ def build(
 ) -> int:
     """Build this project's modules, with the kernel's own Makefile."""
     from kscaffold.kernel.choose import choose  # start-up time
-    from kscaffold.make.fingerprint.compare import fresh_targets
-    from kscaffold.make.report import nothing_to_do
+    from kscaffold.make.build_project import build_project
     from kscaffold.project.find import find_project
 
-    started = time.monotonic()
-    where = find_project(directory or Path.cwd())
-    chosen = choose(kernel, offline=offline, progress=console.progress())
-    project = fresh_targets(where, chosen)
-    if project:
-        modules = project.named(module)
-        report = nothing_to_do(project, chosen, time.monotonic() - started)
-    else:
-        from kscaffold.make.build import build as build_project  # start-up time
-        from kscaffold.project.ask import read_project
-
-        project = read_project(where, chosen)
-        modules = project.named(module)
-        report = build_project(project, chosen, progress=console.progress(), everything=verbose, jobs=jobs)
+    where, progress = find_project(directory or Path.cwd()), console.progress()
+    chosen = choose(kernel, offline=offline, progress=progress)
+    report = build_project(where, chosen, module=module, everything=verbose, jobs=jobs, progress=progress)
+    modules = report.project.named(module)
     built(report, modules)
     console.emit("build", report.ok, documents.build(report, modules))
     return EXIT_YES if report.ok else EXIT_NO
