@@ -303,7 +303,7 @@ def explain_load(
     timeout: float = TIMEOUT,
     progress: Progress = SILENT,
 ) -> "Walkthroughs":
-    """Load as `run` does, once, without the unload: of each load the stages, and what each did for this .ko."""
+    """Load as `run` does, once and without the unload; of each load the stages, and what each of them did."""
     from kscaffold.explain.explain_load import explain_load as walk  # start-up time
     from kscaffold.load.request import TargetRequest
 
