@@ -173,5 +173,6 @@ def test_the_page_shows_what_is_so(tmp_path: Path, monkeypatch, capfd):
     assert len(EXAMPLES) > 5
     for example in EXAMPLES:
         exec(compile(example, "docs/api.md", "exec"), world)
-    assert not list(Path(os.environ["XDG_RUNTIME_DIR"]).rglob("*.sock")), "a guest was left"
+    guests = Path(os.environ["XDG_RUNTIME_DIR"]) / "kscaffold/guests"
+    assert list(guests.iterdir()) == [], "a guest was left"
     assert capfd.readouterr().err == ""
