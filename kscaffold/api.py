@@ -243,7 +243,7 @@ def load(
     *kos: str | Path,
     directory: str | Path = ".",
     parameters: "Sequence[str]" = (),
-    kernel: str | None = None,
+    kernel: "str | Kernel | None" = None,
     host: bool = False,
     timeout: float = TIMEOUT,
     progress: Progress = SILENT,
@@ -256,7 +256,7 @@ def load(
     from kscaffold.load.request import TargetRequest  # start-up time
     from kscaffold.load.verbs.load import load as load_modules
 
-    where = TargetRequest(host=host, kernel=kernel)
+    where = TargetRequest(host=host, kernel=_release(kernel))
     return load_modules(_request(kos, directory, parameters), where, timeout=timeout, progress=progress)
 
 
@@ -264,7 +264,7 @@ def run(
     *kos: str | Path,
     directory: str | Path = ".",
     sets: "Sequence[Sequence[str]]" = ((),),
-    kernel: str | None = None,
+    kernel: "str | Kernel | None" = None,
     timeout: float = TIMEOUT,
     progress: Progress = SILENT,
 ) -> "Run":
@@ -279,7 +279,7 @@ def run(
 
     return run_modules(
         _request(kos, directory, ()),
-        TargetRequest(kernel=kernel),
+        TargetRequest(kernel=_release(kernel)),
         [kernel_string(list(one)) for one in sets],
         timeout=timeout,
         progress=progress,
@@ -299,7 +299,7 @@ def explain_load(
     *kos: str | Path,
     directory: str | Path = ".",
     parameters: "Sequence[str]" = (),
-    kernel: str | None = None,
+    kernel: "str | Kernel | None" = None,
     timeout: float = TIMEOUT,
     progress: Progress = SILENT,
 ) -> "Walkthroughs":
@@ -307,7 +307,7 @@ def explain_load(
     from kscaffold.explain.explain_load import explain_load as walk  # start-up time
     from kscaffold.load.request import TargetRequest
 
-    where = TargetRequest(kernel=kernel)
+    where = TargetRequest(kernel=_release(kernel))
     return walk(_request(kos, directory, parameters), where, timeout=timeout, progress=progress)
 
 
@@ -321,6 +321,10 @@ def _request(
     where = Path(directory).absolute()
     files = tuple(existing(where / ko) for ko in kos)
     return LoadRequest(where, files, Parameters.from_arguments(list(parameters)))
+
+
+def _release(kernel: "str | Kernel | None") -> str | None:
+    return kernel if kernel is None or isinstance(kernel, str) else kernel.release
 
 
 def _kernel(kernel: "str | Kernel | None", progress: Progress = SILENT) -> "Kernel":
