@@ -66,6 +66,8 @@ __all__ = [
     "load",
     "new",
     "run",
+    "stop_sandbox",
+    "unload",
 ]
 
 # Where the types are.
@@ -249,7 +251,7 @@ def load(
     progress: Progress = SILENT,
 ) -> "Loads":
     """Load .ko files, or what the project in `directory` builds, into the project's live sandbox, which stays
-    (`kscaffold sandbox stop` ends it); with `host` into this machine's own kernel. Builds first when needed.
+    (`stop_sandbox` ends it); with `host` into this machine's own kernel. Builds first when needed.
 
     `parameters`: `NAME=VALUE`, as for insmod. `timeout` of each load in seconds, in the kernel.
     """
@@ -258,6 +260,34 @@ def load(
 
     where = TargetRequest(host=host, kernel=_release(kernel))
     return load_modules(_request(kos, directory, parameters), where, timeout=timeout, progress=progress)
+
+
+def unload(
+    *names: str,
+    directory: str | Path = ".",
+    host: bool = False,
+    timeout: float = TIMEOUT,
+    progress: Progress = SILENT,
+) -> "tuple[UnloadReport, ...]":
+    """Unload modules by name, or all that the project in `directory` builds, from where `load` loaded them;
+    look on for a while where the modules' imports say that something may be left running.
+
+    `timeout` of each unload in seconds, in the kernel.
+    """
+    from kscaffold.load.verbs.unload import UnloadRequest  # start-up time
+    from kscaffold.load.verbs.unload import unload as unload_modules
+    from kscaffold.project.find import home
+
+    request = UnloadRequest(home(Path(directory)), names, host=host)
+    return unload_modules(request, timeout=timeout, progress=progress)
+
+
+def stop_sandbox(directory: str | Path = ".") -> bool:
+    """End the live sandbox of the project in `directory`. False: none was running."""
+    from kscaffold.project.find import home  # start-up time
+    from kscaffold.sandbox.live.registry import stop_sandbox as stop
+
+    return stop(home(Path(directory)))
 
 
 def run(

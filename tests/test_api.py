@@ -30,6 +30,8 @@ SIGNATURES = {
     "load": "(*kos, directory='.', parameters=(), kernel=None, host=False, timeout=10.0, progress=SILENT)",
     "new": "(name, directory='.', *, template=None, author=None, description=None, license='GPL-2.0-only')",
     "run": "(*kos, directory='.', sets=((),), kernel=None, timeout=10.0, progress=SILENT)",
+    "stop_sandbox": "(directory='.')",
+    "unload": "(*names, directory='.', host=False, timeout=10.0, progress=SILENT)",
     "Project": "(directory)",
     "Project.build": "(self, kernel=None, *, jobs=None, progress=SILENT)",
     "Project.find": "(directory='.')",
