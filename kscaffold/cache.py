@@ -65,9 +65,9 @@ def _entries() -> Iterator[CacheEntry]:
     for kind, name in (("image", "images"), ("image", "trusting"), ("modules", "modules")):
         for place in _inside(cache / name):
             yield _entry(kind, place, None if place.name in releases else _gone(place.name))
-    current = guest_root.agent_name()
+    current = guest_root.agent_names()
     for place in _inside(cache / "guest"):
-        other = not place.name.startswith(current)
+        other = place.name.removesuffix(".sha256") not in current
         yield _entry("agent", place, "made by another version of kscaffold" if other else None)
     for name in ("busybox", "forecasts"):
         if (cache / name).is_dir():

@@ -37,7 +37,7 @@ def project_state(project: Path) -> Path:
 
 def test_what_is_old_goes_and_the_rest_stays(ks, cache: Path, tmp_path: Path):
     old_agent = kept(cache, "guest", "agent-0123456789abcdef")
-    agent = kept(cache, "guest", guest_root.agent_name())
+    agent = kept(cache, "guest", min(guest_root.agent_names()))
     old_image = kept(cache, "images", "5.4.0-gone", "vmlinux").parent
     image = kept(cache, "images", RELEASE, "vmlinux").parent
     old_modules = kept(cache, "modules", "5.4.0-gone", "dummy.ko").parent

@@ -109,7 +109,7 @@ PARTS = {
     "doctor.cache": "path kernels snapshots",
     "cache.entries": "kind path bytes used old",
 }
-# design.md's table.
+# The README's table.
 STATUSES = {
     0: "yes",
     1: "the answer is no",

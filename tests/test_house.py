@@ -1,4 +1,4 @@
-"""The plan of the house (design.md), read from the source: who may import whom, and how long things are."""
+"""The plan of the house, read from the source: who may import whom, and how long things are."""
 
 import ast
 import inspect
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.cli import registry
 from kscaffold.targets.absent import AbsentSandbox
 from kscaffold.targets.host import HostTarget
 from kscaffold.targets.sandbox import SandboxTarget
@@ -25,6 +26,7 @@ PACKAGE = ROOT / "kscaffold"
 # may use each other where no circle comes of it.
 FLOORS = (
     ("cli", "console", "__main__"),
+    ("api",),
     ("explain",),
     ("scaffold", "load", "package", "signing", "doctor", "cache"),
     ("make", "targets"),
@@ -35,7 +37,7 @@ FLOORS = (
     ("pkcs7", "elf", "packages"),
     ("diagnosis", "files"),
     ("process",),
-    ("errors", "timing", "timeouts"),
+    ("errors", "progress", "timing", "timeouts", "arch"),
 )
 # These have one door, by name; cookiecutter a second one for templates of others, in a process of its own.
 DOORS = {
@@ -203,6 +205,18 @@ def test_no_folder_is_called_as_build_output_is():
     assert not named & output
 
 
+def test_each_verb_has_a_file_and_knows_no_other_verb():
+    """A command that needs what another one has calls the same function below both."""
+    commands = PACKAGE / "cli/commands"
+    there = {f.stem for f in commands.glob("*.py")} - {"__init__"}
+    assert there == {*registry._COMMANDS, *registry._GROUPS}
+    for verb, place in registry._COMMANDS.items():
+        assert place.partition(":")[0] == verb
+    for file in files():
+        used = [full for _, full in imports(file, types_too=True) if ".cli.commands" in full]
+        assert not used, (name(file), used)
+
+
 def test_no_import_hides_in_a_function():
     """An import in a function costs a reason, written on its line or above the block it stands in."""
     wrong = []
@@ -328,3 +342,31 @@ def test_a_good_load_imports_no_more_than_it_needs(ks, tmp_path: Path):
         # elftools may be: the .ko is read for a prediction while the guest starts.
         too_much = {"rich", "jinja2", "cookiecutter", "asyncio", "pydantic", "tomllib", "pytest"}
         assert sorted(loaded & too_much) == [], verb
+
+
+# What is of one machine: its names, its numbers in ELF, its devices in QEMU.
+OF_ONE_MACHINE = re.compile(
+    r"x86_64|aarch64|\bEM_[A-Z0-9]|R_X86_64|R_AARCH64|ttyS\d|ttyAMA|microvm|virtio-serial-|virtio_mmio"
+    r"|\bqemu-system-|\btsc_early_khz|\be_machine *[!=]= *\d"
+)
+# Where one of these words is no fact about a machine.
+MACHINE_WORDS_ALLOWED = {
+    ("kernel/compiler.py", "x86_64"): "the example of a compiler's name with a prefix",
+}
+
+
+def test_what_is_of_one_machine_is_in_arch():
+    wrong = []
+    for file in files():
+        if room_of(file) == "arch":
+            continue
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            for word in OF_ONE_MACHINE.findall(line):
+                if (name(file), word) not in MACHINE_WORDS_ALLOWED:
+                    wrong.append(f"{name(file)}:{number} {word}: {line.strip()}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_each_word_of_one_machine_that_is_allowed_is_there():
+    for file, word in MACHINE_WORDS_ALLOWED:
+        assert word in (PACKAGE / file).read_text(), (file, word)

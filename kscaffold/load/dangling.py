@@ -1,0 +1,153 @@
+"""What a module may have left running in its kernel: a timer, a worker or a thread that outlives its code.
+
+A callback that is left crashes some time after the unload, in memory that the kernel has taken back. The
+kernel then has no names for that memory; the places of the module's sections, read before the unload, give
+the names back.
+"""
+
+import contextlib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from kscaffold.arch import table
+from kscaffold.diagnosis.klog import Record
+from kscaffold.elf import quick
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.errors import KscaffoldError
+from kscaffold.targets.target import Target
+
+# What starts something, and what waits for its end, by the symbols that the kernel exports for it (those of
+# 5.10 and those of later kernels). A macro or an inline function of a header ends in one of these.
+_PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (
+        ("mod_timer", "add_timer", "add_timer_on", "mod_timer_pending", "timer_reduce"),
+        ("timer_delete_sync", "timer_shutdown_sync", "del_timer_sync", "timer_delete", "del_timer"),
+    ),
+    (("hrtimer_start_range_ns",), ("hrtimer_cancel", "hrtimer_try_to_cancel")),
+    (
+        ("queue_delayed_work_on", "mod_delayed_work_on"),
+        (
+            "cancel_delayed_work_sync",
+            "disable_delayed_work_sync",
+            "flush_delayed_work",
+            "cancel_delayed_work",
+            "destroy_workqueue",
+        ),
+    ),
+    (
+        ("queue_work_on", "queue_work_node", "queue_rcu_work"),
+        (
+            "cancel_work_sync",
+            "disable_work_sync",
+            "flush_work",
+            "destroy_workqueue",
+            "flush_workqueue",
+            "__flush_workqueue",
+        ),
+    ),
+    (
+        (
+            "kthread_create_on_node",
+            "kthread_create_on_cpu",
+            "kthread_create_worker",
+            "kthread_create_worker_on_node",
+        ),
+        ("kthread_stop", "kthread_stop_put", "kthread_destroy_worker", "kthread_complete_and_exit"),
+    ),
+    (("call_rcu", "call_srcu", "call_rcu_tasks"), ("rcu_barrier", "srcu_barrier", "rcu_barrier_tasks")),
+    (("__tasklet_schedule", "__tasklet_hi_schedule"), ("tasklet_kill",)),
+    (("request_threaded_irq", "request_any_context_irq"), ("free_irq",)),
+    (("tracepoint_probe_register",), ("tracepoint_probe_unregister",)),
+)
+_BEFORE = {"timer_delete_sync": " (before 6.2: del_timer_sync)"}
+# What the kernel calls by itself, sooner or later.
+_REGISTERS = re.compile(
+    r"(?:\w+_)?(?<!un)register_(?:\w+_)?(?:notifier|k(?:ret)?probes?|ftrace_function|console|shrinker|net_hooks?)"
+)
+
+_LONG, _SHORT = 1.5, 0.25  # s: nothing ends it; something does, and may come too early
+_RAW = re.compile(r"\b0x([0-9a-f]{8}(?:[0-9a-f]{8})?)\b")
+_FAULT = re.compile(r"unable to handle page fault for address: (?P<at>[0-9a-f]{16})")
+_ABSENT = re.compile(r"^#PF: error_code\(0x[0-9a-f]{4}\) - not-present page")
+# Kernels with CONFIG_ARCH_HAS_EXECMEM_ROX (x86, 7.x) keep the pages of a module that has gone, full of int3.
+# The processor stands behind the one it met; an address without a name is in no module that is loaded.
+_TRAP = re.compile(r"^(?:Oops: )?int3: [0-9a-f]{4} \[#\d")
+_NAMELESS = r"(?:%s)0x(?P<after>[0-9a-f]{8,16})$"
+
+
+def seconds_to_watch(imports: Collection[str]) -> tuple[float, str]:
+    """For how many seconds to watch a kernel after the unload of a module with these imports, and what the
+    module's exit should call. 0 where the module starts nothing that could outlive it.
+    """
+    known, wait = set(imports), 0.0
+    for starts, ends in _PAIRS:
+        started = next((s for s in starts if s in known), None)
+        if started and not known & set(ends):
+            return _LONG, f"{ends[0]}(){_BEFORE.get(ends[0], '')} for what {started}() started"
+        wait = max(wait, _SHORT if started else 0.0)
+    for name in sorted(known):
+        if _REGISTERS.fullmatch(name):
+            end = name.replace("register_", "unregister_", 1)
+            if end not in known:
+                return _LONG, f"{end}() for {name}()"
+    return wait, "what waits for the end of all that init started"
+
+
+@dataclass(frozen=True, slots=True)
+class DanglingCallbacks:
+    """A module that is about to go. `seconds` to watch its kernel afterwards; `stop`: what exit should call;
+    `places`: addresses and sizes of its sections in the kernel, by name.
+    """
+
+    module: str
+    ko: ModuleFile
+    seconds: float
+    stop: str
+    places: Mapping[str, tuple[int, int]]
+
+    def symbolize(self, records: Sequence[Record]) -> tuple[Record, ...]:
+        """The records with names for addresses of this module's, written as the kernel does."""
+        return tuple(replace(r, text=_RAW.sub(self._name, r.text)) for r in records)
+
+    def freed_address(self, records: Sequence[Record]) -> str | None:
+        """The function or variable of the module whose memory the kernel missed, None where no record tells
+        of missing memory. `records`: as the kernel wrote them, without the names of named().
+        """
+        for index, record in enumerate(records):
+            near = [r.text[:100] for r in records[index + 1 : index + 6]]
+            at = None
+            if record.facility == 0 and (found := _FAULT.search(record.text[:300])):
+                at = int(found["at"], 16) if any(map(_ABSENT.match, near[:3])) else None
+            elif record.facility == 0 and _TRAP.match(record.text[:300]):
+                nameless = re.compile(_NAMELESS % table.oops_pc())
+                at = next((int(m["after"], 16) - 1 for m in map(nameless.match, near) if m), None)
+            if at is not None and (what := self._what(at)):
+                return what
+        return None
+
+    def _what(self, address: int) -> str | None:
+        home = next((s for s, (at, size) in self.places.items() if at <= address < at + size), None)
+        if home is None:
+            return None
+        found = quick.symbol_at(self.ko, home, address - self.places[home][0])
+        return f"{found[0]}{'()' if '.text' in home else ''}" if found else home
+
+    def _name(self, raw: re.Match[str]) -> str:
+        address = int(raw[1], 16)
+        for section, (at, size) in self.places.items():
+            if at <= address < at + size and (found := quick.symbol_at(self.ko, section, address - at)):
+                return f"{found[0]}+{found[1]:#x}/{found[2]:#x} [{self.module}]"
+        return raw[0]
+
+
+def find_dangling(ko: ModuleFile, module: str, target: Target) -> DanglingCallbacks | None:
+    """What a loaded module may leave running; None where its imports show that nothing can be left."""
+    seconds, stop = seconds_to_watch(quick.imports(ko))
+    if not seconds:
+        return None
+    places: dict[str, tuple[int, int]] = {}
+    for section, size in quick.resident(ko).items():
+        with contextlib.suppress(OSError, KscaffoldError, ValueError):
+            places[section] = int(target.read(f"/sys/module/{module}/sections/{section}"), 16), size
+    return DanglingCallbacks(module, ko, seconds, stop, places)

@@ -1,0 +1,161 @@
+"""What a module leaves running: whom its imports suspect, and what is told of those that did it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kscaffold.diagnosis.klog import Record
+from kscaffold.elf import kofile, quick
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.load.dangling import DanglingCallbacks, seconds_to_watch
+from tests.conftest import need_program
+from tests.support.kernels import need_kernel
+from tests.support.modules import built
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        (),
+        ("_printk", "__fentry__", "misc_register", "misc_deregister"),
+        ("register_netdev", "unregister_netdev", "free_netdev"),
+        ("__register_chrdev", "__unregister_chrdev", "devm_request_threaded_irq"),
+        ("unregister_reboot_notifier", "flush_work", "kthread_stop"),
+    ],
+)
+def test_most_modules_start_nothing(imports):
+    assert seconds_to_watch(imports)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("mod_timer", "timer_delete_sync"),
+        ("add_timer", "del_timer_sync"),
+        ("hrtimer_start_range_ns", "hrtimer_cancel"),
+        ("queue_work_on", "cancel_work_sync"),
+        ("queue_work_on", "__flush_workqueue"),
+        ("queue_delayed_work_on", "cancel_delayed_work_sync"),
+        ("kthread_create_on_node", "kthread_stop"),
+        ("queue_work_on", "disable_work_sync"),
+        ("queue_delayed_work_on", "disable_delayed_work_sync"),
+        ("kthread_create_worker_on_node", "kthread_destroy_worker"),
+        ("call_rcu", "rcu_barrier"),
+        ("__tasklet_schedule", "tasklet_kill"),
+        ("request_threaded_irq", "free_irq"),
+        ("register_kprobe", "unregister_kprobe"),
+        ("register_reboot_notifier", "unregister_reboot_notifier"),
+        ("register_console", "unregister_console"),
+        ("nf_register_net_hook", "nf_unregister_net_hook"),
+    ],
+)
+def test_what_starts_something_is_watched_longer_without_its_end(start, end):
+    long, stop = seconds_to_watch({"_printk", start})
+    short, _ = seconds_to_watch({"_printk", start, end})
+    assert long > short and (short > 0 or "register_" in start)
+    assert start in stop
+    # Another kind's end is none.
+    assert seconds_to_watch({start, "misc_deregister"})[0] == long
+
+
+@pytest.mark.kernel
+def test_the_quick_look_sees_what_the_elf_reader_sees():
+    place = built(need_kernel("6.1"))
+    for name in ("hello", "leaver", "flood"):
+        ko = place / f"{name}.ko"
+        facts = kofile.read_ko(ko)
+        assert quick.imports(ko) == set(facts.undefined) | set(facts.weak_imports)
+        assert quick.resident(ko)[".text" if name == "leaver" else ".exit.text"] > 0
+        assert set(quick.resident(ko)) < {s.name for s in facts.sections}
+        assert quick.module_name(ko) == name
+    assert quick.symbol_at(place / "leaver.ko", ".exit.text", 4)[:2] == ("leaver_exit", 4)
+    assert quick.symbol_at(place / "leaver.ko", ".nothing", 4) is None
+
+
+def test_a_file_that_is_no_module_imports_nothing(tmp_path):
+    for number, bad in enumerate(
+        (b"", b"\x7fELF\x02\x01", b"\x7fELF\x02\x01" + b"\xff" * 300, b"\xfd7zXZ\0")
+    ):
+        (tmp_path / f"{number}.ko").write_bytes(bad)
+        assert quick.imports(tmp_path / f"{number}.ko") == frozenset()
+        assert quick.resident(tmp_path / f"{number}.ko") == {}
+        assert quick.build_id(tmp_path / f"{number}.ko") is None
+    assert quick.imports(tmp_path / "none.ko") == frozenset()
+
+
+# What 7.3 said of a probe that its module left.
+TRAP = """\
+Oops: int3: 0000 [#1] SMP NOPTI
+CPU: 0 UID: 0 PID: 1 Comm: init Tainted: G           OE       7.3.4+deb13-cloud-amd64 #1 PREEMPT(full)
+Tainted: [O]=OOT_MODULE, [E]=UNSIGNED_MODULE
+Hardware name: Bochs Bochs, BIOS Bochs 01/01/2011
+RIP: 0010:{}
+Code: cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc <cc> cc cc cc cc cc cc cc cc cc cc cc cc cc cc cc"""
+
+
+@pytest.mark.parametrize(
+    ("at", "facility", "gone"),
+    [
+        ("0xffffffffc0402011", 0, ".text"),
+        ("0xffffffffc0402020", 0, ".text"),  # behind the last byte, which is what it met
+        ("0xffffffffc0402010", 0, None),
+        ("0xffffffffc0402021", 0, None),
+        ("seen+0x1/0x10 [left_probe]", 0, None),  # the module is there: the kernel has its names
+        ("0xffffffffc0402011", 3, None),  # a program wrote it
+    ],
+)
+def test_code_that_is_traps_now_is_gone(at, facility, gone):
+    places = {".text": (0xFFFFFFFFC0402010, 0x10)}
+    left = DanglingCallbacks(
+        "left_probe", ModuleFile(Path("none.ko"), b""), 1.5, "unregister_kprobe()", places
+    )
+    records = [Record(text, facility=facility) for text in TRAP.format(at).splitlines()]
+    assert left.freed_address(records) == gone
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A directory with its own copy of the module and its source."""
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    place = built(need_kernel("6.1"))
+    for file in ("leaver.ko", "leaver.c", "hello.ko"):
+        shutil.copy(place / file, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.sandbox
+def test_run_tells_of_a_thread_that_outlives_its_module(ks, here):
+    kernel = need_kernel("6.1").release
+    ran = ks("run", "-k", kernel, "leaver.ko")
+    assert ran.status == 1
+    assert "leaver: crashed the kernel after it was unloaded" in ran.out
+    assert "leaver was unloaded already" in ran.out and "leaver.c:" in ran.out and "round()" in ran.out
+    assert "kthread_stop() for what kthread_create_on_node() started" in ran.out
+    told = ks("run", "--json", "-k", kernel, "leaver.ko").json
+    assert (told["ok"], told["verdict"], told["code"], told["returned"]) == (False, "crashed", "KS617", 0)
+    assert told["complaints"][0]["kind"] == "oops" and "leaver.c:" in told["complaints"][0]["where"]
+    # Once each, though a panic says the log again.
+    assert [r["text"] for r in told["log"]].count("goodbye") == 1
+    assert ks("run", "--json", "-k", kernel, "--watch", "0.1", "hello.ko").json["verdict"] == "loaded"
+
+
+@pytest.mark.sandbox
+def test_unload_tells_of_it_too_and_the_next_load_works(ks, here):
+    kernel = need_kernel("6.1").release
+    assert ks("load", "-k", kernel, "leaver.ko").status == 0
+    ran = ks("unload", "leaver")
+    assert ran.status == 1
+    assert "leaver: crashed the kernel after it was unloaded" in ran.out and "leaver.c:" in ran.out
+    assert ks("load", "-k", kernel, "hello.ko").status == 0
+    assert ks("unload", "--json", "hello").json["verdict"] == "unloaded"
+    # A file that was built anew is not the one that is loaded: it names nothing.
+    assert ks("load", "-k", kernel, "leaver.ko").status == 0
+    content = (here / "leaver.ko").read_bytes()
+    note = quick.build_id(here / "leaver.ko")
+    assert note
+    (here / "leaver.ko").write_bytes(content.replace(note, note[:-4] + bytes(4)))
+    ran = ks("unload", "--json", "--watch", "60", "leaver")
+    assert (ran.status, ran.json["verdict"], ran.json["code"]) == (1, "crashed", "KS617")
+    assert "leaver.c" not in ran.json["cause"]

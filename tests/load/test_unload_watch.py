@@ -1,0 +1,132 @@
+"""Whom a crash is blamed on that comes after the load or after the unload: the kernel's word, or a guess."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from kscaffold.diagnosis.attempt import Attempt
+from kscaffold.diagnosis.klog import Record
+from kscaffold.diagnosis.unload_verdict import UnloadEvidence, judge_unload
+from kscaffold.diagnosis.verdict import judge
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.errors import KscaffoldError
+from kscaffold.load.dangling import DanglingCallbacks
+from kscaffold.load.late_crash import blame_late_crash
+from kscaffold.load.report import LoadReport
+from kscaffold.load.unload import UnloadReport
+from kscaffold.load.unload_watch import watch_after_unload
+from kscaffold.module.arguments import NO_PARAMETERS
+from kscaffold.targets.absent import AbsentSandbox
+from tests.conftest import Ran
+from tests.support.elf import Ko
+from tests.support.evidence import evidence, loads
+from tests.support.projects import write
+
+DIED = 0x80  # the taint of an oops
+OOPS = tuple(loads("6.1")["oops"].records)
+NAMED = loads("6.1")["oops"].module
+
+
+@dataclass
+class Kernel(AbsentSandbox):
+    """A kernel that has said these records and has this taint. `is_gone`: it can't be asked for its log."""
+
+    records: Sequence[Record] = OOPS
+    taint: int = DIED
+    is_gone: bool = False
+
+    def tainted(self) -> int | None:
+        return self.taint
+
+    def log(self) -> list[Record]:
+        if self.is_gone:
+            raise KscaffoldError("KS610", "the sandbox does not answer")
+        return list(self.records)
+
+    def watch(self, seconds: float) -> Attempt | None:
+        return Attempt(None, tuple(self.records), answered=False)
+
+
+def module_file(name: str, directory: Path) -> ModuleFile:
+    path = directory / f"{name}.ko"
+    path.write_bytes(Ko(name).bytes())
+    return ModuleFile.open(path)
+
+
+def loaded(name: str, directory: Path) -> LoadReport:
+    return LoadReport(
+        module=name,
+        file=module_file(name, directory),
+        parameters=NO_PARAMETERS,
+        target="sandbox",
+        kernel="6.1.0-test",
+        judgement=judge(evidence(name, errno=0, has_init=True)),
+        log=(),
+        seconds={"load": 0.0},
+        accelerator="tcg",
+    )
+
+
+def unloaded(name: str, remains: DanglingCallbacks | None = None) -> UnloadReport:
+    return UnloadReport(name, judge_unload(UnloadEvidence(name, Attempt(0))), (), 0.0, remains=remains)
+
+
+def test_a_late_crash_is_of_the_module_that_the_kernel_names(tmp_path: Path):
+    before = [loaded(NAMED, tmp_path), loaded("hello", tmp_path)]
+    oops, hello = blame_late_crash(before, [], Kernel())
+    assert (oops.judgement.verdict, oops.judgement.code, oops.judgement.certain) == ("crashed", "KS250", True)
+    assert (oops.judgement.cause or "").endswith(", after init had returned")
+    assert hello == before[1]
+
+
+def test_a_late_crash_of_nobody_known_is_a_guess_and_says_so(tmp_path: Path):
+    before = [loaded("first", tmp_path), loaded("last", tmp_path)]
+    first, last = blame_late_crash(before, [], Kernel())
+    assert first == before[0]
+    assert (last.judgement.verdict, last.judgement.certain) == ("crashed", False)
+    assert "the kernel does not name last, which was only the last one loaded" in (last.judgement.cause or "")
+
+
+@pytest.mark.parametrize("kernel", [Kernel(is_gone=True), Kernel(taint=0), Kernel(records=())])
+def test_without_a_log_or_a_taint_nothing_came_later(tmp_path: Path, kernel: Kernel):
+    before = [loaded(NAMED, tmp_path)]
+    assert blame_late_crash(before, [], kernel) == before
+
+
+def test_what_is_known_already_is_not_told_again(tmp_path: Path):
+    before = blame_late_crash([loaded(NAMED, tmp_path)], [], Kernel())
+    assert blame_late_crash(before, [], Kernel()) == before
+
+
+def test_after_the_unload_one_module_is_certain_and_several_are_a_guess(tmp_path: Path):
+    (report,) = watch_after_unload([unloaded("hello")], Kernel(), 1)
+    assert (report.judgement.verdict, report.judgement.code) == ("crashed", "KS617")
+    assert report.judgement.certain and "hello was unloaded already" in (report.judgement.cause or "")
+    before = [unloaded("first"), unloaded("last")]
+    first, last = watch_after_unload(before, Kernel(), 1)
+    assert first == before[0] and (last.judgement.verdict, last.judgement.certain) == ("crashed", False)
+    assert "another of the unloaded modules may have left it running" in (last.judgement.cause or "")
+    # The one that may have left something is likelier than the last.
+    left = DanglingCallbacks("first", module_file("first", tmp_path), 0.1, "kthread_stop()", {})
+    first, last = watch_after_unload([unloaded("first", left), before[1]], Kernel(), None)
+    assert (first.judgement.verdict, first.judgement.certain) == ("crashed", True) and last == before[1]
+
+
+def test_nobody_watches_a_kernel_that_is_not_there_or_a_module_that_stayed():
+    before = [unloaded("hello")]
+    assert watch_after_unload(before, AbsentSandbox(), 1) == before
+    assert watch_after_unload(before, Kernel(), 0) == before
+    refused = judge_unload(UnloadEvidence("hello", Attempt(11)))
+    stayed = [replace(before[0], judgement=refused)]
+    assert watch_after_unload(stayed, Kernel(), 1) == stayed
+
+
+def test_a_project_that_make_cannot_read_is_told_of(ks, tmp_path: Path):
+    write(tmp_path, Kbuild="obj-m := hello.o\nifeq (x\n")
+    ran: Ran = ks("list", "-C", tmp_path)
+    assert ran.status == 0
+    assert "this project's own modules are not told from others: Kbuild:2: " in ran.err
+    (tmp_path / "Kbuild").unlink()
+    assert "not told from others" not in ks("list", "-C", tmp_path).err
