@@ -64,7 +64,9 @@ def _main(argv: Sequence[str] | None) -> int:
         # The reader of stdout has gone (`| head`).
         return EXIT_YES
     except OSError as error:
-        console.failure(from_os_error(error), command)
+        from kscaffold.files import paths  # start-up time: most commands end without one
+
+        console.failure(paths.of_os_error(error), command)
         return EXIT_NO_ANSWER
     except Exception as error:
         _bug(error, command)

@@ -14,7 +14,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from kscaffold.errors import KscaffoldError, left_by_root, root_owned
+from kscaffold.errors import KscaffoldError, from_os_error, left_by_root, root_owned
 from kscaffold.files import ownership, reader
 
 VARIABLES = (
@@ -24,6 +24,12 @@ VARIABLES = (
 """What helps where the usual places can't be written to."""
 
 _PROJECT = "project"
+_BASES = (
+    ("XDG_CACHE_HOME", ".cache"),
+    ("XDG_CONFIG_HOME", ".config"),
+    ("XDG_DATA_HOME", ".local/share"),
+    ("XDG_STATE_HOME", ".local/state"),
+)
 
 # Directories of ours that were found good: each is looked at once by a process.
 _checked: set[str] = set()
@@ -97,24 +103,28 @@ def require_own(place: Path, elsewhere: str) -> None:
 def make_own(directory: Path) -> None:
     """Make a directory of ours, and those above it that are missing, for this user alone, whatever the umask.
 
-    Raises KscaffoldError KS006 that names the variables where it can't be made.
+    Raises OSError where it can't be made.
     """
-    missing = [directory, *directory.parents]
-    try:
-        for place in reversed([p for p in missing if not p.is_dir()]):
-            with contextlib.suppress(FileExistsError):
-                place.mkdir(mode=0o700)
-        if not directory.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) or left_by_root(directory):
-            raise
-        raise KscaffoldError(
-            "KS006",
-            f"{directory} can't be made: {(error.strerror or '').lower()}",
-            cause=f"HOME is {os.environ.get('HOME', '')!r}",
-            fix=VARIABLES,
-        ) from None
+    for place in reversed([p for p in (directory, *directory.parents) if not p.is_dir()]):
+        with contextlib.suppress(FileExistsError):
+            place.mkdir(mode=0o700)
+    if not directory.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
+
+
+def of_os_error(error: OSError) -> KscaffoldError:
+    """An operating system's error as `from_os_error` tells it; where one of our own places can't be written
+    to, with the variables that name another.
+    """
+    refused = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    places = [_place(*base) for base in _BASES]
+    # The first directory above ours that is missing is what could not be made.
+    ours = any(name and (Path(name).is_relative_to(p) or p.is_relative_to(name)) for p in places)
+    if not (refused and ours) or left_by_root(Path(name)):
+        return from_os_error(error)
+    what = f"{name} can't be written to: {(error.strerror or '').lower()}"
+    return KscaffoldError("KS006", what, cause=f"HOME is {os.environ.get('HOME', '')!r}", fix=VARIABLES)
 
 
 def cache() -> Path:

@@ -395,7 +395,6 @@ def similar_header(name: str, tree: BuildTree) -> str | None:
     """A header of the kernel of almost this name."""
     import difflib  # only when a build failed
 
-    place = (tree.source / "include" / name).parent
-    there = [h.name for h in place.glob("*.h")] if place.is_dir() else []
+    there = [h.name for h in (tree.source / "include" / name).parent.glob("*.h")]
     near = difflib.get_close_matches(Path(name).name, there, n=1, cutoff=0.8)
     return str(Path(name).with_name(near[0])) if near else None
