@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from kscaffold import process
+from kscaffold.arch import table
 from kscaffold.files import paths
 from kscaffold.kernel import choose, store
 from kscaffold.kernel.buildable import build_problem
 from kscaffold.packages import apt
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm import accelerator, snapshot
-from kscaffold.sandbox.vm.plan import PROGRAM
 
 State = Literal["good", "missing", "remark"]
 
@@ -65,10 +65,13 @@ def _program(name: str) -> Requirement:
 
 
 def _qemu() -> Requirement:
-    path = process.which(PROGRAM)
+    architecture = table.host()
+    if architecture is None:
+        return Requirement("sandbox", "missing", f"kscaffold makes no sandbox on {os.uname().machine}", None)
+    path = process.which(architecture.qemu)
     if path is None:
-        fix = f"sudo apt-get install {process.PACKAGE_OF[PROGRAM]}"
-        return Requirement("sandbox", "missing", f"{PROGRAM} is not installed", fix)
+        fix = f"sudo apt-get install {architecture.qemu_package}"
+        return Requirement("sandbox", "missing", f"{architecture.qemu} is not installed", fix)
     probe = accelerator.probe(path)
     if probe.why:
         return Requirement("sandbox", "remark", f"{path} without KVM: {probe.why}")

@@ -24,7 +24,6 @@ Child = subprocess.Popen[bytes]
 PACKAGE_OF = {
     "make": "make",
     "gcc": "gcc",
-    "qemu-system-x86_64": "qemu-system-x86",
     "apt-get": "apt",
     "dpkg": "dpkg",
     "insmod": "kmod",
@@ -59,11 +58,13 @@ def which(name: str) -> str | None:
     return shutil.which(name)
 
 
-def need(name: str) -> str:
-    """The absolute path of a program. Raises ToolMissingError that names its package."""
+def need(name: str, package: str | None = None) -> str:
+    """The absolute path of a program. Raises ToolMissingError that names its Debian package: `package`, else
+    the one in PACKAGE_OF, else one of the program's own name.
+    """
     path = shutil.which(name)
     if path is None:
-        package = PACKAGE_OF.get(name, name)
+        package = package or PACKAGE_OF.get(name, name)
         raise ToolMissingError(
             "KS001", f"{name} is not installed", fix=f"sudo apt-get install --no-install-recommends {package}"
         )

@@ -25,6 +25,7 @@ PACKAGE = ROOT / "kscaffold"
 # may use each other where no circle comes of it.
 FLOORS = (
     ("cli", "console", "__main__"),
+    ("api",),
     ("explain",),
     ("scaffold", "load", "package", "signing", "doctor"),
     ("make", "targets"),
@@ -35,7 +36,7 @@ FLOORS = (
     ("pkcs7", "elf", "packages"),
     ("diagnosis", "files"),
     ("process",),
-    ("errors", "timing", "timeouts"),
+    ("errors", "progress", "timing", "timeouts", "arch"),
 )
 # These have one door, by name; cookiecutter a second one for templates of others, in a process of its own.
 DOORS = {
@@ -328,3 +329,31 @@ def test_a_good_load_imports_no_more_than_it_needs(ks, tmp_path: Path):
         # elftools may be: the .ko is read for a prediction while the guest starts.
         too_much = {"rich", "jinja2", "cookiecutter", "asyncio", "pydantic", "tomllib", "pytest"}
         assert sorted(loaded & too_much) == [], verb
+
+
+# What is of one machine: its names, its numbers in ELF, its devices in QEMU.
+OF_ONE_MACHINE = re.compile(
+    r"x86_64|aarch64|\bEM_[A-Z0-9]|R_X86_64|R_AARCH64|ttyS\d|ttyAMA|microvm|virtio-serial-|virtio_mmio"
+    r"|\bqemu-system-|\btsc_early_khz|\be_machine *[!=]= *\d"
+)
+# Where one of these words is no fact about a machine.
+MACHINE_WORDS_ALLOWED = {
+    ("kernel/compiler.py", "x86_64"): "the example of a compiler's name with a prefix",
+}
+
+
+def test_what_is_of_one_machine_is_in_arch():
+    wrong = []
+    for file in files():
+        if room_of(file) == "arch":
+            continue
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            for word in OF_ONE_MACHINE.findall(line):
+                if (name(file), word) not in MACHINE_WORDS_ALLOWED:
+                    wrong.append(f"{name(file)}:{number} {word}: {line.strip()}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_each_word_of_one_machine_that_is_allowed_is_there():
+    for file, word in MACHINE_WORDS_ALLOWED:
+        assert word in (PACKAGE / file).read_text(), (file, word)

@@ -43,15 +43,6 @@ def test_limits_and_their_defaults():
     assert {name: float(value) for name, value in told.items()} == timeouts._DEFAULTS
 
 
-def test_the_picture_of_the_house():
-    picture = TEXT.partition("## Hacking")[2].split("```")[1]
-    told = set(re.findall(r"^  (\w+)/ ", picture, re.M))
-    real = {p.name for p in (ROOT / "kscaffold").iterdir() if (p / "__init__.py").exists()}
-    assert told == real
-    for file in re.findall(r"\b(\w+\.py)\b", picture):
-        assert list((ROOT / "kscaffold").rglob(file)), file
-
-
 def test_the_two_commands_are_there_and_run_what_they_say():
     for script in ("examples/quickstart.sh", "tests/run.sh"):
         assert f"sh {script}" in TEXT

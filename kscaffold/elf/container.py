@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from sys import byteorder
 
+from kscaffold.arch.architecture import Architecture
 from kscaffold.elf import content, modinfo
 from kscaffold.elf.model import DamagedModule, Section
 
@@ -23,7 +24,7 @@ class Elf:
     content: bytes
     bits: int
     order: str
-    machine: str
+    architecture: Architecture
     sections: tuple[Section, ...]
 
     def find(self, name: str) -> Section | None:

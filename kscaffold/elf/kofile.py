@@ -12,24 +12,13 @@ from typing import Any
 from elftools.common.utils import struct_parse
 from elftools.elf.structs import ELFStructs
 
+from kscaffold.arch import table as architectures
 from kscaffold.elf import content, modinfo, relocations, signature, symbols, validity
 from kscaffold.elf.container import Elf
 from kscaffold.elf.model import Compression, DamagedModule, KoFile, Relocations, Section
 from kscaffold.elf.symbols import Symbol
 from kscaffold.errors import KscaffoldError
 
-# pyelftools' name of a machine → what `uname -m` calls it.
-ARCHITECTURES = {
-    "EM_X86_64": "x86_64",
-    "EM_386": "i686",
-    "EM_AARCH64": "aarch64",
-    "EM_ARM": "armv7l",
-    "EM_RISCV": "riscv64",
-    "EM_PPC64": "ppc64le",
-    "EM_S390": "s390x",
-    "EM_LOONGARCH": "loongarch64",
-    "EM_MIPS": "mips64",
-}
 # Bounds for hostile files; the largest modules have a tenth of it.
 _MOST_INFO = 4 << 20
 _MOST_VERSIONS = 1 << 20
@@ -95,8 +84,8 @@ def _parse(raw: bytes, path: Path, compression: Compression | None) -> KoFile:
         size=len(raw),
         digest=hashlib.blake2b(raw, digest_size=16).hexdigest(),
         compression=compression,
-        machine=elf.machine,
-        arch=ARCHITECTURES[elf.machine],
+        machine=elf.architecture.elf_machine_name,
+        arch=elf.architecture.name,
         bits=elf.bits,
         name=next((v for k, v in info if k == "name"), struct_name or ""),
         struct_name=struct_name,
@@ -148,9 +137,7 @@ def _open(raw: bytes, length: int, path: Path) -> Elf:
     seen = raw[:length]
     _refuse(validity.header_flaw(seen, path, 52))
     ident = bytearray(raw[:16])
-    if raw[18:20] == b"\x3e\x00":
-        # x86-64 kernels look at e_machine only, so nor do we let these two bytes decide.
-        ident[4:6] = b"\x02\x01"
+    ident[4:6] = architectures.believed_ident(raw)
     bits, order = {1: 32, 2: 64}.get(ident[4]), {1: "<", 2: ">"}.get(ident[5])
     if bits is None or order is None:
         raise _foreign(path, f"class {ident[4]}, byte order {ident[5]}")
@@ -159,7 +146,8 @@ def _open(raw: bytes, length: int, path: Path) -> Elf:
     stream = io.BytesIO(bytes(ident) + raw[16:])
     header: Any = struct_parse(structs.Elf_Ehdr, stream, 0)
     _refuse(validity.type_flaw(header.e_type, path))
-    if header.e_machine not in ARCHITECTURES:
+    architecture = architectures.of_elf(bytes(ident) + raw[16:20])
+    if architecture is None:
         raise _foreign(path, str(header.e_machine))
     structs.create_advanced_structs(header.e_type, header.e_machine)
     size = structs.Elf_Shdr.sizeof()
@@ -169,7 +157,7 @@ def _open(raw: bytes, length: int, path: Path) -> Elf:
     sections = _sections(headers, header.e_shstrndx, raw)
     _refuse(validity.sections_flaw(sections, header.e_shstrndx, raw, length, path))
     _refuse(validity.module_flaw(sections, path))
-    return Elf(raw, bits, order, str(header.e_machine), sections)
+    return Elf(raw, bits, order, architecture, sections)
 
 
 def _sections(headers: Sequence[Any], names: int, raw: Any) -> tuple[Section, ...]:
@@ -286,12 +274,13 @@ def _relocations(elf: Elf, walk: relocations.RelocationWalker | None) -> list[Re
 
 
 def _walk(elf: Elf) -> relocations.RelocationWalker | None:
-    if elf.machine != "EM_X86_64":
+    writes = elf.architecture.loader_writes
+    if writes is None:
         return None
     table = next(s for s in elf.sections if s.type == "SHT_SYMTAB")
     fields = ((shndx, value, info >> 4) for _, info, shndx, value in elf.symbols(table))
     return relocations.RelocationWalker(
-        elf.sections, fields, lambda section: elf.data(section, content.LIMIT)
+        elf.sections, fields, lambda section: elf.data(section, content.LIMIT), writes
     )
 
 

@@ -6,13 +6,14 @@ import struct
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from kscaffold.arch import table
 from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError, UsageError
 
 COMPRESSED = (b"\xfd7zXZ\x00", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")
 """How the files of compressed modules begin: xz, gzip, zstd."""
 BUILD_ID = ".note.gnu.build-id"
-_NAME = re.compile(rb"[A-Za-z0-9_]{1,55}")
+_NAME = re.compile(rb"[A-Za-z0-9_]{1,59}")
 # The last bytes of a signed module (include/linux/module_signature.h).
 SIGNED = b"~Module signature appended~\n"
 
@@ -26,6 +27,67 @@ class Readable(Protocol):
 
     def read_bytes(self) -> bytes:
         """Its bytes."""
+
+
+_SYMTAB, _FUNC = 2, 2
+_WRITE, _ALLOC, _EXEC = 1, 2, 4
+
+
+class _Form(NamedTuple):
+    """Where things are in the ELF files of one class and byte order. `offset_at`: of e_shoff in the file
+    header, `counts_at`: of e_shentsize, e_shnum and e_shstrndx.
+    """
+
+    offset: struct.Struct
+    offset_at: int
+    counts: struct.Struct
+    counts_at: int
+    section: struct.Struct
+    symbol: struct.Struct
+
+
+def _form(bits: int, order: str) -> _Form:
+    """The form of ELF files of `bits` (32 or 64) and `order`, as struct writes it."""
+    word, at, counts_at = ("I", 32, 46) if bits == 32 else ("Q", 40, 58)
+    return _Form(
+        struct.Struct(order + word),
+        at,
+        struct.Struct(order + "HHH"),
+        counts_at,
+        struct.Struct(f"{order}II4{word}II2{word}"),
+        struct.Struct(order + ("IIIBBH" if bits == 32 else "IBBHQQ")),
+    )
+
+
+_FORMS = {(1, 1): (32, "<"), (1, 2): (32, ">"), (2, 1): (64, "<"), (2, 2): (64, ">")}
+
+
+class _Section(NamedTuple):
+    """A section header, as far as it is looked at."""
+
+    name: str
+    type: int
+    flags: int
+    offset: int
+    size: int
+    link: int
+
+
+class _Symbol(NamedTuple):
+    """An entry of the symbol table; `section` is "" for what comes from elsewhere."""
+
+    name: str
+    section: str
+    value: int
+    size: int
+
+
+class _Elf(NamedTuple):
+    """The bytes of an ELF file, b"" for what is none, and how they are read."""
+
+    data: bytes
+    bits: int
+    form: _Form
 
 
 def existing(ko: Path) -> Path:
@@ -42,12 +104,15 @@ def module_name(ko: Readable) -> str:
     """The name the kernel will know this module by: that of struct module, else `name` of its .modinfo,
     else made of the file's.
     """
-    data = _read(ko)
-    # Behind `enum module_state` and a list head; another kernel's compiler may have moved it.
-    name = _content(data, ".gnu.linkonce.this_module")[24:80].partition(b"\0")[0]
-    if _NAME.fullmatch(name):
+    elf = _read(ko)
+    # Behind `enum module_state` and a list head; another kernel's compiler may have moved it. What is left of
+    # 64 bytes without a long is the name's (MODULE_NAME_LEN).
+    word = elf.bits // 8
+    name = _content(elf, ".gnu.linkonce.this_module")[3 * word :][: 64 - word]
+    name, nul, _ = name.partition(b"\0")
+    if nul and _NAME.fullmatch(name):
         return name.decode()
-    return _modinfo(data).get("name") or normalize_name(ko.name.partition(".ko")[0])
+    return _modinfo(elf).get("name") or normalize_name(ko.name.partition(".ko")[0])
 
 
 def depends(ko: Readable) -> tuple[str, ...]:
@@ -105,88 +170,69 @@ def build_id(ko: Readable) -> bytes | None:
     return _content(_read(ko), BUILD_ID) or None
 
 
-def _modinfo(data: bytes) -> dict[str, str]:
+def _modinfo(elf: _Elf) -> dict[str, str]:
     """The first value of each key in .modinfo."""
-    entries = _content(data, ".modinfo").decode(errors="replace").split("\0")
+    entries = _content(elf, ".modinfo").decode(errors="replace").split("\0")
     pairs = [entry.partition("=") for entry in reversed(entries)]
     return {key: value for key, equals, value in pairs if equals}
 
 
-def _content(data: bytes, name: str) -> bytes:
+def _content(elf: _Elf, name: str) -> bytes:
     """What is in the first section of that name; b"" where there is none."""
     with contextlib.suppress(struct.error, IndexError):
-        for section in _sections(data):
+        for section in _sections(elf):
             if section.name == name:
-                return data[section.offset : section.offset + section.size]
+                return elf.data[section.offset : section.offset + section.size]
     return b""
 
 
-_SYMTAB, _FUNC = 2, 2
-_WRITE, _ALLOC, _EXEC = 1, 2, 4
-_HEADER = struct.Struct("<IIQQQQIIQQ")
-_SYMBOL = struct.Struct("<IBBHQQ")
-
-
-class _Section(NamedTuple):
-    """A section header, as far as it is looked at."""
-
-    name: str
-    type: int
-    flags: int
-    offset: int
-    size: int
-    link: int
-
-
-class _Symbol(NamedTuple):
-    """An entry of the symbol table; `section` is "" for what comes from elsewhere."""
-
-    name: str
-    section: str
-    value: int
-    size: int
-
-
-def _read(ko: Readable) -> bytes:
-    """The bytes of a 64-bit little-endian ELF, unpacked where it is compressed; b"" for anything else. Of
-    one for x86-64 the kernel does not ask the width and the order.
+def _read(ko: Readable) -> _Elf:
+    """The ELF file at `ko`, of any class and byte order, unpacked where it is compressed; an empty one for
+    anything else.
 
     No judgement on the file: whatever is wrong with it, the kernel or `check` says it better.
     """
-    try:
+    data = b""
+    with contextlib.suppress(OSError, KscaffoldError):
         data = ko.read_bytes()
         if data.startswith(COMPRESSED):
             from kscaffold.elf import content  # start-up time: few are compressed
 
             data = content.unpacked(data, Path(ko.name))[0]
-    except (OSError, KscaffoldError):
-        return b""
-    known = data[4:6] == b"\x02\x01" or data[18:20] == b"\x3e\x00"
-    return data if known and data[:4] == b"\x7fELF" else b""
+    ident = table.believed_ident(data) if data[:4] == b"\x7fELF" and len(data) >= 20 else b"\0\0"
+    known = _FORMS.get((ident[0], ident[1]))
+    bits, order = known or (64, "<")
+    return _Elf(data if known else b"", bits, _form(bits, order))
 
 
-def _sections(data: bytes) -> list[_Section]:
+def _sections(elf: _Elf) -> list[_Section]:
+    data, form = elf.data, elf.form
     if not data:
         return []
-    (offset,) = struct.unpack_from("<Q", data, 40)
-    size, count, names = struct.unpack_from("<HHH", data, 58)
+    (offset,) = form.offset.unpack_from(data, form.offset_at)
+    size, count, names = form.counts.unpack_from(data, form.counts_at)
     if offset + size * count > len(data):
         raise IndexError("headers beyond the end")
-    headers = [_HEADER.unpack_from(data, offset + i * size) for i in range(count)]
+    headers = [form.section.unpack_from(data, offset + i * size) for i in range(count)]
     strings = headers[names][4]
     return [_Section(_text(data, strings + h[0]), h[1], h[2], h[4], h[5], h[6]) for h in headers]
 
 
-def _symbols(data: bytes) -> list[_Symbol]:
+def _symbols(elf: _Elf) -> list[_Symbol]:
+    data, entry = elf.data, elf.form.symbol
     found: list[_Symbol] = []
     with contextlib.suppress(struct.error, IndexError):
-        sections = _sections(data)
-        table = next((s for s in sections if s.type == _SYMTAB), None)
-        if table is None:
+        sections = _sections(elf)
+        symtab = next((s for s in sections if s.type == _SYMTAB), None)
+        if symtab is None:
             return []
-        names = sections[table.link].offset
-        raw = data[table.offset : table.offset + table.size // _SYMBOL.size * _SYMBOL.size]
-        for name, kind, _, number, value, size in _SYMBOL.iter_unpack(raw):
+        names = sections[symtab.link].offset
+        raw = data[symtab.offset : symtab.offset + symtab.size // entry.size * entry.size]
+        for fields in entry.iter_unpack(raw):
+            if elf.bits == 64:
+                name, kind, _, number, value, size = fields
+            else:
+                name, value, size, kind, _, number = fields
             if name and kind & 0xF <= _FUNC and number < len(sections):
                 home = sections[number].name if number else ""
                 found.append(_Symbol(_text(data, names + name), home, value, size))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from operator import lt
 from typing import Literal
 
+from kscaffold.arch.architecture import LoaderWrites
 from kscaffold.elf.content import LIMIT
 from kscaffold.elf.model import Flaw, Section
 from kscaffold.elf.param_tables import TABLES, bare
@@ -19,9 +20,6 @@ from kscaffold.elf.validity import THIS_MODULE
 # has a place of its own.
 _PER_CPU = ".data..percpu"
 UNRELOCATED = frozenset({".modinfo", "__versions", "__version_ext_crcs", "__version_ext_names", _PER_CPU})
-# Bytes written by each type: 64, PC32, PLT32, 32, 32S, PC64. NONE writes none.
-_WIDTH = {1: 8, 2: 4, 4: 4, 10: 4, 11: 4, 24: 8}
-_32, _32S = 10, 11  # that a value fits is asked of these two only
 # Relocations that are walked through one by one, at 0.2 µs each; larger modules are taken on trust.
 _MOST_WALKED = 1 << 19
 _ENTRY = struct.Struct("<QQq")
@@ -74,7 +72,9 @@ class RelocationWalker:
         sections: Sequence[Section],
         symbols: Iterable[tuple[int, int, int]],
         data: Callable[[Section], bytes],
+        writes: LoaderWrites,
     ) -> None:
+        self._writes = writes
         self._sections = sections
         self._symbols = symbols
         self._data = data
@@ -97,7 +97,8 @@ class RelocationWalker:
             if any(place % 8 for place in places):
                 return "overlaps"
         alone = sum(s.info == target.index and s.type == "SHT_RELA" for s in self._sections) == 1
-        return flaw(self._data(section), self._written[target.index], self._known(), alone=alone)
+        written = self._written[target.index]
+        return flaw(self._data(section), written, self._known(), self._writes, alone=alone)
 
     def bare(self) -> Iterator[str]:
         """The tables that the kernel follows, in which places have no relocation."""
@@ -115,7 +116,7 @@ class RelocationWalker:
                     for at, kind, index, addend in entries
                     if index < count
                 )
-                if bare(table, target.size, filled, self._sections):
+                if bare(table, target.size, filled, self._sections, self._writes):
                     yield target.name
 
     def _known(self) -> RelocationMap:
@@ -124,7 +125,9 @@ class RelocationWalker:
         return self._homes
 
 
-def flaw(entries: bytes, content: bytearray, known: RelocationMap, *, alone: bool) -> Flaw | None:
+def flaw(
+    entries: bytes, content: bytearray, known: RelocationMap, writes: LoaderWrites, *, alone: bool
+) -> Flaw | None:
     """The first entry of a section that the loader stumbles over, None where there is none before one of a
     type it does not know.
 
@@ -135,12 +138,13 @@ def flaw(entries: bytes, content: bytearray, known: RelocationMap, *, alone: boo
     entries = entries[: len(entries) // 24 * 24]
     places = memoryview(entries).cast("Q")[::3].tolist()
     rising = alone and all(map(lt, places, places[1:]))
+    widths, signed, unsigned = writes.width, writes.signed_32, writes.unsigned_32
     size, count, high, written = len(content), len(known.of), 0, set[int]()
     for place, info, addend in _ENTRY.iter_unpack(entries):
         kind, index = info & 0xFFFFFFFF, info >> 32
         if index >= count:
             return "outside"  # looked up before the type is looked at
-        width = _WIDTH.get(kind)
+        width = widths.get(kind)
         if width is None:
             if kind:
                 return None
@@ -156,11 +160,11 @@ def flaw(entries: bytes, content: bytearray, known: RelocationMap, *, alone: boo
         elif place < high:
             return "overlaps"
         high = end
-        if kind in (_32, _32S):
+        if kind in (unsigned, signed):  # that a value fits is asked of these two only
             offset = known.values.get(index, 0) + addend
-            if kind == _32S and known.of[index] == "near" and -_SURE < offset < _SURE:
+            if kind == signed and known.of[index] == "near" and -_SURE < offset < _SURE:
                 continue  # nearly all
-            if not _fits(kind, known.of[index], offset):
+            if not _fits(known.of[index], offset, signed=kind == signed):
                 return "far"
     return None
 
@@ -169,7 +173,7 @@ def flaw(entries: bytes, content: bytearray, known: RelocationMap, *, alone: boo
 _LOWEST, _HIGHEST, _SURE = -(1 << 31), -(1 << 24), 1 << 24
 
 
-def _fits(kind: int, home: Home, offset: int) -> bool:
+def _fits(home: Home, offset: int, *, signed: bool) -> bool:
     """Whether an address may fit into 32 bits: `offset` from where a section or another's symbol will be,
     or a number.
     """
@@ -178,7 +182,7 @@ def _fits(kind: int, home: Home, offset: int) -> bool:
         return True
     if home == "away":
         return False
-    least, most = (0, (1 << 32) - 1) if kind == _32 else (-(1 << 31), (1 << 31) - 1)
+    least, most = (-(1 << 31), (1 << 31) - 1) if signed else (0, (1 << 32) - 1)
     low, high = (0, 0) if home == "number" else (_LOWEST, _HIGHEST)
     # Of a sum beyond 64 bits the lower ones are left.
     return any(

@@ -7,6 +7,7 @@ from typing import Literal
 
 from kscaffold.diagnosis import catalogue, errnos, stages
 from kscaffold.diagnosis.catalogue import Entry
+from kscaffold.diagnosis.course import COURSE
 from kscaffold.diagnosis.stages import Stage
 from kscaffold.explain import tables
 from kscaffold.explain.log import Told, explain_log, plain
@@ -116,8 +117,8 @@ def _names_of(stage: Stage) -> set[str]:
     """What one may call a stage: its id, its functions, the course's steps by number and by name."""
     names = {stage.id} | {function.removesuffix("()") for function in stage.functions}
     for number in stage.course:
-        names |= {f"step {number}", f"step{number}", stages.COURSE[number].lower()}
-        names |= {part.strip().removesuffix("()").lower() for part in stages.COURSE[number].split(",")}
+        names |= {f"step {number}", f"step{number}", COURSE[number].lower()}
+        names |= {part.strip().removesuffix("()").lower() for part in COURSE[number].split(",")}
     return names
 
 

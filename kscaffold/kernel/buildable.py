@@ -2,10 +2,10 @@
 
 import os
 import re
-import struct
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.arch import table
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.store import release_of_tree
@@ -17,7 +17,6 @@ _NEEDED = (
     "scripts/basic/fixdep",
     "scripts/mod/modpost",
 )
-_MACHINES = {"x86_64": 62, "aarch64": 183, "riscv64": 243, "ppc64le": 21, "s390x": 22, "i686": 3}
 
 
 def build_problem(kernel: Kernel) -> KscaffoldError | None:
@@ -119,8 +118,8 @@ def _foreign(build: Path) -> KscaffoldError | None:
         program = (build / name).read_bytes()
         if not program.startswith(b"\x7fELF"):
             continue  # a script stands in for it: cross-built trees
-        (machine,) = struct.unpack_from("<H", program.ljust(20, b"\0"), 18)
-        if machine != _MACHINES.get(os.uname().machine, machine):
+        host = table.host()
+        if host is not None and table.of_elf(program) is not host:
             return KscaffoldError(
                 "KS522",
                 f"the programs of the kernel tree {build} don't run on this machine",

@@ -3,14 +3,13 @@
 The store says whether a tree is usable; here it is only read, and what is absent is None or empty.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from kscaffold.arch import table
 from kscaffold.kernel.config import parse
-
-# How Kbuild calls the architecture's directory (the kernel's top Makefile, SRCARCH).
-_SRCARCH = {"x86_64": "x86", "aarch64": "arm64", "riscv64": "riscv", "armv7l": "arm", "ppc64le": "powerpc"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +33,12 @@ class BuildTree:
     reads_kbuild_in_place: bool
 
 
-def read_tree(build: Path, arch: str = "x86_64") -> BuildTree:
-    """The facts of the tree at `build`. Never raises for what is missing."""
+def read_tree(build: Path, arch: str | None = None) -> BuildTree:
+    """The facts of the tree at `build`, for the architecture that `uname -m` calls `arch`; None: this
+    machine's. Never raises for what is missing.
+    """
+    machine = arch or os.uname().machine
+    architecture = table.by_uname(machine)
     directory = Path(build).resolve()
     source = _source(directory)
     config = parse(_text(directory / "include/config/auto.conf"))
@@ -46,7 +49,7 @@ def read_tree(build: Path, arch: str = "x86_64") -> BuildTree:
         source=source,
         release=release[1] if release else _text(directory / "include/config/kernel.release").strip(),
         version=_version(int(code[1])) if code else ("", "", ""),
-        srcarch=_SRCARCH.get(arch, arch),
+        srcarch=architecture.srcarch if architecture else machine,
         compiler=_pinned(directory),
         built_by=config.value("CC_VERSION_TEXT") or "",
         clang=config.has("CC_IS_CLANG") is True,

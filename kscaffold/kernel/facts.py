@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from kscaffold.arch import table
 from kscaffold.elf import kofile
 from kscaffold.elf.model import KoFile
 from kscaffold.elf.module_name import KO_SUFFIXES, module_name_of
@@ -153,8 +154,8 @@ def _vermagic(kernel: Kernel, config: KernelConfig) -> str | None:
     if kernel.build is None or config.has("RANDSTRUCT") is not False:
         return None
     release = read_tree(kernel.build, kernel.arch).release
-    arch = {"x86_64": "", "aarch64": "aarch64"}.get(kernel.arch)
-    if not release or arch is None:
+    architecture = table.by_uname(kernel.arch)
+    if not release or architecture is None or architecture.vermagic is None:
         return None
     words = [
         ("SMP", "SMP "),
@@ -167,7 +168,9 @@ def _vermagic(kernel: Kernel, config: KernelConfig) -> str | None:
     flags = [text for option, text in words if config.has(option)]
     if "preempt_rt " in flags and "preempt " in flags:
         flags.remove("preempt ")
-    return f"{release} {''.join(flags)}{arch}"
+    for choices in architecture.vermagic:
+        flags += [text for option, text in choices if not option or config.has(option)][:1]
+    return f"{release} {''.join(flags)}"
 
 
 def _since_6_4(kernel: Kernel) -> bool:

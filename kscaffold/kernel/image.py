@@ -2,18 +2,18 @@
 
 import struct
 
+from kscaffold.arch import table
 from kscaffold.elf.decompress import DamagedError, decompress
 from kscaffold.errors import KscaffoldError
 
 _ELF = b"\x7fELF"
-_EM_X86_64 = 62
 _PT_LOAD = 1
 _PT_NOTE = 4
 _XEN_ELFNOTE_PHYS32_ENTRY = 18  # include/xen/interface/elfnote.h: the PVH entry point
 
 
 def vmlinux(image: bytes) -> bytes:
-    """The ELF kernel in a bzImage; an ELF kernel comes back as it is. x86-64, with a PVH entry.
+    """The ELF kernel in a bzImage; an ELF kernel comes back as it is. Of 64 bits, with a PVH entry.
 
     Layout: Documentation/arch/x86/boot.rst. Raises KscaffoldError KS510 for what is no kernel image or is
     damaged, KS511 for a kernel that can't be entered this way.
@@ -69,7 +69,8 @@ def _check(elf: bytes) -> None:
     """Raise where QEMU's -kernel would not enter this ELF file."""
     if not elf.startswith(_ELF):
         raise DamagedError("what it holds is not an ELF kernel")
-    if elf[4] != 2 or struct.unpack_from("<H", elf, 18)[0] != _EM_X86_64:
+    architecture = table.of_elf(elf)
+    if architecture is None or architecture.image != "pvh":
         raise DamagedError("it is for another architecture")
     kind = struct.unpack_from("<H", elf, 16)[0]
     if kind not in (2, 3):  # ET_EXEC, ET_DYN

@@ -1,6 +1,7 @@
 """What a kernel is to us: a tree to build for, an image to boot, modules to look up."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ class Kernel:
     `release`: `uname -r`. `build`: the tree `make -C` is given (headers, Module.symvers). `image`: a
     vmlinuz or vmlinux. `vmlinux`: the decompressed ELF image the sandbox boots, made once. `modules`:
     `lib/modules/R`, which holds `kernel/` and `modules.builtin`. `origin`: the suite or path it is from.
+    `arch`: as `uname -m` says it on a machine that runs it.
     """
 
     release: str
@@ -23,4 +25,4 @@ class Kernel:
     vmlinux: Path | None
     modules: Path | None
     origin: str
-    arch: str = "x86_64"
+    arch: str = field(default_factory=lambda: os.uname().machine)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.arch import table
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
@@ -87,8 +88,9 @@ def _place(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLine 
 
 
 def _exact(place: str, records: Sequence[Record]) -> bool:
-    """Whether the processor itself stood there: the line RIP (pc on arm64) says so."""
-    return any(place in r.text and re.match(r"(?:RIP: [0-9a-f]{4}:|pc : |epc : )", r.text) for r in records)
+    """Whether the processor itself stood there: the line that names the program counter says so."""
+    named = [r.text for r in records if place in r.text]
+    return any(re.match(table.oops_pc(), text) for text in named)
 
 
 def _read(file: Path, line: int, function: str, home: Path) -> SourceLine:

@@ -21,7 +21,7 @@ from kscaffold.module.predict.finding import Finding, Prediction
 
 _MOST = 2000  # files; then all are forgotten
 # The rooms of the code that a prediction is made by.
-_ROOMS = ("diagnosis", "elf", "kernel", "module", "pkcs7", "project")
+_ROOMS = ("arch", "diagnosis", "elf", "kernel", "module", "pkcs7", "project")
 
 
 def prediction_key(

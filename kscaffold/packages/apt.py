@@ -6,15 +6,16 @@ Signatures and hashes are checked by apt itself, against the distribution's keyr
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.arch import table
 from kscaffold.errors import DeadlineError, KscaffoldError
-from kscaffold.files.scratch import Say
 from kscaffold.packages import sources
 from kscaffold.packages.sources import AptSource
+from kscaffold.progress import Progress
 
 _UPDATE_TIMEOUT = 300.0
 _DOWNLOAD_TIMEOUT = 1800.0
@@ -34,16 +35,23 @@ class Distribution:
     arch: str
 
 
-DISTRIBUTIONS = {
-    ("debian", "x86_64"): Distribution(
-        (
-            Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
-            Path("/usr/share/keyrings/debian-archive-keyring.pgp"),  # Debian 13
-        ),
-        "cloud-amd64",
-        "amd64",
+# The archive keyrings of each distribution, by its ID in /etc/os-release.
+_KEYRINGS = {
+    "debian": (
+        Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
+        Path("/usr/share/keyrings/debian-archive-keyring.pgp"),  # Debian 13
     ),
 }
+
+
+def _distribution(system: Mapping[str, str]) -> Distribution | None:
+    """The distribution of this machine, as /etc/os-release and `uname -m` tell; None where its archive has no
+    kernel that a sandbox is made for.
+    """
+    keyrings, architecture = _KEYRINGS.get(system.get("ID", "")), table.by_uname(platform.machine())
+    if keyrings is None or architecture is None or architecture.image != "pvh":
+        return None
+    return Distribution(keyrings, architecture.flavours[0], architecture.debian)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,7 @@ class Archive:
                 raise _absent(name, self.origin)
         return [found[name] for name in names]
 
-    def download(self, packages: Sequence[Package], say: Say) -> list[Path]:
+    def download(self, packages: Sequence[Package], progress: Progress) -> list[Path]:
         """Fetch and verify the .debs of some packages, and return where they are."""
         into = self.directory / "debs"
         into.mkdir(exist_ok=True)
@@ -99,7 +107,7 @@ class Archive:
             output.append(line)
             words = line.split()
             if line.startswith("Get:") and len(words) > 4 and words[4] in sizes:
-                say("Fetching", f"{words[4]} ({sizes[words[4]].megabytes})")
+                progress.step("Fetching", f"{words[4]} ({sizes[words[4]].megabytes})")
 
         names = [f"{p.name}={p.version}" for p in packages]
         argv = ["apt-get", "download", *self.options, *names]
@@ -146,11 +154,13 @@ def configuration(here: Path) -> str:
     return "\n".join([*(f"#clear {name};" for name in hooks), *lines, ""])
 
 
-def fetch(names: Sequence[str], suite: str | None, into: Path, workplace: Path, say: Say) -> list[Package]:
+def fetch(
+    names: Sequence[str], suite: str | None, into: Path, workplace: Path, progress: Progress
+) -> list[Package]:
     """Fetch some packages and unpack them into a directory. `workplace`: an empty directory for apt."""
-    archive = open_archive(suite, workplace, say)
+    archive = open_archive(suite, workplace, progress)
     packages = archive.show(names)
-    for deb in archive.download(packages, say):
+    for deb in archive.download(packages, progress):
         unpack(deb, into)
     return packages
 
@@ -167,8 +177,8 @@ def why_not() -> KscaffoldError | None:
     system = _os_release()
     fix = "give a kernel by path: kscaffold kernel add --build DIR --image FILE"
     name = system.get("PRETTY_NAME", "this system")
-    if (system.get("ID", ""), platform.machine()) not in DISTRIBUTIONS:
-        cause = f"this is {name} on {platform.machine()}; kernels are fetched from Debian's archive on x86_64"
+    if _distribution(system) is None:
+        cause = f"this is {name} on {platform.machine()}; kernels are fetched from Debian's archive on amd64"
         return KscaffoldError("KS501", "kernels can't be fetched on this system", cause=cause, fix=fix)
     for program in ("apt-get", "dpkg-deb"):
         if process.which(program) is None:
@@ -177,21 +187,22 @@ def why_not() -> KscaffoldError | None:
     return None
 
 
-def open_archive(suite: str | None, workplace: Path, say: Say) -> Archive:
+def open_archive(suite: str | None, workplace: Path, progress: Progress) -> Archive:
     """Fetch the package lists of a suite, or of the host's own suites, into an empty directory.
 
     Mirrors, proxies and credentials are the host's. Raises KscaffoldError KS501, KS503, KS504, KS505.
     """
+    system = _os_release()
+    distribution = _distribution(system)
     if problem := why_not():
         raise problem
+    assert distribution is not None  # why_not() saw it
     if suite is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", suite):
         raise KscaffoldError(
             "KS503",
             f"{suite!r} can't be the name of a suite",
             fix="--suite bookworm, or another of the mirror",
         )
-    system = _os_release()
-    distribution = DISTRIBUTIONS[system["ID"], platform.machine()]
     keyring = next((k for k in distribution.keyrings if k.exists()), None)
     wanted = sources.wanted(sources.configured(), suite, system.get("VERSION_CODENAME", "sid"), keyring)
     if not wanted:
@@ -206,12 +217,12 @@ def open_archive(suite: str | None, workplace: Path, say: Say) -> Archive:
     (workplace / "apt.conf").write_text(configuration(workplace))
     (workplace / "list.sources").write_text(sources.stanzas(wanted, distribution.arch))
     archive = Archive(workplace, distribution, suite or system.get("VERSION_CODENAME", "sid"))
-    _update(archive, wanted, say)
+    _update(archive, wanted, progress)
     return archive
 
 
-def _update(archive: Archive, wanted: list[AptSource], say: Say) -> None:
-    say("Updating", f"package lists of {', '.join(dict.fromkeys(s.suite for s in wanted))}")
+def _update(archive: Archive, wanted: list[AptSource], progress: Progress) -> None:
+    progress.step("Updating", f"package lists of {', '.join(dict.fromkeys(s.suite for s in wanted))}")
     output: list[str] = []
     try:
         process.stream(["apt-get", "update", *archive.options], output.append, timeout=_UPDATE_TIMEOUT)
@@ -224,7 +235,7 @@ def _update(archive: Archive, wanted: list[AptSource], say: Say) -> None:
         raise _failure(f"the package lists of {archive.origin} can't be fetched", output, archive.directory)
     for suite in dict.fromkeys(s.suite for s in wanted if s.suite not in came):
         if not suite.endswith(("-updates", "-security")) or suite == archive.origin:
-            say("Skipping", f"{suite}: {_reason(output, suite)}")
+            progress.step("Skipping", f"{suite}: {_reason(output, suite)}")
 
 
 def _parse_packages(text: str) -> list[Package]:

@@ -26,7 +26,6 @@ from typing import Any
 
 from kscaffold import __version__, process
 from kscaffold.errors import KscaffoldError
-from kscaffold.sandbox.vm.plan import PROGRAM
 from tests.bench import boots, cases, memory, plain, table
 from tests.bench.timing import BenchError, Case, Row, measure
 from tests.bench.world import World, world
@@ -95,7 +94,7 @@ def _boots(made: World, given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _machine(made: World) -> dict[str, Any]:
-    qemu = process.run([process.need(PROGRAM), "--version"], timeout=10).stdout.splitlines()[0]
+    qemu = process.run([made.planned().program, "--version"], timeout=10).stdout.splitlines()[0]
     return {
         "kscaffold": __version__,
         "python": platform.python_version(),

@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.arch.x86_64 import ARCHITECTURE as X86_64
 from kscaffold.sandbox.agent import initramfs
-from kscaffold.sandbox.vm.boot import tsc_khz
-from kscaffold.sandbox.vm.plan import PROGRAM
+from kscaffold.sandbox.vm.boot import counter_khz
 from tests.bench.timing import BenchError, Case, Took, checked
 from tests.bench.world import World
 
@@ -60,7 +60,7 @@ def _root(world: World) -> Path:
 def _boot(machine: list[str], root: Path, accelerator: str) -> Took:
     took, said = checked(
         [
-            process.need(PROGRAM),
+            process.need(X86_64.qemu, X86_64.qemu_package),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "256M"),
             *("-accel", accelerator, "-cpu", "host" if accelerator == "kvm" else "max"),
             *machine,
@@ -77,7 +77,7 @@ def _boot(machine: list[str], root: Path, accelerator: str) -> Took:
 
 def _calibration(machine: list[str]) -> str:
     """Else a microvm without KVM hangs now and then while this machine is busy (vm/boot.py)."""
-    khz = tsc_khz()
+    khz = counter_khz(X86_64)
     return f"tsc_early_khz={khz}" if khz and "microvm" in machine else ""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.arch.x86_64 import ARCHITECTURE as X86_64
 from kscaffold.cli import options
 from kscaffold.sandbox.vm.qemu import Machine, kernel_cmdline
 from tests.conftest import Ran
@@ -55,6 +56,7 @@ def test_make_can_count_so_far(ks, here):
 def test_the_kernel_s_command_line_has_its_length(ks, here):
     most = "x" * options.MOST_WORDS
     machine = Machine(
+        architecture=X86_64,
         vmlinux=Path("vmlinux"),
         initramfs=None,
         cmdline=most,

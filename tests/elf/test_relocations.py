@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kscaffold.arch.x86_64 import ARCHITECTURE as X86_64
 from kscaffold.elf import kofile
 from kscaffold.elf.model import DamagedModule
 from kscaffold.elf.param_tables import TABLES, bare
@@ -19,6 +20,8 @@ from tests.support.elf import ALLOC, Ko, Section
 from tests.support.worlds import World
 
 _64, _PC32, _32, _32S = 1, 2, 10, 11
+WRITES = X86_64.loader_writes
+assert WRITES is not None
 HOMES = RelocationMap(
     ("unknown", "near", "away", "number", "unknown", "near", "near", "near", "number"),
     (0, 1, 2, 0xFFF1, 0, 1, 1, 1, 0xFFF1),
@@ -63,19 +66,19 @@ def entries(*told: tuple[int, int, int]) -> bytes:
     ],
 )
 def test_one_section(told: list, content: bytes, expected: str | None):
-    assert flaw(entries(*told), bytearray(content), HOMES, alone=True) == expected
+    assert flaw(entries(*told), bytearray(content), HOMES, WRITES, alone=True) == expected
 
 
 def test_two_sections_for_one_find_what_the_other_wrote():
     content = bytearray(16)
-    assert flaw(entries((0, _64, 1)), content, HOMES, alone=False) is None
-    assert flaw(entries((4, _64, 1)), content, HOMES, alone=False) == "taken"
+    assert flaw(entries((0, _64, 1)), content, HOMES, WRITES, alone=False) is None
+    assert flaw(entries((4, _64, 1)), content, HOMES, WRITES, alone=False) == "taken"
 
 
 @given(st.binary(max_size=400), st.binary(max_size=64))
 def test_any_bytes_have_an_answer(raw: bytes, content: bytes):
     for alone in (True, False):
-        assert flaw(raw, bytearray(content), HOMES, alone=alone) in (
+        assert flaw(raw, bytearray(content), HOMES, WRITES, alone=alone) in (
             None,
             "outside",
             "taken",
@@ -160,7 +163,7 @@ def test_a_table_without_its_relocations(facts, table: str):
 def test_a_table_of_places_in_code(shndx: int, offset: int, expected: bool):
     sections = kofile.parse(Ko().bytes(), Path("hello.ko")).sections
     places = [sections[0], *(next(s for s in sections if s.name == name) for name in (".text", ".modinfo"))]
-    assert bare(TABLES[".return_sites"], 4, [(0, shndx, offset, _PC32)], places) == expected
+    assert bare(TABLES[".return_sites"], 4, [(0, shndx, offset, _PC32)], places, WRITES) == expected
 
 
 @pytest.mark.parametrize(

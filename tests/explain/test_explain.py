@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kscaffold.diagnosis import catalogue, stages
+from kscaffold.diagnosis.course import COURSE
 from kscaffold.explain import tables
 from kscaffold.explain.explain import explain
 from tests.conftest import ROOT
@@ -43,7 +44,7 @@ def test_the_course_in_the_kernels_order(ks):
     assert ran.status == 0
     steps = [int(w.split("step ")[1].split(":")[0]) for w in ran.out.splitlines() if "[course, step" in w]
     assert steps == [1, 2, 3, 4, 5, 6, 9, 8, 7, 7, 10]
-    for name in stages.COURSE.values():
+    for name in COURSE.values():
         assert name in ran.out
 
 

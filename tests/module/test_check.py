@@ -11,7 +11,7 @@ import pytest
 
 from kscaffold.kernel import store
 from tests.conftest import need_program
-from tests.support.elf import Ko
+from tests.support.elf import Ko, of
 from tests.support.kernels import kernel  # noqa: F401 - a fixture
 from tests.support.worlds import RELEASE, World
 
@@ -131,9 +131,7 @@ def test_without_a_kernel_the_file_still_answers(ks, no_kernel, tmp_path: Path):
     assert ran.json["kernel"] is None
     assert ran.json["prediction"] == {"loads": None, "stage": None, "errno": None}
     assert "no kernel is at hand" in ks("check", path).out
-    assert (
-        ks("check", write(tmp_path, Ko("arm", machine=40)), "--json").json["findings"][0]["code"] == "KS407"
-    )
+    assert ks("check", write(tmp_path, of("arm")), "--json").json["findings"][0]["code"] == "KS407"
 
 
 def test_no_init_is_an_error_and_no_exit_a_warning(ks, world, tmp_path: Path):

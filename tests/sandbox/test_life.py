@@ -16,11 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.arch.x86_64 import ARCHITECTURE as X86_64
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.load import load as load_one
 from kscaffold.load.unload import unload as unload_one
 from kscaffold.module.arguments import NO_PARAMETERS
+from kscaffold.progress import SILENT
 from kscaffold.sandbox.agent import guest_root, protocol
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm import qemu
@@ -173,7 +175,7 @@ def test_a_flood_is_cut_and_both_ends_are_kept(ks, kernel61, here):
 
 
 def test_a_flood_that_goes_on_after_the_load_keeps_nobody_waiting(kernel61, here):
-    with contextlib.closing(start_guest(plan_vm(kernel61), lambda *_: None, lambda _: None)) as guest:
+    with contextlib.closing(start_guest(plan_vm(kernel61))) as guest:
         target = SandboxTarget.from_guest(guest, "")
         ko = ModuleFile.open(built(kernel61) / "chatter.ko")
         assert load_one(ko, NO_PARAMETERS, target, timeout=120).ok
@@ -332,9 +334,9 @@ def test_memory_of_a_live_sandbox(ks, kernel61, here):
 
 
 def test_the_guest_runs_programs_and_keeps_files(kernel61, here):
-    with contextlib.closing(start_guest(plan_vm(kernel61), lambda *_: None, lambda _: None)) as guest:
+    with contextlib.closing(start_guest(plan_vm(kernel61))) as guest:
         target = SandboxTarget.from_guest(guest, "")
-        with guest_root.compiled_agent() as program:
+        with guest_root.compiled_agent(X86_64) as program:
             target.write("/tmp/agent", program.read_bytes())
         status, said = target.run(["/tmp/agent"], timeout=20)
         assert status == 0 and int(said) > 1000  # what the agent does where it is not PID 1
@@ -369,7 +371,7 @@ def test_the_boot_survives_a_busy_machine(kernel61, monkeypatch, tmp_path):
         plan = plan_vm(kernel61, "kscaffold.test=busy")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         for _ in range(3):
-            guest = boot_once(plan, lambda _: None)
+            guest = boot_once(plan, SILENT)
             assert not guest.restored and guest.alive()
             guest.close()
     finally:
@@ -453,7 +455,7 @@ def test_nonsense_from_a_guest_is_no_answer(nonsense):
 
 def test_the_command_line_of_qemu():
     start = qemu.Initramfs(Path("/i,j"), 5000, 0x8000000)
-    machine = qemu.Machine(Path("/k/vmlinux"), "tcg", start, tsc_khz=2_000_000, cmdline="a=1")
+    machine = qemu.Machine(X86_64, Path("/k/vmlinux"), "tcg", start, tsc_khz=2_000_000, cmdline="a=1")
     wires = qemu.Wires(5, 6, Path("/run/console"), Path("/c/a,b"), restore=True)
     argv = qemu.argv("qemu", machine, wires)
     joined = " ".join(argv)

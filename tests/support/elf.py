@@ -1,17 +1,29 @@
-"""Writes .ko files, so that tests need no compiler: a small linker of what a test asks for."""
+"""Writes .ko files of any class and byte order, so that tests need no compiler: a small linker of what a test
+asks for.
+"""
 
+import importlib
 import struct
 from dataclasses import dataclass, field
+from typing import Any
+
+from kscaffold.arch.architecture import Architecture
 
 ALLOC, WRITE, EXEC = 0x2, 0x1, 0x4
-PROGBITS, SYMTAB, STRTAB, RELA, NOBITS = 1, 2, 3, 4, 8
+PROGBITS, SYMTAB, STRTAB, RELA, NOBITS, REL = 1, 2, 3, 4, 8, 9
 LOCAL, GLOBAL, WEAK = 0, 1, 2
 FUNC, OBJECT = 2, 1
 VERMAGIC = "6.1.0-test SMP preempt mod_unload modversions "
 STRUCT_SIZE = 896
 
 
-# Name, bytes of an entry, places in one, type of relocation.
+def of(architecture: str, **more: Any) -> "Ko":
+    """A module for one of the data files in kscaffold/arch: its class, byte order and kind of relocations."""
+    record: Architecture = importlib.import_module(f"kscaffold.arch.{architecture}").ARCHITECTURE
+    return Ko(machine=record.elf_machine, bits=record.bits, order=record.order, rela=record.rela, **more)
+
+
+# Name, bytes of an entry, places in one, type of relocation; of 64 bits.
 _TABLES = (("__param", 40, (0, 16), 1), ("__ksymtab", 12, (0, 4), 2), ("__ksymtab_gpl", 12, (0, 4), 2))
 
 
@@ -53,6 +65,9 @@ class Ko:
     layout_crc: int | None = 0x1234
     versions: bool = True
     machine: int = 62
+    bits: int = 64
+    order: str = "<"
+    rela: bool = True
     struct_size: int = STRUCT_SIZE
     this_module: bool = True
     symbols: bool = True
@@ -66,10 +81,10 @@ class Ko:
         place = {s.name: i for i, s in reversed(list(enumerate(sections)))}
         symbols = self._symbols()
         if self.symbols:
-            strings, table = b"\0", bytes(24)
+            strings, table = b"\0", bytes(24 if self.bits == 64 else 16)
             for s in symbols:
                 shndx = place[s.section] if isinstance(s.section, str) else s.section
-                table += struct.pack("<IBBHQQ", len(strings), s.bind << 4 | s.kind, 0, shndx, s.value, 0)
+                table += self._symbol(len(strings), s, shndx)
                 strings += s.name.encode() + b"\0"
             number = len(sections)
             sections.append(Section(".symtab", table, SYMTAB, 0, link=number + 1))
@@ -79,17 +94,39 @@ class Ko:
                 if name in place:
                     starts = range(0, len(sections[place[name]].data), entry)
                     spots = [start + at for start in starts for at in places]
-                    rela = b"".join(struct.pack("<QQq", spot, kind, 0) for spot in spots)
-                    sections.append(Section(f".rela{name}", rela, RELA, 0x40, number, place[name]))
+                    sections.append(
+                        self._relocations(name, [(s, 0, kind) for s in spots], number, place[name])
+                    )
             if self.this_module:
-                rela = b""
+                ends = []
                 for offset, name in ((0x138, "init_module"), (0x300, "cleanup_module")):
                     index = next((i + 1 for i, s in enumerate(symbols) if s.name == name), None)
                     if index is not None:
-                        rela += struct.pack("<QQq", offset, index << 32 | self.relocation, 0)
-                this = place[".gnu.linkonce.this_module"]
-                sections.append(Section(".rela.gnu.linkonce.this_module", rela, RELA, 0x40, number, this))
-        return _linked(sections, self.machine)
+                        ends.append((offset, index, self.relocation))
+                this = ".gnu.linkonce.this_module"
+                sections.append(self._relocations(this, ends, number, place[this]))
+        return _linked(sections, self.machine, self.bits, self.order)
+
+    @property
+    def _word(self) -> str:
+        return "Q" if self.bits == 64 else "I"
+
+    def _symbol(self, name: int, s: Symbol, shndx: int) -> bytes:
+        if self.bits == 64:
+            return struct.pack(self.order + "IBBHQQ", name, s.bind << 4 | s.kind, 0, shndx, s.value, 0)
+        return struct.pack(self.order + "IIIBBH", name, s.value, 0, s.bind << 4 | s.kind, 0, shndx)
+
+    def _relocations(
+        self, name: str, entries: list[tuple[int, int, int]], symbols: int, target: int
+    ) -> Section:
+        """The relocation section of a section: place, symbol and type of each entry."""
+        shift, word = (32 if self.bits == 64 else 8), self._word
+        form = struct.Struct(f"{self.order}{word}{word}{word if self.rela else ''}")
+        raw = b"".join(
+            form.pack(at, symbol << shift | kind, *([0] if self.rela else [])) for at, symbol, kind in entries
+        )
+        prefix, type_ = (".rela", RELA) if self.rela else (".rel", REL)
+        return Section(prefix + name, raw, type_, 0x40, symbols, target)
 
     def _content(self) -> list[Section]:
         info = [("license", self.license), *self.info]
@@ -106,12 +143,17 @@ class Ko:
         ]
         if self.versions:
             crcs = {"module_layout": self.layout_crc, **self.imports}
-            entries = [struct.pack("<Q56s", crc, n.encode()) for n, crc in crcs.items() if crc is not None]
+            entry = struct.Struct(f"{self.order}{self._word}{64 - self.bits // 8}s")
+            entries = [entry.pack(crc, n.encode()) for n, crc in crcs.items() if crc is not None]
             made.append(Section("__versions", b"".join(entries)))
         if self.parameters:
             made.append(Section("__param", bytes(40 * len(self.parameters))))
         if self.limits:
-            made.append(Section(".rodata", b"".join(struct.pack("<Q", n) for n in self.limits.values())))
+            made.append(
+                Section(
+                    ".rodata", b"".join(struct.pack(self.order + self._word, n) for n in self.limits.values())
+                )
+            )
         for kind in ("", "gpl"):
             if kind in self.exports.values():
                 suffix = f"_{kind}" if kind else ""
@@ -119,7 +161,7 @@ class Ko:
                 if self.export_crcs:
                     made.append(Section(f"__kcrctab{suffix}", bytes(4 * len(self.exports))))
         if self.this_module:
-            name = bytes(24) + self.name.encode()
+            name = bytes(3 * self.bits // 8) + self.name.encode()
             made.append(
                 Section(".gnu.linkonce.this_module", name.ljust(self.struct_size, b"\0"), flags=ALLOC | WRITE)
             )
@@ -148,7 +190,8 @@ class Ko:
         return made + self.more_symbols
 
 
-def _linked(sections: list[Section], machine: int) -> bytes:
+def _linked(sections: list[Section], machine: int, bits: int = 64, order: str = "<") -> bytes:
+    word, size, entry = ("Q", 64, 64) if bits == 64 else ("I", 52, 40)
     sections = [*sections, Section(".shstrtab", b"", STRTAB, 0)]
     names = b""
     offsets = []
@@ -158,23 +201,24 @@ def _linked(sections: list[Section], machine: int) -> bytes:
     sections[-1].data = names
     body, headers = b"", b""
     for s, name in zip(sections, offsets, strict=True):
-        at = 64 + len(body) if s.type else 0
-        headers += struct.pack("<IIQQQQIIQQ", name, s.type, s.flags, 0, at, len(s.data), s.link, s.info, 1, 0)
+        at = size + len(body) if s.type else 0
+        form = f"{order}II4{word}II2{word}"
+        headers += struct.pack(form, name, s.type, s.flags, 0, at, len(s.data), s.link, s.info, 1, 0)
         body += s.data if s.type != NOBITS else b""
     start = struct.pack(
-        "<16sHHIQQQIHHHHHH",
-        b"\x7fELF\x02\x01\x01",
+        f"{order}16sHHI3{word}IHHHHHH",
+        b"\x7fELF" + bytes((bits // 32, 1 if order == "<" else 2, 1)),
         1,
         machine,
         1,
         0,
         0,
-        64 + len(body),
+        size + len(body),
         0,
-        64,
+        size,
         0,
         0,
-        64,
+        entry,
         len(sections),
         len(sections) - 1,
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.arch.x86_64 import ARCHITECTURE as X86_64
 from kscaffold.sandbox.agent import guest_root
 from kscaffold.targets.sandbox import SandboxTarget
 
@@ -94,7 +95,16 @@ def _program() -> bytes:
     source = Path(__file__).resolve().parent.parent / "data/guesttool.c"
     with tempfile.TemporaryDirectory() as place:
         built = Path(place, "guesttool")
-        argv = [process.need("gcc"), *guest_root._FLAGS, "-Wall", "-Werror", "-o", str(built), str(source)]
+        argv = [
+            process.need("gcc"),
+            *guest_root._FLAGS,
+            *X86_64.agent_flags,
+            "-Wall",
+            "-Werror",
+            "-o",
+            str(built),
+            str(source),
+        ]
         done = process.run(argv, timeout=60)
         assert done.returncode == 0, done.stderr
         return built.read_bytes()

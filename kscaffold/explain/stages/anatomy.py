@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kscaffold.arch import table
 from kscaffold.elf.model import SHF_EXECINSTR, SHF_WRITE, KoFile, Section
-from kscaffold.explain.observe import Observed
+from kscaffold.explain.stages.observe import Observed
 from kscaffold.kernel.facts import KernelFacts, read_facts
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.symvers import Symvers, beside
@@ -28,17 +29,6 @@ MEMORY = (
     "init rodata",
     "init data",
 )
-RELOCATION_TYPES: dict[str, dict[int, str]] = {
-    "x86_64": {
-        0: "R_X86_64_NONE",
-        1: "R_X86_64_64",
-        2: "R_X86_64_PC32",
-        4: "R_X86_64_PLT32",
-        10: "R_X86_64_32",
-        11: "R_X86_64_32S",
-        24: "R_X86_64_PC64",
-    }
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +180,8 @@ def _imports(ko: KoFile, kernel: Symvers | None, project: Symvers | None) -> lis
 
 
 def _relocated(ko: KoFile) -> list[Relocated]:
-    names = RELOCATION_TYPES.get(ko.arch, {})
+    architecture = table.by_uname(ko.arch)
+    names = architecture.relocations if architecture else {}
     found = []
     for section in ko.relocations:
         target = ko.sections[section.target]

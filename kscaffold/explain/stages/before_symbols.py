@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 
+from kscaffold.arch import table
 from kscaffold.explain.stages.anatomy import size_of
 from kscaffold.explain.stages.fact import Fact, StageContext, plural
-
-_MACHINES = {"x86_64": "x86-64", "aarch64": "64-bit Arm"}
 
 
 def syscall(scene: StageContext) -> Iterator[Fact]:
@@ -75,7 +74,8 @@ def elf(scene: StageContext) -> Iterator[Fact]:
     if scene.anatomy is None:
         return
     ko = scene.anatomy.ko
-    machine = _MACHINES.get(ko.arch, ko.arch)
+    architecture = table.by_uname(ko.arch)
+    machine = architecture.title if architecture else ko.arch
     yield Fact("file", f"ELF{ko.bits}, relocatable, for {machine}", "file")
     loaded = sum(1 for s in ko.sections if s.alloc and s.size)
     yield Fact(

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from kscaffold.arch import table
 from kscaffold.elf.model import SHF_WRITE, Section
 from kscaffold.elf.validity import THIS_MODULE
 from kscaffold.module.predict.finding import REBUILD, UNSURE, Finding
@@ -63,7 +64,8 @@ def _nameless_struct(question: Question) -> str | None:
 
 def _filled_struct(question: Question) -> str | None:
     ko, kernel = question.ko, question.kernel
-    known = ko.arch == "x86_64" and kernel.has("RANDSTRUCT") is False
+    architecture = table.by_uname(ko.arch)
+    known = bool(architecture and architecture.rela) and kernel.has("RANDSTRUCT") is False
     size = kernel.struct_size or _this_module(question).size
     if known and ko.struct_filled is not None and ko.struct_filled < size:
         return "its struct module is filled already, where the kernel believes what it finds"

@@ -6,14 +6,13 @@ Source: apply_relocations() in kernel/module/main.c, apply_relocate_add() in arc
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from kscaffold.arch import table
+from kscaffold.arch.architecture import Architecture
 from kscaffold.elf.model import Flaw, Relocations
 from kscaffold.elf.relocations import UNRELOCATED
 from kscaffold.module.predict.finding import REBUILD, UNSURE, Finding
 from kscaffold.module.predict.question import Question
 
-# What a kernel's apply_relocate_add() knows: NONE, 64, PC32, PLT32, 32, 32S, PC64 on x86-64. Other
-# architectures take many more, and their compilers emit no others.
-_KNOWN = {"x86_64": frozenset({0, 1, 2, 4, 10, 11, 24})}
 _NO_FLAGS = "build it through Kbuild, with no flags like -fPIC or -mcmodel of its own"
 
 
@@ -40,22 +39,23 @@ _FLAWS: Mapping[Flaw, _Row] = {
 
 def findings(question: Question) -> list[Finding]:
     """The first section whose relocations the loader of this architecture refuses."""
-    ko, known = question.ko, _KNOWN.get(question.kernel.arch)
-    if known is None or question.kernel.arch != ko.arch:
+    ko, architecture = question.ko, table.by_uname(question.ko.arch)
+    if architecture is None or question.kernel.arch != ko.arch:
         return []
     sections = ((r, ko.sections[r.target].name) for r in ko.relocations)
-    found = (f for r, name in sections if name not in UNRELOCATED for f in _section(r, name, known))
+    found = (f for r, name in sections if name not in UNRELOCATED for f in _section(r, name, architecture))
     return [first] if (first := next(found, None)) else []
 
 
-def _section(relocations: Relocations, name: str, known: frozenset[int]) -> Iterator[Finding]:
+def _section(relocations: Relocations, name: str, architecture: Architecture) -> Iterator[Finding]:
     if relocations.flaw:
         row = _FLAWS[relocations.flaw]
         message = f"{name or relocations.target} {row.message}"
         yield Finding(row.code, "error", "relocate", message, row.fix, row.errno)
         return
-    strange = sorted(relocations.types - known)
-    if strange or not relocations.addend:
-        what = f"of type {strange[0]}" if relocations.addend else "without addends"
+    strange = sorted(relocations.types - architecture.loader_relocations)
+    if strange or relocations.addend != architecture.rela:
+        addends = "with" if relocations.addend else "without"
+        what = f"of type {strange[0]}" if relocations.addend == architecture.rela else f"{addends} addends"
         message = f"{name} has relocations {what}, which the loader does not know"
         yield Finding("KS432", "error", "relocate", message, _NO_FLAGS, "ENOEXEC")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from kscaffold.arch import table
 from kscaffold.elf.modinfo import gpl_compatible
 from kscaffold.elf.quick import needed_back
 from kscaffold.kernel.facts import KernelFacts
@@ -105,7 +106,9 @@ def findings(question: Question) -> list[Finding]:
     if kernel.exports is None:
         message = f"which symbols {kernel.release} exports is not known: there is no Module.symvers"
         return [Finding("KS440", "info", "symbols", message, "kscaffold kernel add", UNSURE)]
-    exporters = [(symbol, question.exporter(symbol)) for symbol in ko.undefined]
+    architecture = table.by_uname(ko.arch)
+    linker = architecture.from_linker if architecture else lambda _: False
+    exporters = [(symbol, question.exporter(symbol)) for symbol in ko.undefined if not linker(symbol)]
     refused: dict[tuple[_Trouble, str], list[str]] = {}
     for symbol, trouble, owner in _troubles(question, exporters):
         # Taken out and put back: the trouble met last comes last.

@@ -2,13 +2,15 @@
 
 import contextlib
 import hashlib
-import os
 import tempfile
 from collections.abc import Iterator
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.arch import table
+from kscaffold.arch.architecture import Architecture
 from kscaffold.diagnosis import trace
 from kscaffold.elf.decompress import decompress_module
 from kscaffold.errors import KscaffoldError
@@ -20,13 +22,12 @@ from kscaffold.sandbox.agent import initramfs
 # No library, no headers, nothing that differs between two machines with the same compiler.
 _FLAGS = [
     *("-O2", "-ffreestanding", "-nostdlib", "-nostdinc", "-static", "-fno-pie", "-no-pie", "-s"),
-    *("-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-fcf-protection=none"),
+    *("-fno-stack-protector", "-fno-asynchronous-unwind-tables"),
     *("-Wl,--build-id=none", "-Wl,-z,noexecstack"),
 ]
 
-_CHANNEL_DRIVERS = ("virtio_mmio", "virtio_console")
-OWN_MODULES = frozenset({*_CHANNEL_DRIVERS, "virtio", "virtio_ring"})
-"""Modules that a guest has before anybody loads one: the channel's drivers, and what those need."""
+# What the drivers of the agent's port depend on, where it is not built in.
+_VIRTIO = ("virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev")
 
 _TRACING = "/sys/kernel/tracing"
 _EVENTS = (
@@ -36,6 +37,11 @@ _EVENTS = (
     "syscalls/sys_enter_finit_module",
     "syscalls/sys_exit_finit_module",
 )
+
+
+def own_modules() -> frozenset[str]:
+    """Modules of the agent's port: a guest has them before anybody loads one, whatever machine it is."""
+    return frozenset(_VIRTIO).union(*(architecture.agent_drivers for architecture in table.every()))
 
 
 def setup() -> dict[str, list[str]]:
@@ -56,38 +62,49 @@ def setup() -> dict[str, list[str]]:
     }
 
 
-def initramfs_version() -> str:
+def initramfs_version(architecture: Architecture) -> str:
     """A digest of all that makes one guest root differ from another on the same kernel."""
-    text = repr((setup(), _FLAGS, _CHANNEL_DRIVERS))
-    return hashlib.sha256(_source() + text.encode()).hexdigest()
+    text = repr((setup(), _flags(architecture), architecture.agent_drivers))
+    return hashlib.sha256(_source(architecture) + text.encode()).hexdigest()
 
 
 def build_initramfs(kernel: Kernel) -> bytes:
-    """The initramfs for a kernel. Raises KscaffoldError without a compiler or the channel's drivers."""
-    with compiled_agent() as program:
-        return initramfs.archive(program.read_bytes(), _drivers(kernel), setup())
+    """The initramfs for a kernel. Raises KscaffoldError without a compiler, and KS602 for a machine that the
+    agent has no header for.
+    """
+    architecture = guest_architecture(kernel.arch)
+    with compiled_agent(architecture) as program:
+        return initramfs.archive(program.read_bytes(), _drivers(kernel, architecture), setup())
+
+
+def guest_architecture(machine: str) -> Architecture:
+    """The architecture that `uname -m` calls `machine`. Raises KscaffoldError KS602 where the agent is not
+    written for it.
+    """
+    architecture = table.by_uname(machine)
+    if architecture is None or not _header(architecture).is_file():
+        raise KscaffoldError(
+            "KS602",
+            f"no sandbox for {machine}",
+            cause="the guest's agent is not written for this machine",
+            fix="load on this machine's own kernel: kscaffold load --host",
+        )
+    return architecture
 
 
 @contextlib.contextmanager
-def compiled_agent() -> Iterator[Path]:
+def compiled_agent(architecture: Architecture) -> Iterator[Path]:
     """The agent's program, built once for each version of its source and kept in the cache; where that can't
     be written, in a directory that goes again.
     """
-    if os.uname().machine != "x86_64":
-        raise KscaffoldError(
-            "KS602",
-            f"no sandbox on {os.uname().machine}",
-            cause="the guest's agent is written for x86-64",
-            fix="load on this machine's own kernel: kscaffold load --host",
-        )
-    source = _source()
+    source = _source(architecture)
     built = paths.cache() / "guest" / f"agent-{hashlib.sha256(source).hexdigest()[:16]}"
     if built.exists():
         yield built
         return
     with tempfile.TemporaryDirectory(prefix="kscaffold-agent-") as place:
         made = Path(place) / "agent"
-        argv = [_compiler(), *_FLAGS, "-o", str(made), "-x", "c", "-"]
+        argv = [_compiler(architecture), *_flags(architecture), "-o", str(made), "-x", "c", "-"]
         done = process.run(argv, timeout=60, stdin=source)
         if done.returncode:
             said = done.stderr.strip()[-2000:]
@@ -98,19 +115,35 @@ def compiled_agent() -> Iterator[Path]:
         yield built if built.exists() else made
 
 
-def _source() -> bytes:
-    return files("kscaffold.sandbox.agent").joinpath("agent.c").read_bytes()
+def _header(architecture: Architecture) -> Traversable:
+    return files("kscaffold.sandbox.agent").joinpath("arch", architecture.agent_header)
 
 
-def _compiler() -> str:
-    for name in ("gcc", "cc", "gcc-12", "gcc-14", "clang"):
+def _source(architecture: Architecture) -> bytes:
+    """The agent for one machine: its header, then the program, each with its own lines in messages."""
+    program = files("kscaffold.sandbox.agent").joinpath("agent.c")
+    parts = [
+        f'#line 1 "{file.name}"\n'.encode() + file.read_bytes() for file in (_header(architecture), program)
+    ]
+    return b"".join(parts)
+
+
+def _flags(architecture: Architecture) -> list[str]:
+    return [*_FLAGS, *architecture.agent_flags]
+
+
+def _compiler(architecture: Architecture) -> str:
+    names = ["gcc", "cc", "gcc-12", "gcc-14", "clang"]
+    if architecture is not table.host():
+        names = [f"{architecture.triple}-{name}" for name in ("gcc", "gcc-12", "gcc-14")]
+    for name in names:
         path = process.which(name)
         if path:
             return path
-    return process.need("gcc")
+    return process.need(names[0], None if names[0] == "gcc" else f"gcc-{architecture.triple}")
 
 
-def _drivers(kernel: Kernel) -> list[bytes]:
+def _drivers(kernel: Kernel, architecture: Architecture) -> list[bytes]:
     """The channel's drivers with what they depend on, first things first; what is built in is left out."""
     if kernel.modules is None:
         return []
@@ -125,7 +158,7 @@ def _drivers(kernel: Kernel) -> list[bytes]:
             add(needed)
         found[name] = ko
 
-    for name in _CHANNEL_DRIVERS:
+    for name in architecture.agent_drivers:
         add(name)
     return list(found.values())
 

@@ -1,7 +1,8 @@
 """The frames between host and guest. guest/agent.c has the same layout; a test compares the two.
 
 Every request carries a nonce that its answer must repeat. What a module prints travels as counted bytes
-inside an answer, so a module's text can't be taken for an answer. All numbers are little-endian.
+inside an answer, so no text of its can be taken for one. All numbers are little-endian, whatever the guest's
+machine.
 
     request   magic u32, verb u32, nonce u64, argument u32, timeout_ms u32, length u32, 0 u32, payload
     answer    magic u32, kind u32, nonce u64, status s32, length u32, payload

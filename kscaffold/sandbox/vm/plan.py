@@ -7,9 +7,8 @@ from pathlib import Path
 from kscaffold import process
 from kscaffold.kernel import store
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.sandbox.agent import guest_root
 from kscaffold.sandbox.vm import accelerator, qemu, snapshot
-
-PROGRAM = "qemu-system-x86_64"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +30,17 @@ def plan_vm(kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = ()) 
     """Find QEMU, the kernel's image and the accelerator. Raises KscaffoldError for what is missing, and
     KS540 where the kernel can't be given the certificates in `trusted`.
     """
-    program = process.need(PROGRAM)
+    architecture = guest_root.guest_architecture(kernel.arch)
+    program = process.need(architecture.qemu, architecture.qemu_package)
     vmlinux = _image(kernel, trusted)
     probe = accelerator.probe(program)
     machine = qemu.Machine(
+        architecture=architecture,
         vmlinux=vmlinux,
         accelerator=probe.accelerator,
         cmdline=" ".join(cmdline.split()),
     )
-    cpu = qemu.CPU[probe.accelerator] + (_host_cpu() if probe.accelerator == "kvm" else "")
+    cpu = architecture.cpu[probe.accelerator] + (_host_cpu() if probe.accelerator == "kvm" else "")
     key = snapshot.snapshot_key(program, kernel, machine, cpu)
     return Plan(kernel, program, machine, key, probe.why, probe.fresh, trusted)
 

@@ -4,25 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from kscaffold.arch.architecture import Architecture
+
 Accelerator = Literal["kvm", "tcg"]
-
-
-CPU: dict[Accelerator, str] = {
-    "kvm": "host",
-    # Without cmpxchg16b: TCG's own is not atomic against its interrupts, and 6.12, whose allocator uses it
-    # on per-CPU data, dies of it in six boots of ten.
-    "tcg": "max,-cx16",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What a guest is made of. Everything here is part of a snapshot's key.
 
-    `memory` in MiB, `tsc_khz` the host's time stamp counter or None, `cmdline` the user's addition.
+    `memory` in MiB, `tsc_khz` the rate of the host's counter or None, `cmdline` the user's addition.
     `initramfs`: what a boot starts from, None for a restore, which is past that.
     """
 
+    architecture: Architecture
     vmlinux: Path
     accelerator: Accelerator
     initramfs: "Initramfs | None" = None
@@ -59,6 +54,7 @@ class Wires:
 
 def argv(program: str, machine: Machine, wires: Wires) -> list[str]:
     """The whole command line."""
+    arch = machine.architecture
     return [
         program,
         "-nodefaults",
@@ -67,15 +63,12 @@ def argv(program: str, machine: Machine, wires: Wires) -> list[str]:
         "none",
         # A panic asks for a reboot (panic=-1); QEMU ends then, which is how a panic is noticed at once.
         "-no-reboot",
-        # The virtio-mmio bus only: boots in a third of the time of a PC. No old interrupt controller: Linux
-        # finds it needless (ACPI says so), and leaves it as it is; under QEMU 10 one of its ticks, pending
-        # when interrupts are first let in, looked like a division by zero in six boots of ten.
         "-machine",
-        "microvm,memory-backend=ram,pic=off",
+        ",".join((arch.machine, "memory-backend=ram", *arch.machine_options)),
         "-accel",
         machine.accelerator,
         "-cpu",
-        CPU[machine.accelerator],
+        arch.cpu[machine.accelerator],
         "-smp",
         str(machine.cpus),
         "-m",
@@ -93,7 +86,7 @@ def argv(program: str, machine: Machine, wires: Wires) -> list[str]:
         "-serial",
         f"file:{wires.console}",
         "-device",
-        "virtio-serial-device",
+        arch.agent_device,
         "-chardev",
         f"socket,id=agent,fd={wires.agent}",
         "-device",
@@ -121,7 +114,7 @@ def _initramfs(initramfs: Initramfs | None) -> list[str]:
 def kernel_cmdline(machine: Machine) -> str:
     """What the guest's kernel is told; the user's addition comes last and wins."""
     words = [
-        "console=ttyS0",
+        f"console={machine.architecture.console}",
         # Emergencies only: under TCG a flood of lines to a serial port takes minutes.
         "quiet",
         # A panic resets at once; its whole log is printed first where the kernel can (5.18 and later).
@@ -138,14 +131,15 @@ def kernel_cmdline(machine: Machine) -> str:
         "cryptomgr.notests",
         "random.trust_cpu=on",
     ]
-    if machine.accelerator == "tcg" and machine.tsc_khz:
-        # Else calibration against the timer hangs for ever when the host is busy (9 of 15 boots).
-        words.append(f"tsc_early_khz={machine.tsc_khz}")
+    parameter = machine.architecture.counter_parameter
+    if machine.accelerator == "tcg" and parameter and machine.tsc_khz:
+        words.append(f"{parameter}={machine.tsc_khz}")
     if machine.initramfs and machine.initramfs.at is not None:
         at, size = machine.initramfs.at, machine.initramfs.size
         # The kernel hears of it too late to keep that memory from being used: it is set aside, and the kernel
         # then copies what is there before it looks at it.
         words += [f"initrdmem={at:#x},{size}", f"memmap={-(-size // _MEGABYTE)}M${at:#x}"]
+    words += machine.architecture.cmdline
     if machine.cmdline:
         words.append(machine.cmdline)
     return " ".join(words)

@@ -62,7 +62,7 @@ def snapshot_key(program: str, kernel: Kernel, machine: Machine, cpu: str) -> st
         kernel.release,
         os.path.realpath(kernel.modules or ""),
         _facts(machine.vmlinux),
-        guest_root.initramfs_version(),
+        guest_root.initramfs_version(machine.architecture),
         cpu,
         # The machine line, whatever it is made of.
         qemu.argv("", replace(machine, vmlinux=Path(), initramfs=None, tsc_khz=None), _NO_WIRES),

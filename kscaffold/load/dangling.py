@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from kscaffold.arch import table
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
@@ -66,13 +67,13 @@ _REGISTERS = re.compile(
 )
 
 _LONG, _SHORT = 1.5, 0.25  # s: nothing ends it; something does, and may come too early
-_RAW = re.compile(r"\b0x(ffffffff[0-9a-f]{8})\b")
+_RAW = re.compile(r"\b0x([0-9a-f]{8}(?:[0-9a-f]{8})?)\b")
 _FAULT = re.compile(r"unable to handle page fault for address: (?P<at>[0-9a-f]{16})")
 _ABSENT = re.compile(r"^#PF: error_code\(0x[0-9a-f]{4}\) - not-present page")
 # Kernels with CONFIG_ARCH_HAS_EXECMEM_ROX (x86, 7.x) keep the pages of a module that has gone, full of int3.
 # The processor stands behind the one it met; an address without a name is in no module that is loaded.
 _TRAP = re.compile(r"^(?:Oops: )?int3: [0-9a-f]{4} \[#\d")
-_NAMELESS = re.compile(r"^RIP: [0-9a-f]{4}:0x(?P<after>[0-9a-f]{16})$")
+_NAMELESS = r"(?:%s)0x(?P<after>[0-9a-f]{8,16})$"
 
 
 def seconds_to_watch(imports: Collection[str]) -> tuple[float, str]:
@@ -119,7 +120,8 @@ class DanglingCallbacks:
             if record.facility == 0 and (found := _FAULT.search(record.text[:300])):
                 at = int(found["at"], 16) if any(map(_ABSENT.match, near[:3])) else None
             elif record.facility == 0 and _TRAP.match(record.text[:300]):
-                at = next((int(m["after"], 16) - 1 for m in map(_NAMELESS.match, near) if m), None)
+                nameless = re.compile(_NAMELESS % table.oops_pc())
+                at = next((int(m["after"], 16) - 1 for m in map(nameless.match, near) if m), None)
             if at is not None and (what := self._what(at)):
                 return what
         return None

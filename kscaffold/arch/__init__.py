@@ -1,0 +1,1 @@
+"""What differs between processor architectures: one record and one data file each."""

@@ -1,0 +1,50 @@
+"""32-bit x86."""
+
+from kscaffold.arch.architecture import Architecture
+
+# The types that the module loader applies: apply_relocate() in arch/x86/kernel/module.c.
+_RELOCATIONS = {
+    0: "R_386_NONE",
+    1: "R_386_32",
+    2: "R_386_PC32",
+    4: "R_386_PLT32",
+}
+
+ARCHITECTURE = Architecture(
+    name="i686",
+    uname=("i686", "i586", "i486", "i386"),
+    title="32-bit x86",
+    debian="i386",
+    flavours=("686-pae", "686"),
+    kbuild="i386",
+    srcarch="x86",
+    triple="i686-linux-gnu",
+    elf_machine=3,
+    elf_machine_name="EM_386",
+    bits=32,
+    order="<",
+    ident_ignored=False,
+    vermagic=None,
+    rela=False,
+    relocations=_RELOCATIONS,
+    loader_relocations=frozenset({1, 2, 4}),
+    loader_writes=None,
+    loader_sections=(),
+    linker_symbols=("_GLOBAL_OFFSET_TABLE_",),
+    module_addresses=None,
+    oops_pc="EIP: ",
+    qemu="qemu-system-i386",
+    qemu_package="qemu-system-x86",
+    machine="microvm",
+    machine_options=("pic=off",),
+    cpu={"kvm": "host", "tcg": "max"},
+    console="ttyS0",
+    agent_device="virtio-serial-device",
+    agent_drivers=("virtio_mmio", "virtio_console"),
+    image="bzImage",
+    cmdline=(),
+    counter_parameter="tsc_early_khz",
+    initramfs_in_memory=True,
+    agent_header="i386.h",
+    agent_flags=("-fcf-protection=none",),
+)
