@@ -1,7 +1,7 @@
 """Load modules into a target and say what happened, from the evidence."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from kscaffold import timing
@@ -11,11 +11,9 @@ from kscaffold.load.addr2line import locate_complaints, with_source_line
 from kscaffold.load.gather import gather
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor, prediction_mismatch
-from kscaffold.load.report import LoadReport
+from kscaffold.load.report import NO_LOG, LoadReport
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 from kscaffold.targets.target import Target
-
-_NO_LOG = "this user may not read the kernel's log; kscaffold logs --host asks for the right"
 
 
 def load(
@@ -45,7 +43,7 @@ def load(
     complaints, place = locate_complaints(judgement.complaints, name, ko, attempt.log)
     cause = with_source_line(judgement.cause, judgement.complaints, complaints)
     timing.reached("the evidence is judged")
-    note = attempt.note or (None if attempt.records is not None else _NO_LOG)
+    note = attempt.note or (None if attempt.records is not None else NO_LOG)
     if judgement.verdict == "lost" and attempt.note:
         cause, note = attempt.note, None  # the target knows more than that nothing came back
     judgement = replace(judgement, complaints=complaints, cause=cause)
@@ -75,11 +73,13 @@ def load_all(
     outlook: Predictor | None,
     seconds: Mapping[str, float],
     tell: Callable[[LoadReport], None],
+    ready: Callable[[Sequence[str]], None] = lambda needed: None,
 ) -> list[LoadReport]:
     """Load `jobs.kos` in order until one is not loaded. What they need and is not loaded yet is loaded before
     them, without parameters, and named in their reports; where that fails, its own report is the answer.
 
-    `timeout` of each load and `seconds` spent so far in seconds. `tell` hears of each report.
+    `timeout` of each load and `seconds` spent so far in seconds. `tell` hears of each report, `ready` before
+    each load of the modules that were loaded for it.
     """
     reports: list[LoadReport] = []
     for ko in jobs.kos:
@@ -94,6 +94,7 @@ def load_all(
             if not first.ok:
                 tell(first)
                 return [*reports, first]
+        ready(loaded)
         report = load(ko, jobs.parameters, target, timeout=timeout, seconds=dict(seconds), outlook=outlook)
         report = replace(report, dependencies=tuple(loaded))
         reports.append(report)

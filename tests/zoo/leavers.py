@@ -136,7 +136,7 @@ LEAVERS = {
         "static struct net_device *n; static netdev_tx_t lv_xmit(struct sk_buff *s, struct net_device *d)"
         " { dev_kfree_skb(s); return NETDEV_TX_OK; }"
         " static const struct net_device_ops ops = { .ndo_start_xmit = lv_xmit };",
-        "int error; n = alloc_etherdev(0); n->netdev_ops = &ops; strcpy(n->name, \"lv_net0\");"
+        'int error; n = alloc_etherdev(0); n->netdev_ops = &ops; strcpy(n->name, "lv_net0");'
         " error = register_netdev(n);",
         "unregister_netdev(n); free_netdev(n);",
         "return error;",
@@ -215,7 +215,7 @@ LEAVERS = {
     "sysctl": Leaver(
         "sysctl",
         "lv_sysctl",
-        "static int v; static struct ctl_table t[] = { { .procname = \"lv_value\", .data = &v, .maxlen = sizeof(v),"
+        'static int v; static struct ctl_table t[] = { { .procname = "lv_value", .data = &v, .maxlen = sizeof(v),'
         " .mode = 0644, .proc_handler = proc_dointvec },"
         "\n#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)\n{ }\n#endif\n}; static struct ctl_table_header *h;",
         'h = register_sysctl("lv_sysctl", t);',
@@ -234,7 +234,9 @@ def built_leavers(kernel: Kernel) -> Path:
     for name, each in LEAVERS.items():
         fields = {"top": each.top, "call": each.call, "rest": each.rest}
         (place / f"leave_{name}.c").write_text(_TEMPLATE.format(name=f"leave_{name}", undo="", **fields))
-        (place / f"clean_{name}.c").write_text(_TEMPLATE.format(name=f"clean_{name}", undo=each.undo, **fields))
+        (place / f"clean_{name}.c").write_text(
+            _TEMPLATE.format(name=f"clean_{name}", undo=each.undo, **fields)
+        )
     objects = " ".join(f"leave_{name}.o clean_{name}.o" for name in LEAVERS)
     (place / "Kbuild").write_text(f"ccflags-y := -g0 -Wno-unused\nobj-m := {objects}\n")
     assert kernel.build is not None

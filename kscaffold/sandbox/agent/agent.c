@@ -267,7 +267,9 @@ static u32 slurp(const char *path, u8 *to, u32 room)
 	if (fd < 0)
 		return 0;
 	while (n < room) {
-		s64 got = sys(SYS_read, fd, to + n, room - n);
+		/* For a file of /proc/sys the kernel allocates as much as it is asked for. */
+		u32 most = room - n > CHUNK ? CHUNK : room - n;
+		s64 got = sys(SYS_read, fd, to + n, most);
 
 		if (got == -EINTR)
 			continue;
@@ -434,7 +436,7 @@ static const char *const seen[] = {
 	"1/proc", "2/proc/fs", "2/proc/driver", "2/proc/bus", "1/proc/self/net", "2/sys/class", "3/sys/bus",
 	"2/sys/devices/virtual", "1/sys/devices/platform", "1/sys/devices", "1/sys/module", "1/sys/kernel",
 	"1/sys/kernel/slab", "1/sys/fs", "1/sys/firmware", "1/sys", "2/sys/kernel/debug", "2/dev",
-	"0/proc/devices", "0/proc/meminfo", "0/proc/vmallocinfo", "2/proc/sys", "0/proc/ioports",
+	"0/proc/devices", "0/proc/meminfo", "0/proc/zoneinfo", "0/proc/vmallocinfo", "2/proc/sys", "0/proc/ioports",
 	"0/proc/iomem", "0/proc/interrupts", "0/proc/filesystems", "0/proc/misc", "0/proc/crypto",
 };
 
@@ -481,7 +483,7 @@ static void add_task(struct photo *p, u32 pid)
 static void walk(struct photo *p, char *path, u32 n, int depth)
 {
 	static u8 read[DEEPEST][16 << 10];
-	s32 fd = sys(SYS_open, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	s32 fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
 	u8 *entries = read[depth - 1];
 	s64 got;
 
