@@ -26,8 +26,8 @@ OTHERS = frozenset({*_KINDS.values(), "unload"})
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """One reason. `kind`: a crash.Complaint's, a residue.Residue's, or `returned`, `parameter`, `taken` (a name
-    that was). `text`: a sentence. `where`: `file.c:line`, or the kernel's own word for the place. `place`: the
+    """One reason. `kind`: a crash.Complaint's, a Residue's, or `returned`, `parameter`, `taken` (a name that
+    was). `text`: a sentence. `where`: `file.c:line`, or the kernel's own word for the place. `place`: the
     line of source, where it was read.
     """
 

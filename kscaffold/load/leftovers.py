@@ -71,7 +71,7 @@ class Leftovers:
 
 
 def with_residue(loads: Sequence[LoadReport], left: tuple[Residue, ...] | None) -> list[LoadReport]:
-    """The loads, what is left in the report of the module whose source has the call, else in the last one's."""
+    """The loads; what is left is in the report of the module whose source has the call, else in the last."""
     if left is None:
         return list(loads)
     of: dict[int, list[Residue]] = {i: [] for i in range(len(loads))}

@@ -13,7 +13,6 @@ from kscaffold.load.flaws import Flaw, flaws_of_load, flaws_of_residue
 from kscaffold.module.arguments import Parameters
 from kscaffold.targets.target import Kind
 
-
 if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.kinds import Residue
 

@@ -41,7 +41,7 @@ NOISE = 512 << 10
 
 # Threads and files that the kernel makes when it likes.
 _OWN_THREADS = re.compile(
-    r"kworker/|ksoftirqd|migration/|cpuhp/|rcu|idle_inject|irq/|kswapd|khungtaskd|jbd2|scsi_"
+    r"kworker/(?!R-)|ksoftirqd|migration/|cpuhp/|rcu|idle_inject|irq/|kswapd|khungtaskd|jbd2|scsi_"
 )
 _OWN_FILES = re.compile(
     r"/proc/(?:self|thread-self)\b|/dev/(?:vport|pts/)|/sys/kernel/debug/(?:bdi|tracing|sched)/"
@@ -114,7 +114,8 @@ def _of_tree(before: str, after: str) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for line in _new_lines(before, after):
         if line.startswith("task "):
-            name = line[5:].strip()
+            # A workqueue's thread is called after it, from 6.9 on with this before.
+            name = line[5:].strip().removeprefix("kworker/R-")
             found += [] if _OWN_THREADS.match(name) else [("thread", name)]
         elif not _OWN_FILES.match(line):
             found += _of_path(line)

@@ -42,28 +42,35 @@ _FILES_OF_DRIVERS = ("/sys/class", "/sys/bus", "/sys/devices/virtual", "/sys/dev
 _EVERYWHERE = tuple(
     s for s in SECTIONS if s not in ("/proc/crypto", "/proc/filesystems", "/proc/self/net", "/proc/zoneinfo")
 )
+# What can leave nothing by itself: it reads, writes, waits, frees, or works on what another call makes.
+_NEUTRAL = (
+    r"_?printk|__fentry__|__x86_\w+|__stack_chk_\w+|__get_user_\w+|__put_user_\w+"
+    r"|_?copy_(?:to|from)_user|param_(?:ops|array_ops|get|set)_?\w*|k?free\w*|kv?free(?:_\w+)?"
+    r"|v?free|str\w+|mem\w+|sn?printf|scnprintf|kstrto\w+|simple_\w+|sscanf"
+    r"|_?raw_(?:spin|read|write)_\w+|_raw_\w+|mutex_\w+|__mutex_\w+|up|down\w*"
+    r"|__?init_\w+_(?:key|head)|__init_\w+|__mutex_init|init_timer_key|jiffies\w*|msleep\w*"
+    r"|usleep_\w+|schedule\w*|ktime_\w+|module_layout|__this_module|__warn_\w+|__ubsan_\w+|seq_\w+"
+    r"|single_\w+|nonseekable_\w+|no_llseek|noop_llseek|default_llseek|generic_\w*|__list_\w+"
+    r"|wake_up\w*|__wake_up\w*|prepare_to_wait\w*|finish_wait|complete\w*|wait_for_\w+"
+    r"|mod_timer\w*|add_timer\w*|del_timer\w*|timer_\w+|hrtimer_\w+|refcount_\w+"
+    r"|__check_object_size|__refrigerator|current_task|pcpu_hot|const_pcpu_hot|const_current_task"
+    r"|this_cpu_off|__preempt_count|preempt_\w+|__cond_resched|dynamic_might_resched|dump_stack"
+    r"|panic|cpu_\w+|__cpu_\w+|nr_cpu_ids|vmalloc_base|page_offset_base|vmemmap_base|phys_base"
+    r"|sysfs_emit|sprintf|vsnprintf|csum_\w+|crc\w+|fortify_\w*|compat_ptr_ioctl|init_wait\w*"
+    r"|__kfifo_(?!alloc)\w+|__?[mu]secs_\w+|jiffies_\w+|netif_\w+|dev_\w+|bio_\w+|set_capacity\w*"
+    r"|del_gendisk|cleanup_disk|proc_do\w+|\w*release_region\w*|(?!\w*alloc)\w*skb\w*"
+    r"|remove_proc_\w+|proc_remove|debugfs_(?:remove|lookup)\w*|class_(?:destroy|unregister)"
+    r"|cdev_(?:init|del|add)|device_(?:destroy|unregister|del)|\w*unregister\w*|misc_deregister"
+    r"|free_irq|kmem_cache_(?:free|destroy)|\w*put|get_random_\w+|prandom_\w+|queue_\w*work_on"
+    r"|cancel_\w*work\w*|flush_\w*work\w*|__flush_\w+|destroy_workqueue|system_\w*wq"
+    r"|kthread_(?:stop|should_\w+|park|unpark)|ns_to_\w+|__ref_stack_chk_guard"
+    r"|validate_usercopy_range|__SCT__\w+|__SCK__\w+|__tracepoint_\w+|is_vmalloc_addr|BUG_func"
+    r"|bpf_trace_\w+"
+)
 # What a call can leave, by the symbols that a module imports: the first pattern that fits a symbol. What fits
 # none may leave anything: all is looked at then.
 _LEAVES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (
-        r"_?printk|__fentry__|__x86_\w+|__stack_chk_\w+|__get_user_\w+|__put_user_\w+|_?copy_(?:to|from)_user"
-        r"|param_(?:ops|array_ops|get|set)_?\w*|k?free\w*|kv?free(?:_\w+)?|v?free|vfree|str\w+|mem\w+|sn?printf|scnprintf"
-        r"|kstrto\w+|simple_\w+|sscanf|_?raw_(?:spin|read|write)_\w+|_raw_\w+|mutex_\w+|__mutex_\w+|up|down\w*"
-        r"|__?init_\w+_(?:key|head)|__init_\w+|__mutex_init|init_timer_key|jiffies\w*|msleep\w*|usleep_\w+|schedule\w*"
-        r"|ktime_\w+|module_layout|__this_module|__warn_\w+|__ubsan_\w+|seq_\w+|single_\w+|nonseekable_\w+|no_llseek"
-        r"|noop_llseek|default_llseek|generic_\w*|__list_\w+|wake_up\w*|__wake_up\w*|prepare_to_wait\w*|finish_wait"
-        r"|complete\w*|wait_for_\w+|mod_timer\w*|add_timer\w*|del_timer\w*|timer_\w+|hrtimer_\w+|refcount_\w+"
-        r"|__check_object_size|__refrigerator|current_task|pcpu_hot|const_pcpu_hot|const_current_task|this_cpu_off"
-        r"|__preempt_count|preempt_\w+|__cond_resched|dynamic_might_resched|dump_stack|panic|cpu_\w+|__cpu_\w+|nr_cpu_ids"
-        r"|vmalloc_base|page_offset_base|vmemmap_base|phys_base|sysfs_emit|sprintf|vsnprintf|csum_\w+|crc\w+|fortify_\w*"
-        r"|compat_ptr_ioctl|init_wait\w*|__kfifo_(?!alloc)\w+|__?[mu]secs_\w+|jiffies_\w+|netif_\w+|dev_\w+"
-        r"|bio_\w+|set_capacity\w*|del_gendisk|cleanup_disk|proc_do\w+|\w*release_region\w*|\w*skb\w*|remove_proc_\w+|proc_remove|debugfs_(?:remove|lookup)\w*|class_(?:destroy|unregister)|cdev_(?:init|del|add)"
-        r"|device_(?:destroy|unregister|del)|\w*unregister\w*|misc_deregister|free_irq|kmem_cache_(?:free|destroy)"
-        r"|\w*put|get_random_\w+|prandom_\w+|queue_\w*work_on|cancel_\w*work\w*|flush_\w*work\w*|__flush_\w+|"
-        r"destroy_workqueue|system_\w*wq|kthread_(?:stop|should_\w+|park|unpark)|ns_to_\w+|__ref_stack_chk_guard"
-        r"|validate_usercopy_range|__SCT__\w+|__SCK__\w+|__tracepoint_\w+|is_vmalloc_addr|BUG_func|bpf_trace_\w+",
-        (),
-    ),
+    (_NEUTRAL, ()),
     (
         r"_?proc_(?:create|mkdir|symlink)\w*|proc_net_\w+|proc_\w+_single\w*",
         ("/proc", "/proc/fs", "/proc/driver"),

@@ -24,8 +24,8 @@ Listen = Callable[[Kernel], "Hear | None"]
 @dataclass(frozen=True, slots=True)
 class Run:
     """What a run gave. `tries`: the loads and unloads of each guest. `build_seconds`: what building took
-    before the first one. `failed_build`: the build that did not succeed; there are no tries then. `allow`: the
-    codes of complaints that are accepted.
+    before the first one. `failed_build`: the build that did not succeed; there are no tries then. `allow`:
+    the codes of complaints that are accepted.
     """
 
     tries: tuple["Try", ...] = ()
@@ -43,7 +43,7 @@ class Run:
         return all(r.ok for reports in one for r in reports) and not self.flaws(one)
 
     def flaws(self, one: "Try") -> tuple["Flaw", ...]:
-        """What a try is not clean for, but for what is accepted: what the kernel complained of comes first."""
+        """What a try is not clean for, but for what is accepted; the kernel's complaints come first."""
         found = [f for reports in one for r in reports for f in r.flaws]
         return not_allowed(sorted(found, key=lambda f: f.code in RESIDUE), self.allow)
 
@@ -92,7 +92,7 @@ def run(
 
 
 def _accepted(request: LoadRequest, allow: Sequence[str]) -> frozenset[str]:
-    """The codes to accept. Raises UsageError KS091 for what is no code, KS090 for a file that can't be read."""
+    """The codes to accept. Raises UsageError KS091 for what is no code, KS090 for a damaged file."""
     from kscaffold.diagnosis import catalogue  # start-up time: while the guest restores
     from kscaffold.project.find import home
     from kscaffold.project.settings import read_settings
