@@ -119,7 +119,7 @@ class Sandbox:
         return self._open()[1].read(path)
 
     def modules(self) -> list[Listed]:
-        """The loaded modules, as lsmod lists them."""
+        """The loaded modules, as lsmod lists them; a guest begins with a few of its own (virtio_console)."""
         return self._open()[1].modules()
 
     def _open(self) -> tuple[Prewarmed, SandboxTarget]:

@@ -37,8 +37,6 @@ def check(
 ) -> int:
     """Say what a .ko is, and whether the kernel will take it. What is wrong with it is listed."""
     from kscaffold.cli.render import check as render  # start-up time
-    from kscaffold.load.request import TargetRequest
-    from kscaffold.load.trust import predicted_trust
     from kscaffold.module.arguments import kernel_string, split
     from kscaffold.module.check import check_many, modules_in
 
@@ -46,23 +44,34 @@ def check(
     given = [word for word in words or () if "=" in word and not (here / word).exists()]
     paths = [here / word for word in words or () if word not in given]
     arguments = split(kernel_string(given))
-    where = TargetRequest(kernel=kernel, cmdline=cmdline, certs=cert, offline=offline)
     if paths:
         from kscaffold.kernel.choose import find_kernel  # start-up time
 
         # Nothing is fetched for a file that is there: without a kernel it still answers.
         found = find_kernel(kernel)
-        files, trust = modules_in(paths), predicted_trust(found, where, console.progress())
+        files, trust = modules_in(paths), _trust(found, cmdline, cert)
         return render.checked(check_many(files, found, documents.check, arguments, trust))
     from kscaffold.kernel.choose import choose  # start-up time
     from kscaffold.project.ask import built_targets
     from kscaffold.project.find import find_project
 
-    project, progress = find_project(here), console.progress()
-    chosen = choose(kernel, offline=offline, progress=progress)
+    project = find_project(here)
+    chosen = choose(kernel, offline=offline, progress=console.progress())
     targets = built_targets(project, chosen, module)
-    trust = predicted_trust(chosen, where, progress)
+    trust = _trust(chosen, cmdline, cert)
     return render.checked(_of_project(targets, chosen, arguments, trust))
+
+
+def _trust(kernel: "Kernel | None", cmdline: str, certs: list[str] | None) -> "Trust":
+    """What a sandbox with these options would trust."""
+    from kscaffold.module.check import NO_TRUST  # start-up time
+
+    if not cmdline and certs is None:
+        return NO_TRUST
+    from kscaffold.load.request import TargetRequest  # start-up time: few are signed
+    from kscaffold.load.trust import predicted_trust
+
+    return predicted_trust(kernel, TargetRequest(cmdline=cmdline, certs=certs), console.progress())
 
 
 def _of_project(

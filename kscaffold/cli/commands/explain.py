@@ -37,9 +37,10 @@ def explain(
     topic: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TOPIC|CODE|-|load [KO] [PARAM=VALUE]...]",
-            help="A stage, an errno, a code (KS204), return, commands, - for a log on stdin; load: this "
-            "project's module or a .ko, loaded into a sandbox of its own and told step by step.",
+            metavar="[TOPIC|CODE|FILE|-|load [KO] [PARAM=VALUE]...]",
+            help="A stage, an errno, a code (KS204), return, commands, a line or a FILE of a log, - for one "
+            "on stdin; load: this project's module or a .ko, loaded into a sandbox of its own and told step "
+            "by step.",
             show_default=False,
         ),
     ] = None,
@@ -73,7 +74,7 @@ def explain(
         return _load(request, TargetRequest(False, kernel, cmdline, None, offline), timeout, html, meant)
     if given:
         raise UsageError("KS004", "these options are for explain load", fix="kscaffold explain load")
-    return _topic(" ".join(topic or []))
+    return _topic(" ".join(topic or []), _log_of_file(topic or []))
 
 
 def _load(
@@ -119,10 +120,10 @@ def _is_in_project(here: Path) -> bool:
     return True
 
 
-def _topic(words: str) -> int:
+def _topic(words: str, log: str | None = None) -> int:
     from kscaffold.explain.explain import explain as ask  # start-up time
 
-    log = _log_on_stdin(words)
+    log = log if log is not None else _log_on_stdin(words)
     answer = ask(None if log is not None else words or None, log=log)
     console.emit("explain", answer.known, documents.explain(answer))
     if not answer.known:
@@ -135,6 +136,27 @@ def _topic(words: str) -> int:
     for line in render.lines(answer):
         console.out(line)
     return EXIT_YES
+
+
+def _log_of_file(words: list[str]) -> str | None:
+    """The log in the file that is meant: one argument with a path's form that is no topic of its own."""
+    if len(words) != 1 or not re.search(r"[/.]", words[0]):
+        return None
+    path = Path(words[0])
+    if not path.is_file():
+        if "/" in words[0] and " " not in words[0] and re.search(r"\.(?:log|txt|out)$", words[0]):
+            raise UsageError("KS401", f"no such file: {words[0]}", fix=f"ls -l {path.parent}")
+        return None
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_LOG)
+    except OSError as error:
+        told = f"{words[0]}: {error.strerror}"
+        raise UsageError("KS402", told, fix=f"sudo cat {words[0]} | kscaffold explain -") from None
+    if b"\0" in data[:4096]:
+        fix = f"kscaffold check {words[0]}; kscaffold explain load {words[0]}"
+        raise UsageError("KS402", f"{words[0]} is no text: explain reads logs", fix=fix)
+    return data.decode(errors="replace")
 
 
 def _log_on_stdin(words: str) -> str | None:
