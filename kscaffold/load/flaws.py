@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kscaffold.diagnosis import catalogue
+from kscaffold.load.assignment import near_name
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.crash import Complaint
@@ -45,7 +46,9 @@ def flaws_of_load(report: "LoadReport") -> tuple[Flaw, ...]:
         return ()
     j = report.judgement
     found = _of_complaints(j.complaints, report.place)
-    found += [Flaw(w.entry.code, _KINDS[w.entry.code], w.cause, w.fix) for w in j.warnings]
+    for w in j.warnings:
+        fix = near_name(w.groups["parameter"], report.file) if w.entry.code == "KS223" else w.fix
+        found.append(Flaw(w.entry.code, _KINDS[w.entry.code], w.cause, fix))
     return tuple(found)
 
 

@@ -8,6 +8,7 @@ from kscaffold import timing
 from kscaffold.diagnosis.verdict import judge
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.addr2line import locate_complaints, with_source_line
+from kscaffold.load.assignment import assign, near_name
 from kscaffold.load.gather import gather
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor, prediction_mismatch
@@ -46,7 +47,10 @@ def load(
     note = attempt.note or (None if attempt.records is not None else NO_LOG)
     if judgement.verdict == "lost" and attempt.note:
         cause, note = attempt.note, None  # the target knows more than that nothing came back
-    judgement = replace(judgement, complaints=complaints, cause=cause)
+    fix = _with_arguments(judgement.fix, parameters)
+    if judgement.code == "KS223":
+        fix = near_name(judgement.warnings[0].groups["parameter"], ko)
+    judgement = replace(judgement, complaints=complaints, cause=cause, fix=fix)
     return LoadReport(
         module=name,
         file=ko,
@@ -63,6 +67,22 @@ def load(
         surprise=prediction_mismatch(predicted, judgement),
         timeline=evidence.timeline,
     )
+
+
+def _with_arguments(fix: str | None, parameters: Parameters) -> str | None:
+    """The fix with the parameters that this load had, as a shell takes them."""
+    if fix is None or not parameters:
+        return fix
+    import shlex  # start-up time: a load that went well has no fix
+
+    pairs = (word.partition("=") for word in parameters.words)
+    words = (f"{n}{equals}{_unquoted(value)}" for n, equals, value in pairs)
+    return fix.replace("kscaffold reload", f"kscaffold reload {shlex.join(words)}")
+
+
+def _unquoted(value: str) -> str:
+    quoted = len(value) > 1 and value[0] == value[-1] == '"'
+    return value[1:-1] if quoted else value
 
 
 def load_all(
@@ -82,6 +102,7 @@ def load_all(
     each load of the modules that were loaded for it.
     """
     reports: list[LoadReport] = []
+    given = assign(jobs.parameters, jobs.kos)
     for ko in jobs.kos:
         loaded: list[str] = []
         for needed in jobs.needs.get(ko.path, ()):
@@ -95,7 +116,7 @@ def load_all(
                 tell(first)
                 return [*reports, first]
         ready(loaded)
-        report = load(ko, jobs.parameters, target, timeout=timeout, seconds=dict(seconds), outlook=outlook)
+        report = load(ko, given[ko.module], target, timeout=timeout, seconds=dict(seconds), outlook=outlook)
         report = replace(report, dependencies=tuple(loaded))
         reports.append(report)
         tell(report)

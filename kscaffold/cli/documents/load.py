@@ -41,6 +41,7 @@ def load(report: "LoadReport") -> Document:
         "dependencies": list(report.dependencies),
         "seconds": {k: round(v, 4) for k, v in report.seconds.items()},
         "accelerator": report.accelerator,
+        "residue": _residue(report),
     }
 
 
@@ -66,8 +67,11 @@ def _complaints(report: "LoadReport | UnloadReport") -> list[Document]:
     ]
 
 
-def _residue(report: "LoadReport") -> list[Document]:
-    return [{"kind": r.kind, "name": r.name, "where": r.where} for r in report.residue or ()]
+def _residue(report: "LoadReport") -> list[Document] | None:
+    """None where nobody looked: a load alone leaves what it needs."""
+    if report.residue is None:
+        return None
+    return [{"kind": r.kind, "name": r.name, "where": r.where} for r in report.residue]
 
 
 def unload(report: "UnloadReport") -> Document:
@@ -109,7 +113,7 @@ def _try(loaded: "LoadReport", unloaded: "Sequence[UnloadReport]", allow: Collec
     """A try's document is its load's; an unload that went wrong is the verdict then. What is not clean for
     another reason than those that are accepted is the answer where there is no other.
     """
-    fields = {**load(loaded), "residue": _residue(loaded)}
+    fields = load(loaded)
     mine = next((u for u in unloaded if u.module == loaded.module), None)
     if mine is None:
         return fields

@@ -65,6 +65,8 @@ def _after_crash(report: UnloadReport, crashed: str) -> UnloadReport:
     """The report of an unload from a kernel that had crashed before: its exit is not to blame for no end."""
     if report.ok or report.judgement.verdict == "crashed":
         return report
-    cause = f"this kernel had crashed before the unload ({crashed}); what the crashed task held it holds for ever"
+    cause = (
+        f"this kernel had crashed before the unload ({crashed}); what the crashed task held it holds for ever"
+    )
     fix = "kscaffold reload starts a new sandbox"
     return replace(report, judgement=replace(report.judgement, cause=cause, fix=fix))
