@@ -59,6 +59,8 @@ DOCUMENTS = {
     "sandbox status": "sandboxes[] snapshots[]",
     "sandbox stop": "stopped",
     "doctor": "findings[] cache{}",
+    "cache": "entries[] bytes old",
+    "cache prune": "removed[] bytes",
     "error": "error{}",
 }
 # Documents within documents.
@@ -106,6 +108,7 @@ PARTS = {
     "sandbox status.snapshots": "key kernel bytes used",
     "doctor.findings": "what state text fix",
     "doctor.cache": "path kernels snapshots",
+    "cache.entries": "kind path bytes used old",
 }
 # The README's table.
 STATUSES = {
@@ -266,6 +269,14 @@ def test_doctor(ks, here):
     document = is_document(ks("doctor", "--json"), "doctor")
     is_part(document["findings"], "doctor.findings")
     is_part(document["cache"], "doctor.cache")
+
+
+def test_cache(ks, here):
+    document = is_document(ks("cache", "--json"), "cache")
+    is_part(document["entries"], "cache.entries")
+    assert document["entries"] and document["old"] == 0
+    document = is_document(ks("cache", "prune", "--json"), "cache prune")
+    assert document == {**document, "removed": [], "bytes": 0}
 
 
 @pytest.mark.kernel

@@ -8,6 +8,7 @@ from pathlib import Path
 from kscaffold.elf import kofile
 from kscaffold.elf.model import Section
 from kscaffold.elf.module_name import module_name_of
+from kscaffold.files import reader
 from kscaffold.kernel import store
 from kscaffold.kernel.kernel import Kernel
 
@@ -38,7 +39,7 @@ def in_sysfs(kernel: Kernel) -> tuple[frozenset[str], frozenset[str]]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return reader.read_text(path)
     except OSError:
         return ""
 

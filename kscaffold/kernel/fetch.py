@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.kernel import store
 from kscaffold.kernel.image import vmlinux
@@ -169,7 +169,7 @@ def _make(
         deb.unlink()
     kernel = _mend(made, release, archive.origin)
     assert kernel.image and kernel.vmlinux
-    kernel.vmlinux.write_bytes(vmlinux(kernel.image.read_bytes()))
+    kernel.vmlinux.write_bytes(vmlinux(reader.read_bytes(kernel.image, reader.MOST_IMAGE)))
     size = sum(e.lstat().st_blocks * 512 for e in made.rglob("*"))
     store.write_record(made, kernel, {"packages": _versions(packages), "bytes": size})
     return store.install(made, release)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kscaffold.errors import KscaffoldError, UsageError
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 from kscaffold.files.atomic import write_whole
 from kscaffold.files.identity import identify
 from kscaffold.files.lock import locked
@@ -77,7 +77,7 @@ def set_default(release: str | None) -> None:
     if release is None:
         file.unlink(missing_ok=True)
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
+    paths.make_own(file.parent)
     write_whole(file, release + "\n")
 
 
@@ -95,6 +95,7 @@ def bootable(kernel: Kernel) -> Path:
             cause=f"{kernel.image} can't be read by this user" if kernel.image else None,
             fix=f"kscaffold kernel add --build {kernel.build or 'DIR'} --image FILE, or kscaffold kernel add",
         )
+    reader.require_plain(kernel.image, reader.MOST_IMAGE)
     with kernel.image.open("rb") as opened:
         if opened.read(4) == b"\x7fELF":
             return kernel.image
@@ -104,8 +105,8 @@ def bootable(kernel: Kernel) -> Path:
     from kscaffold.kernel.image import vmlinux  # start-up time
 
     with scratch_directory() as place:
-        (place / "vmlinux").write_bytes(vmlinux(kernel.image.read_bytes()))
-        file.parent.mkdir(parents=True, exist_ok=True)
+        (place / "vmlinux").write_bytes(vmlinux(reader.read_bytes(kernel.image, reader.MOST_IMAGE)))
+        paths.make_own(file.parent)
         (place / "vmlinux").rename(file)
     for old in file.parent.iterdir():  # of an image that has been replaced since
         if old != file:
@@ -118,6 +119,7 @@ def unpacked(kernel: Kernel) -> Path | None:
     if kernel.vmlinux or kernel.image is None:
         return kernel.vmlinux
     try:
+        reader.require_plain(kernel.image, reader.MOST_IMAGE)
         with kernel.image.open("rb") as opened:
             if opened.read(4) == b"\x7fELF":
                 return kernel.image
@@ -228,7 +230,7 @@ def write_record(directory: Path, kernel: Kernel, more: dict[str, Any]) -> None:
 def install(made: Path, release: str) -> Kernel:
     """Put a finished kernel directory in its place; one that was there goes. The caller holds the lock."""
     place = root() / release
-    place.parent.mkdir(parents=True, exist_ok=True)
+    paths.make_own(place.parent)
     if place.exists():
         place.rename(made.with_name("replaced"))  # in the workplace, which goes
     made.rename(place)
@@ -245,7 +247,7 @@ def release_of_tree(build: Path | None) -> str | None:
         return None
     # Debian's include/config/kernel.release lacks the part that its packaging adds.
     try:
-        text = (build / "include/generated/utsrelease.h").read_text(errors="replace")
+        text = reader.read_text(build / "include/generated/utsrelease.h")
     except OSError:
         return None
     match = re.search(r'UTS_RELEASE\s+"([^"]+)"', text)
@@ -259,7 +261,7 @@ def release_of_image(image: Path | None) -> str | None:
     from kscaffold.kernel.image import release  # start-up time
 
     try:
-        return release(image.read_bytes())
+        return release(reader.read_bytes(image, reader.MOST_IMAGE))
     except OSError as error:
         raise UsageError("KS514", f"{image} can't be read", cause=error.strerror) from None
 

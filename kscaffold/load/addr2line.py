@@ -11,6 +11,7 @@ from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
 
 _AROUND = 2  # lines before and after
 _LARGEST = 4 << 20  # bytes of a source file that is shown
@@ -99,7 +100,7 @@ def _read(file: Path, line: int, function: str, home: Path) -> SourceLine:
     try:
         if path.stat().st_size > _LARGEST:
             return SourceLine(shown, line, function)
-        text = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = reader.read_text(path).splitlines()
     except OSError:
         return SourceLine(shown, line, function)
     near = range(max(1, line - _AROUND), min(len(text), line + _AROUND) + 1)

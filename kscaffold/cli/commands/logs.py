@@ -32,7 +32,7 @@ def logs(
 
     console.json_lines = follow
     at, progress = home(directory or Path.cwd()), console.progress()
-    marked = module_names_of(at, console.warn)
+    marked = module_names_of(at)
     if follow and host:
         kernel_log.follow_host_log(lambda new: render.log(new, marked), progress)
         return EXIT_YES
