@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kscaffold.arch import table
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files import paths
 from kscaffold.files.atomic import write_whole
@@ -81,7 +82,7 @@ def set_default(release: str | None) -> None:
 
 
 def bootable(kernel: Kernel) -> Path:
-    """The decompressed image of a kernel, made now where it is not there yet.
+    """The image that QEMU boots, decompressed now where it is to be and is not yet.
 
     Raises KscaffoldError KS513 without an image, KS510 and KS511 for one that can't be used.
     """
@@ -94,16 +95,20 @@ def bootable(kernel: Kernel) -> Path:
             cause=f"{kernel.image} can't be read by this user" if kernel.image else None,
             fix=f"kscaffold kernel add --build {kernel.build or 'DIR'} --image FILE, or kscaffold kernel add",
         )
+    machine = table.by_uname(kernel.arch)
     with kernel.image.open("rb") as opened:
         if opened.read(4) == b"\x7fELF":
             return kernel.image
     file = _decompressed(kernel.release, kernel.image)
     if file.exists():
         return file
-    from kscaffold.kernel.image import vmlinux  # start-up time
+    from kscaffold.kernel import image  # start-up time
 
+    content = image.unpacked(kernel.image.read_bytes(), machine) if machine else None
+    if content is None:
+        return kernel.image
     with scratch_directory() as place:
-        (place / "vmlinux").write_bytes(vmlinux(kernel.image.read_bytes()))
+        (place / "vmlinux").write_bytes(content)
         file.parent.mkdir(parents=True, exist_ok=True)
         (place / "vmlinux").rename(file)
     for old in file.parent.iterdir():  # of an image that has been replaced since
@@ -116,7 +121,10 @@ def unpacked(kernel: Kernel) -> Path | None:
     """The decompressed image of a kernel where there is one already, or None; nothing is made."""
     if kernel.vmlinux or kernel.image is None:
         return kernel.vmlinux
+    machine = table.by_uname(kernel.arch)
     try:
+        if machine and machine.image == "Image":
+            return kernel.image
         with kernel.image.open("rb") as opened:
             if opened.read(4) == b"\x7fELF":
                 return kernel.image
