@@ -55,15 +55,34 @@ def compiler_problem(kernel: Kernel) -> KscaffoldError | None:
     if not pinned:
         return None
     wanted = int(pinned[1])
+    machine = table.by_uname(kernel.arch)
+    prefix = table.cross_prefix(machine)
     # A newer one knows the flags of an older one, so any of these will do.
-    if any(process.which(f"gcc-{version}") for version in range(wanted, wanted + 12)):
+    if any(process.which(f"{prefix}gcc-{version}") for version in range(wanted, wanted + 12)):
         return None
+    package = f"gcc-{wanted}-{machine.triple}" if prefix and machine else f"gcc-{wanted}"
     return KscaffoldError(
         "KS526",
-        f"kernel {kernel.release} was compiled by gcc-{wanted}, and no gcc here is as new",
+        f"kernel {kernel.release} was compiled by gcc-{wanted}, and no {prefix}gcc here is as new",
         cause="an older compiler may not know the flags that this kernel's modules are compiled with",
-        fix=f"sudo apt-get install --no-install-recommends gcc-{wanted}, or build for another kernel",
+        fix=f"sudo apt-get install --no-install-recommends {package}, or build for another kernel",
     )
+
+
+def missing_packages(kernel: Kernel) -> list[str]:
+    """Debian's packages that a kernel of another machine needs here to be built for and booted, and that
+    are not installed; none for a kernel of this machine's kind.
+    """
+    machine = table.by_uname(kernel.arch)
+    prefix = table.cross_prefix(machine)
+    if machine is None or not prefix:
+        return []
+    packages = [] if process.which(machine.qemu) else [machine.qemu_package]
+    return packages if _has_compiler(prefix) else [*packages, f"gcc-{machine.triple}"]
+
+
+def _has_compiler(prefix: str) -> bool:
+    return any(process.which(f"{prefix}gcc{v}") for v in ("", *(f"-{n}" for n in range(20, 9, -1))))
 
 
 def _absent(kernel: Kernel, cause: str) -> KscaffoldError:

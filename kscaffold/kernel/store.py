@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kscaffold.arch import table
+from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files import paths
 from kscaffold.files.atomic import write_whole
@@ -134,8 +135,11 @@ def unpacked(kernel: Kernel) -> Path | None:
     return file if file.exists() else None
 
 
-def add_path(build: Path | None, image: Path | None, modules: Path | None) -> Kernel:
-    """Record a kernel that is somewhere on this machine. Nothing of it is copied.
+def add_path(
+    build: Path | None, image: Path | None, modules: Path | None, machine: Architecture | None = None
+) -> Kernel:
+    """Record a kernel that is somewhere on this machine. Nothing of it is copied. `machine`: what it is for;
+    None: this machine.
 
     Raises UsageError KS514 for what is not there or does not belong together, KS515 where a fetched kernel
     has that release, and what `bootable` raises.
@@ -147,7 +151,8 @@ def add_path(build: Path | None, image: Path | None, modules: Path | None) -> Ke
     release = _release_of_both(build, image)
     if modules is None and Path("/lib/modules", release).is_dir():
         modules = Path("/lib/modules", release)
-    kernel = Kernel(release, "path", build, image, None, modules, str(build or image))
+    arch = machine.name if machine else os.uname().machine
+    kernel = Kernel(release, "path", build, image, None, modules, str(build or image), arch)
     if image:
         bootable(kernel)
     with held(release):

@@ -23,6 +23,7 @@ Jobs = Annotated[
 
 def build(
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     jobs: Jobs = None,
     module: options.Module = None,
     offline: options.Offline = False,
@@ -31,6 +32,7 @@ def build(
     json: options.Json = False,
 ) -> int:
     """Build this project's modules, with the kernel's own Makefile."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.kernel.choose import choose  # start-up time
     from kscaffold.make.fingerprint.compare import fresh_targets
     from kscaffold.make.report import nothing_to_do
@@ -57,12 +59,14 @@ def build(
 
 def clean(
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     offline: options.Offline = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
     """Remove what building left in this project (make clean)."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.kernel.choose import choose  # start-up time
     from kscaffold.make.clean import clean as clean_project
     from kscaffold.project.find import find_project

@@ -32,6 +32,7 @@ Cmdline = Annotated[str, typer.Option("--cmdline", metavar="TEXT", help="What th
 def check(
     words: Words = None,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     module: options.Module = None,
     cmdline: Cmdline = "",
     cert: options.Cert = None,
@@ -41,6 +42,7 @@ def check(
     verbose: options.Verbose = False,
 ) -> int:
     """Say what a .ko is, and whether the kernel will take it. What is wrong with it is listed."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.module.arguments import kernel_string, split  # start-up time
     from kscaffold.module.check import check_many, modules_in
 
@@ -62,6 +64,7 @@ def check(
 def info(
     kos: Kos = None,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     module: options.Module = None,
     directory: options.Directory = None,
     offline: options.Offline = False,
@@ -69,6 +72,7 @@ def info(
     verbose: options.Verbose = False,
 ) -> int:
     """Show what a .ko carries about itself, as modinfo does."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.module import modinfo_view as room  # start-up time
     from kscaffold.module.check import modules_in
 

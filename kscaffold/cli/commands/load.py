@@ -49,6 +49,7 @@ _NOT_ON_HOST = UsageError(
 def load(
     words: Words = None,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     module: options.Module = None,
     host: options.Host = False,
     no_build: options.NoBuild = False,
@@ -64,6 +65,7 @@ def load(
     json: options.Json = False,
 ) -> int:
     """Load this project's modules, or a .ko, into its sandbox (insmod). Builds first when needed."""
+    kernel = options.spec_of(kernel, arch)
     if host and cert:
         raise _NOT_ON_HOST
     listener = _listener(html)
@@ -108,6 +110,7 @@ def load(
 def reload(
     words: Words = None,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     module: options.Module = None,
     host: options.Host = False,
     no_build: options.NoBuild = False,
@@ -122,6 +125,7 @@ def reload(
     json: options.Json = False,
 ) -> int:
     """Load into a pristine sandbox, in the old one's place. With --host: rmmod, then insmod."""
+    kernel = options.spec_of(kernel, arch)
     if host and cert:
         raise _NOT_ON_HOST
     # start-up time
@@ -163,6 +167,7 @@ def run(
     params: Set = None,
     repeat: Repeat = 1,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     module: options.Module = None,
     no_build: options.NoBuild = False,
     no_deps: options.NoDeps = False,
@@ -178,6 +183,7 @@ def run(
     json: options.Json = False,
 ) -> int:
     """Build, load and unload in a pristine kernel, with one verdict."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.cli import prewarm  # start-up time
 
     request = _request(words, directory, module, no_build, no_deps)

@@ -71,6 +71,7 @@ def stop(
 @app.command()
 def shell(
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     cmdline: options.Cmdline = "",
     offline: options.Offline = False,
     directory: options.Directory = None,
@@ -78,6 +79,7 @@ def shell(
     verbose: options.Verbose = False,
 ) -> int:
     """Open a BusyBox shell in this project's sandbox. Starts one where there is none."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.cli import open_target, prewarm  # start-up time
     from kscaffold.packages.busybox import busybox
     from kscaffold.sandbox.live import registry

@@ -33,7 +33,7 @@ def plan_vm(kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = ()) 
     architecture = guest_root.guest_architecture(kernel.arch)
     program = process.need(architecture.qemu, architecture.qemu_package)
     vmlinux = _image(kernel, trusted)
-    probe = accelerator.probe(program)
+    probe = accelerator.probe(program, architecture)
     machine = qemu.Machine(
         architecture=architecture,
         vmlinux=vmlinux,
