@@ -133,10 +133,10 @@ def _other_release(kernel: Kernel, build: Path) -> KscaffoldError | None:
 
 def _foreign(build: Path) -> KscaffoldError | None:
     """Host programs of another architecture, or of a newer C library than this machine's."""
-    for name in ("scripts/basic/fixdep", "scripts/mod/modpost"):
-        program = (build / name).read_bytes()
+    for name in ("scripts/basic/fixdep", "scripts/mod/modpost", "scripts/mod/modpost.real-lsb-64"):
+        program = (build / name).read_bytes() if (build / name).is_file() else b""
         if not program.startswith(b"\x7fELF"):
-            continue  # a script stands in for it: cross-built trees
+            continue  # a script stands in for it: Debian's, which starts the one for the object's machine
         host = table.host()
         if host is not None and table.of_elf(program) is not host:
             return KscaffoldError(
@@ -145,15 +145,22 @@ def _foreign(build: Path) -> KscaffoldError | None:
                 cause=f"{name} is for another architecture",
                 fix=f"make -C {build} modules_prepare on this machine",
             )
-        needed = max((_version(v) for v in re.findall(rb"GLIBC_(2\.\d+)", program)), default=(0,))
-        here = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in os.confstr_names else None
-        if here and needed > _version(here.split()[-1].encode()):
+        if needed := missing_libc(program):
             return KscaffoldError(
                 "KS522",
                 f"the programs of the kernel tree {build} don't run on this machine",
-                cause=f"{name} needs the C library {'.'.join(map(str, needed))}, here is {here}",
+                cause=f"{name} needs the C library {needed}, which is newer than the one here",
                 fix="build for a kernel of this release of the distribution: kscaffold kernel add",
             )
+    return None
+
+
+def missing_libc(program: bytes) -> str | None:
+    """The version of the C library that an ELF program needs and this machine is too old for, or None."""
+    needed = max((_version(v) for v in re.findall(rb"GLIBC_(2\.\d+)", program)), default=(0,))
+    here = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in os.confstr_names else None
+    if here and needed > _version(here.split()[-1].encode()):
+        return ".".join(map(str, needed))
     return None
 
 

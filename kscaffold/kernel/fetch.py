@@ -14,6 +14,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
 from kscaffold.files.scratch import Say, scratch_directory
 from kscaffold.kernel import image, store
+from kscaffold.kernel.host_programs import replace_too_new
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.packages.apt import Archive, Package, open_archive, unpack, why_not
 
@@ -179,6 +180,8 @@ def _make(archive: Archive, packages: Sequence[Package], release: str, place: Pa
     for deb in debs:
         unpack(deb, made)
         deb.unlink()
+    (place / "programs").mkdir()
+    replace_too_new(made, release, place / "programs", say)
     machine = archive.distribution.architecture
     kernel = _mend(made, Kernel(release, "fetched", None, None, None, None, archive.origin, machine.name))
     assert kernel.image
