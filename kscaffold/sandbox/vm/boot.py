@@ -34,7 +34,9 @@ def boot(planned: Plan, say: Say, detail: Callable[[str], None]) -> Guest:
 
     Raises DeadlineError KS604 when the guest does not come up, KscaffoldError KS605 when QEMU fails.
     """
-    say("Booting", f"{planned.kernel.release} (once: later starts take a tenth of the time)")
+    once = "once: later starts take a tenth of the time"
+    each = f"each time: this QEMU restores no {planned.machine.architecture.title} guest alive"
+    say("Booting", f"{planned.kernel.release} ({once if planned.restorable else each})")
     hung = reset = 0
     while True:
         try:
@@ -80,8 +82,9 @@ def boot_once(planned: Plan, detail: Callable[[str], None]) -> Guest:
         except ChannelClosed:
             raise _ended(guest, planned) from None
         guest.times["booted"] = milliseconds_since(began)
-        _freeze(planned, guest, qmp, memory, detail)
-        guest.times["frozen"] = milliseconds_since(began)
+        if planned.restorable:
+            _freeze(planned, guest, qmp, memory, detail)
+            guest.times["frozen"] = milliseconds_since(began)
         qmp.close()
         undo.pop_all()
         os.close(memory)
