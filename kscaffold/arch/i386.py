@@ -45,6 +45,7 @@ ARCHITECTURE = Architecture(
     cmdline=(),
     counter_parameter="tsc_early_khz",
     initramfs_in_memory=True,
+    boot_patience=1,
     agent_header="i386.h",
     agent_flags=("-fcf-protection=none",),
 )

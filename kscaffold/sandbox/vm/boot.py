@@ -54,9 +54,10 @@ def boot(planned: Plan, say: Say, detail: Callable[[str], None]) -> Guest:
 
 
 def boot_once(planned: Plan, detail: Callable[[str], None]) -> Guest:
-    """One try of `boot`, within a third of the boot's time."""
+    """One try of `boot`, within a third of the boot's time; slow machines get several times that."""
     began = time.monotonic()
-    timeout = timeouts.seconds("BOOT_TIMEOUT") / _BOOT_TRIES
+    patience = planned.machine.architecture.boot_patience
+    timeout = timeouts.seconds("BOOT_TIMEOUT") / _BOOT_TRIES * patience
     directory = new_directory()
     memory = os.memfd_create("kscaffold-ram")
     with contextlib.ExitStack() as undo:
