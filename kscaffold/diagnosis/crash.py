@@ -84,7 +84,7 @@ _SOURCE = re.compile(r"(?: at |^WARNING: |^UBSAN: [\w-]{1,40} in )(\S{1,400}?:\d
 # patterns below take 5 ms to compile.
 _MARK = re.compile(
     r"BUG|Oops|WARNING: |UBSAN: |panic|[lL](?:ockup|OCKUP)|stall|blocked |corruption|double add|fault|"
-    r"Unable to handle|Internal error|NX-protected|: [0-9a-f]{4} \[#|returned with "
+    r"Unable to handle|Unhandled |Internal error|NX-protected|: [0-9a-f]{4} (?:ilc:\d )?\[#|returned with "
 )
 
 
@@ -159,12 +159,15 @@ def _faults() -> tuple[_Head, ...]:
             taints=DIED | _WARNED,
         ),
         _died("bug", r"(?i:^kernel BUG at \S{1,400}!$)"),
-        _died("oops", r"^BUG: (?:kernel NULL pointer dereference|unable to handle )"),
-        _died("oops", r"^Unable to handle kernel "),
+        _died("oops", r"^BUG: (?:[kK]ernel NULL pointer dereference|[uU]nable to handle )"),
+        _died("oops", r"^(?:CPU \d{1,5} )?Unable to handle kernel "),
+        _died("oops", r"^Unhandled (?:fault|prefetch abort): "),  # 32-bit Arm
         _died("oops", r"^(?:Oops: )?general protection fault[,:]"),
         _died("oops", r"^(?:Oops|Internal error): .{1,120}\[#\d+\]"),
-        # x86's __die(), whatever the reason: `divide error`, `int3`, 5.10's `kernel stack overflow (…)`.
-        _died("oops", r"^[a-z][\w ()-]{2,60}: [0-9a-f]{4} \[#\d"),
+        # LoongArch's die(), RISC-V's.
+        _died("oops", r"^Oops ?(?:- [\w ()-]{1,60} )?\[#\d+\]"),
+        # x86's __die() and s390's die(), whatever the reason: `divide error`, `int3`, `illegal operation`.
+        _died("oops", r"^[a-z][\w ()-]{2,60}: [0-9a-f]{4} (?:ilc:\d )?\[#\d"),
         _warned("warn", r"^WARNING: (?:CPU: \d+ PID: \d+ )?at \S{1,400}:\d|^WARNING: \S{1,400}:\d+ at "),
         _Head(
             "undefined",
@@ -192,11 +195,15 @@ _NO_WORDS = re.compile(
 )
 _REFCOUNT = re.compile(r"^refcount_t: ")
 _PLACE = r"([A-Za-z_][\w.$]{0,200}\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})(?: \[([\w-]{1,64}))?"
-# Kernels before 4.10 have the address first, of RIP twice.
-_ADDRESS = r"(?: ?\[<[0-9a-f]{8,16}>\] ?){0,2}"
+# Kernels before 4.10 have the address first, of RIP twice; s390 and POWER (the stack besides) still do.
+_ADDRESS = r"(?: ?\[<?[0-9a-f]{8,16}>?\] ?){0,2}"
 _FRAME = re.compile(rf"^ ?{_ADDRESS}" + _PLACE)
 _DOUBTFUL = re.compile(rf"^ ?{_ADDRESS}\? (?!__pfx_)" + _PLACE)
-_AT = re.compile(rf"^(?:RIP: [0-9a-f]{{4}}:|E?IP: |PC is at |pc : |epc : ){_ADDRESS}" + _PLACE)
+# The line that names the program counter: x86, 32-bit Arm, arm64, RISC-V, POWER, LoongArch, s390.
+_AT = re.compile(
+    rf"^(?:RIP: [0-9a-f]{{4}}:|E?IP: |PC is at |pc : |epc : |NIP |\s*ERA: [0-9a-f]{{16}} |"
+    rf"Krnl PSW : [0-9a-f]{{16}} [0-9a-f]{{16}} \(){_ADDRESS}" + _PLACE
+)
 # Functions that a report itself goes through: the place is below them.
 _REPORTER = re.compile(
     r"(?:dump_|show_)(?:stack|backtrace)|__schedule|__warn|warn_slowpath|__ubsan|ubsan_epilogue"
