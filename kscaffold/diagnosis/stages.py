@@ -21,20 +21,6 @@ class Stage:
     elsewhere: str = ""
 
 
-# What the course calls its ten steps.
-COURSE = {
-    1: "init_module()",
-    2: "sys_init_module()",
-    3: "permission check",
-    4: "load_module(), copy_from_user()",
-    5: "ELF verification",
-    6: "offset generation",
-    7: "copy module arguments",
-    8: "symbol resolution",
-    9: "add module to module list",
-    10: "execute module_init() function",
-}
-
 STAGES = (
     Stage(
         "syscall",

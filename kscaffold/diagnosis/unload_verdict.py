@@ -80,7 +80,7 @@ def _of_warnings(
     if left:
         return "KS312", left[0].cause, left[0].fix
     for complaint in found:
-        if entry := catalogue.entry_of_complaint(complaint.kind):
+        if entry := catalogue.entry_of_complaint(complaint.meaning):
             return entry.code, complaint.told, entry.fix
     return None, None, None
 

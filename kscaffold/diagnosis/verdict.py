@@ -97,7 +97,7 @@ def _returned(e: Evidence) -> int | None:
 
 
 def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None) -> Judgement:
-    kind = fatal.kind if fatal else "reset" if e.attempt.reset else "oops"
+    kind = fatal.meaning if fatal else "reset" if e.attempt.reset else "oops"
     entry = catalogue.entry_of_complaint(kind)
     stage, ran = _stage_of_crash(e), _init_ran(e)
     if ran is None and stage == "live":
@@ -186,7 +186,7 @@ def _of_warnings(
     if warnings:
         return warnings[0].entry.code, warnings[0].cause, warnings[0].fix
     for complaint in found:
-        if entry := catalogue.entry_of_complaint(complaint.kind):
+        if entry := catalogue.entry_of_complaint(complaint.meaning):
             return entry.code, complaint.told, entry.fix
     return None, None, None
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from kscaffold import __version__
-from kscaffold.diagnosis.stages import COURSE
+from kscaffold.diagnosis.course import COURSE
 from kscaffold.elf.model import Function
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.explain.phrases import gone, headline, lasted, time, untimed

@@ -1,19 +1,22 @@
 """A pasted log of a kernel or a build: which entries of the catalogue its lines mean, oldest cause first."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kscaffold.diagnosis import catalogue, crash, klog
 from kscaffold.diagnosis.catalogue import CatalogueMatch, Entry
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
-from kscaffold.explain import unwrap
+from kscaffold.explain import last_words, unwrap
+from kscaffold.explain.release import of_log
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
     """An entry with its cause and fix for this log. `lines`: the log's, empty where there is none.
 
-    `where`: `function+offset [module]` of a crash.
+    `where`: `function+offset [module]` of a crash. `more`: what else to paste, empty where nothing.
     """
 
     entry: Entry
@@ -21,6 +24,7 @@ class Told:
     fix: str
     lines: tuple[str, ...] = ()
     where: str | None = None
+    more: str = ""
 
 
 def plain(entry: Entry) -> Told:
@@ -40,15 +44,73 @@ def explain_log(text: str) -> tuple[tuple[Told, ...], tuple[Told, ...]]:
     if whole != records:
         records = whole
         findings = catalogue.match(records)
-    told: list[tuple[int, Told]] = [(f.first, _of_finding(f)) for f in findings]
-    told += _of_complaints(crash.complaints(records, _module_in(findings)))
-    told.sort(key=lambda pair: pair[0])
+    texts = [r.text for r in records]
+    release = of_log(lines)
+    told = [(f.first, _of_finding(f, texts, release)) for f in findings]
+    told += _of_complaints(crash.complaints(records, _module_in(findings), cut_off=True))
+    told = _merged(sorted(told, key=lambda pair: pair[0]))
     folded = tuple(t for _, t in told if t.entry.noise)
     causes = [t for _, t in told if not t.entry.noise]
-    return _exact(causes), folded
+    return tuple(_with_more(t) for t in _exact(_first_of_a_line(causes))), folded
 
 
-def _exact(causes: list[Told]) -> tuple[Told, ...]:
+def _with_more(told: Told) -> Told:
+    """The fix with what else to paste behind it."""
+    return replace(told, fix=f"{told.fix}. To be sure, paste also: {told.more}") if told.more else told
+
+
+def _merged(told: Sequence[tuple[int, Told]]) -> list[tuple[int, Told]]:
+    """Each code once, and none that another rules out, be it found by its words or by its shape."""
+    out = {code for _, t in told for code in t.entry.rules_out}
+    kept: dict[str, tuple[int, Told]] = {}
+    for index, one in told:
+        code = one.entry.code
+        if code in out:
+            continue
+        if code in kept:
+            first, known = kept[code]
+            kept[code] = (first, _both(known, one))
+            continue
+        kept[code] = (index, one)
+    return list(kept.values())
+
+
+def _both(first: Told, second: Told) -> Told:
+    """One answer of two of one code: what the words of a report tell has names, its shape has the place."""
+    plain_cause = catalogue.filled(first.entry.cause, {})
+    named, shaped = (second, first) if first.cause.startswith(plain_cause) else (first, second)
+    tail = shaped.cause.removeprefix(plain_cause) if shaped.cause.startswith(plain_cause) else ""
+    cause = named.cause if shaped.where and shaped.where in named.cause else named.cause + tail
+    return replace(
+        named,
+        cause=cause,
+        lines=tuple(dict.fromkeys((*first.lines, *second.lines))),
+        where=first.where or second.where,
+        more=first.more if first.more == second.more else "",
+    )
+
+
+# FILE:LINE at the start of a compiler's complaint.
+_PLACE = re.compile(r"^(?P<place>[^\s:]{1,300}:\d{1,6}):")
+
+
+def _first_of_a_line(causes: Sequence[Told]) -> list[Told]:
+    """Without what the compiler said later of a line that it has complained of already."""
+    seen: set[str] = set()
+    kept = []
+    for told in causes:
+        if told.entry.vague:
+            kept.append(told)
+            continue
+        places = [p["place"] for line in told.lines if (p := _PLACE.match(line))]
+        if places and len(places) == len(told.lines) and set(places) <= seen:
+            continue
+        seen |= set(places)
+        kept.append(told)
+    return kept
+
+
+def _exact(causes: Sequence[Told]) -> tuple[Told, ...]:
     """Without what says less than another: insmod's words beside the kernel's, make's beside the compiler's.
 
     Building and loading each for itself: a warning of the build is no reason why insmod failed.
@@ -80,32 +142,63 @@ def _unwrapped(lines: list[str], records: list[Record], findings: list[Catalogue
     return whole
 
 
-def _of_finding(finding: CatalogueMatch) -> Told:
-    return Told(finding.entry, finding.cause, finding.fix, finding.lines)
+def _of_finding(finding: CatalogueMatch, lines: Sequence[str], release: str | None) -> Told:
+    from kscaffold.explain import api_change, kernel_symbols  # start-up time: most logs are of loads
+
+    told = Told(finding.entry, finding.cause, finding.fix, finding.lines, more=finding.entry.more)
+    code = finding.entry.code
+    if code in api_change.CODES and (known := api_change.advice(code, lines, finding.first, release)):
+        changed = catalogue.entry("KS119")
+        assert changed is not None
+        return replace(told, entry=changed, cause=known.cause, fix=known.fix)
+    if code in ("KS204", "KS114") and (symbols := kernel_symbols.advice(finding.groups)):
+        return replace(told, cause=symbols.cause, fix=symbols.fix)
+    if code == "KS157" and (line := last_words.before(lines, finding.first)):
+        return replace(
+            told, cause=f"the program said: {line}", fix=finding.entry.fix, lines=(line, *told.lines)
+        )
+    return told
 
 
-def _of_complaints(found: list[Complaint]) -> list[tuple[int, Told]]:
+def _of_complaints(found: Sequence[Complaint]) -> list[tuple[int, Told]]:
     told: dict[str, tuple[int, Told]] = {}
+    first_crash = next((c for c in found if c.fatal and not c.again), None)
     for complaint in found:
-        entry = catalogue.entry_of_complaint(complaint.kind)
+        if first_crash and complaint.again and complaint.index > first_crash.index:
+            continue  # the first report has the cause
+        if first_crash and complaint.kind == "panic" and "Fatal exception" in complaint.text:
+            continue  # an oops that nobody could be killed for
+        entry = catalogue.entry_of_complaint(complaint.meaning)
         if entry is None:
             continue
         if entry.code in told:
-            first, known = told[entry.code]
-            lines = (*known.lines, complaint.text)
-            told[entry.code] = (first, Told(entry, known.cause, known.fix, lines, known.where))
+            index, known = told[entry.code]
+            told[entry.code] = (index, replace(known, lines=(*known.lines, complaint.text)))
             continue
-        cause = entry.cause
-        if complaint.where:
-            cause += f"; it was in {complaint.where}"
-        # A path that begins with / is of a module built outside the kernel's tree: the reader's own.
-        if complaint.source and complaint.source.startswith("/"):
-            cause += f", {complaint.source}"
-        told[entry.code] = (
-            complaint.index,
-            Told(entry, cause, entry.fix, (complaint.text,), complaint.where),
-        )
+        told[entry.code] = (complaint.index, _of_complaint(entry, complaint))
     return list(told.values())
+
+
+def _of_complaint(entry: Entry, complaint: Complaint) -> Told:
+    cause = (
+        complaint.cause if entry.code == "KS250" and complaint.cause else catalogue.filled(entry.cause, {})
+    )
+    if complaint.where and complaint.meaning != "follow-up":
+        cause += f"; it was in {complaint.where}"
+    # A path that begins with / is of a module built outside the kernel's tree: the reader's own.
+    if complaint.source and complaint.source.startswith("/"):
+        cause += f", {complaint.source}"
+    if complaint.task and complaint.meaning != "follow-up":
+        cause += f", run by {complaint.task}"
+    if complaint.words:
+        cause += f" ({complaint.words})"
+    more = ""
+    if not complaint.whole:
+        more = "the lines after this one, to its call trace: they name the function and the module"
+    elif complaint.again:
+        cause += "; the kernel had crashed before" if complaint.meaning != "follow-up" else ""
+        more = "the first report since the boot, the one with [#1]: what comes after may only follow from it"
+    return Told(entry, cause, entry.fix, (complaint.text,), complaint.where, more)
 
 
 def _module_in(findings: list[CatalogueMatch]) -> str | None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from kscaffold.diagnosis.stages import BY_ID, Stage
 from kscaffold.diagnosis.trace import Status, enclosing_stage
-from kscaffold.explain.observe import Observed
 from kscaffold.explain.stages import before_symbols, from_symbols
 from kscaffold.explain.stages.anatomy import Anatomy
 from kscaffold.explain.stages.fact import Fact, StageContext
+from kscaffold.explain.stages.observe import Observed
 from kscaffold.load.report import LoadReport
 
 _TELL: dict[str, Callable[[StageContext], Iterator[Fact]]] = {

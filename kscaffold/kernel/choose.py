@@ -11,13 +11,13 @@ import shlex
 from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import KscaffoldError, UsageError
-from kscaffold.files.scratch import Say
 from kscaffold.kernel import store
 from kscaffold.kernel.buildable import build_problem, compiler_problem
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.progress import SILENT, Progress
 
 
-def choose(spec: str | None, *, offline: bool, say: Say) -> Kernel:
+def choose(spec: str | None, *, offline: bool, progress: Progress = SILENT) -> Kernel:
     """The kernel to use: as `find`, else the distribution's own, fetched now.
 
     Raises UsageError KS530 for a `spec` that means no kernel or several, KscaffoldError KS531 when one
@@ -36,8 +36,8 @@ def choose(spec: str | None, *, offline: bool, say: Say) -> Kernel:
 
     machine = split_spec(spec)[0]
     whose = f"{machine.title} kernel" if machine else "kernel"
-    say("Fetching", f"a {whose} of the distribution, once: there is none here yet")
-    return fetch(None, None, say, machine=machine).kernel
+    progress.step("Fetching", f"a {whose} of the distribution, once: there is none here yet")
+    return fetch(None, None, progress, machine=machine).kernel
 
 
 def spec_of(release: str | None, arch: str | None) -> str | None:

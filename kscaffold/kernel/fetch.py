@@ -12,11 +12,12 @@ from pathlib import Path
 from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
-from kscaffold.files.scratch import Say, scratch_directory
+from kscaffold.files.scratch import scratch_directory
 from kscaffold.kernel import image, store
 from kscaffold.kernel.host_programs import replace_too_new
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.packages.apt import Archive, Package, open_archive, unpack, why_not
+from kscaffold.progress import Progress
 
 # The decompressed image comes on top of what the packages hold.
 _VMLINUX_BYTES = 64 << 20
@@ -35,7 +36,7 @@ class Added:
 def fetch(
     version: str | None,
     suite: str | None,
-    say: Say,
+    progress: Progress,
     flavour: str | None = None,
     machine: Architecture | None = None,
 ) -> Added:
@@ -51,22 +52,22 @@ def fetch(
     try:
         with scratch_directory() as place:
             (place / "apt").mkdir()
-            archive = open_archive(suite, place / "apt", say, machine)
-            packages = _choose(archive, version, flavour, say)
+            archive = open_archive(suite, place / "apt", progress, machine)
+            packages = _choose(archive, version, flavour, progress)
             release = packages[0].name.removeprefix("linux-image-")
-            with store.held(release, say):
+            with store.held(release, progress):
                 kernel = _there(release, packages)
                 already = kernel is not None
                 if kernel is None:
                     _need_space(place, packages)
-                    kernel = _make(archive, packages, release, place, say)
+                    kernel = _make(archive, packages, release, place, progress)
             size = int(store.details(release).get("bytes", 0))
             return Added(kernel, already, size, time.monotonic() - started)
     except OSError as error:
         raise _of_os(error) from None
 
 
-def _choose(archive: Archive, version: str | None, flavour: str | None, say: Say) -> list[Package]:
+def _choose(archive: Archive, version: str | None, flavour: str | None, progress: Progress) -> list[Package]:
     """The packages of the kernel wanted: its image, its headers, and what of the kernel those depend on."""
     images, headers = archive.names("linux-image-"), archive.names("linux-headers-")
     flavours = archive.distribution.architecture.flavours
@@ -93,7 +94,7 @@ def _choose(archive: Archive, version: str | None, flavour: str | None, say: Say
             else f"{again} --flavour {flavours[0]}",
         )
     release = matching[-1]
-    say("Chose", f"{release} of {archive.origin}")
+    progress.step("Chose", f"{release} of {archive.origin}")
     return _closure(archive, release)
 
 
@@ -171,17 +172,19 @@ def _need_space(place: Path, packages: Sequence[Package]) -> None:
         )
 
 
-def _make(archive: Archive, packages: Sequence[Package], release: str, place: Path, say: Say) -> Kernel:
+def _make(
+    archive: Archive, packages: Sequence[Package], release: str, place: Path, progress: Progress
+) -> Kernel:
     """Download, unpack, mend and record a kernel, and put it in its place. The caller holds its lock."""
-    debs = archive.download(packages, say)
-    say("Unpacking", f"{len(debs)} packages")
+    debs = archive.download(packages, progress)
+    progress.step("Unpacking", f"{len(debs)} packages")
     made = place / "kernel"
     made.mkdir()
     for deb in debs:
         unpack(deb, made)
         deb.unlink()
     (place / "programs").mkdir()
-    replace_too_new(made, release, place / "programs", say)
+    replace_too_new(made, release, place / "programs", progress)
     machine = archive.distribution.architecture
     kernel = _mend(made, Kernel(release, "fetched", None, None, None, None, archive.origin, machine.name))
     assert kernel.image

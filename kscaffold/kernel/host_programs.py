@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.files.scratch import Say
 from kscaffold.kernel.buildable import missing_libc
 from kscaffold.packages.apt import open_archive, unpack
+from kscaffold.progress import Progress
 
 
-def replace_too_new(made: Path, release: str, place: Path, say: Say) -> None:
+def replace_too_new(made: Path, release: str, place: Path, progress: Progress) -> None:
     """Put programs of this machine's own suites in the place of those in the unpacked packages of kernel
     `release` that need a newer C library. They are of the same series (6.12) and so do the same; where there
     are none, the tree stays as it is, and `build_problem` tells.
@@ -27,17 +27,17 @@ def replace_too_new(made: Path, release: str, place: Path, say: Say) -> None:
     if not strangers:
         return
     try:
-        archive = open_archive(None, place, say)
+        archive = open_archive(None, place, progress)
         names = [n for n in archive.names("linux-kbuild-") if _is_of(n, series[0])]
         if not names:
             return
         newest = max(names, key=lambda n: [int(number) for number in re.findall(r"\d+", n)])
-        for deb in archive.download(archive.show([newest]), say):
+        for deb in archive.download(archive.show([newest]), progress):
             unpack(deb, place / "unpacked")
     except KscaffoldError as error:
-        say("Note", f"the kernel's programs can't be replaced by ones that run here: {error.what}")
+        progress.step("Note", f"the kernel's programs can't be replaced by ones that run here: {error.what}")
         return
-    say("Replacing", f"programs of {kbuild.name} that need a newer C library by those of {newest}")
+    progress.step("Replacing", f"programs of {kbuild.name} that need a newer C library by those of {newest}")
     own = place / "unpacked/usr/lib" / newest
     for file in strangers:
         other = own / file.relative_to(kbuild)

@@ -14,9 +14,9 @@ from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.module_name import module_name_of
 from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.load import dangling
 from kscaffold.load.addr2line import SourceLine, locate_complaints, with_source_line
-from kscaffold.load.after import dangling
-from kscaffold.load.after.dangling import DanglingCallbacks
+from kscaffold.load.dangling import DanglingCallbacks
 from kscaffold.load.gather import tainted
 from kscaffold.targets.target import Target
 

@@ -1,0 +1,1 @@
+"""What make is asked for and what it says."""

@@ -3,22 +3,28 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 from kscaffold import process
 from kscaffold.diagnosis import catalogue
 from kscaffold.diagnosis.catalogue import CatalogueMatch
 from kscaffold.kernel.buildtree import BuildTree
+from kscaffold.make.first_error import permissions_refused, stopped_by_source
+from kscaffold.make.generated import maker_of
 from kscaffold.make.kernel_api import (
     USER_SPACE,
     ApiChange,
     api_changes,
+    changes_for,
     exporters,
     header_defining,
     header_of,
+    headers_named,
     similar_exports,
     similar_header,
 )
+from kscaffold.make.listed import nameless_object, variable_of
 from kscaffold.make.output import read_complaint, short
 from kscaffold.make.report import BuildExplanation, CompilerMessage
 from kscaffold.project.project import Project
@@ -39,6 +45,13 @@ def explain_build(
     first = next((i for i, line in enumerate(lines) if _is_error(line, project)), len(lines))
     # What the compiler shows of the source belongs to the error before it.
     last = first + bool(_SOURCE_LINE.match("".join(lines[first + 1 : first + 2])))
+    below = takewhile(lambda line: not _is_error(line, project), lines[first + 1 : first + 40])
+    block = [*lines[first : first + 1], *below]
+    own = stopped_by_source(block, tree) or permissions_refused(block)
+    if told := own or nameless_object("".join(block[:1]), project):
+        return told
+    if told := _interface_changed(block, project, tree):
+        return told
     # General words, such as make's last ones, tell something only where they are the first error's own.
     known = [f for f in findings if first <= f.first <= last or (f.first < first and not f.entry.vague)]
     if known:
@@ -50,6 +63,8 @@ def explain_build(
             return told
     # Neither the compiler nor the assembler says anything of a namespace.
     if told := _namespace(project, tree):
+        return told
+    if told := _interface_changed(lines, project, tree):
         return told
     count = sum(c.level == "error" for c in complaints)
     what = f"{count} error{'s' if count != 1 else ''}" if count else "make failed"
@@ -89,10 +104,6 @@ def _undeclared(
     plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
 ) -> BuildExplanation | None:
     names = groups.get("function", "").split(", ")
-    change = api_changes().get(names[0])
-    advice = change.advice(tree) if change else None
-    if change and advice:
-        return _changed(change, advice, tree)
     user = {name: USER_SPACE[name] for name in names if name in USER_SPACE}
     headers = {name: header_of(name, tree) for name in names if name not in user}
     declared = {name: header for name, header in headers.items() if header}
@@ -156,11 +167,11 @@ def _namespace(project: Project, tree: BuildTree) -> BuildExplanation | None:
     used = _NAMESPACE.findall(text)
     for macro, quote, name in used:
         change = api_changes()[macro]
-        wrong = "" if change.advice(tree) == change.use else '"'
+        wrong = "" if change.is_in(_version(tree), tree) else '"'
         # Whoever writes it in both ways, or makes a macro of it, knows.
         both = len({q for m, q, _ in used if m == macro}) > 1
         if quote == wrong and not both and not re.search(rf"#\s*define\s+{name}\b", text):
-            return _changed(change, change.advice(tree) or "", tree)
+            return _changed(change, tree)
     return None
 
 
@@ -181,10 +192,6 @@ def _interface(
     plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
 ) -> BuildExplanation | None:
     name = groups.get("function", "").split(", ")[0]
-    change = api_changes().get(name)
-    advice = change.advice(tree) if change else None
-    if change and advice:
-        return _changed(change, advice, tree)
     header = None if _is_own(name, project) else header_of(name, tree)
     if header is None:
         return None  # a function of the module's own: no interface of the kernel
@@ -198,14 +205,27 @@ def _is_own(name: str, project: Project) -> bool:
     return any(declared.search(f.read_text(errors="replace")) for f in files)
 
 
-def _changed(change: ApiChange, advice: str, tree: BuildTree) -> BuildExplanation:
-    since = ".".join(map(str, change.since))
+def _changed(change: ApiChange, tree: BuildTree) -> BuildExplanation:
+    version = _version(tree)
     return BuildExplanation(
         "KS119",
-        f"{change.name} is different in this kernel",
-        f"it changed in Linux {since}, and this is {tree.release}",
-        f"use {advice}; for both: #if LINUX_VERSION_CODE >= KERNEL_VERSION({since.replace('.', ', ')}, 0)",
+        f"{change.subject} is different in this kernel",
+        change.cause(version, tree.release, tree),
+        change.fix(version, tree),
     )
+
+
+def _version(tree: BuildTree) -> tuple[int, ...]:
+    return tuple(int(n) for n in tree.version[:2] if n)
+
+
+def _interface_changed(lines: list[str], project: Project, tree: BuildTree) -> BuildExplanation | None:
+    """The first change of the kernel's interface that make's lines are about. A function that the project
+    declares itself may well have other arguments than the kernel's."""
+    for change in changes_for("\n".join(lines), _version(tree), tree):
+        if change.kind != "signature" or not _is_own(change.subject, project):
+            return _changed(change, tree)
+    return None
 
 
 def _header(
@@ -216,8 +236,7 @@ def _header(
         (p for p in sorted(project.directory.rglob(Path(name).name)) if str(p).endswith(f"/{name}")), None
     )
     if own is None:
-        near = similar_header(name, tree)
-        return replace(plain, fix=f"did you mean {near}?") if near else plain
+        return _absent_header(plain, name, project, tree)
     place = str(own)[: -len(name)].rstrip("/")
     inside = str(Path(place).relative_to(project.directory))
     flag = f"-I$(src)/{inside}" if inside != "." else "-I$(src)"
@@ -233,6 +252,28 @@ def _header(
         cause=f"{name} is in {inside}, where the compiler does not look",
         fix=f"add to {project.kbuild_file.name}: ccflags-y += {flag}",
     )
+
+
+def _absent_header(plain: BuildExplanation, name: str, project: Project, tree: BuildTree) -> BuildExplanation:
+    """A header that neither the project nor, under this name, the kernel has."""
+    made = maker_of(name, project.directory)
+    if made is not None:
+        fix = f"{made.command} (in the project), then build again" if made.command else plain.fix
+        return replace(plain, cause=f"{name} is not there: {made.cause}", fix=fix)
+    if "/" not in name:
+        submodule = (project.directory / ".gitmodules").is_file()
+        cause = f"{name} is not in the project, and no rule or script of it makes it"
+        fix = (
+            "git submodule update --init"
+            if submodule
+            else "see the project's README for what is to run first"
+        )
+        return replace(plain, cause=cause, fix=f"{fix}, or correct its name; the kernel's are <linux/…>")
+    if elsewhere := headers_named(Path(name).name, tree):
+        cause = f"kernel {tree.release} has it as {' and '.join(elsewhere)}"
+        return replace(plain, cause=cause, fix=f"write #include <{elsewhere[0]}>")
+    near = similar_header(name, tree)
+    return replace(plain, fix=f"did you mean {near}?") if near else plain
 
 
 def _no_header(
@@ -283,6 +324,10 @@ def _no_source(
         return replace(plain, cause=cause, fix=f"mv {other.name} {stem}.S" if other.suffix == ".s" else c)
     there = sorted({p.stem for p in project.directory.rglob("*.[cS]") if not p.name.endswith(".mod.c")})
     near = difflib.get_close_matches(stem, there, n=1, cutoff=0.6)
+    if variable := variable_of(stem, project):
+        cause = f"{variable[1]} names it as $({variable[0]}).o, and {variable[0]} is {stem}"
+        fix = f"{variable[0]} := {near[0] if near else 'the name of your source, without .c'}"
+        return replace(plain, cause=cause, fix=f"create {stem}.c, or write {fix}")
     if not near:
         return plain
     return replace(plain, fix=f"create {stem}.c, or write {near[0]}.o in {project.kbuild_file.name}")
@@ -291,12 +336,7 @@ def _no_source(
 def _undefined(
     plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
 ) -> BuildExplanation | None:
-    symbols = groups.get("symbol", "").split(", ")
-    for change in filter(None, map(api_changes().get, symbols)):
-        advice = change.advice(tree)
-        if advice:
-            return _changed(change, advice, tree)
-    symbol = symbols[0]
+    symbol = groups.get("symbol", "").split(", ")[0]
     source = _defined_in(symbol, project)
     if source:
         cause = f"{source} defines {symbol}, and is not linked into the module"
@@ -306,13 +346,13 @@ def _undefined(
         cause = f"{beside[0].parent.name} exports {symbol}, and this project does not know of it"
         fix = f"add to {project.kbuild_file.name}: KBUILD_EXTRA_SYMBOLS := {beside[0]}"
         return replace(plain, cause=cause, fix=fix)
-    near = similar_exports(symbol, tree)
-    if near:
-        return replace(plain, fix=f"did you mean {' or '.join(near)}?")
     header = header_of(symbol, tree)
     if header:
         cause = f"{symbol}() is declared in {header}, and kernel {tree.release} is built without it"
         return replace(plain, cause=f"{cause}, or keeps it to itself", fix=_fuller(tree))
+    near = similar_exports(symbol, tree)
+    if near:
+        return replace(plain, fix=f"did you mean {' or '.join(near)}?")
     return replace(
         plain, cause=f"kernel {tree.release} does not export {symbol} to modules, nor does a project beside"
     )

@@ -20,6 +20,12 @@ _NOISE = re.compile(
     r"|make(?:\[\d+\])?: \*\*\* Deleting file "
     r"|\s*$"
 )
+# gcc's way from the file it compiles to the header with the complaint, innermost first.
+_INCLUDED = re.compile(r"(?:In file included from|\s+from) (?P<place>\S+?)(?P<end>[,:])$")
+# Macros of headers on the way from a complaint in a header to the source that used the outermost.
+_EXPANDED = re.compile(r"/\S+: note: in (?:expansion|definition) of macro ")
+# What a configure script, or a driver's own tests of the kernel's interface, say of each thing they try.
+_PROBE = re.compile(r"(?:checking |Checking |config\.status: |configure: creating |\s*CONFTEST: )")
 # make telling upwards that a program failed: the program has said why.
 _ECHO = re.compile(r"make(?:\[\d+\])?: \*\*\* \[.*\] Error \d+")
 
@@ -59,6 +65,9 @@ class Output:
     complaints: list[CompilerMessage] = field(default_factory=list)
     echoes: list[str] = field(default_factory=list)
     worked: bool = False
+    _included: list[str] = field(default_factory=list)
+    _probes: int = 0
+    _in_macro: bool = False
 
     def feed(self, line: str) -> None:
         """Take the next line."""
@@ -76,8 +85,29 @@ class Output:
         complaint = read_complaint(line, self.directory)
         if complaint and complaint not in self.complaints:
             self.complaints.append(complaint)
-        if not self.everything:
+        if not self.everything and not self._folds(line):
             self.show(short(line, self.directory))
+
+    def _folds(self, line: str) -> bool:
+        """Whether a line is part of what is told in fewer words: of a long way of includes the source it
+        began at, of macros in headers none, of probes the first and their number."""
+        if included := _INCLUDED.match(line):
+            self._included.append(included["place"])
+            if included["end"] == ":":
+                headers, self._included = len(self._included) - 1, []
+                through = f" (through {headers} more header{'s' * (headers > 1)})" if headers else ""
+                self.show(short(f"In file included from {included['place']}{through}:", self.directory))
+            return True
+        if _PROBE.match(line):
+            self._probes += 1
+            return self._probes > 1
+        if self._probes > 1:
+            self.show(f"(and {self._probes - 1} more such lines; the whole output is in the build's log)")
+        self._probes = 0
+        in_header = not line.startswith(f"{self.directory}/")
+        shown = re.match(r" *(?:\d+ )?\|", line) is not None
+        self._in_macro = (in_header and bool(_EXPANDED.match(line))) or (self._in_macro and shown)
+        return self._in_macro
 
 
 def short(line: str, directory: Path) -> str:

@@ -14,9 +14,9 @@ from kscaffold import process
 from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import DeadlineError, KscaffoldError
-from kscaffold.files.scratch import Say
 from kscaffold.packages import sources
 from kscaffold.packages.sources import AptSource
+from kscaffold.progress import Progress
 
 _UPDATE_TIMEOUT = 300.0
 _DOWNLOAD_TIMEOUT = 1800.0
@@ -101,7 +101,7 @@ class Archive:
                 raise _absent(name, self.origin)
         return [found[name] for name in names]
 
-    def download(self, packages: Sequence[Package], say: Say) -> list[Path]:
+    def download(self, packages: Sequence[Package], progress: Progress) -> list[Path]:
         """Fetch and verify the .debs of some packages, and return where they are."""
         into = self.directory / "debs"
         into.mkdir(exist_ok=True)
@@ -112,7 +112,7 @@ class Archive:
             output.append(line)
             words = line.split()
             if line.startswith("Get:") and len(words) > 4 and words[4] in sizes:
-                say("Fetching", f"{words[4]} ({sizes[words[4]].megabytes})")
+                progress.step("Fetching", f"{words[4]} ({sizes[words[4]].megabytes})")
 
         names = [f"{self._qualified(p)}={p.version}" for p in packages]
         argv = ["apt-get", "download", *self.options, *names]
@@ -175,11 +175,13 @@ def configuration(here: Path, architectures: Sequence[str]) -> str:
     return "\n".join([*(f"#clear {name};" for name in cleared), *lines, ""])
 
 
-def fetch(names: Sequence[str], suite: str | None, into: Path, workplace: Path, say: Say) -> list[Package]:
+def fetch(
+    names: Sequence[str], suite: str | None, into: Path, workplace: Path, progress: Progress
+) -> list[Package]:
     """Fetch some packages and unpack them into a directory. `workplace`: an empty directory for apt."""
-    archive = open_archive(suite, workplace, say)
+    archive = open_archive(suite, workplace, progress)
     packages = archive.show(names)
-    for deb in archive.download(packages, say):
+    for deb in archive.download(packages, progress):
         unpack(deb, into)
     return packages
 
@@ -209,7 +211,7 @@ def why_not(machine: Architecture | None = None) -> KscaffoldError | None:
 
 
 def open_archive(
-    suite: str | None, workplace: Path, say: Say, machine: Architecture | None = None
+    suite: str | None, workplace: Path, progress: Progress, machine: Architecture | None = None
 ) -> Archive:
     """Fetch the package lists of a suite, or of the host's own suites, into an empty directory: those of
     `machine` (None: of this machine), with those of this machine beside them.
@@ -242,12 +244,12 @@ def open_archive(
     (workplace / "apt.conf").write_text(configuration(workplace, architectures))
     (workplace / "list.sources").write_text(sources.stanzas(wanted, architectures))
     archive = Archive(workplace, distribution, suite or system.get("VERSION_CODENAME", "sid"))
-    _update(archive, wanted, say)
+    _update(archive, wanted, progress)
     return archive
 
 
-def _update(archive: Archive, wanted: list[AptSource], say: Say) -> None:
-    say("Updating", f"package lists of {', '.join(dict.fromkeys(s.suite for s in wanted))}")
+def _update(archive: Archive, wanted: list[AptSource], progress: Progress) -> None:
+    progress.step("Updating", f"package lists of {', '.join(dict.fromkeys(s.suite for s in wanted))}")
     output: list[str] = []
     try:
         process.stream(["apt-get", "update", *archive.options], output.append, timeout=_UPDATE_TIMEOUT)
@@ -260,7 +262,7 @@ def _update(archive: Archive, wanted: list[AptSource], say: Say) -> None:
         raise _failure(f"the package lists of {archive.origin} can't be fetched", output, archive.directory)
     for suite in dict.fromkeys(s.suite for s in wanted if s.suite not in came):
         if not suite.endswith(("-updates", "-security")) or suite == archive.origin:
-            say("Skipping", f"{suite}: {_reason(output, suite)}")
+            progress.step("Skipping", f"{suite}: {_reason(output, suite)}")
 
 
 def _parse_packages(text: str) -> list[Package]:

@@ -19,6 +19,7 @@ from kscaffold.kernel import store
 from kscaffold.kernel.buildable import build_problem
 from kscaffold.kernel.fetch import fetch, is_prefix
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.progress import SILENT
 from tests.conftest import REAL_CACHE, REQUIRED, missing, need_program
 
 # Where each series is found. The first suite that has it and whose host programs run here serves; None
@@ -53,7 +54,7 @@ def find_or_fetch(series: str, arch: str = "amd64") -> Kernel | KscaffoldError:
         reason: KscaffoldError | None = None
         for suite in _SUITES_OF_MACHINES.get(arch, SUITES[series]):
             try:
-                kernel = fetch(series, suite, lambda verb, text: None, machine=machine).kernel
+                kernel = fetch(series, suite, SILENT, machine=machine).kernel
             except KscaffoldError as error:
                 reason = error
                 continue

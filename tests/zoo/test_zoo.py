@@ -15,12 +15,12 @@ from kscaffold.elf import content
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.kernel.fetch import is_prefix
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.load.after.late_crash import blame_late_crash
-from kscaffold.load.after.watch import watch_after_unload
+from kscaffold.load.late_crash import blame_late_crash
 from kscaffold.load.load import load
 from kscaffold.load.prediction import Predictor
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import unload
+from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.module.arguments import Parameters
 from kscaffold.module.predict.finding import Prediction
 from kscaffold.sandbox.vm.plan import plan_vm
@@ -247,7 +247,7 @@ def patched(case: Case, kernel: Kernel, place: Path, scratch: Path) -> Path:
 def guest(kernel: Kernel, cmdline: str) -> Iterator[SandboxTarget]:
     """A pristine kernel."""
     plan = plan_vm(kernel, cmdline)
-    started = start_guest(plan, lambda verb, text: None, lambda text: None)
+    started = start_guest(plan)
     try:
         yield SandboxTarget.from_guest(started, plan.machine.cmdline)
     finally:

@@ -48,7 +48,7 @@ def explain(answer: "Explanation") -> Document:
 
 
 def _course(stage: "Stage") -> list[Document]:
-    from kscaffold.diagnosis.stages import COURSE  # start-up time
+    from kscaffold.diagnosis.course import COURSE  # start-up time
 
     return [{"step": n, "name": COURSE[n]} for n in stage.course]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kscaffold.arch import table
 from kscaffold.elf.model import SHF_EXECINSTR, SHF_WRITE, KoFile, Section
-from kscaffold.explain.observe import Observed
+from kscaffold.explain.stages.observe import Observed
 from kscaffold.kernel.facts import KernelFacts, read_facts
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.symvers import Symvers, beside

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kscaffold.errors import UsageError
 from kscaffold.files import atomic_dir, git
 from kscaffold.project.find import is_project
 from kscaffold.scaffold.external import answers as external_answers
@@ -13,6 +12,7 @@ from kscaffold.scaffold.external import source, validate
 from kscaffold.scaffold.external.copy import copy_template
 from kscaffold.scaffold.external.inspect import Report, check_is_one, inner, inspect_source
 from kscaffold.scaffold.external.render import Job, Question, questions, render
+from kscaffold.scaffold.external.trust import may_run_code
 from kscaffold.scaffold.kbuild import names
 from kscaffold.scaffold.metadata import base, keep
 
@@ -67,17 +67,6 @@ class Made:
     repository: bool
     base: bool
     secret: bool
-
-
-class UntrustedError(UsageError):
-    """Nobody said that the template is to be trusted; it carries the report. `done`: what was not."""
-
-    def __init__(self, report: Report, fix: str, done: str = "made") -> None:
-        cause = "a template can be anybody's"
-        if report.runs_code:
-            cause += ", and this one has code of its own, which stays off without --hooks"
-        super().__init__("KS070", f"{report.source} is not trusted; nothing was {done}", cause=cause, fix=fix)
-        self.report = report
 
 
 def new_external(wanted: TemplateRequest, talk: Prompts) -> Made | None:
@@ -139,13 +128,7 @@ def prepare(
 ) -> Job:
     """What the template that was looked at gets to do, once it is trusted. Raises UsageError KS079 where
     it can't do without its code."""
-    if report.extensions and not wanted.hooks:
-        raise UsageError(
-            "KS079",
-            "the template can't be rendered without code of others: " + " ".join(report.extensions),
-            cause="its cookiecutter.json wants these Python modules imported (_extensions)",
-            fix="the same command with --hooks, if you trust them",
-        )
+    may_run = may_run_code(report, wanted.hooks)
     work = hidden / "work"
     work.mkdir()
     parent = os.path.realpath(wanted.directory)
@@ -157,7 +140,7 @@ def prepare(
         "_checkout": wanted.checkout,
     }
     repo = hidden / "template" / report.directory
-    return Job(wanted.name, repo, work, dict(wanted.answers), facts, wanted.hooks, line)
+    return Job(wanted.name, repo, work, dict(wanted.answers), facts, may_run, line)
 
 
 def _as_given(wanted: TemplateRequest, report: Report) -> str:

@@ -14,6 +14,7 @@ from kscaffold.scaffold.external import source, validate
 from kscaffold.scaffold.external.inspect import Report, inner
 from kscaffold.scaffold.external.new import TemplateRequest, inspect_template, open_up, prepare
 from kscaffold.scaffold.external.render import Rendered, render
+from kscaffold.scaffold.external.trust import may_run_code
 from kscaffold.scaffold.metadata import answers
 from kscaffold.scaffold.metadata.answers import ProjectAnswers
 
@@ -86,8 +87,7 @@ def rerender_external(
         before = kept.template.get("commit")
         talk.trusts(report, before)
         made_with_hooks = bool(kept.template.get("hooks"))
-        if made_with_hooks and report.hooks and talk.hooks is None:
-            raise _hooks_wanted()
+        may_run_code(report, talk.hooks, ran_before=made_with_hooks)
         job = prepare(wanted, report, came, hidden, talk.line)
         facts = {k: v for k, v in kept.template.get("facts", {}).items() if k in job.facts}
         if wanted.hooks:
@@ -167,16 +167,6 @@ def _check(made: Rendered, talk: UpdatePrompts) -> None:
                 cause="the template does not ask for it",
                 fix="one of: " + " ".join(made.answers),
             )
-
-
-def _hooks_wanted() -> UsageError:
-    """Without the hooks all they made would look as if the template had it no more."""
-    return UsageError(
-        "KS057",
-        "this project was made with its template's hooks, and nothing says whether they may run again",
-        cause="without them the update would take out what they made",
-        fix="the same command with --hooks; or with --no-hooks, which does without what they made",
-    )
 
 
 def _gone(wanted: TemplateRequest, error: KscaffoldError) -> KscaffoldError:

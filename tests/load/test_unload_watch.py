@@ -12,11 +12,11 @@ from kscaffold.diagnosis.unload_verdict import UnloadEvidence, judge_unload
 from kscaffold.diagnosis.verdict import judge
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
-from kscaffold.load.after.dangling import DanglingCallbacks
-from kscaffold.load.after.late_crash import blame_late_crash
-from kscaffold.load.after.watch import watch_after_unload
+from kscaffold.load.dangling import DanglingCallbacks
+from kscaffold.load.late_crash import blame_late_crash
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
+from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.module.arguments import NO_PARAMETERS
 from kscaffold.targets.absent import AbsentSandbox
 from tests.conftest import Ran

@@ -8,7 +8,7 @@ import pytest
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf import kofile, quick
 from kscaffold.elf.module_file import ModuleFile
-from kscaffold.load.after.dangling import DanglingCallbacks, seconds_to_watch
+from kscaffold.load.dangling import DanglingCallbacks, seconds_to_watch
 from tests.conftest import need_program
 from tests.support.kernels import need_kernel
 from tests.support.modules import built
