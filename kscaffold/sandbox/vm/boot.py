@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kscaffold import process, timeouts
+from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.progress import Progress
@@ -111,7 +112,8 @@ def counter_khz(architecture: Architecture) -> int | None:
     """
     if not architecture.counter_parameter:
         return None
-    with guest_root.compiled_agent(architecture) as program:
+    # The counter is this machine's, whatever the guest is.
+    with guest_root.compiled_agent(table.host() or architecture) as program:
         done = process.run([str(program)], timeout=5)
     return int(done.stdout) if done.stdout.strip().isdigit() else None
 
