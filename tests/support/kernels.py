@@ -31,7 +31,14 @@ SUITES: dict[str, tuple[str | None, ...]] = {
 }
 
 # The series that other machines are tried with; riscv64 came to Debian with 13.
-MACHINES = {"arm64": "6.1", "s390x": "6.1", "armhf": "6.1", "riscv64": "6.12", "ppc64el": "6.1"}
+MACHINES = {
+    "arm64": "6.1",
+    "s390x": "6.1",
+    "armhf": "6.1",
+    "riscv64": "6.12",
+    "ppc64el": "6.1",
+    "i386": "6.1",
+}
 # Those that CI tries always; the others where KSCAFFOLD_REQUIRE names them.
 ALWAYS = ("arm64", "s390x")
 _SUITES_OF_MACHINES: dict[str, tuple[str | None, ...]] = {"riscv64": ("trixie",)}
