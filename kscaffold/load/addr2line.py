@@ -65,10 +65,14 @@ def with_source_line(
 
 def _place(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLine | None:
     found = _WHERE.match(where)
-    program = process.which("addr2line")
-    if found is None or program is None:
+    if found is None:
         return None
     try:
+        # This machine's own prints `?` for the code of another one, and exits with 0.
+        machine = table.of_elf(ko.read_bytes()[:64])
+        program = process.which(f"{table.cross_prefix(machine)}addr2line")
+        if program is None:
+            return None
         home = ko.place(found["function"])
         if home is None:
             return None

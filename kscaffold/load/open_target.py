@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.diagnosis import crash
-from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.choose import choose
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.prewarm import plan_guest
@@ -39,8 +39,6 @@ class OpenTarget:
 def choose_kernel(where: TargetRequest, progress: Progress = SILENT) -> Kernel:
     """The kernel to build for: the running one on the host."""
     if where.host:
-        if where.kernel:
-            raise UsageError("KS004", "--host is this machine's running kernel: --kernel can't be given too")
         return choose(HostTarget(progress.note).release, offline=True, progress=progress)
     return choose(where.kernel, offline=where.offline, progress=progress)
 

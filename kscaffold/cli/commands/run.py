@@ -32,6 +32,7 @@ def run(
     params: Set = None,
     repeat: Repeat = 1,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     module: options.Module = None,
     no_build: options.NoBuild = False,
     no_deps: options.NoDeps = False,
@@ -48,6 +49,7 @@ def run(
     json: options.Json = False,
 ) -> int:
     """Build, load and unload in a pristine kernel, with one verdict."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.load.request import LoadRequest, TargetRequest  # start-up time
     from kscaffold.load.verbs.run import run as run_modules
 

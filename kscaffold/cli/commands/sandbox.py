@@ -75,6 +75,7 @@ def stop(
 @app.command()
 def shell(
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     cmdline: options.Cmdline = "",
     offline: options.Offline = False,
     directory: options.Directory = None,
@@ -82,6 +83,7 @@ def shell(
     verbose: options.Verbose = False,
 ) -> int:
     """Open a BusyBox shell in this project's sandbox. Starts one where there is none."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.load.request import TargetRequest  # start-up time
     from kscaffold.load.verbs.shell import shell as open_shell
     from kscaffold.project.find import home as project_home
