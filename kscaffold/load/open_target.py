@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kscaffold.diagnosis import crash
 from kscaffold.errors import KscaffoldError, UsageError
-from kscaffold.kernel.choose import choose
+from kscaffold.kernel.choose import choose, to_load
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.prewarm import plan_guest
 from kscaffold.load.request import TargetRequest
@@ -39,7 +39,7 @@ def choose_kernel(where: TargetRequest, progress: Progress = SILENT) -> Kernel:
         if where.kernel:
             raise UsageError("KS004", "--host is this machine's running kernel: --kernel can't be given too")
         return choose(HostTarget(progress.note).release, offline=True, progress=progress)
-    return choose(where.kernel, offline=where.offline, progress=progress)
+    return choose(where.kernel, offline=where.offline, progress=progress, programs=to_load())
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-_REAL = "sh cat cksum dirname env grep ln ls mkdir readlink rm mktemp".split()
+_REAL = ["sh", "cat", "cksum", "dirname", "env", "grep", "ln", "ls", "mkdir", "readlink", "rm", "mktemp"]
 _PACKAGES = "python3 python3-venv gcc make libelf1 qemu-system-x86 kmod apt"
 _KSCAFFOLD = "#!/bin/sh\necho kscaffold 0\n"
 # What the fake programs do: `there` lists the packages that are installed.
