@@ -12,7 +12,6 @@ from kscaffold.kernel.buildable import build_problem, compiler_problem
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.progress import SILENT, Progress
 
-
 # The kernel's own programs that a build runs (objtool) need the library.
 TO_BUILD = (("make", "make"), ("gcc", "gcc"), ("libelf.so.1", "libelf1"))
 
@@ -23,8 +22,9 @@ def choose(
     """The kernel to use: as `find`, else the distribution's own, fetched now.
 
     `programs`: what the caller will do with it needs these programs and libraries, each with its Debian
-    package; all that is missing is told before anything is fetched (KS001). Raises UsageError KS530 for a `spec` that means no kernel or several, KscaffoldError KS531 when one
-    would have to be fetched offline, and what `fetch` raises.
+    package; all that is missing is told before anything is fetched (KS001). Raises UsageError KS530 for a
+    `spec` that means no kernel or several, KscaffoldError KS531 when one would have to be fetched offline,
+    and what `fetch` raises.
     """
     kernel = find_kernel(spec)
     if kernel:
