@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kscaffold.diagnosis import crash
 from kscaffold.errors import KscaffoldError
-from kscaffold.kernel.choose import choose
+from kscaffold.kernel.choose import choose, to_load
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.prewarm import plan_guest
 from kscaffold.load.request import TargetRequest
@@ -40,7 +40,7 @@ def choose_kernel(where: TargetRequest, progress: Progress = SILENT) -> Kernel:
     """The kernel to build for: the running one on the host."""
     if where.host:
         return choose(HostTarget(progress.note).release, offline=True, progress=progress)
-    return choose(where.kernel, offline=where.offline, progress=progress)
+    return choose(where.kernel, offline=where.offline, progress=progress, programs=to_load())
 
 
 @contextlib.contextmanager
