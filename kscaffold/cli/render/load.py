@@ -60,9 +60,9 @@ def why(report: LoadReport) -> None:
         say(f"   note: {report.note}")
     if report.surprise:
         say(f"   note: {console.printable(report.surprise)}")
-    others = [c for c in j.complaints if c.told != j.cause]
+    others = [c for c in j.complaints if c.summary != j.cause]
     for complaint in others if report.ok else ():
-        console.warn(console.printable(complaint.told))
+        console.warn(console.printable(complaint.summary))
     if j.cause and (j.code or not report.ok):
         say(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
         if j.fix:
