@@ -29,13 +29,13 @@ def in_sysfs(kernel: Kernel) -> tuple[frozenset[str], frozenset[str]]:
     param_sysfs_builtin). Takes 7 ms.
     """
     info = _text(kernel.modules / "modules.builtin.modinfo").split("\0") if kernel.modules else []
-    told = [match for entry in info if (match := re.match(r"([^.=]+)\.(parmtype|version)=", entry))]
-    versioned = frozenset(match[1] for match in told if match[2] == "version")
+    entries = [match for entry in info if (match := re.match(r"([^.=]+)\.(parmtype|version)=", entry))]
+    versioned = frozenset(match[1] for match in entries if match[2] == "version")
     image = store.unpacked(kernel)
     visible = _visible(image) if image else None
     if visible is not None:
         return versioned | visible, frozenset()
-    return versioned, frozenset(match[1] for match in told) - versioned
+    return versioned, frozenset(match[1] for match in entries) - versioned
 
 
 def _text(path: Path) -> str:

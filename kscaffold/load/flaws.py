@@ -79,5 +79,5 @@ def _of_complaints(complaints: "Sequence[Complaint]", place: "SourceLine | None"
         entry = catalogue.entry_of_complaint(complaint.kind)
         line = place if place and str(place) == complaint.where else None
         code, fix = (entry.code, entry.fix) if entry else (NOT_KNOWN, "")
-        found.append(Flaw(code, complaint.kind, complaint.told, fix, complaint.where, line))
+        found.append(Flaw(code, complaint.kind, complaint.summary, fix, complaint.where, line))
     return found

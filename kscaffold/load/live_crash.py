@@ -35,7 +35,7 @@ def tell_crash(at: Path, target: SandboxTarget, progress: Progress) -> str | Non
     with contextlib.suppress(KscaffoldError):
         log = without_marks(target.log())
         fatal = next((c for c in _tell(at, log.records[log.loads :], tainted, progress) if c.fatal), None)
-        return fatal.told if fatal else None
+        return fatal.summary if fatal else None
     return None
 
 
@@ -91,7 +91,7 @@ def _tell(
         _say(at, complaint, records, progress)
     old = next((c for c in live if c.fatal and c not in news), None)
     if old is not None and tainted is not None:
-        progress.note(f"the sandbox's kernel has crashed ({old.told}): kscaffold reload starts a new one")
+        progress.note(f"the sandbox's kernel has crashed ({old.summary}): kscaffold reload starts a new one")
     if news:
         _write(_file(at, previous=previous), max(last, *numbered))
     return live
@@ -102,7 +102,7 @@ def _say(at: Path, complaint: Complaint, records: Sequence[Record], progress: Pr
     located, place = _located(at, complaint, records)
     entry = catalogue.entry_of_complaint(complaint.kind)
     where = f", at {located.where}" if place else ""
-    progress.warn(f"the sandbox's kernel complained since the last command: {complaint.told}{where}")
+    progress.warn(f"the sandbox's kernel complained since the last command: {complaint.summary}{where}")
     for number, text in place.lines if place else ():
         progress.note(
             f"   {'>' if place and number == place.line else ' '} {number:>4} | {text.expandtabs(4)}"

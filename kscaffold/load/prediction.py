@@ -33,7 +33,7 @@ class Predictor:
         self.kernel = kernel
         self._warn = warn
         self._trusted = trusted
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._lock = threading.Lock()  # the tries of a run come from several threads
         for ko in kos:
             with contextlib.suppress(KscaffoldError):  # whoever asks gets the error
@@ -63,8 +63,8 @@ class Predictor:
         if found.loads is False and found.stage != "list":
             with self._lock:
                 text = _refusal(ko, found, self.kernel)
-                if text not in self._told:
-                    self._told.add(text)
+                if text not in self._warned:
+                    self._warned.add(text)
                     self._warn(text)
         return found
 

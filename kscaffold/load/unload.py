@@ -115,8 +115,8 @@ def after_exit(
     assert entry is not None
     said = {"KS268": "the processor reset", "KS309": "the kernel does not answer any more"}
     cause = said.get(judgement.code or "", judgement.cause)
-    told = place and gone == f"{place.function}()"
-    if gone and not told and f", in {gone.removesuffix('()')}+0x" not in (cause or ""):
+    named = place and gone == f"{place.function}()"
+    if gone and not named and f", in {gone.removesuffix('()')}+0x" not in (cause or ""):
         cause = f"{cause} ({gone} was there)"
     fix = catalogue.filled(entry.fix, {"stop": left.stop}) if left else entry.fix
     return replace(
