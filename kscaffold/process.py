@@ -65,10 +65,16 @@ def need(name: str, package: str | None = None) -> str:
     path = shutil.which(name)
     if path is None:
         package = package or PACKAGE_OF.get(name, name)
-        raise ToolMissingError(
-            "KS001", f"{name} is not installed", fix=f"sudo apt-get install --no-install-recommends {package}"
-        )
+        raise ToolMissingError("KS001", f"{name} is not installed", fix=apt_install(package))
     return path
+
+
+def apt_install(*packages: str) -> str:
+    """The command that installs Debian packages here: root's own, or with sudo where there is one."""
+    line = f"apt-get install --no-install-recommends {' '.join(packages)}"
+    if os.geteuid() == 0:
+        return line
+    return f"sudo {line}" if shutil.which("sudo") else f"as root: {line}"
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -36,10 +36,24 @@ def _kernel_words(text: str) -> str:
     return text
 
 
+def spec_of(kernel: str | None, arch: str | None) -> str | None:
+    """The one name (kernel/choose.py) that --kernel and --arch together give; None where neither is given."""
+    if arch is None:
+        return kernel
+    from kscaffold.kernel.choose import spec_of as both  # start-up time: few name an architecture
+
+    return both(kernel, arch)
+
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every step and program.")]
 KernelName = Annotated[
-    str | None, typer.Option("--kernel", "-k", metavar="R", help="Kernel release; a unique prefix serves.")
+    str | None,
+    typer.Option("--kernel", "-k", metavar="[A:]R", help="A release, or its beginning."),
+]
+Arch = Annotated[
+    str | None,
+    typer.Option("--arch", metavar="A", help="A kernel of this architecture: arm64, s390x, riscv64 …"),
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing; refuse where that is needed.")]
 Host = Annotated[bool, typer.Option("--host", help="Act on this machine's own kernel, not a sandbox.")]

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kscaffold.arch import table
+from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files import paths, reader
 from kscaffold.files.atomic import write_whole
@@ -82,7 +84,7 @@ def set_default(release: str | None) -> None:
 
 
 def bootable(kernel: Kernel) -> Path:
-    """The decompressed image of a kernel, made now where it is not there yet.
+    """The image that QEMU boots, decompressed now where it is to be and is not yet.
 
     Raises KscaffoldError KS513 without an image, KS510 and KS511 for one that can't be used.
     """
@@ -96,16 +98,20 @@ def bootable(kernel: Kernel) -> Path:
             fix=f"kscaffold kernel add --build {kernel.build or 'DIR'} --image FILE, or kscaffold kernel add",
         )
     reader.require_plain(kernel.image, reader.MOST_IMAGE)
+    machine = table.by_uname(kernel.arch)
     with kernel.image.open("rb") as opened:
         if opened.read(4) == b"\x7fELF":
             return kernel.image
     file = _decompressed(kernel.release, kernel.image)
     if file.exists():
         return file
-    from kscaffold.kernel.image import vmlinux  # start-up time
+    from kscaffold.kernel import image  # start-up time
 
+    content = image.unpacked(reader.read_bytes(kernel.image, reader.MOST_IMAGE), machine) if machine else None
+    if content is None:
+        return kernel.image
     with scratch_directory() as place:
-        (place / "vmlinux").write_bytes(vmlinux(reader.read_bytes(kernel.image, reader.MOST_IMAGE)))
+        (place / "vmlinux").write_bytes(content)
         paths.make_own(file.parent)
         (place / "vmlinux").rename(file)
     for old in file.parent.iterdir():  # of an image that has been replaced since
@@ -118,8 +124,11 @@ def unpacked(kernel: Kernel) -> Path | None:
     """The decompressed image of a kernel where there is one already, or None; nothing is made."""
     if kernel.vmlinux or kernel.image is None:
         return kernel.vmlinux
+    machine = table.by_uname(kernel.arch)
     try:
         reader.require_plain(kernel.image, reader.MOST_IMAGE)
+        if machine and machine.image == "Image":
+            return kernel.image
         with kernel.image.open("rb") as opened:
             if opened.read(4) == b"\x7fELF":
                 return kernel.image
@@ -129,8 +138,11 @@ def unpacked(kernel: Kernel) -> Path | None:
     return file if file.exists() else None
 
 
-def add_path(build: Path | None, image: Path | None, modules: Path | None) -> Kernel:
-    """Record a kernel that is somewhere on this machine. Nothing of it is copied.
+def add_path(
+    build: Path | None, image: Path | None, modules: Path | None, machine: Architecture | None = None
+) -> Kernel:
+    """Record a kernel that is somewhere on this machine. Nothing of it is copied. `machine`: what it is for;
+    None: this machine.
 
     Raises UsageError KS514 for what is not there or does not belong together, KS515 where a fetched kernel
     has that release, and what `bootable` raises.
@@ -142,7 +154,8 @@ def add_path(build: Path | None, image: Path | None, modules: Path | None) -> Ke
     release = _release_of_both(build, image)
     if modules is None and Path("/lib/modules", release).is_dir():
         modules = Path("/lib/modules", release)
-    kernel = Kernel(release, "path", build, image, None, modules, str(build or image))
+    arch = machine.name if machine else os.uname().machine
+    kernel = Kernel(release, "path", build, image, None, modules, str(build or image), arch)
     if image:
         bootable(kernel)
     with held(release):

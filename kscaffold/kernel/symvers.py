@@ -74,7 +74,7 @@ def read_symvers(path: Path) -> Symvers | None:
     doubled: dict[str, tuple[str, ...]] = {}
     for symbol, line in pairs:
         doubled[symbol] = (*doubled.get(symbol, ()), line)
-    return Symvers(found, {symbol: told for symbol, told in doubled.items() if len(told) > 1})
+    return Symvers(found, {symbol: owners for symbol, owners in doubled.items() if len(owners) > 1})
 
 
 def beside(ko: Path) -> Symvers | None:

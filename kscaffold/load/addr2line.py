@@ -41,15 +41,15 @@ def locate_complaints(
 
     Where addr2line or the module's debug information is missing, `where` stays the kernel's own.
     """
-    told: list[Complaint] = []
+    placed: list[Complaint] = []
     first: SourceLine | None = None
     for complaint in complaints:
         place = None
         if complaint.where and complaint.module == module:
             place = _place(complaint.where, ko, records)
-        told.append(replace(complaint, where=str(place)) if place else complaint)
+        placed.append(replace(complaint, where=str(place)) if place else complaint)
         first = first or place
-    return tuple(told), first
+    return tuple(placed), first
 
 
 def with_source_line(
@@ -57,18 +57,22 @@ def with_source_line(
 ) -> str | None:
     """The cause, with the line of source of the complaint that it quotes."""
     for old, new in zip(before, after, strict=True):
-        if cause and old is not new and old.told in cause:
-            more = "" if new.where and new.where in new.told else f", at {new.where}"
-            return cause.replace(old.told, new.told + more)
+        if cause and old is not new and old.summary in cause:
+            more = "" if new.where and new.where in new.summary else f", at {new.where}"
+            return cause.replace(old.summary, new.summary + more)
     return cause
 
 
 def _place(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLine | None:
     found = _WHERE.match(where)
-    program = process.which("addr2line")
-    if found is None or program is None:
+    if found is None:
         return None
     try:
+        # This machine's own prints `?` for the code of another one, and exits with 0.
+        machine = table.of_elf(ko.read_bytes()[:64])
+        program = process.which(f"{table.cross_prefix(machine)}addr2line")
+        if program is None:
+            return None
         home = ko.place(found["function"])
         if home is None:
             return None

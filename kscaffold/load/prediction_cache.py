@@ -56,8 +56,8 @@ def prediction_key(
         # What tells whose signature it is, and whether it is right.
         image = kernel.image or Path("/nothing")
         files += (image, paths.certificates(), Path(process.which("openssl") or "/nothing"))
-    told = None if loaded is None else sorted(loaded)
-    facts = [kernel.release, kernel.arch, parameters, cmdline, told, *map(_identity, files), *_code()]
+    names = None if loaded is None else sorted(loaded)
+    facts = [kernel.release, kernel.arch, parameters, cmdline, names, *map(_identity, files), *_code()]
     digest.update(json.dumps(facts).encode())
     return digest.hexdigest()[:32]
 

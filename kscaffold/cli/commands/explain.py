@@ -46,6 +46,7 @@ def explain(
     ] = None,
     html: options.Html = None,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     module: options.Module = None,
     no_build: options.NoBuild = False,
     no_deps: options.NoDeps = False,
@@ -57,6 +58,7 @@ def explain(
     json: options.Json = False,
 ) -> int:
     """Say what happens in a load, what a code or a pasted log means."""
+    kernel = options.spec_of(kernel, arch)
     # Options that are none reach us as topics, since -1 and -EPERM have to.
     for word in topic or []:
         if word.startswith("-") and not re.fullmatch(r"-|-\d+|-E[A-Z0-9]+", word):

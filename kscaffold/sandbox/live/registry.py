@@ -25,6 +25,10 @@ _DIAL_TIMEOUT = 5.0  # s for a keeper to take a connection
 _POLL = 0.01  # s between two looks for the end of a keeper
 
 
+PREVIOUS = "previous-"
+"""What the names of the files begin with that a sandbox before this one left."""
+
+
 @dataclass(frozen=True, slots=True)
 class SandboxInfo:
     """A live sandbox as `sandbox status` shows it. `started`: seconds since 1970. `rss`: bytes resident."""
@@ -175,12 +179,14 @@ def is_ended(directory: Path) -> bool:
     return not _has_keeper(directory) and not is_locked(directory / "starting")
 
 
-def last_log(project: Path) -> tuple[bytes, str]:
-    """The log records and the console that the project's last sandbox left when it ended."""
+def last_log(project: Path, *, previous: bool = False) -> tuple[bytes, str]:
+    """The log records and the console that the project's last sandbox left when it ended. `previous`: those
+    of the one before the one that runs, or that ran last.
+    """
     parts = []
     for name in ("log", "console"):
         try:
-            parts.append((sandbox_dir(project) / name).read_bytes())
+            parts.append((sandbox_dir(project) / f"{PREVIOUS if previous else ''}{name}").read_bytes())
         except OSError:
             parts.append(b"")
     return parts[0], parts[1].decode(errors="replace")
@@ -208,8 +214,12 @@ def _starting(directory: Path) -> Iterator[None]:
 
 
 def _start(directory: Path, planned: Plan, project: Path) -> None:
-    for left in ("log", "console", "card.json", "keeper.sock"):
+    for left in ("card.json", "keeper.sock"):
         (directory / left).unlink(missing_ok=True)
+    for kept in ("log", "console", "told"):
+        (directory / f"{PREVIOUS}{kept}").unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            (directory / kept).rename(directory / f"{PREVIOUS}{kept}")
     with (
         (directory / "lock").open("wb") as lock,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,

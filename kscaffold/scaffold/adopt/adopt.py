@@ -257,8 +257,8 @@ def _verified(directory: Path, kernel: Kernel | None, proposal: Proposal) -> Non
     wanted = {
         directory / f"{m.name}.ko": tuple(f"{o}.o" for o in m.objects or (m.name,)) for m in proposal.modules
     }
-    told = {t.ko: t.objects for t in asked.targets}
-    assert told == wanted, (told, wanted)
+    asked_of_make = {t.ko: t.objects for t in asked.targets}
+    assert asked_of_make == wanted, (asked_of_make, wanted)
 
 
 def _missing(target: ModuleTarget) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ class UpdateRequest:
 
     change: Mapping[str, str]
     show: Callable[[Update], None]
-    talk: "UpdatePrompts | None"
+    prompts: "UpdatePrompts | None"
 
 
 def update(
@@ -83,19 +83,19 @@ def update(
     write: bool = False,
     conflicts: bool = False,
     show: Callable[[Update], None] = lambda update: None,
-    talk: "UpdatePrompts | None" = None,
+    prompts: "UpdatePrompts | None" = None,
 ) -> Update:
     """Bring the project of `directory` to its template as it is now; with `write` really.
 
     `change`: answers that are changed first. `conflicts`: write conflicts too, both sides between markers.
-    `show` gets the report before anything is written. `talk`: for a template of others.
+    `show` gets the report before anything is written. `prompts`: for a template of others.
 
     Raises UsageError: KS050 no answers, KS051 they can't be understood, KS052 a newer kscaffold made them,
     KS054 an answer that can't be changed, KS022 the template is gone. KscaffoldError: KS053 another update
     is at work, KS055 one was interrupted (and `write` is not given), KS041 a file changed meanwhile,
     KS056 the template of others can't be had. And what its rendering raises.
     """
-    asked = UpdateRequest(change or {}, show, talk)
+    asked = UpdateRequest(change or {}, show, prompts)
     project = answers.find_answers(directory)
     if not write:
         if journal.is_pending(project):
@@ -125,7 +125,7 @@ def _update(
     old = base.read_base(project, given.base)
     if asked.change:
         given = rerender.changed(given, asked.change)
-    theirs, made = rerender.rerender(project, given, asked.talk)
+    theirs, made = rerender.rerender(project, given, asked.prompts)
     theirs = {path: file for path, file in theirs.items() if not path.startswith(".kscaffold")}
     ours: dict[str, Ours] = {}
     for path in {*(old or {}), *theirs}:
@@ -215,9 +215,9 @@ def _diff(step: FileMerge) -> str:
         head = f"diff --git {old} {new}\nold mode {_mode(before)}\nnew mode {_mode(after)}\n"
     if any(b"\0" in c for c in contents):
         return f"{head}Binary files {old} and {new} differ\n"
-    told = difflib.unified_diff(_lines(contents[0]), _lines(contents[1]), old, new)
+    lines = difflib.unified_diff(_lines(contents[0]), _lines(contents[1]), old, new)
     return head + "".join(
-        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in told
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
     )
 
 
