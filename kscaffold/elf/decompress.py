@@ -14,7 +14,7 @@ LIMIT = 512 << 20
 # A few bytes must not, either: a stream may unpack to so much, or to so many times its own size. Kernels and
 # modules unpack to 3 to 10 times theirs.
 _SMALL = 16 << 20
-_MOST_TIMES = 100
+_MOST_TIMES = 32
 
 _LZ4_LEGACY_BLOCK = 8 << 20
 _BITE = 256  # bytes: unpacked they are 8 MiB at most
