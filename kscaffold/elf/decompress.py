@@ -55,7 +55,7 @@ def decompress_module(path: Path) -> bytes:
 
 def _whole(out: bytes, ended: bool, limit: int) -> bytes:
     if not ended or len(out) > limit:
-        large = f"unpacks to more than {limit >> 20} MiB, which no module or kernel of its size does"
+        large = f"is larger than any kernel or module of its size: it unpacks to more than {limit >> 20} MiB"
         raise DamagedError(large if len(out) >= limit else "ends too early")
     return out
 
