@@ -194,7 +194,7 @@ def _flat(tree: BuildTree, header: str) -> str | None:
         places = [include / header, tree.directory / "include" / header, include / "uapi" / header]
     for place in places:
         if place.is_file():
-            text = re.sub(r"/\*.*?\*/|//[^\n]*", "", place.read_text(errors="replace"), flags=re.S)
+            text = re.sub(r"/\*.*?\*/|//[^\n]*", "", reader.read_text(place), flags=re.S)
             return re.sub(r"\\?\s+", " ", text)
     return None
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from kscaffold.files import reader
 from kscaffold.kernel.choose import choose
 from kscaffold.load.open_target import open_sandbox
 from kscaffold.load.request import TargetRequest
@@ -23,5 +24,5 @@ def shell(at: Path, where: TargetRequest, progress: Progress = SILENT) -> None:
     kernel = choose(where.kernel, offline=where.offline, progress=progress)
     trusted = trusted_certificates(kernel, where, progress)
     with open_sandbox(at, kernel, where, trusted, progress) as (target, _):
-        target.install_busybox(program.read_bytes())
+        target.install_busybox(reader.read_bytes(program))
         run_shell(target.channel, ["/bin/sh", "-i"])

@@ -76,7 +76,7 @@ def rerender_external(
     """
     wanted = _wanted(project, kept, prompts)
     state = paths.project_state(project)
-    state.mkdir(parents=True, exist_ok=True)
+    paths.make_own(state)
     with atomic_dir.hidden_beside(state / "rendered") as hidden:
         try:
             came, report = inspect_template(wanted, hidden, prompts.step)
