@@ -47,7 +47,7 @@ def doctor() -> DoctorReport:
     kernels = sum(
         int(store.details(k.release).get("bytes", 0)) for k in store.known() if k.source == "fetched"
     )
-    snapshots = sum(size for _, _, size, _ in snapshot.every())
+    snapshots = sum(size for _, _, size, _ in snapshot.all_snapshots())
     return DoctorReport(tuple(findings), kernels, snapshots)
 
 
@@ -116,7 +116,7 @@ def _signing() -> Observation:
 
 
 def _sandboxes() -> Observation:
-    cards = registry.every()
+    cards = registry.all_sandboxes()
     if not cards:
         return Observation("sandboxes", "good", f"none is running; they live in {paths.runtime()}")
     memory = sum(c.rss for c in cards)

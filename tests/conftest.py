@@ -83,8 +83,8 @@ def own_world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
         yield home
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
-        for card in registry.every():
-            registry.stop(card.project)
+        for card in registry.all_sandboxes():
+            registry.stop_sandbox(card.project)
 
 
 @pytest.fixture

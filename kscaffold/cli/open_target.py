@@ -81,7 +81,7 @@ def open_target(
     assert chosen is not None
     plan = prewarm.plan_guest(chosen, cmdline, trusted)
     began = time.monotonic()
-    if registry.find(at) is None and not (snapshot.place() / plan.key).exists():
+    if registry.find_sandbox(at) is None and not (snapshot.snapshots_dir() / plan.key).exists():
         console.step("Booting", f"{chosen.release} (once: later starts take a tenth of the time)")
     with contextlib.ExitStack() as stack:
         connection = _healthy(stack, at, plan)
@@ -109,7 +109,7 @@ def _healthy(stack: contextlib.ExitStack, at: Path, plan: guest.Plan) -> registr
                 stack.push(mine.pop_all())
                 return connection
             console.note(f"{why}; a new sandbox takes its place")
-            registry.end(connection, at)
+            registry.end_sandbox(connection, at)
     raise KscaffoldError("KS607", "the sandbox crashed again and again while this command waited for it")
 
 
@@ -196,7 +196,7 @@ def read_log(at: Path, *, host: bool) -> KernelLog | None:
             return _of_sandbox(_sandbox(connection).log())
     kept, words = registry.last_log(at)
     if not kept and not words:
-        if not (registry.place(at) / "lock").exists():
+        if not (registry.sandbox_dir(at) / "lock").exists():
             return None
         console.note("the sandbox has ended, and its log could not be read before")
         return KernelLog([], 0)
@@ -222,12 +222,12 @@ def follow_log(at: Path, show: Callable[[KernelLog], None], *, seen: int) -> Non
 
     `seen`: the sequence number after which they are new.
     """
-    first = registry.find(at)
+    first = registry.find_sandbox(at)
     while True:
         time.sleep(_POLL)
         try:
             with registry.connect(at) as connection:
-                now = registry.find(at)
+                now = registry.find_sandbox(at)
                 if connection is None or (first and now and now.keeper != first.keeper):
                     console.note("the sandbox has ended")
                     return

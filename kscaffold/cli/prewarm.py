@@ -120,8 +120,8 @@ def prewarm_sandbox(
         if all("=" in word for word in words) and fresh_targets(at, kernel) is None:
             return
         plan = session.plan(kernel, cmdline, trusted)
-        if not plan.probed and (snapshot.place() / plan.key).exists():
-            registry.begin(at, plan)
+        if not plan.probed and (snapshot.snapshots_dir() / plan.key).exists():
+            registry.begin_sandbox(at, plan)
 
 
 def plan_guest(kernel: Kernel, cmdline: str, trusted: tuple[bytes, ...]) -> session.Plan:

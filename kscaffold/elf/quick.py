@@ -6,8 +6,8 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
+from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError, UsageError
-from kscaffold.project.project import kernel_name
 
 COMPRESSED = (b"\xfd7zXZ\x00", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")
 """How the files of compressed modules begin: xz, gzip, zstd."""
@@ -36,12 +36,12 @@ def module_name(ko: Path) -> str:
     name = _content(data, ".gnu.linkonce.this_module")[24:80].partition(b"\0")[0]
     if _NAME.fullmatch(name):
         return name.decode()
-    return _modinfo(data).get("name") or kernel_name(ko.name.partition(".ko")[0])
+    return _modinfo(data).get("name") or normalize_name(ko.name.partition(".ko")[0])
 
 
 def depends(ko: Path) -> tuple[str, ...]:
     """The modules that this one says it needs, by the kernel's names."""
-    return tuple(kernel_name(name) for name in _modinfo(_read(ko)).get("depends", "").split(",") if name)
+    return tuple(normalize_name(name) for name in _modinfo(_read(ko)).get("depends", "").split(",") if name)
 
 
 def needed_back(name: str, owner: str, directory: Path) -> bool:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from kscaffold.diagnosis.stages import BY_ID, Stage
 from kscaffold.diagnosis.trace import Status, enclosing_stage
-from kscaffold.explain.anatomy import Anatomy
 from kscaffold.explain.observe import Observed
 from kscaffold.explain.stages import before_symbols, from_symbols
+from kscaffold.explain.stages.anatomy import Anatomy
 from kscaffold.explain.stages.fact import Fact, StageContext
 from kscaffold.load.report import LoadReport
 

@@ -9,9 +9,9 @@ from kscaffold.diagnosis.stages import COURSE
 from kscaffold.elf import kofile
 from kscaffold.elf.model import Function
 from kscaffold.errors import KscaffoldError
-from kscaffold.explain.anatomy import Anatomy, dissect
 from kscaffold.explain.observe import Observed, observe_module
 from kscaffold.explain.stage_facts import StageFacts, facts_by_stage
+from kscaffold.explain.stages.anatomy import Anatomy, dissect
 from kscaffold.explain.stages.fact import Fact
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.plan import LoadPlan
@@ -20,7 +20,8 @@ from kscaffold.load.report import LoadReport, load_document
 from kscaffold.load.series import load_series
 from kscaffold.load.unload import UnloadReport
 from kscaffold.sandbox.vm import guest as session
-from kscaffold.sandbox.vm.guest import Plan, Restoring
+from kscaffold.sandbox.vm.plan import Plan
+from kscaffold.sandbox.vm.restore import PendingRestore
 from kscaffold.targets.sandbox import SandboxTarget
 from kscaffold.targets.target import Target
 
@@ -70,7 +71,7 @@ def watch(
     jobs: LoadPlan,
     planned: Plan,
     *,
-    ahead: Restoring | None,
+    ahead: PendingRestore | None,
     timeout: float,
     say: session.Say,
     detail: Callable[[str], None],

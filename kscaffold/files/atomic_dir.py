@@ -5,6 +5,8 @@ place by one renameat2(RENAME_NOREPLACE). What a killed run leaves is that hidde
 run sweeps it. A run holds a lock (flock) on its directory, which the kernel drops when it dies.
 """
 
+from __future__ import annotations
+
 import ctypes
 import errno
 import fcntl
@@ -14,8 +16,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from kscaffold.scaffold.kbuild.names import path_exists
 
 _PREFIX = ".kscaffold-new-"
 # Shows that a directory of that name is ours to remove.

@@ -18,8 +18,7 @@ from typing import Any
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import atomic_dir
-from kscaffold.files.tree import File, is_inside
-from kscaffold.scaffold.update.plan import NotAFile, Ours
+from kscaffold.files.tree import File, NotAFile, Ours, is_inside
 
 DIRECTORY = ".kscaffold-update"
 _PLAN = "plan.json"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from kscaffold.elf import kofile
 from kscaffold.elf.model import Section
+from kscaffold.elf.module_name import normalize_name
 from kscaffold.kernel import store
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.project.project import kernel_name
 
 # struct kernel_param on 64 bits: name, mod, ops, u16 perm, then 14 bytes more.
 _PARAM = struct.Struct("<3QH14x")
@@ -18,7 +18,7 @@ _PARAM = struct.Struct("<3QH14x")
 def names(modules: Path) -> frozenset[str]:
     """The modules that are built in, by modules.builtin."""
     lines = _text(modules / "modules.builtin").splitlines()
-    return frozenset(kernel_name(Path(line).name.removesuffix(".ko")) for line in lines)
+    return frozenset(normalize_name(Path(line).name.removesuffix(".ko")) for line in lines)
 
 
 def in_sysfs(kernel: Kernel) -> tuple[frozenset[str], frozenset[str]]:

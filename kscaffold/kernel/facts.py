@@ -10,12 +10,12 @@ from pathlib import Path
 
 from kscaffold.elf import kofile
 from kscaffold.elf.model import KoFile
+from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel import builtin, store, symvers
 from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.symvers import Symvers
-from kscaffold.project.project import kernel_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def own_copy(ko: KoFile, facts: KernelFacts) -> KoFile | None:
     if facts.modules is None or ko.path.absolute().is_relative_to(facts.modules):
         return None
     for line in _text(facts.modules / "modules.order").splitlines():
-        if kernel_name(Path(line).name.removesuffix(".ko")) == ko.name:
+        if normalize_name(Path(line).name.removesuffix(".ko")) == ko.name:
             for path in _packed(facts.modules / line):
                 try:
                     return kofile.read_ko(path)

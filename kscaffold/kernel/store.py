@@ -15,7 +15,8 @@ from typing import Any
 
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files import paths
-from kscaffold.files.scratch import Say, locked_directory, scratch_directory
+from kscaffold.files.lock import locked
+from kscaffold.files.scratch import Say, scratch_directory
 from kscaffold.kernel.kernel import Kernel
 
 _RECORD = "kernel.json"
@@ -195,7 +196,7 @@ def held(release: str, say: Say | None = None) -> Iterator[None]:
         if say:
             say("Waiting", f"for the kscaffold that is adding or removing {release}")
 
-    with locked_directory(paths.cache() / "locks" / f"kernel-{release}.lock", waiting=waiting):
+    with locked(paths.cache() / "locks" / f"kernel-{release}.lock", waiting=waiting):
         yield
 
 

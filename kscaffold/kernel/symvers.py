@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kscaffold.project.project import kernel_name
+from kscaffold.elf.module_name import normalize_name
 
 # A kernel's has about 1 MB.
 _LIMIT = 64 << 20
@@ -56,7 +56,7 @@ def _exported(line: str) -> Exported | None:
         number = int(crc, 16)
     except ValueError:
         return None
-    owner = None if module == "vmlinux" else kernel_name(Path(module).name.removesuffix(".ko"))
+    owner = None if module == "vmlinux" else normalize_name(Path(module).name.removesuffix(".ko"))
     return Exported(number, owner, "GPL" in kind, namespace)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from kscaffold.elf import quick
+from kscaffold.elf.module_name import normalize_name
 from kscaffold.files import paths
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.project.project import kernel_name
 
 Find = Callable[[str], Path | None]
 _SUFFIXES = (".ko", ".ko.xz", ".ko.zst", ".ko.gz")
@@ -61,7 +61,7 @@ def _of_kernel(name: str, kernel: Kernel) -> Path | None:
     except OSError:
         return None
     for line in listed:
-        if kernel_name(line.rpartition("/")[2].removesuffix(".ko")) == name:
+        if normalize_name(line.rpartition("/")[2].removesuffix(".ko")) == name:
             # The list has the names from before they were compressed.
             plain = kernel.modules / line
             for suffix in _SUFFIXES:

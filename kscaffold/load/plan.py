@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kscaffold.elf.module_name import normalize_name
 from kscaffold.elf.quick import existing
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
@@ -13,7 +14,7 @@ from kscaffold.load import dependencies as load_dependencies
 from kscaffold.make.fingerprint.compare import fresh_targets
 from kscaffold.module.arguments import kernel_string
 from kscaffold.project.find import find_project, home
-from kscaffold.project.project import Project, kernel_name
+from kscaffold.project.project import Project
 
 if TYPE_CHECKING:
     from kscaffold.make.report import BuildReport
@@ -110,6 +111,6 @@ def module_names_of(home: Path) -> set[str]:
     from kscaffold.project.ask import read_project  # start-up time: only list, logs and unload ask
 
     try:
-        return {kernel_name(target.name) for target in read_project(home, None).targets}
+        return {normalize_name(target.name) for target in read_project(home, None).targets}
     except KscaffoldError:
         return set()

@@ -11,7 +11,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import prediction_cache
 from kscaffold.module.arguments import split
-from kscaffold.module.findings import Prediction
+from kscaffold.module.predict.finding import Prediction
 from kscaffold.targets.target import Target
 
 
@@ -122,15 +122,14 @@ def _predict(
     from kscaffold.elf import kofile
     from kscaffold.elf.model import DamagedModule
     from kscaffold.kernel.facts import read_facts
+    from kscaffold.kernel.signature_check import check_signature
     from kscaffold.kernel.symvers import beside
-    from kscaffold.module.predict.corruption import predict_damaged
-    from kscaffold.module.predict.predict import predict
-    from kscaffold.module.predict.signature import examine
+    from kscaffold.module.predict.predict import of_damaged, predict
 
     known = None if loaded is None else frozenset(loaded)
     facts = replace(read_facts(kernel), cmdline=cmdline, loaded=known)
     try:
         file = kofile.read_ko(ko)
     except DamagedModule as flaw:
-        return predict_damaged(flaw, facts)
-    return predict(file, facts, split(parameters), beside(ko), examine(file, kernel, trusted))
+        return of_damaged(flaw, facts)
+    return predict(file, facts, split(parameters), beside(ko), check_signature(file, kernel, trusted))

@@ -13,8 +13,8 @@ from kscaffold import process
 from kscaffold.elf.quick import SIGNED
 from kscaffold.files import paths
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.module import findings
-from kscaffold.module.findings import Finding, Prediction
+from kscaffold.module.predict import finding
+from kscaffold.module.predict.finding import Finding, Prediction
 
 _MOST = 2000  # files; then all are forgotten
 
@@ -40,7 +40,7 @@ def prediction_key(
         modules / "modules.builtin.modinfo",
         modules / "kernel",
         kernel.vmlinux or Path("/nothing"),
-        *sorted(Path(findings.__file__).parent.glob("*.py")),
+        *sorted(Path(finding.__file__).parent.glob("*.py")),
     )
     try:
         content = ko.read_bytes()

@@ -15,7 +15,10 @@ from kscaffold.load.report import LoadReport
 from kscaffold.load.series import load_series
 from kscaffold.load.unload import UnloadReport, unload, watch_after_unload
 from kscaffold.sandbox.vm import guest as session
-from kscaffold.sandbox.vm.guest import Guest, Plan, Restoring, Say
+from kscaffold.sandbox.vm.boot import Say
+from kscaffold.sandbox.vm.guest import Guest
+from kscaffold.sandbox.vm.plan import Plan
+from kscaffold.sandbox.vm.restore import PendingRestore
 from kscaffold.targets.sandbox import SandboxTarget
 
 Result = tuple[list[LoadReport], list[UnloadReport]]
@@ -43,7 +46,7 @@ def run(
     tries: Sequence[str],
     planned: Plan,
     *,
-    ahead: Restoring | None = None,
+    ahead: PendingRestore | None = None,
     timeout: float,
     watch: float | None = None,
     tell: RunListener,
@@ -122,7 +125,7 @@ def _once(
     planned: Plan,
     timeout: float,
     around: _Around,
-    ahead: Restoring | None = None,
+    ahead: PendingRestore | None = None,
 ) -> Result:
     began, hear = time.monotonic(), around.tell.hear
     guest = session.start(planned, around.tell.say, around.tell.detail, ahead)

@@ -11,12 +11,12 @@ from kscaffold.diagnosis import catalogue, crash
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.unload_verdict import UnloadEvidence, UnloadJudgement, judge_unload
 from kscaffold.elf import quick
+from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.load.addr2line import SourceLine, locate_complaints, with_source_line
 from kscaffold.load.after import dangling
 from kscaffold.load.after.dangling import DanglingCallbacks
 from kscaffold.load.gather import guest_facts, tainted
-from kscaffold.project.project import kernel_name
 from kscaffold.targets.sandbox import SandboxTarget
 from kscaffold.targets.target import Attempt, Target
 
@@ -44,7 +44,7 @@ class UnloadReport:
 
 def module_of_word(word: str) -> str:
     """The kernel's name of what was typed: a name, or a file's, with dashes or `.ko`."""
-    return kernel_name(word.rpartition("/")[2].removesuffix(".ko"))
+    return normalize_name(word.rpartition("/")[2].removesuffix(".ko"))
 
 
 def unload(name: str, target: Target, *, timeout: float, ko: Path | None = None) -> UnloadReport:

@@ -8,10 +8,10 @@ from pathlib import Path
 from kscaffold import process
 from kscaffold.kernel.buildable import build_problem
 from kscaffold.kernel.buildtree import BuildTree, read_tree
+from kscaffold.kernel.compiler import Toolchain, toolchain
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.command_line import make_argv
 from kscaffold.make.compile_commands import write_database
-from kscaffold.make.compiler import Toolchain, toolchain
 from kscaffold.make.fingerprint import compare, record
 from kscaffold.make.fingerprint.other_kernel import built_for_another, forget_objects
 from kscaffold.make.lock import Say, noted_group, project_lock

@@ -7,9 +7,9 @@ from kscaffold import process
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.buildable import build_problem
 from kscaffold.kernel.buildtree import read_tree
+from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.command_line import make_argv
-from kscaffold.make.compiler import toolchain
 from kscaffold.make.lock import Say, project_lock
 
 _DEADLINE = 120.0  # seconds

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kscaffold import process
 from kscaffold.kernel.buildtree import BuildTree
-from kscaffold.make.compiler import Toolchain
+from kscaffold.kernel.compiler import Toolchain
 
 
 def make_argv(

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from kscaffold.files.paths import write_whole
+from kscaffold.files.atomic import write_whole
 from kscaffold.kernel.buildtree import BuildTree
-from kscaffold.make.cmd_file import command_file, read_command
+from kscaffold.make.fingerprint.cmd_file import command_file, read_command
 from kscaffold.project.project import Project
 
 NAME = "compile_commands.json"

@@ -9,16 +9,15 @@ from typing import Any
 from kscaffold.elf import kofile
 from kscaffold.elf.model import DamagedModule, Function, KoFile
 from kscaffold.elf.modinfo import gpl_compatible
+from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.facts import read_facts
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.kernel.signature_check import SignatureCheck, check_signature
 from kscaffold.kernel.symvers import beside
-from kscaffold.module.findings import UNKNOWN, Finding, Level, Prediction
-from kscaffold.module.predict.corruption import predict_damaged
-from kscaffold.module.predict.predict import predict
-from kscaffold.module.predict.signature import Examined, examine
+from kscaffold.module.predict.finding import UNKNOWN, Finding, Level, Prediction
+from kscaffold.module.predict.predict import of_damaged, predict
 from kscaffold.pkcs7.certificate import Certificate, spaced
-from kscaffold.project.project import kernel_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class CheckReport:
     kernel: str | None
     prediction: Prediction
     findings: tuple[Finding, ...]
-    signature: Examined | None = None
+    signature: SignatureCheck | None = None
 
     @property
     def ok(self) -> bool:
@@ -76,9 +75,11 @@ def check(
     try:
         ko = kofile.read_ko(path)
     except DamagedModule as flaw:
-        prediction = predict_damaged(flaw, facts)
+        prediction = of_damaged(flaw, facts)
         return CheckReport(path, None, release, prediction, prediction.findings)
-    examined = examine(ko, kernel, trust.trusted, trust.given, verify=trust.thorough or not ko.info("intree"))
+    examined = check_signature(
+        ko, kernel, trust.trusted, trust.given, verify=trust.thorough or not ko.info("intree")
+    )
     prediction = predict(ko, facts, arguments, beside(path), examined) if facts else UNKNOWN
     findings = (*_own_findings(ko, expected_name, kernel, examined), *prediction.findings)
     return CheckReport(path, ko, release, prediction, findings, examined)
@@ -96,7 +97,7 @@ def _sentence(flaw: KscaffoldError) -> str:
 
 
 def _own_findings(
-    ko: KoFile, expected: str | None, kernel: Kernel | None, examined: Examined | None
+    ko: KoFile, expected: str | None, kernel: Kernel | None, examined: SignatureCheck | None
 ) -> list[Finding]:
     """What is wrong with the module itself, whatever the kernel's configuration."""
     found = [f for f in (_name(ko, expected), _init(ko), _exit(ko), _license(ko)) if f]
@@ -118,7 +119,7 @@ def _own_findings(
 
 def _name(ko: KoFile, expected: str | None) -> Finding | None:
     file_name = ko.path.name.partition(".ko")[0]
-    wanted = kernel_name(expected if expected is not None else file_name)
+    wanted = normalize_name(expected if expected is not None else file_name)
     if not ko.name:
         return Finding("KS412", "error", None, "it has no name", "kscaffold build")
     if ko.name == wanted:
@@ -195,7 +196,7 @@ def _function(function: Function | None) -> dict[str, str | None] | None:
     return None if function is None else {"symbol": function.symbol, "section": function.section}
 
 
-def _signature(examined: Examined | None) -> dict[str, Any] | None:
+def _signature(examined: SignatureCheck | None) -> dict[str, Any] | None:
     if examined is None or examined.signer is None:
         return None
     signer, owner = examined.signer, examined.certificate

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
-from kscaffold.files.scratch import Say, locked_directory, scratch_directory
+from kscaffold.files.lock import locked
+from kscaffold.files.scratch import Say, scratch_directory
 from kscaffold.packages import apt
 
 _PACKAGE = "busybox-static"
@@ -23,7 +24,7 @@ def busybox(*, offline: bool, say: Say) -> Path:
             fix="run the command once without --offline",
         )
     kept.parent.mkdir(parents=True, exist_ok=True)
-    with locked_directory(kept.parent / "lock"):
+    with locked(kept.parent / "lock"):
         if kept.exists():
             return kept
         with scratch_directory() as place:

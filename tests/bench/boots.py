@@ -41,7 +41,7 @@ def boots(world: World, count: int, busy: int, say: Callable[[str], None]) -> Bo
     taken: list[float] = []
     with busy_loops(busy):
         for number in range(1, count + 1):
-            snapshot.forget(world.kernel.release)
+            snapshot.remove_snapshots(world.kernel.release)
             began = time.monotonic()
             try:
                 reached.append(_boot(planned, details.append))

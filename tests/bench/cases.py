@@ -4,7 +4,7 @@ import os
 import sys
 
 from kscaffold.kernel.buildtree import read_tree
-from kscaffold.make.compiler import toolchain
+from kscaffold.kernel.compiler import toolchain
 from kscaffold.sandbox.vm import guest as session
 from tests.bench.timing import BenchError, Case, Took, here, program
 from tests.bench.world import World, names

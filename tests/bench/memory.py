@@ -23,17 +23,17 @@ def measure(world: World) -> list[Amount]:
     try:
         for project in (world.hello, world.sets):
             world.kscaffold("load", at=project)
-        cards = registry.every()
+        cards = registry.all_sandboxes()
         if len(cards) != 2:
             raise BenchError(f"two sandboxes were to be live, {len(cards)} are")
         rolled = [_facts(Path(f"/proc/{card.qemu}/smaps_rollup")) for card in cards]
         keepers = [_facts(Path(f"/proc/{card.keeper}/smaps_rollup")) for card in cards]
         guests = [_facts(Path(f"/proc/{card.qemu}/smaps"), "/ram") for card in cards]
     finally:
-        for card in registry.every():
-            registry.stop(card.project)
+        for card in registry.all_sandboxes():
+            registry.stop_sandbox(card.project)
     resident = [qemu["Rss"] + keeper["Rss"] for qemu, keeper in zip(rolled, keepers, strict=True)]
-    sizes = [size for _, _, size, _ in snapshot.every()]
+    sizes = [size for _, _, size, _ in snapshot.all_snapshots()]
     return [
         Amount("a live sandbox, resident", max(resident), 350_000_000),
         Amount("  of it QEMU", max(f["Rss"] for f in rolled)),

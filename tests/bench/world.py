@@ -47,7 +47,7 @@ class World:
 
     def stop(self) -> None:
         """End hello's sandbox, if it runs."""
-        registry.stop(self.hello)
+        registry.stop_sandbox(self.hello)
 
     def forget(self) -> None:
         """Forget all that an earlier use of the kernel left: snapshots, the agent, the accelerator."""
@@ -57,7 +57,7 @@ class World:
     def freeze(self) -> None:
         """Make the snapshot, if it is not there yet."""
         planned = self.planned()
-        if snapshot.find(planned.key) is None:
+        if snapshot.find_snapshot(planned.key) is None:
             guest.start(planned, lambda *_: None, lambda _: None).close()
 
     def planned(self) -> guest.Plan:
@@ -84,8 +84,8 @@ def world(spec: str | None) -> Iterator[World]:
         yield _projects(place, next(k for k in store.known() if k.release == kernel.release))
     finally:
         try:
-            for card in registry.every():
-                registry.stop(card.project)
+            for card in registry.all_sandboxes():
+                registry.stop_sandbox(card.project)
         finally:
             os.environ.clear()
             os.environ.update(before)

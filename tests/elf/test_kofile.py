@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from kscaffold.elf import kofile, quick, signature
 from kscaffold.elf.model import DamagedModule, Export, Function, KoFile, ModuleParameter
 from kscaffold.errors import KscaffoldError
-from kscaffold.module.findings import UNSURE
 from kscaffold.module.predict import param_values
+from kscaffold.module.predict.finding import UNSURE
 from tests.support.elf import ALLOC, EXEC, NOBITS, SYMTAB, Ko, Section, Symbol
 
 HERE = Path("x.ko")

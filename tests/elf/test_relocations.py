@@ -14,8 +14,7 @@ from kscaffold.elf.param_tables import TABLES, bare
 from kscaffold.elf.relocations import RelocationMap, flaw
 from kscaffold.kernel.facts import KernelFacts, read_facts
 from kscaffold.kernel.symvers import Symvers, read_symvers
-from kscaffold.module.predict.corruption import predict_damaged
-from kscaffold.module.predict.predict import predict
+from kscaffold.module.predict.predict import of_damaged, predict
 from tests.support.elf import ALLOC, Ko, Section
 from tests.support.worlds import World
 
@@ -183,7 +182,7 @@ def test_names_in_a_section_of_another_type(tmp_path: Path, facts, strings: str,
         try:
             told = predict(kofile.read_ko(ko), known)
         except DamagedModule as flaw:
-            told = predict_damaged(flaw, known)
+            told = of_damaged(flaw, known)
         assert told.loads is loads
         assert loads is not False or (told.stage, told.errno) == ("elf", "ENOEXEC")
 

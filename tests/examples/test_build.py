@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from kscaffold.elf.module_name import normalize_name
 
-from kscaffold.project.project import kernel_name
 from kscaffold.scaffold.metadata import base
 from tests.conftest import ROOT, need_program
 from tests.support.kdirs import Tree, tree  # noqa: F401  a fixture
@@ -103,7 +103,7 @@ def test_an_example_builds_into_what_its_readme_says(tmp_path, tree: Tree, examp
     said = facts(example)
     ko = project / said["file"][0]
     assert {p.name for p in project.glob("*.ko")} == {ko.name}
-    assert said["module"] == [kernel_name(ko.stem)]
+    assert said["module"] == [normalize_name(ko.stem)]
 
     modinfo = need_program("modinfo", "kmod")
     asked = subprocess.run([modinfo, "-F", "name", ko], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ import pytest
 from kscaffold.diagnosis.stages import ORDER
 from kscaffold.diagnosis.trace import StageTime, enclosing_stage
 from kscaffold.elf.model import Section
-from kscaffold.explain.anatomy import MEMORY, memory_of
+from kscaffold.explain.stages.anatomy import MEMORY, memory_of
 from tests.conftest import Ran, need_program
 from tests.support.elf import Ko
 from tests.support.kernels import need_kernel

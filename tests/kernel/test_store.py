@@ -268,12 +268,12 @@ def test_wherever_the_disk_gets_full_it_is_all_or_nothing(mirror: Mirror):
 
 
 def test_waiting_for_a_lock_has_an_end(tmp_path: Path):
-    from kscaffold.files.scratch import locked_directory
+    from kscaffold.files.lock import locked
 
     with (
-        locked_directory(tmp_path / "lock"),
+        locked(tmp_path / "lock"),
         pytest.raises(KscaffoldError) as caught,
-        locked_directory(tmp_path / "lock", timeout=0.2),
+        locked(tmp_path / "lock", timeout=0.2),
     ):
         pass
     assert caught.value.code == "KS508"

@@ -94,7 +94,7 @@ def test_without_a_sandbox(ks, here):
     ran = ks("unload", "hello", "--json")
     assert ran.status == 1
     assert (ran.json["verdict"], ran.json["errno"], ran.json["code"]) == ("refused", "ENOENT", "KS301")
-    assert registry.every() == []  # asking starts nothing
+    assert registry.all_sandboxes() == []  # asking starts nothing
 
 
 def test_unload_of_what_is_not_loaded(ks, here):
@@ -236,7 +236,7 @@ def test_run_with_several_sets(ks, here):
     assert ran.status == 1 and ran.json["ok"] is False
     assert [r["verdict"] for r in ran.json["results"]] == ["loaded", "loaded", "refused", "refused"]
     assert "hello.ko n=x: refused by the kernel" in ks("run", "-p", "n=1", "-p", "n=x").out
-    assert registry.every() == []
+    assert registry.all_sandboxes() == []
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_a_build_that_fails_is_the_answer(ks, here):
         assert ran.json["build"]["complaints"][0]["file"] == "hello.c"
     said = ks("load")
     assert said.status == 1 and "hello.c" in said.err
-    assert registry.every() == []
+    assert registry.all_sandboxes() == []
 
 
 def test_what_is_not_there(ks, here):
@@ -334,7 +334,7 @@ def test_two_loads_at_once(here):
     ends = [(p, *p.communicate(timeout=300)) for p in both]
     answers = sorted((p.returncode, json.loads(out)["verdict"]) for p, out, _ in ends)
     assert answers == [(0, "loaded"), (1, "refused")], ends
-    assert len(registry.every()) == 1
+    assert len(registry.all_sandboxes()) == 1
 
 
 def test_a_build_and_a_load_at_once(here):
@@ -400,7 +400,7 @@ def test_a_reader_that_leaves(ks, here):
 def test_ctrl_c_in_a_load(ks, here):
     running = start("load", module("sleeper"), "--timeout", "60", "--json")
     deadline = time.monotonic() + 120
-    while not ((card := registry.find(here)) and card.qemu) and time.monotonic() < deadline:
+    while not ((card := registry.find_sandbox(here)) and card.qemu) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(1)  # most probably in the middle of init; what is asked holds at any moment
     running.send_signal(signal.SIGINT)

@@ -7,7 +7,7 @@ import pytest
 
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import prediction, prediction_cache
-from kscaffold.module.findings import Finding, Prediction
+from kscaffold.module.predict.finding import Finding, Prediction
 from tests.support.elf import Ko
 
 

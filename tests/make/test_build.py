@@ -10,8 +10,8 @@ import pytest
 
 from kscaffold.files import paths
 from kscaffold.kernel.buildtree import read_tree
+from kscaffold.kernel.compiler import toolchain
 from kscaffold.make.build import build
-from kscaffold.make.compiler import toolchain
 from kscaffold.make.fingerprint.other_kernel import release_of
 from kscaffold.project.ask import read_project
 from tests.conftest import ROOT, need_program

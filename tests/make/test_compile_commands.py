@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kscaffold.make.cmd_file import read_command
+from kscaffold.make.fingerprint.cmd_file import read_command
 from tests.support.projects import HELLO, write
 
 pytestmark = pytest.mark.kernel

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from kscaffold.kernel.buildtree import read_tree
+from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.build import build
-from kscaffold.make.compiler import toolchain
 from kscaffold.make.fingerprint.compare import fresh_targets, is_fresh
 from kscaffold.make.fingerprint.kbuild_text import unjudgeable
 from kscaffold.project.ask import read_project

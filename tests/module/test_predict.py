@@ -11,8 +11,8 @@ from kscaffold.elf import kofile
 from kscaffold.elf.model import KoFile
 from kscaffold.kernel.facts import KernelFacts, read_facts
 from kscaffold.kernel.symvers import Symvers, beside
-from kscaffold.module.findings import Prediction
-from kscaffold.module.many import check_many, modules_in
+from kscaffold.module.check import check_many, modules_in
+from kscaffold.module.predict.finding import Prediction
 from kscaffold.module.predict.predict import predict
 from tests.support.elf import ALLOC, EXEC, RELA, WRITE, Ko, Section, Symbol
 from tests.support.kernels import kernel  # noqa: F401 - a fixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kscaffold.errors import UsageError
 from kscaffold.kernel.buildtree import read_tree
-from kscaffold.make.compiler import toolchain
+from kscaffold.kernel.compiler import toolchain
 from kscaffold.make.fingerprint.other_kernel import release_of
 from kscaffold.package.dkms import Built, dkms_conf
 from tests.conftest import need_program

@@ -68,7 +68,7 @@ def test_the_verdict_is_kept_until_the_host_boots_again(probed, monkeypatch, tmp
 
 def test_a_kvm_that_fails_a_real_guest_is_condemned(probed, tmp_path):
     assert probed("sys.exit(85)").accelerator == "kvm"
-    accelerator.condemn(str(tmp_path / "qemu"), "it spun")
+    accelerator.mark_kvm_broken(str(tmp_path / "qemu"), "it spun")
     found = accelerator.probe(str(tmp_path / "qemu"))
     assert (found.accelerator, found.why) == ("tcg", "it spun")
 
@@ -81,10 +81,10 @@ def test_a_damaged_record_is_found_out_again(probed, tmp_path):
 
 
 def test_without_vmx_or_svm_no_guest_is_tried():
-    assert accelerator.lacking(INTEL) is None
-    assert accelerator.lacking(INTEL.replace("vmx", "svm")) is None
-    assert "neither vmx nor svm" in (accelerator.lacking("flags\t: fpu hypervisor\n") or "")
-    assert accelerator.lacking("") is not None
+    assert accelerator.missing_cpu_feature(INTEL) is None
+    assert accelerator.missing_cpu_feature(INTEL.replace("vmx", "svm")) is None
+    assert "neither vmx nor svm" in (accelerator.missing_cpu_feature("flags\t: fpu hypervisor\n") or "")
+    assert accelerator.missing_cpu_feature("") is not None
 
 
 def test_the_firmware_of_the_proof():

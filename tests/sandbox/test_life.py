@@ -68,9 +68,9 @@ def _gone(seconds: float = 5) -> bool:
 def _none_listed(seconds: float) -> bool:
     """The keeper takes its sandbox off the list a moment after the guest has ended."""
     deadline = time.monotonic() + seconds
-    while registry.every() and time.monotonic() < deadline:
+    while registry.all_sandboxes() and time.monotonic() < deadline:
         time.sleep(0.02)
-    return not registry.every()
+    return not registry.all_sandboxes()
 
 
 def _command(*argv: str, **env: str) -> subprocess.Popen[bytes]:
@@ -118,7 +118,7 @@ def test_the_next_load_works_after_any_end(ks, kernel61, here, name):
         assert ("begin" if name in ("endless", "sleeper") else "about to") in logs.out
     good = ks("load", "--json", "-k", kernel61.release, modules / "hello.ko")
     assert good.status == 0 and good.json["verdict"] == "loaded"
-    assert len(_ours()) == 1 and len(registry.every()) == 1
+    assert len(_ours()) == 1 and len(registry.all_sandboxes()) == 1
 
 
 def test_a_deadline_of_unload_is_told(ks, kernel61, here, monkeypatch):
@@ -203,11 +203,11 @@ def test_a_killed_load_leaves_a_sandbox_that_is_listed_and_stops(ks, kernel61, h
         command.kill()
         command.communicate()
         time.sleep(0.3)
-        listed = {card.qemu for card in registry.every()} | {0}
+        listed = {card.qemu for card in registry.all_sandboxes()} | {0}
         # A keeper that has just begun has no QEMU yet; it gets one, and is on the list.
-        assert set(_ours()) <= listed or registry.every()
+        assert set(_ours()) <= listed or registry.all_sandboxes()
         ks("sandbox", "stop")
-        assert _gone(10) and registry.every() == []
+        assert _gone(10) and registry.all_sandboxes() == []
     good = ks("load", "--json", "-k", kernel61.release, built(kernel61) / "hello.ko")
     assert good.json["verdict"] == "loaded"
 
@@ -215,7 +215,7 @@ def test_a_killed_load_leaves_a_sandbox_that_is_listed_and_stops(ks, kernel61, h
 def test_a_killed_keeper_takes_its_guest_along_and_is_off_the_list(ks, kernel61, here):
     hello = built(kernel61) / "hello.ko"
     assert ks("load", "-k", kernel61.release, hello).status == 0
-    (card,) = registry.every()
+    (card,) = registry.all_sandboxes()
     os.kill(card.keeper, signal.SIGKILL)
     assert _gone(5)
     assert ks("sandbox", "status", "--json").json["sandboxes"] == []
@@ -238,15 +238,15 @@ def test_a_sandbox_killed_in_the_middle_is_lost_and_never_success(kernel61, here
     command = _command(
         "load", "--json", "-k", kernel61.release, "--timeout", "20", str(built(kernel61) / "sleeper.ko")
     )
-    while not (registry.every() and registry.every()[0].qemu):
+    while not (registry.all_sandboxes() and registry.all_sandboxes()[0].qemu):
         assert command.poll() is None
         time.sleep(0.02)
     time.sleep(0.7)
-    os.kill(registry.every()[0].qemu, signal.SIGKILL)
+    os.kill(registry.all_sandboxes()[0].qemu, signal.SIGKILL)
     out, _ = command.communicate(timeout=20)
     document = json.loads(out)
     assert (command.returncode, document["verdict"], document["ok"]) == (69, "lost", False)
-    assert registry.every() == []
+    assert registry.all_sandboxes() == []
 
 
 def test_sandboxes_end_by_themselves(ks, kernel61, here, monkeypatch):
@@ -271,12 +271,12 @@ def test_two_loads_at_once_share_one_sandbox(kernel61, here):
     answers = [json.loads(c.communicate(timeout=120)[0]) for c in both]
     assert sorted(a["verdict"] for a in answers) == ["loaded", "refused"]
     assert {a["errno"] for a in answers} == {None, "EEXIST"}
-    assert len(registry.every()) == 1
+    assert len(registry.all_sandboxes()) == 1
 
 
 def test_who_waits_too_long_is_told_for_whom(ks, kernel61, here, monkeypatch):
     first = _command("load", "-k", kernel61.release, "--timeout", "6", str(built(kernel61) / "sleeper.ko"))
-    while not (registry.every() and registry.every()[0].qemu):
+    while not (registry.all_sandboxes() and registry.all_sandboxes()[0].qemu):
         assert first.poll() is None
         time.sleep(0.02)
     time.sleep(0.5)
@@ -311,12 +311,12 @@ def test_a_guest_that_does_not_boot_is_an_answer_in_time(ks, kernel61, here, mon
         assert ran.status == 69 and ran.json["error"]["code"] in ("KS604", "KS605")
         assert ran.json["error"]["fix"] == "leave out --cmdline 'rdinit=/nothing'"
         assert time.monotonic() - began < 30
-        assert _gone(1) and registry.every() == []
+        assert _gone(1) and registry.all_sandboxes() == []
 
 
 def test_memory_of_a_live_sandbox(ks, kernel61, here):
     assert ks("load", "-k", kernel61.release, built(kernel61) / "hello.ko").status == 0
-    (card,) = registry.every()
+    (card,) = registry.all_sandboxes()
     assert 0 < card.rss < 350e6
 
 
@@ -369,7 +369,7 @@ def test_the_boot_survives_a_busy_machine(kernel61, monkeypatch, tmp_path):
 
 def test_a_keeper_takes_nonsense_calmly(ks, kernel61, here):
     assert ks("load", "-k", kernel61.release, built(kernel61) / "hello.ko").status == 0
-    address = str(registry.place(here) / "keeper.sock")
+    address = str(registry.sandbox_dir(here) / "keeper.sock")
     for nonsense in (
         b"",
         b"\0" * 7,

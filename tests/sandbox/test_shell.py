@@ -100,7 +100,7 @@ def test_a_terminal_that_is_closed_leaves_the_sandbox_usable(ks, typist):
     typist.child.kill()
     typist.child.wait()
     assert "hello" in ks("list", "--all").out
-    assert len(registry.every()) == 1
+    assert len(registry.all_sandboxes()) == 1
 
 
 def test_a_shell_has_no_json(ks):

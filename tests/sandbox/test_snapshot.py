@@ -46,7 +46,7 @@ def test_the_first_guest_is_frozen_and_the_next_restored(ks, kernel61, own_cache
     second = _run(ks, kernel61)
     assert second.status == 0 and "restored" in second.err and "booted" not in second.err
     assert [p.name for p in (own_cache / "snapshots").glob(".making-*")] == []
-    sizes = [size for _, _, size, _ in snapshot.every()]
+    sizes = [size for _, _, size, _ in snapshot.all_snapshots()]
     assert len(sizes) == 1 and sizes[0] < 120e6
 
 
@@ -140,12 +140,12 @@ def test_each_part_of_the_key_matters(kernel61, tmp_path):
     image = tmp_path / "vmlinux"
     image.write_bytes(b"another")
     keys = [
-        snapshot.key(plan.program, kernel61, machine, "cpu"),
-        snapshot.key(str(other_qemu), kernel61, machine, "cpu"),
-        snapshot.key(plan.program, kernel61, machine, "another cpu"),
-        snapshot.key(plan.program, replace(kernel61, release="6.1.0-0"), machine, "cpu"),
+        snapshot.snapshot_key(plan.program, kernel61, machine, "cpu"),
+        snapshot.snapshot_key(str(other_qemu), kernel61, machine, "cpu"),
+        snapshot.snapshot_key(plan.program, kernel61, machine, "another cpu"),
+        snapshot.snapshot_key(plan.program, replace(kernel61, release="6.1.0-0"), machine, "cpu"),
         *(
-            snapshot.key(plan.program, kernel61, replace(machine, **change), "cpu")
+            snapshot.snapshot_key(plan.program, kernel61, replace(machine, **change), "cpu")
             for change in (
                 {"vmlinux": image},
                 {"cmdline": "lockdown=integrity"},
@@ -156,7 +156,7 @@ def test_each_part_of_the_key_matters(kernel61, tmp_path):
         ),
     ]
     assert len(set(keys)) == len(keys)
-    assert snapshot.key(plan.program, kernel61, machine, "cpu") == keys[0]
+    assert snapshot.snapshot_key(plan.program, kernel61, machine, "cpu") == keys[0]
 
 
 def test_two_commands_that_make_the_same_snapshot_at_once_both_succeed(kernel61, own_cache):
@@ -172,7 +172,7 @@ def test_two_commands_that_make_the_same_snapshot_at_once_both_succeed(kernel61,
         out, err = command.communicate(timeout=120)
         assert command.returncode == 0, err.decode()
         assert json.loads(out)["verdict"] == "loaded"
-    assert len(snapshot.every()) == 1
+    assert len(snapshot.all_snapshots()) == 1
 
 
 def test_a_full_disk_for_snapshots_is_no_obstacle(ks, kernel61, own_cache, tmp_path):
@@ -244,9 +244,9 @@ def test_a_killed_maker_leaves_nothing_that_is_used(ks, kernel61, own_cache):
 
 def test_kernel_remove_forgets_the_snapshots(kernel61, own_cache):
     _real_snapshot(kernel61, own_cache)
-    assert snapshot.forget("6.1.0-another") == 0
-    assert snapshot.forget(kernel61.release) == 1
-    assert snapshot.every() == []
+    assert snapshot.remove_snapshots("6.1.0-another") == 0
+    assert snapshot.remove_snapshots(kernel61.release) == 1
+    assert snapshot.all_snapshots() == []
 
 
 def test_the_cache_stays_in_bounds(monkeypatch, own_cache):
@@ -258,11 +258,11 @@ def test_the_cache_stays_in_bounds(monkeypatch, own_cache):
         (directory / "snapshot.json").write_text(json.dumps({"kernel": "6.1"}))
         used = time.time() - age
         os.utime(directory / "snapshot.json", (used, used))
-    snapshot.keep_in_bounds(spare="k2")
-    assert [name for name, *_ in snapshot.every()] == ["k0", "k1", "k2"]
+    snapshot.evict(spare="k2")
+    assert [name for name, *_ in snapshot.all_snapshots()] == ["k0", "k1", "k2"]
     monkeypatch.setattr(snapshot, "_MAX_TOTAL", 250_000)
-    snapshot.keep_in_bounds(spare="k2")
-    assert [name for name, *_ in snapshot.every()] == ["k0", "k2"]
+    snapshot.evict(spare="k2")
+    assert [name for name, *_ in snapshot.all_snapshots()] == ["k0", "k2"]
 
 
 def test_clock_and_random_numbers_are_new_in_every_restored_guest(ks, kernel61):
@@ -278,13 +278,13 @@ def _real_snapshot(kernel: Kernel, cache: Path) -> Path:
     """A copy of the machine's own snapshot of this kernel, made now if it has none, known as whole here."""
     key = guest.plan(kernel).key
     os.environ["XDG_CACHE_HOME"] = str(REAL_CACHE)
-    if snapshot.find(key) is None:
+    if snapshot.find_snapshot(key) is None:
         guest.start(guest.plan(kernel), lambda *_: None, lambda _: None).close()
-    whole = snapshot.find(key)
+    whole = snapshot.find_snapshot(key)
     os.environ["XDG_CACHE_HOME"] = str(cache.parent)
     assert whole is not None
     copy = cache / "snapshots" / key
     copy.parent.mkdir()
     subprocess.run(["cp", "-r", "--sparse=always", str(whole.directory), str(copy)], check=True)
-    assert snapshot.find(key) is not None
+    assert snapshot.find_snapshot(key) is not None
     return copy

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from kscaffold.cli.app import main
 from kscaffold.files import tree
-from kscaffold.files.tree import File
+from kscaffold.files.tree import File, NotAFile
 from kscaffold.scaffold.metadata import answers, base
 from kscaffold.scaffold.update import diff3, plan, rerender
-from kscaffold.scaffold.update.plan import NotAFile, is_settled_merge, plan_merge
+from kscaffold.scaffold.update.plan import is_settled_merge, plan_merge
 from tests.conftest import need_program
 
 anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

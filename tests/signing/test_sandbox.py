@@ -14,7 +14,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.kernel import store, trusted_image
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.prediction import predict_load
-from kscaffold.module.many import modules_in
+from kscaffold.module.check import modules_in
 from kscaffold.pkcs7 import certificate
 from kscaffold.sandbox.vm import guest as session
 from kscaffold.sandbox.vm import snapshot
@@ -364,4 +364,4 @@ def test_a_kernel_that_can_not_be_given_a_key_still_answers(ks, copy, project: P
     ran = ks("check", "-k", kernel.release, "--cmdline", ENFORCED)
     assert "can't be given a certificate" in ran.err
     assert "Traceback" not in ran.err
-    assert snapshot.place() != REAL_CACHE
+    assert snapshot.snapshots_dir() != REAL_CACHE

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kscaffold.kernel.buildtree import read_tree
-from kscaffold.make.compiler import toolchain
+from kscaffold.kernel.compiler import toolchain
 from tests.conftest import need_program
 from tests.support.kernels import need_kernel
 

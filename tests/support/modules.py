@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 
 from kscaffold.kernel.buildtree import read_tree
+from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.command_line import make_argv
-from kscaffold.make.compiler import toolchain
 
 _SOURCE = """// SPDX-License-Identifier: GPL-2.0
 #include <linux/delay.h>

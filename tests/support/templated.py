@@ -13,8 +13,8 @@ from kscaffold import process
 from kscaffold.diagnosis.crash import complaints
 from kscaffold.diagnosis.klog import Record
 from kscaffold.kernel.buildtree import read_tree
+from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.make.compiler import toolchain
 from kscaffold.sandbox.vm import guest as session
 from kscaffold.scaffold.create.new import ProjectRequest, new
 from kscaffold.scaffold.create.render import templates

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kscaffold import process
-from kscaffold.make.compiler import toolchain
+from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.buildtree import read_tree
 from kscaffold.scaffold.create.new import ProjectRequest, new
 from tests.support import templated

@@ -19,7 +19,7 @@ from kscaffold.load.load import load
 from kscaffold.load.prediction import Predictor
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import unload, watch_after_unload
-from kscaffold.module.findings import Prediction
+from kscaffold.module.predict.finding import Prediction
 from kscaffold.sandbox.vm import guest as session
 from kscaffold.targets.sandbox import SandboxTarget
 from tests.conftest import need_program

@@ -41,7 +41,7 @@ def check(
 ) -> int:
     """Say what a .ko is, and whether the kernel will take it. What is wrong with it is listed."""
     from kscaffold.module.arguments import kernel_string, split  # start-up time
-    from kscaffold.module.many import check_many, modules_in
+    from kscaffold.module.check import check_many, modules_in
 
     here = directory or Path()
     given = [word for word in words or () if "=" in word and not (here / word).exists()]
@@ -67,7 +67,7 @@ def info(
 ) -> int:
     """Show what a .ko carries about itself, as modinfo does."""
     from kscaffold.module import modinfo_view as room  # start-up time
-    from kscaffold.module.many import modules_in
+    from kscaffold.module.check import modules_in
 
     here = directory or Path()
     if kos:

@@ -116,7 +116,7 @@ def remove(release: Release, json: Json = False, verbose: Verbose = False) -> in
 
     stored = [k for k in store.known() if k.source != "running"]
     kernel = store.remove(choose.match(release, stored, wanted=False).release)
-    snapshots = snapshot.forget(kernel.release)
+    snapshots = snapshot.remove_snapshots(kernel.release)
     console.step("Removed", kernel.release)
     if snapshots:
         console.detail(f"{snapshots} snapshots of it are gone, too")

@@ -140,7 +140,7 @@ def reload(
     if not host:
         assert chosen is not None
         trusted = prewarm.trusted_certificates(chosen, cmdline, cert)
-        registry.stop(jobs.home)
+        registry.stop_sandbox(jobs.home)
     outlook = Predictor(jobs.kos, chosen, console.warn, trusted) if chosen else None
     with open_target.open_target(
         jobs.home, chosen, host=host, cmdline=cmdline, start=True, trusted=trusted

@@ -28,7 +28,7 @@ def status(json: options.Json = False, verbose: options.Verbose = False) -> int:
     from kscaffold.sandbox.live import registry
     from kscaffold.sandbox.vm import snapshot
 
-    cards, snapshots = registry.every(), snapshot.every()
+    cards, snapshots = registry.all_sandboxes(), snapshot.all_snapshots()
     console.emit(
         "sandbox status",
         True,
@@ -60,7 +60,7 @@ def status(json: options.Json = False, verbose: options.Verbose = False) -> int:
         console.note("no sandbox is running")
     if snapshots:
         total = sum(size for _, _, size, _ in snapshots)
-        console.note(f"{len(snapshots)} snapshots take {total / 1e6:.0f} MB in {snapshot.place()}")
+        console.note(f"{len(snapshots)} snapshots take {total / 1e6:.0f} MB in {snapshot.snapshots_dir()}")
     return EXIT_YES
 
 
@@ -76,9 +76,11 @@ def stop(
     from kscaffold.sandbox.live import registry
 
     homes: list[Path] = (
-        [c.project for c in registry.every()] if everything else [open_target.home_directory(directory)]
+        [c.project for c in registry.all_sandboxes()]
+        if everything
+        else [open_target.home_directory(directory)]
     )
-    stopped = [home for home in homes if registry.stop(home)]
+    stopped = [home for home in homes if registry.stop_sandbox(home)]
     for home in stopped:
         console.step("Stopped", str(home))
     if not stopped:
@@ -107,7 +109,7 @@ def shell(
         raise UsageError("KS004", "a shell has no JSON", fix="kscaffold sandbox shell")
     home = open_target.home_directory(directory)
     program = busybox(offline=offline, say=console.step)
-    card = registry.find(home)
+    card = registry.find_sandbox(home)
     chosen = open_target.choose_kernel(kernel or (card.kernel if card else None), host=False, offline=offline)
     trusted = prewarm.trusted_certificates(chosen, cmdline, None)
     with open_target.open_target(

@@ -70,7 +70,7 @@ def _to_sign(
     from kscaffold.cli.render import load  # start-up time
     from kscaffold.kernel.choose import choose, find_kernel
     from kscaffold.load.plan import LoadRequest, plan_loads
-    from kscaffold.module.many import modules_in
+    from kscaffold.module.check import modules_in
 
     if words:
         # Nothing is fetched for a file that is there; what its kernel is, is only told.
@@ -136,9 +136,9 @@ def _tell(
 
 def _lacking(key: "Key", hash: str, kernel: "Kernel") -> tuple[str, bool, str] | None:
     from kscaffold.kernel.facts import read_facts
-    from kscaffold.module.predict.signature import lacking  # start-up time
+    from kscaffold.module.predict.signature import missing_crypto  # start-up time
 
     facts = read_facts(kernel)
     if facts.has("MODULE_SIG") is False:
         return (f"{kernel.release} checks no signatures", True, "kscaffold kernel list shows other kernels")
-    return lacking(key.certificate.key, key.certificate.curve, hash, facts)
+    return missing_crypto(key.certificate.key, key.certificate.curve, hash, facts)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kscaffold.explain.anatomy import size_of
+from kscaffold.explain.stages.anatomy import size_of
 from kscaffold.explain.stages.fact import Fact, StageContext, plural
 
 _MACHINES = {"x86_64": "x86-64", "aarch64": "64-bit Arm"}

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from kscaffold.explain.anatomy import Anatomy
 from kscaffold.explain.observe import Observed
+from kscaffold.explain.stages.anatomy import Anatomy
 from kscaffold.load.report import LoadReport
 
 # Where a fact is from: the .ko; files of the kernel or the project beside it (Module.symvers, its own

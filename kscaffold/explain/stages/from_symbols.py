@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 
 from kscaffold.elf.model import Function
-from kscaffold.explain.anatomy import Import
+from kscaffold.explain.stages.anatomy import Import
 from kscaffold.explain.stages.fact import Fact, StageContext, plural
 
 _DEEPEST = 20  # frames of a stack that are told

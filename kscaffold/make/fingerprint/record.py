@@ -9,9 +9,9 @@ from typing import Any
 
 from kscaffold.files import paths
 from kscaffold.kernel.buildtree import BuildTree
-from kscaffold.make.cmd_file import Command, command_file, read_command
-from kscaffold.make.compiler import Toolchain
+from kscaffold.kernel.compiler import Toolchain
 from kscaffold.make.fingerprint import compare
+from kscaffold.make.fingerprint.cmd_file import Command, command_file, read_command
 from kscaffold.make.fingerprint.kbuild_text import unjudgeable
 from kscaffold.make.fingerprint.other_kernel import kernel_identity
 from kscaffold.project.project import ModuleTarget, Project

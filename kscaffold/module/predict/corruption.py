@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from kscaffold.elf.model import DamagedModule, KoFile
 from kscaffold.elf.validity import THIS_MODULE
 from kscaffold.kernel.facts import KernelFacts
-from kscaffold.module.findings import UNSURE, Finding, Prediction
+from kscaffold.module.predict.finding import UNSURE, Finding, Prediction
 
 _REBUILD = "kscaffold clean && kscaffold build"
 # More than any section wants: alignments beyond it, or that are no power of two, let sizes run over.

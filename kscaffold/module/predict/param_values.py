@@ -3,7 +3,7 @@
 import re
 
 from kscaffold.elf.model import ModuleParameter
-from kscaffold.module.findings import UNSURE
+from kscaffold.module.predict.finding import UNSURE
 
 # Type as parmtype says it → smallest and largest value.
 _RANGES = {

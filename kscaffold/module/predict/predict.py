@@ -11,12 +11,12 @@ from kscaffold.elf import content, signature
 from kscaffold.elf.model import KoFile
 from kscaffold.elf.validity import THIS_MODULE
 from kscaffold.kernel.facts import KernelFacts, own_copy
+from kscaffold.kernel.signature_check import SignatureCheck
 from kscaffold.kernel.symvers import Symvers
-from kscaffold.module.findings import UNSURE, Finding, Prediction
 from kscaffold.module.predict.corruption import damage
+from kscaffold.module.predict.finding import UNSURE, Finding, Prediction
 from kscaffold.module.predict.param_values import refusal
 from kscaffold.module.predict.sig_enforce import enforced, locked_down
-from kscaffold.module.predict.signature import Examined
 from kscaffold.module.predict.signature import findings as of_signature
 from kscaffold.module.predict.symbols import MODULE_NAMESPACE, exports, relocations, symbols
 
@@ -31,7 +31,7 @@ def predict(
     facts: KernelFacts,
     arguments: Sequence[str] = (),
     project: Symvers | None = None,
-    examined: Examined | None = None,
+    examined: SignatureCheck | None = None,
 ) -> Prediction:
     """Whether the kernel of `facts` will take `ko` up to its init, and where it would refuse it.
 
@@ -84,7 +84,7 @@ def _permission(facts: KernelFacts) -> list[Finding]:
     return [Finding("KS443", "error", "permission", message, "start it without", "EPERM")]
 
 
-def _signature(ko: KoFile, facts: KernelFacts, examined: Examined | None) -> list[Finding]:
+def _signature(ko: KoFile, facts: KernelFacts, examined: SignatureCheck | None) -> list[Finding]:
     if facts.has("MODULE_SIG") is False:
         return []
     flaw = ko.signature.flaw if ko.signature else None
@@ -115,7 +115,7 @@ def _signature(ko: KoFile, facts: KernelFacts, examined: Examined | None) -> lis
     return [Finding("KS417", "warn", "signature", state, again)] if flaw else []
 
 
-def _seems_own(examined: Examined) -> bool:
+def _seems_own(examined: SignatureCheck) -> bool:
     return examined.certificate is None or bool(examined.in_kernel)
 
 

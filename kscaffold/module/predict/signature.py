@@ -15,7 +15,7 @@ from kscaffold.elf.model import KoFile
 from kscaffold.kernel import trusted_image
 from kscaffold.kernel.facts import KernelFacts
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.module.findings import UNSURE, Finding, Level
+from kscaffold.module.predict.finding import UNSURE, Finding, Level
 from kscaffold.module.predict.sig_enforce import enforced, locked_down
 from kscaffold.pkcs7 import certificate, der, keyring
 from kscaffold.pkcs7.certificate import Certificate, Signer

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from kscaffold.elf import kofile
 from kscaffold.elf.model import Flaw, KoFile
 from kscaffold.elf.modinfo import gpl_compatible
+from kscaffold.elf.module_name import normalize_name
 from kscaffold.elf.quick import needed_back
 from kscaffold.elf.relocations import UNRELOCATED
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.facts import KernelFacts
 from kscaffold.kernel.symvers import Exported, Symvers
-from kscaffold.module.findings import UNSURE, Finding
-from kscaffold.project.project import kernel_name
+from kscaffold.module.predict.finding import UNSURE, Finding
 
 # What a kernel's apply_relocate_add() knows: NONE, 64, PC32, PLT32, 32, 32S, PC64 on x86-64. Other
 # architectures take many more, and their compilers emit no others.
@@ -208,7 +208,7 @@ def _beside(ko: KoFile, facts: KernelFacts) -> dict[str, frozenset[str]]:
     """What the modules export that are loaded and whose files are in the same directory, by their names."""
     found = {}
     for path in ko.path.absolute().parent.glob("*.ko") if facts.loaded else ():
-        name = kernel_name(path.stem)
+        name = normalize_name(path.stem)
         if name in (facts.loaded or ()) and name != ko.name:
             with contextlib.suppress(KscaffoldError):
                 found[name] = frozenset(e.symbol for e in kofile.read_ko(path).exports)

@@ -24,7 +24,8 @@ from kscaffold.files import paths
 from kscaffold.sandbox.agent import protocol
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Kind, Verb
 from kscaffold.sandbox.vm import guest as session
-from kscaffold.sandbox.vm.guest import Guest, Plan
+from kscaffold.sandbox.vm.guest import Guest
+from kscaffold.sandbox.vm.plan import Plan
 
 _IDLE_WHEN_HUNG = 60.0  # s a guest in which something hangs stays, for `logs`
 _GRACE = 2.0  # s beyond the guest's own deadline
@@ -41,7 +42,7 @@ class SandboxDir:
     project: Path
 
 
-def fork(place: SandboxDir, planned: Plan) -> None:
+def fork_keeper(place: SandboxDir, planned: Plan) -> None:
     """Leave a keeper behind that serves the place's socket.
 
     Clients may connect at once: they are greeted when the guest is up, or told why it is not. A fork,

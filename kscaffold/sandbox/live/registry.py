@@ -17,11 +17,11 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
 from kscaffold.sandbox.agent.protocol import MOST_GRACE, Channel, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.sandbox.live import daemon
-from kscaffold.sandbox.vm.guest import Plan
+from kscaffold.sandbox.vm.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class SandboxInfo:
     """A live sandbox as `sandbox status` shows it. `started`: seconds since 1970. `rss`: bytes resident."""
 
     id: str
@@ -47,24 +47,24 @@ class Connection:
     started: bool
 
 
-def identity(project: Path) -> str:
+def sandbox_id(project: Path) -> str:
     """The sandbox's name: one for each project directory."""
     return hashlib.blake2b(
         os.path.realpath(project).encode(errors="surrogateescape"), digest_size=6
     ).hexdigest()
 
 
-def place(project: Path) -> Path:
+def sandbox_dir(project: Path) -> Path:
     """The sandbox's directory, alive or not: socket, lock, card, and the log of the last one."""
-    return _root() / identity(project)
+    return _root() / sandbox_id(project)
 
 
-def find(project: Path) -> Card | None:
+def find_sandbox(project: Path) -> SandboxInfo | None:
     """The project's live sandbox. What a dead keeper left is swept."""
-    return _card(place(project))
+    return _card(sandbox_dir(project))
 
 
-def every() -> list[Card]:
+def all_sandboxes() -> list[SandboxInfo]:
     """All live sandboxes of this user."""
     directories = sorted(_root().iterdir()) if _root().is_dir() else []
     return [card for directory in directories if (card := _card(directory))]
@@ -73,7 +73,7 @@ def every() -> list[Card]:
 @contextlib.contextmanager
 def connect(project: Path) -> Iterator[Connection | None]:
     """The project's live sandbox, None when there is none. Raises KscaffoldError KS606 when it is busy."""
-    directory = place(project)
+    directory = sandbox_dir(project)
     sock = _dial(directory)
     if sock is None:
         yield None
@@ -94,7 +94,7 @@ def connect_or_start(project: Path, planned: Plan, note: Callable[[str], None]) 
 
     Two commands that find none start one between them: the second waits for the first's.
     """
-    directory = place(project)
+    directory = sandbox_dir(project)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (directory / "starting").open("wb") as starting:
         fcntl.flock(starting, fcntl.LOCK_EX)
@@ -105,7 +105,7 @@ def connect_or_start(project: Path, planned: Plan, note: Callable[[str], None]) 
             same = (card.kernel, card.cmdline) == (planned.kernel.release, planned.machine.cmdline)
             ran = "with other keys or another image" if same else ran
             note(f"the sandbox ran {ran}; a new one takes its place")
-            stop(project)
+            stop_sandbox(project)
             card = None
         sock = _dial(directory) if card else None
         if sock is None:
@@ -121,9 +121,9 @@ def connect_or_start(project: Path, planned: Plan, note: Callable[[str], None]) 
         yield Connection(opened, facts, facts["served"] == 0)
 
 
-def begin(project: Path, planned: Plan) -> None:
+def begin_sandbox(project: Path, planned: Plan) -> None:
     """Start the project's sandbox if none is live, and wait for nothing: `connect_or_start` finds it."""
-    directory = place(project)
+    directory = sandbox_dir(project)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (directory / "starting").open("wb") as starting:
         fcntl.flock(starting, fcntl.LOCK_EX)
@@ -131,9 +131,9 @@ def begin(project: Path, planned: Plan) -> None:
             _start(directory, planned, project)
 
 
-def stop(project: Path) -> bool:
+def stop_sandbox(project: Path) -> bool:
     """End the project's sandbox; False when there was none. Waits until it is gone."""
-    directory = place(project)
+    directory = sandbox_dir(project)
     card = _card(directory)
     if card is None:
         return False
@@ -152,9 +152,9 @@ def stop(project: Path) -> bool:
     return True
 
 
-def end(connection: Connection, project: Path) -> None:
+def end_sandbox(connection: Connection, project: Path) -> None:
     """End the sandbox of a connection. Waits until it is gone, so that the next one can be started."""
-    directory = place(project)
+    directory = sandbox_dir(project)
     with contextlib.suppress(ChannelClosed, ChannelTimeout):
         connection.channel.ask(Verb.STOP, timeout=5, grace=0)
     connection.channel.close()
@@ -171,7 +171,7 @@ def last_log(project: Path) -> tuple[bytes, str]:
     parts = []
     for name in ("log", "console"):
         try:
-            parts.append((place(project) / name).read_bytes())
+            parts.append((sandbox_dir(project) / name).read_bytes())
         except OSError:
             parts.append(b"")
     return parts[0], parts[1].decode(errors="replace")
@@ -192,7 +192,7 @@ def _start(directory: Path, planned: Plan, project: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         listener.bind(str(directory / "keeper.sock"))
         listener.listen(16)
-        daemon.fork(daemon.SandboxDir(directory, listener, lock.fileno(), project), planned)
+        daemon.fork_keeper(daemon.SandboxDir(directory, listener, lock.fileno(), project), planned)
 
 
 def _dial(directory: Path) -> socket.socket | None:
@@ -251,14 +251,14 @@ def _held(directory: Path) -> bool:
     return False
 
 
-def _card(directory: Path) -> Card | None:
+def _card(directory: Path) -> SandboxInfo | None:
     try:
         facts = paths.recorded(directory / "card.json")
         if not _held(directory):
             for left in ("card.json", "keeper.sock", "client"):
                 (directory / left).unlink(missing_ok=True)
             return None
-        return Card(
+        return SandboxInfo(
             id=directory.name,
             project=Path(facts["project"]),
             kernel=facts["kernel"],
@@ -282,7 +282,7 @@ def _rss(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _kill(card: Card) -> None:
+def _kill(card: SandboxInfo) -> None:
     """End a keeper that does not listen; its QEMU goes with it. Its lock has just been seen held by it."""
     if card.keeper:
         with contextlib.suppress(OSError):

@@ -50,17 +50,17 @@ def probe(program: str) -> Probe:
         known = paths.recorded(_file())
         if known["key"] == _key(program):
             return Probe("tcg" if known["why"] else "kvm", known["why"])
-    why = lacking(Path("/proc/cpuinfo").read_text()) or _try_kvm(program)
+    why = missing_cpu_feature(Path("/proc/cpuinfo").read_text()) or _try_kvm(program)
     _remember(program, why)
     return Probe("tcg" if why else "kvm", why, fresh=True)
 
 
-def condemn(program: str, why: str) -> None:
+def mark_kvm_broken(program: str, why: str) -> None:
     """KVM passed the probe and then failed a real guest: not again before the host boots."""
     _remember(program, why)
 
 
-def lacking(cpuinfo: str) -> str | None:
+def missing_cpu_feature(cpuinfo: str) -> str | None:
     """What the processor lacks for KVM, by /proc/cpuinfo. Without vmx or svm, /dev/kvm is some software's
     (kvm_pvm, say), and a kernel not made for that spins in it.
     """

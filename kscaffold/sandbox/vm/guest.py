@@ -106,7 +106,7 @@ def plan(kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = ()) -> 
         cmdline=" ".join(cmdline.split()),
     )
     cpu = qemu.CPU[probe.accelerator] + (_host_cpu() if probe.accelerator == "kvm" else "")
-    key = snapshot.key(program, kernel, machine, cpu)
+    key = snapshot.snapshot_key(program, kernel, machine, cpu)
     return Plan(kernel, program, machine, key, probe.why, probe.fresh, trusted)
 
 
@@ -147,7 +147,7 @@ class Restoring:
 
 def head_start(planned: Plan) -> Restoring | None:
     """Begin to restore a guest, and wait for nothing; None where there is no snapshot to restore."""
-    frozen = snapshot.find(planned.key)
+    frozen = snapshot.find_snapshot(planned.key)
     if frozen is None:
         return None
     with contextlib.suppress(MonitorError, ChannelClosed, ChannelTimeout, OSError):
@@ -179,7 +179,7 @@ def start(planned: Plan, say: Say, detail: Callable[[str], None], ahead: Restori
         if planned.machine.accelerator != "kvm" or error.code not in ("KS604", "KS605"):
             raise
         why = f"/dev/kvm passed the probe, but not with a real kernel: {error.what}"
-        accelerator.condemn(planned.program, why)
+        accelerator.mark_kvm_broken(planned.program, why)
         say("Without", f"KVM: {why}")
         return start(plan(planned.kernel, planned.machine.cmdline, planned.trusted), say, detail)
 
@@ -246,11 +246,11 @@ def _freeze(planned: Plan, guest: Guest, qmp: Monitor, memory: int, detail: Call
     """Keep this guest's state for the next ones, and let it go on. Without room it just goes on."""
     stopped = False
     try:
-        with os.fdopen(os.memfd_create("kscaffold-state"), "r+b") as state, snapshot.being_made() as making:
+        with os.fdopen(os.memfd_create("kscaffold-state"), "r+b") as state, snapshot.scratch_dir() as making:
             stopped = True
             qmp.save(state.fileno(), timeouts.seconds("BOOT_TIMEOUT"))
             state.seek(0)
-            snapshot.write(planned.key, planned.kernel, memory, state.read(), making)
+            snapshot.write_snapshot(planned.key, planned.kernel, memory, state.read(), making)
     except OSError as error:
         detail(f"no snapshot was kept: {error.strerror or error}")
         if not stopped:

@@ -50,12 +50,12 @@ class _Facts:
     sha256: str
 
 
-def place() -> Path:
+def snapshots_dir() -> Path:
     """Where snapshots are kept."""
     return paths.cache() / "snapshots"
 
 
-def key(program: str, kernel: Kernel, machine: Machine, cpu: str) -> str:
+def snapshot_key(program: str, kernel: Kernel, machine: Machine, cpu: str) -> str:
     """The name of the snapshot of this kernel in this machine.
 
     Made of everything that decides what is in it: QEMU's own file, the kernel image's, the guest's root
@@ -75,9 +75,9 @@ def key(program: str, kernel: Kernel, machine: Machine, cpu: str) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
-def find(name: str) -> Snapshot | None:
+def find_snapshot(name: str) -> Snapshot | None:
     """The snapshot of that key, if it is there and whole. A damaged one is removed."""
-    directory = place() / name
+    directory = snapshots_dir() / name
     try:
         record = paths.recorded(directory / "snapshot.json")
         changed = False
@@ -112,11 +112,11 @@ def find(name: str) -> Snapshot | None:
 
 
 @contextlib.contextmanager
-def being_made() -> Iterator[Path]:
+def scratch_dir() -> Iterator[Path]:
     """A directory beside the snapshots to prepare one in; gone afterwards. Those of dead runs are swept."""
-    place().mkdir(parents=True, exist_ok=True)
+    snapshots_dir().mkdir(parents=True, exist_ok=True)
     _sweep()
-    directory = place() / f".making-{os.getpid()}-{time.monotonic_ns()}"
+    directory = snapshots_dir() / f".making-{os.getpid()}-{time.monotonic_ns()}"
     directory.mkdir()
     with (directory / "lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -126,7 +126,7 @@ def being_made() -> Iterator[Path]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def write(name: str, kernel: Kernel, memory: int, state: bytes, making: Path) -> None:
+def write_snapshot(name: str, kernel: Kernel, memory: int, state: bytes, making: Path) -> None:
     """Write a snapshot and make it appear whole. `memory`: a descriptor of the guest's stopped memory.
 
     Zero pages become holes. Raises OSError (a full disk); nothing is left then. When another command
@@ -145,20 +145,20 @@ def write(name: str, kernel: Kernel, memory: int, state: bytes, making: Path) ->
         },
     }
     _write_record(making, record)
-    final = place() / name
+    final = snapshots_dir() / name
     for _ in range(3):
         try:
             making.rename(final)
             break
         except OSError:  # ENOTEMPTY: another one is there
             _remove(final)
-    keep_in_bounds(spare=name)
+    evict(spare=name)
 
 
-def every() -> list[tuple[str, str, int, float]]:
+def all_snapshots() -> list[tuple[str, str, int, float]]:
     """(key, kernel release, bytes on disk, last use) of each snapshot there is."""
     found = []
-    for directory in sorted(place().glob("[!.]*")) if place().is_dir() else []:
+    for directory in sorted(snapshots_dir().glob("[!.]*")) if snapshots_dir().is_dir() else []:
         try:
             record = paths.recorded(directory / "snapshot.json")
             used = (directory / "snapshot.json").stat().st_mtime
@@ -168,21 +168,21 @@ def every() -> list[tuple[str, str, int, float]]:
     return found
 
 
-def forget(release: str) -> int:
+def remove_snapshots(release: str) -> int:
     """Remove the snapshots of a kernel; how many there were. Running guests keep what they map."""
-    mine = [key for key, kernel, _, _ in every() if kernel == release]
+    mine = [key for key, kernel, _, _ in all_snapshots() if kernel == release]
     for name in mine:
-        _remove(place() / name)
+        _remove(snapshots_dir() / name)
     return len(mine)
 
 
-def keep_in_bounds(spare: str) -> None:
+def evict(spare: str) -> None:
     """Remove snapshots long unused, and the longest unused ones while all take too much room."""
     total, now = 0, time.time()
-    for name, _, size, used in sorted(every(), key=lambda s: (s[0] != spare, -s[3])):
+    for name, _, size, used in sorted(all_snapshots(), key=lambda s: (s[0] != spare, -s[3])):
         total += size
         if name != spare and (now - used > _MAX_AGE or total > _MAX_TOTAL):
-            _remove(place() / name)
+            _remove(snapshots_dir() / name)
 
 
 def _identity(file: Path) -> list[object]:
@@ -262,7 +262,7 @@ def _delete(left: Path) -> None:
 
 def _sweep() -> None:
     """Remove what killed runs left: whoever is alive holds the lock of its own."""
-    for left in place().glob(".making-*"):
+    for left in snapshots_dir().glob(".making-*"):
         try:
             with (left / "lock").open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kscaffold.project.project import kernel_name
+from kscaffold.elf.module_name import normalize_name
 from kscaffold.scaffold.adopt.sources import CSource
 from kscaffold.scaffold.kbuild.generate import ModuleSpec, kbuild
 
@@ -78,7 +78,7 @@ class _Reader:
         groups = {root.path: self._linked(root) for root in self.roots}
         self._shared(groups)
         self._left_out(groups)
-        taken = {kernel_name(_stem(self.directory, s)) for s in self.all}
+        taken = {normalize_name(_stem(self.directory, s)) for s in self.all}
         found = []
         for root in self.roots:
             if not root.exit:
@@ -151,8 +151,8 @@ class _Reader:
         alone = self.directory.name if len(self.roots) == 1 else ""
         numbered = (f"{stem}_mod{n}" for n in itertools.count(2))
         for name in (alone, f"{stem}_mod", f"{above}_{stem}", *itertools.islice(numbered, len(self.all))):
-            if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name) and kernel_name(name) not in taken:
-                taken.add(kernel_name(name))
+            if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name) and normalize_name(name) not in taken:
+                taken.add(normalize_name(name))
                 return name
         raise AssertionError("there are more names than sources")
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import UsageError
 from kscaffold.files import atomic_dir, git
-from kscaffold.project.project import kernel_name
 from kscaffold.scaffold.create import escape, licence, params, render
 from kscaffold.scaffold.create.author import default_author
 from kscaffold.scaffold.kbuild import generate, names
@@ -122,7 +122,7 @@ def plan(wanted: ProjectRequest) -> Planned:
         _text(f"parameter {parameter.name}", parameter.description + (parameter.default or ""))
 
     main, *others = objects or (wanted.name,)
-    named = {"name": wanted.name, "kernel_name": kernel_name(wanted.name)}
+    named = {"name": wanted.name, "kernel_name": normalize_name(wanted.name)}
     sources = [f"{stem}.c" for stem in (main, *others)] + [f"{wanted.name}.h"] * bool(others)
     sources = [source.format(**named) for source in template.sources] or sources
     values = {
@@ -137,7 +137,7 @@ def plan(wanted: ProjectRequest) -> Planned:
         "_parameters": list(parameters),
         "_showcase": chosen == "params" and not wanted.parameters,
         "_sources": sources,
-        "_modules": [{"name": m, "kernel_name": kernel_name(m)} for m in modules],
+        "_modules": [{"name": m, "kernel_name": normalize_name(m)} for m in modules],
         "_try": [line.format(**named) for line in template.tries],
     }
     linked = (generate.ModuleSpec(wanted.name, objects), *(generate.ModuleSpec(m) for m in modules[1:]))

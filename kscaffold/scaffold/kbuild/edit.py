@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files.text_change import TextChange, read_text, write_changes
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.ask import kbuild_file, read_project
-from kscaffold.project.project import ModuleTarget, Project, kernel_name
+from kscaffold.project.project import ModuleTarget, Project
 from kscaffold.scaffold.kbuild import statements as edit
 from kscaffold.scaffold.kbuild.names import check_name
 
@@ -237,7 +238,7 @@ def _free(project: Project, stem: str, target: ModuleTarget | None) -> None:
     """Refuse a name that is taken: an object in two modules, or of a module's own name, is never right."""
     for other in project.targets:
         same = target is None or other.directory == target.directory
-        if kernel_name(other.name) == kernel_name(stem) and same:
+        if normalize_name(other.name) == normalize_name(stem) and same:
             raise UsageError("KS043", f"{stem} is the name of a module of this project already")
         if f"{stem}.o" in other.objects and same:
             raise UsageError(

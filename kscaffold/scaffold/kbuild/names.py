@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import UsageError
-from kscaffold.project.project import kernel_name
 
 # modpost stops at "module name is too long" beyond this (struct module holds 56 bytes on 64-bit kernels).
 LONGEST = 55
@@ -48,7 +48,7 @@ def reserved_names(kind: Literal["words", "stems"]) -> frozenset[str]:
 def identifier(stem: str) -> str:
     """The C name of a module or object, which its functions begin with: `ret-1` is `ret_1`, and `time`
     is `time_mod`, for there is a time_init() in the kernel's headers."""
-    name = kernel_name(stem)
+    name = normalize_name(stem)
     return f"{name}_mod" if name in reserved_names("stems") else name
 
 
@@ -89,7 +89,7 @@ def check_objects(module: str, objects: Sequence[str]) -> None:
     seen: dict[str, str] = {}
     for name in objects:
         check_name(name, "object")
-        if kernel_name(name) == kernel_name(module):
+        if normalize_name(name) == normalize_name(module):
             raise UsageError(
                 "KS012",
                 f"the object {name} is named like its module",

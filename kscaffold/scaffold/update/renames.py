@@ -6,9 +6,8 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from kscaffold.files.tree import File, Tree
+from kscaffold.files.tree import File, Ours, Tree
 from kscaffold.scaffold.update import diff3
-from kscaffold.scaffold.update.plan import Ours
 
 # Of the lines of both; git asks for half.
 _ALIKE = 0.6

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Literal
 from kscaffold import __version__
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import atomic_dir, journal, paths
-from kscaffold.files.tree import File, Tree
+from kscaffold.files.tree import File, NotAFile, Ours, Tree
 from kscaffold.scaffold.metadata import answers, base, keep
 from kscaffold.scaffold.update import diff3, renames, rerender
-from kscaffold.scaffold.update.plan import BESIDE, FileMerge, NotAFile, Ours, is_settled_merge, plan_merge
+from kscaffold.scaffold.update.plan import BESIDE, FileMerge, is_settled_merge, plan_merge
 
 if TYPE_CHECKING:
     from kscaffold.scaffold.external.update import UpdatePrompts
