@@ -1,6 +1,6 @@
 """Modules that leave something in the kernel when they go, one thing each, and their healthy twins.
 
-`call` is the line that makes it, and `undo` the one that their exit forgets; a twin's exit has it. The names of
+`call` is the line that makes it, and `undo` the one that their exit forgets; a twin has it. The names of
 files begin with `lv_`.
 """
 
