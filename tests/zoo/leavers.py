@@ -187,7 +187,8 @@ LEAVERS = {
         "interrupt",
         "",
         "#include <linux/irq.h>\nstatic irqreturn_t handle(int n, void *d) { return IRQ_NONE; }"
-        "\nstatic int id, n; static int take(void) {\nn = __irq_alloc_descs(-1, 1, 1, NUMA_NO_NODE, NULL, NULL);"
+        "\nstatic int id, n; static int take(void) {"
+        "\nn = __irq_alloc_descs(-1, 1, 1, NUMA_NO_NODE, NULL, NULL);"
         "\nirq_set_chip_and_handler(n, &dummy_irq_chip, handle_simple_irq); return n; }",
         'int error = take() < 0 ? -ENOSPC : request_irq(n, handle, 0, "lv_irq", &id);',
         "free_irq(n, &id); irq_free_descs(n, 1);",
