@@ -50,7 +50,7 @@ DOCUMENTS = {
     "explain": "topic kind title text steps[] returns[] commands[] entries[] folded[]",
     "explain load": "topic kind module path parameters target kernel verdict loaded stage errno init_ran"
     " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator steps[]"
-    " ko{} flaw",
+    " ko{} flaw clean residue",
     "explain load several": "topic kind results[]",
     "kernel list": "kernels[] chosen default",
     "kernel add": "kernel{} already seconds",
