@@ -17,7 +17,6 @@ from kscaffold.module.predict.finding import Prediction
 from kscaffold.module.predict.predict import predict
 from tests.conftest import ROOT
 from tests.support.elf import ALLOC, EXEC, RELA, WRITE, Ko, Section, Symbol
-from tests.support.kernels import kernel  # noqa: F401 - a fixture
 from tests.support.worlds import RELEASE, World
 
 PRINTK = {"_printk": 0x92997ED8}
@@ -341,7 +340,7 @@ def test_symvers_of_the_years():
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("series", ["5.10", "6.1", "6.12"])
-def test_no_false_finding_on_the_kernels_own_modules(kernel, series: str):  # noqa: F811
+def test_no_false_finding_on_the_kernels_own_modules(kernel, series: str):
     """Every module that came with a kernel loads into it, and there is nothing to warn of."""
     own = kernel(series)
     paths = modules_in([own.modules / "kernel"])
@@ -353,7 +352,7 @@ def test_no_false_finding_on_the_kernels_own_modules(kernel, series: str):  # no
 
 
 @pytest.mark.kernel
-def test_another_kernels_modules_are_refused_by_another(kernel):  # noqa: F811
+def test_another_kernels_modules_are_refused_by_another(kernel):
     old, new = kernel("5.10"), kernel("6.1")
     path = next(p for p in modules_in([old.modules / "kernel"]) if p.name.startswith("dummy.ko"))
     (document,) = check_many([path], new, documents.check)
@@ -361,7 +360,7 @@ def test_another_kernels_modules_are_refused_by_another(kernel):  # noqa: F811
 
 
 @pytest.mark.kernel
-def test_a_changed_module_of_the_kernels_own(kernel, tmp_path: Path):  # noqa: F811
+def test_a_changed_module_of_the_kernels_own(kernel, tmp_path: Path):
     own = kernel("6.1")
     path = next(p for p in modules_in([own.modules / "kernel"]) if p.name.startswith("dummy.ko"))
     content = bytearray(path.read_bytes())

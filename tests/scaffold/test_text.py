@@ -11,7 +11,7 @@ from kscaffold.errors import UsageError
 from kscaffold.scaffold.create import escape, params
 from kscaffold.scaffold.kbuild import generate
 from tests.conftest import need_program
-from tests.support.kdirs import Tree, tree_61  # noqa: F401  a fixture
+from tests.support.kdirs import Tree
 
 anything = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 # What means something in C, printf, make, the shell, Jinja, YAML or Markdown, and what is invisible.
@@ -245,7 +245,7 @@ def test_declarations(spec, line):
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("text", [NASTIEST, "", " ", "\n", "x" * 5000])
-def test_the_module_says_exactly_the_text(ks, tmp_path, tree_61: Tree, text):  # noqa: F811
+def test_the_module_says_exactly_the_text(ks, tmp_path, tree_61: Tree, text):
     modinfo = need_program("modinfo", "kmod")
     quoted = text.replace("\\", "\\\\").replace(":", "\\:")
     ran = ks(
@@ -273,7 +273,7 @@ def test_the_module_says_exactly_the_text(ks, tmp_path, tree_61: Tree, text):  #
 @pytest.mark.kernel
 @settings(max_examples=4)
 @given(st.lists(nasty, min_size=30, max_size=30))
-def test_the_module_says_exactly_any_texts(tmp_path_factory, tree_61: Tree, many):  # noqa: F811
+def test_the_module_says_exactly_any_texts(tmp_path_factory, tree_61: Tree, many):
     from kscaffold.scaffold.create.new import ProjectRequest, new
 
     modinfo = need_program("modinfo", "kmod")
