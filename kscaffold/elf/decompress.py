@@ -25,10 +25,10 @@ def decompress(data: bytes) -> bytes:
     """
     if data.startswith(b"\x7fELF"):
         return data
-    for magic, name, codec in _CODECS:
+    for magic, name, decompressor in _CODECS:
         if data.startswith(magic):
             try:
-                return codec(data)
+                return decompressor(data)
             except DamagedError as error:
                 raise DamagedError(f"its {name} stream {error}") from None
             except MemoryError:

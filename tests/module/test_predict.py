@@ -26,7 +26,7 @@ LOOKS = DATA / "quoted-lines.toml"  # has the messages that such a kernel's imag
 
 
 def read(ko: Ko) -> KoFile:
-    return kofile.parse(ko.bytes(), Path("hello.ko"))
+    return kofile.parse_ko(ko.bytes(), Path("hello.ko"))
 
 
 @pytest.fixture
@@ -260,9 +260,11 @@ def test_64_looks_for_the_name_before_it_looks_at_sections(facts):
 
 def test_a_name_outside_the_names_is_anyones_guess(facts):
     content = bytearray(Ko().bytes())
-    table = next(s for s in kofile.parse(bytes(content), Path("hello.ko")).sections if s.type == "SHT_SYMTAB")
+    table = next(
+        s for s in kofile.parse_ko(bytes(content), Path("hello.ko")).sections if s.type == "SHT_SYMTAB"
+    )
     content[table.offset + 5 * 24 + 2] = 0xFF  # st_name of the last symbol, the import
-    prediction = predict(kofile.parse(bytes(content), Path("hello.ko")), facts())
+    prediction = predict(kofile.parse_ko(bytes(content), Path("hello.ko")), facts())
     assert codes(prediction) >= {"KS406"}
 
 
@@ -332,10 +334,10 @@ def test_symvers_of_the_years():
         "x\tc\tvmlinux\tEXPORT_SYMBOL\t",
     ]
     symvers = Symvers({line.split("\t")[1]: line for line in lines})
-    a, b = symvers.find("a"), symvers.find("b")
+    a, b = symvers.find_export("a"), symvers.find_export("b")
     assert a and (a.crc, a.module, a.gpl, a.namespace) == (1, None, False, "")
     assert b and (b.crc, b.module, b.gpl, b.namespace) == (2, None, True, "ns")
-    assert symvers.find("c") is None and symvers.find("d") is None
+    assert symvers.find_export("c") is None and symvers.find_export("d") is None
 
 
 @pytest.mark.kernel

@@ -180,7 +180,7 @@ def test_no_name_that_is_taken_by_the_headers_is_given_out(tmp_path, tree: Tree)
     accepted = []
     for word in sorted(w for w in words if "_" not in w):
         try:
-            accepted.append(params.parse(f"{word}:int"))
+            accepted.append(params.parse_parameter(f"{word}:int"))
         except params.UsageError:
             continue
     refused = _compile(tmp_path, tree, [p.declaration for p in accepted])

@@ -188,13 +188,13 @@ def test_a_makefile_has_tabs_and_curdir_and_no_pwd():
     ],
 )
 def test_parameters_are_read(spec, parameter):
-    assert params.parse(spec) == parameter
+    assert params.parse_parameter(spec) == parameter
 
 
 @given(texts, texts)
 def test_any_default_and_description_can_be_given(default, description):
     quoted = default.replace("\\", "\\\\").replace(":", "\\:")
-    assert params.parse(f"s:charp={quoted}:{description}") == params.TemplateParameter(
+    assert params.parse_parameter(f"s:charp={quoted}:{description}") == params.TemplateParameter(
         "s", "charp", 0o444, default, description
     )
 
@@ -205,17 +205,17 @@ def test_any_default_and_description_can_be_given(default, description):
 )
 def test_a_type_s_range_is_exact(kind, least, most):
     for value in (least, most, 0):
-        assert params.parse(f"n:{kind}={value}").default == str(value)
+        assert params.parse_parameter(f"n:{kind}={value}").default == str(value)
     for value in (least - 1, most + 1):
         with pytest.raises(UsageError) as refused:
-            params.parse(f"n:{kind}={value}")
+            params.parse_parameter(f"n:{kind}={value}")
         assert refused.value.code == "KS016"
 
 
 @given(texts)
 def test_any_parameter_text_is_read_or_refused(text):
     try:
-        params.parse(text)
+        params.parse_parameter(text)
     except UsageError as refused:
         assert refused.code in ("KS015", "KS016", "KS017", "KS018")
 
@@ -240,7 +240,7 @@ def test_any_parameter_text_is_read_or_refused(text):
     ],
 )
 def test_declarations(spec, line):
-    assert params.parse(spec).declaration == line
+    assert params.parse_parameter(spec).declaration == line
 
 
 @pytest.mark.kernel

@@ -87,11 +87,11 @@ def _to_sign(
 
 def _signed(file: Path, key: "Key", hash: str, out: Path | None) -> "SignReport":
     from kscaffold.make.fingerprint import record  # start-up time
-    from kscaffold.signing.sign import sign as sign_one
+    from kscaffold.signing.sign import sign_module
 
     before = record.recorded_facts(file)
     try:
-        report = sign_one(file, key, hash=hash, out=out)
+        report = sign_module(file, key, hash=hash, out=out)
     except OSError as error:
         where = error.filename or file
         raise KscaffoldError(

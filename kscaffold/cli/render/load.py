@@ -58,8 +58,8 @@ def why(report: LoadReport) -> None:
     say = console.note if report.ok else console.out
     if report.note:
         say(f"   note: {report.note}")
-    if report.surprise:
-        say(f"   note: {console.printable(report.surprise)}")
+    if report.prediction_mismatch:
+        say(f"   note: {console.printable(report.prediction_mismatch)}")
     others = [c for c in j.complaints if c.summary != j.cause]
     for complaint in others if report.ok else ():
         console.warn(console.printable(complaint.summary))

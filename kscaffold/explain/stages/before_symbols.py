@@ -99,7 +99,7 @@ def version(scene: StageContext) -> Iterator[Fact]:
         yield Fact("checksums", "none (__versions is not there)", "file")
         return
     crc = ko.versions.get("module_layout")
-    own = kernel.exports.find("module_layout") if kernel and kernel.exports else None
+    own = kernel.exports.find_export("module_layout") if kernel and kernel.exports else None
     if crc is not None and own is not None:
         same_crc = "as the kernel's" if crc == own.crc else f"the kernel's is {own.crc:#010x}"
         yield Fact("of struct module", f"{crc:#010x}, {same_crc}", "build")

@@ -129,8 +129,8 @@ def parameters(scene: StageContext) -> Iterator[Fact]:
         columns = ("parameter", "type", "given", "value (kernel)")
         width = 4 if read else 3
         text = f"{plural(len(settings), 'parameter')}, {asked}"
-        kept = tuple(row[:width] for row in rows)
-        yield Fact("parameters", text, "file", columns[:width], kept)
+        remaining = tuple(row[:width] for row in rows)
+        yield Fact("parameters", text, "file", columns[:width], remaining)
     for name in scene.anatomy.ignored:
         yield Fact("ignored", f"{name}: it has no such parameter", "request")
 

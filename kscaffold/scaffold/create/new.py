@@ -113,7 +113,7 @@ def plan(wanted: ProjectRequest) -> Planned:
     objects = wanted.objects or (_OBJECTS if chosen == "multi" else ())
     names.check_objects(wanted.name, objects)
     parameters = wanted.parameters or _SHOWN.get(chosen, ())
-    params.check(parameters, _c_names(wanted.name, objects))
+    params.check_parameters(parameters, _c_names(wanted.name, objects))
     licensed = licence.find_licence(wanted.license)
     author = _text("author", wanted.author) if wanted.author is not None else default_author()
     described = wanted.description if wanted.description is not None else f"The {wanted.name} kernel module"
