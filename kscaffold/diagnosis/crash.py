@@ -182,7 +182,7 @@ def _faults() -> tuple[_Head, ...]:
             taints=DIED | _WARNED,
         ),
         _died("bug", r"(?i:^kernel BUG at \S{1,400}!$)"),
-        _died("oops", r"^BUG: (?:kernel NULL pointer dereference|[uU]nable to handle )"),
+        _died("oops", r"^BUG: (?:[kK]ernel NULL pointer dereference|[uU]nable to handle )"),
         # mips and loongarch name the processor first.
         _died("oops", r"^(?:CPU \d{1,4} )?Unable to handle kernel "),
         _died("oops", r"^Kernel attempted to (?:read|write|access|execute) user page "),

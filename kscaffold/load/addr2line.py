@@ -11,6 +11,7 @@ from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
 
 _AROUND = 2  # lines before and after
 _LARGEST = 4 << 20  # bytes of a source file that is shown
@@ -64,10 +65,14 @@ def with_source_line(
 
 def _place(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLine | None:
     found = _WHERE.match(where)
-    program = process.which("addr2line")
-    if found is None or program is None:
+    if found is None:
         return None
     try:
+        # This machine's own prints `?` for the code of another one, and exits with 0.
+        machine = table.of_elf(ko.read_bytes()[:64])
+        program = process.which(f"{table.cross_prefix(machine)}addr2line")
+        if program is None:
+            return None
         home = ko.place(found["function"])
         if home is None:
             return None
@@ -99,7 +104,7 @@ def _read(file: Path, line: int, function: str, home: Path) -> SourceLine:
     try:
         if path.stat().st_size > _LARGEST:
             return SourceLine(shown, line, function)
-        text = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = reader.read_text(path).splitlines()
     except OSError:
         return SourceLine(shown, line, function)
     near = range(max(1, line - _AROUND), min(len(text), line + _AROUND) + 1)

@@ -44,7 +44,8 @@ class Predictor:
         predicted: the kernel itself is asked next.
         """
         try:
-            loaded = [m.name for m in target.modules()]
+            listed = target.modules()
+            loaded = [m.name for m in listed]
             found = predict_load(
                 ko,
                 parameters,
@@ -55,6 +56,9 @@ class Predictor:
             )
         except KscaffoldError:
             return None
+        if found.loads is False and found.stage == "symbols" and any("O" in m.taints for m in listed):
+            # One of the modules that are in, and did not come with the kernel, may export it.
+            found = replace(found, loads=None)
         # That it is loaded already, the kernel says in the same words at once.
         if found.loads is False and found.stage != "list":
             with self._lock:

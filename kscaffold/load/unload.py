@@ -17,6 +17,7 @@ from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.load import dangling
 from kscaffold.load.addr2line import SourceLine, locate_complaints, with_source_line
 from kscaffold.load.dangling import DanglingCallbacks
+from kscaffold.load.flaws import Flaw, flaws_of_unload
 from kscaffold.load.gather import tainted
 from kscaffold.targets.target import Target
 
@@ -40,6 +41,11 @@ class UnloadReport:
     def ok(self) -> bool:
         """It is gone."""
         return self.judgement.verdict == "unloaded"
+
+    @property
+    def flaws(self) -> tuple[Flaw, ...]:
+        """What an unload that succeeded is not clean for."""
+        return flaws_of_unload(self)
 
 
 def module_of_word(word: str) -> str:

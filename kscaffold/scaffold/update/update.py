@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from kscaffold import __version__
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import atomic_dir, journal, paths
+from kscaffold.files import atomic_dir, journal, paths, reader
 from kscaffold.files.tree import File, NotAFile, Ours, Tree
 from kscaffold.scaffold.metadata import answers, base, keep
 from kscaffold.scaffold.update import diff3, renames, rerender
@@ -164,7 +164,7 @@ def _carry_out(
         if not conflicts or (s.target is None and s.path in theirs)  # no room for the template's file
     }
     new_base = is_settled_merge(old, theirs, unsettled)
-    text = (project / answers.FILE).read_text(encoding="utf-8")
+    text = reader.read_bytes(project / answers.FILE).decode()
     own = keep.kept_files(made.template, made.given, new_base, text)
     writes = [journal.Write(s.target, s.before, s.after) for s in chosen if s.target]
     said = answers.read_answers(project)
@@ -190,7 +190,8 @@ def _back_up(planned: Update, writes: list[journal.Write]) -> Path | None:
     if not files:
         return None
     state = paths.project_state(planned.directory)
-    state.mkdir(parents=True, exist_ok=True)
+    paths.make_own(state)
+    paths.note_project(state, planned.directory)
     backup = state / f"before-update-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz"
     number = 0
     while backup.exists():
