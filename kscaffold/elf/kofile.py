@@ -95,7 +95,7 @@ def _parse(raw: bytes, path: Path, compression: Compression | None) -> KoFile:
         init=symbols.function(ends, table, "init_module", elf.sections),
         exit=symbols.function(ends, table, "cleanup_module", elf.sections),
         parameters=modinfo.parameters(
-            info, symbols.parameter_names(table, elf.sections), _limits(elf, table)
+            info, symbols.parameter_names(table, elf.sections), _array_bounds(elf, table)
         ),
         undefined=undefined,
         weak_imports=weak,
@@ -202,7 +202,7 @@ def _symbols(elf: Elf) -> list[Symbol]:
     return found
 
 
-def _limits(elf: Elf, table: Sequence[Symbol]) -> dict[str, int]:
+def _array_bounds(elf: Elf, table: Sequence[Symbol]) -> dict[str, int]:
     """The limits of arrays and strings: the first word of struct kparam_array and struct kparam_string."""
     found = {}
     for symbol in table:

@@ -118,7 +118,7 @@ def _tell(
     for report in reports:
         again = "; the signature it had is replaced" if report.replaced else ""
         console.step("Signed", console.printable(f"{_short(report.out)} by {name!r} ({report.hash}){again}"))
-    lacks = _lacking(key, reports[0].hash, kernel) if reports and kernel else None
+    lacks = _missing(key, reports[0].hash, kernel) if reports and kernel else None
     if lacks:
         console.warn(lacks[0], fix=lacks[2])
     elif reports:
@@ -127,7 +127,7 @@ def _tell(
     console.emit("sign", True, documents.sign(reports, key))
 
 
-def _lacking(key: "Key", hash: str, kernel: "Kernel") -> tuple[str, bool, str] | None:
+def _missing(key: "Key", hash: str, kernel: "Kernel") -> tuple[str, bool, str] | None:
     from kscaffold.kernel.facts import read_facts  # start-up time
     from kscaffold.module.predict.signature import missing_crypto
 
