@@ -405,21 +405,21 @@ def test_an_error_is_one_document_too(ks, here, words, command, status):
 # ---- statuses ----
 
 
-def test_0(ks, here):
+def test_an_answer_ends_with_0(ks, here):
     assert ks("list").status == 0
 
 
-def test_1(ks, here):
+def test_a_no_ends_with_1(ks, here):
     assert ks("check", write_ko(here, Ko(init=None))).status == 1
     assert ks("explain", "no such thing").status == 1
     assert ks("unload", "x").status == 1
 
 
-def test_2(ks, here):
+def test_a_wrong_request_ends_with_2(ks, here):
     assert ks("new", "no good name").status == 2
 
 
-def test_69(ks, here, monkeypatch):
+def test_no_answer_ends_with_69(ks, here, monkeypatch):
     write(here, Kbuild="obj-m := hello.o\n", hello__c=HELLO)
     assert ks("check").status == 69
     monkeypatch.setenv("PATH", str(here))
@@ -427,7 +427,7 @@ def test_69(ks, here, monkeypatch):
     assert ran.status == 69 and "qemu" in ran.json["error"]["fix"]
 
 
-def test_70(ks, here, monkeypatch):
+def test_a_bug_ends_with_70(ks, here, monkeypatch):
     def broken() -> None:
         raise RuntimeError("nobody thought of this")
 
@@ -439,7 +439,7 @@ def test_70(ks, here, monkeypatch):
     assert "Traceback" in ks("list", "--host", "-v").err
 
 
-def test_130(here, tmp_path):
+def test_an_interrupt_ends_with_130(here, tmp_path):
     (tmp_path / "dmesg").write_text(
         "#!/bin/sh\necho '<6>[    1.0] here'\n[ -z \"$2\" ] || exec /bin/sleep 60\n"
     )

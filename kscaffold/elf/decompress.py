@@ -32,10 +32,10 @@ def decompress(data: bytes) -> bytes:
     if data.startswith(b"\x7fELF"):
         return data
     limit = min(LIMIT, max(_SMALL, _MOST_TIMES * len(data)))
-    for magic, name, codec in _CODECS:
+    for magic, name, decompressor in _CODECS:
         if data.startswith(magic):
             try:
-                return codec(data, limit)
+                return decompressor(data, limit)
             except DamagedError as error:
                 raise DamagedError(f"its {name} stream {error}") from None
             except MemoryError:

@@ -79,8 +79,10 @@ def _trust(kernel: "Kernel | None", cmdline: str, certs: list[str] | None) -> "T
 def _of_project(
     targets: "list[ModuleTarget]", kernel: "Kernel", arguments: list[str], trust: "Trust"
 ) -> Iterator[dict[str, Any]]:
-    from kscaffold.module.check import check  # start-up time
+    from kscaffold.module.check import check_module  # start-up time
 
     for target in targets:
-        report = check(target.ko, expected_name=target.name, kernel=kernel, arguments=arguments, trust=trust)
+        report = check_module(
+            target.ko, expected_name=target.name, kernel=kernel, arguments=arguments, trust=trust
+        )
         yield documents.check(report)
