@@ -102,8 +102,8 @@ def existing(ko: Path) -> Path:
 
 
 def foreign_machine(ko: Path) -> Architecture | None:
-    """The architecture of a .ko that is not for this machine; None for one that is, and where the file does not
-    say or is compressed.
+    """The architecture of a .ko that is not for this machine; None for one that is, and where the file does
+    not say or is compressed.
     """
     try:
         with ko.open("rb") as file:

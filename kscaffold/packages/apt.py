@@ -176,10 +176,17 @@ def configuration(here: Path, architectures: Sequence[str]) -> str:
 
 
 def fetch(
-    names: Sequence[str], suite: str | None, into: Path, workplace: Path, progress: Progress
+    names: Sequence[str],
+    suite: str | None,
+    into: Path,
+    workplace: Path,
+    progress: Progress,
+    machine: Architecture | None = None,
 ) -> list[Package]:
-    """Fetch some packages and unpack them into a directory. `workplace`: an empty directory for apt."""
-    archive = open_archive(suite, workplace, progress)
+    """Fetch some packages (of `machine`; None: of this one) and unpack them into a directory. `workplace`: an
+    empty directory for apt.
+    """
+    archive = open_archive(suite, workplace, progress, machine)
     packages = archive.show(names)
     for deb in archive.download(packages, progress):
         unpack(deb, into)
