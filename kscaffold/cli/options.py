@@ -21,6 +21,15 @@ def _number(seconds: float | None) -> float | None:
     return seconds
 
 
+def named_directory(directory: Path | None) -> Path | None:
+    """make may read a project there, whosever it is: the user has named it."""
+    if directory is not None:
+        from kscaffold.project import trust  # start-up time: few commands name one
+
+        trust.name(directory)
+    return directory
+
+
 def _kernel_words(text: str) -> str:
     if (length := len(os.fsencode(text))) > MOST_WORDS:
         raise typer.BadParameter(f"it has {length} bytes, there is room for {MOST_WORDS}")
@@ -81,7 +90,13 @@ Watch = Annotated[
 Directory = Annotated[
     Path | None,
     typer.Option(
-        "--directory", "-C", metavar="DIR", exists=True, file_okay=False, help="Act there instead of here."
+        "--directory",
+        "-C",
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        callback=named_directory,
+        help="Act there instead of here.",
     ),
 ]
 Html = Annotated[

@@ -7,6 +7,7 @@ from pathlib import Path
 from kscaffold import process
 from kscaffold.arch import table
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.store import release_of_tree
 
@@ -48,7 +49,7 @@ def _problem_of(kernel: Kernel, build: Path) -> KscaffoldError | None:
 def compiler_problem(kernel: Kernel) -> KscaffoldError | None:
     """Why the compilers here may be too old for this kernel's flags, or None. Looks at names only."""
     try:
-        text = (kernel.build / ".kernelvariables").read_text(errors="replace") if kernel.build else ""
+        text = reader.read_text(kernel.build / ".kernelvariables") if kernel.build else ""
     except OSError:
         return None  # only Debian's headers name their compiler
     pinned = re.search(r"\bgcc-(\d+)\s*$", text, re.MULTILINE)
@@ -113,7 +114,7 @@ def _moved(kernel: Kernel, build: Path) -> KscaffoldError | None:
     makefile = build / "Makefile"
     if makefile.stat().st_size > 4096:
         return None
-    for target in re.findall(r"^include\s+(/\S+)$", makefile.read_text(errors="replace"), re.MULTILINE):
+    for target in re.findall(r"^include\s+(/\S+)$", reader.read_text(makefile), re.MULTILINE):
         if not Path(target).exists():
             return _absent(kernel, f"its Makefile includes {target}, which is gone")
     return None
@@ -134,7 +135,7 @@ def _other_release(kernel: Kernel, build: Path) -> KscaffoldError | None:
 def _foreign(build: Path) -> KscaffoldError | None:
     """Host programs of another architecture, or of a newer C library than this machine's."""
     for name in ("scripts/basic/fixdep", "scripts/mod/modpost", "scripts/mod/modpost.real-lsb-64"):
-        program = (build / name).read_bytes() if (build / name).is_file() else b""
+        program = reader.read_bytes(build / name) if (build / name).is_file() else b""
         if not program.startswith(b"\x7fELF"):
             continue  # a script stands in for it: Debian's, which starts the one for the object's machine
         host = table.host()

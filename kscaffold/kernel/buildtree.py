@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.arch import table
+from kscaffold.files import reader
 from kscaffold.kernel.config import parse
 
 
@@ -72,7 +73,7 @@ def _version(code: int) -> tuple[str, str, str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(errors="replace")
+        return reader.read_text(path)
     except OSError:
         return ""
 

@@ -9,6 +9,7 @@ from kscaffold.arch import table
 from kscaffold.elf import kofile
 from kscaffold.elf.model import Section
 from kscaffold.elf.module_name import module_name_of
+from kscaffold.files import reader
 from kscaffold.kernel import store
 from kscaffold.kernel.kernel import Kernel
 
@@ -28,18 +29,18 @@ def in_sysfs(kernel: Kernel) -> tuple[frozenset[str], frozenset[str]]:
     param_sysfs_builtin). Takes 7 ms.
     """
     info = _text(kernel.modules / "modules.builtin.modinfo").split("\0") if kernel.modules else []
-    told = [match for entry in info if (match := re.match(r"([^.=]+)\.(parmtype|version)=", entry))]
-    versioned = frozenset(match[1] for match in told if match[2] == "version")
+    entries = [match for entry in info if (match := re.match(r"([^.=]+)\.(parmtype|version)=", entry))]
+    versioned = frozenset(match[1] for match in entries if match[2] == "version")
     image = store.unpacked(kernel)
     visible = _visible(image) if image else None
     if visible is not None:
         return versioned | visible, frozenset()
-    return versioned, frozenset(match[1] for match in told) - versioned
+    return versioned, frozenset(match[1] for match in entries) - versioned
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return reader.read_text(path)
     except OSError:
         return ""
 

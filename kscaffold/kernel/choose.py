@@ -7,21 +7,30 @@ this machine's: `6.1`, `s390x:6.1`, `s390x:` (any of that machine).
 import os
 import re
 import shlex
+import shutil
+from collections.abc import Sequence
 
 from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
-from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.errors import KscaffoldError, ToolMissingError, UsageError
 from kscaffold.kernel import store
 from kscaffold.kernel.buildable import build_problem, compiler_problem
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.progress import SILENT, Progress
 
+# The kernel's own programs that a build runs (objtool) need the library.
+TO_BUILD = (("make", "make"), ("gcc", "gcc"), ("libelf.so.1", "libelf1"))
 
-def choose(spec: str | None, *, offline: bool, progress: Progress = SILENT) -> Kernel:
+
+def choose(
+    spec: str | None, *, offline: bool, progress: Progress = SILENT, programs: Sequence[tuple[str, str]] = ()
+) -> Kernel:
     """The kernel to use: as `find`, else the distribution's own, fetched now.
 
-    Raises UsageError KS530 for a `spec` that means no kernel or several, KscaffoldError KS531 when one
-    would have to be fetched offline, and what `fetch` raises.
+    `programs`: what the caller will do with it needs these programs and libraries, each with its Debian
+    package; all that is missing is told before anything is fetched (KS001). Raises UsageError KS530 for a
+    `spec` that means no kernel or several, KscaffoldError KS531 when one would have to be fetched offline,
+    and what `fetch` raises.
     """
     kernel = find_kernel(spec)
     if kernel:
@@ -32,6 +41,7 @@ def choose(spec: str | None, *, offline: bool, progress: Progress = SILENT) -> K
             "there is no kernel here yet, and --offline forbids to fetch one",
             fix="kscaffold kernel add",
         )
+    _need(programs)
     from kscaffold.kernel.fetch import fetch  # start-up time
 
     machine = split_spec(spec)[0]
@@ -72,6 +82,36 @@ def split_spec(spec: str | None) -> tuple[Architecture | None, str | None]:
 def _no_architecture(word: str) -> UsageError:
     known = ", ".join(a.debian for a in table.every() if a.flavours)
     return UsageError("KS533", f"{word!r} is no architecture", fix=f"--arch with one of {known}")
+
+
+def to_load() -> tuple[tuple[str, str], ...]:
+    """What a load needs here: a module is built before most of them, a guest is started for each."""
+    machine = table.host()
+    return (*TO_BUILD, (machine.qemu, machine.qemu_package)) if machine else TO_BUILD
+
+
+def _need(programs: Sequence[tuple[str, str]]) -> None:
+    """Raise ToolMissingError KS001 that names all that is not here, with one command for all."""
+    from kscaffold import process  # start-up time: only where a kernel is to be fetched
+
+    missing = [(name, package) for name, package in programs if not _is_here(name)]
+    if missing:
+        names = ", ".join(name for name, _ in missing)
+        fix = process.apt_install(*dict.fromkeys(package for _, package in missing))
+        verb = "is" if len(missing) == 1 else "are"
+        raise ToolMissingError("KS001", f"{names} {verb} not installed", fix=fix)
+
+
+def _is_here(name: str) -> bool:
+    if ".so" not in name:
+        return shutil.which(name) is not None
+    import ctypes  # start-up time: only where a kernel is to be fetched
+
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
 
 
 def find_kernel(spec: str | None) -> Kernel | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.kernel import image, store
 from kscaffold.kernel.host_programs import replace_too_new
@@ -188,7 +188,7 @@ def _make(
     machine = archive.distribution.architecture
     kernel = _mend(made, Kernel(release, "fetched", None, None, None, None, archive.origin, machine.name))
     assert kernel.image
-    unpacked = image.unpacked(kernel.image.read_bytes(), machine)
+    unpacked = image.unpacked(reader.read_bytes(kernel.image, reader.MOST_IMAGE), machine)
     if unpacked is not None:
         kernel = replace(kernel, vmlinux=made / "vmlinux")
         (made / "vmlinux").write_bytes(unpacked)

@@ -16,7 +16,7 @@ from typing import Any
 from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import KscaffoldError, UsageError
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 from kscaffold.files.atomic import write_whole
 from kscaffold.files.identity import identify
 from kscaffold.files.lock import locked
@@ -79,7 +79,7 @@ def set_default(release: str | None) -> None:
     if release is None:
         file.unlink(missing_ok=True)
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
+    paths.make_own(file.parent)
     write_whole(file, release + "\n")
 
 
@@ -97,6 +97,7 @@ def bootable(kernel: Kernel) -> Path:
             cause=f"{kernel.image} can't be read by this user" if kernel.image else None,
             fix=f"kscaffold kernel add --build {kernel.build or 'DIR'} --image FILE, or kscaffold kernel add",
         )
+    reader.require_plain(kernel.image, reader.MOST_IMAGE)
     machine = table.by_uname(kernel.arch)
     with kernel.image.open("rb") as opened:
         if opened.read(4) == b"\x7fELF":
@@ -106,12 +107,12 @@ def bootable(kernel: Kernel) -> Path:
         return file
     from kscaffold.kernel import image  # start-up time
 
-    content = image.unpacked(kernel.image.read_bytes(), machine) if machine else None
+    content = image.unpacked(reader.read_bytes(kernel.image, reader.MOST_IMAGE), machine) if machine else None
     if content is None:
         return kernel.image
     with scratch_directory() as place:
         (place / "vmlinux").write_bytes(content)
-        file.parent.mkdir(parents=True, exist_ok=True)
+        paths.make_own(file.parent)
         (place / "vmlinux").rename(file)
     for old in file.parent.iterdir():  # of an image that has been replaced since
         if old != file:
@@ -125,6 +126,7 @@ def unpacked(kernel: Kernel) -> Path | None:
         return kernel.vmlinux
     machine = table.by_uname(kernel.arch)
     try:
+        reader.require_plain(kernel.image, reader.MOST_IMAGE)
         if machine and machine.image == "Image":
             return kernel.image
         with kernel.image.open("rb") as opened:
@@ -241,7 +243,7 @@ def write_record(directory: Path, kernel: Kernel, more: dict[str, Any]) -> None:
 def install(made: Path, release: str) -> Kernel:
     """Put a finished kernel directory in its place; one that was there goes. The caller holds the lock."""
     place = root() / release
-    place.parent.mkdir(parents=True, exist_ok=True)
+    paths.make_own(place.parent)
     if place.exists():
         place.rename(made.with_name("replaced"))  # in the workplace, which goes
     made.rename(place)
@@ -258,7 +260,7 @@ def release_of_tree(build: Path | None) -> str | None:
         return None
     # Debian's include/config/kernel.release lacks the part that its packaging adds.
     try:
-        text = (build / "include/generated/utsrelease.h").read_text(errors="replace")
+        text = reader.read_text(build / "include/generated/utsrelease.h")
     except OSError:
         return None
     match = re.search(r'UTS_RELEASE\s+"([^"]+)"', text)
@@ -272,7 +274,7 @@ def release_of_image(image: Path | None) -> str | None:
     from kscaffold.kernel.image import release  # start-up time
 
     try:
-        return release(image.read_bytes())
+        return release(reader.read_bytes(image, reader.MOST_IMAGE))
     except OSError as error:
         raise UsageError("KS514", f"{image} can't be read", cause=error.strerror) from None
 

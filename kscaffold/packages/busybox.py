@@ -6,7 +6,7 @@ from pathlib import Path
 from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import paths
+from kscaffold.files import executable, paths
 from kscaffold.files.lock import locked
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.packages import apt
@@ -22,7 +22,7 @@ def busybox(machine: Architecture | None = None, *, offline: bool, progress: Pro
     """
     foreign = None if machine is None or machine is table.host() else machine
     kept = paths.cache() / "busybox" / (f"busybox-{foreign.debian}" if foreign else "busybox")
-    if kept.exists():
+    if executable.is_genuine(kept):
         return kept
     if offline:
         raise KscaffoldError(
@@ -30,9 +30,9 @@ def busybox(machine: Architecture | None = None, *, offline: bool, progress: Pro
             "a shell needs BusyBox, which was not fetched yet",
             fix="run the command once without --offline",
         )
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    paths.make_own(kept.parent)
     with locked(kept.parent / "lock"):
-        if kept.exists():
+        if executable.is_genuine(kept):
             return kept
         with scratch_directory() as place:
             apt.fetch([_PACKAGE], None, place / "unpacked", place, progress, foreign)
@@ -41,5 +41,5 @@ def busybox(machine: Architecture | None = None, *, offline: bool, progress: Pro
             ]
             if not found:
                 raise KscaffoldError("KS614", f"{_PACKAGE} holds no busybox", fix="sudo apt-get update")
-            found[0].rename(kept)
+            executable.keep(kept, found[0].read_bytes())
     return kept

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.files import reader
 
 _TIMEOUT = 30.0
 
@@ -36,7 +37,7 @@ def configured() -> list[AptSource]:
     found: list[AptSource] = []
     for file in files:
         try:
-            text = file.read_text(errors="replace")
+            text = reader.read_text(file)
         except OSError:
             continue
         found += parse_deb822(text) if file.suffix == ".sources" else parse_one_line(text)

@@ -32,12 +32,12 @@ def build(
 ) -> int:
     """Build this project's modules, with the kernel's own Makefile."""
     kernel = options.spec_of(kernel, arch)
-    from kscaffold.kernel.choose import choose  # start-up time
+    from kscaffold.kernel.choose import TO_BUILD, choose  # start-up time
     from kscaffold.make.build_project import build_project
     from kscaffold.project.find import find_project
 
     where, progress = find_project(directory or Path.cwd()), console.progress()
-    chosen = choose(kernel, offline=offline, progress=progress)
+    chosen = choose(kernel, offline=offline, progress=progress, programs=TO_BUILD)
     report = build_project(where, chosen, module=module, everything=verbose, jobs=jobs, progress=progress)
     modules = report.project.named(module)
     built(report, modules)

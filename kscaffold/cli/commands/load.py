@@ -52,7 +52,7 @@ def load(
         def hear(report: "LoadReport", target: "Target") -> None:
             render.loaded(report)
             if page is not None:
-                page.hear(report, target, chosen)
+                page.add_load(report, target, chosen)
 
         return hear
 

@@ -21,6 +21,11 @@ Repeat = Annotated[
     int, typer.Option("--repeat", metavar="N", min=1, max=10000, help="Each set so many times.")
 ]
 
+Allow = Annotated[
+    list[str] | None,
+    typer.Option("--allow", metavar="KS###", help="Accept this kind of complaint (repeatable)."),
+]
+
 
 def run(
     words: options.LoadWords = None,
@@ -33,6 +38,7 @@ def run(
     no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
     watch: options.Watch = None,
+    allow: Allow = None,
     cmdline: options.Cmdline = "",
     cert: options.Cert = None,
     trace: options.Trace = False,
@@ -71,6 +77,7 @@ def run(
         watch=watch,
         progress=console.progress(),
         listen=listen,
+        allow=allow or (),
     )
     from kscaffold.cli.render import load as render  # start-up time: imported by now
 

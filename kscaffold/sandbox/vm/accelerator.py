@@ -90,7 +90,7 @@ def _key(program: str) -> list[object]:
 
 def _remember(program: str, why: str | None) -> None:
     with contextlib.suppress(OSError):
-        _file().parent.mkdir(parents=True, exist_ok=True)
+        paths.make_own(_file().parent)
         write_whole(_file(), json.dumps({"key": _key(program), "why": why}))
 
 
