@@ -95,7 +95,9 @@ class Archive:
         """The candidate version of each package, in the order asked. Raises KscaffoldError KS502."""
         text = self._ask("apt-cache", "show", "--no-all-versions", *names) if names else ""
         parsed = _parse_packages(text)
-        found = {p.name: p for p in parsed} | {f"{p.name}:{p.arch}": p for p in parsed}
+        # apt shows another architecture's package where the wanted one has none of that name.
+        own = (self.distribution.architecture.debian, "all")
+        found = {p.name: p for p in parsed if p.arch in own} | {f"{p.name}:{p.arch}": p for p in parsed}
         for name in names:
             if name not in found:
                 raise _absent(name, self.origin)

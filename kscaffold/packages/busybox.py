@@ -15,8 +15,15 @@ from kscaffold.progress import SILENT, Progress
 _PACKAGE = "busybox-static"
 
 
-def busybox(machine: Architecture | None = None, *, offline: bool, progress: Progress = SILENT) -> Path:
-    """The program for this machine (None: the one we run on), fetched now where the cache has none.
+def busybox(
+    machine: Architecture | None = None,
+    suite: str | None = None,
+    *,
+    offline: bool,
+    progress: Progress = SILENT,
+) -> Path:
+    """The program for this machine (None: the one we run on), fetched now where the cache has none. `suite`:
+    where that machine's kernel is from; Debian 12 has no riscv64.
 
     Raises KscaffoldError as `apt.fetch` does.
     """
@@ -35,7 +42,7 @@ def busybox(machine: Architecture | None = None, *, offline: bool, progress: Pro
         if executable.is_genuine(kept):
             return kept
         with scratch_directory() as place:
-            apt.fetch([_PACKAGE], None, place / "unpacked", place, progress, foreign)
+            apt.fetch([_PACKAGE], suite if foreign else None, place / "unpacked", place, progress, foreign)
             found = [
                 p for p in (place / "unpacked").rglob("busybox") if p.is_file() and os.access(p, os.X_OK)
             ]

@@ -31,7 +31,8 @@ def test_no_warning_at_w1_and_under_sparse_s_endian_checks(arch: str):
 @pytest.mark.parametrize("arch", USED)
 def test_each_template_does_what_its_readme_says(arch: str):
     with templated.guest(MACHINES[arch], arch) as guest:
-        guest.target.install_busybox(busybox(table.by_debian(arch), offline=False).read_bytes())
+        program = busybox(table.by_debian(arch), guest.kernel.origin, offline=False)
+        guest.target.install_busybox(program.read_bytes())
         for template in templates():
             with guest.loaded(template.name) as name:
                 assert guest.load(template.name) == errno.EEXIST

@@ -21,7 +21,8 @@ def shell(at: Path, where: TargetRequest, progress: Progress = SILENT) -> None:
     card = registry.find_sandbox(at)
     where = replace(where, kernel=where.kernel or (card.kernel if card else None))
     kernel = choose(where.kernel, offline=where.offline, progress=progress)
-    program = busybox(table.by_uname(kernel.arch), offline=where.offline, progress=progress)
+    suite = kernel.origin if kernel.source == "fetched" else None
+    program = busybox(table.by_uname(kernel.arch), suite, offline=where.offline, progress=progress)
     trusted = trusted_certificates(kernel, where, progress)
     with open_sandbox(at, kernel, where, trusted, progress) as (target, _):
         target.install_busybox(program.read_bytes())
