@@ -1,10 +1,10 @@
 """What is to be loaded and where, before anything is built or started for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kscaffold.elf.quick import existing
+from kscaffold.elf.quick import existing, foreign_machine
 from kscaffold.errors import UsageError
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 
@@ -74,3 +74,8 @@ class TargetRequest:
                 "--cert is for a sandbox: which keys this machine's kernel trusts, its firmware decides",
                 fix="kscaffold explain KS448",
             )
+
+    def for_modules(self, kos: Sequence[Path]) -> "TargetRequest":
+        """The same, and where no kernel is named for these .ko files, one of the machine they are for."""
+        machine = foreign_machine(kos[0]) if kos and not (self.kernel or self.host) else None
+        return replace(self, kernel=f"{machine.debian}:") if machine else self

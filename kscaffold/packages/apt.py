@@ -95,7 +95,9 @@ class Archive:
         """The candidate version of each package, in the order asked. Raises KscaffoldError KS502."""
         text = self._ask("apt-cache", "show", "--no-all-versions", *names) if names else ""
         parsed = _parse_packages(text)
-        found = {p.name: p for p in parsed} | {f"{p.name}:{p.arch}": p for p in parsed}
+        # apt shows another architecture's package where the wanted one has none of that name.
+        own = (self.distribution.architecture.debian, "all")
+        found = {p.name: p for p in parsed if p.arch in own} | {f"{p.name}:{p.arch}": p for p in parsed}
         for name in names:
             if name not in found:
                 raise _absent(name, self.origin)
@@ -176,10 +178,17 @@ def configuration(here: Path, architectures: Sequence[str]) -> str:
 
 
 def fetch(
-    names: Sequence[str], suite: str | None, into: Path, scratch: Path, progress: Progress
+    names: Sequence[str],
+    suite: str | None,
+    into: Path,
+    scratch: Path,
+    progress: Progress,
+    machine: Architecture | None = None,
 ) -> list[Package]:
-    """Fetch some packages and unpack them into a directory. `scratch`: an empty directory for apt."""
-    archive = open_archive(suite, scratch, progress)
+    """Fetch some packages (of `machine`; None: of this one) and unpack them into a directory. `scratch`: an
+    empty directory for apt.
+    """
+    archive = open_archive(suite, scratch, progress, machine)
     packages = archive.show(names)
     for deb in archive.download(packages, progress):
         unpack(deb, into)

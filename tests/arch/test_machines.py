@@ -153,6 +153,8 @@ def test_a_vermagic_is_put_together_as_the_kernel_s_own_modules_have_it(other: K
 def test_a_module_of_one_machine_is_refused_by_the_kernel_of_another(sleeper: Path, ks: Ks):
     first, second = (need_machine(arch) for arch in ALWAYS)
     assert ks("build", "-C", sleeper, "-k", first.release).status == 0
+    # Where no kernel is named for the file, one of its own machine is meant.
+    assert ks("check", sleeper / "sleeper.ko", "--json").json["kernel"].endswith(f"-{ALWAYS[0]}")
     ran = ks("check", sleeper / "sleeper.ko", "-k", second.release, "--json")
     assert ran.status == 1
     prediction = ran.json["prediction"]

@@ -65,6 +65,7 @@ def run(
     imports suggest), in seconds. Raises UsageError for what can't be meant, KscaffoldError where there is no
     project, kernel or sandbox.
     """
+    where = where.for_modules(request.kos)
     with prewarm_guest(where, progress) as begun:
         timing.reached("a guest begins to restore")
         from kscaffold.load.plan import plan_loads  # start-up time: while the guest restores
