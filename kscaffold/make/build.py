@@ -1,7 +1,6 @@
 """Build a project's modules for a kernel: Kbuild does it, we call it right and say what it said."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +14,12 @@ from kscaffold.make.command_line import make_argv
 from kscaffold.make.compile_commands import write_database
 from kscaffold.make.fingerprint import compare, record
 from kscaffold.make.fingerprint.other_kernel import built_for_another, forget_objects
-from kscaffold.make.lock import Say, noted_group, project_lock
+from kscaffold.make.lock import noted_group, project_lock
 from kscaffold.make.log import BuildLog
 from kscaffold.make.output import Output
 from kscaffold.make.report import BuildReport as BuildReport
 from kscaffold.make.report import nothing_to_do
+from kscaffold.progress import SILENT, Progress
 from kscaffold.project.ask import read_project
 from kscaffold.project.project import Project
 
@@ -30,20 +30,19 @@ def build(
     project: Project,
     kernel: Kernel,
     *,
-    say: Say,
-    show: Callable[[str], None],
+    progress: Progress = SILENT,
     everything: bool = False,
     jobs: int | None = None,
     timeout: float = TIMEOUT,
 ) -> BuildReport:
     """Build all modules of `project` for `kernel`; a failed build is a report that is not ok.
 
-    `show` gets the compiler's and modpost's complaints line by line, with `everything` all of make's
-    output. Raises KscaffoldError when make can't be called: what `build_problem` and `toolchain` say,
+    `progress.note` gets the compiler's and modpost's complaints line by line, with `everything` all of
+    make's output. Raises KscaffoldError when make can't be called: what `build_problem` and `toolchain` say,
     KS105 when another process builds here; DeadlineError after `timeout` seconds.
     """
     started = time.monotonic()
-    with project_lock(project.directory, say) as state:
+    with project_lock(project.directory, progress) as state:
         if compare.is_fresh(project, kernel):
             return nothing_to_do(project, kernel, time.monotonic() - started)
         problem = build_problem(kernel)
@@ -53,20 +52,21 @@ def build(
         tree = read_tree(kernel.build, kernel.arch)
         tools = toolchain(tree)
         if built_for_another(project, tree, compare.last_tree(project.directory)):
-            say("Rebuilding", f"{project.directory.name}: what is there was built for another kernel")
+            progress.step(
+                "Rebuilding", f"{project.directory.name}: what is there was built for another kernel"
+            )
             forget_objects(project)
         # The Kbuild may have changed since the caller asked: what is recorded must be what make reads.
         started_at = record.stamp(state)
         project = read_project(project.directory, kernel, details=True)
-        return _make(project, tree, tools, _Call(state, started_at, say, show, everything, jobs, timeout))
+        return _make(project, tree, tools, _Call(state, started_at, progress, everything, jobs, timeout))
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
     state: Path
     started_at: int
-    say: Say
-    show: Callable[[str], None]
+    progress: Progress
     everything: bool
     jobs: int | None
     timeout: float
@@ -77,9 +77,9 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
     names = ", ".join(t.name for t in project.targets)
     output = Output(
         project.directory,
-        call.show,
+        call.progress.note,
         call.everything,
-        on_work=lambda: call.say("Building", f"{names} for {tree.release}"),
+        on_work=lambda: call.progress.step("Building", f"{names} for {tree.release}"),
     )
     before = [identify_if_there(t.ko) for t in project.targets]
     record.begin_record(tree, call.state)
@@ -87,7 +87,7 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
     argv = make_argv(project.directory, tree, tools, "modules", call.jobs)
     log.add(f"$ {process.display(argv)}")
     if call.everything:
-        call.show(f"$ {process.display(argv)}")
+        call.progress.note(f"$ {process.display(argv)}")
 
     def take(line: str) -> None:
         log.add(line)
@@ -111,7 +111,7 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
         write_database(project, tree, call.state)
         unsure = record.write_record(project, tree, tools, call.state, call.started_at)
         if unsure and call.everything:
-            call.show(f"the next build asks make again: {unsure}")
+            call.progress.note(f"the next build asks make again: {unsure}")
     return BuildReport(
         ok=ok,
         project=project,

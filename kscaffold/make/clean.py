@@ -10,7 +10,8 @@ from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.command_line import make_argv
-from kscaffold.make.lock import Say, project_lock
+from kscaffold.make.lock import project_lock
+from kscaffold.progress import SILENT, Progress
 
 _DEADLINE = 120.0  # seconds
 
@@ -22,13 +23,13 @@ class CleanReport:
     removed: tuple[str, ...]
 
 
-def clean(directory: Path, kernel: Kernel, *, say: Say) -> CleanReport:
+def clean(directory: Path, kernel: Kernel, *, progress: Progress = SILENT) -> CleanReport:
     """Run Kbuild's clean in the project at `directory`.
 
     Raises KscaffoldError KS108 when make fails at it, and what `build` raises when it can't be called.
     """
     directory = directory.resolve()
-    with project_lock(directory, say):
+    with project_lock(directory, progress):
         problem = build_problem(kernel)
         if problem:
             raise problem

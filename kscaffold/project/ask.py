@@ -62,6 +62,18 @@ class UnsetOptionError(KscaffoldError):
     """KS104: the modules of a directory are built only where an option is set, and none is."""
 
 
+def built_targets(directory: Path, kernel: Kernel, only: str | None = None) -> list[ModuleTarget]:
+    """The modules of the project in `directory`; `only`: this one of them.
+
+    Raises KscaffoldError KS418 for one that is not built, and what `read_project` and `Project.named` raise.
+    """
+    targets = list(read_project(directory, kernel).named(only))
+    for target in targets:
+        if not target.ko.exists():
+            raise KscaffoldError("KS418", f"{target.ko.name} is not built yet", fix="kscaffold build")
+    return targets
+
+
 def _builds_nothing(project: Project, draft: tuple[Path, Path] | None) -> KscaffoldError:
     """Why nothing is built: often for an option that only a kernel's tree has, or that a Makefile gives on
     make's command line."""

@@ -67,7 +67,7 @@ def install(
     json: options.Json = False,
 ) -> int:
     """Put this project's modules where modprobe finds them. Runs depmod, too."""
-    from kscaffold.cli.commands.build import failed  # start-up time
+    from kscaffold.cli.render.build import failed_build  # start-up time
     from kscaffold.kernel.choose import choose
     from kscaffold.make.build import build
     from kscaffold.package.install import install as put
@@ -75,15 +75,13 @@ def install(
     from kscaffold.project.find import find_project
 
     where = find_project(directory or Path.cwd())
-    chosen = choose(kernel, offline=offline, say=console.step)
+    chosen = choose(kernel, offline=offline, progress=console.progress())
     project = read_project(where, chosen)
     meant = [target.ko for target in project.named(module)]
     if not no_build:
-        built = build(
-            project, chosen, say=console.step, show=lambda line: console.note(console.printable(line))
-        )
+        built = build(project, chosen, progress=console.progress())
         if not built.ok:
-            return failed("package install", built)
+            return failed_build("package install", built)
     _check_built(meant, chosen.release)
     report = put(meant, chosen.release, root)
     _render(report)
