@@ -29,7 +29,7 @@ FLOORS = (
     ("api",),
     ("explain",),
     ("scaffold", "load", "package", "signing", "doctor"),
-    ("make", "targets"),
+    ("make", "program", "targets"),
     ("sandbox",),
     ("module",),
     ("project",),

@@ -24,6 +24,7 @@ _COMMANDS = {
     "list": "list:list_modules",
     "logs": "logs:logs",
     "run": "run:run",
+    "exec": "exec:exec_program",
     "explain": "explain:explain",
     "doctor": "doctor:doctor",
 }
@@ -32,6 +33,8 @@ _GROUPS = ("kbuild", "kernel", "package", "sandbox")
 _SETTINGS = {
     # `explain -1` asks for an errno.
     "explain": {"ignore_unknown_options": True},
+    # What follows the program is its own.
+    "exec": {"allow_interspersed_args": False},
 }
 
 

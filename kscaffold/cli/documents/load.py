@@ -33,7 +33,7 @@ def load(report: "LoadReport") -> Document:
         "cause": j.cause,
         "fix": j.fix,
         "log": [record(r) for r in report.log],
-        "complaints": _complaints(j.complaints),
+        "complaints": complaints(j.complaints),
         "stages": [{"id": s.id, "status": s.status, "microseconds": s.microseconds} for s in j.stages],
         "dependencies": list(report.dependencies),
         "seconds": {k: round(v, 4) for k, v in report.seconds.items()},
@@ -54,8 +54,9 @@ def record(r: "Record") -> Document:
     return {"level": r.level, "time": r.time, "text": r.text}
 
 
-def _complaints(complaints: "Iterable[Complaint]") -> list[Document]:
-    return [{"kind": c.kind, "text": c.text, "where": c.where} for c in complaints]
+def complaints(found: "Iterable[Complaint]") -> list[Document]:
+    """What the kernel complained of."""
+    return [{"kind": c.kind, "text": c.text, "where": c.where} for c in found]
 
 
 def unload(report: "UnloadReport") -> Document:
@@ -100,7 +101,7 @@ def _try(loaded: "LoadReport", unloaded: "Sequence[UnloadReport]") -> Document:
         return fields
     j = mine.judgement
     fields["log"] += [record(r) for r in mine.log]
-    fields["complaints"] += _complaints(j.complaints)
+    fields["complaints"] += complaints(j.complaints)
     if not mine.ok:
         fields.update(code=j.code, cause=j.cause, fix=j.fix, errno=j.errno)
         if j.verdict in ("crashed", "hung", "lost"):

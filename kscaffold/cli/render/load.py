@@ -68,13 +68,13 @@ def why(report: LoadReport) -> None:
         if j.fix:
             say(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
         if report.place:
-            _source(report.place, say)
+            source(report.place, say)
         if j.code:
             say(f"   {console.styled('more', 'cyan')}: kscaffold explain {j.code}")
 
 
-def _source(place: SourceLine, say: Callable[[str], None]) -> None:
-    """The line of source, and what is around it."""
+def source(place: SourceLine, say: Callable[[str], None]) -> None:
+    """Say the line of source, and what is around it."""
     say(f" {console.styled('source', 'cyan')}: {console.printable(f'{place}, {place.function}()')}")
     for number, text in place.lines:
         mark = console.styled(">", "red") if number == place.line else " "
@@ -243,7 +243,7 @@ def unloaded(report: UnloadReport) -> None:
     if j.cause:
         console.out(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
     if report.place:
-        _source(report.place, console.out)
+        source(report.place, console.out)
     if j.fix:
         console.out(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
 
@@ -254,7 +254,7 @@ def _regrets(report: UnloadReport) -> None:
     if j.cause:
         console.warn(console.printable(j.cause))
         if report.place:
-            _source(report.place, console.note)
+            source(report.place, console.note)
         if j.fix:
             console.note(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
         if j.code:

@@ -54,6 +54,10 @@ class Verb(IntEnum):
     INPUT = 10
     RESIZE = 11
     POWEROFF = 12
+    # A user's program, and its files.
+    EXEC = 32
+    SIGNAL = 33
+    INSTALL = 34
     # For the keeper itself.
     STOP = 100
 

@@ -30,6 +30,8 @@ from kscaffold.sandbox.vm.start import start_guest
 _IDLE_WHEN_HUNG = 60.0  # s a guest in which something hangs stays, for `logs`
 _GRACE = 2.0  # s beyond the guest's own deadline
 _CLIENT_SILENCE = 60.0  # s a client may hold the sandbox without asking anything
+# Requests during which the client goes on talking.
+_CONVERSATIONS = (Verb.SHELL, Verb.EXEC)
 _UCRED = "3i"  # struct ucred, unix(7): process, user, group
 _REFUSAL_WAIT = 5.0  # s for the client that waits to be told why there is no guest
 _LOG_TIMEOUT = 2.0  # s for the guest's log
@@ -248,7 +250,7 @@ class _Keeper:
         try:
             self.guest.channel.send(request, deadline + _GRACE)
             while True:
-                if verb == Verb.SHELL:
+                if verb in _CONVERSATIONS:
                     there = there and _relay_input(sock, self.guest)
                     deadline = time.monotonic() + (_GRACE if there else 5 * _GRACE)
                 elif there and _has_left(sock, self.guest.channel, deadline):
@@ -289,8 +291,8 @@ def _has_left(client: socket.socket, guest: protocol.Channel, deadline: float) -
 
 
 def _relay_input(sock: socket.socket, guest: Guest) -> bool:
-    """A shell's input frames, until the guest has something to say. False: the client has gone, and the
-    shell has been told to end.
+    """The input frames of a shell or a program, until the guest has something to say. False: the client has
+    gone, and the program has been told to end.
     """
     while not guest.channel.has_unread():
         ready, _, _ = select.select([sock.fileno(), guest.channel.fileno()], [], [])
@@ -310,7 +312,7 @@ def _relay_input(sock: socket.socket, guest: Guest) -> bool:
 
 def _exactly(sock: socket.socket, size: int) -> bytes:
     """Read so many bytes; none where the client closed before the first. Raises EOFError in the middle."""
-    got = b""
+    got = bytearray()
     while len(got) < size:
         part = sock.recv(min(size - len(got), 1 << 20))
         if not part:
@@ -318,4 +320,4 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
                 raise EOFError
             return b""
         got += part
-    return got
+    return bytes(got)
