@@ -1,4 +1,6 @@
-"""What the dynamic loader reads in a program: its interpreter, the libraries it needs, where it looks for them."""
+"""What the dynamic loader reads in a program: its interpreter, the libraries it needs, where it looks for
+them.
+"""
 
 import struct
 from collections.abc import Iterator
@@ -12,8 +14,8 @@ _NEEDED, _STRTAB, _RPATH, _RUNPATH = 1, 5, 15, 29
 
 @dataclass(frozen=True, slots=True)
 class Dynamic:
-    """A program or library, as elf(5) names its parts. `machine`: e_machine. `interpreter`: "" for a library and
-    for a static program. `runpath`: the directories of DT_RUNPATH, else of DT_RPATH, as they are written.
+    """A program or library, as elf(5) names its parts. `machine`: e_machine. `interpreter`: "" for a library
+    and for a static program. `runpath`: the directories of DT_RUNPATH, else of DT_RPATH, as they are written.
     """
 
     bits: int

@@ -30,7 +30,7 @@ def complaints_of(
         told = list(crash.harmless_complaints(told, tainted))
     first: SourceLine | None = None
     for number, complaint in enumerate(told):
-        if complaint.module in files:
+        if complaint.module is not None and complaint.module in files:
             (one,), place = locate_complaints(
                 (complaint,), complaint.module, files[complaint.module], records
             )

@@ -24,8 +24,8 @@ class Library:
 
 
 def libraries_of(program: Path, content: bytes, architecture: Architecture) -> list[Library]:
-    """All that a program needs to be started: its interpreter, and the libraries it names, directly or through
-    others. Raises KscaffoldError KS640 for one that is not found.
+    """All that a program needs to be started: its interpreter, and the libraries it names, directly or
+    through others. Raises KscaffoldError KS640 for one that is not found.
     """
     first = read_dynamic(content)
     if first is None or not first.interpreter:

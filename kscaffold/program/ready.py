@@ -32,8 +32,8 @@ class GuestFile:
 
 @dataclass(frozen=True, slots=True)
 class ReadyProgram:
-    """What is to be run and what it needs. `path`: its file in the guest. `busybox`: it wants the commands of a
-    shell. `library_path`: directories that the dynamic loader is told of.
+    """What is to be run and what it needs. `path`: its file in the guest. `busybox`: it wants the commands of
+    a shell. `library_path`: directories that the dynamic loader is told of.
     """
 
     path: str
@@ -43,11 +43,11 @@ class ReadyProgram:
 
 
 def ready(word: str, directory: Path, architecture: Architecture) -> ReadyProgram:
-    """Make a program ready that was named as a shell would take it: a path, or a name to look for. A `.c` file is
-    compiled. A path that is not here is one of the guest; a name that is not here is one of BusyBox.
+    """Make a program ready that was named as a shell would take it: a path, or a name to look for. A `.c`
+    file is compiled. A path that is not here is one of the guest; a name that is not here is one of BusyBox.
 
-    Raises UsageError KS641 for what can't be run, KscaffoldError KS640 for a library that is not found, KS642 for
-    a program of another machine, and KS643 for a source that can't be compiled.
+    Raises UsageError KS641 for what can't be run, KscaffoldError KS640 for a library that is not found, KS642
+    for a program of another machine, and KS643 for a source that can't be compiled.
     """
     if "/" not in word and not word.endswith(".c"):
         found = process.which(word)
@@ -67,8 +67,8 @@ def ready(word: str, directory: Path, architecture: Architecture) -> ReadyProgra
 
 
 def copied(words: Sequence[str], directory: Path) -> list[GuestFile]:
-    """The files of `--copy FILE[:DEST]`, each a copy of its own; without DEST where it is here. Raises UsageError
-    KS644 for what is no file.
+    """The files of `--copy FILE[:DEST]`, each a copy of its own; without DEST where it is here. Raises
+    UsageError KS644 for what is no file.
     """
     files = []
     for word in words:

@@ -37,9 +37,9 @@ _NONBLOCK = 0o4000  # O_NONBLOCK, as rmmod calls delete_module(2)
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """A program of the user's that ran in a guest. `status`: its exit code, or the signal that killed it, negative;
-    None where that is not known. `errno`: why it did not start, or 0. `late`: it did not end by its deadline.
-    `lost`: the guest did not outlive it. `records`: what the kernel said meanwhile.
+    """A program of the user's that ran in a guest. `status`: its exit code, or the signal that killed it,
+    negative; None where that is not known. `errno`: why it did not start, or 0. `late`: it did not end by its
+    deadline. `lost`: the guest did not outlive it. `records`: what the kernel said meanwhile.
     """
 
     status: int | None
@@ -144,9 +144,10 @@ class SandboxTarget:
             raise OSError(-answer.status, "in the guest", path)
 
     def install(self, content: bytes, place: str, mode: int = 0) -> bool:
-        """Put a file to a place of the guest, with the directories above it; whether its content had to be sent:
-        each is sent once, whatever names it gets. `mode`: of a copy that may be written to; 0 for what is only
-        read or run, which takes no more memory under a second name. Raises OSError with the guest's errno.
+        """Put a file to a place of the guest, with the directories above it; whether its content had to be
+        sent: each is sent once, whatever names it gets. `mode`: of a copy that may be written to; 0 for what
+        is only read or run, which takes no more memory under a second name. Raises OSError with the guest's
+        errno.
         """
         kept = f"{_KEPT}/{hashlib.sha256(content).hexdigest()[:32]}"
         names = os.fsencode(kept) + b"\0" + os.fsencode(place) + b"\0"
@@ -176,8 +177,8 @@ class SandboxTarget:
         hear: Hear,
         pass_signals: bool = False,
     ) -> Execution:
-        """Run a program of the guest, its streams here (`run_program`), and see what the kernel said meanwhile;
-        `timeout` in seconds.
+        """Run a program of the guest, its streams here (`run_program`), and see what the kernel said
+        meanwhile; `timeout` in seconds.
         """
         try:
             ended = run_program(

@@ -43,9 +43,9 @@ _PATH = "/bin:/sbin:/usr/bin:/usr/sbin"
 @dataclass(frozen=True, slots=True)
 class ExecRequest:
     """A program to run. `words`: as they were typed, the program first. `directory`: the one that they are
-    relative to, and that the program is in, in the guest too. `copies`: FILE or FILE:DEST. `environment`: what
-    the program gets besides PATH, HOME and TERM. `input`: a file descriptor, or the bytes. `timeout` in seconds.
-    `pass_signals`: what would end this process goes to the program.
+    relative to, and that the program is in, in the guest too. `copies`: FILE or FILE:DEST. `environment`:
+    what the program gets besides PATH, HOME and TERM. `input`: a file descriptor, or the bytes. `timeout` in
+    seconds. `pass_signals`: what would end this process goes to the program.
     """
 
     words: tuple[str, ...]
@@ -59,10 +59,11 @@ class ExecRequest:
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """A program that ran in a sandbox. `status`: its exit code, or the signal that killed it, negative; None where
-    nobody knows. `errno`: why it did not start, or 0. `late`: it was killed at its deadline. `lost`: the guest did
-    not outlive it. `complaints`: what the kernel complained of meanwhile; `place`: the line of source of the first
-    one; `log`: all that the kernel said meanwhile. `loads`: of a pristine guest. `seconds`: the program took.
+    """A program that ran in a sandbox. `status`: its exit code, or the signal that killed it, negative; None
+    where nobody knows. `errno`: why it did not start, or 0. `late`: it was killed at its deadline. `lost`:
+    the guest did not outlive it. `complaints`: what the kernel complained of meanwhile; `place`: the line of
+    source of the first one; `log`: all that the kernel said meanwhile. `loads`: of a pristine guest.
+    `seconds`: the program took.
     """
 
     status: int | None = None
@@ -91,8 +92,8 @@ def execute(
     fresh: bool = False,
     progress: Progress = SILENT,
 ) -> Executed:
-    """Run a program in the live sandbox of its directory, which is started where none runs; or with `fresh` in a
-    pristine one with the project's modules loaded, which ends with the program.
+    """Run a program in the live sandbox of its directory, which is started where none runs; or with `fresh`
+    in a pristine one with the project's modules loaded, which ends with the program.
 
     `hear` gets its output. Raises as `ready` does, and KscaffoldError where there is no kernel or sandbox.
     """
@@ -127,8 +128,8 @@ def run_in(
     *,
     offline: bool = False,
 ) -> Executed:
-    """Run a program in a guest that is open. `files`: the modules whose lines of source may be told, looked at
-    only where the kernel complained.
+    """Run a program in a guest that is open. `files`: the modules whose lines of source may be told, looked
+    at only where the kernel complained.
     """
     program = bring(target, request, architecture, offline=offline)
     began = time.monotonic()

@@ -1,4 +1,6 @@
-"""A program in the guest, its three streams here: input as it is wanted, output as it comes, signals passed on."""
+"""A program in the guest, its three streams here: input as it is wanted, output as it comes, signals passed
+on.
+"""
 
 import contextlib
 import os
@@ -27,8 +29,8 @@ Hear = Callable[[int, bytes], None]
 
 @dataclass(frozen=True, slots=True)
 class GuestProgram:
-    """A program of the guest. `path`: its file. `argv`: with its name first. `directory`: the one to be in, made
-    where it is not there.
+    """A program of the guest. `path`: its file. `argv`: with its name first. `directory`: the one to be in,
+    made where it is not there.
     """
 
     path: str
@@ -39,9 +41,9 @@ class GuestProgram:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a program ended. `status`: its exit code, or the signal that killed it, negative; None where it did not
-    start, or was ended at the deadline. `errno`: why it did not start, ETIME for the deadline, else 0. `nonce`:
-    of the request, which marks its place in the kernel's log.
+    """How a program ended. `status`: its exit code, or the signal that killed it, negative; None where it did
+    not start, or was ended at the deadline. `errno`: why it did not start, ETIME for the deadline, else 0.
+    `nonce`: of the request, which marks its place in the kernel's log.
     """
 
     status: int | None
@@ -60,9 +62,9 @@ def run_program(
 ) -> Ended:
     """Run a program until it ends, or for `timeout` seconds; then all of its process group is killed.
 
-    `input`: its standard input, a file descriptor of this process or the bytes themselves. `pass_signals`: what
-    would interrupt or end this process goes to the program instead. Raises ChannelClosed and ChannelTimeout,
-    with the request's nonce, when the guest is lost meanwhile.
+    `input`: its standard input, a file descriptor of this process or the bytes themselves. `pass_signals`:
+    what would interrupt or end this process goes to the program instead. Raises ChannelClosed and
+    ChannelTimeout, with the request's nonce, when the guest is lost meanwhile.
     """
     words = (program.directory, program.path, *program.argv)
     variables = tuple(f"{name}={value}" for name, value in program.environment.items())
@@ -92,7 +94,9 @@ class _Conversation:
         self.interrupts = 0
 
     def to_the_end(self, signals: int | None) -> Ended:
-        """Listen until the program has ended. `signals`: a descriptor with the numbers of signals to pass on."""
+        """Listen until the program has ended. `signals`: a descriptor with the numbers of signals
+        to pass on.
+        """
         while True:
             if not self.channel.has_unread() and not self._wait(signals):
                 continue
@@ -148,8 +152,8 @@ class _Conversation:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[int | None]:
-    """A descriptor that has a byte for each signal that this process got, its number. None where Python handles
-    no signals: outside of its first thread.
+    """A descriptor that has a byte for each signal that this process got, its number. None where Python
+    handles no signals: outside of its first thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield None
