@@ -27,7 +27,7 @@ PACKAGE = ROOT / "kscaffold"
 FLOORS = (
     ("cli", "console", "__main__"),
     ("api",),
-    ("explain",),
+    ("explain", "testing"),
     ("scaffold", "load", "package", "signing", "doctor"),
     ("make", "program", "targets"),
     ("sandbox",),

@@ -43,8 +43,9 @@ def exec_program(
     # Words behind PROG are the program's own, and --json may be one of them.
     console.json_mode, console.verbose = json, verbose
     from kscaffold.cli.render import exec as render  # start-up time
+    from kscaffold.load.execute import ExecRequest
     from kscaffold.load.request import TargetRequest
-    from kscaffold.load.verbs.exec import ExecRequest, execute
+    from kscaffold.load.verbs.exec import execute
 
     request = ExecRequest(
         tuple(words),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from kscaffold.cli.documents.load import complaints, load, record
 
 if TYPE_CHECKING:
-    from kscaffold.load.verbs.exec import ExecRequest, Executed
+    from kscaffold.load.execute import ExecRequest, Executed
 
 
 def executed(request: "ExecRequest", done: "Executed", out: str, errors: str) -> dict[str, Any]:

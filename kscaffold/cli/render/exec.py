@@ -7,7 +7,7 @@ from kscaffold import console
 from kscaffold.cli.documents import exec as documents
 from kscaffold.diagnosis import errnos
 from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER
-from kscaffold.load.verbs.exec import ExecRequest, Executed
+from kscaffold.load.execute import ExecRequest, Executed
 from kscaffold.sandbox.agent.program import STDOUT
 
 _BY_SIGNAL = 128  # added to a signal's number, as shells do

@@ -937,6 +937,23 @@ static struct {
 	u8 input[CHUNK];
 } program;
 
+/*
+ * In the child, for a program without a path: read a file to the output, or write the input to it, with blocking
+ * calls, as a user's program would. A driver may crash or hang in them, so PID 1 makes none of them.
+ */
+static s64 pass_file(char **argv)
+{
+	int writing = argv[0] && argv[0][0] == 'w';
+	s32 file = open(argv[1], writing ? O_WRONLY : O_RDONLY, 0);
+	s64 got, put = 0;
+
+	if (file < 0)
+		return file;
+	while ((got = sys(SYS_read, writing ? 0 : file, chunk, CHUNK)) > 0 && put >= 0)
+		put = write_all(writing ? file : 1, chunk, got);
+	return got < 0 ? got : put < 0 ? put : 0;
+}
+
 /* In the child: arrange the streams and become the program. What can't be is told through `failure`. */
 static void become(char **argv, char **envp, const char *directory, const s32 *ends, s32 failure)
 {
@@ -946,7 +963,11 @@ static void become(char **argv, char **envp, const char *directory, const s32 *e
 	for (s32 i = 0; i < 3; i++)
 		sys(SYS_dup3, ends[i], i, 0);
 	error = sys(SYS_chdir, directory);
-	if (!error)
+	if (!error && !argv[0][0]) {
+		error = pass_file(argv + 1);
+		if (!error)
+			sys(SYS_exit, 0);
+	} else if (!error)
 		error = sys(SYS_execve, argv[0], argv + 1, envp);
 	sys(SYS_write, failure, &error, sizeof(error));
 	sys(SYS_exit, 127);
@@ -1050,7 +1071,8 @@ static void drain_output(int which)
 }
 
 /*
- * Payload: the directory to be in, the program's path, its arguments and its environment, each NUL-terminated;
+ * Payload: the directory to be in, the program's path (empty: pass_file), its arguments and its environment,
+ * each NUL-terminated;
  * `argument` is the number of all but the environment. OUTPUT comes with status 1 or 2, of which stream it is.
  * Each ACK allows the host one INPUT of at most CHUNK bytes, an empty one is the end of the input. Status: as
  * wait(2) has it, -ETIME at the deadline, else the errno of the start.
