@@ -67,6 +67,9 @@ class Guest:
         self._directory = directory
         self.evidence = Evidence()
 
+    def __repr__(self) -> str:
+        return f"Guest({self.kernel.release})"
+
     @property
     def kernel(self) -> Kernel:
         """The kernel that runs in it."""
@@ -90,11 +93,12 @@ class Guest:
         __tracebackhide__ = True
         ko = self._ko(module)
         words = [f"{name}={value}" for name, value in parameters.items()]
-        self._note("load", os.path.relpath(ko, self._directory), *words)
+        self._note("load", os.path.relpath(ko), *words)
         self._alive()
         report = self._sandbox.load(ko, timeout=TIMEOUT, **parameters)
         self.evidence.modules[report.module] = ko
-        self.evidence.trace = "\n".join(f"{s.id}: {s.status}" for s in report.judgement.stages)
+        stages = report.judgement.stages
+        self.evidence.trace = "" if report.ok else "\n".join(f"{s.id}: {s.status}" for s in stages)
         lost = report.judgement.verdict in ("crashed", "hung", "lost") and not self._answers()
         self._take(report.judgement.complaints, report.log, report.place, lost=lost)
         return report
@@ -139,7 +143,8 @@ class Guest:
         __tracebackhide__ = True
         path = self._directory / program if "/" in str(program) or str(program).endswith(".c") else program
         words = (str(program), *map(str, arguments))
-        self._note("exec", "--", str(path), *words[1:])
+        shown = os.path.relpath(path) if isinstance(path, Path) else str(path)
+        self._note("exec", "--", shown, *words[1:])
         self._alive()
         data = input.encode() if isinstance(input, str) else input
         files = [str(self._directory / one) for one in copy]

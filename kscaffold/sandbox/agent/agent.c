@@ -1108,6 +1108,7 @@ static void exec(void)
 	if (program.pid == 0) {
 		s32 ends[] = { in[0], out[1], errors[1] };
 
+		sys(SYS_close, in[1]);	/* else a program without a path would wait for the end of its own input */
 		become(words + 1, envp, words[0], ends, failure[1]);
 	}
 	sys(SYS_close, in[0]);
