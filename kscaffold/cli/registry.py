@@ -25,6 +25,7 @@ _COMMANDS = {
     "logs": "logs:logs",
     "run": "run:run",
     "exec": "exec:exec_program",
+    "test": "test:test",
     "explain": "explain:explain",
     "doctor": "doctor:doctor",
 }

@@ -65,15 +65,11 @@ class Guest:
         self._sandbox = sandbox
         self._modules = dict(modules)
         self._directory = directory
+        self.kernel: Kernel = sandbox.kernel
         self.evidence = Evidence()
 
     def __repr__(self) -> str:
         return f"Guest({self.kernel.release})"
-
-    @property
-    def kernel(self) -> Kernel:
-        """The kernel that runs in it."""
-        return self._sandbox.kernel
 
     def load(self, module: str | Path | None = None, **parameters: object) -> LoadReport:
         """insmod: a module of the project by name, or a .ko; None for the project's only one. The test fails

@@ -85,18 +85,8 @@ def kernel(_kscaffold_kernel: str | None) -> "Kernel":
     return choose(_kscaffold_kernel, offline=False)
 
 
-@pytest.fixture(scope="session")
-def _kscaffold_builds() -> dict[tuple[Path, str], dict[str, Path]]:
-    """What was built in this run: the modules by project and kernel."""
-    return {}
-
-
 @pytest.fixture
-def modules(
-    request: pytest.FixtureRequest,
-    kernel: "Kernel",
-    _kscaffold_builds: dict[tuple[Path, str], dict[str, Path]],
-) -> dict[str, Path]:
+def modules(request: pytest.FixtureRequest, kernel: "Kernel") -> dict[str, Path]:
     """The .ko files of the project around the test, built for the kernel, by the kernel's name of each
     module. Empty where there is no project. A build that fails fails the test, with what the compiler said.
     """
@@ -108,10 +98,7 @@ def modules(
     project = project_of(request.config.getoption("--kscaffold-project") or request.path.parent)
     if project is None:
         return {}
-    key = (project, kernel.release)
-    if key not in _kscaffold_builds:
-        _kscaffold_builds[key] = build_modules(project, kernel)
-    return _kscaffold_builds[key]
+    return build_modules(project, kernel)
 
 
 @pytest.fixture
@@ -167,14 +154,18 @@ def pytest_runtest_makereport(
     hand.
     """
     report = yield
-    guests = item.stash.get(_GUESTS, None)
-    if call.when == "call" and guests:
-        names = {name for guest in guests for name in guest.evidence.modules}
-        report.user_properties.append(
-            ("kscaffold", {"kernel": guests[0].kernel.release, "modules": sorted(names)})
-        )
-        if report.failed:
-            from kscaffold.testing.verdict import sections  # start-up time: pytest runs without us, too
+    guests = item.stash.get(_GUESTS, None) or []
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    names = {name for guest in guests for name in guest.evidence.modules}
+    named = params.get("module_name")
+    if (call.when == "call" and (guests or named)) or (call.when != "call" and report.failed):
+        release = guests[0].kernel.release if guests else params.get("_kscaffold_kernel")
+        report.user_properties += [
+            ("kscaffold.kernel", release or ""),
+            ("kscaffold.modules", " ".join(sorted(names) or ([named] if named else []))),
+        ]
+    if call.when == "call" and guests and report.failed:
+        from kscaffold.testing.verdict import sections  # start-up time: pytest runs without us, too
 
-            report.sections += sections(guests, _MOST_LINES)
+        report.sections += sections(guests, _MOST_LINES)
     return report

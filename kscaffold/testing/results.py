@@ -11,21 +11,19 @@ class Results:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._seen: dict[str, str] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write one line a test: of its call; of its setup or teardown where that did not go well."""
         if report.when != "call" and report.passed:
             return
-        facts = dict(report.user_properties).get("kscaffold")
-        known = facts if isinstance(facts, dict) else {}
+        facts = dict(report.user_properties)
         text = "" if report.passed else (report.longreprtext or "")
         line = {
             "test": report.nodeid,
             "outcome": "error" if report.failed and report.when != "call" else report.outcome,
             "seconds": round(report.duration, 4),
-            "kernel": known.get("kernel"),
-            "modules": known.get("modules", []),
+            "kernel": str(facts.get("kscaffold.kernel", "")),
+            "modules": str(facts.get("kscaffold.modules", "")).split(),
             "text": text[-4000:],
         }
         with self._file.open("a", encoding="utf-8") as file:
