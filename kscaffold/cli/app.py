@@ -20,7 +20,7 @@ from kscaffold.errors import (
 )
 
 # Commands that have sub-commands.
-_GROUPS = ("kbuild", "kernel", "package", "sandbox")
+_GROUPS = ("ci", "kbuild", "kernel", "package", "sandbox")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

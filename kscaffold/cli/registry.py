@@ -26,11 +26,12 @@ _COMMANDS = {
     "run": "run:run",
     "exec": "exec:exec_program",
     "test": "test:test",
+    "watch": "watch:watch",
     "explain": "explain:explain",
     "doctor": "doctor:doctor",
 }
 # Rooms with an app of their own: their sub-commands.
-_GROUPS = ("kbuild", "kernel", "package", "sandbox")
+_GROUPS = ("ci", "kbuild", "kernel", "package", "sandbox")
 _SETTINGS = {
     # `explain -1` asks for an errno.
     "explain": {"ignore_unknown_options": True},
