@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
 from kscaffold.elf.dynamic import read_dynamic
 from kscaffold.errors import KscaffoldError, UsageError
@@ -146,14 +147,19 @@ def _compiled(file: Path, architecture: Architecture) -> ReadyProgram:
         if done.returncode:
             said = done.stderr.strip()[-2000:]
             raise KscaffoldError(
-                "KS643",
-                f"{file} can't be compiled",
-                cause=said,
-                fix=process.display([*argv[:-2], "…", argv[-1]]),
+                "KS643", f"{file} can't be compiled", cause=said, fix=_mend(said, architecture, argv)
             )
         content = made.read_bytes()
     target = os.path.normpath(file.absolute().with_suffix(""))
     return ReadyProgram(target, (GuestFile(content, target),))
+
+
+def _mend(said: str, architecture: Architecture, argv: Sequence[str]) -> str:
+    """What mends a program that can't be compiled: the C library for that machine, or its source."""
+    if "cannot find -lc" not in said and "stdio.h: No such" not in said and "crt1.o" not in said:
+        return process.display([*argv[:-3], "/dev/null", argv[-1]])
+    package = "libc6-dev" if architecture is table.host() else f"libc6-dev-{architecture.debian}-cross"
+    return f"sudo apt-get install --no-install-recommends {package}"
 
 
 def _is_of(file: Path, architecture: Architecture) -> bool:
