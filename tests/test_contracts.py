@@ -377,7 +377,7 @@ def test_explain_load(ks, tmp_path, monkeypatch):
         (["run", "no.ko"], "run", 2),
         (["reload", "no.ko"], "reload", 2),
         (["exec"], "exec", 2),
-        (["exec", "--env", "x", "true"], "exec", 2),
+        (["exec", "--timeout", "soon"], "exec", 2),
         (["test"], "test", 69),
         (["watch"], "watch", 2),
         (["ci", "github", "--kernel", "six"], "ci github", 2),

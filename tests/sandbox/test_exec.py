@@ -133,7 +133,8 @@ def test_files_go_in_once_and_fast(project):
         # Our own part of the work; the guest's is in the benchmark.
         assert spent.user - began.user + spent.system - began.system < 1.5
         Path("hash.c").write_text(
-            '#include <stdio.h>\nint main(int n, char **w) { FILE *f = fopen(w[1], "r"); int c; unsigned h = 5381;'
+            "#include <stdio.h>\nint main(int n, char **w) {"
+            ' FILE *f = fopen(w[1], "r"); int c; unsigned h = 5381;'
             ' while ((c = getc(f)) != EOF) h = h * 33 + c; printf("%u", h); return 0; }'
         )
         mine = 5381
