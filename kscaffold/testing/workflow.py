@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-_PACKAGES = "ca-certificates gcc git kmod libc6-dev make python3-pip qemu-system-x86"
+from kscaffold.arch import table
+
+_PACKAGES = "ca-certificates gcc git kmod libc6-dev make python3-pip"
 _KERNELS = "~/.cache/kscaffold/kernels"
 
 _GITHUB = """\
@@ -98,11 +100,13 @@ SERVICES: Mapping[str, Service] = {
 
 
 def workflow(service: str, kernels: Sequence[str], shards: int = 1) -> str:
-    """The workflow file of a service, for these kernels, the tests of each in so many parts."""
+    """The workflow file of a service, for these kernels, the tests of each in so many parts. Its runners are
+    machines as this one.
+    """
     quoted: Callable[[str], str] = '"{}"'.format
     return SERVICES[service].template.format(
         kernels=", ".join(map(quoted, kernels)),
         shards=", ".join(quoted(f"{number}/{shards}") for number in range(1, shards + 1)),
-        packages=_PACKAGES,
+        packages=f"{_PACKAGES} {table.host().qemu_package}",
         cache=_KERNELS,
     )

@@ -67,7 +67,7 @@ def test_the_examination_of_a_good_module(ks, here):
 @pytest.mark.parametrize(
     ("good", "bad", "fails"),
     [
-        ("static int howmany;", "static int howmany; int lost;", "test_builds_without_warnings"),
+        ("static int howmany;", "static int howmany; void lost(void) { }", "test_builds_without_warnings"),
         ('remove_proc_entry("trap", NULL);', "", "test_loads_and_unloads_twice"),
         ("return howmany < 0 ?", "*(&length + howmany / 8) = 7; return howmany < 0 ?",
          "test_parameters_at_their_limits"),
