@@ -66,6 +66,8 @@ __all__ = [
     "load",
     "new",
     "run",
+    "stop_sandbox",
+    "unload",
 ]
 
 # Where the types are.
@@ -243,28 +245,56 @@ def load(
     *kos: str | Path,
     directory: str | Path = ".",
     parameters: "Sequence[str]" = (),
-    kernel: str | None = None,
+    kernel: "str | Kernel | None" = None,
     host: bool = False,
     timeout: float = TIMEOUT,
     progress: Progress = SILENT,
 ) -> "Loads":
     """Load .ko files, or what the project in `directory` builds, into the project's live sandbox, which stays
-    (`kscaffold sandbox stop` ends it); with `host` into this machine's own kernel. Builds first when needed.
+    (`stop_sandbox` ends it); with `host` into this machine's own kernel. Builds first when needed.
 
     `parameters`: `NAME=VALUE`, as for insmod. `timeout` of each load in seconds, in the kernel.
     """
     from kscaffold.load.request import TargetRequest  # start-up time
     from kscaffold.load.verbs.load import load as load_modules
 
-    where = TargetRequest(host=host, kernel=kernel)
+    where = TargetRequest(host=host, kernel=_release(kernel))
     return load_modules(_request(kos, directory, parameters), where, timeout=timeout, progress=progress)
+
+
+def unload(
+    *names: str,
+    directory: str | Path = ".",
+    host: bool = False,
+    timeout: float = TIMEOUT,
+    progress: Progress = SILENT,
+) -> "tuple[UnloadReport, ...]":
+    """Unload modules by name, or all that the project in `directory` builds, from where `load` loaded them;
+    look on for a while where the modules' imports say that something may be left running.
+
+    `timeout` of each unload in seconds, in the kernel.
+    """
+    from kscaffold.load.verbs.unload import UnloadRequest  # start-up time
+    from kscaffold.load.verbs.unload import unload as unload_modules
+    from kscaffold.project.find import home
+
+    request = UnloadRequest(home(Path(directory)), names, host=host)
+    return unload_modules(request, timeout=timeout, progress=progress)
+
+
+def stop_sandbox(directory: str | Path = ".") -> bool:
+    """End the live sandbox of the project in `directory`. False: none was running."""
+    from kscaffold.project.find import home  # start-up time
+    from kscaffold.sandbox.live.registry import stop_sandbox as stop
+
+    return stop(home(Path(directory)))
 
 
 def run(
     *kos: str | Path,
     directory: str | Path = ".",
     sets: "Sequence[Sequence[str]]" = ((),),
-    kernel: str | None = None,
+    kernel: "str | Kernel | None" = None,
     timeout: float = TIMEOUT,
     progress: Progress = SILENT,
 ) -> "Run":
@@ -279,7 +309,7 @@ def run(
 
     return run_modules(
         _request(kos, directory, ()),
-        TargetRequest(kernel=kernel),
+        TargetRequest(kernel=_release(kernel)),
         [kernel_string(list(one)) for one in sets],
         timeout=timeout,
         progress=progress,
@@ -299,7 +329,7 @@ def explain_load(
     *kos: str | Path,
     directory: str | Path = ".",
     parameters: "Sequence[str]" = (),
-    kernel: str | None = None,
+    kernel: "str | Kernel | None" = None,
     timeout: float = TIMEOUT,
     progress: Progress = SILENT,
 ) -> "Walkthroughs":
@@ -307,7 +337,7 @@ def explain_load(
     from kscaffold.explain.explain_load import explain_load as walk  # start-up time
     from kscaffold.load.request import TargetRequest
 
-    where = TargetRequest(kernel=kernel)
+    where = TargetRequest(kernel=_release(kernel))
     return walk(_request(kos, directory, parameters), where, timeout=timeout, progress=progress)
 
 
@@ -321,6 +351,10 @@ def _request(
     where = Path(directory).absolute()
     files = tuple(existing(where / ko) for ko in kos)
     return LoadRequest(where, files, Parameters.from_arguments(list(parameters)))
+
+
+def _release(kernel: "str | Kernel | None") -> str | None:
+    return kernel if kernel is None or isinstance(kernel, str) else kernel.release
 
 
 def _kernel(kernel: "str | Kernel | None", progress: Progress = SILENT) -> "Kernel":

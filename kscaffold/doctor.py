@@ -1,12 +1,15 @@
 """What this machine has of what kscaffold needs, each with the command that mends it."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from kscaffold import process
 from kscaffold.arch import table
+from kscaffold.errors import KscaffoldError, root_owned
 from kscaffold.files import paths
 from kscaffold.kernel import choose, store
 from kscaffold.kernel.buildable import build_problem
@@ -45,8 +48,11 @@ class DoctorReport:
 
 def doctor() -> DoctorReport:
     """Look at everything. Starts no guest but the accelerator's probe, fetches nothing."""
+    if unsafe := _own_directories():
+        # Nothing in them can be asked before that is mended.
+        return DoctorReport((*map(_program, ("make", "gcc")), *unsafe), 0, 0)
     requirements = [*map(_program, ("make", "gcc")), _qemu(), _kernel(), _packages(), _modules(), _signing()]
-    requirements.append(_sandboxes())
+    requirements += [_sandboxes(), _places()]
     kernels = sum(
         int(store.details(k.release).get("bytes", 0)) for k in store.known() if k.source == "fetched"
     )
@@ -54,14 +60,53 @@ def doctor() -> DoctorReport:
     return DoctorReport(tuple(requirements), kernels, snapshots)
 
 
+def _own_directories() -> list[Requirement]:
+    """What is wrong with the places where kscaffold keeps files."""
+    found: list[Requirement] = []
+    for place in (paths.cache, paths.config, paths.data, paths.state, paths.runtime):
+        name = f"{place.__name__} directory"
+        try:
+            directory = place()
+            left = (
+                next((p for p in _inside(directory) if p.lstat().st_uid == 0), None) if os.geteuid() else None
+            )
+            problem = root_owned(left) if left else _unwritable(directory)
+        except KscaffoldError as error:
+            problem = error
+        if problem is not None:
+            told = f"{problem.what}: {problem.cause}" if problem.cause else problem.what
+            found.append(Requirement(name, "missing", told, problem.fix))
+    return found
+
+
+def _inside(directory: Path) -> Iterator[Path]:
+    """What is in a directory of ours, and in the directories there."""
+    with contextlib.suppress(OSError):
+        for entry in directory.iterdir():
+            yield entry
+            if entry.is_dir() and not entry.is_symlink():
+                yield from entry.iterdir()
+
+
+def _unwritable(directory: Path) -> KscaffoldError | None:
+    """Why nothing can be kept there."""
+    above = next(p for p in (directory, *directory.parents) if p.exists())
+    if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
+        return None
+    return KscaffoldError(
+        "KS006",
+        f"{directory} can't be written to",
+        cause=f"HOME is {os.environ.get('HOME', '')!r}",
+        fix=paths.VARIABLES,
+    )
+
+
 def _program(name: str) -> Requirement:
     path = process.which(name)
     if path:
         return Requirement(name, "good", path)
     package = process.PACKAGE_OF.get(name, name)
-    return Requirement(
-        name, "missing", "needed to build", f"sudo apt-get install --no-install-recommends {package}"
-    )
+    return Requirement(name, "missing", "needed to build", process.apt_install(package))
 
 
 def _qemu() -> Requirement:
@@ -70,7 +115,7 @@ def _qemu() -> Requirement:
         return Requirement("sandbox", "missing", f"kscaffold makes no sandbox on {os.uname().machine}", None)
     path = process.which(architecture.qemu)
     if path is None:
-        fix = f"sudo apt-get install {architecture.qemu_package}"
+        fix = process.apt_install(architecture.qemu_package)
         return Requirement("sandbox", "missing", f"{architecture.qemu} is not installed", fix)
     probe = accelerator.probe(path)
     if probe.why:
@@ -102,9 +147,8 @@ def _modules() -> Requirement:
     if not Path("/proc/modules").exists():
         return Requirement("this machine", "remark", "its kernel has no loadable modules: --host can't work")
     if process.which("insmod") is None:
-        return Requirement(
-            "this machine", "remark", "no insmod: only --host needs it", "sudo apt-get install kmod"
-        )
+        no_insmod = "no insmod: only --host needs it"
+        return Requirement("this machine", "remark", no_insmod, process.apt_install("kmod"))
     who = "root" if os.geteuid() == 0 else "sudo" if process.which("sudo") else None
     if who is None:
         return Requirement("this machine", "remark", "neither root nor sudo: --host can't load")
@@ -114,11 +158,35 @@ def _modules() -> Requirement:
 def _signing() -> Requirement:
     path = process.which("openssl")
     if path is None:
-        fix = "sudo apt-get install --no-install-recommends openssl"
+        fix = process.apt_install("openssl")
         return Requirement("signing", "remark", "no openssl: only sign needs it", fix)
     key = paths.data() / "signing"
     state = f"its key is in {key}" if key.exists() else "its key is made on the first use"
     return Requirement("signing", "good", f"{path}; {state}")
+
+
+def _places() -> Requirement:
+    """Whether what is fetched and made can be kept: HOME may be read-only, or / for a user without one."""
+    places = (
+        ("XDG_CACHE_HOME", paths.cache()),
+        ("XDG_STATE_HOME", paths.state()),
+        ("XDG_DATA_HOME", paths.data()),
+        ("XDG_CONFIG_HOME", paths.config()),
+    )
+    closed = [(variable, place) for variable, place in places if not _can_be_made(place)]
+    if not closed:
+        return Requirement("places", "good", f"what is kept goes below {paths.cache().parent} and the like")
+    told = ", ".join(str(place) for _, place in closed)
+    fix = "export " + " ".join(f"{variable}=DIR" for variable, _ in closed) + ", directories of yours"
+    # Without these two nothing is built or loaded; without the others there are no keys and no default.
+    state: State = "missing" if {"XDG_CACHE_HOME", "XDG_STATE_HOME"} & dict(closed).keys() else "remark"
+    return Requirement("places", state, f"{told} can't be written to (HOME is {paths.home()})", fix)
+
+
+def _can_be_made(place: Path) -> bool:
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
 
 
 def _sandboxes() -> Requirement:

@@ -65,10 +65,16 @@ def need(name: str, package: str | None = None) -> str:
     path = shutil.which(name)
     if path is None:
         package = package or PACKAGE_OF.get(name, name)
-        raise ToolMissingError(
-            "KS001", f"{name} is not installed", fix=f"sudo apt-get install --no-install-recommends {package}"
-        )
+        raise ToolMissingError("KS001", f"{name} is not installed", fix=apt_install(package))
     return path
+
+
+def apt_install(*packages: str) -> str:
+    """The command that installs Debian packages here: root's own, or with sudo where there is one."""
+    line = f"apt-get install --no-install-recommends {' '.join(packages)}"
+    if os.geteuid() == 0:
+        return line
+    return f"sudo {line}" if shutil.which("sudo") else f"as root: {line}"
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -276,6 +282,37 @@ def wait(child: Child, seconds: float) -> bool:
         child.wait(seconds)
     except subprocess.TimeoutExpired:
         return False
+    return True
+
+
+def start_time(pid: int) -> int:
+    """When a process started, in clock ticks since boot; 0 when there is none, or it has ended (proc(5),
+    stat, field 22). With its number that names one process.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return 0 if fields[0] in "ZX" else int(fields[19])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def kill_proven(pid: int, started: int) -> bool:
+    """Kill the process of that number that started then (`start_time`), where it is this user's. False, and
+    nothing done, where the number is another process's by now.
+    """
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        # The descriptor is of one process: what is proven of it now stays true.
+        if not started or start_time(pid) != started or Path(f"/proc/{pid}").stat().st_uid != os.geteuid():
+            return False
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
     return True
 
 

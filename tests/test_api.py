@@ -12,6 +12,7 @@ import pytest
 from kscaffold import api
 from tests.conftest import ROOT, need_program
 from tests.support.kernels import need_kernel
+from tests.support.projects import HELLO, write
 
 PAGE = (ROOT / "docs/api.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.S)
@@ -29,6 +30,8 @@ SIGNATURES = {
     "load": "(*kos, directory='.', parameters=(), kernel=None, host=False, timeout=10.0, progress=SILENT)",
     "new": "(name, directory='.', *, template=None, author=None, description=None, license='GPL-2.0-only')",
     "run": "(*kos, directory='.', sets=((),), kernel=None, timeout=10.0, progress=SILENT)",
+    "stop_sandbox": "(directory='.')",
+    "unload": "(*names, directory='.', host=False, timeout=10.0, progress=SILENT)",
     "Project": "(directory)",
     "Project.build": "(self, kernel=None, *, jobs=None, progress=SILENT)",
     "Project.find": "(directory='.')",
@@ -162,6 +165,54 @@ def test_a_build_that_fails_is_a_report(tmp_path: Path):
     assert loads.failed_build.explanation == report.explanation
     run = api.run(directory=created.path, kernel=kernel.release)
     assert (run.ok, run.tries) == (False, ())
+
+
+CRASH = HELLO.replace('pr_info("hello\\n");', "*(volatile int *)8 = 1;")
+
+
+@pytest.mark.sandbox
+def test_a_crash_ends_no_more_than_the_guest(tmp_path: Path):
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel("6.1")
+    project = write(tmp_path, Kbuild="obj-m := hello.o crash.o\n", hello__c=HELLO, crash__c=CRASH)
+    assert api.build(project, kernel).ok
+    with api.Sandbox(kernel) as sandbox, api.Sandbox(kernel) as other:
+        assert sandbox.load(project / "hello.ko").ok
+        report = sandbox.load(project / "crash.ko")
+        assert (report.ok, report.judgement.verdict) == (False, "crashed")
+        assert report.place and report.place.line == 6
+        assert any("NULL pointer" in record.text for record in sandbox.log())
+        with pytest.raises(FileNotFoundError):
+            sandbox.read("/nothing")
+        with pytest.raises(api.UsageError):
+            sandbox.load(project / "nothing.ko")
+        pristine = other.modules()
+        assert other.load(project / "hello.ko").ok
+        assert {m.name for m in other.modules()} - {m.name for m in pristine} == {"hello"}
+        assert other.unload(project / "hello.ko").ok
+        again = other.unload("hello")
+        assert (again.ok, again.judgement.errno) == (False, "ENOENT")
+    with pytest.raises(ValueError, match="not open"):
+        other.modules()
+
+
+@pytest.mark.sandbox
+def test_a_loaded_module_stays_in_the_project_s_sandbox(tmp_path: Path, ks):
+    """The same sandbox as the command's."""
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel("6.1")
+    write(tmp_path, Kbuild="obj-m := hello.o\n", hello__c=HELLO)
+    notes: list[tuple[str, str]] = []
+    loads = api.load(
+        directory=tmp_path, kernel=kernel, progress=api.Progress(lambda *step: notes.append(step))
+    )
+    assert loads.ok
+    assert [report.module for report in loads.reports] == ["hello"]
+    assert ("Building", f"hello for {kernel.release}") in notes
+    listed = ks("list", "-C", tmp_path, "--json").json
+    assert [m["name"] for m in listed["modules"]] == ["hello"]
+    again = api.load(directory=tmp_path, kernel=kernel)
+    assert (again.ok, again.reports[0].judgement.errno) == (False, "EEXIST")
 
 
 @pytest.mark.sandbox

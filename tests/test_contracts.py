@@ -39,10 +39,10 @@ DOCUMENTS = {
     "check several": "modules[]",
     "info": "module path architecture size compression signed modinfo[] imports exports sections[]",
     "load": "module path parameters target kernel verdict loaded stage errno init_ran returned code cause fix"
-    " log[] complaints[] stages[] dependencies seconds{} accelerator",
+    " log[] complaints[] stages[] dependencies seconds{} accelerator clean residue",
     "load several": "seconds{} results[]",
     "load, not built": "build{}",
-    "unload": "module verdict errno code cause fix log[] seconds",
+    "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
     "unload several": "results[]",
     "list": "target modules[]",
     "exec": "program kernel status signal errno late lost stdout stderr complaints[] log[] loads[] seconds",
@@ -62,6 +62,8 @@ DOCUMENTS = {
     "sandbox status": "sandboxes[] snapshots[]",
     "sandbox stop": "stopped",
     "doctor": "findings[] cache{}",
+    "cache": "entries[] bytes old",
+    "cache prune": "removed[] bytes",
     "error": "error{}",
 }
 # Documents within documents.
@@ -87,6 +89,7 @@ PARTS = {
     "exec.log": "level time text",
     "test.modules": "module kernel outcome",
     "test.tests": "test kernel modules outcome seconds text",
+    "run.residue": "kind name where",
     "load.stages": "id status microseconds",
     "load.seconds": "build start load total",
     "load several.seconds": "total",
@@ -112,8 +115,9 @@ PARTS = {
     "sandbox status.snapshots": "key kernel bytes used",
     "doctor.findings": "what state text fix",
     "doctor.cache": "path kernels snapshots",
+    "cache.entries": "kind path bytes used old",
 }
-# design.md's table.
+# The README's table.
 STATUSES = {
     0: "yes",
     1: "the answer is no",
@@ -278,6 +282,14 @@ def test_doctor(ks, here):
     document = is_document(ks("doctor", "--json"), "doctor")
     is_part(document["findings"], "doctor.findings")
     is_part(document["cache"], "doctor.cache")
+
+
+def test_cache(ks, here):
+    document = is_document(ks("cache", "--json"), "cache")
+    is_part(document["entries"], "cache.entries")
+    assert document["entries"] and document["old"] == 0
+    document = is_document(ks("cache", "prune", "--json"), "cache prune")
+    assert document == {**document, "removed": [], "bytes": 0}
 
 
 @pytest.mark.kernel

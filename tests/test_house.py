@@ -1,4 +1,4 @@
-"""The plan of the house (design.md), read from the source: who may import whom, and how long things are."""
+"""The plan of the house, read from the source: who may import whom, and how long things are."""
 
 import ast
 import inspect
@@ -28,7 +28,7 @@ FLOORS = (
     ("cli", "console", "__main__"),
     ("api",),
     ("explain", "testing"),
-    ("scaffold", "load", "package", "signing", "doctor"),
+    ("scaffold", "load", "package", "signing", "doctor", "cache"),
     ("make", "program", "targets"),
     ("sandbox",),
     ("module",),

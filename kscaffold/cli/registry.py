@@ -31,7 +31,7 @@ _COMMANDS = {
     "doctor": "doctor:doctor",
 }
 # Rooms with an app of their own: their sub-commands.
-_GROUPS = ("ci", "kbuild", "kernel", "package", "sandbox")
+_GROUPS = ("cache", "ci", "kbuild", "kernel", "package", "sandbox")
 _SETTINGS = {
     # `explain -1` asks for an errno.
     "explain": {"ignore_unknown_options": True},

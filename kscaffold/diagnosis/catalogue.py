@@ -27,6 +27,11 @@ class Entry:
     `{name}` of `cause` and `fix`. `complaints`: kinds of crash.Complaint that mean it. `noise`: harmless,
     known, folded away when a log is explained. `vague`: another program's words for the failure, left out
     when the log has the kernel's own.
+
+    The lines beside the hit decide: each of `needs` must be found in some line of the log, each of `after`
+    in one below the hit, none of `unless` may be. `{name}` in them is what the group of that name held.
+    `rules_out`: codes that are no answer where this one is. `more`: what else to paste where this is all
+    that a log says.
     """
 
     code: str
@@ -42,6 +47,11 @@ class Entry:
     see: tuple[str, ...] = ()
     noise: bool = False
     vague: bool = False
+    needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    rules_out: tuple[str, ...] = ()
+    more: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +138,11 @@ def _entry(code: str, fields: Mapping[str, object]) -> Entry:
         many("see"),
         bool(fields.get("noise", False)),
         bool(fields.get("vague", False)),
+        many("needs"),
+        many("after"),
+        many("unless"),
+        many("rules_out"),
+        text("more"),
     )
 
 
@@ -140,10 +155,12 @@ def match(lines: Iterable[Record | str], hundreds: str = "0123456789") -> list[C
     """The entries that these lines mean, the oldest line first.
 
     `hundreds`: which files to look in (`"23"`: loading and unloading). Every entry is found once, with
-    all its lines. Complaints (oops, WARN …) are not found here but by crash.complaints, by their shape;
-    `of_complaint` gives their entry.
+    all its lines; one that the lines beside it speak against, or that another rules out, is not. Complaints
+    (oops, WARN …) are not found here but by crash.complaints, by their shape; `of_complaint` gives their
+    entry.
     """
     hits: dict[str, list[tuple[int, str, Mapping[str, str]]]] = {}
+    texts: dict[str, int] = {}  # each line, with the last place it stands at
     seen: dict[str, list[tuple[str, Mapping[str, str]]]] = {}
     for index, line in enumerate(lines):
         text = (line if isinstance(line, str) else line.text)[:MAX_LINE]
@@ -152,13 +169,48 @@ def match(lines: Iterable[Record | str], hundreds: str = "0123456789") -> list[C
             if len(seen) >= MAX_LINES:
                 break
             known = seen[text] = _match_line(text, hundreds)
+        texts[text] = index
         for code, groups in known:
             hits.setdefault(code, []).append((index, text, groups))
     if not hits:
         return []  # start-up time: without reading a catalogue
     found = entries(hundreds)
     findings = [_finding(found[code], where) for code, where in hits.items()]
-    return sorted(findings, key=lambda f: f.first)
+    findings = [f for f in findings if _beside(f, texts)]
+    return sorted(without_ruled_out(findings), key=lambda f: f.first)
+
+
+def without_ruled_out(findings: Iterable[CatalogueMatch]) -> list[CatalogueMatch]:
+    """The findings that no other of them rules out. Harmless lines rule nothing out here."""
+    found = list(findings)
+    out = {code for f in found if not f.entry.noise for code in f.entry.rules_out}
+    return [f for f in found if f.entry.code not in out]
+
+
+def _beside(finding: CatalogueMatch, lines: Mapping[str, int]) -> bool:
+    """Whether the other lines of the log, each with its last place, agree with the finding."""
+    entry = finding.entry
+    below = [text for text, index in lines.items() if index > finding.first] if entry.after else []
+
+    def found(pattern: str, texts: Iterable[str]) -> bool:
+        compiled = _with_groups(pattern, finding.groups)
+        return any(compiled.search(text) for text in texts)
+
+    return (
+        all(found(pattern, lines) for pattern in entry.needs)
+        and all(found(pattern, below) for pattern in entry.after)
+        and not any(found(pattern, lines) for pattern in entry.unless)
+    )
+
+
+def _with_groups(pattern: str, groups: Mapping[str, str]) -> re.Pattern[str]:
+    """A pattern with `{name}` replaced by what that group held, word for word, in any of its lines."""
+
+    def values(field: re.Match[str]) -> str:
+        held = groups.get(field[1], field[1].upper()).split(", ")
+        return f"(?:{'|'.join(map(re.escape, held))})"
+
+    return re.compile(_FIELD.sub(values, pattern))
 
 
 def _match_line(text: str, hundreds: str) -> list[tuple[str, Mapping[str, str]]]:
@@ -180,5 +232,5 @@ def _finding(known: Entry, where: Sequence[tuple[int, str, Mapping[str, str]]]) 
 
 
 def entry_of_complaint(kind: str) -> Entry | None:
-    """The entry of a kind of complaint (crash.Complaint.kind)."""
+    """The entry of a kind of complaint (crash.Complaint.meaning)."""
     return next((e for e in entries("23").values() if kind in e.complaints), None)

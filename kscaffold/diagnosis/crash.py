@@ -29,6 +29,10 @@ class Complaint:
     `source`: `file:line` where the kernel said it (BUG, WARN). `module`: whose code `where` is in.
     `seq`: the head line's sequence number, `index` its place among the records that were looked at.
     `taints`: the bits of kernel.tainted of which the kernel sets one with such a report; 0: none.
+    `reason`: a kind narrower than `kind` that the lines beside the head prove (crash_reason). `cause`: what
+    happened, where the address says it. `words`: the processor's status word and its meaning. `again`: the
+    kernel had crashed before. `task`: who ran it.
+    `whole`: False where the paste ends before the report does.
     """
 
     kind: str
@@ -39,9 +43,20 @@ class Complaint:
     seq: int | None = None
     index: int = 0
     taints: int = 0
+    reason: str | None = None
+    cause: str = ""
+    words: str = ""
+    again: bool = False
+    task: str | None = None
+    whole: bool = True
 
     @property
-    def told(self) -> str:
+    def meaning(self) -> str:
+        """The narrowest kind that is known: the one to ask the catalogue for."""
+        return self.reason or self.kind
+
+    @property
+    def summary(self) -> str:
         """The kernel's line and the place, where the line does not name it itself."""
         function = self.where.partition("+")[0] if self.where else ""
         if not function or re.search(rf"(?<![\w.]){re.escape(function)}\+0x", self.text):
@@ -69,8 +84,8 @@ class _Head:
 
 # `Pid:` is what kernels before 3.10 say; a report that was cut off when it was pasted ends after its modules.
 _TASK = re.compile(
-    r"^CPU: \d{1,5} (?:UID: \d{1,10} )?PID: \d{1,10} Comm: |^(?:RIP: |pc : |epc : )|^ ?Call [Tt]race:"
-    r"|^Pid: \d{1,10}, comm: |^Modules linked in: "
+    r"^CPU: \d{1,5} (?:UID: \d{1,10} )?PID: \d{1,10} Comm: |^(?:RIP: |pc : |epc\s{1,3}: |PC is at |NIP[: ])"
+    r"|^ ?Call [Tt]race:|^Pid: \d{1,10}, comm: |^Modules linked in: |^Krnl PSW : |^Process \S{1,15} \(pid: "
 )
 # TAINT_DIE; TAINT_SOFTLOCKUP; TAINT_WARN, and those that WARN_TAINT() sets instead: add_taint() in
 # oops_end(), watchdog_timer_fn(), __warn() and __schedule_bug().
@@ -84,7 +99,8 @@ _SOURCE = re.compile(r"(?: at |^WARNING: |^UBSAN: [\w-]{1,40} in )(\S{1,400}?:\d
 # patterns below take 5 ms to compile.
 _MARK = re.compile(
     r"BUG|Oops|WARNING: |UBSAN: |panic|[lL](?:ockup|OCKUP)|stall|blocked |corruption|double add|fault|"
-    r"Unable to handle|Internal error|NX-protected|: [0-9a-f]{4} \[#|returned with "
+    r"Unable to handle|Internal error|NX-protected|: [0-9a-f]{4} (?:ilc:\d )?\[#|\[#\d|returned with |"
+    r"Kernel attempted|SError|Insufficient stack"
 )
 
 
@@ -103,6 +119,7 @@ def _of_tasks() -> tuple[_Head, ...]:
             _TASK,
             taints=_LOCKED_UP,
         ),
+        _Head("soft-lockup", re.compile(r"^BUG: workqueue lockup - pool "), None),
         _Head(
             "hard-lockup", re.compile(r"^(?:NMI watchdog: )?Watchdog detected hard LOCKUP on cpu \d+"), _TASK
         ),
@@ -127,6 +144,7 @@ def _of_damage() -> tuple[_Head, ...]:
     return (
         _died("nx", r"^kernel tried to execute NX-protected page"),
         _died("stack-overflow", r"^BUG: (?:[#\w]{1,12} )?stack guard page was hit"),
+        _died("stack-overflow", r"^Insufficient stack space to handle exception!"),
         _Head("memory", re.compile(r"^BUG: (?:KASAN|KFENCE|KCSAN|KMSAN): "), _TASK),
         _Head(
             "memory",
@@ -142,7 +160,11 @@ def _of_damage() -> tuple[_Head, ...]:
         ),
         _Head(
             "locking",
-            re.compile(r"^WARNING: (?:possible (?:circular|recursive) locking|inconsistent lock state)"),
+            re.compile(
+                r"^WARNING: (?:possible (?:circular|recursive) locking|inconsistent lock state|"
+                r"bad unlock balance|held lock freed|suspicious RCU usage|possible irq lock inversion|"
+                r"(?:HARD|SOFT)IRQ-safe)"
+            ),
             None,
         ),
         *_faults(),
@@ -159,8 +181,15 @@ def _faults() -> tuple[_Head, ...]:
             taints=DIED | _WARNED,
         ),
         _died("bug", r"(?i:^kernel BUG at \S{1,400}!$)"),
-        _died("oops", r"^BUG: (?:kernel NULL pointer dereference|unable to handle )"),
-        _died("oops", r"^Unable to handle kernel "),
+        _died("oops", r"^BUG: (?:[kK]ernel NULL pointer dereference|[uU]nable to handle )"),
+        # mips and loongarch name the processor first.
+        _died("oops", r"^(?:CPU \d{1,4} )?Unable to handle kernel "),
+        _died("oops", r"^Kernel attempted to (?:read|write|access|execute) user page "),
+        _died("oops", r"^Unhandled fault: [\w ()-]{3,80} at 0x[0-9a-f]{8,16}$|^SError Interrupt on CPU\d"),
+        # riscv's and mips' die().
+        _died("oops", r"^(?:Oops|Kernel bug detected|Kernel BUG|[A-Z][\w /-]{4,60}) ?\[#\d{1,5}\]:?$"),
+        # s390's, with the instruction's length.
+        _died("oops", r"^[A-Za-z][\w :-]{2,60}: [0-9a-f]{4} ilc:\d \[#\d"),
         _died("oops", r"^(?:Oops: )?general protection fault[,:]"),
         _died("oops", r"^(?:Oops|Internal error): .{1,120}\[#\d+\]"),
         # x86's __die(), whatever the reason: `divide error`, `int3`, 5.10's `kernel stack overflow (…)`.
@@ -193,13 +222,18 @@ _NO_WORDS = re.compile(
 _REFCOUNT = re.compile(r"^refcount_t: ")
 _PLACE = r"([A-Za-z_][\w.$]{0,200}\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})(?: \[([\w-]{1,64}))?"
 # Kernels before 4.10 have the address first, of RIP twice.
-_ADDRESS = r"(?: ?\[<[0-9a-f]{8,16}>\] ?){0,2}"
+_ADDRESS = r"(?: ?\[<?[0-9a-f]{8,16}>?\] ?){0,2}"
 _FRAME = re.compile(rf"^ ?{_ADDRESS}" + _PLACE)
 _DOUBTFUL = re.compile(rf"^ ?{_ADDRESS}\? (?!__pfx_)" + _PLACE)
-_AT = re.compile(rf"^(?:RIP: [0-9a-f]{{4}}:|E?IP: |PC is at |pc : |epc : ){_ADDRESS}" + _PLACE)
+# Where the machine stood, as x86, arm, arm64, riscv, mips, powerpc, s390 and loongarch print it.
+_AT = re.compile(
+    r"^(?:RIP: [0-9a-f]{4}:|E?IP: |PC is at |PC: (?=\[)|pc : |epc\s{1,3}: (?:[0-9a-f]{8,16} )?|NIP (?=\[)|"
+    rf"Krnl PSW : [0-9a-f]{{16}} [0-9a-f]{{16}} \(| {{0,3}}ERA: [0-9a-f]{{16}} ){_ADDRESS}" + _PLACE
+)
 # Functions that a report itself goes through: the place is below them.
 _REPORTER = re.compile(
-    r"(?:dump_|show_)(?:stack|backtrace)|__schedule|__warn|warn_slowpath|__ubsan|ubsan_epilogue"
+    r"(?:dump_|show_)(?:stack|backtrace)|__schedule|__warn|warn_slowpath|__ubsan|ubsan_epilogue|"
+    r"exc_control_protection|do_kernel_cp_fault|(?:__)?fortify_|usercopy_abort|__check_object_size"
 )
 _IN_HEAD = re.compile(r"\b" + _PLACE)
 _END = re.compile(r"^---\[ end (?:trace|Kernel panic)|^={60,70}$")
@@ -220,11 +254,18 @@ def may_have_complaint(records: Sequence[Record]) -> bool:
     return any(_MARK.search(r.text[:_MAX_TEXT]) for r in records)
 
 
-def complaints(records: Sequence[Record], module: str | None = None) -> list[Complaint]:
+# As many lines as a paste may have after a head to be told although its report is cut off.
+_CUT_OFF = 8
+
+
+def complaints(
+    records: Sequence[Record], module: str | None = None, *, cut_off: bool = False
+) -> list[Complaint]:
     """What the kernel complained of in these records, oldest first.
 
     `module`: the kernel's name (`ret_1`) of the module whose frames are preferred for `where`. Records
-    that programs wrote to /dev/kmsg are not the kernel's words and are passed over.
+    that programs wrote to /dev/kmsg are not the kernel's words and are passed over. `cut_off`: the records
+    are a paste, at whose end a head may stand without the rest of its report.
     """
     places = [i for i, r in enumerate(records) if r.facility == 0]
     own = [records[i] for i in places]
@@ -235,10 +276,11 @@ def complaints(records: Sequence[Record], module: str | None = None) -> list[Com
         if head is None or (index < end and head.kind != "panic"):
             continue
         block = _block(own, index)
-        if head.body is not None and not any(head.body.search(r.text[:_MAX_TEXT]) for r in block[1:]):
+        whole = head.body is None or any(head.body.search(r.text[:_MAX_TEXT]) for r in block[1:])
+        if not whole and not (cut_off and len(own) - index <= _CUT_OFF):
             continue
-        told = _told(head, block, own[max(0, index - 3) : index], module)
-        found.append(replace(told, index=places[index]))
+        complaint = _complaint(head, block, own[max(0, index - 3) : index], module)
+        found.append(replace(complaint, index=places[index], whole=whole))
         if head.body is not None:
             end = index + len(block)
     return found
@@ -267,7 +309,11 @@ def _block(records: Sequence[Record], start: int) -> Sequence[Record]:
     return records[start : start + _MAX_BLOCK]
 
 
-def _told(head: _Head, block: Sequence[Record], before: Sequence[Record], module: str | None) -> Complaint:
+def _complaint(
+    head: _Head, block: Sequence[Record], before: Sequence[Record], module: str | None
+) -> Complaint:
+    from kscaffold.diagnosis import crash_reason  # start-up time: most loads have no complaint
+
     text = block[0].text
     kind = head.kind
     if kind == "warn":
@@ -281,9 +327,25 @@ def _told(head: _Head, block: Sequence[Record], before: Sequence[Record], module
     if kind == "oops" and any(r.text.startswith("kernel tried to execute NX-protected") for r in before):
         kind = "nx"
     where, owner = _where(block, module)
+    why = crash_reason.reason(
+        kind, [r.text[:_MAX_TEXT] for r in before], [r.text[:_MAX_TEXT] for r in block], owner
+    )
+    if why.place:
+        where, owner = why.place, why.module
     source = _SOURCE.search(block[0].text[:_MAX_TEXT]) or _source_of(block) if kind != "panic" else None
     return Complaint(
-        kind, text, where, source[1] if source else None, owner, block[0].seq, taints=head.taints
+        kind,
+        text,
+        where,
+        source[1] if source else None,
+        owner,
+        block[0].seq,
+        taints=head.taints,
+        reason=why.name,
+        cause=why.cause,
+        words=why.words,
+        again=why.again,
+        task=why.task,
     )
 
 
@@ -322,8 +384,8 @@ def _where(block: Sequence[Record], module: str | None) -> tuple[str | None, str
         doubtful.append(_DOUBTFUL.search(text))
     known = [p for p in places if p]
     own = [p for p in known + [d for d in doubtful if d] if p[2] and p[2] == (module or p[2])]
-    told = own or [p for p in known if not _REPORTER.match(p[1])]
-    first = told[0] if told else None
+    frames = own or [p for p in known if not _REPORTER.match(p[1])]
+    first = frames[0] if frames else None
     if first is None:
         return None, None
     return (f"{first[1]} [{first[2]}]", first[2]) if first[2] else (first[1], None)

@@ -1,6 +1,7 @@
 """errno numbers and names as the kernel has them (asm-generic, which x86, arm64 and riscv share)."""
 
 import errno as _errno
+import os
 
 # The kernel's own numbers never reach a program by name, but a module's init can return them.
 _KERNEL_ONLY = {
@@ -42,3 +43,21 @@ def number(name: str) -> int | None:
 def names() -> list[str]:
     """Every name there is."""
     return [*_errno.errorcode.values(), *_KERNEL_ONLY.values()]
+
+
+# Words of insmod and modprobe (kmod, BusyBox) that are not strerror's.
+_OF_INSMOD = {
+    "invalid module format": "ENOEXEC",
+    "unknown symbol in module": "ENOENT",
+    "unknown symbol in module, or unknown parameter": "ENOENT",
+    "module has wrong symbol version": "ESRCH",
+    "invalid parameters": "EINVAL",
+}
+
+
+def of_words(words: str) -> str | None:
+    """The name of the errno that programs show in these words (`Operation not permitted`), or None."""
+    low = " ".join(words.lower().rstrip(".! ").split())
+    if low in _OF_INSMOD:
+        return _OF_INSMOD[low]
+    return next((name(n) for n in _errno.errorcode if os.strerror(n).lower() == low), None)

@@ -91,7 +91,8 @@ _PRIO = re.compile(r"<(\d{1,3})>")
 _DECODED = re.compile(r"(\w{3,8})\s{0,3}:(\w{3,7})\s{0,3}: (?=\[)")  # dmesg -x: `kern  :warn  : [`
 # The bracket is what a hand misses that marks the first line.
 _STAMP = re.compile(r"(?:\[\s{0,12}(?=\d{1,10}\.)|(?=\d{1,10}\.\d{6}\] ))(\d{1,10}\.\d{1,9})\] ?")
-_CALLER = re.compile(r"\[\s{0,8}[TC]\d{1,8}\] ?")
+# Kernels with CONFIG_PRINTK_CALLER; MediaTek's: the processor, then the task.
+_CALLER = re.compile(r"\[\s{0,8}[TC]\d{1,8}\] ?|\(\d{1,2}\)\[\d{1,8}:[^\]\n]{1,32}\]")
 # dmesg -T, and -H with its first line of a minute and what was added since.
 _WALL = re.compile(
     r"\[(?:\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}|\w{3}[ \d]\d \d\d:\d\d"

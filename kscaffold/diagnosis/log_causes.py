@@ -18,7 +18,7 @@ def matching_lines(e: Evidence, name: str) -> list[CatalogueMatch]:
     """
     own = [r for r in e.attempt.log if r.facility == 0]
     fits: list[CatalogueMatch] = []
-    for finding in catalogue.match(own, "2"):
+    for finding in catalogue.match(own, "23"):
         entry = finding.entry
         if entry.noise or entry.stage not in ORDER or entry.code in ("KS202", "KS223", "KS264"):
             continue
@@ -45,7 +45,7 @@ def cause_of_line(e: Evidence, line: CatalogueMatch) -> Reason:
         return Reason("KS222", "parameters", groups=groups)
     if code == "KS221" and name != "EINVAL":
         return Reason("KS224", "parameters", groups=groups)
-    if code == "KS204":
+    if code in ("KS204", "KS205"):
         return _of_unknown_symbol(e, groups)
     return Reason(code, line.entry.stage, groups=groups)
 
@@ -57,8 +57,8 @@ def _of_unknown_symbol(e: Evidence, groups: dict[str, str]) -> Reason:
         return Reason("KS205", "symbols", groups=groups)
     owners = sorted({v for v in known.values() if v not in ("gpl-only", "missing")})
     if circle := next((v for v in owners if v.startswith("circle ")), None):
-        told = f"{circle[7:]} has {_short(names)}, and needs {e.module} in turn: neither can be loaded first"
-        return Reason("KS295", "symbols", groups=groups, cause=told)
+        cause = f"{circle[7:]} has {_short(names)}, and needs {e.module} in turn: neither can be loaded first"
+        return Reason("KS295", "symbols", groups=groups, cause=cause)
     if owners:
         several = ", ".join(owners)
         return Reason(

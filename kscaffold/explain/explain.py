@@ -9,19 +9,21 @@ from kscaffold.diagnosis import catalogue, errnos, stages
 from kscaffold.diagnosis.catalogue import Entry
 from kscaffold.diagnosis.course import COURSE
 from kscaffold.diagnosis.stages import Stage
-from kscaffold.explain import tables
-from kscaffold.explain.log import Told, explain_log, plain
+from kscaffold.explain import subjects, tables
+from kscaffold.explain.log import MatchedEntry, explain_log, plain
 from kscaffold.explain.tables import CommandRow, ReturnRow
 
-Kind = Literal["course", "load", "return", "commands", "stage", "errno", "code", "word", "log", "unknown"]
+Kind = Literal[
+    "course", "load", "return", "commands", "stage", "errno", "code", "word", "subject", "log", "unknown"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """What there is to say on a topic. `kind` unknown: nothing.
 
-    `text`: a paragraph; of what is unknown: a topic of almost that name. `folded`: codes of lines in a log
-    that look bad and are harmless.
+    `text`: a paragraph; of what is unknown: a topic of almost that name, or what to do next. `folded`:
+    codes of lines in a log that look bad and are harmless.
     """
 
     topic: str
@@ -31,8 +33,8 @@ class Explanation:
     steps: tuple[Stage, ...] = ()
     returns: tuple[ReturnRow, ...] = ()
     commands: tuple[CommandRow, ...] = ()
-    entries: tuple[Told, ...] = ()
-    folded: tuple[Told, ...] = ()
+    entries: tuple[MatchedEntry, ...] = ()
+    folded: tuple[MatchedEntry, ...] = ()
 
     @property
     def known(self) -> bool:
@@ -61,11 +63,39 @@ def explain(topic: str | None = None, *, log: str | None = None) -> Explanation:
         )
     word = " ".join(topic.split())
     low = word.lower()
-    found = _whole_topic(low) or _stage(low) or _code(word) or _errno(word) or _command(low) or _word(low)
-    if found:
+    if found := _named(word):
         return found
-    told = _of_log(word, word)
-    return told if told.known else replace(told, text=_near(low))
+    of_log = _of_log(word, topic)
+    return of_log if of_log.known else replace(of_log, text=_near(low) or _next_step(word))
+
+
+def _named(word: str) -> Explanation | None:
+    """What a topic's name stands for."""
+    low = word.lower()
+    found = _whole_topic(low) or _stage(low) or _code(word) or _errno(word) or _command(low)
+    return found or _subject(word) or _word(low)
+
+
+# One of the course's commands at a prompt, with whatever it was given.
+_TYPED = re.compile(
+    r"(?:[$#] |\S{1,60}[$#] )?(?:sudo )?"
+    r"(?P<command>insmod|rmmod|lsmod|dmesg|modinfo|make clean|make)(?=$|[ |])[^\n]{0,200}$"
+)
+
+# Where a line tells of a failure, its neighbours tell the reason.
+_OF_FAILURE = re.compile(
+    r"(?i)error|fail|cannot|can't|denied|refused|invalid|unknown|not found|warning|bug|oops|: "
+)
+
+
+def _next_step(text: str) -> str:
+    """What to do about a thing that nothing is known of."""
+    if _OF_FAILURE.search(text[:2000]):
+        return (
+            "paste what stands around it, too: dmesg | kscaffold explain - for a load, LC_ALL=C make 2>&1 | "
+            "kscaffold explain - for a build; kscaffold load and kscaffold build see all of it"
+        )
+    return "kscaffold explain lists the topics; a log is read with: dmesg | kscaffold explain -"
 
 
 def _near(low: str) -> str:
@@ -78,8 +108,9 @@ def _near(low: str) -> str:
     words += [name for stage in stages.STAGES for name in sorted(_names_of(stage))]
     words += [kind for e in catalogue.entries("23").values() for kind in e.complaints]
     words += [row.plain.split()[0] for row in tables.COMMANDS]
+    words += [word for subject in subjects.subjects() for word in subject.words]
     shown = {word: word for word in words} | {name.lower(): name for name in errnos.names()}
-    near = difflib.get_close_matches(low, shown, n=1, cutoff=0.7)
+    near = difflib.get_close_matches(low, shown, n=1, cutoff=0.77)
     return f"did you mean {shown[near[0]]}?" if near else ""
 
 
@@ -132,8 +163,8 @@ def _code(word: str) -> Explanation | None:
 
 
 def _errno(word: str) -> Explanation | None:
-    """An errno by name (`EPERM`, `-eperm`) or number (`-1`, `1`)."""
-    bare = word.removeprefix("-")
+    """An errno by name (`EPERM`, `-eperm`), number (`-1`, `1`) or words (`File exists`)."""
+    bare = errnos.of_words(word) or word.removeprefix("-")
     number = int(bare) if re.fullmatch(r"[0-9]{1,4}", bare) else errnos.number(bare.upper())
     name = errnos.name(number) if number else None
     if not number or name is None:
@@ -142,7 +173,8 @@ def _errno(word: str) -> Explanation | None:
     insmod = tables.INSMOD_SAYS.get(name, words)
     text = (
         f"Number {number}. insmod shows it as '{insmod}'. When a load or an unload ends with it, one of "
-        "these is the cause. kscaffold load tells which."
+        "these is the cause. kscaffold load tells which; of another program's: dmesg | tail -20 right after "
+        "it, together with the program's own line, into kscaffold explain -."
     )
     loading = catalogue.entries("2")
     # Any errno can be init's own.
@@ -171,9 +203,28 @@ def _word(low: str) -> Explanation | None:
     return Explanation(low, "word", entry.title, entries=(plain(entry),)) if entry else None
 
 
+def _subject(word: str) -> Explanation | None:
+    subject = subjects.named(word)
+    return _of_subject(word, subject) if subject else None
+
+
+def _of_subject(topic: str, subject: subjects.Subject) -> Explanation:
+    more = "; ".join(f"kscaffold explain {topic}" for topic in subject.more)
+    return Explanation(
+        topic, "subject", subject.title, f"{subject.text} More: {more}." if more else subject.text
+    )
+
+
 def _of_log(topic: str, text: str) -> Explanation:
     entries, folded = explain_log(text)
     if not entries and not folded:
-        return Explanation(topic, "unknown", "nothing known here")
+        if subject := subjects.of_line(text):
+            return _of_subject(topic, subject)
+        if typed := _TYPED.match(text.strip()):
+            return _command(" ".join(typed["command"].split())) or Explanation(topic, "unknown", "")
+        words = " ".join(text.split())
+        if topic == "-" and words and len(words) < 80 and (named := _named(words.rstrip("."))):
+            return named
+        return Explanation(topic, "unknown", "nothing known here", _next_step(text))
     title = "What this log says" if entries else "Only lines that are harmless"
     return Explanation(topic, "log", title, entries=entries, folded=folded)

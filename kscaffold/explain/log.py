@@ -1,19 +1,22 @@
 """A pasted log of a kernel or a build: which entries of the catalogue its lines mean, oldest cause first."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kscaffold.diagnosis import catalogue, crash, klog
 from kscaffold.diagnosis.catalogue import CatalogueMatch, Entry
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
-from kscaffold.explain import unwrap
+from kscaffold.explain import last_words, unwrap
+from kscaffold.explain.release import of_log
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class MatchedEntry:
     """An entry with its cause and fix for this log. `lines`: the log's, empty where there is none.
 
-    `where`: `function+offset [module]` of a crash.
+    `where`: `function+offset [module]` of a crash. `more`: what else to paste, empty where nothing.
     """
 
     entry: Entry
@@ -21,14 +24,15 @@ class Told:
     fix: str
     lines: tuple[str, ...] = ()
     where: str | None = None
+    more: str = ""
 
 
-def plain(entry: Entry) -> Told:
+def plain(entry: Entry) -> MatchedEntry:
     """The entry as it stands in the catalogue."""
-    return Told(entry, catalogue.filled(entry.cause, {}), catalogue.filled(entry.fix, {}))
+    return MatchedEntry(entry, catalogue.filled(entry.cause, {}), catalogue.filled(entry.fix, {}))
 
 
-def explain_log(text: str) -> tuple[tuple[Told, ...], tuple[Told, ...]]:
+def explain_log(text: str) -> tuple[tuple[MatchedEntry, ...], tuple[MatchedEntry, ...]]:
     """The entries that a log's lines mean, and those of them that are harmless, each oldest first.
 
     A kernel log may stand between lines of make or insmod: every line is looked at in both ways.
@@ -40,26 +44,88 @@ def explain_log(text: str) -> tuple[tuple[Told, ...], tuple[Told, ...]]:
     if whole != records:
         records = whole
         findings = catalogue.match(records)
-    told: list[tuple[int, Told]] = [(f.first, _of_finding(f)) for f in findings]
-    told += _of_complaints(crash.complaints(records, _module_in(findings)))
-    told.sort(key=lambda pair: pair[0])
-    folded = tuple(t for _, t in told if t.entry.noise)
-    causes = [t for _, t in told if not t.entry.noise]
-    return _exact(causes), folded
+    texts = [r.text for r in records]
+    release = of_log(lines)
+    placed = [(f.first, _of_finding(f, texts, release)) for f in findings]
+    placed += _of_complaints(crash.complaints(records, _module_in(findings), cut_off=True))
+    placed = _merged(sorted(placed, key=lambda pair: pair[0]))
+    folded = tuple(t for _, t in placed if t.entry.noise)
+    causes = [t for _, t in placed if not t.entry.noise]
+    return tuple(_with_more(t) for t in _exact(_first_of_a_line(causes))), folded
 
 
-def _exact(causes: list[Told]) -> tuple[Told, ...]:
+def _with_more(matched: MatchedEntry) -> MatchedEntry:
+    """The fix with what else to paste behind it."""
+    return (
+        replace(matched, fix=f"{matched.fix}. To be sure, paste also: {matched.more}")
+        if matched.more
+        else matched
+    )
+
+
+def _merged(placed: Sequence[tuple[int, MatchedEntry]]) -> list[tuple[int, MatchedEntry]]:
+    """Each code once, and none that another rules out, be it found by its words or by its shape."""
+    out = {code for _, t in placed for code in t.entry.rules_out}
+    kept: dict[str, tuple[int, MatchedEntry]] = {}
+    for index, one in placed:
+        code = one.entry.code
+        if code in out:
+            continue
+        if code in kept:
+            first, known = kept[code]
+            kept[code] = (first, _both(known, one))
+            continue
+        kept[code] = (index, one)
+    return list(kept.values())
+
+
+def _both(first: MatchedEntry, second: MatchedEntry) -> MatchedEntry:
+    """One answer of two of one code: what the words of a report tell has names, its shape has the place."""
+    plain_cause = catalogue.filled(first.entry.cause, {})
+    named, shaped = (second, first) if first.cause.startswith(plain_cause) else (first, second)
+    tail = shaped.cause.removeprefix(plain_cause) if shaped.cause.startswith(plain_cause) else ""
+    cause = named.cause if shaped.where and shaped.where in named.cause else named.cause + tail
+    return replace(
+        named,
+        cause=cause,
+        lines=tuple(dict.fromkeys((*first.lines, *second.lines))),
+        where=first.where or second.where,
+        more=first.more if first.more == second.more else "",
+    )
+
+
+# FILE:LINE at the start of a compiler's complaint.
+_PLACE = re.compile(r"^(?P<place>[^\s:]{1,300}:\d{1,6}):")
+
+
+def _first_of_a_line(causes: Sequence[MatchedEntry]) -> list[MatchedEntry]:
+    """Without what the compiler said later of a line that it has complained of already."""
+    seen: set[str] = set()
+    kept = []
+    for cause in causes:
+        if cause.entry.vague:
+            kept.append(cause)
+            continue
+        places = [p["place"] for line in cause.lines if (p := _PLACE.match(line))]
+        if places and len(places) == len(cause.lines) and set(places) <= seen:
+            continue
+        seen |= set(places)
+        kept.append(cause)
+    return kept
+
+
+def _exact(causes: Sequence[MatchedEntry]) -> tuple[MatchedEntry, ...]:
     """Without what says less than another: insmod's words beside the kernel's, make's beside the compiler's.
 
     Building and loading each for itself: a warning of the build is no reason why insmod failed.
     """
     said: set[bool] = {t.entry.stage == "build" for t in causes if not t.entry.vague}
     kept = []
-    for told in causes:
-        build = told.entry.stage == "build"
-        if told.entry.vague and build in said:
+    for cause in causes:
+        build = cause.entry.stage == "build"
+        if cause.entry.vague and build in said:
             continue
-        kept.append(told)
+        kept.append(cause)
         if build:
             said.add(build)  # of several vague ones the first: make's last words come after
     return tuple(kept)
@@ -80,32 +146,63 @@ def _unwrapped(lines: list[str], records: list[Record], findings: list[Catalogue
     return whole
 
 
-def _of_finding(finding: CatalogueMatch) -> Told:
-    return Told(finding.entry, finding.cause, finding.fix, finding.lines)
+def _of_finding(finding: CatalogueMatch, lines: Sequence[str], release: str | None) -> MatchedEntry:
+    from kscaffold.explain import api_change, kernel_symbols  # start-up time: most logs are of loads
+
+    matched = MatchedEntry(finding.entry, finding.cause, finding.fix, finding.lines, more=finding.entry.more)
+    code = finding.entry.code
+    if code in api_change.CODES and (known := api_change.advice(code, lines, finding.first, release)):
+        changed = catalogue.entry("KS119")
+        assert changed is not None
+        return replace(matched, entry=changed, cause=known.cause, fix=known.fix)
+    if code in ("KS204", "KS114") and (symbols := kernel_symbols.advice(finding.groups)):
+        return replace(matched, cause=symbols.cause, fix=symbols.fix)
+    if code == "KS157" and (line := last_words.before(lines, finding.first)):
+        return replace(
+            matched, cause=f"the program said: {line}", fix=finding.entry.fix, lines=(line, *matched.lines)
+        )
+    return matched
 
 
-def _of_complaints(found: list[Complaint]) -> list[tuple[int, Told]]:
-    told: dict[str, tuple[int, Told]] = {}
+def _of_complaints(found: Sequence[Complaint]) -> list[tuple[int, MatchedEntry]]:
+    by_code: dict[str, tuple[int, MatchedEntry]] = {}
+    first_crash = next((c for c in found if c.fatal and not c.again), None)
     for complaint in found:
-        entry = catalogue.entry_of_complaint(complaint.kind)
+        if first_crash and complaint.again and complaint.index > first_crash.index:
+            continue  # the first report has the cause
+        if first_crash and complaint.kind == "panic" and "Fatal exception" in complaint.text:
+            continue  # an oops that nobody could be killed for
+        entry = catalogue.entry_of_complaint(complaint.meaning)
         if entry is None:
             continue
-        if entry.code in told:
-            first, known = told[entry.code]
-            lines = (*known.lines, complaint.text)
-            told[entry.code] = (first, Told(entry, known.cause, known.fix, lines, known.where))
+        if entry.code in by_code:
+            index, known = by_code[entry.code]
+            by_code[entry.code] = (index, replace(known, lines=(*known.lines, complaint.text)))
             continue
-        cause = entry.cause
-        if complaint.where:
-            cause += f"; it was in {complaint.where}"
-        # A path that begins with / is of a module built outside the kernel's tree: the reader's own.
-        if complaint.source and complaint.source.startswith("/"):
-            cause += f", {complaint.source}"
-        told[entry.code] = (
-            complaint.index,
-            Told(entry, cause, entry.fix, (complaint.text,), complaint.where),
-        )
-    return list(told.values())
+        by_code[entry.code] = (complaint.index, _of_complaint(entry, complaint))
+    return list(by_code.values())
+
+
+def _of_complaint(entry: Entry, complaint: Complaint) -> MatchedEntry:
+    cause = (
+        complaint.cause if entry.code == "KS250" and complaint.cause else catalogue.filled(entry.cause, {})
+    )
+    if complaint.where and complaint.meaning != "follow-up":
+        cause += f"; it was in {complaint.where}"
+    # A path that begins with / is of a module built outside the kernel's tree: the reader's own.
+    if complaint.source and complaint.source.startswith("/"):
+        cause += f", {complaint.source}"
+    if complaint.task and complaint.meaning != "follow-up":
+        cause += f", run by {complaint.task}"
+    if complaint.words:
+        cause += f" ({complaint.words})"
+    more = ""
+    if not complaint.whole:
+        more = "the lines after this one, to its call trace: they name the function and the module"
+    elif complaint.again:
+        cause += "; the kernel had crashed before" if complaint.meaning != "follow-up" else ""
+        more = "the first report since the boot, the one with [#1]: what comes after may only follow from it"
+    return MatchedEntry(entry, cause, entry.fix, (complaint.text,), complaint.where, more)
 
 
 def _module_in(findings: list[CatalogueMatch]) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.kernel.choose import choose
+from kscaffold.kernel.choose import choose, to_load
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.load.trust import trusted_certificates
@@ -33,7 +33,7 @@ class Prewarmed:
 @contextlib.contextmanager
 def prewarm_guest(where: TargetRequest, progress: Progress = SILENT) -> Iterator[Prewarmed]:
     """Choose the kernel and begin to restore a guest of it; closed at the end unless it was finished."""
-    kernel = choose(where.kernel, offline=where.offline, progress=progress)
+    kernel = choose(where.kernel, offline=where.offline, progress=progress, programs=to_load())
     plan = plan_guest(kernel, where, trusted_certificates(kernel, where, progress), progress)
     restoring = begin_restore(plan, progress.detail)
     try:
@@ -52,7 +52,7 @@ def prewarm_sandbox(
     Nothing is started where something must be built first, for that may fail, nor where a boot would have
     to be reported.
     """
-    kernel = choose(where.kernel, offline=where.offline, progress=progress)
+    kernel = choose(where.kernel, offline=where.offline, progress=progress, programs=to_load())
     trusted = trusted_certificates(kernel, where, progress)
     with contextlib.suppress(KscaffoldError):  # the load raises it again, where somebody hears it
         at = home(request.directory)

@@ -8,11 +8,13 @@ from types import TracebackType
 
 from kscaffold.diagnosis.attempt import Listed
 from kscaffold.diagnosis.klog import Record
+from kscaffold.diagnosis.residue.kinds import Residue
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.quick import existing
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.execute import ExecRequest, Executed, run_in, run_program_in
 from kscaffold.load.kernel_log import without_marks
+from kscaffold.load.leftovers import Leftovers, sections_to_watch
 from kscaffold.load.load import load_all
 from kscaffold.load.plan import plan_loads
 from kscaffold.load.prediction import Predictor
@@ -167,8 +169,19 @@ class Sandbox:
         program = GuestProgram("", words)
         return run_program_in(self._open()[1], program, data or b"", timeout, self._files)
 
+    def residue(
+        self, loads: Sequence[LoadReport], unloads: Sequence[UnloadReport]
+    ) -> tuple[Residue, ...] | None:
+        """What the modules of these loads left behind after these unloads, all of this guest; None where
+        nobody can tell: a module is still in, another one was loaded for it, or the kernel is not well.
+        """
+        if not loads or any(report.dependencies for report in loads):
+            return None
+        kos = tuple({report.module: report.file for report in loads}.values())
+        return Leftovers(kos, sections_to_watch(kos), self._open()[1]).find(loads, unloads)
+
     def modules(self) -> list[Listed]:
-        """The loaded modules, as lsmod lists them."""
+        """The loaded modules, as lsmod lists them; a guest begins with a few of its own (virtio_console)."""
         return self._open()[1].modules()
 
     def _open(self) -> tuple[Prewarmed, SandboxTarget]:

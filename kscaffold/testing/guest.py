@@ -18,6 +18,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.addr2line import SourceLine
 from kscaffold.load.complaints import complaints_of, files_by_module
 from kscaffold.load.execute import Executed
+from kscaffold.load.flaws import OTHERS, Flaw, flaws_of_residue
 from kscaffold.load.report import LoadReport
 from kscaffold.load.sandbox import Sandbox
 from kscaffold.load.unload import UnloadReport
@@ -52,6 +53,9 @@ class Evidence:
     place: SourceLine | None = None
     trace: str = ""
     lost: bool = False
+    used: bool = False
+    loads: list[LoadReport] = field(default_factory=list)
+    unloads: list[UnloadReport] = field(default_factory=list)
     modules: dict[str, Path] = field(default_factory=dict)
 
 
@@ -93,6 +97,7 @@ class Guest:
         self._alive()
         report = self._sandbox.load(ko, timeout=TIMEOUT, **parameters)
         self.evidence.modules[report.module] = ko
+        self.evidence.loads.append(report)
         stages = report.judgement.stages
         self.evidence.trace = "" if report.ok else "\n".join(f"{s.id}: {s.status}" for s in stages)
         lost = report.judgement.verdict in ("crashed", "hung", "lost") and not self._answers()
@@ -115,6 +120,7 @@ class Guest:
         self._note("unload", ko.stem)
         self._alive()
         report = self._sandbox.unload(ko, timeout=TIMEOUT)
+        self.evidence.unloads.append(report)
         lost = report.judgement.verdict in ("crashed", "hung", "lost") and not self._answers()
         self._take(report.judgement.complaints, report.log, report.place, lost=lost)
         return report
@@ -144,6 +150,7 @@ class Guest:
         self._alive()
         data = input.encode() if isinstance(input, str) else input
         files = [str(self._directory / one) for one in copy]
+        self.evidence.used = True
         done = self._sandbox.exec(path, *words[1:], input=data, copy=files, env=env, timeout=timeout)
         self._take(done.complaints, done.log, done.place, lost=done.lost)
         self._judge(done, words[0], timeout)
@@ -224,9 +231,21 @@ class Guest:
             self.evidence.place = self.evidence.place or place
         return tuple(found)
 
+    def flaws(self) -> tuple[Flaw, ...]:
+        """What a load or an unload that succeeded is not clean for, beside the kernel's complaints; and what
+        was left behind, where the test did no more than load and unload: programs and files take memory of
+        their own.
+        """
+        seen = self.evidence
+        found = [f for r in (*seen.loads, *seen.unloads) for f in r.flaws if f.kind in OTHERS]
+        if not seen.used and not seen.lost:
+            found += flaws_of_residue(self._sandbox.residue(seen.loads, seen.unloads) or ())
+        return tuple(found)
+
     def _pass_file(self, path: str, data: bytes | None, timeout: float) -> Executed:
         __tracebackhide__ = True
         self._alive()
+        self.evidence.used = True
         done = self._sandbox.pass_file(path, data, timeout=timeout)
         self._take(done.complaints, done.log, done.place, lost=done.lost)
         if done.errno and not done.late:

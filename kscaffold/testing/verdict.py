@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from kscaffold.diagnosis.crash import Complaint
+from kscaffold.load.flaws import Flaw
 from kscaffold.testing.guest import Guest
 
 
@@ -15,9 +16,13 @@ def judge(guests: Sequence[Guest], wanted: Sequence[str]) -> str | None:
     """
     found = [complaint for guest in guests for complaint in guest.complaints()]
     unwanted = [one for one in found if not any(_is(one, which) for which in wanted)]
-    missing = [which for which in wanted if not any(_is(one, which) for one in found)]
+    flaws = [flaw for guest in guests for flaw in guest.flaws()]
+    missing = [which for which in wanted if not any(_is(one, which) for one in (*found, *flaws))]
     lines = [
-        f"the kernel complained: {one.told}" + (f" ({one.where})" if one.where else "") for one in unwanted
+        f"the kernel complained: {one.summary}" + (f" ({one.where})" if one.where else "") for one in unwanted
+    ]
+    lines += [
+        f"not clean: {one.text} ({one.code})" for one in flaws if not any(_is(one, which) for which in wanted)
     ]
     lines += [f"the kernel was to complain of {which!r}, and did not" for which in missing]
     if not lines and any(guest.evidence.lost for guest in guests) and not wanted:
@@ -25,8 +30,9 @@ def judge(guests: Sequence[Guest], wanted: Sequence[str]) -> str | None:
     return "\n".join(lines) or None
 
 
-def _is(complaint: Complaint, which: str) -> bool:
-    return complaint.kind == which or re.search(which, complaint.text) is not None
+def _is(one: Complaint | Flaw, which: str) -> bool:
+    """Whether a marker names it: by its kind, its code, or words of it."""
+    return which in (one.kind, getattr(one, "code", None)) or re.search(which, one.text) is not None
 
 
 def sections(guests: Sequence[Guest], most: int) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kscaffold.arch import table
 
-_PACKAGES = "ca-certificates gcc git kmod libc6-dev make python3-pip"
+_PACKAGES = ("ca-certificates", "gcc", "git", "kmod", "libc6-dev", "make", "python3-pip")
 _KERNELS = "~/.cache/kscaffold/kernels"
 
 _GITHUB = """\
@@ -103,10 +103,11 @@ def workflow(service: str, kernels: Sequence[str], shards: int = 1) -> str:
     """The workflow file of a service, for these kernels, the tests of each in so many parts. Its runners are
     machines as this one.
     """
+    host = table.host()
     quoted: Callable[[str], str] = '"{}"'.format
     return SERVICES[service].template.format(
         kernels=", ".join(map(quoted, kernels)),
         shards=", ".join(quoted(f"{number}/{shards}") for number in range(1, shards + 1)),
-        packages=f"{_PACKAGES} {table.host().qemu_package}",
+        packages=" ".join((*_PACKAGES, *([host.qemu_package] if host else []))),
         cache=_KERNELS,
     )

@@ -15,6 +15,12 @@ from tests.support.evidence import DATA, KERNELS, loads
 ENTRIES = catalogue.entries()
 LOADING = catalogue.entries("23")
 PATTERNS = [(e.code, p) for e in ENTRIES.values() for p in e.patterns]
+# What is looked for in the lines beside a hit, with names of an unlucky log filled in.
+BESIDE = [
+    (e.code, re.sub(r"\{[a-z]\w*\}", "aaaa", p))
+    for e in ENTRIES.values()
+    for p in e.needs + e.after + e.unless
+]
 
 
 def recorded_lines():
@@ -27,6 +33,8 @@ RECORDED = list(recorded_lines())
 BUILT = [line for log in sorted((DATA / "build").glob("*.log")) for line in log.read_text().splitlines()]
 # Lines of kernels and tools that the recorded kernels do not print, by code; each from its source.
 QUOTED = tomllib.loads((DATA / "quoted-lines.toml").read_text(encoding="utf-8"))
+REPORTS = tomllib.loads((DATA / "reports.toml").read_text(encoding="utf-8"))
+REPORTED = [r.text for report in REPORTS.values() for r in klog.parse_text(report["log"])]
 HEALTHY = [DATA / f"healthy-{kernel}.txt" for kernel in KERNELS]
 
 
@@ -50,16 +58,20 @@ def test_codes_stay_in_their_files():
 @pytest.mark.parametrize(("code", "pattern"), PATTERNS)
 def test_a_pattern_matches_a_line_of_its_own(code, pattern):
     """A real one of the tests' data: every pattern of every file, none excepted."""
-    lines = RECORDED + BUILT + QUOTED.get(code, [])
+    lines = (
+        RECORDED + BUILT + REPORTED + [line for text in QUOTED.get(code, []) for line in text.splitlines()]
+    )
     assert any(re.search(pattern, line) for line in lines), f"{code}: nothing in tests/data for {pattern}"
 
 
 @pytest.mark.parametrize("code", QUOTED)
 def test_a_quoted_line_means_its_entry_and_no_other_cause(code):
-    for line in QUOTED[code]:
-        assert code in {f.entry.code for f in catalogue.match([line])}, line
-        others = {f.entry.code for f in catalogue.match([line], "23")} - {code}
-        assert not others, line
+    """Where the lines beside it decide, with those."""
+    for text in QUOTED[code]:
+        lines = text.splitlines()
+        assert code in {f.entry.code for f in catalogue.match(lines)}, text
+        others = {f.entry.code for f in catalogue.match(lines, "23")} - {code}
+        assert not others, text
 
 
 def test_the_names_in_a_text_are_groups_of_the_patterns():
@@ -103,7 +115,45 @@ def hostile_lines(pattern):
         yield literal[: len(literal) // 2] + letter * 50_000
 
 
-@pytest.mark.parametrize(("code", "pattern"), PATTERNS)
+def test_what_rules_out_and_what_is_looked_for_beside_a_hit_is_there():
+    for entry in ENTRIES.values():
+        assert set(entry.rules_out) <= set(ENTRIES) - {entry.code}, entry.code
+        groups = {g for p in entry.patterns for g in re.compile(p).groupindex}
+        used = {
+            name
+            for p in entry.needs + entry.after + entry.unless
+            for name in re.findall(r"\{([a-z]\w*)\}", p)
+        }
+        assert used <= groups, entry.code
+
+
+def test_nobody_rules_out_who_rules_it_out():
+    for entry in ENTRIES.values():
+        for code in entry.rules_out:
+            assert entry.code not in ENTRIES[code].rules_out, (entry.code, code)
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        (
+            ["make M=/a/b modules", "scripts/Makefile.build:44: /a/b/Makefile: No such file or directory"],
+            "KS168",
+        ),
+        (["make M=/a modules", "scripts/Makefile.build:44: /a/b/Makefile: No such file or directory"], None),
+        # A group's text is no pattern of its own.
+        (
+            ["make M=/aXb modules", "scripts/Makefile.build:44: /a.b/Makefile: No such file or directory"],
+            None,
+        ),
+    ],
+)
+def test_the_lines_beside_a_hit_decide(lines, code):
+    for order in (lines, lines[::-1]):
+        assert [f.entry.code for f in catalogue.match(order)] == ([code] if code else [])
+
+
+@pytest.mark.parametrize(("code", "pattern"), PATTERNS + BESIDE)
 def test_a_pattern_is_safe_against_hostile_lines(code, pattern):
     compiled = re.compile(pattern)
     for line in hostile_lines(pattern):

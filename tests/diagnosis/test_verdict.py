@@ -69,12 +69,12 @@ TRUTH = {
     "irqoff": (*LOADED, "KS263"),
     "refcount": (*LOADED, "KS257"),
     "exitoops": (*LOADED, None),
-    "uaf": ("crashed", "init", None, True, None, "KS251"),
+    "uaf": ("crashed", "init", None, True, None, "KS368"),
     "list": ("crashed", "init", None, True, None, "KS258"),
     "oops": ("crashed", "init", None, True, None, "KS250"),
     "bug": ("crashed", "init", None, True, None, "KS251"),
     "divide": ("crashed", "init", None, True, None, "KS250"),
-    "gpf": ("crashed", "init", None, True, None, "KS250"),
+    "gpf": ("crashed", "init", None, True, None, "KS347"),
     "nx": ("crashed", "init", None, True, None, "KS262"),
     "soft-lockup": ("hung", "init", None, True, None, "KS260"),
     "hung-task": ("hung", "init", None, True, None, "KS260"),
@@ -87,7 +87,7 @@ ELSEWHERE = {
     ("5.10", "exe"): TRUTH["truncated"],
     ("5.10", "arch"): TRUTH["truncated"],
     ("5.10", "short"): TRUTH["truncated"],
-    ("6.12", "oops-again"): ("crashed", None, None, False, None, "KS250"),
+    ("6.12", "oops-again"): ("crashed", None, None, False, None, "KS344"),
 }
 RECORDED = [(k, name) for k in KERNELS for name in loads(k) if name in TRUTH]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kscaffold.diagnosis import catalogue, stages
 from kscaffold.diagnosis.course import COURSE
-from kscaffold.explain import tables
+from kscaffold.explain import subjects, tables
 from kscaffold.explain.explain import explain
 from tests.conftest import ROOT
 from tests.support.evidence import DATA, KERNELS, loads
@@ -113,7 +113,8 @@ def test_every_code_prints_its_entry(ks, code):
 def test_codes_in_any_case_and_unknown_ones(ks):
     assert ks("explain", "ks204").out == ks("explain", "KS204").out
     ran = ks("explain", "KS299")
-    assert (ran.status, ran.out, ran.err) == (1, "", "nothing known here\n")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.startswith("nothing known here\n    fix: ")
 
 
 @pytest.mark.parametrize("topic", ["EPERM", "eperm", "1", "-1", "-EPERM"])
@@ -138,6 +139,104 @@ def test_errno_as_insmod_says_it():
 @pytest.mark.parametrize("word", tables.ALIASES)
 def test_words_of_the_field(word):
     assert explain(word.upper()).entries[0].entry.code == tables.ALIASES[word]
+
+
+@pytest.mark.parametrize(
+    ("line", "title"),
+    [
+        ("printk", "printk()"),
+        ("module_init", "module_init()"),
+        ("Module.symvers", "Module.symvers"),
+        ("MODULE_LICENSE", "MODULE_LICENSE()"),
+        ("modules.order", "modules.order"),
+        ('printk(KERN_INFO "hello\\n");', "printk()"),
+        ('pr_info("hello\\n");', "printk()"),
+        ("module_init(hello_init);", "module_init()"),
+        ("module_exit(hello_exit);", "module_exit()"),
+        ('MODULE_LICENSE("GPL");', "MODULE_LICENSE()"),
+        ("module_param(count, int, 0644);", "module_param()"),
+        ("EXPORT_SYMBOL_GPL(shared);", "EXPORT_SYMBOL()"),
+        ("obj-m := hello.o", "obj-m"),
+        ("ownname-objs := ret-1.o", "NAME-objs"),
+        ("make -C /lib/modules/$(shell uname -r)/build M=$(PWD) modules", "make -C KDIR"),
+        ("ownname.ko", ".ko"),
+        ("modprobe hello", "modprobe and depmod"),
+        ("user space", "user space and kernel space"),
+        ("CPU: 3 PID: 2310 Comm: cat Tainted: G           OE     5.18.1 #1", "Tainted: the letters"),
+        ("if (copy_from_user(buffer, user, n))", "copy_from_user()"),
+    ],
+)
+def test_a_subject_of_the_course_is_told_and_not_a_trouble(line, title):
+    told = explain(line)
+    assert (told.kind, told.entries) == ("subject", ())
+    assert told.title.startswith(title)
+    assert explain(log=f"{line}\n").title == told.title
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("sudo insmod hello.ko", "insmod"),
+        ("$ sudo rmmod hello", "rmmod"),
+        ("lsmod | grep ownname", "lsmod"),
+        ("dmesg | tail", "dmesg"),
+        ("make clean", "make clean"),
+    ],
+)
+def test_a_command_as_it_is_typed_is_told_as_that_command(line, command):
+    for told in (explain(line), explain(log=f"{line}\n")):
+        assert (told.kind, told.topic) == ("commands", command)
+
+
+def test_what_a_subject_names_to_read_on_is_a_topic():
+    for subject in subjects.subjects():
+        for topic in subject.more:
+            assert explain(topic).known, (subject.title, topic)
+
+
+@pytest.mark.parametrize("form", ["{}", "{}\n", "insmod: ERROR: could not insert module hello.ko: {}\n"])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("Operation not permitted", "root"),
+        ("File exists", "lsmod"),
+        ("Invalid module format", "vermagic"),
+        ("Key was rejected by service", "sign"),
+        ("Unknown symbol in module", "symbol"),
+        ("Killed", "oops"),
+        ("Segmentation fault", "oops"),
+    ],
+)
+def test_an_error_s_words_alone_are_told_with_what_more_to_paste(words, says, form):
+    if words in ("Killed", "Segmentation fault") and form.startswith("insmod"):
+        form = "{} insmod hello.ko"
+    told = explain(log=form.format(words))
+    text = f"{told.text} " + " ".join(
+        f"{t.entry.what} {t.entry.proof} {t.cause} {t.fix}" for t in told.entries
+    )
+    assert told.known
+    assert says in text
+    assert "dmesg" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("kernel BUG at /home/user/hello/hello.c:12!", "KS251"),
+        ("WARNING: CPU: 0 PID: 12 at /home/user/hello/hello.c:12 f+0x1/0x2 [hello]", "KS252"),
+        ("INFO: task insmod:411 blocked for more than 120 seconds.", "KS255"),
+        ("BUG: kernel NULL pointer dereference, address: 0000000000000010", "KS250"),
+        ("BUG: scheduling while atomic: insmod/411/0x00000002", "KS256"),
+        ("watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [insmod:411]", "KS254"),
+        ("Internal error: Oops: 96000004 [#1] SMP", "KS250"),
+    ],
+)
+def test_the_first_line_of_a_report_alone_is_told_with_what_more_to_paste(line, code):
+    (told,) = explain(line).entries
+    assert told.entry.code == code
+    assert "paste also: the lines after this one" in told.fix
+    # In the middle of a log that goes on it is no report: a module may print what it likes.
+    assert explain(log=f"{line}\n" + "hello: tick\n" * 20).entries == ()
 
 
 @pytest.mark.parametrize(
@@ -173,8 +272,10 @@ def test_a_misspelt_topic_is_asked_about_and_not_answered(ks, topic, near):
 
 @pytest.mark.parametrize("topic", ["bogus", "how do I load", "{symbol}", "KS", "_", "é" * 50])
 def test_unknown_is_said_and_not_guessed(ks, topic):
+    """And what to do next."""
     ran = ks("explain", topic)
-    assert (ran.status, ran.out, ran.err) == (1, "", "nothing known here\n")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.startswith("nothing known here\n    fix: kscaffold explain lists the topics; ")
 
 
 def test_unknown_options_are_usage(ks):
@@ -232,6 +333,27 @@ def test_a_log_of_a_file(tmp_path):
     assert b"KS204" in ran.stdout
 
 
+@pytest.mark.parametrize("name", ["dmesg.txt", "make.log", "sub/what"])
+def test_a_file_is_read(ks, tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(LOG)
+    ran = ks("explain", str(path))
+    assert ran.status == 0
+    assert "KS204" in ran.out and "nosuch_fn" in ran.out
+
+
+def test_a_file_that_can_t_be_read_or_is_no_text(ks, tmp_path):
+    module = tmp_path / "hello.ko"
+    module.write_bytes(b"\x7fELF\2\1\1\0\0")
+    ran = ks("explain", str(module))
+    assert (ran.status, ran.out) == (2, "")
+    assert "KS402" in ran.err and f"kscaffold check {module}" in ran.err
+    ran = ks("explain", str(tmp_path / "none.log"))
+    assert (ran.status, ran.out) == (2, "")
+    assert "KS401" in ran.err
+
+
 @pytest.mark.parametrize(("name", "code"), [("list", "KS258"), ("vermagic", "KS210"), ("bug", "KS251")])
 def test_recorded_logs_of_a_crash_or_a_refusal(name, code):
     text = "\n".join(f"[{r.time:12.6f}] {r.text}" for r in loads("6.1")[name].records)
@@ -252,7 +374,10 @@ def test_a_build_log():
 
 def test_an_unknown_log_is_said_to_be():
     ran = run("-", stdin=b"the cat sat on the mat\n")
-    assert (ran.returncode, ran.stdout, ran.stderr) == (1, b"", b"nothing known here\n")
+    assert (ran.returncode, ran.stdout) == (1, b"")
+    assert ran.stderr.startswith(b"nothing known here\n    fix: ")
+    failed = run("-", stdin=b"frobnicate: the widget failed\n").stderr
+    assert b"paste what stands around it, too" in failed
     assert run("-", stdin=b"").returncode == 1
 
 

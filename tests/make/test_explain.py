@@ -1,5 +1,6 @@
 """Why a build failed: real logs of every known failure, and real failures with their exact answers."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.make.explain import explain_build
 from kscaffold.make.output import Output
 from kscaffold.project.project import ModuleTarget, Project
-from tests.conftest import ROOT
+from tests.support.evidence import DATA
 from tests.support.projects import HELLO, write
 
-LOGS = sorted((ROOT / "tests/data/build").glob("*.log"))
+REPORTS = tomllib.loads((DATA / "reports.toml").read_text(encoding="utf-8"))
+LOGS = sorted((DATA / "build").glob("*.log"))
 
 
 def codes(log: Path) -> list[str]:
@@ -57,7 +59,7 @@ def test_a_healthy_log_has_no_cause(log: Path):
 
 
 def test_every_pattern_has_a_log():
-    covered = {p.name[:5] for p in LOGS}
+    covered = {p.name[:5] for p in LOGS} | {code for report in REPORTS.values() for code in report["codes"]}
     assert {c for c, e in catalogue.entries("1").items() if e.patterns and not e.noise} <= covered
 
 
@@ -260,8 +262,8 @@ CASES: dict[str, tuple[dict[str, str], str, str]] = {
     ),
     "assembly of another machine": (
         {"Kbuild": "obj-m := own.o\nown-y := hello.o low.o\n", "hello__c": HELLO, "low__S": "rett\n"},
-        "KS107",
-        "mend the first error",
+        "KS183",
+        "the assembler does not know the instruction rett",
     ),
 }
 

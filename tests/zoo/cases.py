@@ -343,6 +343,12 @@ KERNEL = (
 CRASHES = (
     Case("49 oops", "oops", crashed("KS250")),
     Case("49 divides by zero", "divide", crashed("KS250")),
+    Case("reads a user's address", "user-pointer", crashed("KS343")),
+    Case("writes to a constant", "constant", crashed("KS346")),
+    Case("uses an error as a pointer", "error-pointer", crashed("KS345")),
+    Case("calls NULL", "calls-nothing", crashed("KS262")),
+    # The check came with 6.1.
+    Case("writes past a field", "spans", warned("KS342"), elsewhere=BLIND),
     Case("50 BUG()", "bug", crashed("KS251")),
     Case("50 panic()", "panics", crashed("KS253")),
     Case("jumps into data", "nx", crashed("KS262")),

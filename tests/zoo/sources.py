@@ -147,6 +147,19 @@ SOURCES: dict[str, tuple[str, str]] = {
     "panics": ("", 'panic("on purpose"); return 0;'),
     "divide": ("static volatile unsigned int zero;", "return jiffies % zero;"),
     "nx": ("static char data[16];", "((void (*)(void))(unsigned long)data)(); return 0;"),
+    # Faults whose address or status tells what the code did.
+    "user-pointer": (
+        "static volatile char c;",
+        "c = *(volatile char *)current->mm->start_stack; return 0;",
+    ),
+    "constant": ("static const int fixed = 5;", "*(volatile int *)&fixed = 6; return 0;"),
+    "error-pointer": ("static int *volatile p;", "p = ERR_PTR(-ENOMEM); return *p;"),
+    "calls-nothing": ("static void (*volatile f)(void);", "f(); return 0;"),
+    "spans": (
+        "struct zoo_span { char a[10]; char rest[22]; }; static volatile int n = 16;",
+        "struct zoo_span *h = kzalloc(sizeof(*h), GFP_KERNEL); char src[32] = { 1 };"
+        " if (!h) return -ENOMEM; memcpy(h->a, src, n); kfree(h); return 0;",
+    ),
     "endless": ("", "for (;;) cpu_relax(); return 0;"),
     "sleeper": ("", "for (;;) { set_current_state(TASK_UNINTERRUPTIBLE); schedule(); } return 0;"),
     # Go well; told to through a parameter, a worker of the kernel's crashes, or warns.

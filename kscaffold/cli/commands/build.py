@@ -22,6 +22,7 @@ Jobs = Annotated[
 
 def build(
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     jobs: Jobs = None,
     module: options.Module = None,
     offline: options.Offline = False,
@@ -30,12 +31,13 @@ def build(
     json: options.Json = False,
 ) -> int:
     """Build this project's modules, with the kernel's own Makefile."""
-    from kscaffold.kernel.choose import choose  # start-up time
+    kernel = options.spec_of(kernel, arch)
+    from kscaffold.kernel.choose import TO_BUILD, choose  # start-up time
     from kscaffold.make.build_project import build_project
     from kscaffold.project.find import find_project
 
     where, progress = find_project(directory or Path.cwd()), console.progress()
-    chosen = choose(kernel, offline=offline, progress=progress)
+    chosen = choose(kernel, offline=offline, progress=progress, programs=TO_BUILD)
     report = build_project(where, chosen, module=module, everything=verbose, jobs=jobs, progress=progress)
     modules = report.project.named(module)
     built(report, modules)

@@ -14,6 +14,7 @@ from kscaffold import console
 from kscaffold.cli import options
 from kscaffold.cli.documents import explain as documents
 from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError, UsageError
+from kscaffold.files.log_end import read_end
 
 if TYPE_CHECKING:
     from kscaffold.load.request import LoadRequest, TargetRequest
@@ -28,7 +29,6 @@ Directory = Annotated[
     ),
 ]
 
-_MAX_LOG = 16 << 20  # bytes of a pasted log; what comes after them is not looked at
 # How long a pipe that nobody writes into may keep us (journalctl takes a second to begin).
 _PATIENCE = 3.0
 
@@ -37,14 +37,16 @@ def explain(
     topic: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TOPIC|CODE|-|load [KO] [PARAM=VALUE]...]",
-            help="A stage, an errno, a code (KS204), return, commands, - for a log on stdin; load: this "
-            "project's module or a .ko, loaded into a sandbox of its own and told step by step.",
+            metavar="[TOPIC|CODE|FILE|-|load [KO] [PARAM=VALUE]...]",
+            help="A stage, an errno, a code (KS204), return, commands, a line or a FILE of a log, - for one "
+            "on stdin; load: this project's module or a .ko, loaded into a sandbox of its own and told step "
+            "by step.",
             show_default=False,
         ),
     ] = None,
     html: options.Html = None,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     module: options.Module = None,
     no_build: options.NoBuild = False,
     no_deps: options.NoDeps = False,
@@ -56,6 +58,7 @@ def explain(
     json: options.Json = False,
 ) -> int:
     """Say what happens in a load, what a code or a pasted log means."""
+    kernel = options.spec_of(kernel, arch)
     # Options that are none reach us as topics, since -1 and -EPERM have to.
     for word in topic or []:
         if word.startswith("-") and not re.fullmatch(r"-|-\d+|-E[A-Z0-9]+", word):
@@ -73,7 +76,7 @@ def explain(
         return _load(request, TargetRequest(False, kernel, cmdline, None, offline), timeout, html, meant)
     if given:
         raise UsageError("KS004", "these options are for explain load", fix="kscaffold explain load")
-    return _topic(" ".join(topic or []))
+    return _topic(" ".join(topic or []), _log_of_file(topic or []))
 
 
 def _load(
@@ -119,10 +122,10 @@ def _is_in_project(here: Path) -> bool:
     return True
 
 
-def _topic(words: str) -> int:
+def _topic(words: str, log: str | None = None) -> int:
     from kscaffold.explain.explain import explain as ask  # start-up time
 
-    log = _log_on_stdin(words)
+    log = log if log is not None else _log_on_stdin(words)
     answer = ask(None if log is not None else words or None, log=log)
     console.emit("explain", answer.known, documents.explain(answer))
     if not answer.known:
@@ -137,6 +140,29 @@ def _topic(words: str) -> int:
     return EXIT_YES
 
 
+def _log_of_file(words: list[str]) -> str | None:
+    """The log in the file that is meant: one argument with a path's form that is no topic of its own."""
+    if len(words) != 1 or not re.search(r"[/.]", words[0]):
+        return None
+    path = Path(words[0])
+    if not path.is_file():
+        if "/" in words[0] and " " not in words[0] and re.search(r"\.(?:log|txt|out)$", words[0]):
+            raise UsageError("KS401", f"no such file: {words[0]}", fix=f"ls -l {path.parent}")
+        return None
+    try:
+        with path.open("rb") as file:
+            head = os.pread(file.fileno(), 4096, 0)
+            text, left_out = read_end(file.fileno())
+    except OSError as error:
+        told = f"{words[0]}: {error.strerror}"
+        raise UsageError("KS402", told, fix=f"sudo cat {words[0]} | kscaffold explain -") from None
+    if b"\0" in head:
+        fix = f"kscaffold check {words[0]}; kscaffold explain load {words[0]}"
+        raise UsageError("KS402", f"{words[0]} is no text: explain reads logs", fix=fix)
+    _tell_left_out(left_out)
+    return text
+
+
 def _log_on_stdin(words: str) -> str | None:
     """The log on standard input where one is meant: `-`, or no topic and a pipe or file with data."""
     if words not in ("", "-"):
@@ -148,11 +174,14 @@ def _log_on_stdin(words: str) -> str | None:
     fd = 0
     if words == "" and not _has_data(fd):
         return None
-    data = b""
-    while len(data) < _MAX_LOG and (chunk := os.read(fd, 1 << 16)):
-        data += chunk
-    text = data.decode(errors="replace")
+    text, left_out = read_end(fd)
+    _tell_left_out(left_out)
     return text if words == "-" or text.strip() else None
+
+
+def _tell_left_out(left_out: str | None) -> None:
+    if left_out:
+        console.note(f"{left_out}; the lines before may hold the first cause: dmesg | grep …, or split -b 8M")
 
 
 def _has_data(fd: int) -> bool:

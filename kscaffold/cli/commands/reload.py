@@ -9,6 +9,7 @@ from kscaffold.cli import options
 def reload(
     words: options.LoadWords = None,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     module: options.Module = None,
     host: options.Host = False,
     no_build: options.NoBuild = False,
@@ -23,6 +24,7 @@ def reload(
     json: options.Json = False,
 ) -> int:
     """Load into a pristine sandbox, in the old one's place. With --host: rmmod, then insmod."""
+    kernel = options.spec_of(kernel, arch)
     # start-up time
     from kscaffold.cli.render import load as render
     from kscaffold.load.request import LoadRequest, TargetRequest

@@ -69,7 +69,7 @@ def _tell(request: ExecRequest, done: Executed) -> None:
     if done.status is not None and done.status < 0:
         console.note(f"{name} was killed by {_signal(-done.status)}")
     for complaint in done.complaints:
-        console.warn(f"the kernel complained: {console.printable(complaint.told)}")
+        console.warn(f"the kernel complained: {console.printable(complaint.summary)}")
     if done.place:
         source(done.place, console.note)
     if done.complaints:

@@ -54,6 +54,7 @@ class Verb(IntEnum):
     INPUT = 10
     RESIZE = 11
     POWEROFF = 12
+    PHOTOGRAPH = 13
     # A user's program, and its files.
     EXEC = 32
     SIGNAL = 33

@@ -10,6 +10,7 @@ enum {
 	SYS_openat = 286, SYS_mkdirat = 287, SYS_dup3 = 316, SYS_pipe2 = 317, SYS_finit_module = 353,
 	SYS_memfd_create = 360,
 	SYS_chdir = 12, SYS_unlinkat = 292, SYS_linkat = 294,
+	SYS_getdents64 = 202,
 };
 
 /* Its ioctl numbers have the direction in three bits, and the window size of its terminals is a newer one. */

@@ -9,6 +9,7 @@ enum {
 	SYS_mkdirat = 289, SYS_ppoll = 302, SYS_pipe2 = 325, SYS_dup3 = 326, SYS_finit_module = 344,
 	SYS_memfd_create = 350,
 	SYS_chdir = 12, SYS_unlinkat = 294, SYS_linkat = 296,
+	SYS_getdents64 = 220,
 };
 
 /* The stack comes first here (CONFIG_CLONE_BACKWARDS2). */

@@ -9,6 +9,7 @@ enum {
 	SYS_mkdirat = 258, SYS_ppoll = 271, SYS_dup3 = 292, SYS_pipe2 = 293, SYS_finit_module = 313,
 	SYS_memfd_create = 319,
 	SYS_chdir = 80, SYS_unlinkat = 263, SYS_linkat = 265,
+	SYS_getdents64 = 217,
 };
 
 #define FORK(flags) sys(SYS_clone, flags, 0)

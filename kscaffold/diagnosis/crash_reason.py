@@ -1,0 +1,149 @@
+"""Why the kernel crashed or complained, where its report says more than that it did.
+
+The head line of a report has the kind; the lines beside it decide: what was said just before, the status word
+of the processor, the number of the oops, the letters of the taint.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kscaffold.diagnosis import fault
+
+_PLACE = r"([A-Za-z_][\w.$]{0,200}\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})(?: \[([\w-]{1,64}))?"
+
+# Said in the report or just before it. The first that is found counts.
+_SAID: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("endbr", re.compile(r"Missing ENDBR: ")),
+    ("cfi", re.compile(r"^CFI failure (?:at |\(target: )|Oops - CFI\b")),
+    ("usercopy", re.compile(r"^usercopy: Kernel memory ")),
+    ("field-spanning", re.compile(r"detected field-spanning write \(size \d")),
+    ("fortify", re.compile(r"^detected buffer overflow in \w|detected buffer overflow: \d")),
+    (
+        "slab-left",
+        re.compile(r"Objects remaining (?:in|on) |Slab cache still has objects|kmem_cache_destroy "),
+    ),
+    ("proc-left", re.compile(r"remove_proc_entry: removing non-empty directory")),
+    ("pinned", re.compile(r"^CR[04] WP bit went missing|^pinned CR[04] bits changed")),
+    ("irq-free", re.compile(r"^Trying to free (?:already-free )?IRQ \d")),
+    ("not-running", re.compile(r"do not call blocking ops when !TASK_RUNNING")),
+    ("lock-magic", re.compile(r"DEBUG_LOCKS_WARN_ON\((?:lock->magic != lock|l->magic != l|!key)")),
+    (
+        "work-init",
+        re.compile(r"kernel/workqueue\.c:\d{1,6} __(?:flush_work|queue_(?:delayed_)?work|cancel_work)"),
+    ),
+    ("sysfs-group", re.compile(r"^sysfs group '?\S{1,100} not found for kobject")),
+    ("attribute", re.compile(r"^Attribute \S{1,100}: (?:write|read) permission without")),
+    ("dma", re.compile(r"DMA-API: .{1,100}: (?:device driver |cacheline tracking |exceeded )")),
+    (
+        "double-free",
+        re.compile(r"^Trying to vfree\(\) |kernel BUG at mm/slub\.c|kernel BUG at mm/vmalloc\.c"),
+    ),
+    ("kobject", re.compile(r"^kobject: '.{0,100}: is not initialized, yet")),
+    ("rcu", re.compile(r"^WARNING: suspicious RCU usage")),
+    ("stack-smashed", re.compile(r"stack-protector: Kernel stack is corrupted in")),
+    ("stack-overflow", re.compile(r"kernel stack overflow \(|Insufficient stack space to handle exception")),
+    ("release", re.compile(r"does not have a release\(\) function")),
+    (
+        "page-allocation",
+        re.compile(r"mm/page_alloc\.c:\d{1,6} __alloc_(?:frozen_)?pages|^WARNING: .{0,80}mm/page_alloc\.c:"),
+    ),
+    (
+        "user-pointer",
+        re.compile(r"access to user memory (?:outside uaccess routines|without uaccess routines)"),
+    ),
+    (
+        "user-pointer",
+        re.compile(r"^Kernel attempted to (?:read|write|access) user page \((?:[1-9a-f][0-9a-f]{3,15})\)"),
+    ),
+)
+# The faults of these functions are the end of a worker or thread that died before.
+_AFTERMATH = re.compile(r"(?:kthread_data|wq_worker_(?:sleeping|running)|kthread_probe_data)\+0x")
+# The loader's own functions: a crash there is the file's fault, not the module's code.
+_LOADER = re.compile(
+    r"^(?:RIP: [0-9a-f]{4}:|PC is at |pc : |epc : )(?:load_module|simplify_symbols|apply_relocat\w{1,12}|"
+    r"layout_and_allocate|find_module_sections|setup_load_info|check_modinfo|module_finalize|"
+    r"resolve_symbol|post_relocation|add_kallsyms)\b"
+)
+# A jump to address 0, or to an address whose code is not there.
+_NOWHERE = re.compile(r"^(?:RIP: [0-9a-f]{4}:|PC is at |pc : |epc : )0x0\b")
+_AGAIN = re.compile(r"\[#(?!1\])\d{1,5}\]|Tainted: [A-Z ]{0,20}D[A-Z ]{0,20} |Tainted: .{0,200}\[D\]=DIE")
+_TASK = re.compile(r"PID: (?P<pid>\d{1,10}) Comm: (?P<name>.{1,15}?) (?=Not tainted|Tainted|[KN]o |\d)")
+# arm, mips and m68k; kernels before 3.10.
+_PROCESS = re.compile(r"^Process (?P<name>\S{1,15}) \(pid: ?(?P<pid>\d{1,10}),")
+_OLD_TASK = re.compile(r"^Pid: (?P<pid>\d{1,10}), comm: (?P<name>\S{1,15})")
+_AT = re.compile(rf"(?:Missing ENDBR: |CFI failure at ){_PLACE}")
+
+_OF_ADDRESS = {"error-pointer": "error-pointer", "freed": "freed", "user": "user-pointer"}
+_OF_WHY = {"alignment": "alignment", "bus": "bus", "instruction": "instruction"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """What the lines beside the head of a report add. `name`: a kind narrower than the head's, or None.
+
+    `cause`: what happened, where the address or the status word says it. `words`: the status word of the
+    processor and what it means. `again`: the kernel crashed before. `task`:
+    `NAME (PID N)`. `place`, `module`: where it was, if a line says so better than the registers.
+    """
+
+    name: str | None = None
+    cause: str = ""
+    words: str = ""
+    again: bool = False
+    task: str | None = None
+    place: str | None = None
+    module: str | None = None
+
+
+def reason(kind: str, before: Sequence[str], block: Sequence[str], module: str | None) -> Reason:
+    """The reason of a report of this kind. `module`: whose code it was in, None for the kernel's own."""
+    said = [*before, *block]
+    name = next((name for name, p in _SAID if any(p.search(line) for line in said)), None)
+    at = next((hit for line in said if (hit := _AT.search(line))), None)
+    place, owner = (at[1], at[2]) if at else (None, None)
+    again = kind in ("oops", "bug", "nx", "warn") and any(_AGAIN.search(line) for line in block)
+    words = cause = ""
+    if kind in ("oops", "nx"):
+        found = fault.read(block)
+        words, cause = found.words, _cause(found, block[0])
+        name = name or (_of_fault(found, block) if kind == "oops" else None)
+        if kind == "oops" and any(_LOADER.search(line) for line in block):
+            name = "loader"
+        if again and (module is None or any(_AFTERMATH.search(line) for line in block[:20])):
+            name = "follow-up"
+    task = next(
+        (hit for line in block for p in (_TASK, _PROCESS, _OLD_TASK) if (hit := p.search(line))), None
+    )
+    task_name = f"{task['name']} (PID {task['pid']})" if task else None
+    return Reason(name, cause, words, again, task_name, f"{place} [{owner}]" if owner else place, owner)
+
+
+def _cause(found: fault.Fault, head: str) -> str:
+    """What happened, where no entry of its own is needed to say it."""
+    if found.why == "division":
+        return "a division by zero"
+    if "general protection fault" in head:
+        return "an instruction, or an operand of it, that the processor does not allow (general protection)"
+    if fault.kind_of_address(found) != "null" or found.address is None or found.access == "execute":
+        return ""
+    member = f", the member at offset {found.address:#x} of it" if found.address else ""
+    return f"a NULL pointer was used{member}"
+
+
+def _of_fault(found: fault.Fault, block: Sequence[str]) -> str | None:
+    address = fault.kind_of_address(found)
+    if found.access == "execute" or any(_NOWHERE.search(line) for line in block):
+        return "nx"
+    if address == "null":
+        return None
+    if name := _OF_ADDRESS.get(address or ""):
+        return name
+    if found.why == "protection":
+        # A user's address, or what the kernel keeps unwritable: its code, constants, what init left.
+        if found.address is not None and found.bits == 64 and found.address < 1 << 47:
+            return "user-pointer"
+        return "read-only" if found.access == "write" else None
+    if name := _OF_WHY.get(found.why or ""):
+        return name
+    return "wild" if "non-canonical" in block[0] else None
