@@ -45,6 +45,9 @@ DOCUMENTS = {
     "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
     "unload several": "results[]",
     "list": "target modules[]",
+    "exec": "program kernel status signal errno late lost stdout stderr complaints[] log[] loads[] seconds",
+    "test": "directory kernels examined modules[] tests[] seconds",
+    "ci": "path text",
     "logs": "log[]",
     "logs -f": "level time text own",
     "explain": "topic kind title text steps[] returns[] commands[] entries[] folded[]",
@@ -82,6 +85,10 @@ PARTS = {
     "info.modinfo": "key value",
     "load.log": "level time text",
     "load.complaints": "kind text where",
+    "exec.complaints": "kind text where",
+    "exec.log": "level time text",
+    "test.modules": "module kernel outcome",
+    "test.tests": "test kernel modules outcome seconds text",
     "run.residue": "kind name where",
     "load.stages": "id status microseconds",
     "load.seconds": "build start load total",
@@ -265,6 +272,12 @@ def test_without_a_sandbox(ks, here):
     is_document(ks("sandbox", "stop", "--json"), "sandbox stop")
 
 
+def test_ci(ks, here):
+    for service in ("github", "gitlab"):
+        document = is_document(ks("ci", service, "--json"), "ci", f"ci {service}")
+        assert document["text"] and document["path"] is None
+
+
 def test_doctor(ks, here):
     document = is_document(ks("doctor", "--json"), "doctor")
     is_part(document["findings"], "doctor.findings")
@@ -329,6 +342,8 @@ def test_load_and_its_kin(ks, tmp_path, monkeypatch):
     assert document["sandboxes"] and document["snapshots"]
     is_part(is_document(ks("list", "--all", "--json"), "list")["modules"], "list.modules")
     is_part(is_document(ks("logs", "--json"), "logs")["log"], "logs.log")
+    document = is_document(ks("exec", "--offline", "--json", "--", "true"), "exec")
+    assert document["status"] == 0
     is_document(ks("unload", "seed", "minus", "--json"), "unload several", "unload")
     is_document(ks("sandbox", "stop", "--json"), "sandbox stop")
 
@@ -373,6 +388,11 @@ def test_explain_load(ks, tmp_path, monkeypatch):
         (["load", "no.ko"], "load", 2),
         (["run", "no.ko"], "run", 2),
         (["reload", "no.ko"], "reload", 2),
+        (["exec"], "exec", 2),
+        (["exec", "--timeout", "soon"], "exec", 2),
+        (["test"], "test", 69),
+        (["watch"], "watch", 2),
+        (["ci", "github", "--kernel", "six"], "ci github", 2),
         (["load", "--timeout", "soon"], "load", 2),
         (["load", "--nonsense"], "load", 2),
         (["load", "--host", "--kernel", "6.1"], "load", 2),

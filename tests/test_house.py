@@ -27,9 +27,9 @@ PACKAGE = ROOT / "kscaffold"
 FLOORS = (
     ("cli", "console", "__main__"),
     ("api",),
-    ("explain",),
+    ("explain", "testing"),
     ("scaffold", "load", "package", "signing", "doctor", "cache"),
-    ("make", "targets"),
+    ("make", "program", "targets"),
     ("sandbox",),
     ("module",),
     ("project",),

@@ -20,7 +20,7 @@ from kscaffold.errors import (
 )
 
 # Commands that have sub-commands.
-_GROUPS = ("cache", "kbuild", "kernel", "package", "sandbox")
+_GROUPS = ("cache", "ci", "kbuild", "kernel", "package", "sandbox")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,6 +7,7 @@ from kscaffold.load.flaws import OTHERS, not_allowed
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.attempt import Listed
+    from kscaffold.diagnosis.crash import Complaint
     from kscaffold.diagnosis.klog import Record
     from kscaffold.load.report import LoadReport
     from kscaffold.load.unload import UnloadReport
@@ -56,6 +57,11 @@ def loads(reports: "Sequence[LoadReport]") -> Document:
 def record(r: "Record") -> Document:
     """One line of a log."""
     return {"level": r.level, "time": r.time, "text": r.text}
+
+
+def complaints(found: "Iterable[Complaint]") -> list[Document]:
+    """What the kernel complained of."""
+    return [{"kind": c.kind, "text": c.text, "where": c.where} for c in found]
 
 
 def _complaints(report: "LoadReport | UnloadReport") -> list[Document]:

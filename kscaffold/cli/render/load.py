@@ -67,7 +67,7 @@ def why(report: LoadReport) -> None:
         if j.fix:
             say(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
         if report.place:
-            _source(report.place, say)
+            source(report.place, say)
         if j.code:
             say(f"   {console.styled('more', 'cyan')}: kscaffold explain {j.code}")
 
@@ -84,14 +84,14 @@ def _flaw(flaw: "Flaw", head: Callable[[str], None], say: Callable[[str], None])
     text = f"{flaw.text}, at {flaw.where}" if flaw.where and flaw.where not in flaw.text else flaw.text
     head(console.printable(text))
     if flaw.place:
-        _source(flaw.place, say)
+        source(flaw.place, say)
     if flaw.fix:
         say(f"    {console.styled('fix', 'cyan')}: {console.printable(flaw.fix)}")
     say(f"   {console.styled('more', 'cyan')}: kscaffold explain {flaw.code}")
 
 
-def _source(place: SourceLine, say: Callable[[str], None]) -> None:
-    """The line of source, and what is around it."""
+def source(place: SourceLine, say: Callable[[str], None]) -> None:
+    """Say the line of source, and what is around it."""
     say(f" {console.styled('source', 'cyan')}: {console.printable(f'{place}, {place.function}()')}")
     for number, text in place.lines:
         mark = console.styled(">", "red") if number == place.line else " "
@@ -273,7 +273,7 @@ def unloaded(report: UnloadReport) -> None:
     if j.cause:
         console.out(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
     if report.place:
-        _source(report.place, console.out)
+        source(report.place, console.out)
     if j.fix:
         console.out(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
 
