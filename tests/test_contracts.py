@@ -59,6 +59,7 @@ DOCUMENTS = {
     "sandbox status": "sandboxes[] snapshots[]",
     "sandbox stop": "stopped",
     "doctor": "findings[] cache{}",
+    "completion": "shell script",
     "error": "error{}",
 }
 # Documents within documents.
@@ -466,3 +467,7 @@ def test_plain_text_where_colour_is_not_wanted(ks, here, monkeypatch, variables)
         monkeypatch.setenv(name, value)
     ran = ks("check", write_ko(here, Ko(init=None)))
     assert "\033" not in ran.out + ran.err  # a pipe, here
+
+
+def test_completion(ks):
+    is_document(ks("completion", "bash", "--json"), "completion")

@@ -26,6 +26,7 @@ _COMMANDS = {
     "run": "run:run",
     "explain": "explain:explain",
     "doctor": "doctor:doctor",
+    "completion": "completion:completion",
 }
 # Rooms with an app of their own: their sub-commands.
 _GROUPS = ("kbuild", "kernel", "package", "sandbox")
@@ -46,6 +47,7 @@ def commands(args: Sequence[str] = ()) -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         rich_markup_mode=None,  # rich would cost every command 70 ms
     )
     app.callback()(_root)
@@ -72,6 +74,8 @@ def _version(wanted: bool) -> None:
 
 
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print it."),
+    version: bool = typer.Option(
+        False, "--version", "-V", callback=_version, is_eager=True, help="Print it."
+    ),
 ) -> None:
     pass
