@@ -6,6 +6,7 @@ With `--json` stdout carries exactly one JSON document (`logs -f`: one a line) a
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,10 @@ json_mode = False
 json_lines = False
 verbose = False
 
+# Stands for the beginning of an escape sequence of ours until a text is written: no text that is decoded
+# holds it, so what is a control character then is somebody else's.
+_STYLE = "\udfff"
+_OWN = re.compile(f"{_STYLE}([0-9]{{1,2}}m)")
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
@@ -60,7 +65,7 @@ def can_ask() -> bool:
 
 def styled(text: str, style: str, stream: TextIO | None = None) -> str:
     """The text in a style where the stream is a terminal that shows it, else the plain text."""
-    return f"\033[{_STYLES[style]}m{text}\033[0m" if _has_colour(stream or sys.stdout) else text
+    return f"{_STYLE}{_STYLES[style]}m{text}{_STYLE}0m" if _has_colour(stream or sys.stdout) else text
 
 
 def _has_colour(stream: TextIO) -> bool:
@@ -72,6 +77,19 @@ def _has_colour(stream: TextIO) -> bool:
 def printable(text: str) -> str:
     """The text with control characters shown, not sent: a kernel log can hold escape sequences."""
     return "".join(c if c == "\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def _harmless(text: str) -> str:
+    """A text as a terminal may get it: our own styles, newlines and tabs, and nothing else that steers it."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    plain = "".join(c if _is_harmless(c) else f"\\x{ord(c):02x}" for c in text)
+    return _OWN.sub("\033[\\1", plain).replace(_STYLE, "")
+
+
+def _is_harmless(c: str) -> bool:
+    # Bytes of a file name that are no text are lone surrogates; they are told as such when they are written.
+    return c in "\n\t\xa0" or c.isprintable() or c == _STYLE or "\udc80" <= c <= "\udcff"
 
 
 def width(most: int) -> int:
@@ -127,7 +145,7 @@ def ask(question: str, default: str) -> str:
 
     Raises KeyboardInterrupt where the input ends: nothing was answered.
     """
-    sys.stderr.write(f"{question} [{printable(default)}]: ")
+    sys.stderr.write(_harmless(f"{question} [{printable(default)}]: "))
     sys.stderr.flush()
     line = sys.stdin.readline()
     if not line:
@@ -161,6 +179,7 @@ def emit(command: str, ok: bool, fields: Mapping[str, Any]) -> None:
 
 def _write(stream: TextIO, text: str) -> None:
     # A remark that can't be made ends nothing; data that nobody gets does.
+    text = _harmless(text)
     with contextlib.suppress(*([OSError] if stream is sys.stderr else [])):
         try:
             stream.write(text + "\n")

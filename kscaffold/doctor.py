@@ -1,12 +1,15 @@
 """What this machine has of what kscaffold needs, each with the command that mends it."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from kscaffold import process
 from kscaffold.arch import table
+from kscaffold.errors import KscaffoldError, root_owned
 from kscaffold.files import paths
 from kscaffold.kernel import choose, store
 from kscaffold.kernel.buildable import build_problem
@@ -45,6 +48,9 @@ class DoctorReport:
 
 def doctor() -> DoctorReport:
     """Look at everything. Starts no guest but the accelerator's probe, fetches nothing."""
+    if unsafe := _own_directories():
+        # Nothing in them can be asked before that is mended.
+        return DoctorReport((*map(_program, ("make", "gcc")), *unsafe), 0, 0)
     requirements = [*map(_program, ("make", "gcc")), _qemu(), _kernel(), _packages(), _modules(), _signing()]
     requirements += [_sandboxes(), _places()]
     kernels = sum(
@@ -52,6 +58,47 @@ def doctor() -> DoctorReport:
     )
     snapshots = sum(size for _, _, size, _ in snapshot.all_snapshots())
     return DoctorReport(tuple(requirements), kernels, snapshots)
+
+
+def _own_directories() -> list[Requirement]:
+    """What is wrong with the places where kscaffold keeps files."""
+    found: list[Requirement] = []
+    for place in (paths.cache, paths.config, paths.data, paths.state, paths.runtime):
+        name = f"{place.__name__} directory"
+        try:
+            directory = place()
+            left = (
+                next((p for p in _inside(directory) if p.lstat().st_uid == 0), None) if os.geteuid() else None
+            )
+            problem = root_owned(left) if left else _unwritable(directory)
+        except KscaffoldError as error:
+            problem = error
+        if problem is not None:
+            told = f"{problem.what}: {problem.cause}" if problem.cause else problem.what
+            found.append(Requirement(name, "missing", told, problem.fix))
+    return found
+
+
+def _inside(directory: Path) -> Iterator[Path]:
+    """What is in a directory of ours, and in the directories there."""
+    with contextlib.suppress(OSError):
+        for entry in directory.iterdir():
+            yield entry
+            if entry.is_dir() and not entry.is_symlink():
+                yield from entry.iterdir()
+
+
+def _unwritable(directory: Path) -> KscaffoldError | None:
+    """Why nothing can be kept there."""
+    above = next(p for p in (directory, *directory.parents) if p.exists())
+    if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
+        return None
+    return KscaffoldError(
+        "KS006",
+        f"{directory} can't be written to",
+        cause=f"HOME is {os.environ.get('HOME', '')!r}",
+        fix=paths.VARIABLES,
+    )
 
 
 def _program(name: str) -> Requirement:

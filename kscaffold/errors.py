@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 from pathlib import Path
 from typing import ClassVar
 
@@ -52,10 +53,41 @@ def from_os_error(error: OSError) -> KscaffoldError:
     what = f"{(error.strerror or str(error)).lower()}{where}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return KscaffoldError("KS005", what, fix="free some space there (`df -h` shows what is full)")
+    if error.errno in (errno.EACCES, errno.EPERM) and isinstance(error.filename, str | bytes):
+        left = left_by_root(Path(os.fsdecode(error.filename)))
+        if left is not None:
+            return root_owned(left)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         fix = "work in a directory of your own, or get the right to that place"
         return KscaffoldError("KS006", what, fix=fix)
     return KscaffoldError("KS007", what)
+
+
+def left_by_root(path: Path) -> Path | None:
+    """The topmost of root's files and directories on the way to a path that lies in one of this user's: a
+    command that ran under sudo left it. None where there is none.
+    """
+    user = os.geteuid()
+    found = None
+    here = Path.cwd() / path
+    for place in (here, *here.parents) if user else ():
+        try:
+            owner, above = place.lstat().st_uid, place.parent.lstat().st_uid
+        except OSError:
+            continue
+        if owner == 0 and above == user:
+            found = place
+    return found
+
+
+def root_owned(place: Path) -> KscaffoldError:
+    """The error for what root left, and the one command that gives it back."""
+    return KscaffoldError(
+        "KS097",
+        f"{place} belongs to root",
+        cause="a command that ran under sudo left it there",
+        fix=f"sudo chown -R {os.geteuid()}: {shlex.quote(str(place))}",
+    )
 
 
 def _is_homeless() -> bool:

@@ -285,6 +285,37 @@ def wait(child: Child, seconds: float) -> bool:
     return True
 
 
+def start_time(pid: int) -> int:
+    """When a process started, in clock ticks since boot; 0 when there is none, or it has ended (proc(5),
+    stat, field 22). With its number that names one process.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return 0 if fields[0] in "ZX" else int(fields[19])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def kill_proven(pid: int, started: int) -> bool:
+    """Kill the process of that number that started then (`start_time`), where it is this user's. False, and
+    nothing done, where the number is another process's by now.
+    """
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        # The descriptor is of one process: what is proven of it now stays true.
+        if not started or start_time(pid) != started or Path(f"/proc/{pid}").stat().st_uid != os.geteuid():
+            return False
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
 def is_running(pid: str) -> bool:
     """Whether a process of that number runs. One that has ended and is not yet waited for does not: in a
     container there may be nobody who ever does.

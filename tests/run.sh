@@ -4,7 +4,14 @@
 set -eu
 cd "$(dirname "$0")/.."
 . examples/prepare.sh
-prepare "[dev]" tests libc6-dev git openssl binutils sparse perl clang-format clangd dkms chromium
+# Machines that are tried always; KSCAFFOLD_REQUIRE=armhf,riscv64,ppc64el asks for the others.
+machines="qemu-system-arm gcc-aarch64-linux-gnu qemu-system-misc gcc-s390x-linux-gnu"
+case ${KSCAFFOLD_REQUIRE:-} in *armhf*) machines="$machines gcc-arm-linux-gnueabihf" ;; esac
+case ${KSCAFFOLD_REQUIRE:-} in *riscv64*) machines="$machines gcc-riscv64-linux-gnu" ;; esac
+case ${KSCAFFOLD_REQUIRE:-} in *ppc64el*) machines="$machines qemu-system-ppc gcc-powerpc64le-linux-gnu" ;; esac
+case ${KSCAFFOLD_REQUIRE:-} in *i386*) machines="$machines gcc-i686-linux-gnu" ;; esac
+# shellcheck disable=SC2086 # a list of names
+prepare "[dev]" tests libc6-dev git openssl binutils sparse perl clang-format clangd dkms chromium $machines
 # The kernel's own style checker, once per machine; without a network its tests are skipped.
 python -m tests.support.checkpatch || [ -z "${KSCAFFOLD_REQUIRE:-}" ]
 

@@ -39,10 +39,10 @@ DOCUMENTS = {
     "check several": "modules[]",
     "info": "module path architecture size compression signed modinfo[] imports exports sections[]",
     "load": "module path parameters target kernel verdict loaded stage errno init_ran returned code cause fix"
-    " log[] complaints[] stages[] dependencies seconds{} accelerator",
+    " log[] complaints[] stages[] dependencies seconds{} accelerator clean residue",
     "load several": "seconds{} results[]",
     "load, not built": "build{}",
-    "unload": "module verdict errno code cause fix log[] seconds",
+    "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
     "unload several": "results[]",
     "list": "target modules[]",
     "logs": "log[]",
@@ -61,6 +61,8 @@ DOCUMENTS = {
     "sandbox stop": "stopped",
     "doctor": "findings[] cache{}",
     "completion": "shell script",
+    "cache": "entries[] bytes old",
+    "cache prune": "removed[] bytes",
     "error": "error{}",
 }
 # Documents within documents.
@@ -82,6 +84,7 @@ PARTS = {
     "info.modinfo": "key value",
     "load.log": "level time text",
     "load.complaints": "kind text where",
+    "run.residue": "kind name where",
     "load.stages": "id status microseconds",
     "load.seconds": "build start load total",
     "load several.seconds": "total",
@@ -108,6 +111,7 @@ PARTS = {
     "sandbox status.snapshots": "key kernel bytes used",
     "doctor.findings": "what state text fix",
     "doctor.cache": "path kernels snapshots",
+    "cache.entries": "kind path bytes used old",
 }
 # The README's table.
 STATUSES = {
@@ -268,6 +272,14 @@ def test_doctor(ks, here):
     document = is_document(ks("doctor", "--json"), "doctor")
     is_part(document["findings"], "doctor.findings")
     is_part(document["cache"], "doctor.cache")
+
+
+def test_cache(ks, here):
+    document = is_document(ks("cache", "--json"), "cache")
+    is_part(document["entries"], "cache.entries")
+    assert document["entries"] and document["old"] == 0
+    document = is_document(ks("cache", "prune", "--json"), "cache prune")
+    assert document == {**document, "removed": [], "bytes": 0}
 
 
 @pytest.mark.kernel

@@ -28,7 +28,7 @@ FLOORS = (
     ("cli", "console", "__main__"),
     ("api",),
     ("explain",),
-    ("scaffold", "load", "package", "signing", "doctor"),
+    ("scaffold", "load", "package", "signing", "doctor", "cache"),
     ("make", "targets"),
     ("sandbox",),
     ("module",),

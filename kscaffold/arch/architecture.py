@@ -112,6 +112,8 @@ class Architecture(NamedTuple):
     # Whether the kernel is told where in memory its initramfs lies (initrdmem=), and keeps off that memory
     # (memmap=), instead of QEMU placing it.
     initramfs_in_memory: bool
+    # How many times as long as x86-64's its boot may take, firmware included, before it counts as hung.
+    boot_patience: int
     # The agent's header, in the directory arch beside agent.c.
     agent_header: str
     # What the compiler of the agent is given besides what it is given everywhere.

@@ -69,6 +69,7 @@ ARCHITECTURE = Architecture(
     cmdline=(),
     counter_parameter=None,
     initramfs_in_memory=False,
+    boot_patience=2,
     agent_header="arm.h",
     agent_flags=(),
 )

@@ -82,6 +82,7 @@ ARCHITECTURE = Architecture(
     cmdline=(),
     counter_parameter=None,
     initramfs_in_memory=False,
+    boot_patience=2,
     agent_header="arm64.h",
     agent_flags=(),
 )

@@ -24,7 +24,19 @@ ARCHITECTURE = Architecture(
     bits=32,
     order="<",
     ident_ignored=False,
-    vermagic=None,
+    # MODULE_PROC_FAMILY.
+    vermagic=(
+        (
+            ("M486", "486 "),
+            ("M586", "586 "),
+            ("M586TSC", "586TSC "),
+            ("M586MMX", "586MMX "),
+            ("M686", "686 "),
+            ("MPENTIUM4", "PENTIUM4 "),
+            ("MK7", "K7 "),
+            ("MGEODE_LX", "GEODE "),
+        ),
+    ),
     rela=False,
     relocations=_RELOCATIONS,
     loader_relocations=frozenset({1, 2, 4}),
@@ -45,6 +57,7 @@ ARCHITECTURE = Architecture(
     cmdline=(),
     counter_parameter="tsc_early_khz",
     initramfs_in_memory=True,
+    boot_patience=2,
     agent_header="i386.h",
     agent_flags=("-fcf-protection=none",),
 )

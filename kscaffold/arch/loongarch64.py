@@ -93,6 +93,7 @@ ARCHITECTURE = Architecture(
     cmdline=("initcall_blacklist=i8042_init",),
     counter_parameter=None,
     initramfs_in_memory=False,
+    boot_patience=2,
     agent_header="loongarch64.h",
     agent_flags=(),
 )

@@ -79,6 +79,7 @@ ARCHITECTURE = Architecture(
     cmdline=(),
     counter_parameter=None,
     initramfs_in_memory=False,
+    boot_patience=5,
     agent_header="ppc64le.h",
     agent_flags=(),
 )

@@ -77,6 +77,7 @@ ARCHITECTURE = Architecture(
     cmdline=(),
     counter_parameter=None,
     initramfs_in_memory=False,
+    boot_patience=2,
     agent_header="riscv64.h",
     agent_flags=(),
 )

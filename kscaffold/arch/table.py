@@ -67,6 +67,20 @@ def host() -> Architecture | None:
     return by_uname(os.uname().machine)
 
 
+def by_word(word: str) -> Architecture | None:
+    """The architecture that Debian, `uname -m` or Kbuild calls so."""
+    return next((a for a in every() if word in (a.debian, *a.uname)), None) or next(
+        (a for a in every() if word == a.kbuild), None
+    )
+
+
+def cross_prefix(architecture: Architecture | None) -> str:
+    """What is before the names of the programs (`gcc`, `addr2line`) that make and read code of this
+    architecture here: CROSS_COMPILE. Nothing for this machine's own, and for an unknown one.
+    """
+    return "" if architecture is None or architecture is host() else f"{architecture.triple}-"
+
+
 @cache
 def oops_pc() -> str:
     """A regular expression for the beginning of an oops's line that names the program counter, whatever

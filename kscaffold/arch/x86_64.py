@@ -59,6 +59,7 @@ ARCHITECTURE = Architecture(
     # Else calibration against the timer hangs for ever when the host is busy (9 of 15 boots).
     counter_parameter="tsc_early_khz",
     initramfs_in_memory=True,
+    boot_patience=1,
     agent_header="x86_64.h",
     agent_flags=("-fcf-protection=none",),
 )

@@ -21,7 +21,7 @@ from kscaffold.errors import (
 )
 
 # Commands that have sub-commands.
-_GROUPS = ("kbuild", "kernel", "package", "sandbox")
+_GROUPS = ("cache", "kbuild", "kernel", "package", "sandbox")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,6 +54,8 @@ def _main(argv: Sequence[str] | None) -> int:
         _tell_pace()
         return status
     except KscaffoldError as error:
+        if error.code == "KS095" and console.can_ask() and not console.json_mode and _is_meant(error):
+            return _main(argv)
         console.failure(error, command)
         return error.exit_code
     except KeyboardInterrupt:
@@ -63,7 +65,9 @@ def _main(argv: Sequence[str] | None) -> int:
         # The reader of stdout has gone (`| head`).
         return EXIT_YES
     except OSError as error:
-        console.failure(from_os_error(error), command)
+        from kscaffold.files import paths  # start-up time: most commands end without one
+
+        console.failure(paths.of_os_error(error), command)
         return EXIT_NO_ANSWER
     except Exception as error:
         _bug(error, command)
@@ -103,6 +107,23 @@ def _within_time() -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _is_meant(error: KscaffoldError) -> bool:
+    """Ask whether make may read a project that somebody else may have written; the project is named then."""
+    from kscaffold.project import trust  # start-up time: seldom asked
+
+    if not isinstance(error, trust.UntrustedError):
+        return False
+    console.warn(console.printable(f"{error.what}; {error.cause}"))
+    try:
+        answer = console.ask("let make read it (yes, no)?", "no")
+    except KeyboardInterrupt:
+        return False
+    if answer.lower() not in ("y", "yes"):
+        return False
+    trust.name(error.directory)
+    return True
 
 
 def _tell_pace() -> None:

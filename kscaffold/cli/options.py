@@ -21,16 +21,39 @@ def _number(seconds: float | None) -> float | None:
     return seconds
 
 
+def named_directory(directory: Path | None) -> Path | None:
+    """make may read a project there, whosever it is: the user has named it."""
+    if directory is not None:
+        from kscaffold.project import trust  # start-up time: few commands name one
+
+        trust.name(directory)
+    return directory
+
+
 def _kernel_words(text: str) -> str:
     if (length := len(os.fsencode(text))) > MOST_WORDS:
         raise typer.BadParameter(f"it has {length} bytes, there is room for {MOST_WORDS}")
     return text
 
 
+def spec_of(kernel: str | None, arch: str | None) -> str | None:
+    """The one name (kernel/choose.py) that --kernel and --arch together give; None where neither is given."""
+    if arch is None:
+        return kernel
+    from kscaffold.kernel.choose import spec_of as both  # start-up time: few name an architecture
+
+    return both(kernel, arch)
+
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every step and program.")]
 KernelName = Annotated[
-    str | None, typer.Option("--kernel", "-k", metavar="R", help="Kernel release; a unique prefix serves.")
+    str | None,
+    typer.Option("--kernel", "-k", metavar="[A:]R", help="A release, or its beginning."),
+]
+Arch = Annotated[
+    str | None,
+    typer.Option("--arch", metavar="A", help="A kernel of this architecture: arm64, s390x, riscv64 …"),
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing; refuse where that is needed.")]
 Host = Annotated[bool, typer.Option("--host", help="Act on this machine's own kernel, not a sandbox.")]
@@ -67,7 +90,13 @@ Watch = Annotated[
 Directory = Annotated[
     Path | None,
     typer.Option(
-        "--directory", "-C", metavar="DIR", exists=True, file_okay=False, help="Act there instead of here."
+        "--directory",
+        "-C",
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        callback=named_directory,
+        help="Act there instead of here.",
     ),
 ]
 Html = Annotated[

@@ -29,7 +29,7 @@ _COMMANDS = {
     "completion": "completion:completion",
 }
 # Rooms with an app of their own: their sub-commands.
-_GROUPS = ("kbuild", "kernel", "package", "sandbox")
+_GROUPS = ("cache", "kbuild", "kernel", "package", "sandbox")
 _SETTINGS = {
     # `explain -1` asks for an errno.
     "explain": {"ignore_unknown_options": True},

@@ -56,7 +56,7 @@ class Complaint:
         return self.reason or self.kind
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The kernel's line and the place, where the line does not name it itself."""
         function = self.where.partition("+")[0] if self.where else ""
         if not function or re.search(rf"(?<![\w.]){re.escape(function)}\+0x", self.text):
@@ -181,7 +181,7 @@ def _faults() -> tuple[_Head, ...]:
             taints=DIED | _WARNED,
         ),
         _died("bug", r"(?i:^kernel BUG at \S{1,400}!$)"),
-        _died("oops", r"^BUG: (?:kernel NULL pointer dereference|[uU]nable to handle )"),
+        _died("oops", r"^BUG: (?:[kK]ernel NULL pointer dereference|[uU]nable to handle )"),
         # mips and loongarch name the processor first.
         _died("oops", r"^(?:CPU \d{1,4} )?Unable to handle kernel "),
         _died("oops", r"^Kernel attempted to (?:read|write|access|execute) user page "),
@@ -279,8 +279,8 @@ def complaints(
         whole = head.body is None or any(head.body.search(r.text[:_MAX_TEXT]) for r in block[1:])
         if not whole and not (cut_off and len(own) - index <= _CUT_OFF):
             continue
-        told = _told(head, block, own[max(0, index - 3) : index], module)
-        found.append(replace(told, index=places[index], whole=whole))
+        complaint = _complaint(head, block, own[max(0, index - 3) : index], module)
+        found.append(replace(complaint, index=places[index], whole=whole))
         if head.body is not None:
             end = index + len(block)
     return found
@@ -309,7 +309,9 @@ def _block(records: Sequence[Record], start: int) -> Sequence[Record]:
     return records[start : start + _MAX_BLOCK]
 
 
-def _told(head: _Head, block: Sequence[Record], before: Sequence[Record], module: str | None) -> Complaint:
+def _complaint(
+    head: _Head, block: Sequence[Record], before: Sequence[Record], module: str | None
+) -> Complaint:
     from kscaffold.diagnosis import crash_reason  # start-up time: most loads have no complaint
 
     text = block[0].text
@@ -382,8 +384,8 @@ def _where(block: Sequence[Record], module: str | None) -> tuple[str | None, str
         doubtful.append(_DOUBTFUL.search(text))
     known = [p for p in places if p]
     own = [p for p in known + [d for d in doubtful if d] if p[2] and p[2] == (module or p[2])]
-    told = own or [p for p in known if not _REPORTER.match(p[1])]
-    first = told[0] if told else None
+    frames = own or [p for p in known if not _REPORTER.match(p[1])]
+    first = frames[0] if frames else None
     if first is None:
         return None, None
     return (f"{first[1]} [{first[2]}]", first[2]) if first[2] else (first[1], None)

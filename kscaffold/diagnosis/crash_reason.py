@@ -115,8 +115,8 @@ def reason(kind: str, before: Sequence[str], block: Sequence[str], module: str |
     task = next(
         (hit for line in block for p in (_TASK, _PROCESS, _OLD_TASK) if (hit := p.search(line))), None
     )
-    told = f"{task['name']} (PID {task['pid']})" if task else None
-    return Reason(name, cause, words, again, told, f"{place} [{owner}]" if owner else place, owner)
+    task_name = f"{task['name']} (PID {task['pid']})" if task else None
+    return Reason(name, cause, words, again, task_name, f"{place} [{owner}]" if owner else place, owner)
 
 
 def _cause(found: fault.Fault, head: str) -> str:

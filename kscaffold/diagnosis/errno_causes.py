@@ -25,8 +25,8 @@ def reason(e: Evidence, errno: str) -> Reason | None:
 
     To be asked when init is not known to have run and no line of the log fits.
     """
-    told = _BY_ERRNO[errno](e) if errno in _BY_ERRNO else None
-    return told or _of_trace(e, errno)
+    found = _BY_ERRNO[errno](e) if errno in _BY_ERRNO else None
+    return found or _of_trace(e, errno)
 
 
 def _stage(e: Evidence) -> str | None:
@@ -129,12 +129,12 @@ def _enomem(e: Evidence) -> Reason | None:
 def _always(code: str, *, certain: bool = True) -> Callable[[Evidence], Reason | None]:
     """These errors come from nowhere else in the loader, and from an init hardly ever."""
 
-    def told(e: Evidence) -> Reason | None:
+    def judge(e: Evidence) -> Reason | None:
         proven = certain and (e.init_started is False or e.timeline is not None)
         entry = catalogue.entry(code)
         return Reason(code, certain=proven) if entry and _not_past(e, entry.stage or "live") else None
 
-    return told
+    return judge
 
 
 _BY_ERRNO: Mapping[str, Callable[[Evidence], Reason | None]] = {

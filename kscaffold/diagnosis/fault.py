@@ -267,9 +267,12 @@ def read(lines: Sequence[str]) -> Fault:
                 found = replace(found, access=found.access or access, why=found.why or why)
         for pattern, decode in _DECODERS:
             if not found.words and (hit := pattern.search(line)):
-                told = decode(hit["word"])
+                decoded = decode(hit["word"])
                 found = replace(
-                    found, access=found.access or told.access, why=found.why or told.why, words=told.words
+                    found,
+                    access=found.access or decoded.access,
+                    why=found.why or decoded.why,
+                    words=decoded.words,
                 )
     return found
 

@@ -57,8 +57,8 @@ def _of_unknown_symbol(e: Evidence, groups: dict[str, str]) -> Reason:
         return Reason("KS205", "symbols", groups=groups)
     owners = sorted({v for v in known.values() if v not in ("gpl-only", "missing")})
     if circle := next((v for v in owners if v.startswith("circle ")), None):
-        told = f"{circle[7:]} has {_short(names)}, and needs {e.module} in turn: neither can be loaded first"
-        return Reason("KS295", "symbols", groups=groups, cause=told)
+        cause = f"{circle[7:]} has {_short(names)}, and needs {e.module} in turn: neither can be loaded first"
+        return Reason("KS295", "symbols", groups=groups, cause=cause)
     if owners:
         several = ", ".join(owners)
         return Reason(

@@ -171,7 +171,7 @@ def timeline(events: Sequence[Event]) -> Timeline:
     walk = _Walk(own[0].time)
     for event in own:
         walk.step(event)
-    return walk.told()
+    return walk.timeline()
 
 
 def _last_load(events: Sequence[Event]) -> list[Event]:
@@ -263,7 +263,7 @@ class _Walk:
             self.spent[self.now] = self.spent.get(self.now, 0.0) + max(0.0, time - self.since)
         self.since = time
 
-    def told(self) -> Timeline:
+    def timeline(self) -> Timeline:
         init_ran = True if self.init_started else None
         if init_ran is None and (self.failed or self.errno is not None or self.loaded):
             # initcall_start is a tracepoint of every kernel that has module_load: its absence counts.
@@ -286,7 +286,7 @@ def stages_of(reached: str | None, failed: str | None, times: dict[str, int]) ->
     `failed`: the stage that ended the load, None for one that went well or for none known. `reached`: the
     last stage it is known to have been in: what comes after it is unobserved when nothing is to blame.
     """
-    told: list[StageTime] = []
+    stages: list[StageTime] = []
     last = ORDER.index(failed or reached) if failed or reached else -1
     for index, stage in enumerate(ORDER):
         status: Status
@@ -300,8 +300,8 @@ def stages_of(reached: str | None, failed: str | None, times: dict[str, int]) ->
             status = "not-reached"
         else:
             status = "unobserved"
-        told.append(StageTime(stage, status, times.get(stage)))
-    return tuple(told)
+        stages.append(StageTime(stage, status, times.get(stage)))
+    return tuple(stages)
 
 
 def enclosing_stage(stage: StageTime, stages: Sequence[StageTime]) -> str | None:

@@ -45,21 +45,21 @@ def judge_unload(e: UnloadEvidence) -> UnloadJudgement:
         found = crash.harmless_complaints(found, e.tainted)
     fatal = next((c for c in found if c.fatal), None)
     if fatal is not None:
-        return _told(e, "crashed", "KS308", found, cause=fatal.told)
+        return _judgement(e, "crashed", "KS308", found, cause=fatal.summary)
     if seen.reset:
-        return _told(e, "crashed", "KS268", found, cause="the processor reset while exit ran")
+        return _judgement(e, "crashed", "KS268", found, cause="the processor reset while exit ran")
     if seen.killed_by is not None and not seen.late and e.listed and e.listed.state == "Unloading":
         cause = "the task that unloaded was killed, and the module is still unloading"
-        return _told(e, "crashed", "KS308", found, cause=cause)
+        return _judgement(e, "crashed", "KS308", found, cause=cause)
     if seen.answered and seen.errno == 0:
         return _unloaded(e, found)
     if seen.answered and seen.errno is not None:
         # What may be asked of the kernel is asked in this order: the privilege, then the switch.
         switch = "kernel.modules_disabled is 1, and stays so until the kernel starts anew"
-        return _told(e, "refused", _why(e), found, cause=switch if _is_off(e) else None)
+        return _judgement(e, "refused", _why(e), found, cause=switch if _is_off(e) else None)
     if seen.alive and seen.late:
-        return _told(e, "hung", "KS309", found)
-    return _told(e, "lost", "KS314", found, certain=False)
+        return _judgement(e, "hung", "KS309", found)
+    return _judgement(e, "lost", "KS314", found, certain=False)
 
 
 def _unloaded(e: UnloadEvidence, found: tuple[Complaint, ...]) -> UnloadJudgement:
@@ -81,7 +81,7 @@ def _of_warnings(
         return "KS312", left[0].cause, left[0].fix
     for complaint in found:
         if entry := catalogue.entry_of_complaint(complaint.meaning):
-            return entry.code, complaint.told, entry.fix
+            return entry.code, complaint.summary, entry.fix
     return None, None, None
 
 
@@ -103,7 +103,7 @@ def _is_off(e: UnloadEvidence) -> bool:
     return errnos.name(e.attempt.errno or 0) == "EPERM" and bool(e.facts.modules_disabled)
 
 
-def _told(
+def _judgement(
     e: UnloadEvidence,
     verdict: Literal["refused", "crashed", "hung", "lost"],
     code: str,

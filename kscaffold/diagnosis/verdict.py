@@ -41,11 +41,13 @@ class Judgement:
 
 def judge(e: Evidence) -> Judgement:
     """The verdict on a load. Success needs proof: without the target's own answer there is none."""
-    told = _judge(e)
-    sure = told.certain or e.timeline
+    judgement = _judge(e)
+    sure = judgement.certain or e.timeline
     # Where the stage to blame is only likely, nothing is known of the others.
-    stages = (s if sure or s.status == "failed" else replace(s, status="unobserved") for s in told.stages)
-    return replace(told, stages=tuple(stages))
+    stages = (
+        s if sure or s.status == "failed" else replace(s, status="unobserved") for s in judgement.stages
+    )
+    return replace(judgement, stages=tuple(stages))
 
 
 def _judge(e: Evidence) -> Judgement:
@@ -106,7 +108,7 @@ def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None)
         ran = True
     cause = "the task that loaded was killed, and the module is still loading"
     if fatal:
-        cause = fatal.told
+        cause = fatal.summary
     elif e.attempt.reset:
         cause = "the processor reset while the module was loading, and the kernel could say nothing"
     is_live = stage == "live"
@@ -187,7 +189,7 @@ def _of_warnings(
         return warnings[0].entry.code, warnings[0].cause, warnings[0].fix
     for complaint in found:
         if entry := catalogue.entry_of_complaint(complaint.meaning):
-            return entry.code, complaint.told, entry.fix
+            return entry.code, complaint.summary, entry.fix
     return None, None, None
 
 
@@ -208,9 +210,9 @@ def _failed(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
         line = lines[-1]
         # Where init may have run, it may have printed the line itself: likely, not proven.
         return _refused(e, found, name, log_causes.cause_of_line(e, line), certain=ran is False)
-    told = reason(e, name)
-    if told is not None:
-        return _refused(e, found, name, told, certain=told.certain)
+    why = reason(e, name)
+    if why is not None:
+        return _refused(e, found, name, why, certain=why.certain)
     if e.attempt.records is None and (vague := _VAGUE.get(name)):
         fix = "load it in the sandbox, which sees all of it; or: sudo dmesg | kscaffold explain"
         return _refused(e, found, name, Reason(vague, certain=False, fix=fix), certain=False)
@@ -255,22 +257,22 @@ def _init_failed(e: Evidence, found: tuple[Complaint, ...], name: str, *, certai
 
 
 def _refused(
-    e: Evidence, found: tuple[Complaint, ...], name: str, told: Reason, *, certain: bool
+    e: Evidence, found: tuple[Complaint, ...], name: str, why: Reason, *, certain: bool
 ) -> Judgement:
-    entry = catalogue.entry(told.code)
-    assert entry is not None, told.code
-    stage = told.stage or entry.stage
-    groups = {"module": e.module, **told.groups}
-    cause = told.cause or (entry.cause if catalogue.is_filled(entry.cause, groups) else entry.title)
+    entry = catalogue.entry(why.code)
+    assert entry is not None, why.code
+    stage = why.stage or entry.stage
+    groups = {"module": e.module, **why.groups}
+    cause = why.cause or (entry.cause if catalogue.is_filled(entry.cause, groups) else entry.title)
     return Judgement(
         verdict="refused",
         stage=stage,
         errno=name,
         init_ran=False if certain or _init_ran(e) is False else None,
         returned=None,
-        code=told.code,
+        code=why.code,
         cause=catalogue.filled(cause, groups),
-        fix=told.fix or catalogue.filled(entry.fix, groups),
+        fix=why.fix or catalogue.filled(entry.fix, groups),
         certain=certain,
         complaints=found,
         stages=_stages(e, failed=stage, reached=None),
@@ -283,7 +285,7 @@ def _hung(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
     ran = _init_ran(e)
     if before and not ran:
         return _plain(e, found, "hung", "list", "KS261", certain=True)
-    where = f" ({stuck.told})" if stuck else ""
+    where = f" ({stuck.summary})" if stuck else ""
     certain = bool(ran) or (stuck is not None and stuck.module == e.module)
     stage = "init" if certain or ran is None else _reached(e)
     return _plain(e, found, "hung", stage, "KS260", certain=certain, more=where)

@@ -1,12 +1,11 @@
 """The bytes of a .ko: read with limits, decompressed where it is compressed."""
 
 import errno
-import os
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.files import reader
 
 if TYPE_CHECKING:
     from kscaffold.elf.model import Compression, DamagedModule
@@ -53,26 +52,16 @@ def read_raw(path: Path) -> bytes:
     compression.
     """
     try:
-        # Not to wait for ever on a FIFO, nor to make a terminal ours.
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        return reader.read_bytes(path, LIMIT)
+    except reader.ForeignFileError as error:
+        if error.code == "KS093":
+            raise _too_large(path) from None
+        what = "it is not a regular file" if error.code == "KS092" else error.cause
+        raise KscaffoldError("KS402", f"{path} can't be read", cause=what) from None
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
             raise UsageError("KS401", f"there is no {path}", fix="kscaffold build") from None
         raise KscaffoldError("KS402", f"{path} can't be read", cause=error.strerror) from None
-    state = os.fstat(fd)
-    if not stat.S_ISREG(state.st_mode):
-        os.close(fd)
-        raise KscaffoldError("KS402", f"{path} can't be read", cause="it is not a regular file")
-    with os.fdopen(fd, "rb") as file:
-        if state.st_size > LIMIT:
-            raise _too_large(path)
-        try:
-            content = file.read(LIMIT + 1)
-        except OSError as error:
-            raise KscaffoldError("KS402", f"{path} can't be read", cause=error.strerror) from None
-    if len(content) > LIMIT:
-        raise _too_large(path)
-    return content
 
 
 def _too_large(path: Path) -> "DamagedModule":

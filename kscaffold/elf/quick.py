@@ -143,6 +143,12 @@ def imports(ko: Readable) -> frozenset[str]:
     return frozenset(s.name for s in _symbols(_read(ko)) if not s.section)
 
 
+def exports(ko: Readable) -> frozenset[str]:
+    """The names of the symbols that a module exports."""
+    mark = "__ksymtab_"
+    return frozenset(s.name[len(mark) :] for s in _symbols(_read(ko)) if s.name.startswith(mark))
+
+
 def resident(ko: Readable) -> dict[str, int]:
     """The sections of code and of variables that a loaded module has in memory: bytes by name."""
     with contextlib.suppress(struct.error, IndexError):

@@ -10,7 +10,7 @@ from kscaffold.diagnosis.catalogue import Entry
 from kscaffold.diagnosis.course import COURSE
 from kscaffold.diagnosis.stages import Stage
 from kscaffold.explain import subjects, tables
-from kscaffold.explain.log import Told, explain_log, plain
+from kscaffold.explain.log import MatchedEntry, explain_log, plain
 from kscaffold.explain.tables import CommandRow, ReturnRow
 
 Kind = Literal[
@@ -33,8 +33,8 @@ class Explanation:
     steps: tuple[Stage, ...] = ()
     returns: tuple[ReturnRow, ...] = ()
     commands: tuple[CommandRow, ...] = ()
-    entries: tuple[Told, ...] = ()
-    folded: tuple[Told, ...] = ()
+    entries: tuple[MatchedEntry, ...] = ()
+    folded: tuple[MatchedEntry, ...] = ()
 
     @property
     def known(self) -> bool:
@@ -65,8 +65,8 @@ def explain(topic: str | None = None, *, log: str | None = None) -> Explanation:
     low = word.lower()
     if found := _named(word):
         return found
-    told = _of_log(word, topic)
-    return told if told.known else replace(told, text=_near(low) or _next_step(word))
+    of_log = _of_log(word, topic)
+    return of_log if of_log.known else replace(of_log, text=_near(low) or _next_step(word))
 
 
 def _named(word: str) -> Explanation | None:
@@ -252,8 +252,8 @@ def _of_log(topic: str, text: str) -> Explanation:
         if typed := _TYPED.match(text.strip()):
             return _command(" ".join(typed["command"].split())) or Explanation(topic, "unknown", "")
         words = " ".join(text.split())
-        if topic == "-" and words and len(words) < 80 and (told := _named(words.rstrip("."))):
-            return told
+        if topic == "-" and words and len(words) < 80 and (named := _named(words.rstrip("."))):
+            return named
         return Explanation(topic, "unknown", "nothing known here", _next_step(text))
     title = "What this log says" if entries else "Only lines that are harmless"
     return Explanation(topic, "log", title, entries=entries, folded=folded)

@@ -71,10 +71,10 @@ def _refused(path: Path, cause: str, fix: str = "name another file: --html load.
     return UsageError("KS063", f"no page can be written to {path}", cause=cause, fix=fix)
 
 
-def write_page(path: Path, told: Sequence[LoadWalkthrough]) -> None:
+def write_page(path: Path, walkthroughs: Sequence[LoadWalkthrough]) -> None:
     """Write the page, whole or not at all. Raises as check(), and KS063 where there is no room."""
     target = check_path(path)
-    page = render_page(told, datetime.now().astimezone()).encode(errors="backslashreplace")
+    page = render_page(walkthroughs, datetime.now().astimezone()).encode(errors="backslashreplace")
     try:
         write_whole(target, page)
     except OSError as error:
@@ -85,7 +85,7 @@ def write_page(path: Path, told: Sequence[LoadWalkthrough]) -> None:
         ) from None
 
 
-def render_page(told: Sequence[LoadWalkthrough], when: datetime) -> str:
+def render_page(walkthroughs: Sequence[LoadWalkthrough], when: datetime) -> str:
     """The page as text. `when`: the loads were made."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -94,10 +94,10 @@ def render_page(told: Sequence[LoadWalkthrough], when: datetime) -> str:
     template = environment.from_string(
         files("kscaffold.explain").joinpath("page.html").read_text(encoding="utf-8")
     )
-    names = ", ".join(one.report.path.name for one in told)
-    kernel = told[0].report.kernel if told else ""
+    names = ", ".join(one.report.path.name for one in walkthroughs)
+    kernel = walkthroughs[0].report.kernel if walkthroughs else ""
     return template.render(
-        stories=told,
+        stories=walkthroughs,
         title=f"{names} on {kernel}: what happened when it was loaded",
         version=__version__,
         date=when.strftime("%-d %B %Y, %H:%M:%S %Z"),
@@ -137,10 +137,10 @@ def bar(step: StageFacts, whole: int) -> Markup:
     length = step.microseconds or 0
     at = min(_UNITS - 6, (step.start or 0) * _UNITS // whole)
     width = max(6, min(_UNITS - at, round(length * _UNITS / whole)))
-    told = f"{time(length)}, {time(step.start or 0)} after the start"
+    label = f"{time(length)}, {time(step.start or 0)} after the start"
     return Markup(
         f'<svg class="bar" viewBox="0 0 {_UNITS} 10" preserveAspectRatio="none" role="img" '
-        f'aria-label="{told}"><title>{told}</title><rect class="way" width="{_UNITS}" height="10"/>'
+        f'aria-label="{label}"><title>{label}</title><rect class="way" width="{_UNITS}" height="10"/>'
         f'<rect class="time" x="{at}" width="{width}" height="10"/></svg>'
     )
 

@@ -13,7 +13,7 @@ from kscaffold.explain.release import of_log
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class MatchedEntry:
     """An entry with its cause and fix for this log. `lines`: the log's, empty where there is none.
 
     `where`: `function+offset [module]` of a crash. `more`: what else to paste, empty where nothing.
@@ -27,12 +27,12 @@ class Told:
     more: str = ""
 
 
-def plain(entry: Entry) -> Told:
+def plain(entry: Entry) -> MatchedEntry:
     """The entry as it stands in the catalogue."""
-    return Told(entry, catalogue.filled(entry.cause, {}), catalogue.filled(entry.fix, {}))
+    return MatchedEntry(entry, catalogue.filled(entry.cause, {}), catalogue.filled(entry.fix, {}))
 
 
-def explain_log(text: str) -> tuple[tuple[Told, ...], tuple[Told, ...]]:
+def explain_log(text: str) -> tuple[tuple[MatchedEntry, ...], tuple[MatchedEntry, ...]]:
     """The entries that a log's lines mean, and those of them that are harmless, each oldest first.
 
     A kernel log may stand between lines of make or insmod: every line is looked at in both ways.
@@ -46,24 +46,28 @@ def explain_log(text: str) -> tuple[tuple[Told, ...], tuple[Told, ...]]:
         findings = catalogue.match(records)
     texts = [r.text for r in records]
     release = of_log(lines)
-    told = [(f.first, _of_finding(f, texts, release)) for f in findings]
-    told += _of_complaints(crash.complaints(records, _module_in(findings), cut_off=True))
-    told = _merged(sorted(told, key=lambda pair: pair[0]))
-    folded = tuple(t for _, t in told if t.entry.noise)
-    causes = [t for _, t in told if not t.entry.noise]
+    placed = [(f.first, _of_finding(f, texts, release)) for f in findings]
+    placed += _of_complaints(crash.complaints(records, _module_in(findings), cut_off=True))
+    placed = _merged(sorted(placed, key=lambda pair: pair[0]))
+    folded = tuple(t for _, t in placed if t.entry.noise)
+    causes = [t for _, t in placed if not t.entry.noise]
     return tuple(_with_more(t) for t in _exact(_first_of_a_line(causes))), folded
 
 
-def _with_more(told: Told) -> Told:
+def _with_more(matched: MatchedEntry) -> MatchedEntry:
     """The fix with what else to paste behind it."""
-    return replace(told, fix=f"{told.fix}. To be sure, paste also: {told.more}") if told.more else told
+    return (
+        replace(matched, fix=f"{matched.fix}. To be sure, paste also: {matched.more}")
+        if matched.more
+        else matched
+    )
 
 
-def _merged(told: Sequence[tuple[int, Told]]) -> list[tuple[int, Told]]:
+def _merged(placed: Sequence[tuple[int, MatchedEntry]]) -> list[tuple[int, MatchedEntry]]:
     """Each code once, and none that another rules out, be it found by its words or by its shape."""
-    out = {code for _, t in told for code in t.entry.rules_out}
-    kept: dict[str, tuple[int, Told]] = {}
-    for index, one in told:
+    out = {code for _, t in placed for code in t.entry.rules_out}
+    kept: dict[str, tuple[int, MatchedEntry]] = {}
+    for index, one in placed:
         code = one.entry.code
         if code in out:
             continue
@@ -75,7 +79,7 @@ def _merged(told: Sequence[tuple[int, Told]]) -> list[tuple[int, Told]]:
     return list(kept.values())
 
 
-def _both(first: Told, second: Told) -> Told:
+def _both(first: MatchedEntry, second: MatchedEntry) -> MatchedEntry:
     """One answer of two of one code: what the words of a report tell has names, its shape has the place."""
     plain_cause = catalogue.filled(first.entry.cause, {})
     named, shaped = (second, first) if first.cause.startswith(plain_cause) else (first, second)
@@ -94,34 +98,34 @@ def _both(first: Told, second: Told) -> Told:
 _PLACE = re.compile(r"^(?P<place>[^\s:]{1,300}:\d{1,6}):")
 
 
-def _first_of_a_line(causes: Sequence[Told]) -> list[Told]:
+def _first_of_a_line(causes: Sequence[MatchedEntry]) -> list[MatchedEntry]:
     """Without what the compiler said later of a line that it has complained of already."""
     seen: set[str] = set()
     kept = []
-    for told in causes:
-        if told.entry.vague:
-            kept.append(told)
+    for cause in causes:
+        if cause.entry.vague:
+            kept.append(cause)
             continue
-        places = [p["place"] for line in told.lines if (p := _PLACE.match(line))]
-        if places and len(places) == len(told.lines) and set(places) <= seen:
+        places = [p["place"] for line in cause.lines if (p := _PLACE.match(line))]
+        if places and len(places) == len(cause.lines) and set(places) <= seen:
             continue
         seen |= set(places)
-        kept.append(told)
+        kept.append(cause)
     return kept
 
 
-def _exact(causes: Sequence[Told]) -> tuple[Told, ...]:
+def _exact(causes: Sequence[MatchedEntry]) -> tuple[MatchedEntry, ...]:
     """Without what says less than another: insmod's words beside the kernel's, make's beside the compiler's.
 
     Building and loading each for itself: a warning of the build is no reason why insmod failed.
     """
     said: set[bool] = {t.entry.stage == "build" for t in causes if not t.entry.vague}
     kept = []
-    for told in causes:
-        build = told.entry.stage == "build"
-        if told.entry.vague and build in said:
+    for cause in causes:
+        build = cause.entry.stage == "build"
+        if cause.entry.vague and build in said:
             continue
-        kept.append(told)
+        kept.append(cause)
         if build:
             said.add(build)  # of several vague ones the first: make's last words come after
     return tuple(kept)
@@ -142,26 +146,26 @@ def _unwrapped(lines: list[str], records: list[Record], findings: list[Catalogue
     return whole
 
 
-def _of_finding(finding: CatalogueMatch, lines: Sequence[str], release: str | None) -> Told:
+def _of_finding(finding: CatalogueMatch, lines: Sequence[str], release: str | None) -> MatchedEntry:
     from kscaffold.explain import api_change, kernel_symbols  # start-up time: most logs are of loads
 
-    told = Told(finding.entry, finding.cause, finding.fix, finding.lines, more=finding.entry.more)
+    matched = MatchedEntry(finding.entry, finding.cause, finding.fix, finding.lines, more=finding.entry.more)
     code = finding.entry.code
     if code in api_change.CODES and (known := api_change.advice(code, lines, finding.first, release)):
         changed = catalogue.entry("KS119")
         assert changed is not None
-        return replace(told, entry=changed, cause=known.cause, fix=known.fix)
+        return replace(matched, entry=changed, cause=known.cause, fix=known.fix)
     if code in ("KS204", "KS114") and (symbols := kernel_symbols.advice(finding.groups)):
-        return replace(told, cause=symbols.cause, fix=symbols.fix)
+        return replace(matched, cause=symbols.cause, fix=symbols.fix)
     if code == "KS157" and (line := last_words.before(lines, finding.first)):
         return replace(
-            told, cause=f"the program said: {line}", fix=finding.entry.fix, lines=(line, *told.lines)
+            matched, cause=f"the program said: {line}", fix=finding.entry.fix, lines=(line, *matched.lines)
         )
-    return told
+    return matched
 
 
-def _of_complaints(found: Sequence[Complaint]) -> list[tuple[int, Told]]:
-    told: dict[str, tuple[int, Told]] = {}
+def _of_complaints(found: Sequence[Complaint]) -> list[tuple[int, MatchedEntry]]:
+    by_code: dict[str, tuple[int, MatchedEntry]] = {}
     first_crash = next((c for c in found if c.fatal and not c.again), None)
     for complaint in found:
         if first_crash and complaint.again and complaint.index > first_crash.index:
@@ -171,15 +175,15 @@ def _of_complaints(found: Sequence[Complaint]) -> list[tuple[int, Told]]:
         entry = catalogue.entry_of_complaint(complaint.meaning)
         if entry is None:
             continue
-        if entry.code in told:
-            index, known = told[entry.code]
-            told[entry.code] = (index, replace(known, lines=(*known.lines, complaint.text)))
+        if entry.code in by_code:
+            index, known = by_code[entry.code]
+            by_code[entry.code] = (index, replace(known, lines=(*known.lines, complaint.text)))
             continue
-        told[entry.code] = (complaint.index, _of_complaint(entry, complaint))
-    return list(told.values())
+        by_code[entry.code] = (complaint.index, _of_complaint(entry, complaint))
+    return list(by_code.values())
 
 
-def _of_complaint(entry: Entry, complaint: Complaint) -> Told:
+def _of_complaint(entry: Entry, complaint: Complaint) -> MatchedEntry:
     cause = (
         complaint.cause if entry.code == "KS250" and complaint.cause else catalogue.filled(entry.cause, {})
     )
@@ -198,7 +202,7 @@ def _of_complaint(entry: Entry, complaint: Complaint) -> Told:
     elif complaint.again:
         cause += "; the kernel had crashed before" if complaint.meaning != "follow-up" else ""
         more = "the first report since the boot, the one with [#1]: what comes after may only follow from it"
-    return Told(entry, cause, entry.fix, (complaint.text,), complaint.where, more)
+    return MatchedEntry(entry, cause, entry.fix, (complaint.text,), complaint.where, more)
 
 
 def _module_in(findings: list[CatalogueMatch]) -> str | None:

@@ -23,14 +23,14 @@ def headline(report: LoadReport) -> str:
             else ""
         )
         return f"{name} was loaded into {kernel}{how}"
-    told = {
+    predicates = {
         "refused": f"was {probably}refused by {kernel} at stage {j.stage}{errno}",
         "init-failed": f"was not loaded into {kernel}: its init {probably}{returned or 'failed'}{number}",
         "crashed": f"crashed {kernel}" + (f" at stage {j.stage}" if j.stage else ""),
         "hung": f"hung in {kernel}" + (f" at stage {j.stage}" if j.stage else ""),
         "lost": f"was given to {kernel}, and nothing is known of how that ended",
     }
-    return f"{name} {told[j.verdict]}"
+    return f"{name} {predicates[j.verdict]}"
 
 
 _UNLOADED = {

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import atomic_dir
+from kscaffold.files import atomic_dir, reader
 from kscaffold.files.atomic import sync_directory, write_new
 from kscaffold.files.lock import try_lock
 from kscaffold.files.tree import File, NotAFile, Ours, is_inside
@@ -47,7 +47,7 @@ def look(project: Path, path: str) -> Ours:
         if number < len(parts) and not stat.S_ISDIR(mode):
             return NotAFile(f"below {'a link' if stat.S_ISLNK(mode) else 'a file'}")
     if stat.S_ISREG(mode):
-        return File(here.read_bytes(), bool(mode & 0o100))
+        return File(reader.read_bytes(here), bool(mode & 0o100))
     return NotAFile(
         "a link" if stat.S_ISLNK(mode) else "a directory" if stat.S_ISDIR(mode) else "a special file"
     )
@@ -95,7 +95,7 @@ def apply(project: Path, writes: Sequence[Write]) -> None:
 
 def is_pending(project: Path) -> bool:
     """Whether a run was killed there that had begun to move files."""
-    return (project / DIRECTORY / _PLAN).is_file()
+    return (project / DIRECTORY / _PLAN).exists()
 
 
 def finish(project: Path) -> bool:
@@ -116,7 +116,7 @@ def _read(journal: Path) -> list[dict[str, Any]] | None:
     try:
         if not stat.S_ISDIR(journal.lstat().st_mode):
             return None
-        plan = json.loads((journal / _PLAN).read_text(encoding="utf-8"))
+        plan = json.loads(reader.read_bytes(journal / _PLAN).decode())
     except (OSError, ValueError):
         return None
     good = isinstance(plan, list) and all(

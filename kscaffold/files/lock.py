@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kscaffold.errors import DeadlineError
+from kscaffold.files import paths
 
 _POLL = 0.01  # s between two looks at a lock that another process holds
 _MOST_PID = 32  # bytes of a process number in a lock file
@@ -79,7 +80,7 @@ def locked(path: Path, *, waiting: Callable[[], None] | None = None, timeout: fl
 
     `waiting` is called once if another process has it. Raises DeadlineError after `timeout` seconds.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    paths.make_own(path.parent)
     deadline = time.monotonic() + timeout
     fd = _open(path)
     try:

@@ -4,43 +4,142 @@ Written out rather than taken from platformdirs: its import costs every command 
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import pwd
+import shlex
 import stat
 from pathlib import Path
 from typing import Any
 
-from kscaffold.errors import KscaffoldError
+from kscaffold.errors import KscaffoldError, from_os_error, left_by_root, root_owned
+from kscaffold.files import ownership, reader
+
+VARIABLES = (
+    "export HOME=DIR, or XDG_CACHE_HOME, XDG_STATE_HOME, XDG_DATA_HOME and XDG_CONFIG_HOME, each a directory "
+    "you may write to"
+)
+"""What helps where the usual places can't be written to."""
+
+_PROJECT = "project"
+_BASES = (
+    ("XDG_CACHE_HOME", ".cache"),
+    ("XDG_CONFIG_HOME", ".config"),
+    ("XDG_DATA_HOME", ".local/share"),
+    ("XDG_STATE_HOME", ".local/state"),
+)
+
+# Directories of ours that were found good: each is looked at once by a process.
+_checked: set[str] = set()
 
 
 def home() -> Path:
-    """The user's home directory; `/` for one who has none: no HOME and no entry in the user database."""
+    """The user's home directory. A HOME that is empty, relative or `/` names none: the user database does
+    then, and `/` stands for a user who has none there either.
+    """
+    value = os.environ.get("HOME", "")
+    if value.startswith("/") and value.strip("/"):
+        return Path(value)
     try:
-        return Path.home()
-    except RuntimeError:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
         return Path("/")
 
 
-def _base(variable: str, default: str) -> Path:
+def _place(variable: str, default: str) -> Path:
     # The XDG rules say to ignore a relative path.
     value = os.environ.get(variable, "")
-    return Path(value) if value.startswith("/") else home() / default
+    return (Path(value) if value.startswith("/") else home() / default) / "kscaffold"
+
+
+def place_of_cache() -> Path:
+    """Where the cache is, or would be: to be shown, not to be used."""
+    return _place("XDG_CACHE_HOME", ".cache")
+
+
+def _own(variable: str, default: str) -> Path:
+    """Our directory below an XDG base directory. Raises KscaffoldError as `require_own`."""
+    place = _place(variable, default)
+    require_own(place, f"export {variable}=DIR, a directory that is yours alone")
+    return place
+
+
+def require_own(place: Path, elsewhere: str) -> None:
+    """Refuse a directory of ours that somebody else made or may write to: what is in it is believed.
+
+    `elsewhere`: how to have another one. Raises KscaffoldError KS096, and KS097 where it is root's.
+    """
+    if str(place) in _checked:
+        return
+    user = os.geteuid()
+    # Root in a container has the home of a user whom nobody is; under sudo it would leave files there.
+    alone = user != 0 or "SUDO_UID" in os.environ
+    why = ownership.weakness(place if place.exists() else place.parent, {user}) if alone else None
+    try:
+        facts = place.stat()
+    except OSError:
+        facts = None
+    if facts is not None and facts.st_uid == 0 != user:
+        raise root_owned(place)
+    if why is None and facts is not None and (facts.st_uid != user or ownership.others_may_write(facts)):
+        others = f"others may write to {place}"
+        why = others if facts.st_uid == user else f"{place} belongs to {ownership.name_of(facts.st_uid)}"
+    if why is not None:
+        mine = facts is not None and facts.st_uid == user and why == f"others may write to {place}"
+        fix = f"chmod -R go-w {shlex.quote(str(place))}" if mine else elsewhere
+        sudo = "run kscaffold as yourself: with --host it asks sudo for the one step that needs root"
+        raise KscaffoldError(
+            "KS096",
+            f"{place} is not safe from others",
+            cause=why,
+            fix=sudo if user == 0 and "SUDO_UID" in os.environ and not mine else fix,
+        )
+    if facts is not None:
+        _checked.add(str(place))
+
+
+def make_own(directory: Path) -> None:
+    """Make a directory of ours, and those above it that are missing, for this user alone, whatever the umask.
+
+    Raises OSError where it can't be made.
+    """
+    for place in reversed([p for p in (directory, *directory.parents) if not p.is_dir()]):
+        with contextlib.suppress(FileExistsError):
+            place.mkdir(mode=0o700)
+    if not directory.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
+
+
+def of_os_error(error: OSError) -> KscaffoldError:
+    """An operating system's error as `from_os_error` tells it; where one of our own places can't be written
+    to, with the variables that name another.
+    """
+    refused = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    places = [_place(*base) for base in _BASES]
+    # The first directory above ours that is missing is what could not be made.
+    ours = any(name and (Path(name).is_relative_to(p) or p.is_relative_to(name)) for p in places)
+    if not (refused and ours) or left_by_root(Path(name)):
+        return from_os_error(error)
+    what = f"{name} can't be written to: {(error.strerror or '').lower()}"
+    return KscaffoldError("KS006", what, cause=f"HOME is {os.environ.get('HOME', '')!r}", fix=VARIABLES)
 
 
 def cache() -> Path:
     """Kernels and snapshots: large, and can be made again."""
-    return _base("XDG_CACHE_HOME", ".cache") / "kscaffold"
+    return _own("XDG_CACHE_HOME", ".cache")
 
 
 def config() -> Path:
     """What the user chose: the default kernel."""
-    return _base("XDG_CONFIG_HOME", ".config") / "kscaffold"
+    return _own("XDG_CONFIG_HOME", ".config")
 
 
 def data() -> Path:
     """The key that signs modules, and the certificates of such keys."""
-    return _base("XDG_DATA_HOME", ".local/share") / "kscaffold"
+    return _own("XDG_DATA_HOME", ".local/share")
 
 
 def certificates() -> Path:
@@ -50,38 +149,65 @@ def certificates() -> Path:
 
 def state() -> Path:
     """Build logs and build records."""
-    return _base("XDG_STATE_HOME", ".local/state") / "kscaffold"
+    return _own("XDG_STATE_HOME", ".local/state")
 
 
 def runtime() -> Path:
-    """Sockets and locks of live sandboxes. XDG_RUNTIME_DIR may be unset (cron, su, containers).
+    """Sockets and locks of live sandboxes. XDG_RUNTIME_DIR may be unset (cron, su, containers), or another
+    user's (sudo -E): the place is in /tmp then.
 
-    Raises KscaffoldError KS618 where somebody else has made the directory that takes its place.
+    Raises KscaffoldError KS618 where somebody else has made the directory there, KS096 where others may write
+    to it.
     """
     value = os.environ.get("XDG_RUNTIME_DIR", "")
-    if value.startswith("/") and os.access(value, os.W_OK):
-        return Path(value) / "kscaffold"
-    place = Path("/tmp") / f"kscaffold-{os.getuid()}"
+    if value.startswith("/") and os.access(value, os.W_OK) and _is_own_runtime(Path(value)):
+        place = Path(value) / "kscaffold"
+    else:
+        place = Path("/tmp") / f"kscaffold-{os.geteuid()}"
+    fix = "export XDG_RUNTIME_DIR=DIR, a directory that is yours alone"
     with contextlib.suppress(FileNotFoundError):
-        if place.lstat().st_uid != os.getuid():
-            fix = "export XDG_RUNTIME_DIR=DIR, a directory that is yours alone"
-            raise KscaffoldError("KS618", f"{place} belongs to another user", fix=fix)
+        facts = place.lstat()
+        if facts.st_uid != os.geteuid() or not stat.S_ISDIR(facts.st_mode):
+            whose = ownership.name_of(facts.st_uid)
+            raise KscaffoldError(
+                "KS618", f"{place} belongs to another user", cause=f"it is {whose}'s", fix=fix
+            )
+    require_own(place, fix)
     return place
+
+
+def _is_own_runtime(directory: Path) -> bool:
+    return ownership.weakness(directory, {os.geteuid()}) is None
 
 
 def recorded(file: Path) -> dict[str, Any]:
     """What a JSON file of ours holds. Raises OSError, and ValueError for all that we never wrote: no file, no
     text, no object, or one that is nested beyond reading.
     """
-    if not stat.S_ISREG(file.stat().st_mode):
-        raise ValueError(f"{file} is no file")
     try:
-        found = json.loads(file.read_bytes())
+        found = json.loads(reader.read_bytes(file))
+    except reader.ForeignFileError as error:
+        raise ValueError(error.what) from None
     except RecursionError:
         found = None
     if not isinstance(found, dict):
         raise ValueError(f"{file} holds no record")
     return found
+
+
+def note_project(state: Path, directory: Path) -> None:
+    """Write into a project's state whose it is, so that it can go when the project has gone."""
+    file = state / _PROJECT
+    if not file.exists():
+        file.write_text(os.path.realpath(directory), encoding="utf-8", errors="surrogateescape")
+
+
+def project_of(state: Path) -> Path | None:
+    """The directory of the project that a state belongs to; None where it does not tell."""
+    try:
+        return Path(reader.read_bytes(state / _PROJECT, 1 << 16).decode("utf-8", "surrogateescape"))
+    except (OSError, reader.ForeignFileError):
+        return None
 
 
 def project_state(directory: Path) -> Path:

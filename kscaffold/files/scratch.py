@@ -18,7 +18,7 @@ def scratch_directory() -> Iterator[Path]:
     process. Lock files, not the directories, are locked, because NFS can't lock a directory.
     """
     base = paths.cache() / "tmp"
-    base.mkdir(parents=True, exist_ok=True)
+    paths.make_own(base)
     _sweep(base)
     name = own_name("")
     with locked(base / f"{name}.lock"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import atomic_dir
+from kscaffold.files import atomic_dir, reader
 from kscaffold.files.atomic import file_beside, sweep_beside
 
 
@@ -40,8 +40,7 @@ class TextChange:
 
 def read_text(path: Path) -> str:
     """A file as it is, line ends and bytes that are not UTF-8 included."""
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return file.read()
+    return reader.read_bytes(path).decode("utf-8", "surrogateescape")
 
 
 def write_changes(change: TextChange) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from kscaffold.files import reader
+
 
 @dataclass(frozen=True, slots=True)
 class File:
@@ -27,7 +29,7 @@ def read_tree_files(directory: Path) -> dict[str, File]:
             path = Path(where, name)
             mode = path.lstat().st_mode
             if stat.S_ISREG(mode):
-                found[str(path.relative_to(directory))] = File(path.read_bytes(), bool(mode & 0o100))
+                found[str(path.relative_to(directory))] = File(reader.read_bytes(path), bool(mode & 0o100))
     return found
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from kscaffold import process
 from kscaffold.arch import table
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.store import release_of_tree
 
@@ -48,22 +49,41 @@ def _problem_of(kernel: Kernel, build: Path) -> KscaffoldError | None:
 def compiler_problem(kernel: Kernel) -> KscaffoldError | None:
     """Why the compilers here may be too old for this kernel's flags, or None. Looks at names only."""
     try:
-        text = (kernel.build / ".kernelvariables").read_text(errors="replace") if kernel.build else ""
+        text = reader.read_text(kernel.build / ".kernelvariables") if kernel.build else ""
     except OSError:
         return None  # only Debian's headers name their compiler
     pinned = re.search(r"\bgcc-(\d+)\s*$", text, re.MULTILINE)
     if not pinned:
         return None
     wanted = int(pinned[1])
+    machine = table.by_uname(kernel.arch)
+    prefix = table.cross_prefix(machine)
     # A newer one knows the flags of an older one, so any of these will do.
-    if any(process.which(f"gcc-{version}") for version in range(wanted, wanted + 12)):
+    if any(process.which(f"{prefix}gcc-{version}") for version in range(wanted, wanted + 12)):
         return None
+    package = f"gcc-{wanted}-{machine.triple}" if prefix and machine else f"gcc-{wanted}"
     return KscaffoldError(
         "KS526",
-        f"kernel {kernel.release} was compiled by gcc-{wanted}, and no gcc here is as new",
+        f"kernel {kernel.release} was compiled by gcc-{wanted}, and no {prefix}gcc here is as new",
         cause="an older compiler may not know the flags that this kernel's modules are compiled with",
-        fix=f"sudo apt-get install --no-install-recommends gcc-{wanted}, or build for another kernel",
+        fix=f"sudo apt-get install --no-install-recommends {package}, or build for another kernel",
     )
+
+
+def missing_packages(kernel: Kernel) -> list[str]:
+    """Debian's packages that a kernel of another machine needs here to be built for and booted, and that
+    are not installed; none for a kernel of this machine's kind.
+    """
+    machine = table.by_uname(kernel.arch)
+    prefix = table.cross_prefix(machine)
+    if machine is None or not prefix:
+        return []
+    packages = [] if process.which(machine.qemu) else [machine.qemu_package]
+    return packages if _has_compiler(prefix) else [*packages, f"gcc-{machine.triple}"]
+
+
+def _has_compiler(prefix: str) -> bool:
+    return any(process.which(f"{prefix}gcc{v}") for v in ("", *(f"-{n}" for n in range(20, 9, -1))))
 
 
 def _absent(kernel: Kernel, cause: str) -> KscaffoldError:
@@ -94,7 +114,7 @@ def _moved(kernel: Kernel, build: Path) -> KscaffoldError | None:
     makefile = build / "Makefile"
     if makefile.stat().st_size > 4096:
         return None
-    for target in re.findall(r"^include\s+(/\S+)$", makefile.read_text(errors="replace"), re.MULTILINE):
+    for target in re.findall(r"^include\s+(/\S+)$", reader.read_text(makefile), re.MULTILINE):
         if not Path(target).exists():
             return _absent(kernel, f"its Makefile includes {target}, which is gone")
     return None
@@ -114,10 +134,10 @@ def _other_release(kernel: Kernel, build: Path) -> KscaffoldError | None:
 
 def _foreign(build: Path) -> KscaffoldError | None:
     """Host programs of another architecture, or of a newer C library than this machine's."""
-    for name in ("scripts/basic/fixdep", "scripts/mod/modpost"):
-        program = (build / name).read_bytes()
+    for name in ("scripts/basic/fixdep", "scripts/mod/modpost", "scripts/mod/modpost.real-lsb-64"):
+        program = reader.read_bytes(build / name) if (build / name).is_file() else b""
         if not program.startswith(b"\x7fELF"):
-            continue  # a script stands in for it: cross-built trees
+            continue  # a script stands in for it: Debian's, which starts the one for the object's machine
         host = table.host()
         if host is not None and table.of_elf(program) is not host:
             return KscaffoldError(
@@ -126,15 +146,22 @@ def _foreign(build: Path) -> KscaffoldError | None:
                 cause=f"{name} is for another architecture",
                 fix=f"make -C {build} modules_prepare on this machine",
             )
-        needed = max((_version(v) for v in re.findall(rb"GLIBC_(2\.\d+)", program)), default=(0,))
-        here = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in os.confstr_names else None
-        if here and needed > _version(here.split()[-1].encode()):
+        if needed := missing_libc(program):
             return KscaffoldError(
                 "KS522",
                 f"the programs of the kernel tree {build} don't run on this machine",
-                cause=f"{name} needs the C library {'.'.join(map(str, needed))}, here is {here}",
+                cause=f"{name} needs the C library {needed}, which is newer than the one here",
                 fix="build for a kernel of this release of the distribution: kscaffold kernel add",
             )
+    return None
+
+
+def missing_libc(program: bytes) -> str | None:
+    """The version of the C library that an ELF program needs and this machine is too old for, or None."""
+    needed = max((_version(v) for v in re.findall(rb"GLIBC_(2\.\d+)", program)), default=(0,))
+    here = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in os.confstr_names else None
+    if here and needed > _version(here.split()[-1].encode()):
+        return ".".join(map(str, needed))
     return None
 
 

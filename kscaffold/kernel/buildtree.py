@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.arch import table
+from kscaffold.files import reader
 from kscaffold.kernel.config import parse
 
 
@@ -19,7 +20,9 @@ class BuildTree:
     `source`: where scripts/ and the top Makefile are (`directory` itself unless the tree was configured
     with O=, or is Debian's, whose Makefile only includes the common one). `release`: what modules built
     here say in their vermagic. `version`: (VERSION, PATCHLEVEL, SUBLEVEL). `compiler`: the program the
-    tree names (`gcc-12`), `built_by` the version text of the compiler the kernel was built with.
+    tree names (`gcc-12`), `built_by` the version text of the compiler the kernel was built with. `kbuild`:
+    Kbuild's ARCH. `cross`: the beginning of the names of the compiler's programs (CROSS_COMPILE), nothing
+    where the tree is for this machine; `compiler_package`: Debian's, for a machine that is not this one.
     """
 
     directory: Path
@@ -31,6 +34,9 @@ class BuildTree:
     built_by: str
     clang: bool
     reads_kbuild_in_place: bool
+    kbuild: str
+    cross: str
+    compiler_package: str
 
 
 def read_tree(build: Path, arch: str | None = None) -> BuildTree:
@@ -55,6 +61,9 @@ def read_tree(build: Path, arch: str | None = None) -> BuildTree:
         clang=config.has("CC_IS_CLANG") is True,
         # Since 6.13 Kbuild works in the module's directory, before that in the kernel's.
         reads_kbuild_in_place="KBUILD_EXTMOD_OUTPUT" in _text(source / "Makefile"),
+        kbuild=architecture.kbuild if architecture else machine,
+        cross=table.cross_prefix(architecture),
+        compiler_package=f"gcc-{architecture.triple}" if architecture else "gcc",
     )
 
 
@@ -64,7 +73,7 @@ def _version(code: int) -> tuple[str, str, str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(errors="replace")
+        return reader.read_text(path)
     except OSError:
         return ""
 

@@ -5,14 +5,16 @@ import re
 import struct
 from pathlib import Path
 
+from kscaffold.arch import table
 from kscaffold.elf import kofile
 from kscaffold.elf.model import Section
 from kscaffold.elf.module_name import module_name_of
+from kscaffold.files import reader
 from kscaffold.kernel import store
 from kscaffold.kernel.kernel import Kernel
 
-# struct kernel_param on 64 bits: name, mod, ops, u16 perm, then 14 bytes more.
-_PARAM = struct.Struct("<3QH14x")
+# struct kernel_param by the bits of a pointer: name, mod, ops, u16 perm; then s8 level, u8 flags, a pointer.
+_PARAM = {32: "3IH6x", 64: "3QH14x"}
 
 
 def names(modules: Path) -> frozenset[str]:
@@ -27,18 +29,18 @@ def in_sysfs(kernel: Kernel) -> tuple[frozenset[str], frozenset[str]]:
     param_sysfs_builtin). Takes 7 ms.
     """
     info = _text(kernel.modules / "modules.builtin.modinfo").split("\0") if kernel.modules else []
-    told = [match for entry in info if (match := re.match(r"([^.=]+)\.(parmtype|version)=", entry))]
-    versioned = frozenset(match[1] for match in told if match[2] == "version")
+    entries = [match for entry in info if (match := re.match(r"([^.=]+)\.(parmtype|version)=", entry))]
+    versioned = frozenset(match[1] for match in entries if match[2] == "version")
     image = store.unpacked(kernel)
     visible = _visible(image) if image else None
     if visible is not None:
         return versioned | visible, frozenset()
-    return versioned, frozenset(match[1] for match in told) - versioned
+    return versioned, frozenset(match[1] for match in entries) - versioned
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return reader.read_text(path)
     except OSError:
         return ""
 
@@ -48,18 +50,24 @@ def _visible(vmlinux: Path) -> frozenset[str] | None:
     try:
         # Safe to map: an image of the cache is replaced by a new file, never rewritten.
         with vmlinux.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as image:
-            return _parameters(image, kofile.image_sections(image))
+            machine = table.of_elf(image[:64])
+            if machine is None:
+                return None
+            form = struct.Struct(machine.order + _PARAM[machine.bits])
+            return _parameters(image, kofile.image_sections(image), form)
     except (OSError, ValueError, struct.error):
         return None
 
 
-def _parameters(image: mmap.mmap, sections: tuple[Section, ...]) -> frozenset[str] | None:
-    table = next((s for s in sections if s.name == "__param" and s.type == "SHT_PROGBITS"), None)
-    if table is None:
+def _parameters(
+    image: mmap.mmap, sections: tuple[Section, ...], form: struct.Struct
+) -> frozenset[str] | None:
+    params = next((s for s in sections if s.name == "__param" and s.type == "SHT_PROGBITS"), None)
+    if params is None:
         return None
-    raw = image[table.offset : table.offset + table.size]
+    raw = image[params.offset : params.offset + params.size]
     found = set()
-    for name, _, _, permissions in _PARAM.iter_unpack(raw[: len(raw) // _PARAM.size * _PARAM.size]):
+    for name, _, _, permissions in form.iter_unpack(raw[: len(raw) // form.size * form.size]):
         home = next((s for s in sections if s.address and s.address <= name < s.address + s.size), None)
         if permissions and home is not None:
             at = name - home.address + home.offset

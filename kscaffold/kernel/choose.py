@@ -1,11 +1,17 @@
-"""Which kernel a command is for. On the path of every command: nothing heavy is imported but to fetch."""
+"""Which kernel a command is for. On the path of every command: nothing heavy is imported but to fetch.
 
+A kernel is named by its release or the beginning of one, with the architecture before it where that is not
+this machine's: `6.1`, `s390x:6.1`, `s390x:` (any of that machine).
+"""
+
+import os
 import re
 import shlex
 import shutil
 from collections.abc import Sequence
 
 from kscaffold.arch import table
+from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import KscaffoldError, ToolMissingError, UsageError
 from kscaffold.kernel import store
 from kscaffold.kernel.buildable import build_problem, compiler_problem
@@ -38,8 +44,44 @@ def choose(
     _need(programs)
     from kscaffold.kernel.fetch import fetch  # start-up time
 
-    progress.step("Fetching", "a kernel of the distribution, once: there is none here yet")
-    return fetch(None, None, progress).kernel
+    machine = split_spec(spec)[0]
+    whose = f"{machine.title} kernel" if machine else "kernel"
+    progress.step("Fetching", f"a {whose} of the distribution, once: there is none here yet")
+    return fetch(None, None, progress, machine=machine).kernel
+
+
+def spec_of(release: str | None, arch: str | None) -> str | None:
+    """The name of a kernel from what --kernel and --arch say. Raises UsageError KS533 for what is no
+    architecture.
+    """
+    if arch is None:
+        return release
+    wanted = table.by_word(arch)
+    if wanted is None:
+        raise _no_architecture(arch)
+    machine, rest = split_spec(release)
+    if machine not in (None, wanted):
+        raise UsageError("KS004", f"--kernel {release} and --arch {arch} name two architectures")
+    return f"{wanted.debian}:{rest or ''}"
+
+
+def split_spec(spec: str | None) -> tuple[Architecture | None, str | None]:
+    """The architecture that a kernel's name begins with, and the rest; None for each that is not said.
+
+    Raises UsageError KS533 for what is no architecture.
+    """
+    word, colon, release = (spec or "").partition(":")
+    if not colon or "/" in word:
+        return None, spec
+    machine = table.by_word(word)
+    if machine is None:
+        raise _no_architecture(word)
+    return machine, release or None
+
+
+def _no_architecture(word: str) -> UsageError:
+    known = ", ".join(a.debian for a in table.every() if a.flavours)
+    return UsageError("KS533", f"{word!r} is no architecture", fix=f"--arch with one of {known}")
 
 
 def to_load() -> tuple[tuple[str, str], ...]:
@@ -79,11 +121,15 @@ def find_kernel(spec: str | None) -> Kernel | None:
     Raises UsageError KS530 for a `spec` that means no kernel or several.
     """
     kernels = store.known()
-    if spec is not None:
-        return match(spec, kernels)
+    machine, release = split_spec(spec)
+    if release is not None:
+        return match(release, kernels, machine=machine)
     chosen = store.default()
     if chosen:
-        return _default(chosen, kernels)
+        found = _default(chosen, kernels)
+        if machine is None or table.by_uname(found.arch) is machine:
+            return found
+    kernels = of_machine(kernels, machine)
     stored = [k for k in kernels if k.source != "running"]
     running = [k for k in kernels if k.source == "running" and k.image and build_problem(k) is None]
     # One that can be built for, if there is one: a newer suite's may need a newer C library or compiler.
@@ -91,14 +137,24 @@ def find_kernel(spec: str | None) -> Kernel | None:
     return next(usable, None) or next(iter(stored + running), None)
 
 
-def match(spec: str, kernels: list[Kernel], *, wanted: bool = True) -> Kernel:
-    """The one kernel that a release or the unique beginning of one means. Raises UsageError KS530.
+def of_machine(kernels: list[Kernel], machine: Architecture | None) -> list[Kernel]:
+    """The kernels of this architecture; None: of this machine's."""
+    wanted = machine.uname if machine else (os.uname().machine,)
+    return [k for k in kernels if k.arch in wanted]
+
+
+def match(
+    spec: str, kernels: list[Kernel], *, wanted: bool = True, machine: Architecture | None = None
+) -> Kernel:
+    """The one kernel that a whole release, or the unique beginning of one of `machine` (None: this machine),
+    means. Raises UsageError KS530.
 
     `wanted`: one that is not here could be added.
     """
     for kernel in kernels:
-        if kernel.release == spec:
+        if kernel.release == spec and (machine is None or kernel.arch in machine.uname):
             return kernel
+    everywhere, kernels = kernels, of_machine(kernels, machine)
     # 6.1 means 6.1.0-56 rather than 6.12.95, though both begin so.
     begins = [k for k in kernels if k.release.startswith(spec)]
     whole = [k for k in begins if not re.match(r"\d", k.release[len(spec) :]) or not spec[-1:].isdigit()]
@@ -112,6 +168,11 @@ def match(spec: str, kernels: list[Kernel], *, wanted: bool = True) -> Kernel:
     there = ", ".join(k.release for k in kernels) or "none"
     # A release has no slash: a path is meant.
     fix = f"kscaffold kernel add {'--build ' if '/' in spec else ''}{shlex.quote(spec)}"
+    if machine is not None:
+        fix += f" --arch {machine.debian}"
+    elif other := next((k for k in everywhere if k.release.startswith(spec)), None):
+        named = table.by_uname(other.arch)
+        fix = f"--arch {named.debian if named else other.arch} for {other.release}, or {fix}"
     raise UsageError(
         "KS530",
         f"there is no kernel {spec!r} here",

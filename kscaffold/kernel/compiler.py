@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kscaffold import process
@@ -29,6 +29,10 @@ def toolchain(tree: BuildTree) -> Toolchain:
     """
     process.need("make")
     chosen = _clang(tree) if tree.clang else _gcc(tree)
+    if tree.cross:
+        # Some headers set both themselves (`override`), and are deaf to these.
+        words = (f"ARCH={tree.kbuild}", f"CROSS_COMPILE={tree.cross}")
+        chosen = replace(chosen, variables=(*words, *chosen.variables))
     # With a vmlinux in the tree Kbuild adds BTF to each module, by pahole. Only BPF programs want it.
     if (tree.directory / "vmlinux").exists():
         without = process.which("pahole") is None
@@ -44,24 +48,30 @@ def toolchain(tree: BuildTree) -> Toolchain:
 
 
 def _gcc(tree: BuildTree) -> Toolchain:
-    wanted = tree.compiler or os.environ.get("CROSS_COMPILE", "") + "gcc"
+    wanted = tree.compiler or (tree.cross or os.environ.get("CROSS_COMPILE", "")) + "gcc"
+    if tree.cross and not wanted.startswith(tree.cross):
+        wanted = tree.cross + wanted
+    linker = f"{tree.cross}ld"
     if process.which(wanted):
-        return Toolchain((), programs=("make", wanted, "ld"))
+        return Toolchain((), programs=("make", wanted, linker))
     prefix, major = _parts(wanted)
     if not major:
         prefix_of_text, major = _parts(tree.built_by.partition(" ")[0])
         prefix = prefix or prefix_of_text
-    candidates = [f"{p}gcc{v}" for p in dict.fromkeys((prefix, "")) for v in _versions(major)]
+    # A compiler of this machine's makes nothing for another one.
+    prefixes = (tree.cross,) if tree.cross else dict.fromkeys((prefix, ""))
+    candidates = [f"{p}gcc{v}" for p in prefixes for v in _versions(major)]
     found = next((c for c in candidates if process.which(c)), None)
     if found is None:
         raise ToolMissingError(
             "KS106",
-            f"{wanted} is not installed, nor another gcc",
+            f"{wanted} is not installed, nor another gcc" + (" for that machine" if tree.cross else ""),
             cause=f"the kernel tree {tree.directory} is built with it",
-            fix=f"sudo apt-get install --no-install-recommends {wanted if major else 'gcc'}",
+            fix=f"sudo apt-get install --no-install-recommends "
+            f"{tree.compiler_package if tree.cross else wanted if major else 'gcc'}",
         )
     note = f"{wanted}, which the kernel names, is not installed: using {found}"
-    return Toolchain((f"CC={found}",), (note,), ("make", wanted, *candidates, "ld"))
+    return Toolchain((f"CC={found}",), (note,), ("make", wanted, *candidates, linker))
 
 
 def _parts(name: str) -> tuple[str, int | None]:

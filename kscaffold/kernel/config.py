@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kscaffold.files import reader
+
 
 @dataclass(frozen=True, slots=True)
 class KernelConfig:
@@ -43,7 +45,7 @@ def read(build: Path) -> KernelConfig:
     # Both files have the same lines; distributions leave out the one or the other.
     for name in (".config", "include/config/auto.conf"):
         try:
-            found = parse((build / name).read_text(encoding="utf-8", errors="replace"))
+            found = parse(reader.read_text(build / name))
         except OSError:
             continue
         if found.known:

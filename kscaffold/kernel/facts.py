@@ -13,6 +13,7 @@ from kscaffold.elf import kofile
 from kscaffold.elf.model import KoFile
 from kscaffold.elf.module_name import KO_SUFFIXES, module_name_of
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
 from kscaffold.kernel import builtin, config, store, symvers
 from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.config import UNKNOWN_CONFIG, KernelConfig
@@ -101,7 +102,7 @@ def read_facts(kernel: Kernel) -> KernelFacts:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return reader.read_text(path)
     except OSError:
         return ""
 

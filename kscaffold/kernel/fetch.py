@@ -6,14 +6,15 @@ import shlex
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 from kscaffold.files.scratch import scratch_directory
-from kscaffold.kernel import store
-from kscaffold.kernel.image import vmlinux
+from kscaffold.kernel import image, store
+from kscaffold.kernel.host_programs import replace_too_new
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.packages.apt import Archive, Package, open_archive, unpack, why_not
 from kscaffold.progress import Progress
@@ -32,20 +33,27 @@ class Added:
     seconds: float
 
 
-def fetch(version: str | None, suite: str | None, progress: Progress, flavour: str | None = None) -> Added:
+def fetch(
+    version: str | None,
+    suite: str | None,
+    progress: Progress,
+    flavour: str | None = None,
+    machine: Architecture | None = None,
+) -> Added:
     """Add the newest kernel of a suite, or the newest whose release begins with `version`.
 
-    `flavour`: the end of its name; by default the smallest with what a sandbox needs.
+    `flavour`: the end of its name; by default the smallest with what a sandbox needs. `machine`: the
+    kernel's; None: this machine.
     Raises KscaffoldError KS501–KS507; nothing is left behind then but what was there before.
     """
-    if problem := why_not() or _bad_place():
+    if problem := why_not(machine) or _bad_place():
         raise problem
     started = time.monotonic()
     try:
         with scratch_directory() as place:
             (place / "apt").mkdir()
-            archive = open_archive(suite, place / "apt", progress)
-            packages = _choose(archive, version, flavour or archive.distribution.flavour, progress)
+            archive = open_archive(suite, place / "apt", progress, machine)
+            packages = _choose(archive, version, flavour, progress)
             release = packages[0].name.removeprefix("linux-image-")
             with store.held(release, progress):
                 kernel = _there(release, packages)
@@ -59,24 +67,31 @@ def fetch(version: str | None, suite: str | None, progress: Progress, flavour: s
         raise _of_os(error) from None
 
 
-def _choose(archive: Archive, version: str | None, flavour: str, progress: Progress) -> list[Package]:
+def _choose(archive: Archive, version: str | None, flavour: str | None, progress: Progress) -> list[Package]:
     """The packages of the kernel wanted: its image, its headers, and what of the kernel those depend on."""
-    releases = _releases(archive.names("linux-image-"), archive.names("linux-headers-"), flavour)
-    if version is None and f"linux-image-{flavour}" in archive.names(f"linux-image-{flavour}"):
-        (meta,) = archive.show([f"linux-image-{flavour}"])
+    images, headers = archive.names("linux-image-"), archive.names("linux-headers-")
+    flavours = archive.distribution.architecture.flavours
+    # The first flavour that the suite has: some suites lack the smallest.
+    for tried in [flavour] if flavour else flavours:
+        releases = _releases(images, headers, tried)
+        if releases:
+            break
+    if version is None and f"linux-image-{tried}" in images:
+        (meta,) = archive.show([f"linux-image-{tried}"])
         theirs = {d.removeprefix("linux-image-") for d in meta.depends}
         releases = [r for r in releases if r in theirs] or releases
     matching = [r for r in releases if version is None or is_prefix(version, r)]
     if not matching:
-        again = shlex.join(["kscaffold", "kernel", "add", *([version] if version else [])])
-        usual = archive.distribution.flavour
+        machine = archive.distribution.architecture
+        foreign = ["--arch", machine.debian] if machine.debian != archive.distribution.host else []
+        again = shlex.join(["kscaffold", "kernel", "add", *([version] if version else []), *foreign])
         raise KscaffoldError(
             "KS502",
-            f"there is no {flavour} kernel {version or ''}".rstrip() + f" in {archive.origin}",
+            f"there is no {flavour or flavours[0]} kernel {version or ''}".rstrip() + f" in {archive.origin}",
             cause=f"it has {', '.join(_newest_of_each(releases)) or 'none'}",
             fix=f"{again} --suite SUITE (bullseye has 5.10, bookworm 6.1, bookworm-backports and trixie 6.12)"
-            if releases or flavour == usual
-            else f"{again} --flavour {usual}",
+            if releases or flavour in (None, flavours[0])
+            else f"{again} --flavour {flavours[0]}",
         )
     release = matching[-1]
     progress.step("Chose", f"{release} of {archive.origin}")
@@ -121,7 +136,8 @@ def _closure(archive: Archive, release: str) -> list[Package]:
     queue = list(packages)
     while queue:
         more = [d for d in queue.pop().depends if _is_part(d, release) and d not in seen]
-        found = archive.show(more)
+        # Its programs run on this machine, whatever the kernel is for.
+        found = archive.show([archive.runs_here(d) if d.startswith("linux-kbuild-") else d for d in more])
         seen.update(more)
         packages += found
         queue += found
@@ -167,16 +183,23 @@ def _make(
     for deb in debs:
         unpack(deb, made)
         deb.unlink()
-    kernel = _mend(made, release, archive.origin)
-    assert kernel.image and kernel.vmlinux
-    kernel.vmlinux.write_bytes(vmlinux(kernel.image.read_bytes()))
+    (place / "programs").mkdir()
+    replace_too_new(made, release, place / "programs", progress)
+    machine = archive.distribution.architecture
+    kernel = _mend(made, Kernel(release, "fetched", None, None, None, None, archive.origin, machine.name))
+    assert kernel.image
+    unpacked = image.unpacked(reader.read_bytes(kernel.image, reader.MOST_IMAGE), machine)
+    if unpacked is not None:
+        kernel = replace(kernel, vmlinux=made / "vmlinux")
+        (made / "vmlinux").write_bytes(unpacked)
     size = sum(e.lstat().st_blocks * 512 for e in made.rglob("*"))
     store.write_record(made, kernel, {"packages": _versions(packages), "bytes": size})
     return store.install(made, release)
 
 
-def _mend(made: Path, release: str, origin: str) -> Kernel:
-    """Make the unpacked files work where they will be, and drop what nobody reads."""
+def _mend(made: Path, kernel: Kernel) -> Kernel:
+    """Make the unpacked files work where they will be, drop what nobody reads, and say where they are."""
+    release = kernel.release
     shutil.rmtree(made / "usr/share", ignore_errors=True)
     for useless in (made / "boot").glob("System.map-*"):
         useless.unlink()
@@ -185,12 +208,13 @@ def _mend(made: Path, release: str, origin: str) -> Kernel:
         (made / "lib").mkdir(exist_ok=True)
         (made / "usr/lib/modules").rename(made / "lib/modules")
     build = made / "usr/src" / f"linux-headers-{release}"
-    image = made / "boot" / f"vmlinuz-{release}"
-    if not image.exists() and (modules / "vmlinuz").is_file():  # Debian's 7.1 and later
-        image = modules / "vmlinuz"
-    for path in (build / "Makefile", image, modules):
+    # Debian's 7.1 and later have it beside the modules; some machines' is not compressed.
+    places = [made / "boot" / f"{n}-{release}" for n in ("vmlinuz", "vmlinux")]
+    places += [modules / "vmlinuz", modules / "vmlinux"]
+    boots = next((p for p in places if p.is_file()), places[0])
+    for path in (build / "Makefile", boots, modules):
         if not path.exists():
-            what = f"the packages of kernel {release} from {origin} lack {path.relative_to(made)}"
+            what = f"the packages of kernel {release} from {kernel.origin} lack {path.relative_to(made)}"
             raise KscaffoldError("KS507", what, fix="choose another kernel: kscaffold kernel add VERSION")
     # It holds only type information (BTF). With it there make wants pahole, and fails where that is not
     # installed; without, it skips a section that no module needs, and the .ko is the same everywhere.
@@ -204,7 +228,7 @@ def _mend(made: Path, release: str, origin: str) -> Kernel:
             target = link.readlink().name
             link.unlink()
             link.symlink_to(f"../../../usr/src/{target}")
-    return Kernel(release, "fetched", build, image, made / "vmlinux", modules, origin)
+    return replace(kernel, build=build, image=boots, modules=modules)
 
 
 def _bad_place() -> KscaffoldError | None:

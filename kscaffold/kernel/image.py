@@ -1,15 +1,29 @@
-"""A kernel image on disk to the ELF image that a sandbox boots quickest: no decompression in the guest."""
+"""A kernel image on disk to the image that a sandbox boots quickest: no decompression in the guest."""
 
 import struct
 
 from kscaffold.arch import table
+from kscaffold.arch.architecture import Architecture
 from kscaffold.elf.decompress import DamagedError, decompress
 from kscaffold.errors import KscaffoldError
 
 _ELF = b"\x7fELF"
+_ZBOOT = b"MZ\0\0zimg"  # drivers/firmware/efi/libstub/zboot-header.S
 _PT_LOAD = 1
 _PT_NOTE = 4
 _XEN_ELFNOTE_PHYS32_ENTRY = 18  # include/xen/interface/elfnote.h: the PVH entry point
+
+
+def unpacked(image: bytes, machine: Architecture) -> bytes | None:
+    """What QEMU's -kernel is given for a kernel image of this machine; None where that is the image itself.
+
+    Raises KscaffoldError as `vmlinux` does.
+    """
+    if machine.image == "pvh":
+        return vmlinux(image)
+    if image.startswith(_ZBOOT):
+        return _zboot_payload(image)
+    return None
 
 
 def vmlinux(image: bytes) -> bytes:
@@ -63,6 +77,15 @@ def _payload(image: bytes) -> bytes:
     if length == 0 or start + length > len(image):
         raise DamagedError("the file ends too early")
     return image[start : start + length]
+
+
+def _zboot_payload(image: bytes) -> bytes:
+    """The kernel inside an EFI zboot image: at the offset and of the size that its header has."""
+    try:
+        offset, size = struct.unpack_from("<II", image, 8)
+        return decompress(image[offset : offset + size])
+    except (DamagedError, struct.error) as error:
+        raise KscaffoldError("KS510", "the kernel image can't be used", cause=str(error)) from None
 
 
 def _check(elf: bytes) -> None:

@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kscaffold.arch import table
+from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import KscaffoldError, UsageError
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 from kscaffold.files.atomic import write_whole
 from kscaffold.files.identity import identify
 from kscaffold.files.lock import locked
@@ -77,12 +79,12 @@ def set_default(release: str | None) -> None:
     if release is None:
         file.unlink(missing_ok=True)
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
+    paths.make_own(file.parent)
     write_whole(file, release + "\n")
 
 
 def bootable(kernel: Kernel) -> Path:
-    """The decompressed image of a kernel, made now where it is not there yet.
+    """The image that QEMU boots, decompressed now where it is to be and is not yet.
 
     Raises KscaffoldError KS513 without an image, KS510 and KS511 for one that can't be used.
     """
@@ -95,17 +97,22 @@ def bootable(kernel: Kernel) -> Path:
             cause=f"{kernel.image} can't be read by this user" if kernel.image else None,
             fix=f"kscaffold kernel add --build {kernel.build or 'DIR'} --image FILE, or kscaffold kernel add",
         )
+    reader.require_plain(kernel.image, reader.MOST_IMAGE)
+    machine = table.by_uname(kernel.arch)
     with kernel.image.open("rb") as opened:
         if opened.read(4) == b"\x7fELF":
             return kernel.image
     file = _decompressed(kernel.release, kernel.image)
     if file.exists():
         return file
-    from kscaffold.kernel.image import vmlinux  # start-up time
+    from kscaffold.kernel import image  # start-up time
 
+    content = image.unpacked(reader.read_bytes(kernel.image, reader.MOST_IMAGE), machine) if machine else None
+    if content is None:
+        return kernel.image
     with scratch_directory() as place:
-        (place / "vmlinux").write_bytes(vmlinux(kernel.image.read_bytes()))
-        file.parent.mkdir(parents=True, exist_ok=True)
+        (place / "vmlinux").write_bytes(content)
+        paths.make_own(file.parent)
         (place / "vmlinux").rename(file)
     for old in file.parent.iterdir():  # of an image that has been replaced since
         if old != file:
@@ -117,7 +124,11 @@ def unpacked(kernel: Kernel) -> Path | None:
     """The decompressed image of a kernel where there is one already, or None; nothing is made."""
     if kernel.vmlinux or kernel.image is None:
         return kernel.vmlinux
+    machine = table.by_uname(kernel.arch)
     try:
+        reader.require_plain(kernel.image, reader.MOST_IMAGE)
+        if machine and machine.image == "Image":
+            return kernel.image
         with kernel.image.open("rb") as opened:
             if opened.read(4) == b"\x7fELF":
                 return kernel.image
@@ -127,8 +138,11 @@ def unpacked(kernel: Kernel) -> Path | None:
     return file if file.exists() else None
 
 
-def add_path(build: Path | None, image: Path | None, modules: Path | None) -> Kernel:
-    """Record a kernel that is somewhere on this machine. Nothing of it is copied.
+def add_path(
+    build: Path | None, image: Path | None, modules: Path | None, machine: Architecture | None = None
+) -> Kernel:
+    """Record a kernel that is somewhere on this machine. Nothing of it is copied. `machine`: what it is for;
+    None: this machine.
 
     Raises UsageError KS514 for what is not there or does not belong together, KS515 where a fetched kernel
     has that release, and what `bootable` raises.
@@ -140,7 +154,8 @@ def add_path(build: Path | None, image: Path | None, modules: Path | None) -> Ke
     release = _release_of_both(build, image)
     if modules is None and Path("/lib/modules", release).is_dir():
         modules = Path("/lib/modules", release)
-    kernel = Kernel(release, "path", build, image, None, modules, str(build or image))
+    arch = machine.name if machine else os.uname().machine
+    kernel = Kernel(release, "path", build, image, None, modules, str(build or image), arch)
     if image:
         bootable(kernel)
     with held(release):
@@ -228,7 +243,7 @@ def write_record(directory: Path, kernel: Kernel, more: dict[str, Any]) -> None:
 def install(made: Path, release: str) -> Kernel:
     """Put a finished kernel directory in its place; one that was there goes. The caller holds the lock."""
     place = root() / release
-    place.parent.mkdir(parents=True, exist_ok=True)
+    paths.make_own(place.parent)
     if place.exists():
         place.rename(made.with_name("replaced"))  # in the workplace, which goes
     made.rename(place)
@@ -245,7 +260,7 @@ def release_of_tree(build: Path | None) -> str | None:
         return None
     # Debian's include/config/kernel.release lacks the part that its packaging adds.
     try:
-        text = (build / "include/generated/utsrelease.h").read_text(errors="replace")
+        text = reader.read_text(build / "include/generated/utsrelease.h")
     except OSError:
         return None
     match = re.search(r'UTS_RELEASE\s+"([^"]+)"', text)
@@ -259,7 +274,7 @@ def release_of_image(image: Path | None) -> str | None:
     from kscaffold.kernel.image import release  # start-up time
 
     try:
-        return release(image.read_bytes())
+        return release(reader.read_bytes(image, reader.MOST_IMAGE))
     except OSError as error:
         raise UsageError("KS514", f"{image} can't be read", cause=error.strerror) from None
 

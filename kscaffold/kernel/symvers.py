@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kscaffold.elf.module_name import module_name_of
+from kscaffold.files import reader
 
-# A kernel's has about 1 MB.
-_LIMIT = 64 << 20
+MOST_SYMVERS = 64 << 20
+"""Bytes of a Module.symvers; a kernel's has about 1 MB."""
 # From a module's directory up to the directory that `make M=` was given.
 _LEVELS = 4
 
@@ -63,8 +64,7 @@ def _exported(line: str) -> Exported | None:
 def read_symvers(path: Path) -> Symvers | None:
     """The file's symbols; None where it can't be read."""
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            lines = file.read(_LIMIT).split("\n")
+        lines = reader.read_text(path, MOST_SYMVERS).split("\n")
     except OSError:
         return None
     pairs = [(line.split("\t", 2)[1], line) for line in lines if line.count("\t") >= 2]
@@ -74,7 +74,7 @@ def read_symvers(path: Path) -> Symvers | None:
     doubled: dict[str, tuple[str, ...]] = {}
     for symbol, line in pairs:
         doubled[symbol] = (*doubled.get(symbol, ()), line)
-    return Symvers(found, {symbol: told for symbol, told in doubled.items() if len(told) > 1})
+    return Symvers(found, {symbol: owners for symbol, owners in doubled.items() if len(owners) > 1})
 
 
 def beside(ko: Path) -> Symvers | None:
@@ -82,7 +82,7 @@ def beside(ko: Path) -> Symvers | None:
     directory = ko.absolute().parent
     for _ in range(_LEVELS):
         file = directory / "Module.symvers"
-        if file.is_file():
+        if file.exists():
             return read_symvers(file)
         directory = directory.parent
     return None

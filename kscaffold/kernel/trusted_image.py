@@ -83,7 +83,7 @@ def trusted_image(kernel: Kernel, certificates: Sequence[bytes]) -> Path:
             ) from None
     with scratch_directory() as made:
         (made / "vmlinux").write_bytes(patched)
-        file.parent.mkdir(parents=True, exist_ok=True)
+        paths.make_own(file.parent)
         (made / "vmlinux").rename(file)
     _evict(file)
     return file

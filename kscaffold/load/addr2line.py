@@ -11,6 +11,7 @@ from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
 
 _AROUND = 2  # lines before and after
 _LARGEST = 4 << 20  # bytes of a source file that is shown
@@ -40,15 +41,15 @@ def locate_complaints(
 
     Where addr2line or the module's debug information is missing, `where` stays the kernel's own.
     """
-    told: list[Complaint] = []
+    placed: list[Complaint] = []
     first: SourceLine | None = None
     for complaint in complaints:
         place = None
         if complaint.where and complaint.module == module:
             place = _place(complaint.where, ko, records)
-        told.append(replace(complaint, where=str(place)) if place else complaint)
+        placed.append(replace(complaint, where=str(place)) if place else complaint)
         first = first or place
-    return tuple(told), first
+    return tuple(placed), first
 
 
 def with_source_line(
@@ -56,18 +57,22 @@ def with_source_line(
 ) -> str | None:
     """The cause, with the line of source of the complaint that it quotes."""
     for old, new in zip(before, after, strict=True):
-        if cause and old is not new and old.told in cause:
-            more = "" if new.where and new.where in new.told else f", at {new.where}"
-            return cause.replace(old.told, new.told + more)
+        if cause and old is not new and old.summary in cause:
+            more = "" if new.where and new.where in new.summary else f", at {new.where}"
+            return cause.replace(old.summary, new.summary + more)
     return cause
 
 
 def _place(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLine | None:
     found = _WHERE.match(where)
-    program = process.which("addr2line")
-    if found is None or program is None:
+    if found is None:
         return None
     try:
+        # This machine's own prints `?` for the code of another one, and exits with 0.
+        machine = table.of_elf(ko.read_bytes()[:64])
+        program = process.which(f"{table.cross_prefix(machine)}addr2line")
+        if program is None:
+            return None
         home = ko.place(found["function"])
         if home is None:
             return None
@@ -99,7 +104,7 @@ def _read(file: Path, line: int, function: str, home: Path) -> SourceLine:
     try:
         if path.stat().st_size > _LARGEST:
             return SourceLine(shown, line, function)
-        text = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = reader.read_text(path).splitlines()
     except OSError:
         return SourceLine(shown, line, function)
     near = range(max(1, line - _AROUND), min(len(text), line + _AROUND) + 1)

@@ -9,7 +9,7 @@ from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.module_name import KO_SUFFIXES, ko_stem, module_name_of
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 from kscaffold.files.atomic import file_beside, write_new
 from kscaffold.kernel.kernel import Kernel
 
@@ -87,7 +87,7 @@ def _of_kernel(name: str, kernel: Kernel) -> Path | None:
     if kernel.modules is None:
         return None
     try:
-        listed = (kernel.modules / "modules.order").read_text(errors="replace").splitlines()
+        listed = reader.read_text(kernel.modules / "modules.order").splitlines()
     except OSError:
         return None
     for line in listed:
@@ -109,7 +109,7 @@ def _unpacked(packed: Path, kernel: Kernel) -> Path:
     plain = place / f"{ko_stem(packed.name)}.ko"
     stamp = packed.stat().st_mtime_ns
     if not plain.is_file() or plain.stat().st_mtime_ns != stamp:
-        place.mkdir(parents=True, exist_ok=True)
+        paths.make_own(place)
         with file_beside(plain) as hidden:
             write_new(hidden, content.read_content(packed)[0], 0o600)
             os.utime(hidden, ns=(stamp, stamp))

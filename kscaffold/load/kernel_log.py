@@ -31,27 +31,42 @@ class KernelLog:
         return KernelLog(self.records[gone:], max(0, self.loads - gone))
 
 
-def read_log(at: Path, *, host: bool, progress: Progress = SILENT) -> KernelLog | None:
-    """The log of the host, of the live sandbox, or what its daemon kept of the last one. None: no log."""
+def read_log(
+    at: Path, *, host: bool, previous: bool = False, progress: Progress = SILENT
+) -> KernelLog | None:
+    """The log of the host, of the live sandbox, or what its daemon kept of the last one. None: no log.
+
+    `previous`: that of the sandbox before.
+    """
+    if previous:
+        return last_records(at, previous=True)
     if host:
         records = HostTarget(progress.note).log()
         return KernelLog(records, len(records))
     with registry.connect(at) as connection:
         if connection is not None:
             return without_marks(SandboxTarget.from_connection(connection).log())
-    kept, words = registry.last_log(at)
-    if not kept and not words:
+    last = last_records(at)
+    if last is None:
         if not (registry.sandbox_dir(at) / "lock").exists():
             return None
         progress.note("the sandbox has ended, and its log could not be read before")
         return KernelLog([], 0)
+    progress.note("the sandbox has ended; this is its last log")
+    return last
+
+
+def last_records(at: Path, *, previous: bool = False) -> KernelLog | None:
+    """The log that the directory's last sandbox left when it ended; `previous`: the one before it."""
+    kept, words = registry.last_log(at, previous=previous)
+    if not kept and not words:
+        return None
     records = parse_kmsg(b"\n".join(protocol.records(kept)))
     # The console repeats lines that the log has; its own are those after them.
     known = {r.text for r in records}
     last = [r for r in parse_text(words) if r.text not in known and r.text.strip()]
     # A console does not tell the agent's lines from the kernel's.
     records += [replace(r, facility=1) if _MARK.fullmatch(r.text) else r for r in last]
-    progress.note("the sandbox has ended; this is its last log")
     return without_marks(records)
 
 

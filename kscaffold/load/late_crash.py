@@ -82,7 +82,7 @@ def _with(
     entry, j = catalogue.entry_of_complaint(worst.meaning), report.judgement
     complaints = (*j.complaints, *found)
     if entry and (fatal or j.code is None):
-        cause = f"{worst.told}, after init had returned"
+        cause = f"{worst.summary}, after init had returned"
         if is_guess:
             cause += f"; the kernel does not name {report.module}, which was only the last one loaded"
         j = replace(

@@ -1,21 +1,20 @@
 """Load modules into a target and say what happened, from the evidence."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from kscaffold import timing
 from kscaffold.diagnosis.verdict import judge
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.addr2line import locate_complaints, with_source_line
+from kscaffold.load.assignment import assign, near_name
 from kscaffold.load.gather import gather
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor, prediction_mismatch
-from kscaffold.load.report import LoadReport
+from kscaffold.load.report import NO_LOG, LoadReport
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 from kscaffold.targets.target import Target
-
-_NO_LOG = "this user may not read the kernel's log; kscaffold logs --host asks for the right"
 
 
 def load(
@@ -45,10 +44,13 @@ def load(
     complaints, place = locate_complaints(judgement.complaints, name, ko, attempt.log)
     cause = with_source_line(judgement.cause, judgement.complaints, complaints)
     timing.reached("the evidence is judged")
-    note = attempt.note or (None if attempt.records is not None else _NO_LOG)
+    note = attempt.note or (None if attempt.records is not None else NO_LOG)
     if judgement.verdict == "lost" and attempt.note:
         cause, note = attempt.note, None  # the target knows more than that nothing came back
-    judgement = replace(judgement, complaints=complaints, cause=cause)
+    fix = _with_arguments(judgement.fix, parameters)
+    if judgement.code == "KS223":
+        fix = near_name(judgement.warnings[0].groups["parameter"], ko)
+    judgement = replace(judgement, complaints=complaints, cause=cause, fix=fix)
     return LoadReport(
         module=name,
         file=ko,
@@ -67,6 +69,22 @@ def load(
     )
 
 
+def _with_arguments(fix: str | None, parameters: Parameters) -> str | None:
+    """The fix with the parameters that this load had, as a shell takes them."""
+    if fix is None or not parameters:
+        return fix
+    import shlex  # start-up time: a load that went well has no fix
+
+    pairs = (word.partition("=") for word in parameters.words)
+    words = (f"{n}{equals}{_unquoted(value)}" for n, equals, value in pairs)
+    return fix.replace("kscaffold reload", f"kscaffold reload {shlex.join(words)}")
+
+
+def _unquoted(value: str) -> str:
+    quoted = len(value) > 1 and value[0] == value[-1] == '"'
+    return value[1:-1] if quoted else value
+
+
 def load_all(
     jobs: LoadPlan,
     target: Target,
@@ -75,13 +93,16 @@ def load_all(
     outlook: Predictor | None,
     seconds: Mapping[str, float],
     tell: Callable[[LoadReport], None],
+    ready: Callable[[Sequence[str]], None] = lambda needed: None,
 ) -> list[LoadReport]:
     """Load `jobs.kos` in order until one is not loaded. What they need and is not loaded yet is loaded before
     them, without parameters, and named in their reports; where that fails, its own report is the answer.
 
-    `timeout` of each load and `seconds` spent so far in seconds. `tell` hears of each report.
+    `timeout` of each load and `seconds` spent so far in seconds. `tell` hears of each report, `ready` before
+    each load of the modules that were loaded for it.
     """
     reports: list[LoadReport] = []
+    given = assign(jobs.parameters, jobs.kos)
     for ko in jobs.kos:
         loaded: list[str] = []
         for needed in jobs.needs.get(ko.path, ()):
@@ -94,7 +115,8 @@ def load_all(
             if not first.ok:
                 tell(first)
                 return [*reports, first]
-        report = load(ko, jobs.parameters, target, timeout=timeout, seconds=dict(seconds), outlook=outlook)
+        ready(loaded)
+        report = load(ko, given[ko.module], target, timeout=timeout, seconds=dict(seconds), outlook=outlook)
         report = replace(report, dependencies=tuple(loaded))
         reports.append(report)
         tell(report)

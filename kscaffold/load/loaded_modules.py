@@ -25,10 +25,8 @@ def loaded_modules(
 ) -> LoadedModules:
     """The loaded modules of the project in `at`, with `everything` all of them. No sandbox is started."""
     with running_target(at, host=host, progress=progress) as opened:
-        if everything:
-            listed = opened.target.modules()
-        else:
-            listed = own_modules(opened, module_names_of(at, progress.warn))
+        target = opened.target
+        listed = target.modules() if everything else own_modules(opened, module_names_of(at))
         return LoadedModules(tuple(listed), opened.kind, opened.is_there)
 
 
@@ -53,7 +51,7 @@ def unload_order(at: Path, module: str | None, opened: OpenTarget, progress: Pro
     """
     if module:
         return [module]
-    names = module_names_of(at, progress.warn)
+    names = module_names_of(at)
     listed = [m.name for m in own_modules(opened, names)]
     if not opened.is_there:
         return sorted(names) or [at.name]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.diagnosis import crash
-from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.choose import choose, to_load
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.prewarm import plan_guest
@@ -25,19 +25,20 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class OpenTarget:
-    """A target in use. `seconds`: its start took. `is_there`: False stands for a sandbox that is not."""
+    """A target in use. `seconds`: its start took. `is_there`: False stands for a sandbox that is not.
+    `crashed`: what a sandbox's kernel has crashed with before.
+    """
 
     target: Target
     seconds: float = 0.0
     is_there: bool = True
     kind: Kind = "sandbox"
+    crashed: str | None = None
 
 
 def choose_kernel(where: TargetRequest, progress: Progress = SILENT) -> Kernel:
     """The kernel to build for: the running one on the host."""
     if where.host:
-        if where.kernel:
-            raise UsageError("KS004", "--host is this machine's running kernel: --kernel can't be given too")
         return choose(HostTarget(progress.note).release, offline=True, progress=progress)
     return choose(where.kernel, offline=where.offline, progress=progress, programs=to_load())
 
@@ -50,11 +51,16 @@ def running_target(at: Path, *, host: bool, progress: Progress = SILENT) -> Iter
         return
     with registry.connect(at) as connection:
         if connection is None:
-            from kscaffold.targets.absent import AbsentSandbox  # start-up time: no load needs it
+            from kscaffold.load.live_crash import tell_last_crash  # start-up time: no load needs it
+            from kscaffold.targets.absent import AbsentSandbox
 
+            tell_last_crash(at, progress)
             yield OpenTarget(AbsentSandbox(), is_there=False)
         else:
-            yield OpenTarget(SandboxTarget.from_connection(connection))
+            from kscaffold.load.live_crash import tell_crash  # start-up time: no load needs it
+
+            target = SandboxTarget.from_connection(connection)
+            yield OpenTarget(target, crashed=tell_crash(at, target, progress))
 
 
 @contextlib.contextmanager
@@ -91,6 +97,10 @@ def open_sandbox(
         connection = _healthy(stack, at, plan, progress)
         seconds = time.monotonic() - began
         if connection.started:
+            if (registry.sandbox_dir(at) / f"{registry.PREVIOUS}log").exists():
+                from kscaffold.load.live_crash import tell_last_crash  # start-up time: few sandboxes crash
+
+                tell_last_crash(at, progress, previous=True)
             times = ", ".join(f"{k} {v:.0f} ms" for k, v in connection.facts["times"].items())
             progress.detail(f"guest: {times}; ready after {seconds * 1000:.0f} ms")
         yield SandboxTarget.from_connection(connection), seconds
@@ -112,7 +122,11 @@ def _healthy(stack: contextlib.ExitStack, at: Path, plan: Plan, progress: Progre
             if why is None:
                 stack.push(mine.pop_all())
                 return connection
-            progress.note(f"{why}; a new sandbox takes its place")
+            from kscaffold.load.live_crash import tell_crash  # start-up time: few sandboxes crash
+
+            with contextlib.suppress(KscaffoldError):
+                tell_crash(at, SandboxTarget.from_connection(connection), progress)
+            progress.note(f"{why}; a new sandbox takes its place, kscaffold logs --previous shows its log")
             registry.end_sandbox(connection, at)
     raise KscaffoldError("KS607", "the sandbox crashed again and again while this command waited for it")
 

@@ -1,7 +1,7 @@
 """The plan of a load: which .ko files, in which order, with which parameters; built first where needed."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +12,10 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import dependencies
 from kscaffold.load.request import LoadRequest
-from kscaffold.make.fingerprint.compare import fresh_targets
+from kscaffold.make.fingerprint.compare import fresh_targets, recorded_targets
 from kscaffold.module.arguments import Parameters
 from kscaffold.progress import Progress
-from kscaffold.project.find import find_project, home
+from kscaffold.project.find import find_project, home, is_project, plain_module_names
 from kscaffold.project.project import Project
 
 if TYPE_CHECKING:
@@ -106,20 +106,14 @@ def _with_needs(
     return replace(jobs, kos=kos, needs=before)
 
 
-# There is no project; Kbuild can't work at that path; what is built depends on a kernel's settings.
-_NO_NAMES = frozenset({"KS101", "KS102", "KS104"})
+def module_names_of(home: Path) -> set[str]:
+    """The kernel's names of the modules of the project in `home`; empty where there is none.
 
-
-def module_names_of(home: Path, warn: Callable[[str], None]) -> set[str]:
-    """The kernel's names of what the project in `home` builds; empty where there is none. Where make can't be
-    asked for them, `warn` is called with the reason.
+    make is not asked, which would run what a stranger's Kbuild says: names come from the last build's record,
+    from .ko files and from the plain words of obj-m.
     """
-    from kscaffold.project.ask import read_project  # start-up time: only list, logs and unload ask
-
-    try:
-        return {normalize_name(target.name) for target in read_project(home, None).targets}
-    except KscaffoldError as error:
-        if error.code not in _NO_NAMES:
-            cause = f" ({error.cause})" if error.cause else ""
-            warn(f"this project's own modules are not told from others: {error.what}{cause}")
+    if not is_project(home):
         return set()
+    names = {target.name for target in recorded_targets(home)}
+    names |= {ko.stem for pattern in ("*.ko", "*/*.ko", "*/*/*.ko") for ko in home.glob(pattern)}
+    return {normalize_name(name) for name in names | plain_module_names(home)}

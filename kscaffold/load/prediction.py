@@ -33,7 +33,7 @@ class Predictor:
         self.kernel = kernel
         self._warn = warn
         self._trusted = trusted
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._lock = threading.Lock()  # the tries of a run come from several threads
         for ko in kos:
             with contextlib.suppress(KscaffoldError):  # whoever asks gets the error
@@ -44,7 +44,8 @@ class Predictor:
         predicted: the kernel itself is asked next.
         """
         try:
-            loaded = [m.name for m in target.modules()]
+            listed = target.modules()
+            loaded = [m.name for m in listed]
             found = predict_load(
                 ko,
                 parameters,
@@ -55,12 +56,15 @@ class Predictor:
             )
         except KscaffoldError:
             return None
+        if found.loads is False and found.stage == "symbols" and any("O" in m.taints for m in listed):
+            # One of the modules that are in, and did not come with the kernel, may export it.
+            found = replace(found, loads=None)
         # That it is loaded already, the kernel says in the same words at once.
         if found.loads is False and found.stage != "list":
             with self._lock:
                 text = _refusal(ko, found, self.kernel)
-                if text not in self._told:
-                    self._told.add(text)
+                if text not in self._warned:
+                    self._warned.add(text)
                     self._warn(text)
         return found
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import kscaffold
 from kscaffold import process
 from kscaffold.elf.module_file import ModuleFile
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 from kscaffold.files.atomic import write_whole
 from kscaffold.files.identity import identify_if_there
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.kernel.symvers import MOST_SYMVERS
 from kscaffold.module.predict.finding import Finding, Prediction
 
 _MOST = 2000  # files; then all are forgotten
@@ -50,13 +51,13 @@ def prediction_key(
     # symvers.beside() looks there, and in the directories above. By content: each build writes it anew.
     for above in list(ko.path.absolute().parents)[:8]:
         with contextlib.suppress(OSError):
-            digest.update(hashlib.sha256((above / "Module.symvers").read_bytes()).digest())
+            digest.update(hashlib.sha256(reader.read_bytes(above / "Module.symvers", MOST_SYMVERS)).digest())
     if ko.is_signed:
         # What tells whose signature it is, and whether it is right.
         image = kernel.image or Path("/nothing")
         files += (image, paths.certificates(), Path(process.which("openssl") or "/nothing"))
-    told = None if loaded is None else sorted(loaded)
-    facts = [kernel.release, kernel.arch, parameters, cmdline, told, *map(_identity, files), *_code()]
+    names = None if loaded is None else sorted(loaded)
+    facts = [kernel.release, kernel.arch, parameters, cmdline, names, *map(_identity, files), *_code()]
     digest.update(json.dumps(facts).encode())
     return digest.hexdigest()[:32]
 
@@ -86,7 +87,7 @@ def recall_prediction(name: str) -> Prediction | None:
 def remember_prediction(name: str, found: Prediction) -> None:
     """Keep a prediction. On a full disk it is not kept, and will be made again."""
     with contextlib.suppress(OSError):
-        _place().mkdir(parents=True, exist_ok=True)
+        paths.make_own(_place())
         there = list(_place().iterdir())
         for old in there if len(there) > _MOST else ():
             old.unlink(missing_ok=True)

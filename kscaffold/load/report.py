@@ -2,14 +2,22 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.trace import Timeline
 from kscaffold.diagnosis.verdict import Judgement
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.addr2line import SourceLine
+from kscaffold.load.flaws import Flaw, flaws_of_load, flaws_of_residue
 from kscaffold.module.arguments import Parameters
 from kscaffold.targets.target import Kind
+
+if TYPE_CHECKING:
+    from kscaffold.diagnosis.residue.kinds import Residue
+
+NO_LOG = "this user may not read the kernel's log; kscaffold logs --host asks for the right"
+"""The note of a report without a log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +26,8 @@ class LoadReport:
     modules that were loaded for it. `note`: what its log lacks. `stack`: the kernel stack of a load that did
     not come back. `surprise`: how the kernel's answer differs from what was predicted.
     `place`: the line of source that the kernel's first complaint is about. `timeline`: what the trace
-    showed, None where there was none.
+    showed, None where there was none. `residue`: what was left behind after the unload; None where nobody
+    looked, or could tell.
 
     `seconds`: build, start (of the sandbox), load (in the kernel), total.
     """
@@ -38,6 +47,7 @@ class LoadReport:
     surprise: str | None = None
     place: SourceLine | None = None
     timeline: Timeline | None = None
+    residue: "tuple[Residue, ...] | None" = None
 
     @property
     def path(self) -> Path:
@@ -48,3 +58,15 @@ class LoadReport:
     def ok(self) -> bool:
         """It is loaded, or was until it was unloaded well."""
         return self.judgement.verdict == "loaded"
+
+    @property
+    def flaws(self) -> tuple[Flaw, ...]:
+        """What a load that succeeded is not clean for: what the kernel complained of, what was left."""
+        return (*flaws_of_load(self), *flaws_of_residue(self.residue or ()))
+
+    @property
+    def clean(self) -> bool | None:
+        """It is loaded, and there is nothing against it. None where the kernel's log can't be read."""
+        if not self.ok or self.flaws:
+            return False
+        return None if self.note == NO_LOG else True

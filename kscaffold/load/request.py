@@ -44,7 +44,7 @@ class TargetRequest:
     `kernel`: a release or the beginning of one, None for the default. `cmdline`: what is added to the guest
     kernel's command line. `certs`: files of the certificates that its kernel trusts, "none" for none of the
     user's; None for those of keys that signed here, where the kernel wants signatures. `offline`: fetch no
-    kernel. Raises UsageError KS004 for certificates on the host.
+    kernel. Raises UsageError KS004 for a kernel or certificates on the host.
     """
 
     host: bool = False
@@ -54,6 +54,11 @@ class TargetRequest:
     offline: bool = False
 
     def __post_init__(self) -> None:
+        if self.host and self.kernel:
+            raise UsageError(
+                "KS004",
+                "--host is this machine's running kernel: neither --kernel nor --arch can be given too",
+            )
         if self.host and self.certs:
             raise UsageError(
                 "KS004",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from kscaffold import timeouts, timing
 from kscaffold.load.late_crash import blame_late_crash
+from kscaffold.load.leftovers import Leftovers, sections_to_watch, with_residue
 from kscaffold.load.load import load_all
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor
@@ -53,7 +54,7 @@ def run_tries(
     lock = threading.Lock()
     planned = begun.plan
     outlook = Predictor(jobs.kos, planned.kernel, progress.warn, planned.trusted)
-    around = _Around(guests, progress, hear, outlook, watch)
+    around = _Around(guests, progress, hear, outlook, watch, sections_to_watch(jobs.kos))
     timing.reached("a prediction is made")
 
     def work() -> None:
@@ -110,6 +111,7 @@ class _Around:
     hear: Hear | None
     outlook: Predictor
     watch: float | None
+    sections: int
 
 
 def _once(
@@ -127,6 +129,7 @@ def _once(
     try:
         started = time.monotonic() - began
         target = SandboxTarget.from_guest(guest, planned.machine.cmdline)
+        leftovers = Leftovers(jobs.kos, around.sections, target)
         loads = load_all(
             jobs,
             target,
@@ -134,6 +137,7 @@ def _once(
             outlook=around.outlook,
             seconds={"start": started},
             tell=lambda report: hear(number, report, target) if hear else None,
+            ready=leftovers.before_load,
         )
         unloads: list[UnloadReport] = []
         if loads[-1].ok:
@@ -146,6 +150,8 @@ def _once(
             unloads = watch_after_unload(unloads, target, around.watch)
         loads = blame_late_crash(loads, unloads, target)
         timing.reached("the guest is asked whether it is well")
+        loads = with_residue(loads, leftovers.find(loads, unloads))
+        timing.reached("what is left behind is looked for")
         total = time.monotonic() - began
         loads = [replace(r, seconds={**r.seconds, "total": total}) for r in loads]
         if around.progress.verbose:

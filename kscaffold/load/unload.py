@@ -17,6 +17,7 @@ from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.load import dangling
 from kscaffold.load.addr2line import SourceLine, locate_complaints, with_source_line
 from kscaffold.load.dangling import DanglingCallbacks
+from kscaffold.load.flaws import Flaw, flaws_of_unload
 from kscaffold.load.gather import tainted
 from kscaffold.targets.target import Target
 
@@ -40,6 +41,11 @@ class UnloadReport:
     def ok(self) -> bool:
         """It is gone."""
         return self.judgement.verdict == "unloaded"
+
+    @property
+    def flaws(self) -> tuple[Flaw, ...]:
+        """What an unload that succeeded is not clean for."""
+        return flaws_of_unload(self)
 
 
 def module_of_word(word: str) -> str:
@@ -109,8 +115,8 @@ def after_exit(
     assert entry is not None
     said = {"KS268": "the processor reset", "KS309": "the kernel does not answer any more"}
     cause = said.get(judgement.code or "", judgement.cause)
-    told = place and gone == f"{place.function}()"
-    if gone and not told and f", in {gone.removesuffix('()')}+0x" not in (cause or ""):
+    named = place and gone == f"{place.function}()"
+    if gone and not named and f", in {gone.removesuffix('()')}+0x" not in (cause or ""):
         cause = f"{cause} ({gone} was there)"
     fix = catalogue.filled(entry.fix, {"stop": left.stop}) if left else entry.fix
     return replace(

@@ -1,10 +1,13 @@
 """Build a project's modules for a kernel: Kbuild does it, we call it right and say what it said."""
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.errors import left_by_root, root_owned
+from kscaffold.files import reader
 from kscaffold.files.identity import identify_if_there
 from kscaffold.kernel.buildable import build_problem
 from kscaffold.kernel.buildtree import BuildTree, read_tree
@@ -59,7 +62,23 @@ def build(
         # The Kbuild may have changed since the caller asked: what is recorded must be what make reads.
         started_at = record.stamp(state)
         project = read_project(project.directory, kernel, details=True)
+        _require_plain_output(project)
         return _make(project, tree, tools, _Call(state, started_at, progress, everything, jobs, timeout))
+
+
+def _require_plain_output(project: Project) -> None:
+    """Refuse what Kbuild would open to read or to write and wait for: a FIFO or a device in the place of its
+    own files.
+    """
+    here = project.directory
+    names = ("Module.symvers", "modules.order", ".Module.symvers.cmd", ".modules.order.cmd")
+    made = [
+        t.ko.with_suffix(end) for t in project.targets for end in (".ko", ".o", ".mod", ".mod.c", ".mod.o")
+    ]
+    for file in [*(here / name for name in names), *made]:
+        reader.require_plain(file)
+        if left_by_root(file) and not os.access(file, os.W_OK):
+            raise root_owned(left_by_root(file) or file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.command_line import make_argv
 from kscaffold.make.lock import project_lock
 from kscaffold.progress import SILENT, Progress
+from kscaffold.project.ask import kbuild_file
+from kscaffold.project.trust import require_trusted
 
 _DEADLINE = 120.0  # seconds
 
@@ -29,6 +31,7 @@ def clean(directory: Path, kernel: Kernel, *, progress: Progress = SILENT) -> Cl
     Raises KscaffoldError KS108 when make fails at it, and what `build` raises when it can't be called.
     """
     directory = directory.resolve()
+    require_trusted(directory, kbuild_file(directory))
     with project_lock(directory, progress):
         problem = build_problem(kernel)
         if problem:

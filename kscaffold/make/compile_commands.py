@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from kscaffold.files import reader
 from kscaffold.files.atomic import write_whole
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.make.fingerprint.cmd_file import command_file, read_command
@@ -72,7 +73,7 @@ def _of(data: bytes) -> str:
 
 def _digest(file: Path) -> str | None:
     try:
-        return _of(file.read_bytes())
+        return _of(reader.read_bytes(file))
     except OSError:
         return None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from kscaffold import process
 from kscaffold.diagnosis import catalogue
 from kscaffold.diagnosis.catalogue import CatalogueMatch
+from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.make.first_error import permissions_refused, stopped_by_source
 from kscaffold.make.generated import maker_of
@@ -80,7 +81,7 @@ def _swallowed(plain: BuildExplanation, error: str, project: Project) -> BuildEx
         if flag not in ("-I", "-D", "-U", "-include", "-isystem", "-iquote"):
             continue
         rest = re.compile(rf"(?<!\S){flag}\s*\$[({{](\w+)[)}}]\s*(?:#.*)?$", re.M)
-        unset = dict.fromkeys(v for f in project.read for v in rest.findall(f.read_text(errors="replace")))
+        unset = dict.fromkeys(v for f in project.read for v in rest.findall(reader.read_text(f)))
         if unset:
             cause = f"{name} ends with {flag} and nothing: {' or '.join(unset)} is empty"
             fix = f"set it, for example in the environment: {next(iter(unset))}=VALUE kscaffold build"
@@ -153,11 +154,11 @@ def _sources(project: Project) -> list[str]:
     """What is in the sources of the project's modules, as far as they are there."""
     stems = {t.directory / o.removesuffix(".o") for t in project.targets for o in t.objects}
     files = [f for stem in sorted(stems) if (f := stem.with_name(f"{stem.name}.c")).is_file()]
-    return [f.read_text(errors="replace") for f in files]
+    return [reader.read_text(f) for f in files]
 
 
 _NAMESPACE = re.compile(
-    r"""^\s*(MODULE_IMPORT_NS|EXPORT_SYMBOL_NS(?:_GPL)?)\s*\((?:\s*\w+\s*,)?\s*("?)(\w+)"?\s*\)""", re.M
+    r"""^[ \t]*+(MODULE_IMPORT_NS|EXPORT_SYMBOL_NS(?:_GPL)?)\s*\((?:\s*\w+\s*,)?\s*("?)(\w+)"?\s*\)""", re.M
 )
 
 
@@ -202,7 +203,7 @@ def _is_own(name: str, project: Project) -> bool:
     """Whether a source or header of the project declares the function."""
     declared = re.compile(rf"^\w[^;={{(\n]*\b{re.escape(name)}\s*\(", re.M)
     files = [*project.directory.rglob("*.c"), *project.directory.rglob("*.h")]
-    return any(declared.search(f.read_text(errors="replace")) for f in files)
+    return any(declared.search(reader.read_text(f)) for f in files)
 
 
 def _changed(change: ApiChange, tree: BuildTree) -> BuildExplanation:
@@ -240,7 +241,7 @@ def _header(
     place = str(own)[: -len(name)].rstrip("/")
     inside = str(Path(place).relative_to(project.directory))
     flag = f"-I$(src)/{inside}" if inside != "." else "-I$(src)"
-    texts = [f.read_text(errors="replace") for f in project.read]
+    texts = [reader.read_text(f) for f in project.read]
     if any("EXTRA_CFLAGS" in text for text in texts) and not _knows_extra_cflags(tree):
         return replace(
             plain,
@@ -287,7 +288,7 @@ def _no_header(
 
 def _knows_extra_cflags(tree: BuildTree) -> bool:
     try:
-        return "EXTRA_CFLAGS" in (tree.source / "scripts/Makefile.lib").read_text(errors="replace")
+        return "EXTRA_CFLAGS" in reader.read_text(tree.source / "scripts/Makefile.lib")
     except OSError:
         return True
 
@@ -296,7 +297,7 @@ def _flag(
     plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
 ) -> BuildExplanation | None:
     flag = groups.get("flag", "").split(", ")[0]
-    own = next((f for f in project.read if flag in f.read_text(errors="replace")), None)
+    own = next((f for f in project.read if flag in reader.read_text(f)), None)
     if own is not None:
         cause = f"{own.name} asks for {flag}, which this compiler does not have"
         return replace(plain, cause=cause, fix=f"take {flag} out of {own.name}")
@@ -362,7 +363,7 @@ def _defined_in(symbol: str, project: Project) -> str | None:
     linked = {str(t.directory / o)[:-2] for t in project.targets for o in t.objects}
     head = re.compile(rf"^(?!static)\w[\w\s*]*\b{re.escape(symbol)}\s*\([^;]*$", re.M)
     for source in sorted(project.directory.rglob("*.c")):
-        if str(source)[:-2] not in linked and head.search(source.read_text(errors="replace")):
+        if str(source)[:-2] not in linked and head.search(reader.read_text(source)):
             return str(source.relative_to(project.directory))
     return None
 

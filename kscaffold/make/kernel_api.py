@@ -10,7 +10,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree
+from kscaffold.kernel.symvers import MOST_SYMVERS
 
 # Searched in this order: what drivers include by name comes before what those include.
 _PLACES = (
@@ -354,7 +356,7 @@ def _header_with(name: str, definition: re.Pattern[bytes], tree: BuildTree) -> s
     for pattern in _PLACES:
         for directory in sorted(d for d in tree.source.glob(pattern) if d.is_dir()):
             for header in sorted(directory.glob("*.h")):
-                text = header.read_bytes()
+                text = reader.read_bytes(header)
                 if word in text and definition.search(text):
                     return str(header.relative_to(tree.source / "include")).removeprefix("uapi/")
     return None
@@ -364,7 +366,7 @@ def exporters(symbol: str, project: Path) -> list[Path]:
     """Module.symvers of projects beside this one that export `symbol`."""
     line = re.compile(rf"^0x[0-9a-f]+\t{re.escape(symbol)}\t", re.M)
     beside = (f for f in sorted(project.parent.glob("*/Module.symvers")) if f.parent != project)
-    return [f for f in beside if line.search(f.read_text(errors="replace"))]
+    return [f for f in beside if line.search(reader.read_text(f, MOST_SYMVERS))]
 
 
 def similar_exports(symbol: str, tree: BuildTree) -> list[str]:
@@ -372,7 +374,7 @@ def similar_exports(symbol: str, tree: BuildTree) -> list[str]:
     import difflib  # only when a build failed
 
     try:
-        table = (tree.directory / "Module.symvers").read_text(errors="replace")
+        table = reader.read_text(tree.directory / "Module.symvers", MOST_SYMVERS)
     except OSError:
         return []
     names = {row[1] for line in table.splitlines() if len(row := line.split("\t")) > 1}
@@ -393,7 +395,6 @@ def similar_header(name: str, tree: BuildTree) -> str | None:
     """A header of the kernel of almost this name."""
     import difflib  # only when a build failed
 
-    place = (tree.source / "include" / name).parent
-    there = [h.name for h in place.glob("*.h")] if place.is_dir() else []
+    there = [h.name for h in (tree.source / "include" / name).parent.glob("*.h")]
     near = difflib.get_close_matches(Path(name).name, there, n=1, cutoff=0.8)
     return str(Path(name).with_name(near[0])) if near else None

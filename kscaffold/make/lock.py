@@ -10,6 +10,7 @@ from pathlib import Path
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
 from kscaffold.files.lock import holder_of, try_lock, wait_for_lock, write_holder
+from kscaffold.process import start_time
 from kscaffold.progress import Progress
 
 _MAKE = "make.group"
@@ -25,7 +26,8 @@ def project_lock(directory: Path, progress: Progress, *, patience: float | None 
     """
     patience = PATIENCE if patience is None else patience
     state = paths.project_state(directory)
-    state.mkdir(parents=True, exist_ok=True)
+    paths.make_own(state)
+    paths.note_project(state, directory)
     with (state / "lock").open("a+") as file:
         if not try_lock(file.fileno()):
             progress.step(
@@ -50,7 +52,7 @@ def noted_group(state: Path) -> Iterator[Callable[[int], None]]:
     file = state / _MAKE
 
     def note(group: int) -> None:
-        file.write_text(f"{group} {_born(group)}\n")
+        file.write_text(f"{group} {start_time(group)}\n")
 
     try:
         yield note
@@ -64,19 +66,9 @@ def _sweep(file: Path) -> None:
         group, born = (int(word) for word in file.read_text().split())
     except (OSError, ValueError):
         return
-    if born and _born(group) == born:  # else the number is another process's by now
+    if born and start_time(group) == born:  # else the number is another process's by now
         os.killpg(group, signal.SIGKILL)
         deadline = time.monotonic() + 10
-        while _born(group) == born and time.monotonic() < deadline:
+        while start_time(group) == born and time.monotonic() < deadline:
             time.sleep(0.01)
     file.unlink(missing_ok=True)
-
-
-def _born(pid: int) -> int:
-    """When a process started, in clock ticks since boot; 0 when there is none (proc(5), stat, field 22)."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return 0
-    fields = stat.rpartition(")")[2].split()
-    return 0 if fields[0] in "ZX" else int(fields[19])

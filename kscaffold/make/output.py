@@ -29,6 +29,7 @@ _PROBE = re.compile(r"(?:checking |Checking |config\.status: |configure: creatin
 # make telling upwards that a program failed: the program has said why.
 _ECHO = re.compile(r"make(?:\[\d+\])?: \*\*\* \[.*\] Error \d+")
 
+_LONGEST = 4000  # characters of a line that are looked at
 _COMPILER = re.compile(
     # The assembler's begins with a capital.
     r"(?P<file>[^\s:][^:]*):(?P<line>\d+)(?::\d+)?: (?P<level>fatal error|[Ee]rror|[Ww]arning): (?P<text>.*)"
@@ -130,7 +131,7 @@ def read_complaint(line: str, directory: Path) -> CompilerMessage | None:
         _SHELL,
         _PLAIN,
     ):
-        match = pattern.match(line)
+        match = pattern.match(line[:_LONGEST])
         if match is None:
             continue
         groups = match.groupdict()

@@ -45,8 +45,12 @@ def lines(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, value
     if document["signed"]:
         yield from _signature(Path(document["path"]))
-    for name, told in reversed(parameters.items()):
-        text = " ".join((told["parm"], f"({told['parmtype']})")) if len(told) == 2 else "".join(told.values())
+    for name, fields in reversed(parameters.items()):
+        text = (
+            " ".join((fields["parm"], f"({fields['parmtype']})"))
+            if len(fields) == 2
+            else "".join(fields.values())
+        )
         yield "parm", f"{name}:{text}"
     yield "signed", "yes" if document["signed"] else "no"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kscaffold import process
 from kscaffold.errors import UsageError
+from kscaffold.files import reader
 from kscaffold.files.text_change import TextChange, read_text, write_changes
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.project.project import ModuleTarget, Project
@@ -18,6 +19,7 @@ from kscaffold.project.project import ModuleTarget, Project
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,99}")
 _PATH = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._+-]*/)*")
+_MODULE_VERSION = re.compile(r'^[ \t]*+MODULE_VERSION\s*\(\s*"([^"]*)"\s*\)', re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,6 @@ def _version(targets: Sequence[ModuleTarget]) -> str | None:
         for name in target.objects:
             source = (target.directory / name).with_suffix(".c")
             if source.is_file():
-                found |= set(
-                    re.findall(
-                        r'^\s*MODULE_VERSION\s*\(\s*"([^"]*)"\s*\)', source.read_text(errors="replace"), re.M
-                    )
-                )
+                found |= set(_MODULE_VERSION.findall(reader.read_text(source)))
     version = found.pop() if len(found) == 1 else ""
     return version if _VERSION.fullmatch(version) else None

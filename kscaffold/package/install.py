@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.elf import content
 from kscaffold.elf.module_name import KO_SUFFIXES, ko_stem
 from kscaffold.elf.quick import module_name
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 from kscaffold.files.atomic import sweep_beside, write_whole
 
 _DEADLINE = 120.0  # seconds; depmod reads every module of the kernel
@@ -157,7 +158,7 @@ def _subdirectory(root: Path) -> str:
     """The directory whose modules win over the kernel's own of the same name, the usual ones preferred."""
     first: list[str] = []
     for file in config_files(root):
-        text = file.read_text(errors="replace").replace("\\\n", " ")
+        text = reader.read_text(file).replace("\\\n", " ")
         for line in text.splitlines():
             words = line.split()
             if words[:1] == ["search"]:
@@ -172,7 +173,7 @@ def _place(ko: Path, directory: Path) -> Path:
     """Copy a .ko so that it appears whole, also over one that is there."""
     target = directory / ko.name
     sweep_beside(target)
-    write_whole(target, ko.read_bytes(), 0o644, sync=True)
+    write_whole(target, reader.read_bytes(ko, content.LIMIT), 0o644, sync=True)
     return target
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kscaffold import process
 from kscaffold.arch import table
+from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.packages import sources
 from kscaffold.packages.sources import AptSource
@@ -27,12 +28,12 @@ _UNPACK_TIMEOUT = 300.0
 class Distribution:
     """What differs between distributions that have an apt archive with kernels we know.
 
-    `flavour`: the end of the names of the kernel packages wanted (the smallest with what we need).
+    `architecture`: that of the packages. `host`: Debian's name of this machine's, whose programs run here.
     """
 
     keyrings: tuple[Path, ...]
-    flavour: str
-    arch: str
+    architecture: Architecture
+    host: str
 
 
 # The archive keyrings of each distribution, by its ID in /etc/os-release.
@@ -44,25 +45,28 @@ _KEYRINGS = {
 }
 
 
-def _distribution(system: Mapping[str, str]) -> Distribution | None:
-    """The distribution of this machine, as /etc/os-release and `uname -m` tell; None where its archive has no
-    kernel that a sandbox is made for.
+def _distribution(system: Mapping[str, str], machine: Architecture | None) -> Distribution | None:
+    """The distribution of this machine, as /etc/os-release and `uname -m` tell, for packages of `machine`
+    (None: of this machine). None where its archive has no kernel that a sandbox is made for.
     """
-    keyrings, architecture = _KEYRINGS.get(system.get("ID", "")), table.by_uname(platform.machine())
-    if keyrings is None or architecture is None or architecture.image != "pvh":
+    keyrings, host = _KEYRINGS.get(system.get("ID", "")), table.by_uname(platform.machine())
+    if keyrings is None or host is None or not (machine or host).flavours:
         return None
-    return Distribution(keyrings, architecture.flavours[0], architecture.debian)
+    return Distribution(keyrings, machine or host, host.debian)
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One version of one package. `size`: of the .deb, `installed`: unpacked, both in bytes."""
+    """One version of one package. `size`: of the .deb, `installed`: unpacked, both in bytes. `arch`: Debian's
+    name of its architecture, or "all".
+    """
 
     name: str
     version: str
     size: int
     installed: int
     depends: tuple[str, ...]
+    arch: str
 
     @property
     def megabytes(self) -> str:
@@ -90,7 +94,8 @@ class Archive:
     def show(self, names: Sequence[str]) -> list[Package]:
         """The candidate version of each package, in the order asked. Raises KscaffoldError KS502."""
         text = self._ask("apt-cache", "show", "--no-all-versions", *names) if names else ""
-        found = {p.name: p for p in _parse_packages(text)}
+        parsed = _parse_packages(text)
+        found = {p.name: p for p in parsed} | {f"{p.name}:{p.arch}": p for p in parsed}
         for name in names:
             if name not in found:
                 raise _absent(name, self.origin)
@@ -109,7 +114,7 @@ class Archive:
             if line.startswith("Get:") and len(words) > 4 and words[4] in sizes:
                 progress.step("Fetching", f"{words[4]} ({sizes[words[4]].megabytes})")
 
-        names = [f"{p.name}={p.version}" for p in packages]
+        names = [f"{self._qualified(p)}={p.version}" for p in packages]
         argv = ["apt-get", "download", *self.options, *names]
         status = process.stream(argv, on_line, timeout=_DOWNLOAD_TIMEOUT, cwd=into)
         debs = [next(into.glob(f"{p.name}_*.deb"), None) for p in packages]
@@ -117,14 +122,28 @@ class Archive:
             raise _failure("the packages can't be fetched", output, self.directory)
         return [deb for deb in debs if deb]
 
+    def runs_here(self, name: str) -> str:
+        """The name of a package whose programs are to run on this machine, whatever the archive's is."""
+        if self.distribution.host == self.distribution.architecture.debian:
+            return name
+        return f"{name}:{self.distribution.host}"
+
+    def _qualified(self, package: Package) -> str:
+        own = (self.distribution.architecture.debian, "all")
+        return package.name if package.arch in own else f"{package.name}:{package.arch}"
+
     def _ask(self, program: str, *words: str) -> str:
         done = process.run([program, words[0], *self.options, *words[1:]], timeout=_QUERY_TIMEOUT)
         return done.stdout
 
 
-def configuration(here: Path) -> str:
-    """The apt.conf that is read after the host's own (proxy, credentials) and keeps apt in `here`. Pure."""
+def configuration(here: Path, architectures: Sequence[str]) -> str:
+    """The apt.conf that is read after the host's own (proxy, credentials) and keeps apt in `here`. Pure.
+    `architectures`: Debian's names, first that of packages which are named without one.
+    """
     settings = {
+        # dpkg need not know the architecture: nothing is installed.
+        "APT::Architecture": architectures[0],
         "Dir::State": here / "state",
         "Dir::State::lists": here / "lists",
         "Dir::Cache": here / "cache",
@@ -151,7 +170,9 @@ def configuration(here: Path) -> str:
     # The hooks of a host are for its own package lists.
     hooks = ("APT::Update::Pre-Invoke", "APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success")
     lines = [f'{name} "{value}";' for name, value in settings.items()]
-    return "\n".join([*(f"#clear {name};" for name in hooks), *lines, ""])
+    lines += [f'APT::Architectures:: "{name}";' for name in architectures]
+    cleared = (*hooks, "APT::Architectures")
+    return "\n".join([*(f"#clear {name};" for name in cleared), *lines, ""])
 
 
 def fetch(
@@ -172,13 +193,15 @@ def unpack(deb: Path, into: Path) -> None:
         raise _failure(f"{deb.name} can't be unpacked", done.stderr.splitlines(), into)
 
 
-def why_not() -> KscaffoldError | None:
-    """Why packages can't be fetched on this machine, or None where they can."""
+def why_not(machine: Architecture | None = None) -> KscaffoldError | None:
+    """Why packages (of `machine`; None: of this machine) can't be fetched here, or None where they can."""
     system = _os_release()
     fix = "give a kernel by path: kscaffold kernel add --build DIR --image FILE"
     name = system.get("PRETTY_NAME", "this system")
-    if _distribution(system) is None:
-        cause = f"this is {name} on {platform.machine()}; kernels are fetched from Debian's archive on amd64"
+    if _distribution(system, machine) is None:
+        cause = f"this is {name} on {platform.machine()}; kernels are fetched from Debian's archive"
+        if machine is not None and not machine.flavours:
+            cause = f"Debian has no kernel for {machine.name}"
         return KscaffoldError("KS501", "kernels can't be fetched on this system", cause=cause, fix=fix)
     for program in ("apt-get", "dpkg-deb"):
         if process.which(program) is None:
@@ -187,14 +210,17 @@ def why_not() -> KscaffoldError | None:
     return None
 
 
-def open_archive(suite: str | None, workplace: Path, progress: Progress) -> Archive:
-    """Fetch the package lists of a suite, or of the host's own suites, into an empty directory.
+def open_archive(
+    suite: str | None, workplace: Path, progress: Progress, machine: Architecture | None = None
+) -> Archive:
+    """Fetch the package lists of a suite, or of the host's own suites, into an empty directory: those of
+    `machine` (None: of this machine), with those of this machine beside them.
 
     Mirrors, proxies and credentials are the host's. Raises KscaffoldError KS501, KS503, KS504, KS505.
     """
     system = _os_release()
-    distribution = _distribution(system)
-    if problem := why_not():
+    distribution = _distribution(system, machine)
+    if problem := why_not(machine):
         raise problem
     assert distribution is not None  # why_not() saw it
     if suite is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", suite):
@@ -214,8 +240,9 @@ def open_archive(suite: str | None, workplace: Path, progress: Progress) -> Arch
         )
     for name in ("lists/partial", "cache/archives/partial", "state"):
         (workplace / name).mkdir(parents=True)
-    (workplace / "apt.conf").write_text(configuration(workplace))
-    (workplace / "list.sources").write_text(sources.stanzas(wanted, distribution.arch))
+    architectures = list(dict.fromkeys((distribution.architecture.debian, distribution.host)))
+    (workplace / "apt.conf").write_text(configuration(workplace, architectures))
+    (workplace / "list.sources").write_text(sources.stanzas(wanted, architectures))
     archive = Archive(workplace, distribution, suite or system.get("VERSION_CODENAME", "sid"))
     _update(archive, wanted, progress)
     return archive
@@ -252,6 +279,7 @@ def _parse_packages(text: str) -> list[Package]:
                     int(fields.get("Size", 0)),
                     int(fields.get("Installed-Size", 0)) * 1024,
                     tuple(d for d in depends if d),
+                    fields.get("Architecture", ""),
                 )
             )
     return found

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import paths
+from kscaffold.files import executable, paths
 from kscaffold.files.lock import locked
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.packages import apt
@@ -16,7 +16,7 @@ _PACKAGE = "busybox-static"
 def busybox(*, offline: bool, progress: Progress = SILENT) -> Path:
     """The program, fetched now where the cache has none. Raises KscaffoldError as `apt.fetch` does."""
     kept = paths.cache() / "busybox" / "busybox"
-    if kept.exists():
+    if executable.is_genuine(kept):
         return kept
     if offline:
         raise KscaffoldError(
@@ -24,9 +24,9 @@ def busybox(*, offline: bool, progress: Progress = SILENT) -> Path:
             "a shell needs BusyBox, which was not fetched yet",
             fix="run the command once without --offline",
         )
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    paths.make_own(kept.parent)
     with locked(kept.parent / "lock"):
-        if kept.exists():
+        if executable.is_genuine(kept):
             return kept
         with scratch_directory() as place:
             apt.fetch([_PACKAGE], None, place / "unpacked", place, progress)
@@ -35,5 +35,5 @@ def busybox(*, offline: bool, progress: Progress = SILENT) -> Path:
             ]
             if not found:
                 raise KscaffoldError("KS614", f"{_PACKAGE} holds no busybox", fix="sudo apt-get update")
-            found[0].rename(kept)
+            executable.keep(kept, found[0].read_bytes())
     return kept

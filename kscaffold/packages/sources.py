@@ -1,10 +1,11 @@
 """Where the host's own apt gets packages from, and the private list of sources we make of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.files import reader
 
 _TIMEOUT = 30.0
 
@@ -36,7 +37,7 @@ def configured() -> list[AptSource]:
     found: list[AptSource] = []
     for file in files:
         try:
-            text = file.read_text(errors="replace")
+            text = reader.read_text(file)
         except OSError:
             continue
         found += parse_deb822(text) if file.suffix == ".sources" else parse_one_line(text)
@@ -128,14 +129,14 @@ def _signed(source: AptSource, keyring: Path | None) -> str | None:
     return source.signed_by or (str(keyring) if keyring else None)
 
 
-def stanzas(sources: list[AptSource], arch: str) -> str:
-    """The private sources file: nothing but the package lists of one architecture. Pure."""
+def stanzas(sources: list[AptSource], architectures: Sequence[str]) -> str:
+    """The private sources file: nothing but the package lists of these architectures. Pure."""
     return "\n".join(
         "Types: deb\n"
         f"URIs: {s.uri}\n"
         f"Suites: {s.suite}\n"
         f"Components: {' '.join(s.components)}\n"
-        f"Architectures: {arch}\n"
+        f"Architectures: {' '.join(architectures)}\n"
         "Targets: Packages\n" + (f"Signed-By: {s.signed_by}\n" if s.signed_by else "")
         for s in sources
     )

@@ -169,12 +169,12 @@ def _signer(parts: list[Value]) -> Signer:
 
 def _name(name: Value) -> str:
     """What people call the owner: common name, else organisation, else mail address."""
-    told = {}
+    texts = {}
     for group in name.parts():
         for pair in group.parts():
             kind, text = pair.parts()
-            told[kind.oid()] = text.body.decode("utf-16-be" if text.tag == 0x1E else "utf-8", "replace")
-    return next((told[kind] for kind in (_COMMON_NAME, _ORGANISATION, _EMAIL) if kind in told), "")
+            texts[kind.oid()] = text.body.decode("utf-16-be" if text.tag == 0x1E else "utf-8", "replace")
+    return next((texts[kind] for kind in (_COMMON_NAME, _ORGANISATION, _EMAIL) if kind in texts), "")
 
 
 def _key_id(rest: list[Value]) -> str:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from kscaffold.errors import UsageError
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 from kscaffold.files.atomic import write_whole
 from kscaffold.pkcs7 import certificate
 from kscaffold.pkcs7.certificate import Certificate, Signer
@@ -19,7 +19,7 @@ def known() -> list[Certificate]:
     files = list(paths.certificates().glob("*.der")) if paths.certificates().is_dir() else []
     for file in sorted(files, key=lambda f: -f.stat().st_mtime_ns):
         try:
-            found.append(certificate.read_certificate(file.read_bytes()))
+            found.append(certificate.read_certificate(reader.read_bytes(file)))
         except (OSError, DerError):
             continue
     return found
@@ -31,7 +31,7 @@ def remember(one: Certificate) -> None:
     if file.exists():
         os.utime(file)
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
+    paths.make_own(file.parent)
     write_whole(file, one.raw)
 
 
@@ -48,8 +48,7 @@ def recent(most: int) -> tuple[bytes, ...]:
 def read_keyring(file: Path) -> Certificate:
     """The certificate in a file, PEM or DER. Raises UsageError KS082 where there is none."""
     try:
-        with file.open("rb") as opened:
-            return certificate.read_certificate(opened.read(_LARGEST))
+        return certificate.read_certificate(reader.read_bytes(file, _LARGEST))
     except OSError as error:
         cause = error.strerror
     except DerError as error:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from kscaffold import process
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree, read_tree
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.find import checked_path
 from kscaffold.project.project import ModuleTarget, Project
+from kscaffold.project.trust import require_trusted
 
 _ASK = Path(__file__).with_name("ask.mk")
 _MARK = "@kscaffold@"
@@ -27,8 +29,8 @@ def read_project(
 
     Without a kernel no CONFIG_ value is set. `details` asks for the flags, too. `draft`: a Kbuild, there or
     not, and the file whose text is read in its stead. Takes 10 to 40 ms. Raises KscaffoldError: KS101 not a
-    project, KS102 a path Kbuild can't take, KS103 a Makefile make can't read, KS104 no module in it;
-    ToolMissingError without make.
+    project, KS102 a path Kbuild can't take, KS095 somebody else's, KS103 a Makefile make can't read, KS104 no
+    module in it; ToolMissingError without make.
     """
     directory = directory.resolve()
     kbuild = draft[0] if draft else kbuild_file(directory)
@@ -40,6 +42,7 @@ def read_project(
             fix="kscaffold new NAME",
         )
     checked_path(directory)
+    require_trusted(directory, kbuild)
     tree = read_tree(kernel.build, kernel.arch) if kernel and kernel.build else None
     asked = process.run(
         [
@@ -53,9 +56,17 @@ def read_project(
     if asked.returncode != 0:
         raise _unreadable(directory, asked.stderr)
     project = _answer(Project(directory, kbuild, ()), asked.stdout)
+    for file in _sources(project):
+        reader.require_plain(file, reader.MOST_TEXT)
     if not project.targets:
         raise _builds_nothing(project, draft)
     return project
+
+
+def _sources(project: Project) -> list[Path]:
+    """What the compiler would open of a project's own, there or not."""
+    stems = [t.directory / o.removesuffix(".o") for t in project.targets for o in t.objects]
+    return [stem.with_name(stem.name + end) for stem in stems for end in (".c", ".S")]
 
 
 class UnsetOptionError(KscaffoldError):
@@ -83,8 +94,8 @@ def _builds_nothing(project: Project, draft: tuple[Path, Path] | None) -> Kscaff
     for file in project.read:
         place = named.get(file, file)
         name = place.relative_to(project.directory) if place.is_relative_to(project.directory) else place
-        text = file.read_text(errors="replace") if file.is_file() else ""
-        options = list(dict.fromkeys(re.findall(r"^\s*obj-\$[({](\w+)[)}]", text, re.M)))
+        text = reader.read_text(file) if file.is_file() else ""
+        options = list(dict.fromkeys(re.findall(r"^[ \t]*+obj-\$[({](\w+)[)}]", text, re.M)))
         if options:
             shown = ", ".join(options[:4])
             return UnsetOptionError(
@@ -103,8 +114,15 @@ def _builds_nothing(project: Project, draft: tuple[Path, Path] | None) -> Kscaff
 
 
 def kbuild_file(directory: Path) -> Path | None:
-    """The file Kbuild reads in a directory, if there is one: Kbuild before Makefile."""
-    return next((f for f in (directory / "Kbuild", directory / "Makefile") if f.is_file()), None)
+    """The file Kbuild reads in a directory, if there is one: Kbuild before Makefile.
+
+    Raises ForeignFileError for one of that name that make would wait for, or never see the end of.
+    """
+    for file in (directory / "Kbuild", directory / "Makefile"):
+        if file.exists() and not file.is_dir():
+            reader.require_plain(file, reader.MOST_TEXT)
+            return file
+    return None
 
 
 def _argv(directory: Path, tree: BuildTree | None) -> list[str]:
@@ -215,14 +233,14 @@ def _unset(complaint: str) -> str | None:
     found = re.match(r"(/[^:\n]+):(\d+): .*: No such file or directory$", complaint)
     if found is None:
         return None
-    line = Path(found[1]).read_text(errors="replace").splitlines()[int(found[2]) - 1 : int(found[2])]
+    line = reader.read_text(Path(found[1])).splitlines()[int(found[2]) - 1 : int(found[2])]
     named = re.findall(r"\$[({](\w+)[)}]", "".join(line))
     return f"if {named[0]} is to be set: {named[0]}=VALUE kscaffold build" if named else None
 
 
 def missing_separator(file: Path, number: int, what: str) -> KscaffoldError:
     """A command line of a rule without its tab: the commonest slip when a Makefile is pasted."""
-    lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
+    lines = reader.read_text(file).splitlines() if file.is_file() else []
     slips = [n for n in range(number, len(lines) + 1) if is_untabbed_command(lines, n)]
     line = lines[number - 1] if number <= len(lines) else ""
     if number not in slips:

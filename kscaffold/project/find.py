@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 
 # Says only that a Makefile is worth asking make about; what it builds is make's word (ask.py).
-_KERNEL_STYLE = re.compile(r"^\s*(?:obj-[my]|obj-\$)", re.M)
+_KERNEL_STYLE = re.compile(r"^[ \t]*+(?:obj-[my]|obj-\$)", re.M)
+_OBJ_M = re.compile(r"^[ \t]*+obj-m[ \t]*+[:+]?=([^#\n]*)", re.M)
 _DEEPEST = 4
 _MOST = 2000
 _NAMED = 6
@@ -52,7 +53,7 @@ def home(directory: Path) -> Path:
 def is_project(directory: Path) -> bool:
     """Whether make has something to be asked here: a Kbuild, or a Makefile that sets obj-m."""
     try:
-        if (directory / "Kbuild").is_file():
+        if (directory / "Kbuild").exists() and not (directory / "Kbuild").is_dir():
             return True
     except PermissionError:  # another's: below /tmp there are many
         return False
@@ -65,9 +66,18 @@ def is_project(directory: Path) -> bool:
     return any(_KERNEL_STYLE.search(_text(directory / name)) for name in names if "$" not in name)
 
 
+def plain_module_names(directory: Path) -> set[str]:
+    """The modules that the plain words of obj-m name in a directory's own Kbuild or Makefile. What a variable
+    or a condition hides is not among them: only make could say.
+    """
+    text = "\n".join(_text(directory / name) for name in ("Kbuild", "Makefile")).replace("\\\n", " ")
+    words = [word for line in _OBJ_M.findall(text) for word in line.split()]
+    return {word.removesuffix(".o") for word in words if word.endswith(".o") and "$" not in word}
+
+
 def _text(file: Path) -> str:
     try:
-        return file.read_text(errors="replace") if file.is_file() else ""
+        return reader.read_text(file) if file.is_file() else ""
     except OSError:
         return ""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kscaffold import process
 from kscaffold.errors import KscaffoldError, UsageError
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 from kscaffold.files.sweep import sweep_dead
 from kscaffold.pkcs7 import certificate, der, keyring
 from kscaffold.pkcs7.certificate import Certificate
@@ -72,7 +72,7 @@ def given(key: Path, cert: Path | None) -> Key:
         what = "a key in a PKCS#11 token can't be used"
         raise UsageError("KS081", what, fix="sign with the kernel's scripts/sign-file, which can")
     try:
-        data = key.read_bytes()
+        data = reader.read_bytes(key)
     except OSError as error:
         raise UsageError("KS081", f"{key} can't be read", cause=error.strerror) from None
     if b"PRIVATE KEY-----" not in data and data[:1] != b"\x30":
@@ -116,7 +116,7 @@ def _there(made: bool) -> Key:
         if not stat.S_ISREG((where / "key.pem").stat().st_mode):
             raise DerError("key.pem is no file")
         (where / "key.pem").open("rb").close()
-        found = certificate.read_certificate((where / "certificate.der").read_bytes())
+        found = certificate.read_certificate(reader.read_bytes(where / "certificate.der"))
     except (OSError, DerError) as error:
         cause = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
         raise KscaffoldError(
@@ -127,7 +127,7 @@ def _there(made: bool) -> Key:
 
 def _made(progress: Progress) -> Key:
     openssl = process.need("openssl")
-    signing_dir().parent.mkdir(parents=True, exist_ok=True)
+    paths.make_own(signing_dir().parent)
     sweep_dead(signing_dir().parent, _MAKING)
     # Its name says whose it is, for the sweep; 0700, as mkdtemp makes it.
     making = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{os.getpid()}-", dir=signing_dir().parent))
@@ -141,7 +141,7 @@ def _made(progress: Progress) -> Key:
         if done.returncode:
             raise KscaffoldError("KS084", "openssl made no key", cause=last_line(done.stderr))
         (making / "key.pem").chmod(0o600)
-        raw = der.from_pem((making / "certificate.pem").read_bytes(), "CERTIFICATE")
+        raw = der.from_pem(reader.read_bytes(making / "certificate.pem"), "CERTIFICATE")
         (making / "certificate.der").write_bytes(raw or b"")
         keyring.remember(certificate.read_certificate(raw or b""))
         # A directory that is there and not empty is not replaced: another command was first.

@@ -8,6 +8,7 @@ from pathlib import Path
 from kscaffold import process
 from kscaffold.elf import content, kofile, signature
 from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.files import reader
 from kscaffold.files.atomic import sweep_beside, write_whole
 from kscaffold.files.identity import identify_if_there
 from kscaffold.pkcs7 import certificate, der, keyring
@@ -90,7 +91,7 @@ def _bare(raw: bytes, ko: Path) -> tuple[bytes, Signer | None]:
 
 def _message(bare: bytes, key: Key, hash: str) -> bytes:
     openssl = process.need("openssl")
-    secret = key.file.read_bytes()
+    secret = reader.read_bytes(key.file)
     with tempfile.TemporaryDirectory(prefix="kscaffold-") as name:
         place = Path(name)
         (place / "module").write_bytes(bare)
@@ -105,7 +106,7 @@ def _message(bare: bytes, key: Key, hash: str) -> bytes:
         done = process.run(argv, timeout=_TIMEOUT)
         if done.returncode:
             raise _refused(done.stderr, key, hash)
-        return (place / "message").read_bytes()
+        return reader.read_bytes(place / "message")
 
 
 def _refused(said: str, key: Key, hash: str) -> KscaffoldError:

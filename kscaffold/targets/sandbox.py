@@ -19,6 +19,7 @@ from kscaffold.sandbox.agent.protocol import Answer, Channel, ChannelClosed, Cha
 from kscaffold.targets.target import Kind, read_modules
 
 if TYPE_CHECKING:
+    from kscaffold.diagnosis.residue.compare import Part
     from kscaffold.sandbox.live.registry import Connection
     from kscaffold.sandbox.vm.guest import Guest
 
@@ -26,6 +27,8 @@ TAINTED = "/proc/sys/kernel/tainted"
 _LOOK = 0.05  # s between two looks at a kernel
 _MOST_ARGUMENTS = (64 << 10) - 1  # agent.c's CHUNK, with a NUL
 _ANY = "[0-9a-f]{16}"
+_PHOTOGRAPH = 5.0  # s for a photograph; its usual time is some ms
+_FIRST = 1 << 31  # agent.c's FIRST
 _NONBLOCK = 0o4000  # O_NONBLOCK, as rmmod calls delete_module(2)
 
 
@@ -140,6 +143,18 @@ class SandboxTarget:
                     "KS615", "BusyBox does not run in the guest", cause=said.decode(errors="replace").strip()
                 ) from None
             self.write("/bin/sh-is-there", b"")
+
+    def photograph(self, sections: int, *, first: bool = False) -> "list[Part]":
+        """What these parts of the kernel (bits by the order of residue.SECTIONS) have now and had not in the
+        first photograph. `first`: take that one anew. It is taken by a child: a list that leads to a module
+        that has gone kills its reader. Raises KscaffoldError KS610 where the guest does not answer.
+        """
+        from kscaffold.diagnosis.residue.compare import (
+            parts,
+        )  # start-up time: few modules can leave something
+
+        answer = self._ask(Verb.PHOTOGRAPH, argument=sections | (_FIRST if first else 0), timeout=_PHOTOGRAPH)
+        return parts(protocol.outcome(answer.payload).trace)
 
     def watch(self, seconds: float) -> Attempt:
         """Look on for so long, whether this kernel stays well after the last call into it. `errno` is 0 where

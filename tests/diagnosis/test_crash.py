@@ -128,7 +128,7 @@ def test_the_place_is_told_where_the_line_does_not_have_it():
     def told(name: str, text: str) -> str:
         body = [f"RIP: 0010:{name}+0xc/0x17 [hello]", "Call Trace:", "---[ end trace 0 ]---"]
         (found,) = crash.complaints([Record(line, level="alert") for line in (text, *body)], "hello")
-        return found.told
+        return found.summary
 
     # `f` is a letter of the line, and no function in it.
     line = "BUG: kernel NULL pointer dereference, address: 0000000000000000"

@@ -99,8 +99,8 @@ def test_a_mirror_signed_by_a_key_of_its_own_keeps_that_key():
 
 
 def test_the_private_sources_file():
-    assert sources.stanzas([AptSource(MAIN, "bookworm", ("main",), str(KEYRING))], "amd64") == (
-        f"Types: deb\nURIs: {MAIN}\nSuites: bookworm\nComponents: main\nArchitectures: amd64\n"
+    assert sources.stanzas([AptSource(MAIN, "bookworm", ("main",), str(KEYRING))], ["s390x", "amd64"]) == (
+        f"Types: deb\nURIs: {MAIN}\nSuites: bookworm\nComponents: main\nArchitectures: s390x amd64\n"
         f"Targets: Packages\nSigned-By: {KEYRING}\n"
     )
 

@@ -2,6 +2,7 @@
 
     def test_something(kernel):
         k = kernel("6.1")       # 5.10, 6.1 or 6.12; skips with the reason where it can't be had
+        k = kernel("6.1", "s390x")      # of another machine, with its compiler and its QEMU
 
 Give a test that boots or builds for one the mark `kernel` or `sandbox` as well.
 """
@@ -12,13 +13,14 @@ from collections.abc import Callable
 
 import pytest
 
+from kscaffold.arch import table
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel import store
 from kscaffold.kernel.buildable import build_problem
 from kscaffold.kernel.fetch import fetch, is_prefix
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.progress import SILENT
-from tests.conftest import REAL_CACHE, missing
+from tests.conftest import REAL_CACHE, REQUIRED, missing, need_program
 
 # Where each series is found. The first suite that has it and whose host programs run here serves; None
 # means the host's own suites (Debian 12 has 6.12 in its security suite, too).
@@ -28,21 +30,38 @@ SUITES: dict[str, tuple[str | None, ...]] = {
     "6.12": (None, "bookworm-backports", "trixie"),
 }
 
+# The series that other machines are tried with; riscv64 came to Debian with 13.
+MACHINES = {
+    "arm64": "6.1",
+    "s390x": "6.1",
+    "armhf": "6.1",
+    "riscv64": "6.12",
+    "ppc64el": "6.1",
+    "i386": "6.1",
+}
+# Those that CI tries always; the others where KSCAFFOLD_REQUIRE names them.
+ALWAYS = ("arm64", "s390x")
+_SUITES_OF_MACHINES: dict[str, tuple[str | None, ...]] = {"riscv64": ("trixie",)}
+
 
 @functools.cache
-def find_or_fetch(series: str) -> Kernel | KscaffoldError:
-    """A kernel of a series that can be built for and booted, or why there is none."""
+def find_or_fetch(series: str, arch: str = "amd64") -> Kernel | KscaffoldError:
+    """A kernel of a series and of a machine (Debian's name) that can be built for and booted, or why there is
+    none.
+    """
+    machine = table.by_debian(arch)
+    assert machine is not None
     before = os.environ.get("XDG_CACHE_HOME")
     os.environ["XDG_CACHE_HOME"] = str(REAL_CACHE)
     try:
         for kernel in store.known():
-            ours = is_prefix(series, kernel.release) and kernel.release.endswith("-cloud-amd64")
+            ours = is_prefix(series, kernel.release) and kernel.release.endswith(f"-{machine.flavours[0]}")
             if ours and kernel.source == "fetched" and not build_problem(kernel):
                 return kernel
         reason: KscaffoldError | None = None
-        for suite in SUITES[series]:
+        for suite in _SUITES_OF_MACHINES.get(arch, SUITES[series]):
             try:
-                kernel = fetch(series, suite, SILENT).kernel
+                kernel = fetch(series, suite, SILENT, machine=machine).kernel
             except KscaffoldError as error:
                 reason = error
                 continue
@@ -57,13 +76,29 @@ def find_or_fetch(series: str) -> Kernel | KscaffoldError:
             os.environ["XDG_CACHE_HOME"] = before
 
 
-def need_kernel(series: str = "6.1") -> Kernel:
+def need_kernel(series: str = "6.1", arch: str = "amd64") -> Kernel:
     """A kernel of a series, or the test is skipped (failed where KSCAFFOLD_REQUIRE names `kernel`)."""
-    found = find_or_fetch(series)
+    found = find_or_fetch(series, arch)
     if isinstance(found, KscaffoldError):
-        missing("kernel", f"kscaffold kernel add {series} ({found.what}: {found.cause or found.fix})")
+        missing(
+            "kernel",
+            f"kscaffold kernel add {series} --arch {arch} ({found.what}: {found.cause or found.fix})",
+        )
         raise found
     return found
+
+
+def need_machine(arch: str) -> Kernel:
+    """A kernel of another machine with all that builds for it and boots it, or the test is skipped: one that
+    CI tries always as `need_kernel` does, the others unless KSCAFFOLD_REQUIRE names them.
+    """
+    machine = table.by_debian(arch)
+    assert machine is not None
+    if arch not in ALWAYS and arch not in REQUIRED:
+        pytest.skip(f"tried where it is asked for: KSCAFFOLD_REQUIRE={arch}")
+    need_program(machine.qemu, machine.qemu_package)
+    need_program(f"{machine.triple}-gcc", f"gcc-{machine.triple}")
+    return need_kernel(MACHINES[arch], arch)
 
 
 def only(release: str) -> Kernel:
@@ -73,6 +108,6 @@ def only(release: str) -> Kernel:
 
 
 @pytest.fixture
-def kernel() -> Callable[[str], Kernel]:
-    """`kernel("6.1")`: a kernel of a series."""
+def kernel() -> Callable[..., Kernel]:
+    """`kernel("6.1")`: a kernel of a series, of this machine or another."""
     return need_kernel

@@ -21,10 +21,16 @@ def adopt(
     write: Annotated[bool, typer.Option("--write", help="Write the Kbuild that is proposed.")] = False,
     fix: Annotated[bool, typer.Option("--fix", help="Mend old habits in Kbuild and Makefile.")] = False,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Say what an existing directory builds, as make does. Proposes a Kbuild where there is none."""
+    """Say what an existing directory builds, as make does. Proposes a Kbuild where there is none.
+
+    Looking runs make on what is there, and so every $(shell …) of its Kbuild and Makefile, as you. A
+    directory that another user owns or may write to is asked about first.
+    """
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.kernel.choose import find_kernel  # start-up time
     from kscaffold.scaffold.adopt.adopt import adopt as adopt_directory
 

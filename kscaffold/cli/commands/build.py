@@ -22,6 +22,7 @@ Jobs = Annotated[
 
 def build(
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     jobs: Jobs = None,
     module: options.Module = None,
     offline: options.Offline = False,
@@ -30,6 +31,7 @@ def build(
     json: options.Json = False,
 ) -> int:
     """Build this project's modules, with the kernel's own Makefile."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.kernel.choose import TO_BUILD, choose  # start-up time
     from kscaffold.make.build_project import build_project
     from kscaffold.project.find import find_project

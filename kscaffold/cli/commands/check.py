@@ -27,6 +27,7 @@ Cmdline = Annotated[str, typer.Option("--cmdline", metavar="TEXT", help="What th
 def check(
     words: Words = None,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     module: options.Module = None,
     cmdline: Cmdline = "",
     cert: options.Cert = None,
@@ -36,6 +37,7 @@ def check(
     verbose: options.Verbose = False,
 ) -> int:
     """Say what a .ko is, and whether the kernel will take it. What is wrong with it is listed."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.cli.render import check as render  # start-up time
     from kscaffold.module.arguments import kernel_string, split
     from kscaffold.module.check import check_many, modules_in

@@ -10,12 +10,14 @@ from kscaffold.errors import EXIT_YES
 
 def clean(
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     offline: options.Offline = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
     """Remove what building left in this project (make clean)."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.kernel.choose import choose  # start-up time
     from kscaffold.make.clean import clean as clean_project
     from kscaffold.project.find import find_project

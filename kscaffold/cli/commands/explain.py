@@ -14,6 +14,7 @@ from kscaffold import console
 from kscaffold.cli import options
 from kscaffold.cli.documents import explain as documents
 from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError, UsageError
+from kscaffold.files.log_end import read_end
 
 if TYPE_CHECKING:
     from kscaffold.load.request import LoadRequest, TargetRequest
@@ -28,7 +29,6 @@ Directory = Annotated[
     ),
 ]
 
-_MAX_LOG = 16 << 20  # bytes of a pasted log; what comes after them is not looked at
 # How long a pipe that nobody writes into may keep us (journalctl takes a second to begin).
 _PATIENCE = 3.0
 
@@ -47,6 +47,7 @@ def explain(
     list_: Annotated[bool, typer.Option("--list", help="List all topics and codes.")] = False,
     html: options.Html = None,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     module: options.Module = None,
     no_build: options.NoBuild = False,
     no_deps: options.NoDeps = False,
@@ -58,6 +59,7 @@ def explain(
     json: options.Json = False,
 ) -> int:
     """Say what happens in a load, what a code or a pasted log means."""
+    kernel = options.spec_of(kernel, arch)
     # Options that are none reach us as topics, since -1 and -EPERM have to.
     for word in topic or []:
         if word.startswith("-") and not re.fullmatch(r"-|-\d+|-E[A-Z0-9]+|-objs|-y", word):
@@ -164,14 +166,16 @@ def _log_of_file(words: list[str]) -> str | None:
         return None
     try:
         with path.open("rb") as file:
-            data = file.read(_MAX_LOG)
+            head = os.pread(file.fileno(), 4096, 0)
+            text, left_out = read_end(file.fileno())
     except OSError as error:
         told = f"{words[0]}: {error.strerror}"
         raise UsageError("KS402", told, fix=f"sudo cat {words[0]} | kscaffold explain -") from None
-    if b"\0" in data[:4096]:
+    if b"\0" in head:
         fix = f"kscaffold check {words[0]}; kscaffold explain load {words[0]}"
         raise UsageError("KS402", f"{words[0]} is no text: explain reads logs", fix=fix)
-    return data.decode(errors="replace")
+    _tell_left_out(left_out)
+    return text
 
 
 def _log_on_stdin(words: str) -> str | None:
@@ -185,11 +189,14 @@ def _log_on_stdin(words: str) -> str | None:
     fd = 0
     if words == "" and not _has_data(fd):
         return None
-    data = b""
-    while len(data) < _MAX_LOG and (chunk := os.read(fd, 1 << 16)):
-        data += chunk
-    text = data.decode(errors="replace")
+    text, left_out = read_end(fd)
+    _tell_left_out(left_out)
     return text if words == "-" or text.strip() else None
+
+
+def _tell_left_out(left_out: str | None) -> None:
+    if left_out:
+        console.note(f"{left_out}; the lines before may hold the first cause: dmesg | grep …, or split -b 8M")
 
 
 def _has_data(fd: int) -> bool:

@@ -15,6 +15,7 @@ Kos = Annotated[list[Path] | None, typer.Argument(metavar="[KO]...", help="Modul
 def info(
     kos: Kos = None,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     module: options.Module = None,
     directory: options.Directory = None,
     offline: options.Offline = False,
@@ -22,6 +23,7 @@ def info(
     verbose: options.Verbose = False,
 ) -> int:
     """Show what a .ko carries about itself, as modinfo does."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.module import modinfo_view as room  # start-up time
     from kscaffold.module.check import modules_in
 

@@ -24,11 +24,13 @@ def add_object(
     name: Annotated[str, typer.Argument(metavar="NAME", help="NAME.o, from NAME.c.")],
     module: Into = None,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
     """Link one more object into a module."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.kernel.choose import find_kernel  # start-up time
     from kscaffold.project.find import find_project
     from kscaffold.scaffold.kbuild import edit
@@ -41,11 +43,13 @@ def add_object(
 def add_module(
     name: Annotated[str, typer.Argument(metavar="NAME", help="NAME.ko, from NAME.c.")],
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
     """Build one more module."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.kernel.choose import find_kernel  # start-up time
     from kscaffold.project.find import find_project
     from kscaffold.scaffold.kbuild import edit
@@ -59,11 +63,13 @@ def rename(
     old: Annotated[str, typer.Argument(metavar="OLD", help="A module, or an object of one.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name. No source is renamed.")],
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
     """Give a module or an object another name."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.kernel.choose import find_kernel  # start-up time
     from kscaffold.project.find import find_project
     from kscaffold.scaffold.kbuild import edit

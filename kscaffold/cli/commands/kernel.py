@@ -7,10 +7,11 @@ import typer
 
 from kscaffold import console
 from kscaffold.cli.documents import machine as documents
-from kscaffold.cli.options import Json, Offline, Verbose
+from kscaffold.cli.options import Arch, Json, Offline, Verbose
 from kscaffold.errors import EXIT_YES, KscaffoldError, UsageError
 
 if TYPE_CHECKING:
+    from kscaffold.arch.architecture import Architecture
     from kscaffold.kernel.kernel import Kernel
 
 app = typer.Typer(
@@ -44,7 +45,7 @@ def list_(json: Json = False, verbose: Verbose = False) -> int:
         console.warn(error.what, error.fix)
     for kernel in kernels:
         mark = "*" if chosen and kernel.release == chosen.release else " "
-        console.out(f"{mark} {kernel.release:<32} {kernel.source:<8} {_lacks(kernel) or kernel.origin}")
+        console.out(f"{mark} {kernel.release:<32} {kernel.source:<8} {_foreign(kernel)}{_from(kernel)}")
         for name in ("build", "image", "modules"):
             if console.verbose and getattr(kernel, name):
                 console.out(f"    {name:<8} {getattr(kernel, name)}")
@@ -67,20 +68,24 @@ def add(
     build: Build = None,
     image: Image = None,
     modules: Modules = None,
+    arch: Arch = None,
     offline: Offline = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
     """Fetch a distribution's kernel, or record one that is here. The latter by --build and --image."""
+    from kscaffold.kernel import choose  # start-up time
+
+    machine, version = choose.split_spec(choose.spec_of(version, arch))
     if build or image or modules:
         if version or suite or flavour:
             raise UsageError("KS004", "a kernel is either fetched or given by path, not both")
-        return _add_path(build, image, modules)
+        return _add_path(build, image, modules, machine)
     if offline:
         raise KscaffoldError("KS531", "--offline forbids to fetch a kernel", fix="leave out --offline")
     from kscaffold.kernel.fetch import fetch  # start-up time
 
-    added = fetch(version, suite, console.progress(), flavour)
+    added = fetch(version, suite, console.progress(), flavour, machine)
     verb = "Already here" if added.already else "Added"
     text = f"{added.kernel.release} of {added.kernel.origin} ({added.size / 1e6:.0f} MB on disk)"
     console.step(verb, f"{text} in {added.seconds:.1f} s")
@@ -88,21 +93,28 @@ def add(
     return _added(added.kernel, fields)
 
 
-def _add_path(build: Path | None, image: Path | None, modules: Path | None) -> int:
+def _add_path(
+    build: Path | None, image: Path | None, modules: Path | None, machine: "Architecture | None"
+) -> int:
     import time  # start-up time
 
     from kscaffold.kernel import store
 
     started = time.monotonic()
-    kernel = store.add_path(build, image, modules)
+    kernel = store.add_path(build, image, modules, machine)
     console.step("Added", f"{kernel.release} from {kernel.origin}")
     return _added(kernel, {"already": False, "seconds": round(time.monotonic() - started, 3)})
 
 
 def _added(kernel: "Kernel", fields: dict[str, Any]) -> int:
-    from kscaffold.kernel.buildable import build_problem, compiler_problem  # start-up time
+    # start-up time
+    from kscaffold.kernel.buildable import build_problem, compiler_problem, missing_packages
 
-    problem = build_problem(kernel) or compiler_problem(kernel)
+    lacking = missing_packages(kernel)
+    if lacking:
+        fix = f"sudo apt-get install --no-install-recommends {' '.join(lacking)}"
+        console.warn(f"what builds for {kernel.release} and boots it is not all installed", fix)
+    problem = build_problem(kernel) or (None if lacking else compiler_problem(kernel))
     if problem:
         console.warn(f"{problem.what} ({problem.cause})" if problem.cause else problem.what, problem.fix)
     console.emit("kernel add", True, {"kernel": documents.kernel(kernel), **fields})
@@ -152,6 +164,14 @@ def default(
     return EXIT_YES
 
 
-def _lacks(kernel: "Kernel") -> str:
+def _from(kernel: "Kernel") -> str:
     lacks = [name for name in ("build", "image") if getattr(kernel, name) is None]
-    return f"{kernel.origin} (no {' and no '.join(lacks)})" if lacks else ""
+    return f"{kernel.origin} (no {' and no '.join(lacks)})" if lacks else kernel.origin
+
+
+def _foreign(kernel: "Kernel") -> str:
+    """The architecture of a kernel that is not for this machine."""
+    from kscaffold.arch import table  # start-up time: a list's only
+
+    machine = table.by_uname(kernel.arch)
+    return "" if machine is None or machine is table.host() else f"{machine.debian}, "

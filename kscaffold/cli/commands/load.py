@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def load(
     words: options.LoadWords = None,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     module: options.Module = None,
     host: options.Host = False,
     no_build: options.NoBuild = False,
@@ -31,6 +32,7 @@ def load(
     json: options.Json = False,
 ) -> int:
     """Load this project's modules, or a .ko, in a sandbox (insmod). Builds first when needed."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.load.request import LoadRequest, TargetRequest  # start-up time
     from kscaffold.load.verbs.load import load as load_modules
 
@@ -50,7 +52,7 @@ def load(
         def hear(report: "LoadReport", target: "Target") -> None:
             render.loaded(report)
             if page is not None:
-                page.hear(report, target, chosen)
+                page.add_load(report, target, chosen)
 
         return hear
 

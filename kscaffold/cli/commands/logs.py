@@ -11,11 +11,13 @@ from kscaffold.errors import EXIT_YES
 
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on showing what comes.")]
 Last = Annotated[int | None, typer.Option("-n", "--lines", metavar="N", min=0, help="Only the last N lines.")]
+Previous = Annotated[bool, typer.Option("--previous", help="That of the sandbox before, which crashed.")]
 
 
 def logs(
     follow: Follow = False,
     lines: Last = None,
+    previous: Previous = False,
     host: options.Host = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
@@ -30,13 +32,16 @@ def logs(
 
     console.json_lines = follow
     at, progress = home(directory or Path.cwd()), console.progress()
-    marked = module_names_of(at, console.warn)
+    marked = module_names_of(at)
     if follow and host:
         kernel_log.follow_host_log(lambda new: render.log(new, marked), progress)
         return EXIT_YES
-    log = kernel_log.read_log(at, host=host, progress=progress)
-    if log is None:
+    log = kernel_log.read_log(at, host=host, previous=previous, progress=progress)
+    if log is None and previous:
+        console.note("no sandbox was there before")
+    elif log is None:
         console.note("no sandbox has run for this project yet: kscaffold load starts one")
+    if log is None:
         if not follow:
             console.emit("logs", True, {"log": []})
         return EXIT_YES

@@ -22,11 +22,13 @@ def dkms(
     version: Annotated[str | None, typer.Option("--version", help="Else MODULE_VERSION, or 0.1.0.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a dkms.conf that says otherwise.")] = False,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
     """Write a dkms.conf, by which dkms builds for each kernel."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.kernel.buildtree import read_tree  # start-up time
     from kscaffold.kernel.choose import find_kernel
     from kscaffold.package.dkms import dkms as write
@@ -61,12 +63,14 @@ def install(
     module: options.Module = None,
     no_build: options.NoBuild = False,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     offline: options.Offline = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
     """Put this project's modules where modprobe finds them. Runs depmod, too."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.cli.render.build import failed_build  # start-up time
     from kscaffold.kernel.choose import choose
     from kscaffold.make.build import build

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def reload(
     words: options.LoadWords = None,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     module: options.Module = None,
     host: options.Host = False,
     no_build: options.NoBuild = False,
@@ -30,6 +31,7 @@ def reload(
     json: options.Json = False,
 ) -> int:
     """Load into a pristine sandbox, in the old one's place. With --host: rmmod, then insmod."""
+    kernel = options.spec_of(kernel, arch)
     # start-up time
     from kscaffold.cli.render import load as render
     from kscaffold.load.request import LoadRequest, TargetRequest
@@ -44,7 +46,7 @@ def reload(
     def hear(report: "LoadReport", target: "Target", kernel: "Kernel | None") -> None:
         render.loaded(report)
         if page is not None:
-            page.hear(report, target, kernel)
+            page.add_load(report, target, kernel)
 
     where = TargetRequest(host, kernel, cmdline, cert, offline)
     request = LoadRequest.from_words(

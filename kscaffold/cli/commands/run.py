@@ -21,17 +21,24 @@ Repeat = Annotated[
     int, typer.Option("--repeat", metavar="N", min=1, max=10000, help="Each set so many times.")
 ]
 
+Allow = Annotated[
+    list[str] | None,
+    typer.Option("--allow", metavar="KS###", help="Accept this kind of complaint (repeatable)."),
+]
+
 
 def run(
     words: options.LoadWords = None,
     params: Set = None,
     repeat: Repeat = 1,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     module: options.Module = None,
     no_build: options.NoBuild = False,
     no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
     watch: options.Watch = None,
+    allow: Allow = None,
     cmdline: options.Cmdline = "",
     cert: options.Cert = None,
     trace: options.Trace = False,
@@ -42,6 +49,7 @@ def run(
     json: options.Json = False,
 ) -> int:
     """Build, load and unload in a pristine kernel, with one verdict."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.load.request import LoadRequest, TargetRequest  # start-up time
     from kscaffold.load.verbs.run import run as run_modules
 
@@ -69,6 +77,7 @@ def run(
         watch=watch,
         progress=console.progress(),
         listen=listen,
+        allow=allow or (),
     )
     from kscaffold.cli.render import load as render  # start-up time: imported by now
 

@@ -26,6 +26,8 @@ Gone = Annotated[
 def status(json: options.Json = False, verbose: options.Verbose = False) -> int:
     """Show the running sandboxes, and the room their snapshots take."""
     # start-up time
+    from kscaffold.load.live_crash import tell_last_crash, tell_news
+    from kscaffold.project.find import home
     from kscaffold.sandbox.live import registry
     from kscaffold.sandbox.vm import snapshot
 
@@ -35,8 +37,10 @@ def status(json: options.Json = False, verbose: options.Verbose = False) -> int:
         minutes = (time.time() - c.started) / 60
         extra = f"  {c.cmdline}" if c.cmdline else ""
         console.out(f"{c.project}  {c.kernel}  {c.accelerator}  {minutes:.0f} min  {c.rss >> 20} MB{extra}")
+        tell_news(c.project, console.progress())
     if not cards:
         console.note("no sandbox is running")
+        tell_last_crash(home(Path.cwd()), console.progress())
     if snapshots:
         total = sum(size for _, _, size, _ in snapshots)
         console.note(f"{len(snapshots)} snapshots take {total / 1e6:.0f} MB in {snapshot.snapshots_dir()}")
@@ -71,6 +75,7 @@ def stop(
 @app.command()
 def shell(
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     cmdline: options.Cmdline = "",
     offline: options.Offline = False,
     directory: options.Directory = None,
@@ -78,6 +83,7 @@ def shell(
     verbose: options.Verbose = False,
 ) -> int:
     """Open a BusyBox shell in this project's sandbox; its status is the command's."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.load.request import TargetRequest  # start-up time
     from kscaffold.load.verbs.shell import shell as open_shell
     from kscaffold.project.find import home as project_home

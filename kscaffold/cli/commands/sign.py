@@ -33,6 +33,7 @@ def sign(
     hash: Hash = "sha256",
     out: Out = None,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     module: options.Module = None,
     no_build: options.NoBuild = False,
     offline: options.Offline = False,
@@ -41,6 +42,7 @@ def sign(
     json: options.Json = False,
 ) -> int:
     """Sign this project's modules, or a .ko. With your key, or one made here; builds first when needed."""
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.signing import key as keys  # start-up time
     from kscaffold.signing.sign import HASHES
 

@@ -79,7 +79,7 @@ def update(
     session = UpdateSession(words, trust, hooks, checkout, tuple(change))
     try:
         done = update_project(
-            where, change=change, write=write, conflicts=conflicts, show=_show, talk=session.talk()
+            where, change=change, write=write, conflicts=conflicts, show=_show, prompts=session.prompts()
         )
     except UntrustedError as error:
         console.failure(error, "update", {"report": asdict(error.report)})

@@ -12,6 +12,8 @@ from kscaffold.scaffold.create import render
 # What is completed, by an option's or argument's metavar.
 _KINDS = {
     "R": "kernel",
+    "[A:]R": "kernel",
+    "[R]": "kernel",
     "RELEASE": "kernel",
     "KO": "ko",
     "[KO]...": "file.ko",

@@ -9,7 +9,7 @@ from kscaffold.cli.documents.load import load
 if TYPE_CHECKING:
     from kscaffold.diagnosis.stages import Stage
     from kscaffold.explain.explain import Explanation
-    from kscaffold.explain.log import Told
+    from kscaffold.explain.log import MatchedEntry
     from kscaffold.explain.stage_facts import StageFacts
     from kscaffold.explain.stages.anatomy import Anatomy
     from kscaffold.explain.stages.fact import Fact
@@ -54,19 +54,19 @@ def _course(stage: "Stage") -> list[Document]:
     return [{"step": n, "name": COURSE[n]} for n in stage.course]
 
 
-def _entry(told: "Told") -> Document:
-    entry = told.entry
+def _entry(matched: "MatchedEntry") -> Document:
+    entry = matched.entry
     return {
         "code": entry.code,
         "title": entry.title,
         "stage": entry.stage,
         "what": entry.what,
         "proof": entry.proof,
-        "cause": told.cause,
-        "fix": told.fix,
+        "cause": matched.cause,
+        "fix": matched.fix,
         "see": list(entry.see),
-        "lines": list(told.lines),
-        "where": told.where,
+        "lines": list(matched.lines),
+        "where": matched.where,
     }
 
 

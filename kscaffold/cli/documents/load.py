@@ -1,14 +1,16 @@
 """JSON of `load`, `reload`, `run`, `unload`, `list` and `logs`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
+
+from kscaffold.load.flaws import OTHERS, not_allowed
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.attempt import Listed
-    from kscaffold.diagnosis.crash import Complaint
     from kscaffold.diagnosis.klog import Record
     from kscaffold.load.report import LoadReport
     from kscaffold.load.unload import UnloadReport
+    from kscaffold.load.verbs.run import Run
     from kscaffold.targets.target import Kind
 
 Document = dict[str, Any]
@@ -25,6 +27,7 @@ def load(report: "LoadReport") -> Document:
         "kernel": report.kernel,
         "verdict": j.verdict,
         "loaded": j.verdict == "loaded",
+        "clean": report.clean,
         "stage": j.stage,
         "errno": j.errno,
         "init_ran": j.init_ran,
@@ -33,11 +36,12 @@ def load(report: "LoadReport") -> Document:
         "cause": j.cause,
         "fix": j.fix,
         "log": [record(r) for r in report.log],
-        "complaints": _complaints(j.complaints),
+        "complaints": _complaints(report),
         "stages": [{"id": s.id, "status": s.status, "microseconds": s.microseconds} for s in j.stages],
         "dependencies": list(report.dependencies),
         "seconds": {k: round(v, 4) for k, v in report.seconds.items()},
         "accelerator": report.accelerator,
+        "residue": _residue(report),
     }
 
 
@@ -54,8 +58,20 @@ def record(r: "Record") -> Document:
     return {"level": r.level, "time": r.time, "text": r.text}
 
 
-def _complaints(complaints: "Iterable[Complaint]") -> list[Document]:
-    return [{"kind": c.kind, "text": c.text, "where": c.where} for c in complaints]
+def _complaints(report: "LoadReport | UnloadReport") -> list[Document]:
+    """The kernel's complaints; of a call that succeeded what else is against it, too."""
+    told = [{"kind": c.kind, "text": c.text, "where": c.where} for c in report.judgement.complaints]
+    kinds = {c.kind for c in report.judgement.complaints}
+    return told + [
+        {"kind": f.kind, "text": f.text, "where": f.where} for f in report.flaws if f.kind in OTHERS - kinds
+    ]
+
+
+def _residue(report: "LoadReport") -> list[Document] | None:
+    """None where nobody looked: a load alone leaves what it needs."""
+    if report.residue is None:
+        return None
+    return [{"kind": r.kind, "name": r.name, "where": r.where} for r in report.residue]
 
 
 def unload(report: "UnloadReport") -> Document:
@@ -70,6 +86,8 @@ def unload(report: "UnloadReport") -> Document:
         "fix": j.fix,
         "log": [record(r) for r in report.log],
         "seconds": round(report.seconds, 4),
+        "clean": report.ok and not report.flaws,
+        "complaints": _complaints(report),
     }
 
 
@@ -79,11 +97,10 @@ def unloads(reports: "Sequence[UnloadReport]") -> Document:
     return documents[0] if len(documents) == 1 else {"results": documents}
 
 
-def run(
-    results: "Sequence[tuple[Sequence[LoadReport], Sequence[UnloadReport]]]", build_seconds: float
-) -> Document:
-    """`run`. `build_seconds`: what building took before the first guest."""
-    documents = [_try(r, unloaded) for loaded, unloaded in results for r in loaded]
+def run(done: "Run") -> Document:
+    """`run`."""
+    results, build_seconds = done.tries, done.build_seconds
+    documents = [_try(r, unloaded, done.allow) for loaded, unloaded in results for r in loaded]
     if len(documents) != 1:
         total = sum(r.seconds["total"] for loaded, _ in results for r in loaded) + build_seconds
         return {"seconds": {"total": round(total, 4)}, "results": documents}
@@ -92,15 +109,23 @@ def run(
     return {**documents[0], "seconds": {k: round(v, 4) for k, v in seconds.items()}}
 
 
-def _try(loaded: "LoadReport", unloaded: "Sequence[UnloadReport]") -> Document:
-    """A try's document is its load's; an unload that went wrong is the verdict then."""
+def _try(loaded: "LoadReport", unloaded: "Sequence[UnloadReport]", allow: Collection[str]) -> Document:
+    """A try's document is its load's; an unload that went wrong is the verdict then. What is not clean for
+    another reason than those that are accepted is the answer where there is no other.
+    """
     fields = load(loaded)
     mine = next((u for u in unloaded if u.module == loaded.module), None)
     if mine is None:
         return fields
     j = mine.judgement
     fields["log"] += [record(r) for r in mine.log]
-    fields["complaints"] += _complaints(j.complaints)
+    fields["complaints"] += _complaints(mine)
+    flaws = not_allowed((*loaded.flaws, *mine.flaws), allow)
+    fields["clean"] = (
+        None if fields["clean"] is None and mine.ok and not flaws else loaded.ok and mine.ok and not flaws
+    )
+    if flaws and not fields["code"]:
+        fields.update(code=flaws[0].code, cause=flaws[0].text, fix=flaws[0].fix)
     if not mine.ok:
         fields.update(code=j.code, cause=j.cause, fix=j.fix, errno=j.errno)
         if j.verdict in ("crashed", "hung", "lost"):

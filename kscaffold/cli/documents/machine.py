@@ -1,11 +1,12 @@
 """JSON of `kernel`, `sandbox` and `doctor`."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kscaffold.cache import CacheEntry
     from kscaffold.doctor import DoctorReport
     from kscaffold.kernel.kernel import Kernel
     from kscaffold.sandbox.live.registry import SandboxInfo
@@ -52,6 +53,30 @@ def sandbox_status(
             for s in sandboxes
         ],
         "snapshots": [{"key": k, "kernel": r, "bytes": size, "used": used} for k, r, size, used in snapshots],
+    }
+
+
+def cache(entries: "Sequence[CacheEntry]") -> Document:
+    """`cache`."""
+    return {
+        "entries": [_kept(entry) for entry in entries],
+        "bytes": sum(entry.bytes for entry in entries),
+        "old": sum(entry.bytes for entry in entries if entry.old),
+    }
+
+
+def cache_prune(removed: "Sequence[CacheEntry]") -> Document:
+    """`cache prune`."""
+    return {"removed": [_kept(entry) for entry in removed], "bytes": sum(entry.bytes for entry in removed)}
+
+
+def _kept(entry: "CacheEntry") -> Document:
+    return {
+        "kind": entry.kind,
+        "path": str(entry.path),
+        "bytes": entry.bytes,
+        "used": entry.used,
+        "old": entry.old,
     }
 
 

@@ -78,11 +78,11 @@ def new_foreign(wanted: TemplateRequest, trust: bool, interactive: bool) -> int:
     if made is None:
         console.note("nothing was made")
         return EXIT_NO
-    _tell(made, wanted)
+    _print_created(made, wanted)
     return EXIT_YES
 
 
-def _tell(made: Made, wanted: TemplateRequest) -> None:
+def _print_created(made: Made, wanted: TemplateRequest) -> None:
     shown = shlex.quote(str(wanted.directory / made.name))
     commit = f" at {made.report.commit[:12]}" if made.report.commit else ""
     count = len([name for name in made.files if not name.startswith(".kscaffold")])

@@ -30,10 +30,10 @@ class UpdateSession:
     changed: tuple[str, ...]
     renewal: RerenderReport | None = field(default=None, init=False)
 
-    def talk(self) -> UpdatePrompts:
+    def prompts(self) -> UpdatePrompts:
         """For the verb."""
         return UpdatePrompts(
-            self.hooks, self.checkout, self.changed, console.step, self._trusts, self._line, self._told
+            self.hooks, self.checkout, self.changed, console.step, self._trusts, self._line, self._show_report
         )
 
     def _trusts(self, report: Report, before: str | None) -> None:
@@ -51,7 +51,7 @@ class UpdateSession:
     def _line(self, text: str) -> None:
         console.note(f"  | {console.printable(text)}")
 
-    def _told(self, renewal: RerenderReport) -> None:
+    def _show_report(self, renewal: RerenderReport) -> None:
         self.renewal = renewal
         if renewal.after and (self.trust or renewal.before == renewal.after):
             where = f" at {renewal.checkout}" if renewal.checkout else ""
@@ -70,13 +70,13 @@ class UpdateSession:
         """For the JSON document."""
         if self.renewal is None:
             return None
-        told = self.renewal
+        renewal = self.renewal
         return {
-            "before": told.before,
-            "after": told.after,
-            "checkout": told.checkout,
-            "added": dict(told.added),
-            "dropped": list(told.dropped),
-            "hooks_run": told.hooks_run,
-            "report": asdict(told.report),
+            "before": renewal.before,
+            "after": renewal.after,
+            "checkout": renewal.checkout,
+            "added": dict(renewal.added),
+            "dropped": list(renewal.dropped),
+            "hooks_run": renewal.hooks_run,
+            "report": asdict(renewal.report),
         }

@@ -13,23 +13,23 @@ _IN_FULL = 4
 
 def checked(found: Iterable[dict[str, Any]]) -> int:
     """Render the documents, all at once where they are few. Returns the exit status."""
-    told: list[dict[str, Any]] = []
+    documents: list[dict[str, Any]] = []
     for document in found:
-        told.append(document)
-    bad = sum(any(f["level"] == "error" for f in d["findings"]) for d in told)
-    if len(told) <= _IN_FULL:
-        for number, document in enumerate(told):
+        documents.append(document)
+    bad = sum(any(f["level"] == "error" for f in d["findings"]) for d in documents)
+    if len(documents) <= _IN_FULL:
+        for number, document in enumerate(documents):
             if number:
                 console.out()
             _in_full(document)
     else:
-        for document in told:
+        for document in documents:
             _in_short(document)
-        console.out(f"{len(told)} modules checked, {bad} with errors")
-    for document in told:
+        console.out(f"{len(documents)} modules checked, {bad} with errors")
+    for document in documents:
         # Shown to people as they named it.
         document["path"] = str(Path(document["path"]).absolute())
-    console.emit("check", not bad, told[0] if len(told) == 1 else {"modules": told})
+    console.emit("check", not bad, documents[0] if len(documents) == 1 else {"modules": documents})
     return EXIT_NO if bad else EXIT_YES
 
 

@@ -9,7 +9,7 @@ from kscaffold import console
 if TYPE_CHECKING:
     from kscaffold.diagnosis.stages import Stage
     from kscaffold.explain.explain import Explanation
-    from kscaffold.explain.log import Told
+    from kscaffold.explain.log import MatchedEntry
     from kscaffold.explain.topics import Topic
 
 _WIDTH = 78
@@ -50,14 +50,14 @@ def listed(topics: "Iterable[Topic]") -> Iterable[str]:
 
 def _entries(answer: "Explanation") -> Iterable[str]:
     if answer.kind not in ("stage", "errno"):
-        for told in answer.entries:
-            yield from _entry(told, proof=answer.kind != "log")
+        for matched in answer.entries:
+            yield from _entry(matched, proof=answer.kind != "log")
         return
     if answer.kind == "stage" and answer.entries:
         yield "What can be wrong here:"
         yield ""
-    for told in answer.entries:
-        yield from _short_entry(told, answer.kind == "errno")
+    for matched in answer.entries:
+        yield from _short_entry(matched, answer.kind == "errno")
     if answer.entries:
         yield "" if answer.kind == "stage" else "To read one of them:"
         yield "kscaffold explain " + answer.entries[0].entry.code
@@ -118,16 +118,20 @@ def _commands(answer: "Explanation") -> Iterable[str]:
         yield ""
 
 
-def _entry(told: "Told", *, proof: bool) -> Iterable[str]:
-    entry = told.entry
+def _entry(matched: "MatchedEntry", *, proof: bool) -> Iterable[str]:
+    entry = matched.entry
     yield f"{console.styled(entry.code, 'yellow')}: {console.styled(entry.title, 'bold')}"
-    for line in told.lines[:3]:
+    for line in matched.lines[:3]:
         yield f"    > {console.printable(line)[: console.width(_WIDTH) - 6]}"
-    if len(told.lines) > 3:
-        yield f"    > … and {len(told.lines) - 3} more"
+    if len(matched.lines) > 3:
+        yield f"    > … and {len(matched.lines) - 3} more"
     yield from _wrapped(entry.what, 4)
     # The lines of a log are the proof.
-    for name, text in (("proof", entry.proof if proof else ""), ("cause", told.cause), ("fix", told.fix)):
+    for name, text in (
+        ("proof", entry.proof if proof else ""),
+        ("cause", matched.cause),
+        ("fix", matched.fix),
+    ):
         if text:
             yield from _named(name, console.printable(text))
     for place in entry.see:
@@ -135,11 +139,11 @@ def _entry(told: "Told", *, proof: bool) -> Iterable[str]:
     yield ""
 
 
-def _short_entry(told: "Told", at_length: bool) -> Iterable[str]:
-    stage = f" (stage {told.entry.stage})" if told.entry.stage and at_length else ""
-    yield from _wrapped(f"{told.entry.code}: {told.entry.title}{stage}", 2, 9)
-    if told.entry.proof and at_length:
-        yield from _wrapped(told.entry.proof, 9)
+def _short_entry(matched: "MatchedEntry", at_length: bool) -> Iterable[str]:
+    stage = f" (stage {matched.entry.stage})" if matched.entry.stage and at_length else ""
+    yield from _wrapped(f"{matched.entry.code}: {matched.entry.title}{stage}", 2, 9)
+    if matched.entry.proof and at_length:
+        yield from _wrapped(matched.entry.proof, 9)
         yield ""
 
 
@@ -151,8 +155,8 @@ def _named(name: str, text: str) -> Iterable[str]:
         yield " " * 11 + line
 
 
-def _codes(told: "Iterable[Told]") -> str:
-    return "; ".join(f"{t.entry.code} ({t.entry.title})" for t in told)
+def _codes(matches: "Iterable[MatchedEntry]") -> str:
+    return "; ".join(f"{t.entry.code} ({t.entry.title})" for t in matches)
 
 
 def _wrapped(text: str, indent: int = 0, hanging: int | None = None) -> list[str]:

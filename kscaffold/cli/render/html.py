@@ -25,9 +25,9 @@ def check_path(path: Path, tries: int = 1) -> None:
         raise UsageError("KS004", "a page of so many loads is of no use", cause=cause, fix=fix)
 
 
-def write_page(path: Path, told: Sequence[LoadWalkthrough]) -> None:
+def write_page(path: Path, walkthroughs: Sequence[LoadWalkthrough]) -> None:
     """Write the page, and say so."""
-    html.write_page(path, told)
+    html.write_page(path, walkthroughs)
     console.step("Wrote", str(path))
 
 
@@ -38,26 +38,26 @@ class RunPage:
         check_path(path, tries)
         self._path = path
         self._kernel: Kernel | None = None
-        self._told: dict[tuple[int, str], LoadWalkthrough] = {}
+        self._walkthroughs: dict[tuple[int, str], LoadWalkthrough] = {}
 
     def listen(self, kernel: Kernel) -> Hear:
         """Who hears of each load into this kernel."""
         self._kernel = kernel
-        return self.hear
+        return self.add_load
 
-    def hear(self, number: int, report: LoadReport, target: Target) -> None:
+    def add_load(self, number: int, report: LoadReport, target: Target) -> None:
         """One load of this try has been made."""
-        self._told[number, report.module] = load_walkthrough(report, target, self._kernel)
+        self._walkthroughs[number, report.module] = load_walkthrough(report, target, self._kernel)
 
     def write(self, results: Sequence[tuple[Sequence[LoadReport], Sequence[UnloadReport]]]) -> None:
         """Write the page, with the last word on each load and what became of it."""
-        told = []
+        walkthroughs = []
         for number, (loads, unloads) in enumerate(results):
             gone = {report.module: report for report in unloads}
             for report in loads:
-                first = self._told[number, report.module]
-                told.append(replace(first, report=report, unload=gone.get(report.module)))
-        write_page(self._path, told)
+                first = self._walkthroughs[number, report.module]
+                walkthroughs.append(replace(first, report=report, unload=gone.get(report.module)))
+        write_page(self._path, walkthroughs)
 
 
 class LoadPage:
@@ -66,12 +66,12 @@ class LoadPage:
     def __init__(self, path: Path) -> None:
         check_path(path)
         self._path = path
-        self._told: list[LoadWalkthrough] = []
+        self._walkthroughs: list[LoadWalkthrough] = []
 
-    def hear(self, report: LoadReport, target: Target, kernel: Kernel | None) -> None:
+    def add_load(self, report: LoadReport, target: Target, kernel: Kernel | None) -> None:
         """One load has been made."""
-        self._told.append(load_walkthrough(report, target, kernel))
+        self._walkthroughs.append(load_walkthrough(report, target, kernel))
 
     def write(self) -> None:
         """Write the page of all of them."""
-        write_page(self._path, self._told)
+        write_page(self._path, self._walkthroughs)

@@ -14,8 +14,10 @@ from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
 
 if TYPE_CHECKING:
+    from kscaffold.load.flaws import Flaw
     from kscaffold.load.kernel_log import KernelLog
     from kscaffold.load.loaded_modules import LoadedModules
+    from kscaffold.load.run import Try
     from kscaffold.load.verbs.load import Loads
     from kscaffold.load.verbs.run import Run
     from kscaffold.make.report import BuildReport
@@ -56,14 +58,11 @@ def why(report: LoadReport) -> None:
     """The cause and the fix: the answer of a load that failed, a remark on one that went well."""
     j = report.judgement
     say = console.note if report.ok else console.out
-    if report.note:
-        say(f"   note: {report.note}")
-    if report.surprise:
-        say(f"   note: {console.printable(report.surprise)}")
-    others = [c for c in j.complaints if c.told != j.cause]
-    for complaint in others if report.ok else ():
-        console.warn(console.printable(complaint.told))
-    if j.cause and (j.code or not report.ok):
+    _notes(report, say)
+    if report.ok:
+        for flaw in report.flaws:
+            _flaw(flaw, console.warn, console.note)
+    elif j.cause:
         say(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
         if j.fix:
             say(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
@@ -71,6 +70,24 @@ def why(report: LoadReport) -> None:
             _source(report.place, say)
         if j.code:
             say(f"   {console.styled('more', 'cyan')}: kscaffold explain {j.code}")
+
+
+def _notes(report: LoadReport, say: Callable[[str], None]) -> None:
+    if report.note:
+        say(f"   note: {report.note}")
+    if report.surprise:
+        say(f"   note: {console.printable(report.surprise)}")
+
+
+def _flaw(flaw: "Flaw", head: Callable[[str], None], say: Callable[[str], None]) -> None:
+    """One reason why a load that succeeded is not clean: the complaint, its source line, its code."""
+    told = f"{flaw.text}, at {flaw.where}" if flaw.where and flaw.where not in flaw.text else flaw.text
+    head(console.printable(told))
+    if flaw.place:
+        _source(flaw.place, say)
+    if flaw.fix:
+        say(f"    {console.styled('fix', 'cyan')}: {console.printable(flaw.fix)}")
+    say(f"   {console.styled('more', 'cyan')}: kscaffold explain {flaw.code}")
 
 
 def _source(place: SourceLine, say: Callable[[str], None]) -> None:
@@ -189,30 +206,35 @@ def runs(done: "Run", trace: bool) -> int:
     if trace:
         _waterfalls(report for loads_, _ in results for report in loads_)
     reports: list[LoadReport] = []
-    good = True
-    for loads_, unloads_ in results:
-        ok = all(r.ok for r in loads_) and all(u.ok for u in unloads_)
-        good = good and ok
-        reports += loads_
-        _tell_run(loads_, unloads_)
-    console.emit("run", good, documents.run(results, done.build_seconds))
+    for one in results:
+        reports += one[0]
+        _tell_run(one, done.flaws(one))
+    console.emit("run", done.ok, documents.run(done))
     if len(results) > 1:
-        bad = sum(1 for ls, us in results if not (all(r.ok for r in ls) and all(u.ok for u in us)))
-        console.note(f"{len(results) - bad} of {len(results)} tries went well")
+        well = sum(map(done.went_well, results))
+        console.note(f"{well} of {len(results)} tries went well")
     lost = any(u.judgement.verdict == "lost" for _, us in results for u in us)
     status = _status(reports)
-    return status if status else EXIT_NO_ANSWER if lost else EXIT_YES if good else EXIT_NO
+    return status if status else EXIT_NO_ANSWER if lost else EXIT_YES if done.ok else EXIT_NO
 
 
-def _tell_run(loads_: list[LoadReport], unloads_: list[UnloadReport]) -> None:
+def _tell_run(one: "Try", flaws: "Sequence[Flaw]") -> None:
+    """One try: what is against it comes first."""
+    loads_, unloads_ = one
     last = loads_[-1]
     if not last.ok:
         loaded(last)
-        return
-    if all(u.ok for u in unloads_):
+    elif all(u.ok for u in unloads_):
         names = ", ".join(console.printable(r.path.name) for r in loads_)
         spent = f"{last.seconds['total']:.2f} s"
-        console.step("Ran", f"{names}{_with(last)}: loaded and unloaded ({last.kernel}) in {spent}")
+        told = f"{names}{_with(last)}: loaded and unloaded ({last.kernel}) in {spent}"
+        if flaws:
+            console.out(f"{told}, {console.styled('but not clean', 'red')}")
+        else:
+            console.step("Ran", told)
+    _complain(one, flaws)
+    if not last.ok:
+        return
     for r in loads_:
         log_lines(r.log, r.module)
     for u in unloads_:
@@ -220,11 +242,19 @@ def _tell_run(loads_: list[LoadReport], unloads_: list[UnloadReport]) -> None:
             log_lines(u.log, u.module)
             if u.note:
                 console.note(f"   note: {u.note}")
-            _regrets(u)
         else:
             unloaded(u)
     for r in loads_:
-        why(r)
+        _notes(r, console.note)
+
+
+def _complain(one: "Try", flaws: "Sequence[Flaw]") -> None:
+    """What a try is not clean for; what is accepted of it as a warning."""
+    for flaw in flaws:
+        _flaw(flaw, lambda text: console.out(f"  {console.styled('complaint', 'red')}: {text}"), console.out)
+    for flaw in (f for reports in one for r in reports for f in r.flaws):
+        if flaw not in flaws:
+            _flaw(flaw, console.warn, console.note)
 
 
 def unloaded(report: UnloadReport) -> None:
@@ -250,15 +280,8 @@ def unloaded(report: UnloadReport) -> None:
 
 def _regrets(report: UnloadReport) -> None:
     """What went wrong in an exit that came to its end."""
-    j = report.judgement
-    if j.cause:
-        console.warn(console.printable(j.cause))
-        if report.place:
-            _source(report.place, console.note)
-        if j.fix:
-            console.note(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
-        if j.code:
-            console.note(f"   {console.styled('more', 'cyan')}: kscaffold explain {j.code}")
+    for flaw in report.flaws:
+        _flaw(flaw, console.warn, console.note)
 
 
 def unloads(command: str, reports: Sequence[UnloadReport]) -> int:

@@ -23,42 +23,42 @@ _ROWS = 6  # of a long list; all of it with -v
 _MARKS: dict[Source, str] = {"kernel": "kernel", "trace": "trace", "build": "build"}
 
 
-def explained(told: Sequence[LoadWalkthrough]) -> int:
+def explained(walkthroughs: Sequence[LoadWalkthrough]) -> int:
     """Every load of `explain load`: the document, the text, and the exit status, which is the loads' own."""
-    console.emit("explain", all(one.report.ok for one in told), documents.walkthroughs(told))
-    for number, one in enumerate(told):
+    console.emit("explain", all(one.report.ok for one in walkthroughs), documents.walkthroughs(walkthroughs))
+    for number, one in enumerate(walkthroughs):
         if number:
             console.out()
-        tell(one)
-    verdicts = {one.report.judgement.verdict for one in told}
+        print_walkthrough(one)
+    verdicts = {one.report.judgement.verdict for one in walkthroughs}
     if "lost" in verdicts:
         return EXIT_NO_ANSWER
     return EXIT_YES if verdicts <= {"loaded"} else EXIT_NO
 
 
-def tell(story: LoadWalkthrough) -> None:
+def print_walkthrough(walkthrough: LoadWalkthrough) -> None:
     """Everything that is known of one load."""
-    console.out(console.styled(headline(story.report), "bold" if story.report.ok else "red"))
+    console.out(console.styled(headline(walkthrough.report), "bold" if walkthrough.report.ok else "red"))
     console.out()
     console.out(waterfall.HEAD)
-    total = story.microseconds
-    for number, step in enumerate(story.steps, 1):
-        for line in _step(number, step, total, story):
+    total = walkthrough.microseconds
+    for number, step in enumerate(walkthrough.steps, 1):
+        for line in _step(number, step, total, walkthrough):
             console.out(line)
-    console.out(waterfall.total(total) if total else untimed(story.report))
+    console.out(waterfall.total(total) if total else untimed(walkthrough.report))
     console.out()
-    if story.report.note:
-        console.out(f"note: {story.report.note}")
-    load.log_lines(story.report.log, story.report.module)
-    if story.report.ok:
-        load.why(story.report)
-    for line in _legend(story):
+    if walkthrough.report.note:
+        console.out(f"note: {walkthrough.report.note}")
+    load.log_lines(walkthrough.report.log, walkthrough.report.module)
+    if walkthrough.report.ok:
+        load.why(walkthrough.report)
+    for line in _legend(walkthrough):
         console.out(line)
 
 
-def _step(number: int, step: StageFacts, total: int, story: LoadWalkthrough) -> Iterator[str]:
+def _step(number: int, step: StageFacts, total: int, walkthrough: LoadWalkthrough) -> Iterator[str]:
     stage = StageTime(step.stage.id, step.status, step.microseconds)
-    shown = waterfall.shown_time(story.report, stage, step.within)
+    shown = waterfall.shown_time(walkthrough.report, stage, step.within)
     yield waterfall.row(number, stage, (step.start or 0, step.microseconds, total), shown)
     if step.status not in ("passed", "failed"):
         return
@@ -68,17 +68,17 @@ def _step(number: int, step: StageFacts, total: int, story: LoadWalkthrough) -> 
     for fact in step.facts:
         yield from _fact(fact)
     if step.status == "failed":
-        yield from _failure(story)
+        yield from _failure(walkthrough)
     yield ""
 
 
-def _failure(story: LoadWalkthrough) -> Iterator[str]:
-    j, report = story.report.judgement, story.report
+def _failure(walkthrough: LoadWalkthrough) -> Iterator[str]:
+    j, report = walkthrough.report.judgement, walkthrough.report
     for name, text in (("cause", j.cause), ("fix", j.fix)):
         if text:
             yield from _wrapped(name, text, "red" if name == "cause" else "green")
-    if story.flaw:
-        yield from _wrapped("the file", story.flaw, "red")
+    if walkthrough.flaw:
+        yield from _wrapped("the file", walkthrough.flaw, "red")
     if report.place:
         yield from _wrapped("source", f"{report.place}, {report.place.function}()", "red")
     if j.code:
@@ -124,9 +124,9 @@ def _wrapped(label: str, text: str, style: str = "cyan") -> Iterator[str]:
         yield f"{'':<{4 + _LABEL}}{line}"
 
 
-def _legend(story: LoadWalkthrough) -> Iterator[str]:
-    if any(step.within for step in story.steps):
+def _legend(walkthrough: LoadWalkthrough) -> Iterator[str]:
+    if any(step.within for step in walkthrough.steps):
         yield waterfall.WITHIN
-    if any(fact.source in _MARKS for step in story.steps for fact in step.facts):
+    if any(fact.source in _MARKS for step in walkthrough.steps for fact in step.facts):
         yield "(kernel): the kernel said so after the load; (trace): seen while it worked;"
         yield "(build): in the kernel's files. All else is in the .ko, or was asked for."

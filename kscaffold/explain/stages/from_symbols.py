@@ -19,8 +19,8 @@ def symbols(scene: StageContext) -> Iterator[Fact]:
     imports = sorted(scene.anatomy.imports, key=lambda i: _is_there(i, loaded) and not _differs(i))
     rows = tuple((i.symbol, _provider(i, loaded), _how(i), _crc(i)) for i in imports)
     owners = Counter(i.provider for i in imports)
-    told = ", ".join(f"{n} {_from(owner)}" for owner, n in owners.most_common())
-    text = f"{plural(len(imports), 'symbol')}: {told}" if imports else "no symbol of others"
+    counts = ", ".join(f"{n} {_from(owner)}" for owner, n in owners.most_common())
+    text = f"{plural(len(imports), 'symbol')}: {counts}" if imports else "no symbol of others"
     known = scene.anatomy.kernel is not None and scene.anatomy.kernel.exports is not None
     columns = ("symbol", "from", "for", "checksum")
     yield Fact("needs", text, "build" if known and imports else "file", columns if rows else (), rows)

@@ -90,6 +90,11 @@ def load_plan(
         seconds={"build": plan.seconds, "start": opened.seconds},
         tell=lambda report: hear(report, opened.target),
     )
+    if opened.kind == "sandbox" and any(r.judgement.complaints or not r.ok for r in reports):
+        from kscaffold.load.live_crash import mark_told  # start-up time: few loads are told twice
+
+        gone = any(r.judgement.verdict in ("crashed", "lost") for r in reports)
+        mark_told(plan.home, [r for report in reports for r in report.log], is_gone=gone)
     return Loads(tuple(reports))
 
 

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kscaffold import timing
+from kscaffold.errors import UsageError
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.flaws import RESIDUE, not_allowed
 from kscaffold.load.prewarm import prewarm_guest
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from kscaffold.load.flaws import Flaw
     from kscaffold.load.run import Hear, Try
     from kscaffold.make.report import BuildReport
 
@@ -21,19 +24,28 @@ Listen = Callable[[Kernel], "Hear | None"]
 @dataclass(frozen=True, slots=True)
 class Run:
     """What a run gave. `tries`: the loads and unloads of each guest. `build_seconds`: what building took
-    before the first one. `failed_build`: the build that did not succeed; there are no tries then.
+    before the first one. `failed_build`: the build that did not succeed; there are no tries then. `allow`:
+    the codes of complaints that are accepted.
     """
 
     tries: tuple["Try", ...] = ()
     build_seconds: float = 0.0
     failed_build: "BuildReport | None" = None
+    allow: frozenset[str] = frozenset()
 
     @property
     def ok(self) -> bool:
-        """Each try loaded all and unloaded all."""
-        if self.failed_build is not None:
-            return False
-        return all(all(r.ok for r in loads) and all(r.ok for r in unloads) for loads, unloads in self.tries)
+        """Each try loaded all and unloaded all, and is clean."""
+        return self.failed_build is None and all(map(self.went_well, self.tries))
+
+    def went_well(self, one: "Try") -> bool:
+        """Whether a try loaded all and unloaded all, and is clean but for what is accepted."""
+        return all(r.ok for reports in one for r in reports) and not self.flaws(one)
+
+    def flaws(self, one: "Try") -> tuple["Flaw", ...]:
+        """What a try is not clean for, but for what is accepted; the kernel's complaints come first."""
+        found = [f for reports in one for r in reports for f in r.flaws]
+        return not_allowed(sorted(found, key=lambda f: f.code in RESIDUE), self.allow)
 
 
 def run(
@@ -45,12 +57,14 @@ def run(
     watch: float | None = None,
     progress: Progress = SILENT,
     listen: Listen | None = None,
+    allow: Sequence[str] = (),
 ) -> Run:
     """Build what is not up to date, then load and unload once for each of `sets`: parameters in the kernel's
     syntax, beside those of the request. Each try gets a guest of its own, and no guest is left.
 
     `timeout` of each load, and `watch`, how long to look on after the last unload (None: as the modules'
-    imports suggest), in seconds. Raises UsageError for what can't be meant, KscaffoldError where there is no
+    imports suggest), in seconds. `allow`: codes of complaints to accept, beside those that the project's
+    kscaffold.toml has. Raises UsageError for what can't be meant, KscaffoldError where there is no
     project, kernel or sandbox.
     """
     with prewarm_guest(where, progress) as begun:
@@ -58,6 +72,7 @@ def run(
         from kscaffold.load.plan import plan_loads  # start-up time: while the guest restores
         from kscaffold.load.run import run_tries
 
+        accepted = _accepted(request, allow)
         hear = listen(begun.kernel) if listen else None
         timing.reached("more of kscaffold is imported")
         plan = plan_loads(request, begun.kernel, progress)
@@ -73,4 +88,19 @@ def run(
             progress=progress,
             hear=hear,
         )
-        return Run(tuple(tries), plan.seconds)
+        return Run(tuple(tries), plan.seconds, allow=accepted)
+
+
+def _accepted(request: LoadRequest, allow: Sequence[str]) -> frozenset[str]:
+    """The codes to accept. Raises UsageError KS091 for what is no code, KS090 for a damaged file."""
+    from kscaffold.diagnosis import catalogue  # start-up time: while the guest restores
+    from kscaffold.project.find import home
+    from kscaffold.project.settings import read_settings
+
+    codes = {code.upper() for code in (*allow, *read_settings(home(request.directory)).allow)}
+    for code in sorted(codes):
+        if catalogue.entry(code) is None:
+            raise UsageError(
+                "KS091", f"{code} is no code of kscaffold's", fix="kscaffold run shows the codes there are"
+            )
+    return frozenset(codes)

@@ -1,9 +1,10 @@
 """Unload modules from the live sandbox, or the host, and look on whether the kernel stays well."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kscaffold.load.live_crash import mark_told
 from kscaffold.load.loaded_modules import unload_order
 from kscaffold.load.open_target import running_target
 from kscaffold.load.unload import UnloadReport, file_of, module_of_word
@@ -47,10 +48,25 @@ def unload(
             module = module_of_word(name)
             files = [Path(name), *(ko for ko in beside if module_of_word(ko.name) == module)]
             ko = file_of(module, files, opened.target)
-            reports.append(unload_one(name, opened.target, timeout=timeout, ko=ko))
+            report = unload_one(name, opened.target, timeout=timeout, ko=ko)
+            reports.append(_after_crash(report, opened.crashed) if opened.crashed else report)
             hear(reports[-1])
         watched = watch_after_unload(reports, opened.target, watch)
         for before, after in zip(reports, watched, strict=True):
             if after is not before:
                 hear(after)
+        if opened.is_there and opened.kind == "sandbox":
+            gone = any(r.judgement.verdict in ("crashed", "lost") for r in watched)
+            mark_told(request.at, [r for report in watched for r in report.log], is_gone=gone)
     return tuple(watched)
+
+
+def _after_crash(report: UnloadReport, crashed: str) -> UnloadReport:
+    """The report of an unload from a kernel that had crashed before: its exit is not to blame for no end."""
+    if report.ok or report.judgement.verdict == "crashed":
+        return report
+    cause = (
+        f"this kernel had crashed before the unload ({crashed}); what the crashed task held it holds for ever"
+    )
+    fix = "kscaffold reload starts a new sandbox"
+    return replace(report, judgement=replace(report.judgement, cause=cause, fix=fix))

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from kscaffold.files import reader
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -32,7 +34,7 @@ def read_command(file: Path) -> Command | None:
     Both spellings: `cmd_PATH :=` up to 6.2, `savedcmd_PATH :=` since.
     """
     try:
-        text = file.read_text()
+        text = reader.read_bytes(file).decode()
     except (OSError, UnicodeDecodeError):
         return None
     first, _, rest = text.partition("\n")

@@ -56,6 +56,12 @@ def fresh_targets(directory: Path, kernel: Kernel) -> Project | None:
     return _project(record)
 
 
+def recorded_targets(directory: Path) -> tuple[ModuleTarget, ...]:
+    """What the last build in `directory` made, up to date or not; none where no record tells."""
+    record = _read(directory)
+    return _project(record).targets if record and record.get("targets") else ()
+
+
 def why_not(record: dict[str, Any], directory: Path, kernel: Kernel) -> str | None:
     """The first thing found that is not as it was, or None."""
     if record["directory"] != os.path.realpath(directory):

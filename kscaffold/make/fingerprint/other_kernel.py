@@ -10,6 +10,8 @@ import os
 import re
 from pathlib import Path
 
+from kscaffold.elf import content
+from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.project.project import Project
 
@@ -42,7 +44,7 @@ def built_for_another(project: Project, tree: BuildTree, last: str | None) -> bo
 def release_of(ko: Path) -> str | None:
     """The release in a .ko's vermagic, or None."""
     try:
-        found = re.search(rb"\0?vermagic=([^ \0]+)", ko.read_bytes())
+        found = re.search(rb"\0?vermagic=([^ \0]+)", reader.read_bytes(ko, content.LIMIT))
     except OSError:
         return None
     return found[1].decode(errors="replace") if found else None

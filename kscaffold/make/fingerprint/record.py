@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 from kscaffold.files.atomic import write_whole
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.kernel.compiler import Toolchain
@@ -104,7 +104,7 @@ class _Unjudgeable(Exception):
 
 def _facts(project: Project, tree: BuildTree, tools: Toolchain) -> dict[str, Any]:
     for file in project.read:
-        bad = unjudgeable(file.read_text(errors="replace"))
+        bad = unjudgeable(reader.read_text(file))
         if bad:
             raise _Unjudgeable(f"{file.name}: {bad}")
     commands = {f: _command(f) for t in project.targets for f in _objects(t)}

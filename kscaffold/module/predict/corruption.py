@@ -18,8 +18,8 @@ _OUT_OF_BOUNDS = "symbol name out of bounds in string table"
 def findings(stage: str, question: Question) -> list[Finding]:
     """What is damaged in a file that passed the checks every kernel makes, and shows at this stage."""
     rows = (row for row in _ROWS if row.stage == stage)
-    told = ((row, message) for row in rows if (message := row.describe(question)))
-    return [Finding("KS406", "error", stage, message, REBUILD, row.errno) for row, message in told]
+    found = ((row, message) for row in rows if (message := row.describe(question)))
+    return [Finding("KS406", "error", stage, message, REBUILD, row.errno) for row, message in found]
 
 
 @dataclass(frozen=True, slots=True)

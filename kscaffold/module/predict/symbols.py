@@ -116,8 +116,8 @@ def findings(question: Question) -> list[Finding]:
     for trouble, symbols in ((_COMMON, ko.commons), (_MISPLACED, ko.misplaced)):
         if symbols:
             refused[trouble, ""] = list(symbols)
-    told = (_finding(trouble, owner, symbols, kernel) for (trouble, owner), symbols in refused.items())
-    return [*_needed_modules(question, exporters), *told]
+    findings = (_finding(trouble, owner, symbols, kernel) for (trouble, owner), symbols in refused.items())
+    return [*_needed_modules(question, exporters), *findings]
 
 
 def _needed_modules(

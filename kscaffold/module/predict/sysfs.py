@@ -25,7 +25,8 @@ def _taken(question: Question) -> Finding | None:
     if question.ko.doubled:
         message = f"two of its files have a parameter {question.ko.doubled[0]}"
         return Finding("KS461", "error", "sysfs", message, "rename one of the two", "EEXIST")
-    if name in kernel.perhaps_in_sysfs and not question.is_loaded(name):
+    # Who builds a kernel sees to the names of its own modules.
+    if name in kernel.perhaps_in_sysfs and not question.is_loaded(name) and not question.ko.info("intree"):
         message = f"{kernel.release} may have built-in code called {name}, with a {path} in the way"
         return Finding("KS436", "warn", "sysfs", message, _RENAME, UNSURE)
     if name in kernel.builtin:

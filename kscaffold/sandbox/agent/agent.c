@@ -144,7 +144,7 @@ static u64 le64(u64 n)
 enum { MAGIC = 0x3143534b };	/* "KSC1" */
 enum verb {
 	HELLO = 1, LOAD = 2, UNLOAD = 3, LIST = 4, LOG = 5, READ = 6, WRITE = 7, RUN = 8, SHELL = 9,
-	INPUT = 10, RESIZE = 11, POWEROFF = 12,
+	INPUT = 10, RESIZE = 11, POWEROFF = 12, PHOTOGRAPH = 13,
 };
 enum kind { ACK = 1, END = 2, OUTPUT = 3 };
 
@@ -267,7 +267,9 @@ static u32 slurp(const char *path, u8 *to, u32 room)
 	if (fd < 0)
 		return 0;
 	while (n < room) {
-		s64 got = sys(SYS_read, fd, to + n, room - n);
+		/* For a file of /proc/sys the kernel allocates as much as it is asked for. */
+		u32 most = room - n > CHUNK ? CHUNK : room - n;
+		s64 got = sys(SYS_read, fd, to + n, most);
 
 		if (got == -EINTR)
 			continue;
@@ -423,8 +425,161 @@ static u32 child_file(s32 pid, const char *name, u8 *to, u32 room)
 	return slurp(path, to, room);
 }
 
+/* ---- a photograph: the names of what a kernel has, to find what a module leaves behind ---- */
+
+/*
+ * Directories by their depth, files by 0. What is safe to read whatever a module did comes first: the last
+ * ones lead the kernel to structures of the module's own, which may have gone. ../../diagnosis/residue.py
+ * compares.
+ */
+static const char *const seen[] = {
+	"1/proc", "2/proc/fs", "2/proc/driver", "2/proc/bus", "1/proc/self/net", "2/sys/class", "3/sys/bus",
+	"2/sys/devices/virtual", "1/sys/devices/platform", "1/sys/devices", "1/sys/module", "1/sys/kernel",
+	"1/sys/kernel/slab", "1/sys/fs", "1/sys/firmware", "1/sys", "2/sys/kernel/debug", "2/dev",
+	"0/proc/devices", "0/proc/meminfo", "0/proc/zoneinfo", "0/proc/vmallocinfo", "2/proc/sys", "0/proc/ioports",
+	"0/proc/iomem", "0/proc/interrupts", "0/proc/filesystems", "0/proc/misc", "0/proc/crypto",
+};
+
+enum { SEEN = sizeof(seen) / sizeof(*seen), PHOTO = 512 << 10, DEEPEST = 3, DT_DIR = 4, ALL = 0x7fffffff };
+
+/* `argument` of PHOTOGRAPH: the parts to take, by bits; with FIRST it is the one to compare with. */
+#define FIRST 0x80000000u
+
+struct photo { u32 length, starts[SEEN + 1], latest; u8 text[PHOTO]; };
+struct entry { u64 inode; s64 next; unsigned short size; u8 type; char name[]; };
+
+static struct photo before, after;
+static s32 photographer;	/* the task that takes the photograph, which is in /proc as well */
+
+static void add(struct photo *p, const void *what, u32 n)
+{
+	if (p->length + n > PHOTO)
+		n = PHOTO - p->length;
+	memcpy(p->text + p->length, what, n);
+	p->length += n;
+}
+
+static u32 number_of(const char *name)
+{
+	u32 n = 0;
+
+	while (*name >= '0' && *name <= '9')
+		n = n * 10 + *name++ - '0';
+	return *name ? 0 : n;
+}
+
+/* A task that the first photograph does not have: its name is read. */
+static void add_task(struct photo *p, u32 pid)
+{
+	if (pid > p->latest)
+		p->latest = pid;
+	if (p != &after || pid <= before.latest || pid == (u32)photographer)
+		return;
+	add(p, "task ", 5);
+	p->length += child_file(pid, "comm", p->text + p->length, PHOTO - p->length);
+}
+
+/* `path`: ends with NUL at n, and has room for a name at each level. */
+static void walk(struct photo *p, char *path, u32 n, int depth)
+{
+	static u8 read[DEEPEST][16 << 10];
+	s32 fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+	u8 *entries = read[depth - 1];
+	s64 got;
+
+	while (fd >= 0 && (got = sys(SYS_getdents64, fd, entries, sizeof(read[0]))) > 0) {
+		for (s64 at = 0; at < got;) {
+			struct entry *e = (void *)(entries + at);
+			u32 m = length(e->name), pid = number_of(e->name);
+
+			at += e->size;
+			if (e->name[0] == '.' && (m == 1 || (m == 2 && e->name[1] == '.')))
+				continue;
+			if (pid && n == 5) {	/* "/proc" */
+				add_task(p, pid);
+				continue;
+			}
+			path[n] = '/';
+			memcpy(path + n + 1, e->name, m + 1);
+			add(p, path, n + 1 + m);
+			add(p, "\n", 1);
+			/* Below debugfs's `tracing` is another mount, with ten thousand names. */
+			if (depth > 1 && e->type == DT_DIR && !(m == 7 && e->name[0] == 't'))
+				walk(p, path, n + 1 + m, depth - 1);
+		}
+	}
+	path[n] = 0;
+	if (fd >= 0)
+		sys(SYS_close, fd);
+}
+
+/* The number of sections that were taken is known all along: who takes them may not come back. */
+static s64 photograph(struct photo *p, u32 wanted)
+{
+	char path[1024];
+
+	p->length = p->latest = 0;
+	photographer = sys(SYS_getpid);
+	for (u32 i = 0; i < SEEN; i++) {
+		u32 n = length(seen[i] + 1), depth = seen[i][0] - '0';
+
+		p->starts[i] = p->length;
+		p->starts[SEEN] = i;
+		if (!(wanted >> i & 1))
+			continue;
+		memcpy(path, seen[i] + 1, n + 1);
+		if (depth)
+			walk(p, path, n, depth);
+		else
+			p->length += slurp(path, p->text + p->length, PHOTO - p->length);
+	}
+	p->starts[SEEN] = SEEN;
+	return 0;
+}
+
+/* Part i of a photograph. */
+static u8 *part(struct photo *p, u32 i, u32 *n)
+{
+	u32 end = i + 1 < SEEN ? p->starts[i + 1] : p->length;
+
+	*n = end - p->starts[i];
+	return p->text + p->starts[i];
+}
+
+/*
+ * The parts that differ, as `\1path\n`, the text before, `\2`, the text after. The part that was not come
+ * back from ends with `\3` instead.
+ */
+static u32 differences(u8 *to, u32 room, u32 wanted)
+{
+	u32 n = 0, taken = after.starts[SEEN];
+
+	for (u32 i = 0; i < SEEN && i <= taken; i++) {
+		u32 old_length, new_length = 0, m = length(seen[i] + 1);
+		u8 *old = part(&before, i, &old_length), *new = i < taken ? part(&after, i, &new_length) : 0;
+		u32 same = old_length == new_length ? 0 : 1;
+
+		for (u32 k = 0; new && !same && k < old_length; k++)
+			same = old[k] != new[k];
+		if (!(wanted >> i & 1) || (new && !same) || n + m + old_length + new_length + 3 > room)
+			continue;
+		to[n++] = 1;
+		memcpy(to + n, seen[i] + 1, m);
+		n += m;
+		to[n++] = '\n';
+		memcpy(to + n, old, old_length);
+		n += old_length;
+		to[n++] = new ? 2 : 3;
+		memcpy(to + n, new, new_length);
+		n += new_length;
+	}
+	return n;
+}
+
 static s64 call_kernel(u32 verb, s32 ko, const char *name)
 {
+	if (verb == PHOTOGRAPH)
+		return photograph(asked.argument & FIRST ? &before : &after, asked.argument & ALL);
 	if (verb == LOAD)
 		return sys(SYS_finit_module, ko, name, asked.argument);
 	return sys(SYS_delete_module, name, asked.argument);
@@ -537,9 +692,10 @@ static void in_child(u32 verb, s32 ko, const char *name)
 		o.stack_length = child_file(pid, "stack", chunk, CHUNK);
 		sys(SYS_kill, pid, SIGKILL);	/* ends a sleep that can be interrupted; harmless otherwise */
 	}
-	if (traced) {
+	if (traced)
 		o.trace_length = slurp("/sys/kernel/tracing/trace", text, TEXT);
-	}
+	if (verb == PHOTOGRAPH && !(asked.argument & FIRST))
+		o.trace_length = differences(text, TEXT, asked.argument);
 	o.lost = kept.lost;
 	o.head_length = kept.head_length;
 	o.tail_length = kept.tail_length;
@@ -559,6 +715,7 @@ static void in_child(u32 verb, s32 ko, const char *name)
 /* Payload: u64 ns since 1970, 32 bytes of seed. A snapshot froze the clock and the random pool. */
 static void hello(void)
 {
+	static int photographed;
 	struct { u64 realtime_ns; struct { s32 bits, size; u8 seed[32]; } entropy; } p;
 	static struct { char sysname[65], node[65], release[65], version[65], machine[65], domain[65]; } u;
 	struct timespec t;
@@ -581,6 +738,15 @@ static void hello(void)
 	sys(SYS_ioctl, fd, RNDRESEEDCRNG, 0);
 	sys(SYS_close, fd);
 	sys(SYS_uname, &u);
+	if (!photographed++)	/* in the snapshot, so that no run waits for it */
+		photograph(&before, ALL);
+	/*
+	 * A sign of life: QEMU 7.2 restores RISC-V's and POWER's timers unarmed. A sleep that is shorter than what
+	 * the kernel waits for already makes it arm the timer anew; where that does not help, no answer comes.
+	 */
+	t.seconds = 0;
+	t.nanoseconds = 1;
+	sys(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &t, 0);
 	finish(0, u.release, length(u.release));
 }
 
@@ -643,6 +809,12 @@ static void unload(void)
 
 	if (name)
 		in_child(UNLOAD, -1, name);
+}
+
+static void compare(void)
+{
+	skip(asked.length);
+	in_child(PHOTOGRAPH, -1, 0);
 }
 
 static void list(void)
@@ -961,6 +1133,7 @@ static void serve(void)
 		case RUN: run(); break;
 		case SHELL: shell(); break;
 		case POWEROFF: power_off(); break;
+		case PHOTOGRAPH: compare(); break;
 		default: skip(asked.length); finish(-EINVAL, 0, 0);
 		}
 	}

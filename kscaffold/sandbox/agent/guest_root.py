@@ -14,8 +14,7 @@ from kscaffold.arch.architecture import Architecture
 from kscaffold.diagnosis import trace
 from kscaffold.elf.decompress import decompress_module
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import paths
-from kscaffold.files.atomic import write_whole
+from kscaffold.files import executable, paths
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.sandbox.agent import initramfs
 
@@ -97,9 +96,9 @@ def compiled_agent(architecture: Architecture) -> Iterator[Path]:
     """The agent's program, built once for each version of its source and kept in the cache; where that can't
     be written, in a directory that goes again.
     """
+    built = paths.cache() / "guest" / agent_name(architecture)
     source = _source(architecture)
-    built = paths.cache() / "guest" / f"agent-{hashlib.sha256(source).hexdigest()[:16]}"
-    if built.exists():
+    if executable.is_genuine(built):
         yield built
         return
     with tempfile.TemporaryDirectory(prefix="kscaffold-agent-") as place:
@@ -110,9 +109,19 @@ def compiled_agent(architecture: Architecture) -> Iterator[Path]:
             said = done.stderr.strip()[-2000:]
             raise KscaffoldError("KS603", "the guest's agent can't be built", cause=said)
         with contextlib.suppress(OSError):
-            built.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(built, made.read_bytes(), mode=0o755)
-        yield built if built.exists() else made
+            paths.make_own(built.parent)
+            executable.keep(built, made.read_bytes())
+        yield built if executable.is_genuine(built) else made
+
+
+def agent_name(architecture: Architecture) -> str:
+    """The file name of this version's agent for a machine in the cache."""
+    return f"agent-{hashlib.sha256(_source(architecture)).hexdigest()[:16]}"
+
+
+def agent_names() -> frozenset[str]:
+    """The file names of this version's agents, for every machine that there is one for."""
+    return frozenset(agent_name(a) for a in table.every() if _header(a).is_file())
 
 
 def _header(architecture: Architecture) -> Traversable:

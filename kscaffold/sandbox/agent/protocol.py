@@ -54,6 +54,7 @@ class Verb(IntEnum):
     INPUT = 10
     RESIZE = 11
     POWEROFF = 12
+    PHOTOGRAPH = 13
     # For the keeper itself.
     STOP = 100
 

@@ -12,7 +12,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 from dataclasses import dataclass
@@ -20,7 +19,9 @@ from pathlib import Path
 
 from kscaffold import timeouts
 from kscaffold.errors import KscaffoldError, from_os_error
+from kscaffold.files import ownership
 from kscaffold.files.atomic import write_whole
+from kscaffold.process import start_time
 from kscaffold.sandbox.agent import protocol
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Kind, Verb
 from kscaffold.sandbox.vm.guest import Guest
@@ -28,9 +29,10 @@ from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.start import start_guest
 
 _IDLE_WHEN_HUNG = 60.0  # s a guest in which something hangs stays, for `logs`
+CLIENTS = 16
+"""Clients that may wait in a keeper's queue."""
 _GRACE = 2.0  # s beyond the guest's own deadline
 _CLIENT_SILENCE = 60.0  # s a client may hold the sandbox without asking anything
-_UCRED = "3i"  # struct ucred, unix(7): process, user, group
 _REFUSAL_WAIT = 5.0  # s for the client that waits to be told why there is no guest
 _LOG_TIMEOUT = 2.0  # s for the guest's log
 _LAST_CONSOLE = 100_000  # characters of the console that a client gets when its guest is lost
@@ -92,6 +94,8 @@ def _become_daemon(keep: set[int]) -> None:
 
 def _keep(sandbox: SandboxDir, planned: Plan) -> None:
     """Start the guest, serve clients, end the guest. The lock is dropped when the process ends."""
+    # Whoever connects now learns this process's number from the kernel (SO_PEERCRED), not from a file.
+    sandbox.listener.listen(CLIENTS)
     _write_card(sandbox, planned, keeper=os.getpid(), qemu=0)
     try:
         guest = start_guest(planned)
@@ -122,6 +126,7 @@ def _write_card(sandbox: SandboxDir, planned: Plan, *, keeper: int, qemu: int) -
         "cmdline": planned.machine.cmdline,
         "accelerator": planned.machine.accelerator,
         "keeper": keeper,
+        "keeper_started": start_time(keeper) if keeper else 0,
         "qemu": qemu,
         "started": time.time(),
         "key": planned.key,
@@ -191,6 +196,8 @@ class _Keeper:
                 continue
             sock, _ = self.listener.accept()
             with sock:
+                if ownership.peer(sock)[1] not in (os.geteuid(), 0):
+                    continue  # the directory is ours alone: it was opened to others since
                 self._name_client(sock)
                 going_on = self._serve_client(sock)
             (self.directory / "client").unlink(missing_ok=True)
@@ -206,8 +213,7 @@ class _Keeper:
 
     def _name_client(self, sock: socket.socket) -> None:
         """Write which process uses the sandbox, for the clients that have to wait."""
-        size = struct.calcsize(_UCRED)
-        pid = struct.unpack(_UCRED, sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0]
+        pid, _ = ownership.peer(sock)
         with contextlib.suppress(OSError):
             (self.directory / "client").write_text(str(pid))
 

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -12,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kscaffold import timeouts
+from kscaffold import process, timeouts
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import paths
+from kscaffold.files import ownership, paths
 from kscaffold.files.lock import is_locked, wait_for_lock
 from kscaffold.sandbox.agent.protocol import MOST_GRACE, Channel, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.sandbox.live import daemon
@@ -23,8 +22,11 @@ from kscaffold.sandbox.vm.plan import Plan
 _STOP_TIMEOUT = 5.0  # s for a keeper to hear that it is to end
 _STOP_WAIT = 10.0  # s for it to end
 _DIAL_TIMEOUT = 5.0  # s for a keeper to take a connection
-_CLIENTS = 16  # that may wait in a keeper's queue
 _POLL = 0.01  # s between two looks for the end of a keeper
+
+
+PREVIOUS = "previous-"
+"""What the names of the files begin with that a sandbox before this one left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class SandboxInfo:
     started: float
     key: str
     rss: int
+    keeper_started: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ def connect_or_start(project: Path, planned: Plan, note: Callable[[str], None]) 
     Two commands that find none start one between them: the second waits for the first's.
     """
     directory = sandbox_dir(project)
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    paths.make_own(directory)
     with _starting(directory):
         card = _read_card(directory)
         if card and card.key != planned.key:
@@ -130,7 +133,7 @@ def connect_or_start(project: Path, planned: Plan, note: Callable[[str], None]) 
 def begin_sandbox(project: Path, planned: Plan) -> None:
     """Start the project's sandbox if none is live, and do not wait for its guest: `connect_or_start` does."""
     directory = sandbox_dir(project)
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    paths.make_own(directory)
     with _starting(directory):
         if _read_card(directory) is None:
             _start(directory, planned, project)
@@ -171,12 +174,19 @@ def end_sandbox(connection: Connection, project: Path) -> None:
         time.sleep(_POLL)
 
 
-def last_log(project: Path) -> tuple[bytes, str]:
-    """The log records and the console that the project's last sandbox left when it ended."""
+def is_ended(directory: Path) -> bool:
+    """Whether a sandbox's directory is of one that has ended, and nobody starts another there now."""
+    return not _has_keeper(directory) and not is_locked(directory / "starting")
+
+
+def last_log(project: Path, *, previous: bool = False) -> tuple[bytes, str]:
+    """The log records and the console that the project's last sandbox left when it ended. `previous`: those
+    of the one before the one that runs, or that ran last.
+    """
     parts = []
     for name in ("log", "console"):
         try:
-            parts.append((sandbox_dir(project) / name).read_bytes())
+            parts.append((sandbox_dir(project) / f"{PREVIOUS if previous else ''}{name}").read_bytes())
         except OSError:
             parts.append(b"")
     return parts[0], parts[1].decode(errors="replace")
@@ -204,8 +214,12 @@ def _starting(directory: Path) -> Iterator[None]:
 
 
 def _start(directory: Path, planned: Plan, project: Path) -> None:
-    for left in ("log", "console", "card.json", "keeper.sock"):
+    for left in ("card.json", "keeper.sock"):
         (directory / left).unlink(missing_ok=True)
+    for kept in ("log", "console", "told"):
+        (directory / f"{PREVIOUS}{kept}").unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            (directory / kept).rename(directory / f"{PREVIOUS}{kept}")
     with (
         (directory / "lock").open("wb") as lock,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,
@@ -214,7 +228,7 @@ def _start(directory: Path, planned: Plan, project: Path) -> None:
         if not wait_for_lock(lock.fileno(), _STOP_WAIT):
             raise KscaffoldError("KS606", "the last sandbox here has not ended", fix="kscaffold sandbox stop")
         listener.bind(str(directory / "keeper.sock"))
-        listener.listen(_CLIENTS)
+        listener.listen(daemon.CLIENTS)
         daemon.fork_keeper(daemon.SandboxDir(directory, listener, lock.fileno(), project), planned)
 
 
@@ -226,6 +240,15 @@ def _dial(directory: Path) -> socket.socket | None:
     except OSError:
         sock.close()
         return None
+    _, user = ownership.peer(sock)
+    if user not in (os.geteuid(), 0):
+        sock.close()
+        raise KscaffoldError(
+            "KS618",
+            f"{ownership.name_of(user)} answers in the place of this project's sandbox",
+            cause=f"another user's process listens at {directory / 'keeper.sock'}",
+            fix=f"rm -r {directory}",
+        )
     return sock
 
 
@@ -284,6 +307,7 @@ def _read_card(directory: Path) -> SandboxInfo | None:
             qemu=facts["qemu"],
             started=facts["started"],
             key=facts["key"],
+            keeper_started=facts.get("keeper_started", 0),
             rss=_rss(facts["qemu"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
@@ -299,7 +323,21 @@ def _rss(pid: int) -> int:
 
 
 def _kill(card: SandboxInfo) -> None:
-    """Kill a keeper that does not answer; its QEMU ends with it. The keeper has just held its lock."""
-    if card.keeper:
-        with contextlib.suppress(OSError):
-            os.kill(card.keeper, signal.SIGKILL)
+    """Kill a keeper that does not answer; its QEMU ends with it.
+
+    The card is a file, and a number may be another process's by now: the kernel has to name the same process
+    as the one that listens, and it has to have started when the card says.
+    """
+    if not card.keeper:
+        return
+    try:
+        sock = _dial(_root() / card.id)
+    except KscaffoldError:
+        return
+    listening = None
+    if sock is not None:
+        with contextlib.closing(sock):
+            listening = ownership.peer(sock)[0]
+    # Where its queue is full nobody can connect; its lock is held, and its start is on the card.
+    if listening in (None, card.keeper):
+        process.kill_proven(card.keeper, card.keeper_started)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.arch import table
+from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import DeadlineError, UsageError
 from kscaffold.files import paths
 from kscaffold.files.atomic import write_whole
@@ -32,8 +34,13 @@ class Probe:
     fresh: bool = False
 
 
-def probe(program: str) -> Probe:
-    """The accelerator for this QEMU, probed once per boot of the host. KSCAFFOLD_ACCEL overrides it."""
+def probe(program: str, guest: Architecture | None = None) -> Probe:
+    """The accelerator for this QEMU and a guest of this architecture (None: this machine's), probed once per
+    boot of the host. KSCAFFOLD_ACCEL overrides it.
+    """
+    host = table.host()
+    if guest is not None and guest is not host:
+        return Probe("tcg", f"the guest is {guest.title}, this machine is {os.uname().machine}")
     forced = os.environ.get("KSCAFFOLD_ACCEL")
     if forced == "tcg":
         return Probe("tcg", "KSCAFFOLD_ACCEL=tcg")
@@ -51,7 +58,9 @@ def probe(program: str) -> Probe:
         known = paths.recorded(_file())
         if known["key"] == _key(program):
             return Probe("tcg" if known["why"] else "kvm", known["why"])
-    why = missing_cpu_feature(Path("/proc/cpuinfo").read_text()) or _try_kvm(program)
+    why = None
+    if host is not None and host.srcarch == "x86":  # elsewhere the first boot is the proof
+        why = missing_cpu_feature(Path("/proc/cpuinfo").read_text()) or _try_kvm(program)
     _remember(program, why)
     return Probe("tcg" if why else "kvm", why, fresh=True)
 
@@ -81,7 +90,7 @@ def _key(program: str) -> list[object]:
 
 def _remember(program: str, why: str | None) -> None:
     with contextlib.suppress(OSError):
-        _file().parent.mkdir(parents=True, exist_ok=True)
+        paths.make_own(_file().parent)
         write_whole(_file(), json.dumps({"key": _key(program), "why": why}))
 
 

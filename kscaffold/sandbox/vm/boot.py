@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kscaffold import process, timeouts
+from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.progress import Progress
@@ -32,7 +33,9 @@ def boot(planned: Plan, progress: Progress) -> Guest:
 
     Raises DeadlineError KS604 when the guest does not come up, KscaffoldError KS605 when QEMU fails.
     """
-    progress.step("Booting", f"{planned.kernel.release} (once: later starts take a tenth of the time)")
+    once = "once: later starts take a tenth of the time"
+    each = f"each time: this QEMU restores no {planned.machine.architecture.title} guest alive"
+    progress.step("Booting", f"{planned.kernel.release} ({once if planned.restorable else each})")
     hung = reset = 0
     while True:
         try:
@@ -50,9 +53,10 @@ def boot(planned: Plan, progress: Progress) -> Guest:
 
 
 def boot_once(planned: Plan, progress: Progress) -> Guest:
-    """One try of `boot`, within a third of the boot's time."""
+    """One try of `boot`, within a third of the boot's time; slow machines get several times that."""
     began = time.monotonic()
-    timeout = timeouts.seconds("BOOT_TIMEOUT") / _BOOT_TRIES
+    patience = planned.machine.architecture.boot_patience
+    timeout = timeouts.seconds("BOOT_TIMEOUT") / _BOOT_TRIES * patience
     directory = new_directory()
     memory = os.memfd_create("kscaffold-ram")
     with contextlib.ExitStack() as undo:
@@ -78,8 +82,9 @@ def boot_once(planned: Plan, progress: Progress) -> Guest:
         except ChannelClosed:
             raise _ended(guest, planned) from None
         guest.times["booted"] = milliseconds_since(began)
-        _freeze(planned, guest, qmp, memory, progress)
-        guest.times["frozen"] = milliseconds_since(began)
+        if planned.restorable:
+            _freeze(planned, guest, qmp, memory, progress)
+            guest.times["frozen"] = milliseconds_since(began)
         qmp.close()
         undo.pop_all()
         os.close(memory)
@@ -107,7 +112,8 @@ def counter_khz(architecture: Architecture) -> int | None:
     """
     if not architecture.counter_parameter:
         return None
-    with guest_root.compiled_agent(architecture) as program:
+    # The counter is this machine's, whatever the guest is.
+    with guest_root.compiled_agent(table.host() or architecture) as program:
         done = process.run([str(program)], timeout=5)
     return int(done.stdout) if done.stdout.strip().isdigit() else None
 

@@ -72,7 +72,7 @@ class Guest:
 def new_directory() -> Path:
     """A directory for the console and QEMU's complaints of one guest. Those of dead processes are swept."""
     guests = paths.runtime() / "guests"
-    guests.mkdir(parents=True, exist_ok=True, mode=0o700)
+    paths.make_own(guests)
     sweep_dead(guests, "")
     return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=guests))
 

@@ -9,12 +9,14 @@ from kscaffold.kernel import store
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.sandbox.agent import guest_root
 from kscaffold.sandbox.vm import accelerator, qemu, snapshot
+from kscaffold.sandbox.vm.restorable import restores_live
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A guest that can be started. `key`: the name of its snapshot. `why_no_kvm`: None with KVM. `probed`:
     the accelerator was probed just now. `trusted`: certificates (DER) that its kernel has besides its own.
+    `restorable`: False where this QEMU restores no guest of this machine alive, so that each one boots.
     """
 
     kernel: Kernel
@@ -24,6 +26,7 @@ class Plan:
     why_no_kvm: str | None
     probed: bool
     trusted: tuple[bytes, ...] = ()
+    restorable: bool = True
 
 
 def plan_vm(kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = ()) -> Plan:
@@ -33,7 +36,7 @@ def plan_vm(kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = ()) 
     architecture = guest_root.guest_architecture(kernel.arch)
     program = process.need(architecture.qemu, architecture.qemu_package)
     vmlinux = _image(kernel, trusted)
-    probe = accelerator.probe(program)
+    probe = accelerator.probe(program, architecture)
     machine = qemu.Machine(
         architecture=architecture,
         vmlinux=vmlinux,
@@ -42,7 +45,8 @@ def plan_vm(kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = ()) 
     )
     cpu = architecture.cpu[probe.accelerator] + (_host_cpu() if probe.accelerator == "kvm" else "")
     key = snapshot.snapshot_key(program, kernel, machine, cpu)
-    return Plan(kernel, program, machine, key, probe.why, probe.fresh, trusted)
+    restorable = restores_live(program, architecture)
+    return Plan(kernel, program, machine, key, probe.why, probe.fresh, trusted, restorable)
 
 
 def _image(kernel: Kernel, trusted: tuple[bytes, ...]) -> Path:

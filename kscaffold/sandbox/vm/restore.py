@@ -58,7 +58,7 @@ def begin_restore(planned: Plan, detail: Callable[[str], None]) -> PendingRestor
     """Begin to restore the planned guest, without waiting for it. None where there is no snapshot of it, and
     where QEMU can't begin with the snapshot; `detail` hears the reason then.
     """
-    frozen = snapshot.find_snapshot(planned.key)
+    frozen = snapshot.find_snapshot(planned.key) if planned.restorable else None
     if frozen is None:
         return None
     try:

@@ -105,7 +105,7 @@ def find_snapshot(name: str) -> Snapshot | None:
 @contextlib.contextmanager
 def scratch_dir() -> Iterator[Path]:
     """A directory to prepare a snapshot in, removed afterwards. The directories of dead runs are swept."""
-    snapshots_dir().mkdir(parents=True, exist_ok=True)
+    paths.make_own(snapshots_dir())
     _sweep()
     directory = snapshots_dir() / own_name(_MAKING)
     directory.mkdir()

@@ -1,8 +1,11 @@
 """The start of a guest in its pristine state: restored where there is a whole snapshot, else booted."""
 
+from dataclasses import replace
+
 from kscaffold.errors import KscaffoldError
 from kscaffold.progress import SILENT, Progress
-from kscaffold.sandbox.vm import accelerator
+from kscaffold.sandbox.agent.protocol import ChannelTimeout
+from kscaffold.sandbox.vm import accelerator, restorable, snapshot
 from kscaffold.sandbox.vm.boot import boot
 from kscaffold.sandbox.vm.guest import Guest
 from kscaffold.sandbox.vm.plan import Plan, plan_vm
@@ -18,9 +21,13 @@ def start_guest(planned: Plan, progress: Progress = SILENT, ahead: PendingRestor
     ahead = ahead or begin_restore(planned, progress.detail)
     if ahead is not None:
         try:
-            return ahead.finish()
+            guest = ahead.finish()
+            restorable.note_alive(planned.program, planned.machine.architecture)
+            return guest
         except FAILURES as error:
             ahead.close()
+            if isinstance(error, ChannelTimeout):
+                planned = _without_life(planned, error, progress)
             # Whatever is wrong with the snapshot, a boot is the answer, and writes a new one.
             progress.detail(f"the snapshot could not be restored ({error}); booting")
         except BaseException:
@@ -35,3 +42,15 @@ def start_guest(planned: Plan, progress: Progress = SILENT, ahead: PendingRestor
         accelerator.mark_kvm_broken(planned.program, why)
         progress.step("Without", f"KVM: {why}")
         return start_guest(plan_vm(planned.kernel, planned.machine.cmdline, planned.trusted), progress)
+
+
+def _without_life(planned: Plan, silence: ChannelTimeout, progress: Progress) -> Plan:
+    """The plan once a restored guest has given no sign of life; what that proves is told and remembered."""
+    machine = planned.machine.architecture
+    restorable.note_dead(planned.program, machine, greeted=silence.acknowledged)
+    if restorable.restores_live(planned.program, machine):
+        return planned
+    snapshot.remove_snapshots(planned.kernel.release)
+    why = f"snapshots: {planned.program} restores {machine.title} guests dead, so each one boots"
+    progress.step("Without", why)
+    return replace(planned, restorable=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
 from kscaffold.files.text_change import TextChange, read_text, write_changes
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.ask import UnsetOptionError, kbuild_file, read_project
@@ -211,7 +212,7 @@ def _proposal(directory: Path, kernel: Kernel | None) -> Proposal:
             cause="that is more than one project of modules",
             fix="name the directory of the module: kscaffold adopt DIR",
         )
-    read = [read_source(path, path.read_text(errors="replace")) for path in sources]
+    read = [read_source(path, reader.read_text(path)) for path in sources]
     proposal = propose(directory, read, headers)
     if proposal is None:
         raise KscaffoldError(
@@ -256,8 +257,8 @@ def _verified(directory: Path, kernel: Kernel | None, proposal: Proposal) -> Non
     wanted = {
         directory / f"{m.name}.ko": tuple(f"{o}.o" for o in m.objects or (m.name,)) for m in proposal.modules
     }
-    told = {t.ko: t.objects for t in asked.targets}
-    assert told == wanted, (told, wanted)
+    asked_of_make = {t.ko: t.objects for t in asked.targets}
+    assert asked_of_make == wanted, (asked_of_make, wanted)
 
 
 def _missing(target: ModuleTarget) -> tuple[str, ...]:
@@ -277,7 +278,7 @@ def _unused(project: Project, sources: list[Path]) -> tuple[Path, ...]:
     left = [s for s in sources if s not in made]
     if not left or len(sources) >= _MOST_FILES:
         return ()
-    texts = [p.read_text(errors="replace") for p in sources]
+    texts = [reader.read_text(p) for p in sources]
     return tuple(s for s in left if not any(f'{s.name}"' in text for text in texts))
 
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from kscaffold.files import reader
 from kscaffold.files.text_change import TextChange
 from kscaffold.project.project import ModuleTarget
 from kscaffold.scaffold.adopt.deprecated import Habit
@@ -48,4 +49,4 @@ def _is_named_elsewhere(source: Path, text: str) -> bool:
     if re.search(rf"CFLAGS_(?:REMOVE_)?{re.escape(source.stem)}\.o|\b{re.escape(source.name)}\b", text):
         return True
     others = [p for p in source.parent.glob("*.[ch]") if p != source]
-    return any(f'"{source.name}"' in p.read_text(errors="replace") for p in others)
+    return any(f'"{source.name}"' in reader.read_text(p) for p in others)

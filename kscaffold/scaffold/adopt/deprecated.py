@@ -41,7 +41,7 @@ def find_deprecated(text: str, untabbed: Sequence[int] = ()) -> tuple[Habit, ...
     """The habits of a Makefile's or Kbuild's text, in order. `untabbed`: lines that make says want a tab."""
     lines = text.split("\n")
     found: list[Habit] = []
-    owned = bool(re.search(r"^\s*(?:export\s+|override\s+)*PWD\s*[:?]?:?=", text, re.M))
+    owned = bool(re.search(r"^[ \t]*+(?:export\s+|override\s+)*PWD\s*[:?]?:?=", text, re.M))
     continues = ""
     in_rule = False
     for number, line in enumerate(lines, 1):
@@ -115,7 +115,7 @@ def _subdirs(line: str, at: _Line) -> Habit | None:
     if not _SUBDIRS.search(line) or (_ASSIGN.match(line) and line.startswith("SUBDIRS")):
         return None
     if re.search(r"(?<![\w$({])M=", line):
-        mended = re.sub(r"\s*(?<![\w$({])SUBDIRS\s?=\s?\S+", "", line)
+        mended = re.sub(r"(?<!\s)\s*+(?<![\w$({])SUBDIRS\s?=\s?\S+", "", line)
     else:
         mended = _SUBDIRS.sub("M=", line)
     message = "SUBDIRS= is ignored since Linux 5.4: make turns to the kernel itself"
@@ -127,7 +127,7 @@ def _extra(line: str, at: _Line) -> Habit | None:
     if found is None:
         return None
     modern = _modern(found)
-    if re.search(rf"^\s*{modern}\s*[:+?]?=.*\$[({{]{found[0]}[)}}]", at.file, re.M):
+    if re.search(rf"^[ \t]*+{modern}\s*[:+?]?=.*\$[({{]{found[0]}[)}}]", at.file, re.M):
         return None  # the file hands it on: a variable of its own, which every kernel takes
     mended = None
     # On a command line it would override what the file adds, and exported it is for another make.

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # include/linux/init.h and module.h, and the macros of buses that make both (module_pci_driver and so on).
-_INIT = re.compile(
-    r"^[ \t]*(?:module_(?:init|driver|misc_device|\w+_driver\w*)|\w+_initcall(?:_sync)?)\s*\(",
-    re.M,
-)
-_EXIT = re.compile(r"^[ \t]*(?:module_exit|module_driver|module_misc_device|module_\w+_driver\w*)\s*\(", re.M)
+_CALLED = re.compile(r"^[ \t]*+(\w++)\s*+\(", re.M)
+_INIT = re.compile(r"module_(?:init|driver|misc_device|\w+_driver\w*)|\w+_initcall(?:_sync)?")
+_EXIT = re.compile(r"module_(?:exit|driver|misc_device|\w+_driver\w*)")
+_LONGEST_NAME = 200  # characters; of a longer one no question is asked
 _OLD_INIT = re.compile(r"\bint\s+(?:__init\s+)?init_module\s*\(\s*void\s*\)\s*\{")
 _OLD_EXIT = re.compile(r"\bvoid\s+(?:__exit\s+)?cleanup_module\s*\(\s*void\s*\)\s*\{")
 _LICENSE = re.compile(r"^[ \t]*MODULE_LICENSE\s*\(", re.M)
@@ -21,12 +20,14 @@ _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.M)
 _OF_LIBC = re.compile(
     r"^[ \t]*#[ \t]*include[ \t]*<(?:stdio|stdlib|unistd|pthread|sys/\w+|iostream)(?:\.h)?>", re.M
 )
-_MAIN = re.compile(r"^(?:int|void)?\s*\bmain\s*\(", re.M)
-_SPDX = re.compile(r"SPDX-License-Identifier:[ \t]*([\w.+() -]+?)[ \t]*(?:\*/)?[ \t]*$", re.M)
+_MAIN = re.compile(r"^[ \t]*+(?:(?:int|void)\s++)?main\s*+\(", re.M)
+_SPDX = re.compile(r"SPDX-License-Identifier:([^\n]*)")
+_EXPRESSION = re.compile(r"[\w.+() -]+")
 _NOISE = re.compile(
-    r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|^[ \t]*#(?:[^\n]*\\\n)*[^\n]*",
+    r"/\*.*?(?:\*/|\Z)|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|^[ \t]*#(?:[^\n]*\\\n)*[^\n]*",
     re.S | re.M,
 )
+_HEAD = 1000  # characters: a declaration has fewer
 _NOT_A_NAME = frozenset(("if", "for", "while", "switch", "return", "sizeof", "defined"))
 
 
@@ -50,19 +51,28 @@ class CSource:
 def read_source(path: Path, text: str) -> CSource:
     """What a source says."""
     code = _NOISE.sub(" ", text)
-    spdx = _SPDX.search(text)
+    called = {name for name in _CALLED.findall(code) if len(name) <= _LONGEST_NAME}
     return CSource(
         path=path,
-        init=bool(_INIT.search(code) or _OLD_INIT.search(code)),
-        exit=bool(_EXIT.search(code) or _OLD_EXIT.search(code)),
+        init=any(map(_INIT.fullmatch, called)) or bool(_OLD_INIT.search(code)),
+        exit=any(map(_EXIT.fullmatch, called)) or bool(_OLD_EXIT.search(code)),
         license=bool(_LICENSE.search(code)),
         program=bool(_MAIN.search(code) or _OF_LIBC.search(text)),
         defines=frozenset(_defined(code)),
         uses=frozenset(re.findall(r"\b[A-Za-z_]\w*\b", code)),
         exports=frozenset(_EXPORT.findall(code)),
-        includes=tuple(_INCLUDE.findall(re.sub(r"/\*.*?\*/", " ", text, flags=re.S))),
-        spdx=spdx[1] if spdx else None,
+        includes=tuple(_INCLUDE.findall(re.sub(r"/\*.*?(?:\*/|\Z)", " ", text, flags=re.S))),
+        spdx=_licence(text),
     )
+
+
+def _licence(text: str) -> str | None:
+    """The first SPDX expression, without what ends its comment."""
+    for rest in _SPDX.findall(text):
+        expression = str(rest).strip().removesuffix("*/").rstrip()
+        if _EXPRESSION.fullmatch(expression):
+            return expression
+    return None
 
 
 def _defined(code: str) -> set[str]:
@@ -86,20 +96,20 @@ def _defined(code: str) -> set[str]:
 
 
 def _heads(code: str) -> list[tuple[str, str]]:
-    """The file-scope text before each `{` or `;`, and which of the two it was."""
+    """The end of the file-scope text before each `{` or `;`, and which of the two it was."""
     heads: list[tuple[str, str]] = []
     depth = 0
     head: list[str] = []
     for part in re.split(r"([{};])", code):
         if part == "{":
             if depth == 0:
-                heads.append(("".join(head), "{"))
+                heads.append(("".join(head)[-_HEAD:], "{"))
                 head = []
             depth += 1
         elif part == "}":
             depth = max(0, depth - 1)
         elif depth == 0 and part == ";":
-            heads.append(("".join(head), ";"))
+            heads.append(("".join(head)[-_HEAD:], ";"))
             head = []
         elif depth == 0:
             head.append(part)

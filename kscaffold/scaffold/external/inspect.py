@@ -139,7 +139,7 @@ def _nested(facts: Mapping[str, Any]) -> list[str]:
         options = facts["templates"].values()
         return [str(o["path"]) for o in options if isinstance(o, dict) and isinstance(o.get("path"), str)]
     if isinstance(facts.get("template"), list):
-        found = [re.search(r"\((.+)\)", str(option)) for option in facts["template"]]
+        found = [re.search(r"\((.+)\)", str(option)[:1000]) for option in facts["template"]]
         return [match[1] for match in found if match]
     return []
 

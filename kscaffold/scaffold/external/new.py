@@ -69,7 +69,7 @@ class Made:
     secret: bool
 
 
-def new_external(wanted: TemplateRequest, talk: Prompts) -> Made | None:
+def new_external(wanted: TemplateRequest, prompts: Prompts) -> Made | None:
     """Make a project: `wanted.directory`/NAME appears whole, or not at all. None: the user declined.
 
     Raises UsageError for what can't be asked for and where the template is at fault, KscaffoldError where
@@ -83,13 +83,13 @@ def new_external(wanted: TemplateRequest, talk: Prompts) -> Made | None:
     external_answers.check_texts(wanted.answers)
     repository = wanted.git and git.possible(target)
     with atomic_dir.hidden_beside(target) as hidden:
-        came, report = inspect_template(wanted, hidden, talk.step)
-        if not talk.trusts(report):
+        came, report = inspect_template(wanted, hidden, prompts.step)
+        if not prompts.trusts(report):
             return None
-        job = prepare(wanted, report, came, hidden, talk.line)
+        job = prepare(wanted, report, came, hidden, prompts.line)
         work = job.work
-        if talk.ask is not None:
-            answers = talk.ask(lambda given: questions(_answered(job, given)))
+        if prompts.ask is not None:
+            answers = prompts.ask(lambda given: questions(_answered(job, given)))
             job = _answered(job, answers)
         try:
             rendered = render(job)

@@ -25,7 +25,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SCP = re.compile(r"[\w.-]+@[\w.-]+:(?!:)")
 _ALLOWED = ("https://", "ssh://", "git://", "file://")
 
-Tell = Callable[[str, str], None]
+StepListener = Callable[[str, str], None]
 """Says a step to the user: a verb, and what it is done to."""
 
 
@@ -80,19 +80,19 @@ def lasting(word: str, base: Path) -> str:
     return f"{scheme}://{user.partition(':')[0]}{at}{host}{slash}{path}"
 
 
-def fetch_template(word: str, ref: str | None, into: Path, tell: Tell) -> Origin:
+def fetch_template(word: str, ref: str | None, into: Path, step: StepListener) -> Origin:
     """Fetch what is not a directory here already; `into` is a place for it.
 
     Raises UsageError for what no template can be taken from, KscaffoldError where fetching fails.
     """
-    return replace(_take(word, ref, into, tell), lasting=lasting(word, Path.cwd()))
+    return replace(_take(word, ref, into, step), lasting=lasting(word, Path.cwd()))
 
 
 def _is_url(source: str) -> bool:
     return bool(_URL.match(source) or _SCP.match(source) or "::" in source.split("/")[0])
 
 
-def _take(word: str, ref: str | None, into: Path, tell: Tell) -> Origin:
+def _take(word: str, ref: str | None, into: Path, step: StepListener) -> Origin:
     if not word or not word.isprintable() or word.startswith("-"):
         raise UsageError(
             "KS072", f"{word!a} is no path or URL", fix="--template ./DIR, or --template https://…"
@@ -101,13 +101,13 @@ def _take(word: str, ref: str | None, into: Path, tell: Tell) -> Origin:
         git.check_ref(ref)
     source = expanded(word).removeprefix("git+")
     if _is_url(source):
-        return _clone(source, display(word), ref, into, tell)
+        return _clone(source, display(word), ref, into, step)
     path = Path(os.path.expanduser(source))  # noqa: PTH111  (pathlib raises for an unknown user)
     if path.is_dir():
         path = path.resolve()
         bare = not (path / ".git").exists() and git.is_repository(path)
         if bare or (ref is not None and git.is_repository(path)):
-            return _clone(f"file://{path}", word, ref, into, tell)
+            return _clone(f"file://{path}", word, ref, into, step)
         if ref is not None:
             raise UsageError(
                 "KS072", f"{word} is not a git repository", fix="leave --checkout out, or give the repository"
@@ -123,7 +123,7 @@ def _take(word: str, ref: str | None, into: Path, tell: Tell) -> Origin:
     )
 
 
-def _clone(url: str, name: str, ref: str | None, into: Path, tell: Tell) -> Origin:
+def _clone(url: str, name: str, ref: str | None, into: Path, step: StepListener) -> Origin:
     if not url.startswith(_ALLOWED) and not (_SCP.match(url) and "::" not in url):
         raise UsageError(
             "KS072",
@@ -134,7 +134,7 @@ def _clone(url: str, name: str, ref: str | None, into: Path, tell: Tell) -> Orig
         )
     if url.lower().partition("?")[0].endswith(".zip"):
         raise UsageError("KS072", f"{name} is an archive", fix="download it, then --template FILE.zip")
-    tell("Fetching", name + (f" at {ref}" if ref else ""))
+    step("Fetching", name + (f" at {ref}" if ref else ""))
     limit = seconds("TEMPLATE_TIMEOUT")
     try:
         commit = git.fetch(url, ref, into, limit, (MOST_FILES, MOST_BYTES))

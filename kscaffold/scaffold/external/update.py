@@ -41,7 +41,7 @@ class UpdatePrompts:
 
     `hooks`: the template's own code may run; None: nothing was said of it. `checkout`: another branch, tag
     or commit. `changed`: names of answers that were changed. `step`: says one. `trusts`: shown the report
-    and the commit before, raises where that is not trusted. `line`: of a hook. `told`: gets what became of
+    and the commit before, raises where that is not trusted. `line`: of a hook. `report`: gets what became of
     the template.
     """
 
@@ -51,7 +51,7 @@ class UpdatePrompts:
     step: Callable[[str, str], None]
     trusts: Callable[[Report, str | None], None]
     line: Callable[[str], None]
-    told: Callable[[RerenderReport], None]
+    report: Callable[[RerenderReport], None]
 
     def refuse(self) -> None:
         """Our own templates take none of it. Raises UsageError KS078."""
@@ -66,7 +66,7 @@ class UpdatePrompts:
 
 
 def rerender_external(
-    project: Path, kept: ProjectAnswers, talk: UpdatePrompts
+    project: Path, kept: ProjectAnswers, prompts: UpdatePrompts
 ) -> tuple[dict[str, File], ProjectAnswers]:
     """The files the template gives now, and what to keep.
 
@@ -74,21 +74,21 @@ def rerender_external(
     KS057 where it is open whether hooks that ran for this project may run again, and as `new` does;
     KscaffoldError: KS056 where the template can't be had, and as `new` does.
     """
-    wanted = _wanted(project, kept, talk)
+    wanted = _wanted(project, kept, prompts)
     state = paths.project_state(project)
     state.mkdir(parents=True, exist_ok=True)
     with atomic_dir.hidden_beside(state / "rendered") as hidden:
         try:
-            came, report = inspect_template(wanted, hidden, talk.step)
+            came, report = inspect_template(wanted, hidden, prompts.step)
         except KscaffoldError as error:
             if error.code not in ("KS071", "KS072"):
                 raise
             raise _gone(wanted, error) from None
         before = kept.template.get("commit")
-        talk.trusts(report, before)
+        prompts.trusts(report, before)
         made_with_hooks = bool(kept.template.get("hooks"))
-        may_run_code(report, talk.hooks, ran_before=made_with_hooks)
-        job = prepare(wanted, report, came, hidden, talk.line)
+        may_run_code(report, prompts.hooks, ran_before=made_with_hooks)
+        job = prepare(wanted, report, came, hidden, prompts.line)
         facts = {k: v for k, v in kept.template.get("facts", {}).items() if k in job.facts}
         if wanted.hooks:
             facts.pop("_repo_dir", None)  # a hook may read files there
@@ -100,11 +100,11 @@ def rerender_external(
         finally:
             if wanted.hooks:
                 open_up(job.work)
-    _check(made, talk)
+    _check(made, prompts)
     given = external_answers.given_answers(made.answers)
     template = external_answers.template(wanted.name, came, report, wanted.checkout, wanted.hooks)
     template = {**template, "source": kept.template["source"], **facts}
-    talk.told(
+    prompts.report(
         RerenderReport(
             report,
             wanted.checkout,
@@ -120,7 +120,7 @@ def rerender_external(
     return files, replace(kept, template=template, given=given)
 
 
-def _wanted(project: Path, kept: ProjectAnswers, talk: UpdatePrompts) -> TemplateRequest:
+def _wanted(project: Path, kept: ProjectAnswers, prompts: UpdatePrompts) -> TemplateRequest:
     said = kept.template
     for key in ("source", "project", "commit", "checkout", "directory"):
         if key in said and not isinstance(said[key], str):
@@ -134,10 +134,10 @@ def _wanted(project: Path, kept: ProjectAnswers, talk: UpdatePrompts) -> Templat
         name=said.get("project", project.name),
         directory=Path(os.path.realpath(project.parent)),
         template=source.lasting(said["source"], project),
-        checkout=talk.checkout or said.get("checkout"),
+        checkout=prompts.checkout or said.get("checkout"),
         inside=said.get("directory"),
         answers={key: external_answers.raw(value) for key, value in kept.given.items()},
-        hooks=bool(talk.hooks),
+        hooks=bool(prompts.hooks),
     )
 
 
@@ -158,8 +158,8 @@ def _render(out: Path, work: Callable[[], Rendered], hooks: bool) -> Rendered:
     return made
 
 
-def _check(made: Rendered, talk: UpdatePrompts) -> None:
-    for key in talk.changed:
+def _check(made: Rendered, prompts: UpdatePrompts) -> None:
+    for key in prompts.changed:
         if key in made.dropped:
             raise UsageError(
                 "KS054",

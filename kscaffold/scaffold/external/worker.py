@@ -136,13 +136,19 @@ class RenderAnswers:
         self.asked: list[dict[str, Any]] = []
 
     def _ask(self, name: str, kind: str, default: Any, prompts: Any, choices: Any = ()) -> str | None:
-        told = (prompts or {}).get(name)
-        if isinstance(told, dict):
-            told = told.get("__prompt__")
+        question = (prompts or {}).get(name)
+        if isinstance(question, dict):
+            question = question.get("__prompt__")
         answer = self.given.get(name)
         shown = default if answer is None else answer
         self.asked.append(
-            {"name": name, "kind": kind, "default": shown, "choices": list(choices), "prompt": told or name}
+            {
+                "name": name,
+                "kind": kind,
+                "default": shown,
+                "choices": list(choices),
+                "prompt": question or name,
+            }
         )
         return answer
 

@@ -176,7 +176,7 @@ def _edit(
         raise KscaffoldError(
             "KS042",
             f"{name}: the edit would not do what is wanted",
-            cause=f"make would build {_told(after.targets)}, wanted is {_told(wanted)}",
+            cause=f"make would build {_listed(after.targets)}, wanted is {_listed(wanted)}",
             fix=f"edit {file} by hand, then look: kscaffold adopt",
         )
     write_changes(change)
@@ -199,7 +199,7 @@ def _built(targets: "tuple[ModuleTarget, ...] | list[ModuleTarget]") -> dict[Pat
     return {t.ko: sorted(t.objects) for t in targets}
 
 
-def _told(targets: "tuple[ModuleTarget, ...] | list[ModuleTarget]") -> str:
+def _listed(targets: "tuple[ModuleTarget, ...] | list[ModuleTarget]") -> str:
     return "; ".join(f"{t.name}.ko from {' '.join(t.objects)}" for t in targets)
 
 
@@ -231,7 +231,9 @@ def _one(project: Project, module: str | None) -> ModuleTarget:
 
 
 def _absent(project: Project, name: str) -> UsageError:
-    return UsageError("KS043", f"this project builds no {name}", cause=f"it builds {_told(project.targets)}")
+    return UsageError(
+        "KS043", f"this project builds no {name}", cause=f"it builds {_listed(project.targets)}"
+    )
 
 
 def _free(project: Project, stem: str, target: ModuleTarget | None) -> None:

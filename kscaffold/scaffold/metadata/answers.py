@@ -13,7 +13,7 @@ from typing import Any
 
 from kscaffold import __version__
 from kscaffold.errors import UsageError
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 
 FILE = ".kscaffold.toml"
 SCHEMA = 1
@@ -55,7 +55,7 @@ def find_answers(directory: Path) -> Path:
     """
     start = directory.resolve()
     for above in (start, *start.parents):
-        if (above / FILE).is_file():
+        if (above / FILE).exists():
             return above
         if above == paths.home() or (above / ".git").exists():
             break
@@ -71,7 +71,7 @@ def read_answers(project: Path) -> ProjectAnswers:
     """The answers of a project. Raises UsageError KS051 where they can't be understood, KS052 where a newer
     kscaffold wrote them."""
     try:
-        found = tomllib.loads((project / FILE).read_text(encoding="utf-8"))
+        found = tomllib.loads(reader.read_bytes(project / FILE).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise damaged(project, str(error)) from None
     schema, version = found.get("schema"), found.get("kscaffold")

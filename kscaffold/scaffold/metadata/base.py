@@ -15,6 +15,7 @@ import tarfile
 import zlib
 from pathlib import Path
 
+from kscaffold.files import reader
 from kscaffold.files.tree import File, Tree, is_inside
 
 FILE = ".kscaffold.base"
@@ -74,7 +75,7 @@ def digest(tree: Tree) -> str:
 def read_base(project: Path, wanted: str) -> dict[str, File] | None:
     """The base of a project; None where it is missing, damaged, or not the one of that digest."""
     try:
-        tree = unpack((project / FILE).read_bytes())
+        tree = unpack(reader.read_bytes(project / FILE))
     except (FileNotFoundError, IsADirectoryError):
         return None
     return tree if tree is not None and digest(tree) == wanted else None

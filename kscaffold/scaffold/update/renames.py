@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from kscaffold.files import reader
 from kscaffold.files.tree import File, Ours, Tree
 from kscaffold.scaffold.update import diff3
 
@@ -24,7 +25,7 @@ def find_renames(project: Path, gone: Collection[str], base: Tree, known: Collec
     return _alike(
         gone,
         base,
-        {path: _lines((project / path).read_bytes()) for path in _files(project) if path not in known},
+        {path: _lines(reader.read_bytes(project / path)) for path in _files(project) if path not in known},
     )
 
 
@@ -76,7 +77,7 @@ def _files(project: Path) -> list[str]:
                 found.append(str(path.relative_to(project)))
         if len(found) > _MOST_FILES:
             return []
-    return [p for p in found if diff3.is_text((project / p).read_bytes())]
+    return [p for p in found if diff3.is_text(reader.read_bytes(project / p))]
 
 
 def _lines(content: bytes) -> list[bytes]:

@@ -21,21 +21,21 @@ _TEXTS = ("author", "description", "license")
 
 
 def rerender(
-    project: Path, kept: ProjectAnswers, talk: "UpdatePrompts | None" = None
+    project: Path, kept: ProjectAnswers, prompts: "UpdatePrompts | None" = None
 ) -> tuple[dict[str, File], ProjectAnswers]:
     """The files the template gives now, and what to keep: answers with a default for what is asked anew.
 
-    What follows of them is the same for a template from anywhere. `talk`: needed for one of others.
+    What follows of them is the same for a template from anywhere. `prompts`: needed for one of others.
 
     Raises UsageError: KS051 where the answers are not good, KS022 where the template is gone; for a template
     of others what foreign/again.py says.
     """
-    if is_foreign(kept) and talk is not None:
+    if is_foreign(kept) and prompts is not None:
         from kscaffold.scaffold.external import update  # start-up time
 
-        return update.rerender_external(project, kept, talk)
-    if talk is not None:
-        talk.refuse()
+        return update.rerender_external(project, kept, prompts)
+    if prompts is not None:
+        prompts.refuse()
     if not isinstance(kept.template.get("name"), str):
         raise answers.damaged(project, "its [template] has no name")
     wanted = _wanted(project, kept)

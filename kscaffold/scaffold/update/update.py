@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from kscaffold import __version__
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import atomic_dir, journal, paths
+from kscaffold.files import atomic_dir, journal, paths, reader
 from kscaffold.files.tree import File, NotAFile, Ours, Tree
 from kscaffold.scaffold.metadata import answers, base, keep
 from kscaffold.scaffold.update import diff3, renames, rerender
@@ -73,7 +73,7 @@ class UpdateRequest:
 
     change: Mapping[str, str]
     show: Callable[[Update], None]
-    talk: "UpdatePrompts | None"
+    prompts: "UpdatePrompts | None"
 
 
 def update(
@@ -83,19 +83,19 @@ def update(
     write: bool = False,
     conflicts: bool = False,
     show: Callable[[Update], None] = lambda update: None,
-    talk: "UpdatePrompts | None" = None,
+    prompts: "UpdatePrompts | None" = None,
 ) -> Update:
     """Bring the project of `directory` to its template as it is now; with `write` really.
 
     `change`: answers that are changed first. `conflicts`: write conflicts too, both sides between markers.
-    `show` gets the report before anything is written. `talk`: for a template of others.
+    `show` gets the report before anything is written. `prompts`: for a template of others.
 
     Raises UsageError: KS050 no answers, KS051 they can't be understood, KS052 a newer kscaffold made them,
     KS054 an answer that can't be changed, KS022 the template is gone. KscaffoldError: KS053 another update
     is at work, KS055 one was interrupted (and `write` is not given), KS041 a file changed meanwhile,
     KS056 the template of others can't be had. And what its rendering raises.
     """
-    asked = UpdateRequest(change or {}, show, talk)
+    asked = UpdateRequest(change or {}, show, prompts)
     project = answers.find_answers(directory)
     if not write:
         if journal.is_pending(project):
@@ -125,7 +125,7 @@ def _update(
     old = base.read_base(project, given.base)
     if asked.change:
         given = rerender.changed(given, asked.change)
-    theirs, made = rerender.rerender(project, given, asked.talk)
+    theirs, made = rerender.rerender(project, given, asked.prompts)
     theirs = {path: file for path, file in theirs.items() if not path.startswith(".kscaffold")}
     ours: dict[str, Ours] = {}
     for path in {*(old or {}), *theirs}:
@@ -164,7 +164,7 @@ def _carry_out(
         if not conflicts or (s.target is None and s.path in theirs)  # no room for the template's file
     }
     new_base = is_settled_merge(old, theirs, unsettled)
-    text = (project / answers.FILE).read_text(encoding="utf-8")
+    text = reader.read_bytes(project / answers.FILE).decode()
     own = keep.kept_files(made.template, made.given, new_base, text)
     writes = [journal.Write(s.target, s.before, s.after) for s in chosen if s.target]
     said = answers.read_answers(project)
@@ -190,7 +190,8 @@ def _back_up(planned: Update, writes: list[journal.Write]) -> Path | None:
     if not files:
         return None
     state = paths.project_state(planned.directory)
-    state.mkdir(parents=True, exist_ok=True)
+    paths.make_own(state)
+    paths.note_project(state, planned.directory)
     backup = state / f"before-update-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz"
     number = 0
     while backup.exists():
@@ -214,9 +215,9 @@ def _diff(step: FileMerge) -> str:
         head = f"diff --git {old} {new}\nold mode {_mode(before)}\nnew mode {_mode(after)}\n"
     if any(b"\0" in c for c in contents):
         return f"{head}Binary files {old} and {new} differ\n"
-    told = difflib.unified_diff(_lines(contents[0]), _lines(contents[1]), old, new)
+    lines = difflib.unified_diff(_lines(contents[0]), _lines(contents[1]), old, new)
     return head + "".join(
-        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in told
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
     )
 
 

@@ -1,0 +1,1 @@
+"""What a module leaves behind in its kernel."""

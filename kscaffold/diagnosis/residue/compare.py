@@ -1,0 +1,241 @@
+"""What a module left behind, by two photographs of its kernel: of before the load and of after the unload.
+
+The guest is pristine, so the difference is the module's.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from kscaffold.diagnosis.residue.kinds import Residue
+from kscaffold.diagnosis.residue.source import made_by
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part that differs. `after`: None where the kernel crashed on the way through it."""
+
+    section: str
+    before: str
+    after: str | None
+
+
+def parts(text: str) -> list[Part]:
+    """The parts of a comparison, as agent.c writes them: `\\1section\\n`, before, `\\2`, after; `\\3` and
+    nothing where the reader did not come back.
+    """
+    found = []
+    for each in text.split("\1")[1:]:
+        section, _, rest = each.partition("\n")
+        if "\3" in rest:
+            found.append(Part(section, rest.partition("\3")[0], None))
+        elif "\2" in rest:
+            before, _, after = rest.partition("\2")
+            found.append(Part(section, before, after))
+    return found
+
+
+NOISE = 512 << 10
+"""Bytes that a kernel's memory may grow by over one load, whatever the module does."""
+
+# Threads and files that the kernel makes when it likes.
+_OWN_THREADS = re.compile(
+    r"kworker/(?!R-)|ksoftirqd|migration/|cpuhp/|rcu|idle_inject|irq/|kswapd|khungtaskd|jbd2|scsi_"
+)
+_OWN_FILES = re.compile(
+    r"/proc/(?:self|thread-self)\b|/dev/(?:vport|pts/)|/sys/kernel/debug/(?:bdi|tracing|sched)/"
+)
+
+
+def compare(found: Sequence[Part], sources: Sequence[tuple[str, str]] = ()) -> list[Residue]:
+    """What is left, each thing once: of a directory with files the directory, of a device its own name.
+    `sources`: name and text of the module's own files.
+    """
+    left: list[Residue] = []
+    for part in found:
+        if part.after is None:
+            kind = _OF_SECTION.get(part.section, "proc" if part.section.startswith("/proc") else "sysfs")
+            left.append(Residue(kind, part.section, crashed=part.section))
+        elif part.section in ("/proc/meminfo", "/proc/zoneinfo"):
+            continue
+        elif part.section in _READERS:
+            left += [Residue(*each) for each in _READERS[part.section](part.before, part.after)]
+        else:
+            left += [Residue(*each) for each in _of_tree(part.before, part.after)]
+    if (more := grown(found)) >= NOISE:
+        left.append(Residue("memory", size_text(more)))
+    return _folded([made_by(each, sources) for each in left])
+
+
+# What a list that can't be read any more is a list of.
+_OF_SECTION = {
+    "/proc/misc": "misc",
+    "/proc/filesystems": "filesystem",
+    "/proc/crypto": "crypto",
+    "/proc/interrupts": "interrupt",
+    "/proc/ioports": "ioport",
+    "/proc/iomem": "iomem",
+    "/proc/devices": "chrdev",
+    "/proc/sys": "sysctl",
+}
+
+
+def _new_lines(before: str, after: str) -> list[str]:
+    known = set(before.splitlines())
+    return [line for line in after.splitlines() if line and line not in known]
+
+
+# Which kind a new path is, and what of it is its name. The first that fits; a group that is None is a link or
+# an attribute of something that another path tells.
+_PATHS: tuple[tuple[str, str], ...] = (
+    (r"/sys/class/net/(?P<netdev>[^/]+)", ""),
+    (r"/sys/class/[^/]+/.+", "-"),
+    (r"/sys/class/(?P<class>[^/]+)", ""),
+    (r"/sys/devices/virtual/(?:net|misc|bdi|block)(?:/.*)?", "-"),
+    (r"/sys/devices/virtual/[^/]+/(?P<device>[^/]+)", ""),
+    (r"/sys/devices/virtual/[^/]+", "-"),
+    (r"/sys/devices/(?:platform/)?(?P<device>[^/]+)", ""),
+    (r"/sys/bus/[^/]+/drivers/(?P<driver>[^/]+)", ""),
+    (r"/sys/bus/[^/]+/.+", "-"),
+    (r"/sys/bus/(?P<bus>[^/]+)", ""),
+    (r"/sys/kernel/slab/(?P<slab>[^:][^/]*)", ""),
+    (r"/sys/kernel/slab/.*", "-"),
+    (r"/sys/kernel/debug/(?P<debugfs>.+)", ""),
+    (r"/proc/sys/(?P<sysctl>.+)", ""),
+    (r"/proc/self/(?P<proc>net/.+)", ""),
+    (r"/proc/(?P<proc>.+)", ""),
+    (r"/dev/(?P<dev>.+)", ""),
+    (r"(?P<sysfs>/.+)", ""),
+)
+
+
+def _of_tree(before: str, after: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for line in _new_lines(before, after):
+        if line.startswith("task "):
+            # A workqueue's thread is called after it, from 6.9 on with this before.
+            name = line[5:].strip().removeprefix("kworker/R-")
+            found += [] if _OWN_THREADS.match(name) else [("thread", name)]
+        elif not _OWN_FILES.match(line):
+            found += _of_path(line)
+    return found
+
+
+def _of_path(path: str) -> list[tuple[str, str]]:
+    hits = (re.fullmatch(pattern, path) for pattern, _ in _PATHS)
+    hit = next((h for h in hits if h), None)
+    return [(k, v) for k, v in hit.groupdict().items() if v] if hit else []
+
+
+def _folded(left: Sequence[Residue]) -> list[Residue]:
+    """Each thing once, without what comes with another one."""
+    known = {(r.kind, r.name): r for r in left}
+    names = {name for kind, name in known if kind in ("device", "misc", "netdev")}
+    areas = any(kind == "vmalloc" for kind, _ in known)
+
+    def comes_along(kind: str, name: str) -> bool:
+        inside = any(k == kind and name.startswith(f"{n}/") for k, n in known)
+        node = kind == "dev" and name.rpartition("/")[2] in names
+        return inside or node or (kind == "memory" and areas)
+
+    return [r for (kind, name), r in known.items() if not comes_along(kind, name)]
+
+
+def _of_devices(before: str, after: str) -> list[tuple[str, str]]:
+    def numbers(text: str) -> dict[tuple[str, str], str]:
+        found, kind = {}, "chrdev"
+        for line in text.splitlines():
+            kind = "blkdev" if line.startswith("Block") else kind
+            number, _, name = line.strip().partition(" ")
+            if number.isdigit():
+                found[kind, f"{name.strip()} ({number})"] = number
+        return found
+
+    known = numbers(before)
+    return [key for key in numbers(after) if key not in known]
+
+
+def _of_misc(before: str, after: str) -> list[tuple[str, str]]:
+    return [("misc", line.split()[-1]) for line in _new_lines(before, after)]
+
+
+def _of_filesystems(before: str, after: str) -> list[tuple[str, str]]:
+    return [("filesystem", line.split()[-1]) for line in _new_lines(before, after)]
+
+
+def _of_crypto(before: str, after: str) -> list[tuple[str, str]]:
+    drivers = (line.partition(":") for line in _new_lines(before, after) if line.startswith("driver"))
+    return [("crypto", value.strip()) for _, _, value in drivers]
+
+
+def _of_interrupts(before: str, after: str) -> list[tuple[str, str]]:
+    def handlers(text: str) -> set[tuple[str, str]]:
+        """(number, name) of each handler: behind the counts and the controller come the names."""
+        found = set()
+        for line in text.splitlines():
+            number, _, rest = line.strip().partition(":")
+            if number.isdigit():
+                words = rest.split()
+                counts = list(takewhile(str.isdigit, words))
+                names = " ".join(words[len(counts) :]).split("  ")[-1]
+                found |= {(number, n.split()[-1]) for n in names.split(",") if n.split()}
+        return found
+
+    return [("interrupt", f"{n} ({name})") for n, name in sorted(handlers(after) - handlers(before))]
+
+
+def _of_ranges(kind: str, before: str, after: str) -> list[tuple[str, str]]:
+    return [(kind, " ".join(line.split())) for line in _new_lines(before, after)]
+
+
+def _of_vmallocinfo(before: str, after: str) -> list[tuple[str, str]]:
+    """Areas that the module's own code asked for: their caller has no name any more, or its module's."""
+    known, found = {line.split(" ", 1)[0] for line in before.splitlines()}, []
+    for line in after.splitlines():
+        words = line.split()
+        of_module = len(words) > 2 and (words[2].startswith("0x") or words[2].endswith("]"))
+        bracketed = len(words) > 3 and words[3].startswith("[")
+        if words and words[0] not in known and (of_module or bracketed) and words[1].isdigit():
+            found.append(("vmalloc", size_text(int(words[1]))))
+    return found
+
+
+def grown(found: Sequence[Part]) -> int:
+    """By how many bytes the kernel's own memory grew. Not counted are the pages of programs and files, what
+    can be reclaimed, the stacks and tables of tasks, and, where /proc/zoneinfo is there, free pages that a
+    processor keeps for its next request.
+    """
+    of = {part.section: part for part in found}
+    memory, zones = of.get("/proc/meminfo"), of.get("/proc/zoneinfo")
+    more = _used(memory.after or "") - _used(memory.before) if memory else 0
+    return more - (_kept(zones.after or "") - _kept(zones.before) if zones else 0)
+
+
+def _used(text: str) -> int:
+    lines = (line.partition(":") for line in text.splitlines())
+    kb = {name: int(rest.split()[0]) for name, _, rest in lines if rest}
+    total = kb.get("MemTotal", 0) - kb.get("MemFree", 0)
+    others = ("Active", "Inactive", "Unevictable", "SReclaimable", "KernelStack", "PageTables")
+    return (total - sum(kb.get(name, 0) for name in others)) << 10
+
+
+def _kept(text: str) -> int:
+    return sum(int(n) for n in re.findall(r"^ +count: (\d{1,9})$", text, re.M)) << 12
+
+
+def size_text(size: int) -> str:
+    """Bytes for people."""
+    return f"{size / (1 << 20):.0f} MB" if size >= 1 << 20 else f"{size >> 10} KB"
+
+
+_READERS = {
+    "/proc/devices": _of_devices,
+    "/proc/misc": _of_misc,
+    "/proc/filesystems": _of_filesystems,
+    "/proc/crypto": _of_crypto,
+    "/proc/interrupts": _of_interrupts,
+    "/proc/ioports": lambda before, after: _of_ranges("ioport", before, after),
+    "/proc/iomem": lambda before, after: _of_ranges("iomem", before, after),
+    "/proc/vmallocinfo": _of_vmallocinfo,
+}

@@ -1,0 +1,153 @@
+"""The kinds of things that are left, and how each is told."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Residue:
+    """One thing that is left. `kind`: a key of KINDS. `name`: as the kernel lists it. `where`: `file.c:line`
+    of the call that probably made it, None where no source has one. `crashed`: the list of the kernel's that
+    nobody can read any more because of it, None where it can be read.
+    """
+
+    kind: str
+    name: str
+    where: str | None = None
+    crashed: str | None = None
+
+    @property
+    def code(self) -> str:
+        """The entry of the catalogue."""
+        return KINDS[self.kind].code
+
+    @property
+    def text(self) -> str:
+        """A sentence."""
+        told = KINDS[self.kind].text.format(name=self.name)
+        return f"{told}; reading {self.crashed} crashes the kernel" if self.crashed else told
+
+    @property
+    def fix(self) -> str:
+        """What takes it back."""
+        return f"call {KINDS[self.kind].undo} in exit, and where init fails after it"
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """`makers`: the functions that make it, as they stand in a source, a regular expression."""
+
+    code: str
+    text: str
+    undo: str
+    makers: str
+
+
+_PROC = r"(?:proc_create(?:_\w+)?|proc_mkdir(?:_\w+)?|proc_symlink|proc_net_mkdir)"
+_DEVICE = (
+    r"(?:device_create(?:_with_groups)?|device_register|device_add|cdev_device_add|\w+_register_device"
+    r"|platform_device_register\w*|platform_device_add|root_device_register|\w+_device_register\w*)"
+)
+_MEMORY = (
+    r"(?:k[mzc]alloc(?:_array|_node)?|kmem_cache_z?alloc|kv[mzc]alloc(?:_array|_node)?|v[mz]alloc(?:_user)?|kmemdup"
+    r"|kstrdup|kasprintf|(?:__)?get_free_pages?|get_zeroed_page|alloc_pages?(?:_exact|_node)?|vmalloc_to_\w+"
+    r"|dma_alloc_coherent|alloc_percpu|alloc_skb|kmalloc_objs?|kzalloc_objs?)"
+)
+KINDS = {
+    "proc": _Kind("KS393", "/proc/{name} is still there", "proc_remove() or remove_proc_entry()", _PROC),
+    "sysctl": _Kind(
+        "KS393",
+        "/proc/sys/{name} is still there",
+        "unregister_sysctl_table()",
+        r"(?:__)?register_(?:net_)?sysctl\w*",
+    ),
+    "class": _Kind(
+        "KS394", "/sys/class/{name} is still there", "class_destroy()", r"(?:class_create|class_register)"
+    ),
+    "bus": _Kind("KS394", "/sys/bus/{name} is still there", "bus_unregister()", r"bus_register"),
+    "driver": _Kind(
+        "KS394",
+        "the driver {name} is still registered",
+        "the driver's unregister function",
+        r"(?:\w+_)?register_driver|\w+_driver_register",
+    ),
+    "device": _Kind(
+        "KS394", "the device {name} is still there", "device_destroy() or device_unregister()", _DEVICE
+    ),
+    "sysfs": _Kind(
+        "KS394",
+        "{name} is still there",
+        "kobject_put()",
+        r"(?:kobject_create_and_add|kobject_init_and_add|kobject_add|kset_create_and_add|sysfs_create_\w+)",
+    ),
+    "debugfs": _Kind(
+        "KS395",
+        "/sys/kernel/debug/{name} is still there",
+        "debugfs_remove()",
+        r"debugfs_create_\w+",
+    ),
+    "chrdev": _Kind(
+        "KS396",
+        "the character device numbers of {name} are still taken",
+        "unregister_chrdev_region() (or unregister_chrdev())",
+        r"(?:alloc_chrdev_region|register_chrdev(?:_region)?)",
+    ),
+    "blkdev": _Kind(
+        "KS396",
+        "the block device number of {name} is still taken",
+        "unregister_blkdev()",
+        r"register_blkdev",
+    ),
+    "misc": _Kind(
+        "KS396",
+        "the misc device {name} is still registered",
+        "misc_deregister()",
+        r"misc_register|module_misc_device",
+    ),
+    "dev": _Kind(
+        "KS396", "/dev/{name} is still there", "what removes its device", _DEVICE + "|misc_register"
+    ),
+    "netdev": _Kind(
+        "KS396",
+        "the network device {name} is still there",
+        "unregister_netdev()",
+        r"register_netdev(?:ice)?",
+    ),
+    "thread": _Kind(
+        "KS397",
+        "the thread {name} still runs",
+        "kthread_stop(), or destroy_workqueue() for a workqueue's,",
+        r"(?:kthread_(?:run|create)\w*|alloc_(?:ordered_)?workqueue|create_\w*workqueue)",
+    ),
+    "slab": _Kind(
+        "KS398",
+        "the slab cache {name} is still there",
+        "kmem_cache_destroy()",
+        r"(?:kmem_cache_create\w*|KMEM_CACHE)",
+    ),
+    "vmalloc": _Kind("KS398", "{name} of vmalloc() were never freed", "vfree() (or iounmap())", _MEMORY),
+    "memory": _Kind("KS398", "{name} of memory were never freed", "kfree() or free_pages()", _MEMORY),
+    "interrupt": _Kind(
+        "KS399",
+        "the handler of interrupt {name} is still there",
+        "free_irq()",
+        r"request_(?:threaded_)?irq|request_any_context_irq",
+    ),
+    "ioport": _Kind(
+        "KS399", "the ports {name} are still taken", "release_region()", r"request_region|__request_region"
+    ),
+    "iomem": _Kind(
+        "KS399",
+        "the memory region {name} is still taken",
+        "release_mem_region()",
+        r"request_(?:mem_region|resource)|insert_resource|__request_region",
+    ),
+    "filesystem": _Kind(
+        "KS399",
+        "the file system {name} is still registered",
+        "unregister_filesystem()",
+        r"register_filesystem",
+    ),
+    "crypto": _Kind(
+        "KS399", "the algorithm {name} is still registered", "crypto_unregister_…()", r"crypto_register_\w+"
+    ),
+}

@@ -1,0 +1,42 @@
+"""Which call of the module's own source probably made what is left."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kscaffold.diagnosis.residue.kinds import KINDS, Residue
+
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
+
+
+def made_by(left: Residue, sources: Sequence[tuple[str, str]]) -> Residue:
+    """The same with the call in `sources` that probably made it: that which names it, else the first of its
+    kind. Where the kernel can't tell the name any more, the call's own is taken.
+    """
+    words = [w for w in re.split(r"[\s/()]+", left.name) if w]
+    found: list[tuple[int, str, str]] = []
+    for file, text in sources:
+        plain = _COMMENT.sub(lambda m: "\n" * m[0].count("\n"), text)
+        for hit in _calls(plain, KINDS[left.kind].makers):
+            line = plain.count("\n", 0, hit.start()) + 1
+            said = re.findall(r'"([^"\n]{1,80})"', plain[hit.start() : plain.find(";", hit.start())])
+            found.append((0 if set(said) & set(words) else 1, f"{file}:{line}", said[0] if said else ""))
+    if not found:
+        return left
+    _, where, name = min(found, key=lambda f: f[0])
+    if not left.crashed:
+        return replace(left, where=where)
+    declared = re.search(_DECLARED, "\n".join(text for _, text in sources))
+    return replace(left, where=where, name=name or (declared[1] if declared else left.name))
+
+
+# Whoever registers these gives them a name where they stand.
+_DECLARED = r'\b(?:miscdevice|file_system_type|\w+_alg)\s+\w+\s*=\s*\{[^;"]*"([^"\n]{1,80})"'
+
+
+def _calls(text: str, makers: str) -> list[re.Match[str]]:
+    """The calls of these functions, and of macros of the file's own that stand for one."""
+    macros = re.findall(rf"^[ \t]*#[ \t]*define[ \t]+(\w+)\([^\n]*\b(?:{makers})\s*\(", text, re.M)
+    names = "|".join((*dict.fromkeys(macros), makers))
+    calls = re.finditer(rf"\b(?:{names})\s*\(", text)
+    return [c for c in calls if not text[text.rfind("\n", 0, c.start()) + 1 :].lstrip().startswith("#")]

@@ -1,0 +1,114 @@
+"""The one door for files that are not ours: what a user, a project or a kernel package put there is read with
+a type, a size and a deadline.
+
+A FIFO without a writer, a device that never ends, a sparse file of a terabyte: each gives one error at once.
+A missing file stays an OSError, as from open(2): what that means, the caller knows.
+"""
+
+import os
+import stat
+import time
+from pathlib import Path
+
+from kscaffold.errors import KscaffoldError
+
+MOST_TEXT = 16 << 20
+"""Bytes of a text that a person or a generator writes: sources, Kbuild, settings, JSON."""
+MOST_IMAGE = 1 << 30
+"""Bytes of a kernel's image with debug information, or of another file that a kernel package brings."""
+
+_DEADLINE = 20.0  # s; a network file system that gives a file more slowly is as good as gone
+_BITE = 8 << 20  # bytes of one read(2): between two the clock is looked at
+
+_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+class ForeignFileError(KscaffoldError):
+    """A file that can't be read as what it is looked at for: KS092 no plain file, KS093 too large, KS094 too
+    slow.
+    """
+
+
+def read_bytes(path: Path, most: int = MOST_TEXT) -> bytes:
+    """The content of a plain file of at most `most` bytes, links followed.
+
+    Raises ForeignFileError for anything else, and OSError as open(2) and read(2) do.
+    """
+    # Not to wait for ever on a FIFO, nor to make a terminal ours.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        facts = os.fstat(fd)
+        _require_plain(path, facts.st_mode)
+        if facts.st_size > most:
+            raise _too_large(path, facts.st_size, most)
+        return _read(fd, path, most)
+    finally:
+        os.close(fd)
+
+
+def read_text(path: Path, most: int = MOST_TEXT) -> str:
+    """The content of a plain file as text; line ends become `\\n`, bytes that are not UTF-8 U+FFFD.
+
+    Raises as `read_bytes`.
+    """
+    text = read_bytes(path, most).decode(errors="replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def require_plain(path: Path, most: int | None = None) -> None:
+    """Refuse a name that another program is about to open: something is there, and it is no plain file, or it
+    has more than `most` bytes. Raises ForeignFileError; nothing for a name that is not there.
+    """
+    try:
+        facts = path.stat()
+    except OSError:
+        return
+    _require_plain(path, facts.st_mode)
+    if most is not None and facts.st_size > most:
+        raise _too_large(path, facts.st_size, most)
+
+
+def _require_plain(path: Path, mode: int) -> None:
+    if stat.S_ISREG(mode):
+        return
+    kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+    raise ForeignFileError(
+        "KS092",
+        f"{path} is not a plain file",
+        cause=f"it is {kind}: reading it may never end",
+        fix=f"ls -lL '{path}'; remove it, or put the file there that is meant",
+    )
+
+
+def _read(fd: int, path: Path, most: int) -> bytes:
+    deadline = time.monotonic() + _DEADLINE
+    parts: list[bytes] = []
+    size = 0
+    while part := os.read(fd, min(_BITE, most + 1 - size)):
+        parts.append(part)
+        size += len(part)
+        if size > most:  # it grows while it is read, or its file system tells no size
+            raise _too_large(path, size, most)
+        if time.monotonic() > deadline:
+            raise ForeignFileError(
+                "KS094",
+                f"{path} was not read within {_DEADLINE:g} s",
+                cause=f"its file system gave {size >> 20} MiB in that time",
+                fix="copy it to a disk of this machine",
+            )
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(path: Path, size: int, most: int) -> ForeignFileError:
+    return ForeignFileError(
+        "KS093",
+        f"{path} is too large to be read",
+        cause=f"it has {size >> 20} MiB, more than the {most >> 20} MiB of the largest that is known",
+        fix=f"ls -ls '{path}'; remove it, or put the file there that is meant",
+    )

@@ -1,0 +1,58 @@
+"""Programs of a build tree that run on this machine (modpost, fixdep, objtool): others in the place of those
+that can't.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+from kscaffold.errors import KscaffoldError
+from kscaffold.kernel.buildable import missing_libc
+from kscaffold.packages.apt import open_archive, unpack
+from kscaffold.progress import Progress
+
+
+def replace_too_new(made: Path, release: str, place: Path, progress: Progress) -> None:
+    """Put programs of this machine's own suites in the place of those in the unpacked packages of kernel
+    `release` that need a newer C library. They are of the same series (6.12) and so do the same; where there
+    are none, the tree stays as it is, and `build_problem` tells.
+
+    `place`: a directory for apt.
+    """
+    kbuild = next(iter((made / "usr/lib").glob("linux-kbuild-*")), None)
+    series = re.match(r"\d+\.\d+", release)
+    if kbuild is None or series is None:
+        return
+    strangers = [file for file in kbuild.rglob("*") if _is_too_new(file)]
+    if not strangers:
+        return
+    try:
+        archive = open_archive(None, place, progress)
+        names = [n for n in archive.names("linux-kbuild-") if _is_of(n, series[0])]
+        if not names:
+            return
+        newest = max(names, key=lambda n: [int(number) for number in re.findall(r"\d+", n)])
+        for deb in archive.download(archive.show([newest]), progress):
+            unpack(deb, place / "unpacked")
+    except KscaffoldError as error:
+        progress.step("Note", f"the kernel's programs can't be replaced by ones that run here: {error.what}")
+        return
+    progress.step("Replacing", f"programs of {kbuild.name} that need a newer C library by those of {newest}")
+    own = place / "unpacked/usr/lib" / newest
+    for file in strangers:
+        other = own / file.relative_to(kbuild)
+        if other.is_file():
+            file.unlink()
+            shutil.copy2(other, file)
+
+
+def _is_of(name: str, series: str) -> bool:
+    rest = name.removeprefix(f"linux-kbuild-{series}")
+    return rest != name and not rest[:1].isdigit()
+
+
+def _is_too_new(file: Path) -> bool:
+    if file.is_symlink() or not file.is_file():
+        return False
+    content = file.read_bytes()
+    return content.startswith(b"\x7fELF") and missing_libc(content) is not None

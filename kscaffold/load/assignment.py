@@ -1,0 +1,63 @@
+"""Which of several modules gets which parameter, and the name that was meant by one that no module has."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.elf.module_name import normalize_name
+from kscaffold.errors import KscaffoldError
+from kscaffold.module.arguments import Parameters
+
+# The kernel takes these for every module.
+_OF_THE_KERNEL = frozenset({"dyndbg", "async_probe"})
+
+
+def assign(parameters: Parameters, kos: Sequence[ModuleFile]) -> Mapping[str, Parameters]:
+    """The parameters of each module, by the kernel's name of it.
+
+    `MODULE.NAME=VALUE` is for that module alone, as modprobe has it. Of several modules each gets what it
+    has; what none of them has goes to all, so that the kernel's own word on it is heard.
+    """
+    names = [ko.module for ko in kos]
+    if not parameters or (len(kos) == 1 and not any(_owner(word, names) for word in parameters.words)):
+        return dict.fromkeys(names, parameters)
+    having = {ko.module: known_names(ko) for ko in kos}
+    given: dict[str, list[str]] = {name: [] for name in names}
+    for word in parameters.words:
+        owner = _owner(word, names)
+        if owner:
+            given[owner].append(word.partition(".")[2])
+            continue
+        name = _name(word)
+        takers = [m for m in names if name in having[m]] or names
+        for module in names if name in _OF_THE_KERNEL else takers:
+            given[module].append(word)
+    return {module: Parameters.parse(" ".join(words)) for module, words in given.items()}
+
+
+def known_names(ko: ModuleFile) -> frozenset[str]:
+    """The parameters that a module has, `-` as `_`; none where the file is damaged: the kernel says so."""
+    try:
+        return frozenset(p.name.replace("-", "_") for p in ko.kofile().parameters)
+    except KscaffoldError:
+        return frozenset()
+
+
+def near_name(written: str, ko: ModuleFile) -> str:
+    """What to write for a parameter that the module has not: the name that is near, or those there are."""
+    known = sorted(known_names(ko))
+    near = difflib.get_close_matches(written.replace("-", "_"), known, 1)
+    if near:
+        return f"{near[0]}=… where {near[0]} was meant; kscaffold info lists the parameters"
+    return f"leave it out: {ko.name} has {', '.join(known) if known else 'no parameters'}"
+
+
+def _owner(word: str, modules: Sequence[str]) -> str | None:
+    """The module that a word names before a dot."""
+    owner, dot, _ = word.partition("=")[0].partition(".")
+    name = normalize_name(owner)
+    return name if dot and name in modules else None
+
+
+def _name(word: str) -> str:
+    return word.partition("=")[0].strip('"').replace("-", "_")

@@ -1,0 +1,83 @@
+"""Why a load that succeeded is not clean: what the kernel complained of, and what was left behind."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kscaffold.diagnosis import catalogue
+from kscaffold.load.assignment import near_name
+
+if TYPE_CHECKING:
+    from kscaffold.diagnosis.crash import Complaint
+    from kscaffold.diagnosis.residue.kinds import Residue
+    from kscaffold.load.addr2line import SourceLine
+    from kscaffold.load.report import LoadReport
+    from kscaffold.load.unload import UnloadReport
+
+NOT_KNOWN = "KS245"
+"""The code of a complaint that the catalogue has no entry for."""
+RESIDUE = frozenset(f"KS{number}" for number in range(393, 400))
+"""The codes of what was left behind."""
+_KINDS = {"KS202": "returned", "KS223": "parameter", "KS264": "taken", "KS312": "taken"}
+
+
+OTHERS = frozenset({*_KINDS.values(), "unload"})
+"""Kinds that are no complaint of the kernel's about a crash or a bug."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """One reason. `kind`: a crash.Complaint's, a Residue's, or `returned`, `parameter`, `taken` (a name that
+    was). `text`: a sentence. `where`: `file.c:line`, or the kernel's own word for the place. `place`: the
+    line of source, where it was read.
+    """
+
+    code: str
+    kind: str
+    text: str
+    fix: str
+    where: str | None = None
+    place: "SourceLine | None" = None
+
+
+def flaws_of_load(report: "LoadReport") -> tuple[Flaw, ...]:
+    """What a load that succeeded is not clean for, the worst first; none of one that did not succeed."""
+    if not report.ok:
+        return ()
+    j = report.judgement
+    found = _of_complaints(j.complaints, report.place)
+    for w in j.warnings:
+        fix = near_name(w.groups["parameter"], report.file) if w.entry.code == "KS223" else w.fix
+        found.append(Flaw(w.entry.code, _KINDS[w.entry.code], w.cause, fix))
+    return tuple(found)
+
+
+def flaws_of_unload(report: "UnloadReport") -> tuple[Flaw, ...]:
+    """What an unload that succeeded is not clean for."""
+    if not report.ok:
+        return ()
+    j = report.judgement
+    found = _of_complaints(j.complaints, report.place)
+    if j.code and j.cause and j.code not in {f.code for f in found}:
+        found.insert(0, Flaw(j.code, _KINDS.get(j.code, "unload"), j.cause, j.fix or ""))
+    return tuple(found)
+
+
+def flaws_of_residue(residue: "Sequence[Residue]") -> tuple[Flaw, ...]:
+    """What was left behind, as flaws."""
+    return tuple(Flaw(r.code, r.kind, r.text, r.fix, r.where) for r in residue)
+
+
+def not_allowed(flaws: Sequence[Flaw], allow: Collection[str]) -> tuple[Flaw, ...]:
+    """Those of the flaws whose code nobody accepted."""
+    return tuple(f for f in flaws if f.code not in allow)
+
+
+def _of_complaints(complaints: "Sequence[Complaint]", place: "SourceLine | None") -> list[Flaw]:
+    found = []
+    for complaint in complaints:
+        entry = catalogue.entry_of_complaint(complaint.kind)
+        line = place if place and str(place) == complaint.where else None
+        code, fix = (entry.code, entry.fix) if entry else (NOT_KNOWN, "")
+        found.append(Flaw(code, complaint.kind, complaint.summary, fix, complaint.where, line))
+    return found

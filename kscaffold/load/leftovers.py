@@ -1,0 +1,117 @@
+"""What the modules of one guest left in its kernel, looked at after their unload."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from kscaffold.diagnosis.residue.compare import NOISE, compare, grown
+from kscaffold.diagnosis.residue.kinds import Residue
+from kscaffold.diagnosis.residue.sections import SECTIONS, sections_of
+from kscaffold.elf import quick
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.errors import KscaffoldError
+from kscaffold.load.report import LoadReport
+from kscaffold.load.unload import UnloadReport
+from kscaffold.targets.sandbox import SandboxTarget
+
+_LARGEST = 1 << 20  # bytes of a source file that is searched
+_MOST_FILES = 64
+_ZONES = 1 << SECTIONS.index("/proc/zoneinfo")  # it takes as long as all others: asked only where it decides
+
+
+def sections_to_watch(kos: Sequence[ModuleFile]) -> int:
+    """Which parts of a photograph can show what these modules left (sections_of)."""
+    # What one of them exports, it answers for itself: its own imports are in the sum.
+    own = {name for ko in kos for name in quick.exports(ko)}
+    return sections_of({name for ko in kos for name in quick.imports(ko)} - own)
+
+
+class Leftovers:
+    """One guest's photographs. `kos`: the modules that are loaded and unloaded in it; `sections`: what
+    sections_to_watch() says of them.
+    """
+
+    def __init__(self, kos: Sequence[ModuleFile], sections: int, target: SandboxTarget) -> None:
+        self._kos = tuple(kos)
+        self._target = target
+        self._sections = sections
+        self._is_comparable = True
+        self._began = False
+
+    def before_load(self, needed: Sequence[str]) -> None:
+        """Said before each load, with the modules that were loaded for it. These stay, and what they made is
+        theirs: the first photograph is taken anew. It can't be when one of the guest's own is in already.
+        """
+        if needed and self._sections:
+            self._is_comparable = self._is_comparable and not self._began
+            if self._is_comparable:
+                self._target.photograph(self._sections, first=True)
+        self._began = True
+
+    def find(
+        self, loads: Sequence[LoadReport], unloads: Sequence[UnloadReport]
+    ) -> tuple[Residue, ...] | None:
+        """What is left; None where nobody can tell: a module is still in, or the kernel is not well."""
+        gone = len(unloads) == len(loads) and all(r.ok for r in loads) and all(r.ok for r in unloads)
+        failed = loads[-1].judgement.verdict == "init-failed" and len(loads) == 1
+        judged = [r.judgement.complaints for r in loads] + [r.judgement.complaints for r in unloads]
+        crashed = any(c.fatal for complaints in judged for c in complaints)
+        if not (gone or failed) or crashed or not self._is_comparable:
+            return None
+        if not self._sections:
+            return ()
+        try:
+            parts = self._target.photograph(self._sections)
+            if grown(parts) >= NOISE:
+                parts += self._target.photograph(_ZONES)
+        except KscaffoldError:
+            return None
+        return tuple(compare(parts, sources_of(self._kos) if parts else ()))
+
+
+def with_residue(loads: Sequence[LoadReport], left: tuple[Residue, ...] | None) -> list[LoadReport]:
+    """The loads; what is left is in the report of the module whose source has the call, else in the last."""
+    if left is None:
+        return list(loads)
+    of: dict[int, list[Residue]] = {i: [] for i in range(len(loads))}
+    for each in left:
+        file = (each.where or "").rpartition(":")[0]
+        mine = (i for i, r in enumerate(loads) if file and file in dict(sources_of([r.file])))
+        of[next(mine, len(loads) - 1)].append(each)
+    return [replace(r, residue=tuple(of[i])) for i, r in enumerate(loads)]
+
+
+def sources_of(kos: Iterable[ModuleFile]) -> tuple[tuple[str, str], ...]:
+    """Name (relative to the module's directory) and text of the files that the modules were built from, as
+    Kbuild lists them beside each .ko; where there is no list, of all C files there.
+    """
+    found: dict[str, str] = {}
+    for ko in kos:
+        home = ko.path.absolute().parent
+        for path in (*_of_list(ko, home), *sorted(home.glob("*.h")))[:_MOST_FILES]:
+            name = str(path.relative_to(home))
+            if name not in found and (text := _text(path)) is not None:
+                found[name] = text
+    return tuple(found.items())
+
+
+def _of_list(ko: ModuleFile, home: Path) -> list[Path]:
+    words = re.split(r"\s+", _text(home / f"{ko.path.name.partition('.ko')[0]}.mod") or "")
+    objects = [home / w for w in words if w.endswith(".o")] or [
+        home / f"{ko.path.name.partition('.ko')[0]}.o"
+    ]
+    # Newer kernels have whole paths there, and the project may have moved since.
+    files = (
+        o.with_suffix(".c") if o.is_relative_to(home) else (home / o.name).with_suffix(".c") for o in objects
+    )
+    return [f for f in files if f.is_file()] or sorted(home.glob("*.c"))
+
+
+def _text(path: Path) -> str | None:
+    try:
+        if path.stat().st_size > _LARGEST:
+            return None
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None

@@ -1,0 +1,126 @@
+"""What a live sandbox's kernel complained of between two commands: the next one tells it, whatever it is.
+
+A module may crash its kernel in an ioctl, a timer or a thread when no command looks on. How far a log
+has been told is kept beside the sandbox's socket.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from kscaffold.diagnosis import catalogue, crash
+from kscaffold.diagnosis.crash import Complaint
+from kscaffold.diagnosis.klog import Record
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.errors import KscaffoldError
+from kscaffold.files.atomic import write_whole
+from kscaffold.load.addr2line import SourceLine, locate_complaints
+from kscaffold.load.kernel_log import last_records, without_marks
+from kscaffold.progress import Progress
+from kscaffold.sandbox.live import registry
+from kscaffold.targets.sandbox import SandboxTarget
+
+_ALL = 1 << 62
+
+
+def tell_crash(at: Path, target: SandboxTarget, progress: Progress) -> str | None:
+    """Tell of a crash or a warning in the live sandbox of that directory that no command has told yet. One
+    number is asked for, and the log only where that number tells of either.
+
+    Returns what its kernel crashed with, told before or now; None where it did not.
+    """
+    tainted = target.tainted() or 0
+    if not tainted & crash.REPORTED:
+        return None
+    with contextlib.suppress(KscaffoldError):
+        log = without_marks(target.log())
+        fatal = next((c for c in _tell(at, log.records[log.loads :], tainted, progress) if c.fatal), None)
+        return fatal.summary if fatal else None
+    return None
+
+
+def tell_news(at: Path, progress: Progress) -> None:
+    """What tell_crash tells, of a sandbox that nobody has open; nothing where another command has it."""
+    with contextlib.suppress(KscaffoldError), registry.connect(at) as connection:
+        if connection is not None:
+            tell_crash(at, SandboxTarget.from_connection(connection), progress)
+
+
+def tell_last_crash(at: Path, progress: Progress, *, previous: bool = False) -> None:
+    """Tell of the crash that the directory's last sandbox ended with, once; `previous`: the one before."""
+    log = last_records(at, previous=previous)
+    if log is not None:
+        _tell(at, log.records[log.loads :], None, progress, previous=previous)
+
+
+def mark_told(at: Path, records: Sequence[Record], *, is_gone: bool) -> None:
+    """These records are in a report that was shown. `is_gone`: the kernel's last words are in it."""
+    seq = _ALL if is_gone else max((r.seq for r in records if r.seq is not None), default=-1)
+    if seq > _told(_file(at)):
+        _write(_file(at), seq)
+
+
+def _file(at: Path, *, previous: bool = False) -> Path:
+    return registry.sandbox_dir(at) / f"{registry.PREVIOUS if previous else ''}told"
+
+
+def _told(file: Path) -> int:
+    """The sequence number of the last record of the sandbox that was told."""
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return -1
+
+
+def _write(file: Path, seq: int) -> None:
+    with contextlib.suppress(OSError):
+        write_whole(file, str(seq))
+
+
+def _tell(
+    at: Path, records: Sequence[Record], tainted: int | None, progress: Progress, *, previous: bool = False
+) -> tuple[Complaint, ...]:
+    found = crash.complaints(records)
+    known = _told(_file(at, previous=previous))
+    # What a console alone has comes without numbers, behind all that has one.
+    last = max((r.seq for r in records if r.seq is not None), default=-1)
+    numbered = [c.seq if c.seq is not None else last + 1 for c in found]
+    live = crash.harmless_complaints(found, tainted) if tainted is not None else tuple(found)
+    news = [c for c, seq in zip(found, numbered, strict=True) if seq > known and c in live]
+    for complaint in news:
+        _say(at, complaint, records, progress)
+    old = next((c for c in live if c.fatal and c not in news), None)
+    if old is not None and tainted is not None:
+        progress.note(f"the sandbox's kernel has crashed ({old.summary}): kscaffold reload starts a new one")
+    if news:
+        _write(_file(at, previous=previous), max(last, *numbered))
+    return live
+
+
+def _say(at: Path, complaint: Complaint, records: Sequence[Record], progress: Progress) -> None:
+    """One complaint: the kernel's words, the line of source, the code."""
+    located, place = _located(at, complaint, records)
+    entry = catalogue.entry_of_complaint(complaint.kind)
+    where = f", at {located.where}" if place else ""
+    progress.warn(f"the sandbox's kernel complained since the last command: {complaint.summary}{where}")
+    for number, text in place.lines if place else ():
+        progress.note(
+            f"   {'>' if place and number == place.line else ' '} {number:>4} | {text.expandtabs(4)}"
+        )
+    if complaint.fatal:
+        progress.note("    fix: kscaffold logs shows the report; kscaffold reload starts a new sandbox")
+    if entry is not None:
+        progress.note(f"   more: kscaffold explain {entry.code}")
+
+
+def _located(
+    at: Path, complaint: Complaint, records: Sequence[Record]
+) -> tuple[Complaint, SourceLine | None]:
+    """The complaint with the line of source, where the module that it names lies in the project."""
+    for path in sorted(at.glob("*.ko")) if complaint.module else ():
+        with contextlib.suppress(KscaffoldError):
+            ko = ModuleFile.open(path)
+            if ko.module == complaint.module:
+                (told,), place = locate_complaints([complaint], ko.module, ko, records)
+                return told, place
+    return complaint, None

@@ -1,0 +1,46 @@
+"""`kscaffold.toml`: what a project wants of kscaffold, written by its people. No file of it is needed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kscaffold.errors import UsageError
+
+FILE = "kscaffold.toml"
+_LARGEST = 64 << 10  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`allow`: the codes of complaints that `run` accepts (table `[run]`)."""
+
+    allow: tuple[str, ...] = ()
+
+
+def read_settings(project: Path) -> Settings:
+    """The settings of a project; without a file the usual ones. Raises UsageError KS090 where the file can't
+    be understood.
+    """
+    path = project / FILE
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return Settings()
+    import tomllib  # start-up time: few projects have settings
+
+    if len(content) > _LARGEST:
+        raise _damaged(path, f"it has more than {_LARGEST} bytes")
+    try:
+        table = tomllib.loads(content.decode("utf-8")).get("run", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _damaged(path, str(error)) from None
+    allow = table.get("allow", []) if isinstance(table, dict) else None
+    if not isinstance(allow, list) or not all(isinstance(code, str) for code in allow):
+        raise _damaged(path, "[run] allow is not a list of codes")
+    return Settings(tuple(allow))
+
+
+def _damaged(path: Path, cause: str) -> UsageError:
+    return UsageError(
+        "KS090", f"{path} can't be understood", cause=" ".join(cause.split()), fix='[run]\nallow = ["KS252"]'
+    )

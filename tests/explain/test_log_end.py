@@ -1,0 +1,71 @@
+"""`explain -` with a log longer than anybody can read: the newest lines, in bounded time and memory."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kscaffold.files import log_end
+from tests.conftest import ROOT
+
+SIZE = 200_000_000  # bytes
+NOISE = "[ 1234.567890] usb 1-2: new high-speed USB device number 17 using xhci_hcd\n"
+LAST = "[99999.100000] hello: Unknown symbol foo (err -2)\n"
+
+
+@pytest.fixture(scope="module")
+def long_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("log") / "long"
+    block = NOISE * (2_000_000 // len(NOISE))
+    with file.open("w") as opened:
+        for _ in range(SIZE // len(block) + 1):
+            opened.write(block)
+        opened.write(LAST)
+    yield file
+    file.unlink()
+
+
+@pytest.mark.parametrize("through", ["file", "pipe"])
+def test_a_log_of_200_mb(long_log: Path, through: str):
+    argv = [sys.executable, "-m", "kscaffold", "explain", "-"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    cat = subprocess.Popen(["cat", str(long_log)], stdout=subprocess.PIPE) if through == "pipe" else None
+    began = time.monotonic()
+    with long_log.open("rb") as opened:
+        stdin = cat.stdout if cat else opened
+        child = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env)
+        assert child.stdout
+        said = child.stdout.read().decode()
+        _, status, used = os.wait4(child.pid, 0)
+    if cat and cat.stdout:
+        cat.stdout.close()
+        cat.wait()
+    assert status == 0
+    assert "KS204" in said and "Unknown symbol foo" in said
+    assert f"the log has {long_log.stat().st_size / 1e6:.0f} MB: only its last" in said
+    assert used.ru_maxrss < 200_000  # KB
+    assert time.monotonic() - began < 10
+
+
+def test_what_is_left_out_is_said(tmp_path: Path):
+    def end(content: bytes) -> tuple[str, str | None]:
+        (tmp_path / "log").write_bytes(content)
+        with (tmp_path / "log").open("rb") as opened:
+            return log_end.read_end(opened.fileno())
+
+    assert end(b"one\ntwo\n") == ("one\ntwo\n", None)
+    assert end(b"") == ("", None)
+    text, said = end(b"x\n" * (log_end.MOST_LINES + 5))
+    assert len(text.split("\n")) == log_end.MOST_LINES
+    assert (
+        said
+        == f"the log has {log_end.MOST_LINES + 6} lines: only its last {log_end.MOST_LINES} were looked at"
+    )
+    # One line without an end: its beginning is as good as any part of it.
+    text, said = end(b"y" * (log_end.MOST + 10))
+    assert text == "y" * 4000 and said is not None
+    text, said = end(b"\xff" + b" " * 100_000 + b"z")
+    assert text == "\ufffd z" and said is None

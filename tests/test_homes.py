@@ -1,0 +1,81 @@
+"""sudo before, sudo after, and homes that are none: the right words, and nothing written in wrong places."""
+
+import pytest
+
+from tests.support.accounts import Account
+from tests.support.projects import HELLO, write
+
+_HERE = "from kscaffold.files import paths; print(paths.cache(), paths.state())"
+
+
+@pytest.mark.parametrize("home", ["", "relative/place", "/", "./", None])
+def test_a_home_that_names_none_is_the_user_databases(accounts: tuple[Account, Account], home: str | None):
+    one, _ = accounts
+    env = {"HOME": home} if home is not None else {}
+    ran = one.python("-c", _HERE, **env)
+    assert ran.out.split() == [f"{one.home}/.cache/kscaffold", f"{one.home}/.local/state/kscaffold"]
+
+
+def test_a_home_with_blanks(accounts: tuple[Account, Account]):
+    one, _ = accounts
+    home = one.home / "my files"
+    home.mkdir()
+    one.own(home)
+    assert one.ks("list", HOME=str(home), cwd=home).status == 0
+    made = one.python(
+        "-c", "from kscaffold.files import paths; paths.make_own(paths.state() / 'x')", HOME=str(home)
+    )
+    assert made.status == 0
+    assert [p.name for p in home.iterdir()] == [".local"]
+
+
+def test_a_home_that_cant_be_written_to(accounts: tuple[Account, Account]):
+    one, _ = accounts
+    ran = one.ks("kernel", "add", HOME="/proc", XDG_CACHE_HOME="")
+    assert ran.status == 69 and "HOME" in ran.err and "XDG_CACHE_HOME" in ran.err, ran.err
+    doctor = one.ks("doctor", HOME="/proc")
+    assert doctor.status == 1
+    assert "cache directory: /proc/.cache/kscaffold can't be written to" in doctor.out
+    assert "fix: export HOME=DIR, or XDG_CACHE_HOME" in doctor.out
+
+
+def test_what_root_left_in_the_places_of_a_user(accounts: tuple[Account, Account]):
+    one, _ = accounts
+    for place in (".cache", ".local/state"):
+        base = one.home / place
+        base.mkdir(parents=True)
+        one.own(base, base.parent)
+        (base / "kscaffold").mkdir()
+        ran = one.ks("doctor")
+        assert ran.status == 1
+        assert f"{base}/kscaffold belongs to root" in ran.out
+        assert f"fix: sudo chown -R {one.uid}: {base}/kscaffold" in ran.out
+        one.own(base / "kscaffold")
+        assert one.ks("doctor").out.count("belongs to root") == 0
+    # One directory of it: what a command under sudo made.
+    tmp = one.home / ".cache/kscaffold/tmp"
+    tmp.mkdir()
+    assert f"fix: sudo chown -R {one.uid}: {tmp}" in one.ks("doctor").out
+    made = one.python(
+        "-c", "from kscaffold.cli.app import main; import sys; sys.exit(main(['kernel', 'add']))"
+    )
+    assert made.status == 69
+    assert "error[KS097]" in made.err and f"fix: sudo chown -R {one.uid}: {tmp}" in made.err, made.err
+
+
+def test_what_root_left_in_a_project(accounts: tuple[Account, Account]):
+    one, _ = accounts
+    project = one.home / "hello"
+    write(project, Kbuild="obj-m := hello.o\n", hello__c=HELLO)
+    ran = one.ks("kbuild", "add-module", "other", "-C", project)
+    assert ran.status == 69, ran.err
+    assert "error[KS097]" in ran.err and f"fix: sudo chown -R {one.uid}: {project}" in ran.err, ran.err
+
+
+def test_sudo_with_the_home_of_the_caller(accounts: tuple[Account, Account]):
+    """Root would leave files there that the user can't replace."""
+    one, _ = accounts
+    root = Account("root", 0, 0, one.home)
+    ran = root.ks("kernel", "default", "--clear", SUDO_UID=str(one.uid))
+    assert ran.status == 69 and "run kscaffold as yourself" in ran.err
+    assert not any(p.name.startswith(".co") for p in one.home.iterdir())
