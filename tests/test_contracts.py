@@ -51,6 +51,7 @@ DOCUMENTS = {
     "logs": "log[]",
     "logs -f": "level time text own",
     "explain": "topic kind title text steps[] returns[] commands[] entries[] folded[]",
+    "explain --list": "topics[]",
     "explain load": "topic kind module path parameters target kernel verdict loaded stage errno init_ran"
     " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator steps[]"
     " ko{} flaw clean residue",
@@ -62,6 +63,7 @@ DOCUMENTS = {
     "sandbox status": "sandboxes[] snapshots[]",
     "sandbox stop": "stopped",
     "doctor": "findings[] cache{}",
+    "completion": "shell script",
     "cache": "entries[] bytes old",
     "cache prune": "removed[] bytes",
     "error": "error{}",
@@ -96,6 +98,7 @@ PARTS = {
     "unload.log": "level time text",
     "list.modules": "name size refcount used_by state permanent taints",
     "logs.log": "level time text own",
+    "explain --list.topics": "group name title",
     "explain.steps": "stage title course functions what course_differs elsewhere",
     "explain load.steps": "stage title course[] status start microseconds within facts[]",
     "explain load.course": "step name",
@@ -498,3 +501,12 @@ def test_plain_text_where_colour_is_not_wanted(ks, here, monkeypatch, variables)
         monkeypatch.setenv(name, value)
     ran = ks("check", write_ko(here, Ko(init=None)))
     assert "\033" not in ran.out + ran.err  # a pipe, here
+
+
+def test_completion(ks):
+    is_document(ks("completion", "bash", "--json"), "completion")
+
+
+def test_explain_list(ks):
+    document = is_document(ks("explain", "--list", "--json"), "explain --list", "explain")
+    is_part(document["topics"], "explain --list.topics")

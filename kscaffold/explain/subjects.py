@@ -5,6 +5,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +21,10 @@ class Subject:
 
 @cache
 def subjects() -> tuple[Subject, ...]:
-    """All of them (`subjects.toml`)."""
-    table = tomllib.loads(Path(__file__).with_name("subjects.toml").read_text(encoding="utf-8"))
+    """All of them (`subjects.toml`, `course.toml`)."""
+    table: dict[str, Any] = {}
+    for name in ("subjects.toml", "course.toml"):
+        table |= tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
     return tuple(
         Subject(s["title"], s["text"], tuple(s["words"]), re.compile(s["line"]), tuple(s.get("more", ())))
         for s in table.values()

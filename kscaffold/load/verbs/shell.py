@@ -1,5 +1,6 @@
 """A BusyBox shell in the live sandbox of a directory."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.live.shell import shell as run_shell
 
 
-def shell(at: Path, where: TargetRequest, progress: Progress = SILENT) -> None:
-    """Open a shell on this terminal, and return at its end. A sandbox is started where none runs; one that
-    runs keeps its kernel, where no other is asked for.
+def shell(at: Path, where: TargetRequest, progress: Progress = SILENT) -> int:
+    """Open a shell on this terminal; its exit status at its end, 128 and more for a signal.
+
+    A sandbox is started where none runs; one that runs keeps its kernel, where no other is asked for.
     """
     card = registry.find_sandbox(at)
     where = replace(where, kernel=where.kernel or (card.kernel if card else None))
@@ -27,4 +29,5 @@ def shell(at: Path, where: TargetRequest, progress: Progress = SILENT) -> None:
     trusted = trusted_certificates(kernel, where, progress)
     with open_sandbox(at, kernel, where, trusted, progress) as (target, _):
         target.install_busybox(reader.read_bytes(program))
-        run_shell(target.channel, ["/bin/sh", "-i"])
+        status = os.waitstatus_to_exitcode(run_shell(target.channel, ["/bin/sh", "-i"]))
+        return status if status >= 0 else 128 - status

@@ -122,13 +122,12 @@ def plan(wanted: ProjectRequest) -> Planned:
         _text(f"parameter {parameter.name}", parameter.description + (parameter.default or ""))
 
     main, *others = objects or (wanted.name,)
-    named = {"name": wanted.name, "kernel_name": normalize_name(wanted.name)}
+    named = {"name": wanted.name, "kernel_name": normalize_name(wanted.name), "main": main}
     sources = [f"{stem}.c" for stem in (main, *others)] + [f"{wanted.name}.h"] * bool(others)
     sources = [source.format(**named) for source in template.sources] or sources
     values = {
         **named,
         "ident": names.identifier(wanted.name),
-        "main": main,
         "author": author,
         "description": description,
         "spdx": licensed.spdx,
@@ -194,12 +193,18 @@ def _choose(wanted: ProjectRequest) -> str:
         return "params" if wanted.parameters else "multi" if wanted.objects else "single"
     chosen = render.template(wanted.template)
     for option, given in (("objs", wanted.objects), ("param", wanted.parameters)):
-        if given and option not in chosen.takes:
-            raise UsageError(
-                "KS022",
-                f"the template {chosen.name} can't use --{option}",
-                fix="leave --template out: the other options imply it",
-            )
+        if not given or option in chosen.takes:
+            continue
+        several = option == "objs" and "obj" in chosen.takes
+        if several and len(given) == 1:
+            continue
+        raise UsageError(
+            "KS022",
+            f"the template {chosen.name} can't use --{option}{' with several files' * several}",
+            fix=f"--objs {wanted.objects[0]}"
+            if several
+            else "leave --template out: the other options imply it",
+        )
     return chosen.name
 
 
