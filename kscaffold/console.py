@@ -162,7 +162,7 @@ def ask(question: str, default: str) -> str:
 def failure(error: KscaffoldError, command: str, more: Mapping[str, Any] | None = None) -> None:
     """Say an error to people on stderr; with --json also as the one document on stdout, with `more` in it."""
     document = {"code": error.code, "message": error.what, "cause": error.cause, "fix": error.fix}
-    with contextlib.suppress(OSError):  # nobody reads stdout any more: stderr may still be heard
+    with contextlib.suppress(OSError):  # stdout has no reader now; stderr may still have one
         emit(command, False, {"error": document, **(more or {})})
     # They repeat names and words that others have chosen.
     what, cause, fix = (printable_lines(text or "") for text in (error.what, error.cause, error.fix))

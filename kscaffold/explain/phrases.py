@@ -63,7 +63,7 @@ def untimed(report: LoadReport) -> str:
 
 
 def lasted(report: LoadReport, status: Status, microseconds: int) -> str:
-    """A stage's time. That of one which never ended goes to the last thing that was seen of it."""
+    """A stage's time. The time of a stage that never ended goes to the last event of that stage."""
     endless = status == "failed" and report.judgement.verdict in ("crashed", "hung")
     return f"> {time(microseconds)}" if endless else time(microseconds)
 

@@ -170,7 +170,7 @@ def _kbuild_environment(tree: BuildTree | None, kernel: Kernel | None) -> dict[s
 
 
 def _answer(project: Project, stdout: str) -> Project:
-    """The project with what make told."""
+    """The project with make's answers."""
     targets: dict[Path, ModuleTarget] = {}
     read: dict[Path, None] = {}
     flags: list[tuple[Path, str, str]] = []

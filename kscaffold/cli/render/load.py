@@ -125,7 +125,7 @@ def _minus(errno: str | None) -> str:
 def log_lines(records: Iterable[Record], module: str) -> None:
     """What the module and the kernel said, without what every out-of-tree module makes the kernel say.
 
-    Of a long log what tells most of it; all of it with -v.
+    Of a long log the lines that matter most; every line with -v.
     """
     lines = [
         r

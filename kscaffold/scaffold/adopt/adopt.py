@@ -37,7 +37,7 @@ class Deprecation:
 @dataclass(frozen=True, slots=True)
 class Adoption:
     """What there is. `project` is None where nothing says what is built. `problem`: make can't read the
-    file for want of tabs; `project` is what it would build with them.
+    file because tabs are missing; `project` is what it would build with them.
 
     `missing`: objects without a source, by .ko; `unused`: sources that no module is made of. `proposal`: a
     Kbuild, where there is none. `changes`: what --write and --fix would do, or did (`written`).
