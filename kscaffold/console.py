@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 _NARROWEST = 30
+_WIDEST = 500
 
 # Set once by main() from the command line.
 json_mode = False
@@ -177,9 +178,20 @@ def emit(command: str, ok: bool, fields: Mapping[str, Any]) -> None:
         sys.stdout.flush()
 
 
+def _folded(text: str) -> str:
+    """The lines that a terminal would break in the middle of a word."""
+    columns = width(_WIDEST)
+    if all(len(line) < columns for line in text.split("\n")):
+        return text
+    from kscaffold.fold import folded  # start-up time: most lines are short
+
+    return "\n".join(folded(line, columns) for line in text.split("\n"))
+
+
 def _write(stream: TextIO, text: str) -> None:
     # A remark that can't be made ends nothing; data that nobody gets does.
     text = _harmless(text)
+    text = _folded(text) if stream.isatty() else text
     with contextlib.suppress(*([OSError] if stream is sys.stderr else [])):
         try:
             stream.write(text + "\n")
