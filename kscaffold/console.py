@@ -26,6 +26,8 @@ json_mode = False
 # Set by the one command that goes on and on: a document is a line then.
 json_lines = False
 verbose = False
+# Neither steps nor notes: answers, warnings and errors only.
+quiet = False
 
 # Stands for the beginning of an escape sequence of ours until a text is written: no text that is decoded
 # holds it, so what is a control character then is somebody else's.
@@ -113,12 +115,14 @@ def out(text: str = "") -> None:
 
 def note(text: str) -> None:
     """A line about what is going on."""
-    _write(sys.stderr, text)
+    if not quiet:
+        _write(sys.stderr, text)
 
 
 def step(verb: str, text: str) -> None:
     """A step of the work, in cargo's manner: a right-aligned verb, then what it is done to."""
-    _write(sys.stderr, f"{styled(f'{verb:>12}', 'green', sys.stderr)} {text}")
+    if not quiet:
+        _write(sys.stderr, f"{styled(f'{verb:>12}', 'green', sys.stderr)} {text}")
 
 
 def detail(text: str) -> None:
