@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from kscaffold import __version__, console, timeouts, timing
-from kscaffold.cli.completion.words import ALIASES
+from kscaffold.cli.aliases import ALIASES
 from kscaffold.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
