@@ -1,7 +1,11 @@
 """The sentences and figures that a terminal and a page share."""
 
+import os
+
+from kscaffold.diagnosis import errnos
 from kscaffold.diagnosis.trace import Status
 from kscaffold.diagnosis.unload_verdict import UnloadJudgement
+from kscaffold.explain import tables
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
 
@@ -73,3 +77,10 @@ def time(microseconds: int) -> str:
     if microseconds >= 1_000_000:
         return f"{microseconds / 1e6:.2f} s"
     return f"{microseconds / 1000:.2f} ms" if microseconds >= 1000 else f"{microseconds} µs"
+
+
+def said_by_insmod(errno: str) -> str:
+    """What insmod of kmod prints for an errno's name."""
+    number = errnos.number(errno)
+    words = tables.INSMOD_SAYS.get(errno) or (os.strerror(number) if number else errno)
+    return f"insmod says '{words}' for {errno}"

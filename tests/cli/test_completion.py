@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.cli.aliases import ALIASES
 from kscaffold.cli.completion import table
-from kscaffold.cli.completion.words import ALIASES
 from tests.conftest import ROOT, need_program
 from tests.support.elf import Ko
 from tests.support.projects import HELLO, write

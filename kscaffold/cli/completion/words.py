@@ -1,6 +1,6 @@
 """What can stand at the cursor: looked up in a table and in the cache, before typer is imported (0.1 s).
 
-Imports the standard library only, and answers with nothing rather than with an error.
+Imports little, and answers with nothing rather than with an error.
 """
 
 import contextlib
@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from kscaffold.cli.aliases import ALIASES
+
 _TABLE = Path(__file__).with_name("table.json")
-ALIASES = {"insmod": "load", "rmmod": "unload", "lsmod": "list", "dmesg": "logs", "modinfo": "info"}
-"""The commands of kmod and util-linux, and which of ours each is."""
 _MOST = 400  # answers: a shell asks before it shows more than a hundred
 _MODULE_NAMES = re.compile(r"^\s*obj-\S+\s*[:+]?=(.*)$", re.M)
 

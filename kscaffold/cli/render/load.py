@@ -28,7 +28,8 @@ _MOST_LINES = 16
 _NOISE = re.compile(r"loading out-of-tree module taints kernel|module verification failed: signature and/or")
 # How the kernel begins a report of a crash.
 _HEAD = re.compile(
-    r"(?:BUG|Oops|WARNING|Kernel panic|kernel BUG|RIP: 0010|watchdog|INFO: task|general protection)"
+    r"(?:BUG|Oops|.{1,64}->init suspiciously|"
+    r"WARNING|Kernel panic|kernel BUG|RIP: 0010|watchdog|INFO: task|general protection)"
 )
 
 
@@ -58,6 +59,10 @@ def why(report: LoadReport) -> None:
     """The cause and the fix: the answer of a load that failed, a remark on one that went well."""
     j = report.judgement
     say = console.note if report.ok else console.out
+    if j.verdict == "init-failed" and j.certain and j.errno:
+        from kscaffold.explain import phrases  # start-up time: most loads go well
+
+        say(f"   note: {phrases.said_by_insmod(j.errno)}; lsmod does not show {report.module}")
     _notes(report, say)
     if report.ok:
         for flaw in report.flaws:
@@ -262,6 +267,7 @@ def unloaded(report: UnloadReport) -> None:
     j = report.judgement
     if report.ok:
         console.step("Unloaded", report.module)
+        log_lines(report.log, report.module)
         _regrets(report)
         return
     from kscaffold.explain import phrases  # start-up time: most unloads go well
