@@ -325,17 +325,11 @@ def run(
 
 
 def execute(
-    *words: str | Path,
-    directory: str | Path = ".",
-    input: bytes = b"",
-    kernel: str | None = None,
-    fresh: bool = False,
-    timeout: float = 60.0,
-    progress: Progress = SILENT,
-) -> "Executed":
+    *words: str | Path, directory: str | Path = ".", input: bytes = b"", kernel: str | None = None,
+    fresh: bool = False, timeout: float = 60.0, progress: Progress = SILENT,
+) -> "Executed":  # fmt: skip
     """Run a program of yours with its arguments in the live sandbox of the project in `directory`, or with
-    `fresh` in a pristine one with its modules loaded; after `timeout` seconds it is killed, and `late`.
-    """
+    `fresh` in a pristine one with its modules loaded; killed, and `late`, after `timeout` seconds."""
     from kscaffold.load.execute import ExecRequest  # start-up time
     from kscaffold.load.request import TargetRequest
     from kscaffold.load.verbs.exec import execute as execute_program
