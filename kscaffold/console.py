@@ -69,7 +69,9 @@ def styled(text: str, style: str, stream: TextIO | None = None) -> str:
 
 
 def _has_colour(stream: TextIO) -> bool:
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and stream.isatty()
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (os.environ.get("TERM") != "dumb" and stream.isatty())
 
 
 def printable(text: str) -> str:

@@ -51,9 +51,10 @@ DOCUMENTS = {
     "logs": "log[]",
     "logs -f": "level time text own",
     "explain": "topic kind title text steps[] returns[] commands[] entries[] folded[]",
+    "explain --list": "topics[]",
     "explain load": "topic kind module path parameters target kernel verdict loaded stage errno init_ran"
     " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator steps[]"
-    " ko{} flaw",
+    " ko{} flaw clean residue",
     "explain load several": "topic kind results[]",
     "kernel list": "kernels[] chosen default",
     "kernel add": "kernel{} already seconds",
@@ -62,6 +63,7 @@ DOCUMENTS = {
     "sandbox status": "sandboxes[] snapshots[]",
     "sandbox stop": "stopped",
     "doctor": "findings[] cache{}",
+    "completion": "shell script",
     "cache": "entries[] bytes old",
     "cache prune": "removed[] bytes",
     "error": "error{}",
@@ -96,6 +98,7 @@ PARTS = {
     "unload.log": "level time text",
     "list.modules": "name size refcount used_by state permanent taints",
     "logs.log": "level time text own",
+    "explain --list.topics": "group name title",
     "explain.steps": "stage title course functions what course_differs elsewhere",
     "explain load.steps": "stage title course[] status start microseconds within facts[]",
     "explain load.course": "step name",
@@ -425,21 +428,21 @@ def test_an_error_is_one_document_too(ks, here, words, command, status):
 # ---- statuses ----
 
 
-def test_0(ks, here):
+def test_an_answer_ends_with_0(ks, here):
     assert ks("list").status == 0
 
 
-def test_1(ks, here):
+def test_a_no_ends_with_1(ks, here):
     assert ks("check", write_ko(here, Ko(init=None))).status == 1
     assert ks("explain", "no such thing").status == 1
     assert ks("unload", "x").status == 1
 
 
-def test_2(ks, here):
+def test_a_wrong_request_ends_with_2(ks, here):
     assert ks("new", "no good name").status == 2
 
 
-def test_69(ks, here, monkeypatch):
+def test_no_answer_ends_with_69(ks, here, monkeypatch):
     write(here, Kbuild="obj-m := hello.o\n", hello__c=HELLO)
     assert ks("check").status == 69
     monkeypatch.setenv("PATH", str(here))
@@ -447,7 +450,7 @@ def test_69(ks, here, monkeypatch):
     assert ran.status == 69 and "qemu" in ran.json["error"]["fix"]
 
 
-def test_70(ks, here, monkeypatch):
+def test_a_bug_ends_with_70(ks, here, monkeypatch):
     def broken() -> None:
         raise RuntimeError("nobody thought of this")
 
@@ -459,7 +462,7 @@ def test_70(ks, here, monkeypatch):
     assert "Traceback" in ks("list", "--host", "-v").err
 
 
-def test_130(here, tmp_path):
+def test_an_interrupt_ends_with_130(here, tmp_path):
     (tmp_path / "dmesg").write_text(
         "#!/bin/sh\necho '<6>[    1.0] here'\n[ -z \"$2\" ] || exec /bin/sleep 60\n"
     )
@@ -498,3 +501,12 @@ def test_plain_text_where_colour_is_not_wanted(ks, here, monkeypatch, variables)
         monkeypatch.setenv(name, value)
     ran = ks("check", write_ko(here, Ko(init=None)))
     assert "\033" not in ran.out + ran.err  # a pipe, here
+
+
+def test_completion(ks):
+    is_document(ks("completion", "bash", "--json"), "completion")
+
+
+def test_explain_list(ks):
+    document = is_document(ks("explain", "--list", "--json"), "explain --list", "explain")
+    is_part(document["topics"], "explain --list.topics")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from kscaffold import __version__, console, timeouts, timing
+from kscaffold.cli.completion.words import ALIASES
 from kscaffold.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -37,14 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     timing.begin()
-    args = list(sys.argv[1:] if argv is None else argv)
+    args = _as_typed(sys.argv[1:] if argv is None else argv)
     options = args[: args.index("--")] if "--" in args else args
     console.json_mode = "--json" in options
     console.json_lines = False
     console.verbose = bool({"-v", "--verbose"} & set(options))
     command = _named(args)
     try:
-        if args == ["--version"]:  # before typer is imported: asked for by scripts, often
+        if args in (["--version"], ["-V"]):  # before typer is imported: asked for by scripts, often
             print(f"kscaffold {__version__}")
             return EXIT_YES
         timeouts.check_environment()
@@ -71,6 +72,16 @@ def _main(argv: Sequence[str] | None) -> int:
     except Exception as error:
         _bug(error, command)
         return EXIT_BUG
+
+
+def _as_typed(argv: Sequence[str]) -> list[str]:
+    """The command line in our own words: `help VERB` asks for its --help, `insmod` is load."""
+    args = list(argv)
+    if args[:1] == ["help"]:
+        args = [*args[1:], "--help"]
+    if args and args[0] in ALIASES:
+        args[0] = ALIASES[args[0]]
+    return args
 
 
 @contextlib.contextmanager

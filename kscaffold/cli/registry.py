@@ -29,6 +29,7 @@ _COMMANDS = {
     "watch": "watch:watch",
     "explain": "explain:explain",
     "doctor": "doctor:doctor",
+    "completion": "completion:completion",
 }
 # Rooms with an app of their own: their sub-commands.
 _GROUPS = ("cache", "ci", "kbuild", "kernel", "package", "sandbox")
@@ -51,6 +52,7 @@ def commands(args: Sequence[str] = ()) -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         rich_markup_mode=None,  # rich would cost every command 70 ms
     )
     app.callback()(_root)
@@ -77,6 +79,8 @@ def _version(wanted: bool) -> None:
 
 
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print it."),
+    version: bool = typer.Option(
+        False, "--version", "-V", callback=_version, is_eager=True, help="Print it."
+    ),
 ) -> None:
     pass

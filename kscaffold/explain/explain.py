@@ -72,7 +72,7 @@ def explain(topic: str | None = None, *, log: str | None = None) -> Explanation:
 def _named(word: str) -> Explanation | None:
     """What a topic's name stands for."""
     low = word.lower()
-    found = _whole_topic(low) or _stage(low) or _code(word) or _errno(word) or _command(low)
+    found = _whole_topic(low) or _step(low) or _stage(low) or _code(word) or _errno(word) or _command(low)
     return found or _subject(word) or _word(low)
 
 
@@ -119,7 +119,17 @@ def _whole_topic(low: str) -> Explanation | None:
         return Explanation(
             "load", "load", "What happens when a module is loaded", tables.LOAD_NOTE, stages.STAGES
         )
-    if low in ("return", "returns", "return value", "return values"):
+    if low in (
+        "return",
+        "returns",
+        "return value",
+        "return values",
+        "0",
+        "return 0",
+        "return 1",
+        "negative value",
+        "status",
+    ):
         return Explanation(
             "return", "return", "What init returns", tables.RETURNS_NOTE, returns=tables.RETURNS
         )
@@ -132,6 +142,23 @@ def _whole_topic(low: str) -> Explanation | None:
             commands=tables.COMMANDS,
         )
     return None
+
+
+def _step(low: str) -> Explanation | None:
+    """A step of the course by its bare number; an errno has its minus or its name."""
+    if not low.isdecimal() or int(low) not in COURSE:
+        return None
+    found = _stage(f"step {int(low)}")
+    name = errnos.name(int(low))
+    return (
+        replace(
+            found,
+            topic=low,
+            text=f"Step {low} of the course. The errno {low} is {name}: kscaffold explain {name}.",
+        )
+        if found
+        else None
+    )
 
 
 def _stage(low: str) -> Explanation | None:
@@ -193,7 +220,9 @@ def _command(low: str) -> Explanation | None:
     )
     if not rows:
         return None
-    return Explanation(low, "commands", f"{low}, and ours", tables.COMMANDS_NOTE, commands=rows)
+    does = subjects.find_subject(f"what {rows[0].plain.split()[0]} does")
+    text = f"{does.text} {tables.COMMANDS_NOTE}" if does else tables.COMMANDS_NOTE
+    return Explanation(low, "commands", f"{low}, and ours", text, commands=rows)
 
 
 def _word(low: str) -> Explanation | None:
@@ -204,7 +233,7 @@ def _word(low: str) -> Explanation | None:
 
 
 def _subject(word: str) -> Explanation | None:
-    subject = subjects.named(word)
+    subject = subjects.find_subject(word)
     return _of_subject(word, subject) if subject else None
 
 
@@ -218,7 +247,7 @@ def _of_subject(topic: str, subject: subjects.Subject) -> Explanation:
 def _of_log(topic: str, text: str) -> Explanation:
     entries, folded = explain_log(text)
     if not entries and not folded:
-        if subject := subjects.of_line(text):
+        if subject := subjects.find_subject_of_line(text):
             return _of_subject(topic, subject)
         if typed := _TYPED.match(text.strip()):
             return _command(" ".join(typed["command"].split())) or Explanation(topic, "unknown", "")

@@ -15,6 +15,7 @@ from kscaffold.diagnosis.course import COURSE
 from kscaffold.elf.model import Function
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.explain.phrases import gone, headline, lasted, time, untimed
+from kscaffold.explain.questions import questions
 from kscaffold.explain.stage_facts import StageFacts
 from kscaffold.explain.stages.fact import SOURCES
 from kscaffold.explain.walkthrough import LoadWalkthrough
@@ -96,7 +97,7 @@ def render_page(walkthroughs: Sequence[LoadWalkthrough], when: datetime) -> str:
     names = ", ".join(one.report.path.name for one in walkthroughs)
     kernel = walkthroughs[0].report.kernel if walkthroughs else ""
     return template.render(
-        stories=walkthroughs,
+        walkthroughs=walkthroughs,
         title=f"{names} on {kernel}: what happened when it was loaded",
         version=__version__,
         date=when.strftime("%-d %B %Y, %H:%M:%S %Z"),
@@ -115,6 +116,7 @@ def render_page(walkthroughs: Sequence[LoadWalkthrough], when: datetime) -> str:
         untimed=untimed,
         bar=bar,
         where=_where,
+        questions=questions,
         function=_function,
     )
 

@@ -5,6 +5,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,24 +21,26 @@ class Subject:
 
 @cache
 def subjects() -> tuple[Subject, ...]:
-    """All of them (`subjects.toml`)."""
-    table = tomllib.loads(Path(__file__).with_name("subjects.toml").read_text(encoding="utf-8"))
+    """All of them (`subjects.toml`, `course.toml`)."""
+    table: dict[str, Any] = {}
+    for name in ("subjects.toml", "course.toml"):
+        table |= tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
     return tuple(
         Subject(s["title"], s["text"], tuple(s["words"]), re.compile(s["line"]), tuple(s.get("more", ())))
         for s in table.values()
     )
 
 
-def named(word: str) -> Subject | None:
+def find_subject(word: str) -> Subject | None:
     """The subject of this name, in any case."""
     low = word.lower()
     return next((s for s in subjects() if low in s.words), None)
 
 
-def of_line(text: str) -> Subject | None:
+def find_subject_of_line(text: str) -> Subject | None:
     """The subject that a line of source, of a Makefile or of a terminal shows; None for a longer text."""
     lines = [line for line in text.splitlines() if line.strip()]
     if not 1 <= len(lines) <= 3:
         return None
     found = next((s for s in subjects() for line in lines if s.line.search(line[:400])), None)
-    return found or (named(lines[0].strip()) if len(lines) == 1 else None)
+    return found or (find_subject(lines[0].strip()) if len(lines) == 1 else None)

@@ -13,7 +13,7 @@ from kscaffold.elf.model import ModuleParameter
 from kscaffold.elf.module_name import normalize_name
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.build_project import build_project
-from kscaffold.module.check import check
+from kscaffold.module.check import check_module
 from kscaffold.module.predict.param_values import RANGES
 from kscaffold.project.ask import read_project
 from kscaffold.testing.guest import Guest, GuestFailure
@@ -81,7 +81,7 @@ def test_builds_without_warnings(
 
 def test_check(kernel: Kernel, modules: dict[str, Path], module_name: str) -> None:
     """Nothing is wrong with the .ko."""
-    report = check(modules[module_name], kernel=kernel)
+    report = check_module(modules[module_name], kernel=kernel)
     wrong = [f"{f.code}: {f.message}" for f in report.findings if f.level == "error"]
     if wrong:
         pytest.fail("\n".join(wrong), pytrace=False)
@@ -98,7 +98,7 @@ def test_parameters_at_their_limits(
     new_guest: Callable[[], Guest], modules: dict[str, Path], module_name: str
 ) -> None:
     """Each parameter takes, or refuses, the ends of its range: neither crashes the kernel."""
-    ko = check(modules[module_name]).ko
+    ko = check_module(modules[module_name]).ko
     values = [(p, value) for p in (ko.parameters if ko else ()) for value in _values(p)]
     if not values:
         pytest.skip(f"{module_name} has no parameters")

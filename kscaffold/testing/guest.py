@@ -237,8 +237,8 @@ class Guest:
         their own.
         """
         seen = self.evidence
-        found = [f for report in seen.loads for f in report.flaws if f.kind in OTHERS]
-        found += [f for report in seen.unloads for f in report.flaws if f.kind in OTHERS]
+        reports: list[LoadReport | UnloadReport] = [*seen.loads, *seen.unloads]
+        found = [f for r in reports for f in r.flaws if f.kind in OTHERS]
         if not seen.used and not seen.lost:
             found += flaws_of_residue(self._sandbox.residue(seen.loads, seen.unloads) or ())
         return tuple(found)

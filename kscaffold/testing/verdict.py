@@ -17,8 +17,8 @@ def judge(guests: Sequence[Guest], wanted: Sequence[str]) -> str | None:
     found = [complaint for guest in guests for complaint in guest.complaints()]
     unwanted = [one for one in found if not any(_is(one, which) for which in wanted)]
     flaws = [flaw for guest in guests for flaw in guest.flaws()]
-    said: list[Complaint | Flaw] = [*found, *flaws]
-    missing = [which for which in wanted if not any(_is(one, which) for one in said)]
+    seen: list[Complaint | Flaw] = [*found, *flaws]
+    missing = [which for which in wanted if not any(_is(one, which) for one in seen)]
     lines = [
         f"the kernel complained: {one.summary}" + (f" ({one.where})" if one.where else "") for one in unwanted
     ]

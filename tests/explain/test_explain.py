@@ -117,7 +117,7 @@ def test_codes_in_any_case_and_unknown_ones(ks):
     assert ran.err.startswith("nothing known here\n    fix: ")
 
 
-@pytest.mark.parametrize("topic", ["EPERM", "eperm", "1", "-1", "-EPERM"])
+@pytest.mark.parametrize("topic", ["EPERM", "eperm", "-1", "-EPERM"])
 def test_errnos_by_name_and_number(ks, topic):
     document = ks("explain", topic, "--json").json
     codes = [e["code"] for e in document["entries"]]
@@ -131,7 +131,7 @@ def test_errno_as_insmod_says_it():
     assert explain("EOPNOTSUPP").topic == "EOPNOTSUPP"
     assert explain("EWOULDBLOCK").topic == "EAGAIN"
     assert explain("517").topic == "EPROBE_DEFER"
-    assert explain("0").kind == "unknown"
+    assert explain("0").kind == "return"
     assert explain("ENOTANERRNO").kind == "unknown"
     assert explain("4000").kind == "unknown"
 

@@ -95,6 +95,12 @@ def test_commands_size_and_ctrl_c_reach_the_guest(ks, typist):
     assert "hello" in ks("list", "--all").out
 
 
+def test_the_shell_s_status_is_the_command_s(ks, typist):
+    typist.expect("sandbox# ")
+    typist.type("exit 3\n")
+    assert typist.child.wait(20) == 3
+
+
 def test_a_terminal_that_is_closed_leaves_the_sandbox_usable(ks, typist):
     typist.expect("sandbox# ")
     typist.child.kill()

@@ -379,3 +379,18 @@ def test_an_unwritable_place_is_told_as_such(ks, here):
     assert ran.json["error"]["code"] == "KS006"
     assert ran.json["error"]["message"] == f"permission denied: {place}/mod"
     assert os.listdir(place) == []
+
+
+def test_the_course_s_ownname_of_a_ret_1_that_returns_a_value(ks, tmp_path):
+    ran = ks("new", "ownname", "-C", tmp_path, "--template", "returns", "--objs", "ret-1", "--json")
+    assert ran.status == 0 and ran.json["files"].count("ret-1.c") == 1
+    kbuild = (tmp_path / "ownname/Kbuild").read_text()
+    assert "obj-m := ownname.o" in kbuild and "ret-1.o" in kbuild
+    assert "return code;" in (tmp_path / "ownname/ret-1.c").read_text()
+    assert not (tmp_path / "ownname/ownname.c").exists()
+
+
+def test_the_template_returns_has_one_file(ks, tmp_path):
+    ran = ks("new", "x", "-C", tmp_path, "--template", "returns", "--objs", "a,b", "--json")
+    assert (ran.status, ran.json["error"]["code"], ran.json["error"]["fix"]) == (2, "KS022", "--objs a")
+    assert not (tmp_path / "x").exists()

@@ -44,6 +44,7 @@ def explain(
             show_default=False,
         ),
     ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List all topics and codes.")] = False,
     html: options.Html = None,
     kernel: options.KernelName = None,
     arch: options.Arch = None,
@@ -61,8 +62,10 @@ def explain(
     kernel = options.spec_of(kernel, arch)
     # Options that are none reach us as topics, since -1 and -EPERM have to.
     for word in topic or []:
-        if word.startswith("-") and not re.fullmatch(r"-|-\d+|-E[A-Z0-9]+", word):
+        if word.startswith("-") and not re.fullmatch(r"-|-\d+|-E[A-Z0-9]+|-objs|-y", word):
             raise UsageError("KS004", f"no such option: {word}", fix="kscaffold explain --help")
+    if list_:
+        return _listed()
     given = any((html, kernel, module, no_build, no_deps, timeout != 10.0, cmdline, offline, directory))
     if topic and topic[0] == "load":
         here, meant = directory or Path.cwd(), given or len(topic) > 1
@@ -77,6 +80,18 @@ def explain(
     if given:
         raise UsageError("KS004", "these options are for explain load", fix="kscaffold explain load")
     return _topic(" ".join(topic or []), _log_of_file(topic or []))
+
+
+def _listed() -> int:
+    """Every topic and code, a line each."""
+    from kscaffold.cli.render import explain as render  # start-up time
+    from kscaffold.explain.topics import topics
+
+    found = topics()
+    console.emit("explain", True, documents.topics(found))
+    for line in render.listed(found):
+        console.out(line)
+    return EXIT_YES
 
 
 def _load(
@@ -154,8 +169,8 @@ def _log_of_file(words: list[str]) -> str | None:
             head = os.pread(file.fileno(), 4096, 0)
             text, left_out = read_end(file.fileno())
     except OSError as error:
-        told = f"{words[0]}: {error.strerror}"
-        raise UsageError("KS402", told, fix=f"sudo cat {words[0]} | kscaffold explain -") from None
+        message = f"{words[0]}: {error.strerror}"
+        raise UsageError("KS402", message, fix=f"sudo cat {words[0]} | kscaffold explain -") from None
     if b"\0" in head:
         fix = f"kscaffold check {words[0]}; kscaffold explain load {words[0]}"
         raise UsageError("KS402", f"{words[0]} is no text: explain reads logs", fix=fix)

@@ -31,7 +31,7 @@ def load(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Load this project's modules, or a .ko, into its sandbox (insmod). Builds first when needed."""
+    """Load this project's modules, or a .ko, in a sandbox (insmod). Builds first when needed."""
     kernel = options.spec_of(kernel, arch)
     from kscaffold.load.request import LoadRequest, TargetRequest  # start-up time
     from kscaffold.load.verbs.load import load as load_modules

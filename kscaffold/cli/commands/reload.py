@@ -1,9 +1,15 @@
 """`reload`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kscaffold import console
 from kscaffold.cli import options
+
+if TYPE_CHECKING:
+    from kscaffold.kernel.kernel import Kernel
+    from kscaffold.load.report import LoadReport
+    from kscaffold.targets.target import Target
 
 
 def reload(
@@ -18,6 +24,7 @@ def reload(
     cmdline: options.Cmdline = "",
     cert: options.Cert = None,
     trace: options.Trace = False,
+    html: options.Html = None,
     offline: options.Offline = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
@@ -30,6 +37,17 @@ def reload(
     from kscaffold.load.request import LoadRequest, TargetRequest
     from kscaffold.load.verbs.reload import reload as reload_modules
 
+    page = None
+    if html is not None:
+        from kscaffold.cli.render.html import LoadPage  # start-up time: few want a page
+
+        page = LoadPage(html)
+
+    def hear(report: "LoadReport", target: "Target", kernel: "Kernel | None") -> None:
+        render.loaded(report)
+        if page is not None:
+            page.add_load(report, target, kernel)
+
     where = TargetRequest(host, kernel, cmdline, cert, offline)
     request = LoadRequest.from_words(
         words or (), directory or Path.cwd(), module, build=not no_build, dependencies=not no_deps
@@ -39,9 +57,11 @@ def reload(
         where,
         timeout=timeout,
         progress=console.progress(),
-        hear=lambda report, target: render.loaded(report),
+        hear=hear,
         hear_unload=render.unloaded,
     )
     if done.stuck is not None:
         return render.unloads("reload", [done.stuck])
+    if page is not None and not done.loads.failed_build:
+        page.write()
     return render.loads("reload", done.loads, trace)

@@ -82,7 +82,7 @@ def shell(
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Open a BusyBox shell in this project's sandbox. Starts one where there is none."""
+    """Open a BusyBox shell in this project's sandbox; its status is the command's."""
     kernel = options.spec_of(kernel, arch)
     from kscaffold.load.request import TargetRequest  # start-up time
     from kscaffold.load.verbs.shell import shell as open_shell
@@ -91,5 +91,4 @@ def shell(
     if json:
         raise UsageError("KS004", "a shell has no JSON", fix="kscaffold sandbox shell")
     where = TargetRequest(kernel=kernel, cmdline=cmdline, offline=offline)
-    open_shell(project_home(directory or Path.cwd()), where, console.progress())
-    return EXIT_YES
+    return open_shell(project_home(directory or Path.cwd()), where, console.progress())

@@ -1,6 +1,6 @@
 """JSON of `explain` and `explain load`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kscaffold.cli.documents.check import function
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kscaffold.explain.stage_facts import StageFacts
     from kscaffold.explain.stages.anatomy import Anatomy
     from kscaffold.explain.stages.fact import Fact
+    from kscaffold.explain.topics import Topic
     from kscaffold.explain.walkthrough import LoadWalkthrough
 
 Document = dict[str, Any]
@@ -143,3 +144,8 @@ def _ko(a: "Anatomy") -> Document:
             {"section": r.section, "count": r.count, "types": dict(r.types)} for r in a.relocations
         ],
     }
+
+
+def topics(found: "Iterable[Topic]") -> Document:
+    """`explain --list`."""
+    return {"topics": [{"group": t.group, "name": t.name, "title": t.title} for t in found]}

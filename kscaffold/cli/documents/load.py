@@ -66,9 +66,9 @@ def complaints(found: "Iterable[Complaint]") -> list[Document]:
 
 def _complaints(report: "LoadReport | UnloadReport") -> list[Document]:
     """The kernel's complaints; of a call that succeeded what else is against it, too."""
-    told = [{"kind": c.kind, "text": c.text, "where": c.where} for c in report.judgement.complaints]
+    documents = [{"kind": c.kind, "text": c.text, "where": c.where} for c in report.judgement.complaints]
     kinds = {c.kind for c in report.judgement.complaints}
-    return told + [
+    return documents + [
         {"kind": f.kind, "text": f.text, "where": f.where} for f in report.flaws if f.kind in OTHERS - kinds
     ]
 

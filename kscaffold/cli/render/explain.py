@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from kscaffold.diagnosis.stages import Stage
     from kscaffold.explain.explain import Explanation
     from kscaffold.explain.log import MatchedEntry
+    from kscaffold.explain.topics import Topic
 
 _WIDTH = 78
 
@@ -33,6 +34,18 @@ def lines(answer: "Explanation") -> Iterable[str]:
     yield from _entries(answer)
     if answer.folded:
         yield from _wrapped("Harmless lines, left out: " + _codes(answer.folded))
+
+
+def listed(topics: "Iterable[Topic]") -> Iterable[str]:
+    """`explain --list`: groups of topics, a line each, long ones folded."""
+    group = ""
+    for topic in topics:
+        if topic.group != group:
+            if group:
+                yield ""
+            group = topic.group
+            yield console.styled(group.capitalize(), "bold")
+        yield from _wrapped(f"  {topic.name:<18} {topic.title}", hanging=21)
 
 
 def _entries(answer: "Explanation") -> Iterable[str]:

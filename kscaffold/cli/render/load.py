@@ -75,14 +75,14 @@ def why(report: LoadReport) -> None:
 def _notes(report: LoadReport, say: Callable[[str], None]) -> None:
     if report.note:
         say(f"   note: {report.note}")
-    if report.surprise:
-        say(f"   note: {console.printable(report.surprise)}")
+    if report.prediction_mismatch:
+        say(f"   note: {console.printable(report.prediction_mismatch)}")
 
 
 def _flaw(flaw: "Flaw", head: Callable[[str], None], say: Callable[[str], None]) -> None:
     """One reason why a load that succeeded is not clean: the complaint, its source line, its code."""
-    told = f"{flaw.text}, at {flaw.where}" if flaw.where and flaw.where not in flaw.text else flaw.text
-    head(console.printable(told))
+    text = f"{flaw.text}, at {flaw.where}" if flaw.where and flaw.where not in flaw.text else flaw.text
+    head(console.printable(text))
     if flaw.place:
         source(flaw.place, say)
     if flaw.fix:
@@ -227,11 +227,11 @@ def _tell_run(one: "Try", flaws: "Sequence[Flaw]") -> None:
     elif all(u.ok for u in unloads_):
         names = ", ".join(console.printable(r.path.name) for r in loads_)
         spent = f"{last.seconds['total']:.2f} s"
-        told = f"{names}{_with(last)}: loaded and unloaded ({last.kernel}) in {spent}"
+        text = f"{names}{_with(last)}: loaded and unloaded ({last.kernel}) in {spent}"
         if flaws:
-            console.out(f"{told}, {console.styled('but not clean', 'red')}")
+            console.out(f"{text}, {console.styled('but not clean', 'red')}")
         else:
-            console.step("Ran", told)
+            console.step("Ran", text)
     _complain(one, flaws)
     if not last.ok:
         return

@@ -4,16 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kscaffold import timeouts
+from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.open_target import OpenTarget, choose_kernel, open_target
 from kscaffold.load.plan import LoadPlan, plan_loads
 from kscaffold.load.prediction import Predictor
+from kscaffold.load.report import LoadReport
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.load.trust import trusted_certificates
 from kscaffold.load.unload import UnloadReport, unload
-from kscaffold.load.verbs.load import Hear, Loads, ignore, load_plan
+from kscaffold.load.verbs.load import Loads, load_plan
 from kscaffold.progress import SILENT, Progress
 from kscaffold.sandbox.live import registry
+from kscaffold.targets.target import Target
 
+# Gets each load, the target while that can still be asked, and the kernel (None: not looked for).
+HearLoad = Callable[[LoadReport, Target, Kernel | None], None]
 HearUnload = Callable[[UnloadReport], None]
 
 
@@ -36,7 +41,7 @@ def reload(
     *,
     timeout: float,
     progress: Progress = SILENT,
-    hear: Hear = ignore,
+    hear: HearLoad = lambda report, target, kernel: None,
     hear_unload: HearUnload = lambda report: None,
 ) -> Reload:
     """Build, end the old sandbox, load into a new one; `timeout` of each load in seconds, in the kernel.
@@ -44,6 +49,7 @@ def reload(
     A build that fails leaves the old sandbox as it was. Raises what `load` raises.
     """
     # No kernel is looked for to insmod a .ko here.
+    where = where.for_modules(request.kos)
     kernel = None if where.host and request.kos else choose_kernel(where, progress)
     plan = plan_loads(request, kernel, progress)
     if plan.failed:
@@ -57,7 +63,9 @@ def reload(
         stuck = _unload_all(plan, opened, hear_unload) if where.host else None
         if stuck is not None:
             return Reload(Loads(), stuck)
-        return Reload(load_plan(plan, opened, outlook, timeout, hear))
+        return Reload(
+            load_plan(plan, opened, outlook, timeout, lambda report, target: hear(report, target, kernel))
+        )
 
 
 def _unload_all(plan: LoadPlan, opened: OpenTarget, hear: HearUnload) -> UnloadReport | None:

@@ -94,7 +94,7 @@ def new(wanted: ProjectRequest) -> Created:
     with atomic_dir.hidden_beside(target) as hidden:
         project = fill(planned, hidden)
         keep.keep_settings(project, {"name": planned.template}, planned.answers)
-        files = _settle(project)
+        files = _apply_umask(project)
         if repository:
             git.init(project)
         atomic_dir.publish_directory(project, target)
@@ -113,7 +113,7 @@ def plan(wanted: ProjectRequest) -> Planned:
     objects = wanted.objects or (_OBJECTS if chosen == "multi" else ())
     names.check_objects(wanted.name, objects)
     parameters = wanted.parameters or _SHOWN.get(chosen, ())
-    params.check(parameters, _c_names(wanted.name, objects))
+    params.check_parameters(parameters, _c_names(wanted.name, objects))
     licensed = licence.find_licence(wanted.license)
     author = _text("author", wanted.author) if wanted.author is not None else default_author()
     described = wanted.description if wanted.description is not None else f"The {wanted.name} kernel module"
@@ -122,13 +122,12 @@ def plan(wanted: ProjectRequest) -> Planned:
         _text(f"parameter {parameter.name}", parameter.description + (parameter.default or ""))
 
     main, *others = objects or (wanted.name,)
-    named = {"name": wanted.name, "kernel_name": normalize_name(wanted.name)}
+    named = {"name": wanted.name, "kernel_name": normalize_name(wanted.name), "main": main}
     sources = [f"{stem}.c" for stem in (main, *others)] + [f"{wanted.name}.h"] * bool(others)
     sources = [source.format(**named) for source in template.sources] or sources
     values = {
         **named,
         "ident": names.identifier(wanted.name),
-        "main": main,
         "author": author,
         "description": description,
         "spdx": licensed.spdx,
@@ -162,7 +161,7 @@ def fill(planned: Planned, into: Path) -> Path:
     _write(project / "Makefile", generate.makefile(spdx))
     text = render.licence_text(planned.licence.texts, escape.plain(planned.values["author"]))
     _write(project / "LICENSE", text)
-    _settle(project)  # before a base is made of it: a template's mode is that of its installation
+    _apply_umask(project)  # before a base is made of it: a template's mode is that of its installation
     return project
 
 
@@ -194,12 +193,18 @@ def _choose(wanted: ProjectRequest) -> str:
         return "params" if wanted.parameters else "multi" if wanted.objects else "single"
     chosen = render.template(wanted.template)
     for option, given in (("objs", wanted.objects), ("param", wanted.parameters)):
-        if given and option not in chosen.takes:
-            raise UsageError(
-                "KS022",
-                f"the template {chosen.name} can't use --{option}",
-                fix="leave --template out: the other options imply it",
-            )
+        if not given or option in chosen.takes:
+            continue
+        several = option == "objs" and "obj" in chosen.takes
+        if several and len(given) == 1:
+            continue
+        raise UsageError(
+            "KS022",
+            f"the template {chosen.name} can't use --{option}{' with several files' * several}",
+            fix=f"--objs {wanted.objects[0]}"
+            if several
+            else "leave --template out: the other options imply it",
+        )
     return chosen.name
 
 
@@ -236,7 +241,7 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _settle(project: Path) -> tuple[str, ...]:
+def _apply_umask(project: Path) -> tuple[str, ...]:
     """Give every file and directory the user's own mode (cookiecutter copies that of its template, which
     may be read-only), and list the files."""
     mask = os.umask(0)

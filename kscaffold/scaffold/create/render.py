@@ -21,9 +21,10 @@ _FIRST = ("single", "multi", "params", "returns")
 class Template:
     """A template to choose.
 
-    `about`: one line. `takes`: which of the options objs and param it can use. `sources`: the files it
-    brings, where they follow from nothing else; `modules`: what ends the names of further modules;
-    `tries`: commands for the README. In `sources` and `tries` stand {name} and {kernel_name}.
+    `about`: one line. `takes`: which of the options objs and param it can use; obj: --objs with one file.
+    `sources`: the files it brings, where they follow from nothing else; `modules`: what ends the names of
+    further modules; `tries`: commands for the README. In `sources` and `tries` stand {name}, {kernel_name}
+    and, in `sources`, {main}.
     """
 
     name: str
