@@ -70,15 +70,17 @@ def _of_project(request: LoadRequest, kernel: Kernel, say: Say, show: Callable[[
     """What the project builds, built where it is not up to date."""
     began = time.monotonic()
     directory = find_project(request.directory)
-    fresh = fresh_targets(directory, kernel)
-    project = fresh or _read(directory, kernel)
-    meant = tuple(target.ko for target in project.named(request.module))
-    if not fresh and request.build:
-        from kscaffold.make.build import build  # start-up time
+    project = fresh_targets(directory, kernel)
+    if project is None and request.build:
+        from kscaffold.make.build import build_directory  # start-up time
+        from kscaffold.make.request import BuildRequest
 
-        report = build(project, kernel, say=say, show=show)
+        report = build_directory(directory, kernel, BuildRequest(say, show), request.module)
         if not report.ok:
             return LoadPlan(directory, (), request.parameters, time.monotonic() - began, report)
+        project = report.project
+    project = project or _read(directory, kernel)
+    meant = tuple(target.ko for target in project.named(request.module))
     for ko in meant:
         if not ko.exists():
             raise KscaffoldError("KS281", f"{ko.name} is not built", fix="kscaffold build")
@@ -91,9 +93,9 @@ def _of_project(request: LoadRequest, kernel: Kernel, say: Say, show: Callable[[
 
 
 def _read(directory: Path, kernel: Kernel) -> Project:
-    from kscaffold.project.ask import read_project  # start-up time
+    from kscaffold.project.known import project_at  # start-up time
 
-    return read_project(directory, kernel)
+    return project_at(directory, kernel)
 
 
 def _with_needs(
@@ -117,10 +119,10 @@ def module_names_of(home: Path, warn: Callable[[str], None]) -> set[str]:
     """The kernel's names of what the project in `home` builds; empty where there is none. Where make can't be
     asked for them, `warn` is called with the reason.
     """
-    from kscaffold.project.ask import read_project  # start-up time: only list, logs and unload ask
+    from kscaffold.project.known import project_at  # start-up time: only list, logs and unload ask
 
     try:
-        return {normalize_name(target.name) for target in read_project(home, None).targets}
+        return {normalize_name(target.name) for target in project_at(home, None).targets}
     except KscaffoldError as error:
         if error.code not in _NO_NAMES:
             cause = f" ({error.cause})" if error.cause else ""

@@ -9,8 +9,9 @@ from kscaffold.kernel.buildable import build_problem
 from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.make.command_line import make_argv
+from kscaffold.make.command_line import make_argv, make_environment
 from kscaffold.make.lock import Say, project_lock
+from kscaffold.project.known import known_targets
 
 _DEADLINE = 120.0  # seconds
 
@@ -35,13 +36,19 @@ def clean(directory: Path, kernel: Kernel, *, say: Say) -> CleanReport:
         assert kernel.build is not None
         tree = read_tree(kernel.build, kernel.arch)
         before = _files(directory)
-        done = process.run(make_argv(directory, tree, toolchain(tree), "clean", 1), timeout=_DEADLINE)
-        if done.returncode != 0:
-            said = [line for line in done.stderr.splitlines() if line.strip()]
-            raise KscaffoldError(
-                "KS108", f"make clean failed in {directory}", cause=said[0] if said else None
-            )
+        known = known_targets(directory)
+        places = {t.directory for t in known.targets} if known else {directory}
+        for place in sorted(places):
+            argv = make_argv(place, tree, toolchain(tree), "clean", 1)
+            done = process.run(argv, timeout=_DEADLINE, env=make_environment(place))
+            if done.returncode != 0:
+                raise _failed(directory, done.stderr)
         return CleanReport(tuple(sorted(before - _files(directory))))
+
+
+def _failed(directory: Path, stderr: str) -> KscaffoldError:
+    said = [line for line in stderr.splitlines() if line.strip()]
+    return KscaffoldError("KS108", f"make clean failed in {directory}", cause=said[0] if said else None)
 
 
 def _files(directory: Path) -> set[str]:

@@ -11,7 +11,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.find import checked_path
 from kscaffold.project.project import ModuleTarget, Project
 
-_ASK = Path(__file__).with_name("ask.mk")
+ASK = Path(__file__).with_name("ask.mk")
 _MARK = "@kscaffold@"
 _DEADLINE = 30.0  # seconds; a Kbuild may run programs ($(shell))
 
@@ -48,11 +48,12 @@ def read_project(
             *([f"kscaffold-edited={draft[0]}", f"kscaffold-draft={draft[1]}"] if draft else []),
         ],
         timeout=_DEADLINE,
-        env=process.environment(_kbuild_environment(tree, kernel)),
+        # As `cd directory && make` has it; with -C it would be the caller's.
+        env=process.environment({**kbuild_environment(tree, kernel), "PWD": str(directory)}),
     )
     if asked.returncode != 0:
         raise _unreadable(directory, asked.stderr)
-    project = _answer(Project(directory, kbuild, ()), asked.stdout)
+    project = answered(Project(directory, kbuild, ()), asked.stdout)
     if not project.targets:
         raise _builds_nothing(project, draft)
     return project
@@ -106,14 +107,14 @@ def _argv(directory: Path, tree: BuildTree | None) -> list[str]:
         "-C",
         str(where),
         "-f",
-        str(_ASK),
+        str(ASK),
         f"M={directory}",
         f"obj={directory}",
         "kscaffold-ask",
     ]
 
 
-def _kbuild_environment(tree: BuildTree | None, kernel: Kernel | None) -> dict[str, str]:
+def kbuild_environment(tree: BuildTree | None, kernel: Kernel | None) -> dict[str, str]:
     """What the kernel's top Makefile exports and a module's Kbuild may look at."""
     if tree is None:
         # A single Makefile with `ifneq ($(KERNELRELEASE),)` has its Kbuild part behind it.
@@ -139,7 +140,7 @@ def _kbuild_environment(tree: BuildTree | None, kernel: Kernel | None) -> dict[s
     }
 
 
-def _answer(project: Project, stdout: str) -> Project:
+def answered(project: Project, stdout: str) -> Project:
     """The project with what make told."""
     targets: dict[Path, ModuleTarget] = {}
     read: dict[Path, None] = {}

@@ -62,7 +62,22 @@ def is_project(directory: Path) -> bool:
     # What is included by a plain name may set it.
     words = [word for line in _INCLUDE.findall(text) for word in line.split()]
     names = [re.sub(r"^\$[({](?:src|obj|M|CURDIR)[)}]/", "", word) for word in words]
-    return any(_KERNEL_STYLE.search(_text(directory / name)) for name in names if "$" not in name)
+    if any(_KERNEL_STYLE.search(_text(directory / name)) for name in names if "$" not in name):
+        return True
+    return _leads_to_kbuild(directory, text)
+
+
+def _leads_to_kbuild(directory: Path, makefile: str) -> bool:
+    """Whether the project's own make, or dkms, comes to Kbuild from here, in another directory perhaps."""
+    conf = _text(directory / "dkms.conf")
+    if not conf and not re.search(r"\b(?:M|SUBDIRS)=|\s-C\s|\bcd\s", makefile):
+        return False
+    # start-up time: most projects have a Kbuild or name obj-m, and then this is not asked
+    from kscaffold.project.dkms_conf import has_make
+    from kscaffold.project.makefile import read_makefile
+
+    own = read_makefile(directory)
+    return own.reaches or has_make(directory) or any(is_project(directory / name) for name in own.below)
 
 
 def _text(file: Path) -> str:

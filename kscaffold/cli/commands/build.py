@@ -22,6 +22,9 @@ Jobs = Annotated[
 
 
 def build(
+    variables: Annotated[
+        list[str] | None, typer.Argument(metavar="[VARIABLE=VALUE]...", help="For make's command line.")
+    ] = None,
     kernel: options.KernelName = None,
     jobs: Jobs = None,
     module: options.Module = None,
@@ -39,17 +42,20 @@ def build(
     started = time.monotonic()
     where = find_project(directory or Path.cwd())
     chosen = choose(kernel, offline=offline, say=console.step)
-    project = fresh_targets(where, chosen)
+    project = None if variables else fresh_targets(where, chosen)
     if project:
         modules = project.named(module)
         report = nothing_to_do(project, chosen, time.monotonic() - started)
     else:
-        from kscaffold.make.build import build as build_project  # start-up time
-        from kscaffold.project.ask import read_project
+        from kscaffold.make.build import build_directory  # start-up time
+        from kscaffold.make.request import BuildRequest
+        from kscaffold.make.variables import make_variables
 
-        project = read_project(where, chosen)
-        modules = project.named(module)
-        report = build_project(project, chosen, say=console.step, show=_show, everything=verbose, jobs=jobs)
+        words = make_variables(variables or [])
+        shown = verbose or any(w.startswith("V=") and w != "V=0" for w in words)
+        request = BuildRequest(console.step, _show, shown, jobs, words)
+        report = build_directory(where, chosen, request, module)
+        modules = report.project.named(module) if report.ok else report.modules
     _render(report, modules)
     console.emit("build", report.ok, documents.build(report, modules))
     return EXIT_YES if report.ok else EXIT_NO

@@ -108,12 +108,12 @@ def _targets(
 ) -> tuple[list["ModuleTarget"], "Kernel"]:
     """The project's modules, built, and the kernel they are for."""
     from kscaffold.kernel.choose import choose  # start-up time
-    from kscaffold.project.ask import read_project
     from kscaffold.project.find import find_project
+    from kscaffold.project.known import project_at
 
     where = find_project(here)
     kernel = choose(spec, offline=offline, say=console.step)
-    targets = list(read_project(where, kernel).named(only))
+    targets = list(project_at(where, kernel).named(only))
     for target in targets:
         if not target.ko.exists():
             raise KscaffoldError("KS418", f"{target.ko.name} is not built yet", fix="kscaffold build")

@@ -31,11 +31,11 @@ def dkms(
     from kscaffold.kernel.choose import find_kernel
     from kscaffold.package.dkms import dkms as write
     from kscaffold.package.dkms import lacking_compiler
-    from kscaffold.project.ask import read_project
     from kscaffold.project.find import find_project
+    from kscaffold.project.known import project_at
 
     chosen = find_kernel(kernel)
-    project = read_project(find_project(directory or Path.cwd()), chosen)
+    project = project_at(find_project(directory or Path.cwd()), chosen)
     report = write(project, name=name, version=version, force=force)
     diff = report.change.diff(project.directory)
     for line in diff.splitlines():
@@ -69,21 +69,23 @@ def install(
     """Put this project's modules where modprobe finds them. Runs depmod, too."""
     from kscaffold.cli.commands.build import failed  # start-up time
     from kscaffold.kernel.choose import choose
-    from kscaffold.make.build import build
+    from kscaffold.make.build import build_directory
+    from kscaffold.make.request import BuildRequest
     from kscaffold.package.install import install as put
-    from kscaffold.project.ask import read_project
     from kscaffold.project.find import find_project
+    from kscaffold.project.known import project_at
 
     where = find_project(directory or Path.cwd())
     chosen = choose(kernel, offline=offline, say=console.step)
-    project = read_project(where, chosen)
-    meant = [target.ko for target in project.named(module)]
-    if not no_build:
-        built = build(
-            project, chosen, say=console.step, show=lambda line: console.note(console.printable(line))
-        )
+    if no_build:
+        project = project_at(where, chosen)
+    else:
+        show = BuildRequest(console.step, lambda line: console.note(console.printable(line)))
+        built = build_directory(where, chosen, show, module)
         if not built.ok:
             return failed("package install", built)
+        project = built.project
+    meant = [target.ko for target in project.named(module)]
     _check_built(meant, chosen.release)
     report = put(meant, chosen.release, root)
     _render(report)
