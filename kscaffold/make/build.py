@@ -27,6 +27,7 @@ from kscaffold.make.request import TIMEOUT, BuildRequest
 from kscaffold.make.variables import with_variables
 from kscaffold.project.ask import read_project
 from kscaffold.project.known import know_targets, known_targets
+from kscaffold.project.makefile import read_makefile
 from kscaffold.project.project import Project
 
 # Where Kbuild can't say what is built, the project's own make may: no Kbuild, one that make can't read
@@ -219,9 +220,13 @@ def _build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildR
                 report = replace(report, notes=(*report.notes, what))
             return report
         report = replace(report, explanation=_explained(project, tree, output, log))
-    if not done.reached:
-        with suppress(KscaffoldError):
-            request.say("Building", f"{directory.name} by Kbuild: the project's own make did not come to it")
-            plain = _build(read_project(directory, kernel), kernel, request)
-            return plain if plain.ok else report
+    if done.reached:
+        return report
+    if way.dkms and read_makefile(directory).reaches:
+        return _build_own_way(directory, kernel, replace(way, dkms=False), request)
+    with suppress(KscaffoldError):
+        project = read_project(directory, kernel)
+        request.say("Building", f"{directory.name} by Kbuild: {program} did not come to it")
+        plain = _build(project, kernel, request)
+        return plain if plain.ok else report
     return report

@@ -59,15 +59,16 @@ def has_make(directory: Path) -> bool:
     return bool(re.search(r"^\s*(?:MAKE(?:\[\d+\])?|PRE_BUILD)=", _text(directory), re.M))
 
 
-def read_dkms_conf(directory: Path, release: str, tree: Path, arch: str) -> DkmsConf:
-    """What dkms.conf says for a kernel; its shell code is run. Raises KscaffoldError KS103 where bash can't
-    read it."""
+def read_dkms_conf(directory: Path, place: Path, release: str, tree: Path, arch: str) -> DkmsConf:
+    """What dkms.conf says for a kernel; its shell code is run. `place`: a directory for links that stand for
+    dkms's own tree. Raises KscaffoldError KS103 where bash can't read it."""
+    _stand_for_dkms(directory, place)
     given = {
         "kernelver": release,
         "kernel_source_dir": str(tree),
         "arch": arch,
-        "dkms_tree": str(directory.parent),
-        "source_tree": str(directory.parent),
+        "dkms_tree": str(place / "dkms"),
+        "source_tree": str(place / "src"),
         "PWD": str(directory),
     }
     argv = [process.need("bash"), "-c", _SCRIPT, "bash", str(directory)]
@@ -82,6 +83,20 @@ def read_dkms_conf(directory: Path, release: str, tree: Path, arch: str) -> Dkms
     return DkmsConf(
         values, _make(values, release), _one(values, "PRE_BUILD"), _excluded(values, release, arch)
     )
+
+
+def _stand_for_dkms(directory: Path, place: Path) -> None:
+    """dkms builds in TREE/NAME/VERSION/build, a copy of SOURCES/NAME-VERSION; commands name both."""
+    text = _text(directory)
+    name, version = (
+        found[1] if (found := re.search(rf"^\s*PACKAGE_{word}=[\"']?([\w.+~-]+)", text, re.M)) else ""
+        for word in ("NAME", "VERSION")
+    )
+    links = (place / "dkms" / name / version / "build", place / "dkms" / name / version / "source")
+    for link in (*links, place / "src" / f"{name}-{version}"):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink():
+            link.symlink_to(directory)
 
 
 def _text(directory: Path) -> str:

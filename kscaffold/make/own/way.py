@@ -57,7 +57,7 @@ def own_way(directory: Path) -> OwnWay | None:
     if reason := configures_build(directory):
         return OwnWay(reason, dkms=True)
     if reason := read_makefile(directory).reason:
-        return OwnWay(reason, dkms=False)
+        return OwnWay(reason, dkms=has_make(directory))
     return None
 
 
@@ -86,7 +86,7 @@ def run_own_way(
         env = _environment(
             directory, place, kernel, tree, (*toolchain.variables, *request.variables), request
         )
-        commands = _commands(directory, way, tree, kernel)
+        commands = _commands(directory, place, way, tree, kernel)
         deadline, status = time.monotonic() + request.timeout, 0
         for command in commands:
             take(f"$ {command}")
@@ -98,11 +98,11 @@ def run_own_way(
         return _seen(directory, (place / "answers").read_text(errors="replace"), status)
 
 
-def _commands(directory: Path, way: OwnWay, tree: BuildTree, kernel: Kernel) -> list[str]:
+def _commands(directory: Path, place: Path, way: OwnWay, tree: BuildTree, kernel: Kernel) -> list[str]:
     """The shell lines to run, in order."""
     if not way.dkms:
         return ["make"]
-    conf = read_dkms_conf(directory, tree.release, tree.directory, kernel.arch)
+    conf = read_dkms_conf(directory, place, tree.release, tree.directory, kernel.arch)
     before = [f"./{conf.before}"] if conf.before else []
     # Unlike dkms itself we set no KERNELRELEASE: Kbuild's part of a Makefile alone would be read.
     return [*before, conf.make or f"make -C {tree.directory} M={directory} modules"]
