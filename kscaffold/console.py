@@ -9,9 +9,12 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from kscaffold.errors import KscaffoldError
+
+if TYPE_CHECKING:
+    from kscaffold.progress import Progress
 
 SCHEMA = 1
 _NARROWEST = 30
@@ -108,6 +111,13 @@ def warn(text: str, fix: str | None = None) -> None:
     _write(sys.stderr, f"{styled('warning', 'yellow', sys.stderr)}: {text}")
     if fix:
         _write(sys.stderr, f"    {styled('fix', 'cyan', sys.stderr)}: {fix}")
+
+
+def progress() -> "Progress":
+    """What a verb reports, on stderr; a compiler's lines and the like can hold escape sequences."""
+    from kscaffold.progress import Progress  # start-up time: --version reports nothing
+
+    return Progress(step, lambda text: note(printable_lines(text)), detail, warn, verbose)
 
 
 def ask(question: str, default: str) -> str:

@@ -106,7 +106,7 @@ PARTS = {
     "doctor.findings": "what state text fix",
     "doctor.cache": "path kernels snapshots",
 }
-# design.md's table.
+# The README's table.
 STATUSES = {
     0: "yes",
     1: "the answer is no",

@@ -1,4 +1,4 @@
-"""The options of `kscaffold new` for templates of others; cli/commands/new_external.py acts on them."""
+"""The options of `kscaffold new` for templates of others; cli/external/ acts on them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

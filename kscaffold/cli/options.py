@@ -73,3 +73,7 @@ Directory = Annotated[
 Html = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Write it all as one page for a browser.")
 ]
+LoadWords = Annotated[
+    list[str] | None, typer.Argument(metavar="[KO] [PARAM=VALUE]...", help="A .ko, and parameters.")
+]
+Trace = Annotated[bool, typer.Option("--trace", help="Show the stages of the load, with times.")]

@@ -1,15 +1,13 @@
 """Private directories for half-made things. What a killed run leaves is swept by the next."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from kscaffold.files import paths
 from kscaffold.files.lock import locked
 from kscaffold.files.sweep import own_name, remove_entry, sweep_unlocked
-
-Say = Callable[[str, str], None]
 
 
 @contextmanager

@@ -4,13 +4,13 @@ import re
 import shlex
 
 from kscaffold.errors import KscaffoldError, UsageError
-from kscaffold.files.scratch import Say
 from kscaffold.kernel import store
 from kscaffold.kernel.buildable import build_problem, compiler_problem
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.progress import SILENT, Progress
 
 
-def choose(spec: str | None, *, offline: bool, say: Say) -> Kernel:
+def choose(spec: str | None, *, offline: bool, progress: Progress = SILENT) -> Kernel:
     """The kernel to use: as `find`, else the distribution's own, fetched now.
 
     Raises UsageError KS530 for a `spec` that means no kernel or several, KscaffoldError KS531 when one
@@ -27,8 +27,8 @@ def choose(spec: str | None, *, offline: bool, say: Say) -> Kernel:
         )
     from kscaffold.kernel.fetch import fetch  # start-up time
 
-    say("Fetching", "a kernel of the distribution, once: there is none here yet")
-    return fetch(None, None, say).kernel
+    progress.step("Fetching", "a kernel of the distribution, once: there is none here yet")
+    return fetch(None, None, progress).kernel
 
 
 def find_kernel(spec: str | None) -> Kernel | None:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
-from kscaffold.files.scratch import Say, scratch_directory
+from kscaffold.files.scratch import scratch_directory
 from kscaffold.kernel import store
 from kscaffold.kernel.image import vmlinux
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.packages.apt import Archive, Package, open_archive, unpack, why_not
+from kscaffold.progress import Progress
 
 # The decompressed image comes on top of what the packages hold.
 _VMLINUX_BYTES = 64 << 20
@@ -31,7 +32,7 @@ class Added:
     seconds: float
 
 
-def fetch(version: str | None, suite: str | None, say: Say, flavour: str | None = None) -> Added:
+def fetch(version: str | None, suite: str | None, progress: Progress, flavour: str | None = None) -> Added:
     """Add the newest kernel of a suite, or the newest whose release begins with `version`.
 
     `flavour`: the end of its name; by default the smallest with what a sandbox needs.
@@ -43,22 +44,22 @@ def fetch(version: str | None, suite: str | None, say: Say, flavour: str | None 
     try:
         with scratch_directory() as place:
             (place / "apt").mkdir()
-            archive = open_archive(suite, place / "apt", say)
-            packages = _choose(archive, version, flavour or archive.distribution.flavour, say)
+            archive = open_archive(suite, place / "apt", progress)
+            packages = _choose(archive, version, flavour or archive.distribution.flavour, progress)
             release = packages[0].name.removeprefix("linux-image-")
-            with store.held(release, say):
+            with store.held(release, progress):
                 kernel = _there(release, packages)
                 already = kernel is not None
                 if kernel is None:
                     _need_space(place, packages)
-                    kernel = _make(archive, packages, release, place, say)
+                    kernel = _make(archive, packages, release, place, progress)
             size = int(store.details(release).get("bytes", 0))
             return Added(kernel, already, size, time.monotonic() - started)
     except OSError as error:
         raise _of_os(error) from None
 
 
-def _choose(archive: Archive, version: str | None, flavour: str, say: Say) -> list[Package]:
+def _choose(archive: Archive, version: str | None, flavour: str, progress: Progress) -> list[Package]:
     """The packages of the kernel wanted: its image, its headers, and what of the kernel those depend on."""
     releases = _releases(archive.names("linux-image-"), archive.names("linux-headers-"), flavour)
     if version is None and f"linux-image-{flavour}" in archive.names(f"linux-image-{flavour}"):
@@ -78,7 +79,7 @@ def _choose(archive: Archive, version: str | None, flavour: str, say: Say) -> li
             else f"{again} --flavour {usual}",
         )
     release = matching[-1]
-    say("Chose", f"{release} of {archive.origin}")
+    progress.step("Chose", f"{release} of {archive.origin}")
     return _closure(archive, release)
 
 
@@ -155,10 +156,12 @@ def _need_space(place: Path, packages: Sequence[Package]) -> None:
         )
 
 
-def _make(archive: Archive, packages: Sequence[Package], release: str, place: Path, say: Say) -> Kernel:
+def _make(
+    archive: Archive, packages: Sequence[Package], release: str, place: Path, progress: Progress
+) -> Kernel:
     """Download, unpack, mend and record a kernel, and put it in its place. The caller holds its lock."""
-    debs = archive.download(packages, say)
-    say("Unpacking", f"{len(debs)} packages")
+    debs = archive.download(packages, progress)
+    progress.step("Unpacking", f"{len(debs)} packages")
     made = place / "kernel"
     made.mkdir()
     for deb in debs:

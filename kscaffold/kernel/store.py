@@ -18,8 +18,9 @@ from kscaffold.files import paths
 from kscaffold.files.atomic import write_whole
 from kscaffold.files.identity import identify
 from kscaffold.files.lock import locked
-from kscaffold.files.scratch import Say, scratch_directory
+from kscaffold.files.scratch import scratch_directory
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.progress import SILENT, Progress
 
 _RECORD = "kernel.json"
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}")
@@ -191,12 +192,11 @@ def remove(release: str) -> Kernel:
 
 
 @contextmanager
-def held(release: str, say: Say | None = None) -> Iterator[None]:
+def held(release: str, progress: Progress = SILENT) -> Iterator[None]:
     """Hold the lock of one release, waiting for whoever has it."""
 
     def waiting() -> None:
-        if say:
-            say("Waiting", f"for the kscaffold that is adding or removing {release}")
+        progress.step("Waiting", f"for the kscaffold that is adding or removing {release}")
 
     with locked(paths.cache() / "locks" / f"kernel-{release}.lock", waiting=waiting):
         yield

@@ -14,13 +14,12 @@ from kscaffold.load import dependencies
 from kscaffold.load.request import LoadRequest
 from kscaffold.make.fingerprint.compare import fresh_targets
 from kscaffold.module.arguments import Parameters
+from kscaffold.progress import Progress
 from kscaffold.project.find import find_project, home
 from kscaffold.project.project import Project
 
 if TYPE_CHECKING:
     from kscaffold.make.report import BuildReport
-
-Say = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +39,7 @@ class LoadPlan:
     needs: Mapping[Path, tuple[ModuleFile, ...]] = field(default_factory=dict)
 
 
-def plan_loads(
-    request: LoadRequest, kernel: Kernel | None, say: Say, show: Callable[[str], None]
-) -> LoadPlan:
+def plan_loads(request: LoadRequest, kernel: Kernel | None, progress: Progress) -> LoadPlan:
     """Find and open the .ko files of a request, and build them first where their sources are newer.
 
     Raises UsageError for a module the project does not have; KscaffoldError when there is no project, when
@@ -52,7 +49,7 @@ def plan_loads(
         return _of_files(request, kernel)
     if kernel is None:
         raise ValueError("a project is built for a kernel")
-    return _of_project(request, kernel, say, show)
+    return _of_project(request, kernel, progress)
 
 
 def _of_files(request: LoadRequest, kernel: Kernel | None) -> LoadPlan:
@@ -66,16 +63,15 @@ def _of_files(request: LoadRequest, kernel: Kernel | None) -> LoadPlan:
     return _with_needs(found, beside, kernel, files)
 
 
-def _of_project(request: LoadRequest, kernel: Kernel, say: Say, show: Callable[[str], None]) -> LoadPlan:
+def _of_project(request: LoadRequest, kernel: Kernel, progress: Progress) -> LoadPlan:
     """What the project builds, built where it is not up to date."""
     began = time.monotonic()
     directory = find_project(request.directory)
     project = fresh_targets(directory, kernel)
     if project is None and request.build:
-        from kscaffold.make.build import build_directory  # start-up time
-        from kscaffold.make.request import BuildRequest
+        from kscaffold.make.build_project import build_project  # start-up time
 
-        report = build_directory(directory, kernel, BuildRequest(say, show), request.module)
+        report = build_project(directory, kernel, module=request.module, progress=progress)
         if not report.ok:
             return LoadPlan(directory, (), request.parameters, time.monotonic() - began, report)
         project = report.project

@@ -1,10 +1,11 @@
-"""What a command was asked to load, before anything is built or started for it."""
+"""What is to be loaded and where, before anything is built or started for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.elf.quick import existing
+from kscaffold.errors import UsageError
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 
 
@@ -34,3 +35,28 @@ class LoadRequest:
         kos = tuple(existing(directory / word) for word in words if "=" not in word)
         parameters = Parameters.from_arguments([word for word in words if "=" in word])
         return cls(directory, kos, parameters, module, build, dependencies)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRequest:
+    """Where to load. `host`: into this machine's own kernel, else into a sandbox.
+
+    `kernel`: a release or the beginning of one, None for the default. `cmdline`: what is added to the guest
+    kernel's command line. `certs`: files of the certificates that its kernel trusts, "none" for none of the
+    user's; None for those of keys that signed here, where the kernel wants signatures. `offline`: fetch no
+    kernel. Raises UsageError KS004 for certificates on the host.
+    """
+
+    host: bool = False
+    kernel: str | None = None
+    cmdline: str = ""
+    certs: Sequence[str] | None = None
+    offline: bool = False
+
+    def __post_init__(self) -> None:
+        if self.host and self.certs:
+            raise UsageError(
+                "KS004",
+                "--cert is for a sandbox: which keys this machine's kernel trusts, its firmware decides",
+                fix="kscaffold explain KS448",
+            )

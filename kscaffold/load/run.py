@@ -12,11 +12,12 @@ from kscaffold.load.late_crash import blame_late_crash
 from kscaffold.load.load import load_all
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor
+from kscaffold.load.prewarm import Prewarmed
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport, unload
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.module.arguments import Parameters
-from kscaffold.sandbox.vm.boot import Say
+from kscaffold.progress import SILENT, Progress
 from kscaffold.sandbox.vm.guest import Guest
 from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.restore import PendingRestore
@@ -24,48 +25,35 @@ from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget
 from kscaffold.targets.target import Target
 
-Result = tuple[list[LoadReport], list[UnloadReport]]
+Try = tuple[list[LoadReport], list[UnloadReport]]
 # The number of the try, the load, and the guest it was made in, while that can still be asked.
 Hear = Callable[[int, LoadReport, Target], None]
 
 
-@dataclass(frozen=True, slots=True)
-class RunListener:
-    """Who hears of steps (verb, text), of details, and of what the kernel is expected to refuse.
-
-    `verbose`: somebody does hear the details; what they cost is spent only then. `hear`: of each load,
-    from the thread that made it.
-    """
-
-    say: Say
-    detail: Callable[[str], None]
-    warn: Callable[[str], None]
-    verbose: bool = False
-    hear: Hear | None = None
-
-
-def run(
+def run_tries(
     jobs: LoadPlan,
     tries: Sequence[Parameters],
-    planned: Plan,
+    begun: Prewarmed,
     *,
-    ahead: PendingRestore | None = None,
     timeout: float,
     watch: float | None = None,
-    tell: RunListener,
-) -> list[Result]:
+    progress: Progress = SILENT,
+    hear: Hear | None = None,
+) -> list[Try]:
     """Load what `jobs` names and unload it in reverse, once with each of the parameters in `tries`.
 
     Each try gets a guest of its own, and as many run at once as this process may use processors. The
-    results come in the order of `tries`. `ahead`: the first guest, begun already. `watch`: seconds to look on
-    after the last unload, None for what the modules' imports suggest. Whatever
-    happens, no guest is left.
+    results come in the order of `tries`. `begun`: the guest planned, the first one begun. `watch`:
+    seconds to look on after the last unload, None for what the modules' imports suggest. `hear` gets each
+    load, from the thread that made it. Whatever happens, no guest is left.
     """
-    results: list[Result | BaseException | None] = [None] * len(tries)
+    results: list[Try | BaseException | None] = [None] * len(tries)
     waiting = list(range(len(tries)))[::-1]
     guests: list[Guest] = []
     lock = threading.Lock()
-    around = _Around(guests, tell, Predictor(jobs.kos, planned.kernel, tell.warn, planned.trusted), watch)
+    planned = begun.plan
+    outlook = Predictor(jobs.kos, planned.kernel, progress.warn, planned.trusted)
+    around = _Around(guests, progress, hear, outlook, watch)
     timing.reached("a prediction is made")
 
     def work() -> None:
@@ -86,14 +74,15 @@ def run(
     try:
         # The first one alone: it makes the snapshot the others start from where there is none yet.
         first = waiting.pop()
-        results[first] = _once(first, replace(jobs, parameters=tries[first]), planned, timeout, around, ahead)
+        job = replace(jobs, parameters=tries[first])
+        results[first] = _once(first, job, planned, timeout, around, begun.restoring)
         if waiting:
             _side_by_side(work, min(len(waiting), len(os.sched_getaffinity(0))))
     finally:
         for guest in list(guests):
             with contextlib.suppress(Exception):
                 guest.close()
-    done: list[Result] = []
+    done: list[Try] = []
     for result in results:
         if isinstance(result, BaseException):
             raise result
@@ -117,7 +106,8 @@ class _Around:
     """What every try of a run shares."""
 
     guests: list[Guest]
-    tell: RunListener
+    progress: Progress
+    hear: Hear | None
     outlook: Predictor
     watch: float | None
 
@@ -129,9 +119,9 @@ def _once(
     timeout: float,
     around: _Around,
     ahead: PendingRestore | None = None,
-) -> Result:
-    began, hear = time.monotonic(), around.tell.hear
-    guest = start_guest(planned, around.tell.say, around.tell.detail, ahead)
+) -> Try:
+    began, hear = time.monotonic(), around.hear
+    guest = start_guest(planned, around.progress, ahead)
     around.guests.append(guest)
     timing.reached("the guest answers")
     try:
@@ -158,8 +148,8 @@ def _once(
         timing.reached("the guest is asked whether it is well")
         total = time.monotonic() - began
         loads = [replace(r, seconds={**r.seconds, "total": total}) for r in loads]
-        if around.tell.verbose:
-            _tell_times(guest, total, around.tell.detail)
+        if around.progress.verbose:
+            _tell_times(guest, total, around.progress.detail)
         return loads, unloads
     finally:
         guest.close()

@@ -10,7 +10,8 @@ from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.command_line import make_argv, make_environment
-from kscaffold.make.lock import Say, project_lock
+from kscaffold.make.lock import project_lock
+from kscaffold.progress import SILENT, Progress
 from kscaffold.project.known import known_targets
 
 _DEADLINE = 120.0  # seconds
@@ -23,13 +24,13 @@ class CleanReport:
     removed: tuple[str, ...]
 
 
-def clean(directory: Path, kernel: Kernel, *, say: Say) -> CleanReport:
+def clean(directory: Path, kernel: Kernel, *, progress: Progress = SILENT) -> CleanReport:
     """Run Kbuild's clean in the project at `directory`.
 
     Raises KscaffoldError KS108 when make fails at it, and what `build` raises when it can't be called.
     """
     directory = directory.resolve()
-    with project_lock(directory, say):
+    with project_lock(directory, progress):
         problem = build_problem(kernel)
         if problem:
             raise problem
@@ -37,18 +38,15 @@ def clean(directory: Path, kernel: Kernel, *, say: Say) -> CleanReport:
         tree = read_tree(kernel.build, kernel.arch)
         before = _files(directory)
         known = known_targets(directory)
-        places = {t.directory for t in known.targets} if known else {directory}
-        for place in sorted(places):
+        for place in sorted({t.directory for t in known.targets} if known else {directory}):
             argv = make_argv(place, tree, toolchain(tree), "clean", 1)
             done = process.run(argv, timeout=_DEADLINE, env=make_environment(place))
             if done.returncode != 0:
-                raise _failed(directory, done.stderr)
+                said = [line for line in done.stderr.splitlines() if line.strip()]
+                raise KscaffoldError(
+                    "KS108", f"make clean failed in {place}", cause=said[0] if said else None
+                )
         return CleanReport(tuple(sorted(before - _files(directory))))
-
-
-def _failed(directory: Path, stderr: str) -> KscaffoldError:
-    said = [line for line in stderr.splitlines() if line.strip()]
-    return KscaffoldError("KS108", f"make clean failed in {directory}", cause=said[0] if said else None)
 
 
 def _files(directory: Path) -> set[str]:

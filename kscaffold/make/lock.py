@@ -10,14 +10,14 @@ from pathlib import Path
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
 from kscaffold.files.lock import holder_of, try_lock, wait_for_lock, write_holder
+from kscaffold.progress import Progress
 
-Say = Callable[[str, str], None]
 _MAKE = "make.group"
 PATIENCE = 60.0  # seconds another build is waited for
 
 
 @contextmanager
-def project_lock(directory: Path, say: Say, *, patience: float | None = None) -> Iterator[Path]:
+def project_lock(directory: Path, progress: Progress, *, patience: float | None = None) -> Iterator[Path]:
     """Hold the build lock of the project in `directory`; gives its state directory, which exists then.
 
     Waits up to `patience` seconds for another process, telling so once. Raises KscaffoldError KS105 that
@@ -28,7 +28,9 @@ def project_lock(directory: Path, say: Say, *, patience: float | None = None) ->
     state.mkdir(parents=True, exist_ok=True)
     with (state / "lock").open("a+") as file:
         if not try_lock(file.fileno()):
-            say("Waiting", f"for another kscaffold in this project (process {holder_of(file.fileno())})")
+            progress.step(
+                "Waiting", f"for another kscaffold in this project (process {holder_of(file.fileno())})"
+            )
             if not wait_for_lock(file.fileno(), patience):
                 other = holder_of(file.fileno())
                 raise KscaffoldError(

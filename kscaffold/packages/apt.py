@@ -13,9 +13,9 @@ from pathlib import Path
 from kscaffold import process
 from kscaffold.arch import table
 from kscaffold.errors import DeadlineError, KscaffoldError
-from kscaffold.files.scratch import Say
 from kscaffold.packages import sources
 from kscaffold.packages.sources import AptSource
+from kscaffold.progress import Progress
 
 _UPDATE_TIMEOUT = 300.0
 _DOWNLOAD_TIMEOUT = 1800.0
@@ -96,7 +96,7 @@ class Archive:
                 raise _absent(name, self.origin)
         return [found[name] for name in names]
 
-    def download(self, packages: Sequence[Package], say: Say) -> list[Path]:
+    def download(self, packages: Sequence[Package], progress: Progress) -> list[Path]:
         """Fetch and verify the .debs of some packages, and return where they are."""
         into = self.directory / "debs"
         into.mkdir(exist_ok=True)
@@ -107,7 +107,7 @@ class Archive:
             output.append(line)
             words = line.split()
             if line.startswith("Get:") and len(words) > 4 and words[4] in sizes:
-                say("Fetching", f"{words[4]} ({sizes[words[4]].megabytes})")
+                progress.step("Fetching", f"{words[4]} ({sizes[words[4]].megabytes})")
 
         names = [f"{p.name}={p.version}" for p in packages]
         argv = ["apt-get", "download", *self.options, *names]
@@ -154,11 +154,13 @@ def configuration(here: Path) -> str:
     return "\n".join([*(f"#clear {name};" for name in hooks), *lines, ""])
 
 
-def fetch(names: Sequence[str], suite: str | None, into: Path, workplace: Path, say: Say) -> list[Package]:
+def fetch(
+    names: Sequence[str], suite: str | None, into: Path, workplace: Path, progress: Progress
+) -> list[Package]:
     """Fetch some packages and unpack them into a directory. `workplace`: an empty directory for apt."""
-    archive = open_archive(suite, workplace, say)
+    archive = open_archive(suite, workplace, progress)
     packages = archive.show(names)
-    for deb in archive.download(packages, say):
+    for deb in archive.download(packages, progress):
         unpack(deb, into)
     return packages
 
@@ -185,7 +187,7 @@ def why_not() -> KscaffoldError | None:
     return None
 
 
-def open_archive(suite: str | None, workplace: Path, say: Say) -> Archive:
+def open_archive(suite: str | None, workplace: Path, progress: Progress) -> Archive:
     """Fetch the package lists of a suite, or of the host's own suites, into an empty directory.
 
     Mirrors, proxies and credentials are the host's. Raises KscaffoldError KS501, KS503, KS504, KS505.
@@ -215,12 +217,12 @@ def open_archive(suite: str | None, workplace: Path, say: Say) -> Archive:
     (workplace / "apt.conf").write_text(configuration(workplace))
     (workplace / "list.sources").write_text(sources.stanzas(wanted, distribution.arch))
     archive = Archive(workplace, distribution, suite or system.get("VERSION_CODENAME", "sid"))
-    _update(archive, wanted, say)
+    _update(archive, wanted, progress)
     return archive
 
 
-def _update(archive: Archive, wanted: list[AptSource], say: Say) -> None:
-    say("Updating", f"package lists of {', '.join(dict.fromkeys(s.suite for s in wanted))}")
+def _update(archive: Archive, wanted: list[AptSource], progress: Progress) -> None:
+    progress.step("Updating", f"package lists of {', '.join(dict.fromkeys(s.suite for s in wanted))}")
     output: list[str] = []
     try:
         process.stream(["apt-get", "update", *archive.options], output.append, timeout=_UPDATE_TIMEOUT)
@@ -233,7 +235,7 @@ def _update(archive: Archive, wanted: list[AptSource], say: Say) -> None:
         raise _failure(f"the package lists of {archive.origin} can't be fetched", output, archive.directory)
     for suite in dict.fromkeys(s.suite for s in wanted if s.suite not in came):
         if not suite.endswith(("-updates", "-security")) or suite == archive.origin:
-            say("Skipping", f"{suite}: {_reason(output, suite)}")
+            progress.step("Skipping", f"{suite}: {_reason(output, suite)}")
 
 
 def _parse_packages(text: str) -> list[Package]:

@@ -6,13 +6,14 @@ from pathlib import Path
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
 from kscaffold.files.lock import locked
-from kscaffold.files.scratch import Say, scratch_directory
+from kscaffold.files.scratch import scratch_directory
 from kscaffold.packages import apt
+from kscaffold.progress import SILENT, Progress
 
 _PACKAGE = "busybox-static"
 
 
-def busybox(*, offline: bool, say: Say) -> Path:
+def busybox(*, offline: bool, progress: Progress = SILENT) -> Path:
     """The program, fetched now where the cache has none. Raises KscaffoldError as `apt.fetch` does."""
     kept = paths.cache() / "busybox" / "busybox"
     if kept.exists():
@@ -28,7 +29,7 @@ def busybox(*, offline: bool, say: Say) -> Path:
         if kept.exists():
             return kept
         with scratch_directory() as place:
-            apt.fetch([_PACKAGE], None, place / "unpacked", place, say)
+            apt.fetch([_PACKAGE], None, place / "unpacked", place, progress)
             found = [
                 p for p in (place / "unpacked").rglob("busybox") if p.is_file() and os.access(p, os.X_OK)
             ]

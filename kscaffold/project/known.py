@@ -55,3 +55,15 @@ def project_at(directory: Path, kernel: Kernel | None) -> Project:
         if error.code in _UNASKABLE and known is not None:
             return known
         raise
+
+
+def built_targets(directory: Path, kernel: Kernel, only: str | None = None) -> list[ModuleTarget]:
+    """The modules of the project in `directory`; `only`: this one of them.
+
+    Raises KscaffoldError KS418 for one that is not built, and what `read_project` and `Project.named` raise.
+    """
+    targets = list(project_at(directory, kernel).named(only))
+    for target in targets:
+        if not target.ko.exists():
+            raise KscaffoldError("KS418", f"{target.ko.name} is not built yet", fix="kscaffold build")
+    return targets

@@ -5,7 +5,6 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +15,7 @@ from kscaffold.files.sweep import sweep_dead
 from kscaffold.pkcs7 import certificate, der, keyring
 from kscaffold.pkcs7.certificate import Certificate
 from kscaffold.pkcs7.der import DerError
-
-Say = Callable[[str, str], None]
+from kscaffold.progress import Progress
 
 _TIMEOUT = 60.0  # s
 _MAKING = ".making-"
@@ -102,13 +100,13 @@ def is_encrypted(data: bytes) -> bool:
     return b"BEGIN ENCRYPTED PRIVATE KEY" in data or b"Proc-Type: 4,ENCRYPTED" in data
 
 
-def own(say: Say) -> Key:
+def own(progress: Progress) -> Key:
     """The key made here, made now where there is none. Of two commands that make it, one wins for both.
 
     Raises KscaffoldError KS084 where what is there can't be used, OSError where nothing can be written.
     """
     if not signing_dir().exists():
-        return _made(say)
+        return _made(progress)
     return _there(False)
 
 
@@ -127,7 +125,7 @@ def _there(made: bool) -> Key:
     return Key(where / "key.pem", found, where / "certificate.der", made)
 
 
-def _made(say: Say) -> Key:
+def _made(progress: Progress) -> Key:
     openssl = process.need("openssl")
     signing_dir().parent.mkdir(parents=True, exist_ok=True)
     sweep_dead(signing_dir().parent, _MAKING)
@@ -149,7 +147,7 @@ def _made(say: Say) -> Key:
         # A directory that is there and not empty is not replaced: another command was first.
         with contextlib.suppress(OSError):
             making.rename(signing_dir())
-            say("Made", f"a key to sign with: {signing_dir()}")
+            progress.step("Made", f"a key to sign with: {signing_dir()}")
             return _there(True)
     finally:
         shutil.rmtree(making, ignore_errors=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from kscaffold.errors import KscaffoldError
+from kscaffold.progress import Progress
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Verb
 from kscaffold.sandbox.vm import snapshot
 from kscaffold.sandbox.vm.plan import Plan
@@ -63,7 +64,7 @@ def boots(world: World, count: int, busy: int, say: Callable[[str], None]) -> Bo
 
 
 def _boot(planned: Plan, detail: Callable[[str], None]) -> dict[str, float]:
-    guest = start_guest(planned, lambda *_: None, detail)
+    guest = start_guest(planned, Progress(detail=detail))
     try:
         if guest.restored:
             raise BenchError("a guest was restored where one was to be booted")

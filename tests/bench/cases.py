@@ -51,7 +51,7 @@ def _sandbox(world: World) -> list[Case]:
     planned = world.planned()
 
     def restore() -> None:
-        guest = start_guest(planned, lambda *_: None, lambda _: None)
+        guest = start_guest(planned)
         try:
             if not guest.restored:
                 raise BenchError("a guest was booted where one was to be restored")

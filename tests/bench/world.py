@@ -12,6 +12,7 @@ from pathlib import Path
 from kscaffold.kernel import store
 from kscaffold.kernel.choose import choose
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.progress import Progress
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm import snapshot
 from kscaffold.sandbox.vm.plan import Plan, plan_vm
@@ -60,7 +61,7 @@ class World:
         """Make the snapshot, if it is not there yet."""
         planned = self.planned()
         if snapshot.find_snapshot(planned.key) is None:
-            start_guest(planned, lambda *_: None, lambda _: None).close()
+            start_guest(planned).close()
 
     def planned(self) -> Plan:
         """The guest that the commands use."""
@@ -74,7 +75,9 @@ def world(spec: str | None) -> Iterator[World]:
     `spec`: the kernel, as --kernel takes it. Fetched into the user's own cache where there is none.
     """
     _sweep()
-    kernel = choose(spec, offline=False, say=lambda verb, text: print(f"{verb} {text}", file=sys.stderr))
+    kernel = choose(
+        spec, offline=False, progress=Progress(lambda verb, text: print(f"{verb} {text}", file=sys.stderr))
+    )
     store.bootable(kernel)
     stored = store.root() / kernel.release
     place = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir="/tmp"))  # short: sockets are in it

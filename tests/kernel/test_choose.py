@@ -9,19 +9,16 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.kernel import choose, store
 from kscaffold.kernel.buildable import compiler_problem
 from kscaffold.kernel.fetch import _releases
+from kscaffold.progress import Progress
 from tests.support.kernels import need_kernel, only
 from tests.support.mirror import NEW, OLD, Mirror
-
-
-def quiet(verb: str, text: str) -> None:
-    pass
 
 
 def test_offline_refuses_and_names_the_way(mirror: Mirror, ks):
     with pytest.raises(KscaffoldError) as caught:
         if store.known():
             pytest.skip("the running kernel would do here")
-        choose.choose(None, offline=True, say=quiet)
+        choose.choose(None, offline=True)
     assert (caught.value.code, caught.value.exit_code) == ("KS531", 69)
     assert caught.value.fix == "kscaffold kernel add"
     ran = ks("kernel", "add", "--offline", "--json")
@@ -33,10 +30,12 @@ def test_the_first_need_of_a_kernel_fetches_one_and_says_so(mirror: Mirror):
         pytest.skip("the running kernel would do here")
     told: list[tuple[str, str]] = []
     assert choose.find_kernel(None) is None
-    kernel = choose.choose(None, offline=False, say=lambda verb, text: told.append((verb, text)))
+    kernel = choose.choose(
+        None, offline=False, progress=Progress(lambda verb, text: told.append((verb, text)))
+    )
     assert kernel.release == OLD
     assert told[0] == ("Fetching", "a kernel of the distribution, once: there is none here yet")
-    assert choose.choose(None, offline=True, say=quiet) == kernel
+    assert choose.choose(None, offline=True) == kernel
 
 
 def test_beginnings_of_releases(mirror: Mirror, ks):
@@ -97,7 +96,7 @@ def test_choosing_is_cheap_and_imports_nothing_heavy():
     need_kernel()
     script = (
         "import sys, timeit\nfrom kscaffold.kernel.choose import choose\n"
-        "print(min(timeit.repeat(lambda: choose(None, offline=True, say=print), number=1, repeat=50)))\n"
+        "print(min(timeit.repeat(lambda: choose(None, offline=True), number=1, repeat=50)))\n"
         "print([m for m in ('zstandard', 'lz4', 'kscaffold.packages.apt') if m in sys.modules])\n"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -139,16 +139,15 @@ def test_a_tree_that_was_replaced_in_its_place(hello: Path, kernel, ks, tmp_path
     tree = own_tree(kernel("6.1"), tmp_path / "tree")
     assert tree.build
     project = read_project(hello, tree)
-    quiet = {"say": lambda verb, text: None, "show": lambda line: None}
-    assert build(project, tree, **quiet).ok
-    assert build(project, tree, **quiet).up_to_date
+    assert build(project, tree).ok
+    assert build(project, tree).up_to_date
     for name in ("include/linux/printk.h", "include/generated/autoconf.h"):
         file = unlink_copy(tree.build / name)
         stat = file.stat()
         file.write_text(file.read_text() + "#define REPLACED 1\n")
         os.utime(file, ns=(stat.st_mtime_ns + 10**9, stat.st_mtime_ns + 10**9))
     before = (hello / "hello.o").stat().st_mtime_ns
-    assert not build(project, tree, **quiet).up_to_date
+    assert not build(project, tree).up_to_date
     assert (hello / "hello.o").stat().st_mtime_ns != before
 
 
@@ -268,7 +267,8 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from kscaffold.make.lock import project_lock
-with project_lock(Path(sys.argv[1]), lambda verb, text: None):
+from kscaffold.progress import SILENT
+with project_lock(Path(sys.argv[1]), SILENT):
     print("held", flush=True)
     time.sleep(600)
 """

@@ -42,8 +42,6 @@ class World:
         report = build(
             read_project(self.project, self.kernel),
             self.kernel,
-            say=lambda v, t: None,
-            show=lambda line: None,
         )
         assert report.ok, report.log.read_text()
 

@@ -10,6 +10,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.packages import apt, sources
 from kscaffold.packages.sources import AptSource
+from kscaffold.progress import SILENT, Progress
 from tests.support.mirror import OLD, Mirror
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -112,8 +113,8 @@ def test_sources_are_found_where_aptconf_says(mirror: Mirror, tmp_path: Path):
     ]
 
 
-def said(told: list[tuple[str, str]]):
-    return lambda verb, text: told.append((verb, text))
+def said(told: list[tuple[str, str]]) -> Progress:
+    return Progress(lambda verb, text: told.append((verb, text)))
 
 
 def test_any_package_can_be_fetched_and_unpacked(mirror: Mirror, tmp_path: Path):
@@ -245,7 +246,7 @@ def test_a_suite_that_the_host_does_not_have(tmp_path: Path, monkeypatch: pytest
         pytest.skip(problem.what)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with scratch_directory() as place:
-        archive = apt.open_archive("bookworm-backports", place, lambda verb, text: None)
+        archive = apt.open_archive("bookworm-backports", place, SILENT)
         names = archive.names("linux-image-6.12.")
         assert any(name.endswith("-cloud-amd64") for name in names)
         assert archive.show([min(names)])[0].size > 1_000_000

@@ -22,6 +22,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.load import load as load_one
 from kscaffold.load.unload import unload as unload_one
 from kscaffold.module.arguments import NO_PARAMETERS
+from kscaffold.progress import SILENT
 from kscaffold.sandbox.agent import guest_root, protocol
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm import qemu
@@ -174,7 +175,7 @@ def test_a_flood_is_cut_and_both_ends_are_kept(ks, kernel61, here):
 
 
 def test_a_flood_that_goes_on_after_the_load_keeps_nobody_waiting(kernel61, here):
-    with contextlib.closing(start_guest(plan_vm(kernel61), lambda *_: None, lambda _: None)) as guest:
+    with contextlib.closing(start_guest(plan_vm(kernel61))) as guest:
         target = SandboxTarget.from_guest(guest, "")
         ko = ModuleFile.open(built(kernel61) / "chatter.ko")
         assert load_one(ko, NO_PARAMETERS, target, timeout=120).ok
@@ -333,7 +334,7 @@ def test_memory_of_a_live_sandbox(ks, kernel61, here):
 
 
 def test_the_guest_runs_programs_and_keeps_files(kernel61, here):
-    with contextlib.closing(start_guest(plan_vm(kernel61), lambda *_: None, lambda _: None)) as guest:
+    with contextlib.closing(start_guest(plan_vm(kernel61))) as guest:
         target = SandboxTarget.from_guest(guest, "")
         with guest_root.compiled_agent(X86_64) as program:
             target.write("/tmp/agent", program.read_bytes())
@@ -370,7 +371,7 @@ def test_the_boot_survives_a_busy_machine(kernel61, monkeypatch, tmp_path):
         plan = plan_vm(kernel61, "kscaffold.test=busy")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         for _ in range(3):
-            guest = boot_once(plan, lambda _: None)
+            guest = boot_once(plan, SILENT)
             assert not guest.restored and guest.alive()
             guest.close()
     finally:

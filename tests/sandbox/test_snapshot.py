@@ -301,7 +301,7 @@ def _real_snapshot(kernel: Kernel, cache: Path) -> Path:
     key = plan_vm(kernel).key
     os.environ["XDG_CACHE_HOME"] = str(REAL_CACHE)
     if snapshot.find_snapshot(key) is None:
-        start_guest(plan_vm(kernel), lambda *_: None, lambda _: None).close()
+        start_guest(plan_vm(kernel)).close()
     whole = snapshot.find_snapshot(key)
     os.environ["XDG_CACHE_HOME"] = str(cache.parent)
     assert whole is not None

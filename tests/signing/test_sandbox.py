@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from kscaffold.cli import prewarm
 from kscaffold.diagnosis.attempt import Attempt
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel import store, trusted_image
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.prediction import predict_load
+from kscaffold.load.request import TargetRequest
+from kscaffold.load.trust import trusted_certificates
 from kscaffold.module.arguments import Parameters
 from kscaffold.module.check import modules_in
 from kscaffold.pkcs7 import certificate
@@ -87,7 +88,7 @@ def stranger(place: Path) -> Key:
 def guest(kernel: Kernel, cmdline: str, trusted: Sequence[Key]) -> Iterator[SandboxTarget]:
     raw = tuple(sorted(key.certificate.raw for key in trusted))
     plan = plan_vm(kernel, cmdline, raw)
-    with contextlib.closing(start_guest(plan, lambda *_: None, lambda _: None)) as started:
+    with contextlib.closing(start_guest(plan)) as started:
         yield SandboxTarget.from_guest(started, cmdline)
 
 
@@ -348,10 +349,10 @@ def test_a_kernel_that_wants_signatures_by_itself(ks, copy, tmp_path: Path):
     assert kernel.build
     shutil.copy(built(need_kernel("6.1")) / "hello.ko", ko)
     assert ks("sign", ko).status == 0
-    assert prewarm.trusted_certificates(kernel, "", None) == ()
+    assert trusted_certificates(kernel, TargetRequest()) == ()
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/.config").write_text("# a kernel\nCONFIG_MODULE_SIG_FORCE=y\n")
-    (raw,) = prewarm.trusted_certificates(replace(kernel, build=tmp_path / "tree"), "", None)
+    (raw,) = trusted_certificates(replace(kernel, build=tmp_path / "tree"), TargetRequest())
     assert certificate.read_certificate(raw).name == "kscaffold module signing key"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from kscaffold.errors import KscaffoldError
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.packages import apt
+from kscaffold.progress import Progress
 
 # checkpatch.pl reads the other two, where it finds them beside itself.
 _FILES = ("checkpatch.pl", "spelling.txt", "const_structs.checkpatch")
@@ -34,12 +35,12 @@ def find() -> str | None:
 def fetch() -> None:
     """Take it from the linux-source package of this distribution. Raises KscaffoldError."""
     with scratch_directory() as here:
-        archive = apt.open_archive(None, here, _say)
+        archive = apt.open_archive(None, here, Progress(_say))
         names = [n for n in archive.names("linux-source-") if re.fullmatch(r"linux-source-\d+\.\d+", n)]
         if not names:
             raise KscaffoldError("KS502", "there is no package linux-source-* in this distribution")
         newest = max(names, key=lambda n: [int(x) for x in n.removeprefix("linux-source-").split(".")])
-        (deb,) = archive.download(archive.show([newest]), _say)
+        (deb,) = archive.download(archive.show([newest]), Progress(_say))
         apt.unpack(deb, here / "unpacked")
         (packed,) = (here / "unpacked/usr/src").glob("linux-source-*.tar.*")
         ready = here / "checkpatch"

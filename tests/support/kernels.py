@@ -17,6 +17,7 @@ from kscaffold.kernel import store
 from kscaffold.kernel.buildable import build_problem
 from kscaffold.kernel.fetch import fetch, is_prefix
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.progress import SILENT
 from tests.conftest import REAL_CACHE, missing
 
 # Where each series is found. The first suite that has it and whose host programs run here serves; None
@@ -41,7 +42,7 @@ def find_or_fetch(series: str) -> Kernel | KscaffoldError:
         reason: KscaffoldError | None = None
         for suite in SUITES[series]:
             try:
-                kernel = fetch(series, suite, lambda verb, text: None).kernel
+                kernel = fetch(series, suite, SILENT).kernel
             except KscaffoldError as error:
                 reason = error
                 continue

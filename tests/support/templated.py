@@ -127,5 +127,5 @@ def guest(series: str) -> Iterator[Guest]:
     """A pristine guest of a series, or the test is skipped."""
     need_program("qemu-system-x86_64", "qemu-system-x86")
     kernel = need_kernel(series)
-    with contextlib.closing(start_guest(plan_vm(kernel), lambda *_: None, lambda _: None)) as started:
+    with contextlib.closing(start_guest(plan_vm(kernel))) as started:
         yield Guest(series, kernel, SandboxTarget.from_guest(started, ""))

@@ -247,7 +247,7 @@ def patched(case: Case, kernel: Kernel, place: Path, scratch: Path) -> Path:
 def guest(kernel: Kernel, cmdline: str) -> Iterator[SandboxTarget]:
     """A pristine kernel."""
     plan = plan_vm(kernel, cmdline)
-    started = start_guest(plan, lambda verb, text: None, lambda text: None)
+    started = start_guest(plan)
     try:
         yield SandboxTarget.from_guest(started, plan.machine.cmdline)
     finally:

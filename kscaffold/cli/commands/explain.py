@@ -1,12 +1,10 @@
-"""explain: reads a topic or a log, asks the verb, lays the answer out for 80 columns."""
+"""`explain`: of a topic, of a log, or of this very .ko."""
 
 import os
 import re
 import select
 import stat
 import sys
-import textwrap
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,13 +13,13 @@ import typer
 from kscaffold import console
 from kscaffold.cli import options
 from kscaffold.cli.documents import explain as documents
-from kscaffold.errors import EXIT_NO, EXIT_YES, UsageError
+from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError, UsageError
 
 if TYPE_CHECKING:
-    from kscaffold.diagnosis.stages import Stage
-    from kscaffold.explain.explain import Explanation
-    from kscaffold.explain.log import Told
+    from kscaffold.load.request import LoadRequest, TargetRequest
 
+# A program, a kernel or a sandbox that can't be had.
+_NO_GUEST = ("KS001", "KS5", "KS6")
 # Without -C: that is a letter of -EACCES.
 Directory = Annotated[
     Path | None,
@@ -30,7 +28,6 @@ Directory = Annotated[
     ),
 ]
 
-_WIDTH = 78
 _MAX_LOG = 16 << 20  # bytes of a pasted log; what comes after them is not looked at
 # How long a pipe that nobody writes into may keep us (journalctl takes a second to begin).
 _PATIENCE = 3.0
@@ -65,20 +62,61 @@ def explain(
             raise UsageError("KS004", f"no such option: {word}", fix="kscaffold explain --help")
     given = any((html, kernel, module, no_build, no_deps, timeout != 10.0, cmdline, offline, directory))
     if topic and topic[0] == "load":
-        from kscaffold.cli.commands.explain_load import WalkthroughRequest, explain_load  # start-up time
+        here, meant = directory or Path.cwd(), given or len(topic) > 1
+        if not meant and not _is_in_project(here):
+            return _topic("load")
+        from kscaffold.load.request import LoadRequest, TargetRequest  # start-up time
 
-        without = (no_build, no_deps, offline)
-        asked = WalkthroughRequest(topic[1:], kernel, module, without, timeout, cmdline, directory, html)
-        answer = explain_load(asked, meant=given or len(topic) > 1)
-        if isinstance(answer, int):
-            return answer
-        status = _topic("load")
-        if answer:
-            console.note(answer)
-        return status
+        request = LoadRequest.from_words(
+            topic[1:], here, module, build=not no_build, dependencies=not no_deps
+        )
+        return _load(request, TargetRequest(False, kernel, cmdline, None, offline), timeout, html, meant)
     if given:
         raise UsageError("KS004", "these options are for explain load", fix="kscaffold explain load")
     return _topic(" ".join(topic or []))
+
+
+def _load(
+    request: "LoadRequest", where: "TargetRequest", timeout: float, html: Path | None, meant: bool
+) -> int:
+    """Load, and tell; where no guest can be had, the general text. `meant`: a .ko, a parameter or an option
+    was given, so only a load will do.
+    """
+    if html is not None:
+        from kscaffold.cli.render import html as page  # start-up time: few want one
+
+        page.check_path(html)
+    from kscaffold.explain.explain_load import explain_load  # start-up time
+
+    try:
+        done = explain_load(request, where, timeout=timeout, progress=console.progress())
+    except KscaffoldError as error:
+        if meant or not error.code.startswith(_NO_GUEST):
+            raise
+        status = _topic("load")
+        cause = f" ({error.cause})" if error.cause else ""
+        fix = f"\n  fix: {error.fix}" if error.fix else ""
+        console.note(f"this project's own module could not be loaded: {error.what}{cause}{fix}")
+        return status
+    if done.failed_build:
+        from kscaffold.cli.render.build import failed_build  # start-up time: most builds go well
+
+        return failed_build("explain", done.failed_build)
+    if html is not None:
+        page.write_page(html, done.loads)
+    from kscaffold.cli.render import walkthrough  # start-up time
+
+    return walkthrough.explained(done.loads)
+
+
+def _is_in_project(here: Path) -> bool:
+    from kscaffold.project.find import find_project  # start-up time
+
+    try:
+        find_project(here)
+    except KscaffoldError as error:
+        return error.code != "KS101"
+    return True
 
 
 def _topic(words: str) -> int:
@@ -92,7 +130,9 @@ def _topic(words: str) -> int:
         if answer.text:
             console.note(f"    fix: {answer.text}")
         return EXIT_NO
-    for line in _lines(answer):
+    from kscaffold.cli.render import explain as render  # start-up time
+
+    for line in render.lines(answer):
         console.out(line)
     return EXIT_YES
 
@@ -125,141 +165,3 @@ def _has_data(fd: int) -> bool:
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
         return False  # a terminal, /dev/null
     return bool(select.select([fd], [], [], _PATIENCE)[0])
-
-
-def _lines(answer: "Explanation") -> Iterable[str]:
-    if answer.kind not in ("code", "word") and not (answer.kind == "stage" and len(answer.steps) == 1):
-        yield console.styled(answer.title, "bold")
-        yield ""
-    if answer.text and answer.kind not in ("course", "return", "commands"):
-        yield from _wrapped(answer.text)
-        yield ""
-    if answer.kind == "course":
-        yield from _course(answer)
-        return
-    yield from _steps(answer.steps)
-    yield from _returns(answer)
-    yield from _commands(answer)
-    if answer.kind in ("return", "commands"):
-        yield from _wrapped(answer.text)
-    yield from _entries(answer)
-    if answer.folded:
-        yield from _wrapped("Harmless lines, left out: " + _codes(answer.folded))
-
-
-def _entries(answer: "Explanation") -> Iterable[str]:
-    if answer.kind not in ("stage", "errno"):
-        for told in answer.entries:
-            yield from _entry(told, proof=answer.kind != "log")
-        return
-    if answer.kind == "stage" and answer.entries:
-        yield "What can be wrong here:"
-        yield ""
-    for told in answer.entries:
-        yield from _short_entry(told, answer.kind == "errno")
-    if answer.entries:
-        yield "" if answer.kind == "stage" else "To read one of them:"
-        yield "kscaffold explain " + answer.entries[0].entry.code
-
-
-def _course(answer: "Explanation") -> Iterable[str]:
-    from kscaffold.explain import tables  # start-up time
-
-    yield from _wrapped(answer.text)
-    yield ""
-    yield from _steps(answer.steps)
-    yield console.styled("What init returns", "bold")
-    yield ""
-    yield from _returns(answer)
-    yield from _wrapped(tables.RETURNS_NOTE)
-    yield ""
-    yield console.styled("The commands you know, and ours", "bold")
-    yield ""
-    yield from _commands(answer)
-    yield from _wrapped(tables.COMMANDS_NOTE)
-    yield ""
-    yield "More: kscaffold explain STAGE, an errno such as EPERM, or a code such as KS204;"
-    yield "      dmesg | kscaffold explain"
-
-
-def _steps(steps: "Iterable[Stage]") -> Iterable[str]:
-    # start-up time
-    from kscaffold.diagnosis.course import COURSE
-    from kscaffold.diagnosis.stages import index
-
-    for step in steps:
-        yield f"{index(step.id) + 1:>2}  {console.styled(step.id, 'bold')}: {step.title}"
-        for number in step.course:
-            yield f"    [course, step {number}: {COURSE[number]}]"
-        yield from _wrapped(step.what, 4)
-        if step.course_differs:
-            yield from _wrapped(step.course_differs, 4)
-        if step.elsewhere:
-            yield from _wrapped(f"Other kernels: {step.elsewhere}", 4)
-        yield from _wrapped("Functions: " + ", ".join(step.functions), 4)
-        yield ""
-
-
-def _returns(answer: "Explanation") -> Iterable[str]:
-    for row in answer.returns:
-        yield f"  {console.styled(row.value, 'bold')}: {row.meaning}"
-        yield f"      insmod {row.insmod}"
-        yield f"      lsmod  {row.lsmod}"
-        yield from _wrapped(f"log    {row.log}", 6, 13)
-    if answer.returns:
-        yield ""
-
-
-def _commands(answer: "Explanation") -> Iterable[str]:
-    for row in answer.commands:
-        yield f"  {row.plain:<18}{row.wrapped:<20}{row.does}"
-    if answer.commands:
-        yield ""
-
-
-def _entry(told: "Told", *, proof: bool) -> Iterable[str]:
-    entry = told.entry
-    yield f"{console.styled(entry.code, 'yellow')}: {console.styled(entry.title, 'bold')}"
-    for line in told.lines[:3]:
-        yield f"    > {console.printable(line)[: console.width(_WIDTH) - 6]}"
-    if len(told.lines) > 3:
-        yield f"    > … and {len(told.lines) - 3} more"
-    yield from _wrapped(entry.what, 4)
-    # The lines of a log are the proof.
-    for name, text in (("proof", entry.proof if proof else ""), ("cause", told.cause), ("fix", told.fix)):
-        if text:
-            yield from _named(name, console.printable(text))
-    for place in entry.see:
-        yield from _named("see", place)
-    yield ""
-
-
-def _short_entry(told: "Told", at_length: bool) -> Iterable[str]:
-    stage = f" (stage {told.entry.stage})" if told.entry.stage and at_length else ""
-    yield from _wrapped(f"{told.entry.code}: {told.entry.title}{stage}", 2, 9)
-    if told.entry.proof and at_length:
-        yield from _wrapped(told.entry.proof, 9)
-        yield ""
-
-
-def _named(name: str, text: str) -> Iterable[str]:
-    room = console.width(_WIDTH) - 11
-    first, *rest = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
-    yield f"    {console.styled(f'{name:>5}', 'cyan')}: {first}"
-    for line in rest:
-        yield " " * 11 + line
-
-
-def _codes(told: "Iterable[Told]") -> str:
-    return "; ".join(f"{t.entry.code} ({t.entry.title})" for t in told)
-
-
-def _wrapped(text: str, indent: int = 0, hanging: int | None = None) -> list[str]:
-    return textwrap.wrap(
-        text,
-        console.width(_WIDTH),
-        initial_indent=" " * indent,
-        subsequent_indent=" " * (indent if hanging is None else hanging),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

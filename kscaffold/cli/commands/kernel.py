@@ -80,7 +80,7 @@ def add(
         raise KscaffoldError("KS531", "--offline forbids to fetch a kernel", fix="leave out --offline")
     from kscaffold.kernel.fetch import fetch  # start-up time
 
-    added = fetch(version, suite, console.step, flavour)
+    added = fetch(version, suite, console.progress(), flavour)
     verb = "Already here" if added.already else "Added"
     text = f"{added.kernel.release} of {added.kernel.origin} ({added.size / 1e6:.0f} MB on disk)"
     console.step(verb, f"{text} in {added.seconds:.1f} s")

@@ -66,7 +66,7 @@ def new(
     theirs = external_options.Given(trust, hooks, tuple(answer or ()), checkout, template_dir)
     if template is not None and _is_foreign(template):
         external_options.refuse({"objs": objs, "param": param, "license": license != _LICENSE})
-        from kscaffold.cli.commands.new_external import new_foreign, wanted_of  # start-up time
+        from kscaffold.cli.external.new import new_foreign, wanted_of  # start-up time
 
         texts = {"author": author, "description": description}
         return new_foreign(wanted_of(name, directory, template, theirs, texts, git), trust, interactive)

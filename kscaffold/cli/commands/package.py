@@ -67,23 +67,21 @@ def install(
     json: options.Json = False,
 ) -> int:
     """Put this project's modules where modprobe finds them. Runs depmod, too."""
-    from kscaffold.cli.commands.build import failed  # start-up time
+    from kscaffold.cli.render.build import failed_build  # start-up time
     from kscaffold.kernel.choose import choose
-    from kscaffold.make.build import build_directory
-    from kscaffold.make.request import BuildRequest
+    from kscaffold.make.build_project import build_project
     from kscaffold.package.install import install as put
     from kscaffold.project.find import find_project
     from kscaffold.project.known import project_at
 
     where = find_project(directory or Path.cwd())
-    chosen = choose(kernel, offline=offline, say=console.step)
+    chosen = choose(kernel, offline=offline, progress=console.progress())
     if no_build:
         project = project_at(where, chosen)
     else:
-        show = BuildRequest(console.step, lambda line: console.note(console.printable(line)))
-        built = build_directory(where, chosen, show, module)
+        built = build_project(where, chosen, module=module, progress=console.progress())
         if not built.ok:
-            return failed("package install", built)
+            return failed_build("package install", built)
         project = built.project
     meant = [target.ko for target in project.named(module)]
     _check_built(meant, chosen.release)

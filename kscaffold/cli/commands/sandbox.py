@@ -51,13 +51,13 @@ def stop(
     verbose: options.Verbose = False,
 ) -> int:
     """End this project's sandbox."""
-    from kscaffold.cli import open_target  # start-up time
+    from kscaffold.project.find import home as project_home  # start-up time
     from kscaffold.sandbox.live import registry
 
     homes: list[Path] = (
         [c.project for c in registry.all_sandboxes()]
         if everything
-        else [open_target.home_directory(directory)]
+        else [project_home(directory or Path.cwd())]
     )
     stopped = [home for home in homes if registry.stop_sandbox(home)]
     for home in stopped:
@@ -78,19 +78,12 @@ def shell(
     verbose: options.Verbose = False,
 ) -> int:
     """Open a BusyBox shell in this project's sandbox. Starts one where there is none."""
-    from kscaffold.cli import open_target, prewarm  # start-up time
-    from kscaffold.packages.busybox import busybox
-    from kscaffold.sandbox.live import registry
-    from kscaffold.sandbox.live.shell import shell as run_shell
+    from kscaffold.load.request import TargetRequest  # start-up time
+    from kscaffold.load.verbs.shell import shell as open_shell
+    from kscaffold.project.find import home as project_home
 
     if json:
         raise UsageError("KS004", "a shell has no JSON", fix="kscaffold sandbox shell")
-    home = open_target.home_directory(directory)
-    program = busybox(offline=offline, say=console.step)
-    card = registry.find_sandbox(home)
-    chosen = open_target.choose_kernel(kernel or (card.kernel if card else None), host=False, offline=offline)
-    trusted = prewarm.trusted_certificates(chosen, cmdline, None)
-    with open_target.sandbox(home, chosen, cmdline=cmdline, trusted=trusted) as (target, _):
-        target.install_busybox(program.read_bytes())
-        run_shell(target.channel, ["/bin/sh", "-i"])
+    where = TargetRequest(kernel=kernel, cmdline=cmdline, offline=offline)
+    open_shell(project_home(directory or Path.cwd()), where, console.progress())
     return EXIT_YES

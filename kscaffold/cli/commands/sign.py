@@ -56,7 +56,7 @@ def sign(
     if out is not None and len(files) != 1:
         what = f"--out is one file, and there are {len(files)} modules"
         raise UsageError("KS004", what, fix="--module NAME")
-    used = given or keys.own(console.step)
+    used = given or keys.own(console.progress())
     if used.readable_by_others:
         console.warn(f"others can read the key {used.file}", fix=f"chmod 600 {used.file}")
     reports = [_signed(file, used, hash, out) for file in files]
@@ -68,7 +68,7 @@ def _to_sign(
     words: list[str], here: Path, spec: str | None, module: str | None, no_build: bool, offline: bool
 ) -> "tuple[list[Path], Kernel | None, int | None]":
     """The files to sign, the kernel they are for, and the exit status of a build that failed."""
-    from kscaffold.cli.render import load  # start-up time
+    from kscaffold.cli.render.build import failed_build  # start-up time
     from kscaffold.kernel.choose import choose, find_kernel
     from kscaffold.load.plan import plan_loads
     from kscaffold.load.request import LoadRequest
@@ -77,11 +77,11 @@ def _to_sign(
     if words:
         # Nothing is fetched for a file that is there; what its kernel is, is only told.
         return modules_in([here / word for word in words]), find_kernel(spec), None
-    chosen = choose(spec, offline=offline, say=console.step)
+    chosen = choose(spec, offline=offline, progress=console.progress())
     request = LoadRequest(here, module=module, build=not no_build, dependencies=False)
-    jobs = plan_loads(request, chosen, console.step, load.build_line)
+    jobs = plan_loads(request, chosen, console.progress())
     if jobs.failed:
-        return [], chosen, load.failed_build("sign", jobs.failed)
+        return [], chosen, failed_build("sign", jobs.failed)
     return [ko.path for ko in jobs.kos], chosen, None
 
 

@@ -64,7 +64,7 @@ def update(
     json: options.Json = False,
 ) -> int:
     """Bring a project to its template's newest version. Your own edits stay."""
-    from kscaffold.cli.update_external import DeclinedError, UpdateSession  # start-up time
+    from kscaffold.cli.external.update import DeclinedError, UpdateSession  # start-up time
     from kscaffold.scaffold.external.trust import UntrustedError
     from kscaffold.scaffold.update.update import update as update_project
 

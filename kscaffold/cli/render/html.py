@@ -10,6 +10,7 @@ from kscaffold.explain import html
 from kscaffold.explain.walkthrough import LoadWalkthrough, load_walkthrough
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.report import LoadReport
+from kscaffold.load.run import Hear
 from kscaffold.load.unload import UnloadReport
 from kscaffold.targets.target import Target
 
@@ -33,9 +34,16 @@ def write_page(path: Path, told: Sequence[LoadWalkthrough]) -> None:
 class RunPage:
     """Hears of the loads of a run, of several tries at once, for a page of all of them in their order."""
 
-    def __init__(self, path: Path, kernel: Kernel) -> None:
-        self._path, self._kernel = path, kernel
+    def __init__(self, path: Path, tries: int) -> None:
+        check_path(path, tries)
+        self._path = path
+        self._kernel: Kernel | None = None
         self._told: dict[tuple[int, str], LoadWalkthrough] = {}
+
+    def listen(self, kernel: Kernel) -> Hear:
+        """Who hears of each load into this kernel."""
+        self._kernel = kernel
+        return self.hear
 
     def hear(self, number: int, report: LoadReport, target: Target) -> None:
         """One load of this try has been made."""

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 from kscaffold import console
 from kscaffold.cli.documents import load as documents
 from kscaffold.diagnosis import errnos
-from kscaffold.diagnosis.attempt import Listed
 from kscaffold.diagnosis.klog import Record, is_background
 from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES
 from kscaffold.load.addr2line import SourceLine
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
-from kscaffold.targets.target import Kind
 
 if TYPE_CHECKING:
-    from kscaffold.cli.open_target import KernelLog
-    from kscaffold.make.build import BuildReport
+    from kscaffold.load.kernel_log import KernelLog
+    from kscaffold.load.loaded_modules import LoadedModules
+    from kscaffold.load.verbs.load import Loads
+    from kscaffold.load.verbs.run import Run
+    from kscaffold.make.report import BuildReport
 
 _LOUD = {"emerg": "red", "alert": "red", "crit": "red", "err": "red", "warn": "yellow"}
 _MOST_LINES = 16
@@ -27,18 +28,6 @@ _NOISE = re.compile(r"loading out-of-tree module taints kernel|module verificati
 _HEAD = re.compile(
     r"(?:BUG|Oops|WARNING|Kernel panic|kernel BUG|RIP: 0010|watchdog|INFO: task|general protection)"
 )
-
-
-def build_line(line: str) -> None:
-    """A line of the compiler's, while a load builds first."""
-    console.note(console.printable(line))
-
-
-def failed_build(command: str, report: "BuildReport") -> int:
-    """The build that a load began with did not succeed: that is the answer."""
-    from kscaffold.cli.commands import build  # start-up time
-
-    return build.failed(command, report)
 
 
 def loaded(report: LoadReport) -> None:
@@ -159,23 +148,46 @@ def _text(r: Record) -> str:
     return console.styled(text, _LOUD[r.level]) if r.level in _LOUD else text
 
 
-def loads(command: str, reports: list[LoadReport]) -> int:
-    """The document of a load, and its exit status."""
+def loads(command: str, done: "Loads", trace: bool) -> int:
+    """The document of a load, and its exit status. `trace`: the stages of each before that."""
+    if done.failed_build:
+        return _failed_build(command, done.failed_build)
+    reports = done.reports
+    if trace:
+        _waterfalls(reports)
     if any(r.judgement.verdict == "hung" and r.target == "sandbox" for r in reports):
         console.note("the sandbox stays for kscaffold logs and list; the next load replaces it")
     console.emit(command, all(r.ok for r in reports), documents.loads(reports))
     return _status(reports)
 
 
-def _status(reports: list[LoadReport]) -> int:
+def _failed_build(command: str, report: "BuildReport") -> int:
+    from kscaffold.cli.render import build  # start-up time: most builds go well
+
+    return build.failed_build(command, report)
+
+
+def _waterfalls(reports: Iterable[LoadReport]) -> None:
+    from kscaffold.cli.render import waterfall  # start-up time: few want them
+
+    for report in reports:
+        waterfall.show(report)
+
+
+def _status(reports: Sequence[LoadReport]) -> int:
     verdicts = {r.judgement.verdict for r in reports}
     if "lost" in verdicts:
         return EXIT_NO_ANSWER
     return EXIT_YES if verdicts <= {"loaded"} else EXIT_NO
 
 
-def runs(results: list[tuple[list[LoadReport], list[UnloadReport]]], build_seconds: float) -> int:
-    """All tries of a run: each told on a line, the failures in full."""
+def runs(done: "Run", trace: bool) -> int:
+    """All tries of a run: each on a line, the failures in full. `trace`: the stages of each before that."""
+    if done.failed_build:
+        return _failed_build("run", done.failed_build)
+    results = done.tries
+    if trace:
+        _waterfalls(report for loads_, _ in results for report in loads_)
     reports: list[LoadReport] = []
     good = True
     for loads_, unloads_ in results:
@@ -183,7 +195,7 @@ def runs(results: list[tuple[list[LoadReport], list[UnloadReport]]], build_secon
         good = good and ok
         reports += loads_
         _tell_run(loads_, unloads_)
-    console.emit("run", good, documents.run(results, build_seconds))
+    console.emit("run", good, documents.run(results, done.build_seconds))
     if len(results) > 1:
         bad = sum(1 for ls, us in results if not (all(r.ok for r in ls) and all(u.ok for u in us)))
         console.note(f"{len(results) - bad} of {len(results)} tries went well")
@@ -249,7 +261,7 @@ def _regrets(report: UnloadReport) -> None:
             console.note(f"   {console.styled('more', 'cyan')}: kscaffold explain {j.code}")
 
 
-def unloads(command: str, reports: list[UnloadReport]) -> int:
+def unloads(command: str, reports: Sequence[UnloadReport]) -> int:
     """The document of an unload, and its exit status."""
     good = all(r.ok for r in reports)
     console.emit(command, good, documents.unloads(reports))
@@ -258,10 +270,11 @@ def unloads(command: str, reports: list[UnloadReport]) -> int:
     return EXIT_YES if good else EXIT_NO
 
 
-def listed(modules: list[Listed], kind: Kind, is_there: bool) -> int:
+def listed(found: "LoadedModules") -> int:
     """The list of modules, as lsmod's."""
-    console.emit("list", True, documents.listed(modules, kind))
-    if not is_there:
+    modules = found.modules
+    console.emit("list", True, documents.listed(modules, found.kind))
+    if not found.is_there:
         console.note("no sandbox runs for this project: kscaffold load starts one")
     elif not modules:
         console.note("none of this project's modules is loaded")

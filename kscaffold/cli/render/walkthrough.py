@@ -5,9 +5,11 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from kscaffold import console
+from kscaffold.cli.documents import explain as documents
 from kscaffold.cli.render import load, waterfall
 from kscaffold.diagnosis.course import COURSE
 from kscaffold.diagnosis.trace import StageTime
+from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES
 from kscaffold.explain.phrases import headline, untimed
 from kscaffold.explain.stage_facts import StageFacts
 from kscaffold.explain.stages.fact import Fact, Source
@@ -19,6 +21,19 @@ _INDENT = 6  # of the rows of a list
 _NUMBER = re.compile(r"[\d,]+")
 _ROWS = 6  # of a long list; all of it with -v
 _MARKS: dict[Source, str] = {"kernel": "kernel", "trace": "trace", "build": "build"}
+
+
+def explained(told: Sequence[LoadWalkthrough]) -> int:
+    """Every load of `explain load`: the document, the text, and the exit status, which is the loads' own."""
+    console.emit("explain", all(one.report.ok for one in told), documents.walkthroughs(told))
+    for number, one in enumerate(told):
+        if number:
+            console.out()
+        tell(one)
+    verdicts = {one.report.judgement.verdict for one in told}
+    if "lost" in verdicts:
+        return EXIT_NO_ANSWER
+    return EXIT_YES if verdicts <= {"loaded"} else EXIT_NO
 
 
 def tell(story: LoadWalkthrough) -> None:

@@ -94,7 +94,7 @@ def _keep(sandbox: SandboxDir, planned: Plan) -> None:
     """Start the guest, serve clients, end the guest. The lock is dropped when the process ends."""
     _write_card(sandbox, planned, keeper=os.getpid(), qemu=0)
     try:
-        guest = start_guest(planned, lambda *_: None, lambda _: None)
+        guest = start_guest(planned)
     except (KscaffoldError, OSError) as error:
         _refuse(sandbox, from_os_error(error) if isinstance(error, OSError) else error)
         return

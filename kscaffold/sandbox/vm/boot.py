@@ -5,21 +5,19 @@ import mmap
 import os
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from kscaffold import process, timeouts
 from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import DeadlineError, KscaffoldError
+from kscaffold.progress import Progress
 from kscaffold.sandbox.agent import guest_root
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout
 from kscaffold.sandbox.vm import qemu, snapshot
 from kscaffold.sandbox.vm.guest import Guest, greet, milliseconds_since, new_directory, spawn
 from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.qmp import Monitor, MonitorError
-
-Say = Callable[[str, str], None]
 
 _BOOT_TRIES = 3
 _RESET_TRIES = 3
@@ -29,29 +27,29 @@ class _ResetError(KscaffoldError):
     """The guest's kernel died, and so reset its machine, before the agent's first answer."""
 
 
-def boot(planned: Plan, say: Say, detail: Callable[[str], None]) -> Guest:
+def boot(planned: Plan, progress: Progress) -> Guest:
     """Boot a guest and keep its snapshot; a boot that hangs, or that resets its machine, is tried again.
 
     Raises DeadlineError KS604 when the guest does not come up, KscaffoldError KS605 when QEMU fails.
     """
-    say("Booting", f"{planned.kernel.release} (once: later starts take a tenth of the time)")
+    progress.step("Booting", f"{planned.kernel.release} (once: later starts take a tenth of the time)")
     hung = reset = 0
     while True:
         try:
-            return boot_once(planned, detail)
+            return boot_once(planned, progress)
         except DeadlineError:
             hung += 1
             if hung == _BOOT_TRIES:
                 raise
-            detail("the guest did not come up in time; trying again")
+            progress.detail("the guest did not come up in time; trying again")
         except _ResetError:
             reset += 1
             if reset == _RESET_TRIES:
                 raise
-            detail("the guest's machine was reset while it booted; trying again")
+            progress.detail("the guest's machine was reset while it booted; trying again")
 
 
-def boot_once(planned: Plan, detail: Callable[[str], None]) -> Guest:
+def boot_once(planned: Plan, progress: Progress) -> Guest:
     """One try of `boot`, within a third of the boot's time."""
     began = time.monotonic()
     timeout = timeouts.seconds("BOOT_TIMEOUT") / _BOOT_TRIES
@@ -80,7 +78,7 @@ def boot_once(planned: Plan, detail: Callable[[str], None]) -> Guest:
         except ChannelClosed:
             raise _ended(guest, planned) from None
         guest.times["booted"] = milliseconds_since(began)
-        _freeze(planned, guest, qmp, memory, detail)
+        _freeze(planned, guest, qmp, memory, progress)
         guest.times["frozen"] = milliseconds_since(began)
         qmp.close()
         undo.pop_all()
@@ -114,7 +112,7 @@ def counter_khz(architecture: Architecture) -> int | None:
     return int(done.stdout) if done.stdout.strip().isdigit() else None
 
 
-def _freeze(planned: Plan, guest: Guest, qmp: Monitor, memory: int, detail: Callable[[str], None]) -> None:
+def _freeze(planned: Plan, guest: Guest, qmp: Monitor, memory: int, progress: Progress) -> None:
     """Stop the guest, write its snapshot, let it go on. On a full disk it goes on without a snapshot."""
     stopped = False
     try:
@@ -124,7 +122,7 @@ def _freeze(planned: Plan, guest: Guest, qmp: Monitor, memory: int, detail: Call
             state.seek(0)
             snapshot.write_snapshot(planned.key, planned.kernel, memory, state.read(), making)
     except OSError as error:
-        detail(f"no snapshot was kept: {error.strerror or error}")
+        progress.detail(f"no snapshot was kept: {error.strerror or error}")
         if not stopped:
             return
     except MonitorError as error:

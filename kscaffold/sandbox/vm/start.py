@@ -1,40 +1,37 @@
 """The start of a guest in its pristine state: restored where there is a whole snapshot, else booted."""
 
-from collections.abc import Callable
-
 from kscaffold.errors import KscaffoldError
+from kscaffold.progress import SILENT, Progress
 from kscaffold.sandbox.vm import accelerator
-from kscaffold.sandbox.vm.boot import Say, boot
+from kscaffold.sandbox.vm.boot import boot
 from kscaffold.sandbox.vm.guest import Guest
 from kscaffold.sandbox.vm.plan import Plan, plan_vm
 from kscaffold.sandbox.vm.restore import FAILURES, PendingRestore, begin_restore
 
 
-def start_guest(
-    planned: Plan, say: Say, detail: Callable[[str], None], ahead: PendingRestore | None = None
-) -> Guest:
+def start_guest(planned: Plan, progress: Progress = SILENT, ahead: PendingRestore | None = None) -> Guest:
     """A guest that answers. `ahead`: the restore that `begin_restore` began for it.
 
     Raises DeadlineError KS604 when the guest does not come up, KscaffoldError KS605 when QEMU fails. With
     KVM such a failure marks KVM as broken on this machine, and the guest is started without KVM.
     """
-    ahead = ahead or begin_restore(planned, detail)
+    ahead = ahead or begin_restore(planned, progress.detail)
     if ahead is not None:
         try:
             return ahead.finish()
         except FAILURES as error:
             ahead.close()
             # Whatever is wrong with the snapshot, a boot is the answer, and writes a new one.
-            detail(f"the snapshot could not be restored ({error}); booting")
+            progress.detail(f"the snapshot could not be restored ({error}); booting")
         except BaseException:
             ahead.close()
             raise
     try:
-        return boot(planned, say, detail)
+        return boot(planned, progress)
     except KscaffoldError as error:
         if planned.machine.accelerator != "kvm" or error.code not in ("KS604", "KS605"):
             raise
         why = f"/dev/kvm passed the probe, but not with a real kernel: {error.what}"
         accelerator.mark_kvm_broken(planned.program, why)
-        say("Without", f"KVM: {why}")
-        return start_guest(plan_vm(planned.kernel, planned.machine.cmdline, planned.trusted), say, detail)
+        progress.step("Without", f"KVM: {why}")
+        return start_guest(plan_vm(planned.kernel, planned.machine.cmdline, planned.trusted), progress)

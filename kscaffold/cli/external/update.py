@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kscaffold import console
-from kscaffold.cli.commands.new_external import commits, show
+from kscaffold.cli.external.report import commits, show
 from kscaffold.scaffold.external.inspect import Report
 from kscaffold.scaffold.external.trust import UntrustedError
 from kscaffold.scaffold.external.update import RerenderReport, UpdatePrompts

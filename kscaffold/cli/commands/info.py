@@ -1,0 +1,55 @@
+"""`info`: what a .ko carries about itself."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kscaffold import console
+from kscaffold.cli import options
+from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError
+
+Kos = Annotated[list[Path] | None, typer.Argument(metavar="[KO]...", help="Modules, or directories of them.")]
+
+
+def info(
+    kos: Kos = None,
+    kernel: options.KernelName = None,
+    module: options.Module = None,
+    directory: options.Directory = None,
+    offline: options.Offline = False,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> int:
+    """Show what a .ko carries about itself, as modinfo does."""
+    from kscaffold.module import modinfo_view as room  # start-up time
+    from kscaffold.module.check import modules_in
+
+    here = directory or Path()
+    if kos:
+        paths = modules_in([here / ko for ko in kos])
+    else:
+        from kscaffold.kernel.choose import choose  # start-up time
+        from kscaffold.project.find import find_project
+        from kscaffold.project.known import built_targets
+
+        where = find_project(here)
+        chosen = choose(kernel, offline=offline, progress=console.progress())
+        paths = [target.ko for target in built_targets(where, chosen, module)]
+    told = []
+    for path in paths:
+        try:
+            told.append(room.info(path))
+        except KscaffoldError as error:
+            if len(paths) == 1:
+                raise
+            # The others shall have their answer.
+            console.warn(console.printable(f"{error.what}: {error.cause}" if error.cause else error.what))
+    for number, document in enumerate(told):
+        if number:
+            console.out()
+        for key, value in room.lines(document):
+            console.out(console.printable_lines(f"{key + ':':<15} {value}" if key else f"\t\t{value}"))
+    ok = len(told) == len(paths)
+    console.emit("info", ok, told[0] if len(paths) == 1 else {"modules": told})
+    return EXIT_YES if ok else EXIT_NO

@@ -1,0 +1,28 @@
+"""`list`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kscaffold import console
+from kscaffold.cli import options
+
+All = Annotated[bool, typer.Option("--all", "-a", help="Every module, not only this project's.")]
+
+
+def list_modules(
+    everything: All = False,
+    host: options.Host = False,
+    directory: options.Directory = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """List the loaded modules of this project (lsmod)."""
+    # start-up time
+    from kscaffold.cli.render import load as render
+    from kscaffold.load.loaded_modules import loaded_modules
+    from kscaffold.project.find import home
+
+    at = home(directory or Path.cwd())
+    return render.listed(loaded_modules(at, host=host, everything=everything, progress=console.progress()))

@@ -1,0 +1,47 @@
+"""`logs`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kscaffold import console
+from kscaffold.cli import options
+from kscaffold.errors import EXIT_YES
+
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on showing what comes.")]
+Last = Annotated[int | None, typer.Option("-n", "--lines", metavar="N", min=0, help="Only the last N lines.")]
+
+
+def logs(
+    follow: Follow = False,
+    lines: Last = None,
+    host: options.Host = False,
+    directory: options.Directory = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """Show the kernel's log, this project's lines marked (dmesg). Answers after a crash, too."""
+    # start-up time
+    from kscaffold.cli.render import load as render
+    from kscaffold.load import kernel_log
+    from kscaffold.load.plan import module_names_of
+    from kscaffold.project.find import home
+
+    console.json_lines = follow
+    at, progress = home(directory or Path.cwd()), console.progress()
+    marked = module_names_of(at, console.warn)
+    if follow and host:
+        kernel_log.follow_host_log(lambda new: render.log(new, marked), progress)
+        return EXIT_YES
+    log = kernel_log.read_log(at, host=host, progress=progress)
+    if log is None:
+        console.note("no sandbox has run for this project yet: kscaffold load starts one")
+        if not follow:
+            console.emit("logs", True, {"log": []})
+        return EXIT_YES
+    render.log(log if lines is None else log.last(lines), marked)
+    if follow:
+        seen = max((r.seq for r in log.records if r.seq is not None), default=-1)
+        kernel_log.follow_log(at, lambda new: render.log(new, marked), seen=seen, progress=progress)
+    return EXIT_YES

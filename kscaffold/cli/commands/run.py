@@ -1,0 +1,77 @@
+"""`run`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kscaffold import console
+from kscaffold.cli import options
+
+if TYPE_CHECKING:
+    from kscaffold.cli.render.html import RunPage
+    from kscaffold.kernel.kernel import Kernel
+    from kscaffold.load.run import Hear
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("-p", "--params", metavar="'A=1 B=2'", help="One more set of parameters and guest."),
+]
+Repeat = Annotated[
+    int, typer.Option("--repeat", metavar="N", min=1, max=10000, help="Each set so many times.")
+]
+
+
+def run(
+    words: options.LoadWords = None,
+    params: Set = None,
+    repeat: Repeat = 1,
+    kernel: options.KernelName = None,
+    module: options.Module = None,
+    no_build: options.NoBuild = False,
+    no_deps: options.NoDeps = False,
+    timeout: options.Timeout = 10.0,
+    watch: options.Watch = None,
+    cmdline: options.Cmdline = "",
+    cert: options.Cert = None,
+    trace: options.Trace = False,
+    html: options.Html = None,
+    offline: options.Offline = False,
+    directory: options.Directory = None,
+    verbose: options.Verbose = False,
+    json: options.Json = False,
+) -> int:
+    """Build, load and unload in a pristine kernel, with one verdict."""
+    from kscaffold.load.request import LoadRequest, TargetRequest  # start-up time
+    from kscaffold.load.verbs.run import run as run_modules
+
+    where = TargetRequest(False, kernel, cmdline, cert, offline)
+    request = LoadRequest.from_words(
+        words or (), directory or Path.cwd(), module, build=not no_build, dependencies=not no_deps
+    )
+    sets = [one for one in (params or [""]) for _ in range(repeat)]
+    page: RunPage | None = None
+    if html is not None:
+        from kscaffold.cli.render import html as render_html  # start-up time: few want one
+
+        page = render_html.RunPage(html, len(sets))
+
+    def listen(chosen: "Kernel") -> "Hear | None":
+        from kscaffold.cli.render import load  # noqa: F401 - start-up time: while the guest restores
+
+        return page.listen(chosen) if page else None
+
+    done = run_modules(
+        request,
+        where,
+        sets,
+        timeout=timeout,
+        watch=watch,
+        progress=console.progress(),
+        listen=listen,
+    )
+    from kscaffold.cli.render import load as render  # start-up time: imported by now
+
+    if page is not None and not done.failed_build:
+        page.write(done.tries)
+    return render.runs(done, trace)

@@ -1,0 +1,1 @@
+"""The dialogue about templates of others: their report, trust, questions."""

@@ -1,0 +1,94 @@
+"""The kernel's log of a project's sandbox, or of the host: read, and followed."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kscaffold.diagnosis.klog import Record, parse_kmsg, parse_text
+from kscaffold.errors import KscaffoldError
+from kscaffold.progress import SILENT, Progress
+from kscaffold.sandbox.agent import protocol
+from kscaffold.sandbox.live import registry
+from kscaffold.targets.host import HostTarget
+from kscaffold.targets.sandbox import SandboxTarget
+
+_POLL = 0.3  # s between two looks of `follow_log`
+_MARK = re.compile(r"kscaffold: request [0-9a-f]{16}")
+
+
+@dataclass(frozen=True, slots=True)
+class KernelLog:
+    """A kernel's log. `loads`: the index from which on it is of the loads and unloads that were asked for."""
+
+    records: list[Record]
+    loads: int
+
+    def last(self, count: int) -> "KernelLog":
+        """Its last `count` records."""
+        gone = max(0, len(self.records) - count)
+        return KernelLog(self.records[gone:], max(0, self.loads - gone))
+
+
+def read_log(at: Path, *, host: bool, progress: Progress = SILENT) -> KernelLog | None:
+    """The log of the host, of the live sandbox, or what its daemon kept of the last one. None: no log."""
+    if host:
+        records = HostTarget(progress.note).log()
+        return KernelLog(records, len(records))
+    with registry.connect(at) as connection:
+        if connection is not None:
+            return without_marks(SandboxTarget.from_connection(connection).log())
+    kept, words = registry.last_log(at)
+    if not kept and not words:
+        if not (registry.sandbox_dir(at) / "lock").exists():
+            return None
+        progress.note("the sandbox has ended, and its log could not be read before")
+        return KernelLog([], 0)
+    records = parse_kmsg(b"\n".join(protocol.records(kept)))
+    # The console repeats lines that the log has; its own are those after them.
+    known = {r.text for r in records}
+    last = [r for r in parse_text(words) if r.text not in known and r.text.strip()]
+    # A console does not tell the agent's lines from the kernel's.
+    records += [replace(r, facility=1) if _MARK.fullmatch(r.text) else r for r in last]
+    progress.note("the sandbox has ended; this is its last log")
+    return without_marks(records)
+
+
+def without_marks(records: list[Record]) -> KernelLog:
+    """A guest's log without the line that the agent writes before each load and unload."""
+    marks = [i for i, r in enumerate(records) if r.facility and _MARK.fullmatch(r.text)]
+    kept = [r for i, r in enumerate(records) if i not in set(marks)]
+    return KernelLog(kept, marks[0] if marks else len(kept))
+
+
+def follow_log(
+    at: Path, show: Callable[[KernelLog], None], *, seen: int, progress: Progress = SILENT
+) -> None:
+    """Hand over new records of the sandbox as they come, until Ctrl-C or its end.
+
+    `seen`: the sequence number after which they are new.
+    """
+    first = registry.find_sandbox(at)
+    while True:
+        time.sleep(_POLL)
+        try:
+            with registry.connect(at) as connection:
+                now = registry.find_sandbox(at)
+                if connection is None or (first and now and now.keeper != first.keeper):
+                    progress.note("the sandbox has ended")
+                    return
+                whole = without_marks(SandboxTarget.from_connection(connection).log())
+        except KscaffoldError as error:
+            if error.code in ("KS606", "KS607", "KS610"):
+                continue  # busy, or just gone: the next look says
+            raise
+        new = whole.last(sum(1 for r in whole.records if r.seq is not None and r.seq > seen))
+        if new.records:
+            seen = new.records[-1].seq or seen
+            show(new)
+
+
+def follow_host_log(show: Callable[[KernelLog], None], progress: Progress = SILENT) -> None:
+    """Hand over this machine's log, and what comes, until Ctrl-C."""
+    HostTarget(progress.note).follow(lambda new: show(KernelLog(new, len(new))))

@@ -1,0 +1,126 @@
+"""Which target a load acts on: found, started, or replaced where it crashed."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kscaffold.diagnosis import crash
+from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.kernel.choose import choose
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.prewarm import plan_guest
+from kscaffold.load.request import TargetRequest
+from kscaffold.progress import SILENT, Progress
+from kscaffold.sandbox.live import registry
+from kscaffold.sandbox.vm import snapshot
+from kscaffold.sandbox.vm.plan import Plan
+from kscaffold.targets.host import HostTarget
+from kscaffold.targets.sandbox import TAINTED, SandboxTarget
+from kscaffold.targets.target import Kind, Target
+
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTarget:
+    """A target in use. `seconds`: its start took. `is_there`: False stands for a sandbox that is not."""
+
+    target: Target
+    seconds: float = 0.0
+    is_there: bool = True
+    kind: Kind = "sandbox"
+
+
+def choose_kernel(where: TargetRequest, progress: Progress = SILENT) -> Kernel:
+    """The kernel to build for: the running one on the host."""
+    if where.host:
+        if where.kernel:
+            raise UsageError("KS004", "--host is this machine's running kernel: --kernel can't be given too")
+        return choose(HostTarget(progress.note).release, offline=True, progress=progress)
+    return choose(where.kernel, offline=where.offline, progress=progress)
+
+
+@contextlib.contextmanager
+def running_target(at: Path, *, host: bool, progress: Progress = SILENT) -> Iterator[OpenTarget]:
+    """The host, or the live sandbox of that directory; nothing is started."""
+    if host:
+        yield OpenTarget(HostTarget(progress.note), kind="host")
+        return
+    with registry.connect(at) as connection:
+        if connection is None:
+            from kscaffold.targets.absent import AbsentSandbox  # start-up time: no load needs it
+
+            yield OpenTarget(AbsentSandbox(), is_there=False)
+        else:
+            yield OpenTarget(SandboxTarget.from_connection(connection))
+
+
+@contextlib.contextmanager
+def open_target(
+    at: Path,
+    kernel: Kernel | None,
+    where: TargetRequest,
+    trusted: tuple[bytes, ...] = (),
+    progress: Progress = SILENT,
+) -> Iterator[OpenTarget]:
+    """The host, or the live sandbox of that directory, started now where none runs.
+
+    `trusted`: certificates (DER) that its kernel is to know besides its own.
+    """
+    if where.host:
+        yield OpenTarget(HostTarget(progress.note), kind="host")
+        return
+    if kernel is None:
+        raise ValueError("a sandbox has a kernel")
+    with open_sandbox(at, kernel, where, trusted, progress) as (target, seconds):
+        yield OpenTarget(target, seconds)
+
+
+@contextlib.contextmanager
+def open_sandbox(
+    at: Path, kernel: Kernel, where: TargetRequest, trusted: tuple[bytes, ...], progress: Progress = SILENT
+) -> Iterator[tuple[SandboxTarget, float]]:
+    """The live sandbox of that directory, started now where none runs, and the seconds that took."""
+    plan = plan_guest(kernel, where, trusted, progress)
+    began = time.monotonic()
+    if registry.find_sandbox(at) is None and not (snapshot.snapshots_dir() / plan.key).exists():
+        progress.step("Booting", f"{kernel.release} (once: later starts take a tenth of the time)")
+    with contextlib.ExitStack() as stack:
+        connection = _healthy(stack, at, plan, progress)
+        seconds = time.monotonic() - began
+        if connection.started:
+            times = ", ".join(f"{k} {v:.0f} ms" for k, v in connection.facts["times"].items())
+            progress.detail(f"guest: {times}; ready after {seconds * 1000:.0f} ms")
+        yield SandboxTarget.from_connection(connection), seconds
+
+
+def _healthy(stack: contextlib.ExitStack, at: Path, plan: Plan, progress: Progress) -> registry.Connection:
+    """The directory's sandbox, started where there is none. One that crashed or hung is replaced: a load
+    into it would tell of the last module, not of this one.
+    """
+    for number in range(_TRIES):
+        with contextlib.ExitStack() as mine:
+            try:
+                connection = mine.enter_context(registry.connect_or_start(at, plan, progress.note))
+                why = None if connection.started else _damage(SandboxTarget.from_connection(connection))
+            except KscaffoldError as error:
+                if error.code not in ("KS607", "KS610") or number == _TRIES - 1:
+                    raise
+                continue  # it ended while this command waited for it
+            if why is None:
+                stack.push(mine.pop_all())
+                return connection
+            progress.note(f"{why}; a new sandbox takes its place")
+            registry.end_sandbox(connection, at)
+    raise KscaffoldError("KS607", "the sandbox crashed again and again while this command waited for it")
+
+
+def _damage(target: SandboxTarget) -> str | None:
+    """Why this sandbox's kernel can't be trusted with another load, or None."""
+    for module in target.modules():
+        if module.state != "Live":
+            return f"{module.name} never came back from {module.state.lower()}"
+    taint = target.read(TAINTED).strip()  # raises where the sandbox has ended, as tainted() does not
+    return "the sandbox's kernel has crashed" if taint.isdigit() and int(taint) & crash.DIED else None

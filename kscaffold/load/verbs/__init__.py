@@ -1,0 +1,1 @@
+"""The verbs whole: from what was asked for to a report."""

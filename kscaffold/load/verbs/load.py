@@ -1,0 +1,97 @@
+"""Load what was asked for into the live sandbox, or the host. Imports little: the sandbox starts first."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kscaffold import timing
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.prewarm import prewarm_sandbox
+from kscaffold.load.request import LoadRequest, TargetRequest
+from kscaffold.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from kscaffold.load.open_target import OpenTarget
+    from kscaffold.load.plan import LoadPlan
+    from kscaffold.load.prediction import Predictor
+    from kscaffold.load.report import LoadReport
+    from kscaffold.make.report import BuildReport
+    from kscaffold.targets.target import Target
+
+# Gets each load, and the target while that can still be asked.
+Hear = Callable[["LoadReport", "Target"], None]
+# Called once with the kernel (None: not looked for), while the sandbox starts; who hears of each load.
+Listen = Callable[[Kernel | None], Hear]
+
+
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """The loads of one request, in order; the last one may have failed, and none came after it.
+
+    `failed_build`: the build that did not succeed; nothing was loaded then.
+    """
+
+    reports: tuple["LoadReport", ...] = ()
+    failed_build: "BuildReport | None" = None
+
+    @property
+    def ok(self) -> bool:
+        """All that was asked for is loaded."""
+        return self.failed_build is None and all(report.ok for report in self.reports)
+
+
+def load(
+    request: LoadRequest,
+    where: TargetRequest,
+    *,
+    timeout: float,
+    progress: Progress = SILENT,
+    listen: Listen | None = None,
+) -> Loads:
+    """Build what is not up to date, start the sandbox where none runs, and load; `timeout` of each load in
+    seconds, in the kernel.
+
+    Raises UsageError for what can't be meant, KscaffoldError where there is no project, kernel or sandbox.
+    """
+    kernel: Kernel | None = None
+    trusted: tuple[bytes, ...] = ()
+    if not where.host:
+        kernel, trusted = prewarm_sandbox(request, where, progress)
+        timing.reached("the sandbox begins to start")
+    from kscaffold.load.open_target import choose_kernel, open_target  # start-up time: the sandbox starts now
+    from kscaffold.load.plan import plan_loads
+    from kscaffold.load.prediction import Predictor
+
+    if where.host and not request.kos:  # no kernel is looked for to insmod a .ko here
+        kernel = choose_kernel(where, progress)
+    hear = listen(kernel) if listen else ignore
+    plan = plan_loads(request, kernel, progress)
+    if plan.failed:
+        return Loads(failed_build=plan.failed)
+    timing.reached("the modules are found, and built")
+    outlook = Predictor(plan.kos, kernel, progress.warn, trusted) if kernel else None
+    timing.reached("a prediction is made")
+    with open_target(plan.home, kernel, where, trusted, progress) as opened:
+        timing.reached("the sandbox answers")
+        return load_plan(plan, opened, outlook, timeout, hear)
+
+
+def load_plan(
+    plan: "LoadPlan", opened: "OpenTarget", outlook: "Predictor | None", timeout: float, hear: Hear
+) -> Loads:
+    """Load a plan into a target that is open."""
+    from kscaffold.load.load import load_all  # start-up time: the sandbox starts now
+
+    reports = load_all(
+        plan,
+        opened.target,
+        timeout=timeout,
+        outlook=outlook,
+        seconds={"build": plan.seconds, "start": opened.seconds},
+        tell=lambda report: hear(report, opened.target),
+    )
+    return Loads(tuple(reports))
+
+
+def ignore(report: "LoadReport", target: "Target") -> None:
+    """Nobody listens."""

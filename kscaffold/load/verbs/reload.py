@@ -1,0 +1,71 @@
+"""Load into a pristine sandbox, in the old one's place; on the host: unload, then load."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kscaffold import timeouts
+from kscaffold.load.open_target import OpenTarget, choose_kernel, open_target
+from kscaffold.load.plan import LoadPlan, plan_loads
+from kscaffold.load.prediction import Predictor
+from kscaffold.load.request import LoadRequest, TargetRequest
+from kscaffold.load.trust import trusted_certificates
+from kscaffold.load.unload import UnloadReport, unload
+from kscaffold.load.verbs.load import Hear, Loads, ignore, load_plan
+from kscaffold.progress import SILENT, Progress
+from kscaffold.sandbox.live import registry
+
+HearUnload = Callable[[UnloadReport], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """The loads. `stuck`: the unload on the host that failed; nothing was loaded then."""
+
+    loads: Loads
+    stuck: UnloadReport | None = None
+
+    @property
+    def ok(self) -> bool:
+        """All that was asked for is loaded anew."""
+        return self.stuck is None and self.loads.ok
+
+
+def reload(
+    request: LoadRequest,
+    where: TargetRequest,
+    *,
+    timeout: float,
+    progress: Progress = SILENT,
+    hear: Hear = ignore,
+    hear_unload: HearUnload = lambda report: None,
+) -> Reload:
+    """Build, end the old sandbox, load into a new one; `timeout` of each load in seconds, in the kernel.
+
+    A build that fails leaves the old sandbox as it was. Raises what `load` raises.
+    """
+    # No kernel is looked for to insmod a .ko here.
+    kernel = None if where.host and request.kos else choose_kernel(where, progress)
+    plan = plan_loads(request, kernel, progress)
+    if plan.failed:
+        return Reload(Loads(failed_build=plan.failed))
+    trusted: tuple[bytes, ...] = ()
+    if kernel is not None and not where.host:
+        trusted = trusted_certificates(kernel, where, progress)
+        registry.stop_sandbox(plan.home)
+    outlook = Predictor(plan.kos, kernel, progress.warn, trusted) if kernel else None
+    with open_target(plan.home, kernel, where, trusted, progress) as opened:
+        stuck = _unload_all(plan, opened, hear_unload) if where.host else None
+        if stuck is not None:
+            return Reload(Loads(), stuck)
+        return Reload(load_plan(plan, opened, outlook, timeout, hear))
+
+
+def _unload_all(plan: LoadPlan, opened: OpenTarget, hear: HearUnload) -> UnloadReport | None:
+    """Unload the plan's modules, those that need others first; the report of the one that stays."""
+    there = {m.name for m in opened.target.modules()}
+    for name in [ko.module for ko in reversed(plan.kos) if ko.module in there]:
+        gone = unload(name, opened.target, timeout=timeouts.seconds("UNLOAD_TIMEOUT"))
+        hear(gone)
+        if not gone.ok:
+            return gone
+    return None

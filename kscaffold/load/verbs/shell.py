@@ -1,0 +1,27 @@
+"""A BusyBox shell in the live sandbox of a directory."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from kscaffold.kernel.choose import choose
+from kscaffold.load.open_target import open_sandbox
+from kscaffold.load.request import TargetRequest
+from kscaffold.load.trust import trusted_certificates
+from kscaffold.packages.busybox import busybox
+from kscaffold.progress import SILENT, Progress
+from kscaffold.sandbox.live import registry
+from kscaffold.sandbox.live.shell import shell as run_shell
+
+
+def shell(at: Path, where: TargetRequest, progress: Progress = SILENT) -> None:
+    """Open a shell on this terminal, and return at its end. A sandbox is started where none runs; one that
+    runs keeps its kernel, where no other is asked for.
+    """
+    program = busybox(offline=where.offline, progress=progress)
+    card = registry.find_sandbox(at)
+    where = replace(where, kernel=where.kernel or (card.kernel if card else None))
+    kernel = choose(where.kernel, offline=where.offline, progress=progress)
+    trusted = trusted_certificates(kernel, where, progress)
+    with open_sandbox(at, kernel, where, trusted, progress) as (target, _):
+        target.install_busybox(program.read_bytes())
+        run_shell(target.channel, ["/bin/sh", "-i"])

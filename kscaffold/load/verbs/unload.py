@@ -1,0 +1,56 @@
+"""Unload modules from the live sandbox, or the host, and look on whether the kernel stays well."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kscaffold.load.loaded_modules import unload_order
+from kscaffold.load.open_target import running_target
+from kscaffold.load.unload import UnloadReport, file_of, module_of_word
+from kscaffold.load.unload import unload as unload_one
+from kscaffold.load.unload_watch import watch_after_unload
+from kscaffold.progress import SILENT, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadRequest:
+    """What is to be unloaded. `at`: the directory whose sandbox and project are meant. `names`: modules or
+    their files; none for those of the project, with `module` this one of them. `host`: from this machine's
+    own kernel.
+    """
+
+    at: Path
+    names: tuple[str, ...] = ()
+    module: str | None = None
+    host: bool = False
+
+
+def unload(
+    request: UnloadRequest,
+    *,
+    timeout: float,
+    watch: float | None = None,
+    progress: Progress = SILENT,
+    hear: Callable[[UnloadReport], None] = lambda report: None,
+) -> tuple[UnloadReport, ...]:
+    """Unload each module; `timeout` of each in seconds, in the kernel.
+
+    `watch`: seconds to look on afterwards, None for as long as the modules' imports suggest. `hear` gets each
+    report, and one again that changed while the kernel was watched.
+    """
+    beside = sorted(request.at.glob("*.ko"))
+    reports = []
+    with running_target(request.at, host=request.host, progress=progress) as opened:
+        if not opened.is_there:
+            progress.note("no sandbox runs for this project: nothing is loaded")
+        for name in request.names or unload_order(request.at, request.module, opened, progress):
+            module = module_of_word(name)
+            files = [Path(name), *(ko for ko in beside if module_of_word(ko.name) == module)]
+            ko = file_of(module, files, opened.target)
+            reports.append(unload_one(name, opened.target, timeout=timeout, ko=ko))
+            hear(reports[-1])
+        watched = watch_after_unload(reports, opened.target, watch)
+        for before, after in zip(reports, watched, strict=True):
+            if after is not before:
+                hear(after)
+    return tuple(watched)

@@ -1,0 +1,61 @@
+"""A project made up to date: nothing where that is proven, else a build. Imports little for the first."""
+
+import time
+from pathlib import Path
+
+from kscaffold.errors import KscaffoldError
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.make.fingerprint.compare import fresh_targets
+from kscaffold.make.report import BuildReport, nothing_to_do
+from kscaffold.make.request import BuildRequest
+from kscaffold.progress import SILENT, Progress
+
+# Where Kbuild can't say what is built, the project's own make may: no Kbuild, one that make can't read
+# before something is made, one without a module.
+_FOR_OWN_MAKE = frozenset({"KS101", "KS103", "KS104", "KS159"})
+
+
+def build_project(
+    directory: Path,
+    kernel: Kernel,
+    *,
+    module: str | None = None,
+    variables: tuple[str, ...] = (),
+    everything: bool = False,
+    jobs: int | None = None,
+    progress: Progress = SILENT,
+) -> BuildReport:
+    """Build the modules of the project in `directory`: by Kbuild, and where that alone is not enough in the
+    project's own way; a failed build is a report that is not ok.
+
+    `module`: raises UsageError KS109 where the project has no such module, before the build where Kbuild can
+    say so. `variables`: VARIABLE=VALUE for make's command line. `everything`: all of make's output is
+    reported. `jobs`: compilers at once, None for one a processor. Raises KscaffoldError where make can't be
+    called.
+    """
+    started = time.monotonic()
+    project = None if variables else fresh_targets(directory, kernel)
+    if project:
+        project.named(module)
+        return nothing_to_do(project, kernel, time.monotonic() - started)
+    from kscaffold.make.build import build_as_asked  # start-up time: most builds have nothing to do
+    from kscaffold.make.own_build import build_own_way
+    from kscaffold.make.own_way import last_resort, own_way
+    from kscaffold.project.ask import read_project
+
+    request, directory = BuildRequest(progress, everything, jobs, variables), directory.resolve()
+    way = own_way(directory)
+    if way is None:
+        try:
+            project = read_project(directory, kernel)
+        except KscaffoldError as error:
+            way = last_resort(directory, error.what) if error.code in _FOR_OWN_MAKE else None
+            if way is None:
+                raise
+        else:
+            project.named(module)
+            return build_as_asked(project, kernel, request)
+    report = build_own_way(directory, kernel, way, request)
+    if report.ok:
+        report.project.named(module)
+    return report
