@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kscaffold import process
-from kscaffold.errors import KscaffoldError
+from kscaffold.errors import EXIT_NO, KscaffoldError
 from kscaffold.kernel.buildtree import BuildTree, read_tree
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.find import checked_path
@@ -59,7 +59,13 @@ def read_project(
     return project
 
 
-class UnsetOptionError(KscaffoldError):
+class UnbuildableError(KscaffoldError):
+    """make's answer to what a directory builds is no: nothing, or it can't read the Makefile."""
+
+    exit_code = EXIT_NO
+
+
+class UnsetOptionError(UnbuildableError):
     """KS104: the modules of a directory are built only where an option is set, and none is."""
 
 
@@ -83,7 +89,7 @@ def _builds_nothing(project: Project, draft: tuple[Path, Path] | None) -> Kscaff
                 fix=f"set it in the environment of each command, {options[0]}=m kscaffold build; "
                 f"or add a line at the top of {name}: export {options[0]} := m",
             )
-    return KscaffoldError(
+    return UnbuildableError(
         "KS104",
         what,
         cause=f"make read {there} and found obj-m empty",
@@ -178,7 +184,7 @@ def _unreadable(directory: Path, stderr: str) -> KscaffoldError:
     ):
         place = Path(lacking[1])
         name = place.relative_to(directory) if place.is_relative_to(directory) else place
-        return KscaffoldError(
+        return UnbuildableError(
             "KS159",
             f"{name} has neither a Kbuild nor a Makefile",
             cause=f"{name}/ is listed in obj-m or obj-y, so Kbuild goes there",
@@ -187,7 +193,7 @@ def _unreadable(directory: Path, stderr: str) -> KscaffoldError:
     if error is None:
         lines = [line for line in stderr.splitlines() if line.strip()]
         cause = lines[0] if lines else "make said nothing"
-        return KscaffoldError(
+        return UnbuildableError(
             "KS103", f"make can't read what {directory.name} builds", cause=cause, fix=_unset(cause)
         )
     file, number, text = Path(error["file"]), int(error["line"]), error["text"].removesuffix("  Stop.")
@@ -195,7 +201,7 @@ def _unreadable(directory: Path, stderr: str) -> KscaffoldError:
     what = f"{name}:{number}: {text.strip().rstrip('.')}"
     if "missing separator" in text:
         return missing_separator(file, number, what)
-    return KscaffoldError("KS103", what, cause=f"make can't read {name}", fix=f"edit {name}, line {number}")
+    return UnbuildableError("KS103", what, cause=f"make can't read {name}", fix=f"edit {name}, line {number}")
 
 
 def _unset(complaint: str) -> str | None:
@@ -215,11 +221,11 @@ def missing_separator(file: Path, number: int, what: str) -> KscaffoldError:
     slips = [n for n in range(number, len(lines) + 1) if is_untabbed_command(lines, n)]
     line = lines[number - 1] if number <= len(lines) else ""
     if number not in slips:
-        return KscaffoldError(
+        return UnbuildableError(
             "KS103", what, cause=f"the line is: {line.strip()}", fix=f"edit {file}, line {number}"
         )
     edits = ";".join(rf"{n}s/^ */\t/" for n in slips)
-    return KscaffoldError(
+    return UnbuildableError(
         "KS103",
         what,
         cause=f"a command of a rule must start with a tab, this one starts with {_start(line)}",

@@ -379,7 +379,7 @@ def test_where_an_option_decides_no_kbuild_is_proposed_before_it(ks, tmp_path, m
     if style != "top":
         write(tmp_path, sub_0_Makefile="obj-$(CONFIG_OPT) += hello.o\n", sub_0_hello__c=HELLO)
     ran = ks("adopt", tmp_path, "--write", "--json")
-    assert (ran.status, ran.json["error"]["code"]) == (69, "KS104")
+    assert (ran.status, ran.json["error"]["code"]) == (1, "KS104")
     assert "count only where CONFIG_OPT is m" in ran.json["error"]["cause"]
     assert not (tmp_path / "Kbuild").exists()
     # And what it says to do does it.
@@ -392,7 +392,7 @@ def test_where_an_option_decides_no_kbuild_is_proposed_before_it(ks, tmp_path, m
 def test_one_directory_below_that_make_can_t_read(ks, tmp_path):
     write(tmp_path, sub_0_Kbuild="include $(nowhere)/mconfig\nobj-m := a.o\n", sub_0_a__c=HELLO)
     ran = ks("adopt", tmp_path, "--json")
-    assert (ran.status, ran.json["error"]["code"]) == (69, "KS103")
+    assert (ran.status, ran.json["error"]["code"]) == (1, "KS103")
     assert "mconfig" in ran.json["error"]["cause"] and ran.json["error"]["fix"].endswith("/sub")
     assert not (tmp_path / "Kbuild").exists()
 

@@ -206,14 +206,17 @@ def runs(done: "Run", trace: bool) -> int:
 
 def _tell_run(loads_: list[LoadReport], unloads_: list[UnloadReport]) -> None:
     last = loads_[-1]
-    if not last.ok:
-        loaded(last)
+    good = [r for r in loads_ if r.ok]
+    for r in loads_:
+        if not r.ok:
+            loaded(r)
+    if not good or not unloads_:
         return
     if all(u.ok for u in unloads_):
-        names = ", ".join(console.printable(r.path.name) for r in loads_)
+        names = ", ".join(console.printable(r.path.name) for r in good)
         spent = f"{last.seconds['total']:.2f} s"
         console.step("Ran", f"{names}{_with(last)}: loaded and unloaded ({last.kernel}) in {spent}")
-    for r in loads_:
+    for r in good:
         log_lines(r.log, r.module)
     for u in unloads_:
         if u.ok:
@@ -223,7 +226,7 @@ def _tell_run(loads_: list[LoadReport], unloads_: list[UnloadReport]) -> None:
             _regrets(u)
         else:
             unloaded(u)
-    for r in loads_:
+    for r in good:
         why(r)
 
 
