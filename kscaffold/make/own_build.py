@@ -19,7 +19,7 @@ from kscaffold.make.report import BuildReport
 from kscaffold.make.request import BuildRequest
 from kscaffold.project.ask import read_project
 from kscaffold.project.known import know_targets, known_targets
-from kscaffold.project.makefile import read_makefile
+from kscaffold.project.makefile import leads_to_kbuild
 
 
 def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRequest) -> BuildReport:
@@ -68,7 +68,7 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
         report = replace(report, explanation=explained(project, tree, output, log))
     if done.reached:
         return report
-    if way.dkms and read_makefile(directory).reaches:
+    if way.dkms and leads_to_kbuild(directory):
         return build_own_way(directory, kernel, replace(way, dkms=False), request)
     with suppress(KscaffoldError):
         project = read_project(directory, kernel)

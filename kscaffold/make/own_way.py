@@ -24,8 +24,7 @@ from kscaffold.make.lock import noted_group
 from kscaffold.make.request import BuildRequest
 from kscaffold.project.ask import ASK, answered, kbuild_environment, kbuild_file
 from kscaffold.project.dkms_conf import configures_build, has_make, read_dkms_conf
-from kscaffold.project.find import is_project
-from kscaffold.project.makefile import kernel_variables, read_makefile
+from kscaffold.project.makefile import kernel_variables, leads_to_kbuild, read_makefile
 from kscaffold.project.project import Project
 
 _STAND_IN = Path(__file__).with_name("stand_in.py")
@@ -65,9 +64,7 @@ def last_resort(directory: Path, problem: str) -> OwnWay | None:
     """The project's own way, where Kbuild can't do it for `problem` and there is another way at all."""
     if has_make(directory):
         return OwnWay(problem, dkms=True)
-    own = read_makefile(directory)
-    leads = own.reaches or any(is_project(directory / name) for name in own.below)
-    return OwnWay(problem, dkms=False) if leads else None
+    return OwnWay(problem, dkms=False) if leads_to_kbuild(directory) else None
 
 
 def run_own_way(

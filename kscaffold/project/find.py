@@ -74,10 +74,9 @@ def _leads_to_kbuild(directory: Path, makefile: str) -> bool:
         return False
     # start-up time: most projects have a Kbuild or name obj-m, and then this is not asked
     from kscaffold.project.dkms_conf import has_make
-    from kscaffold.project.makefile import read_makefile
+    from kscaffold.project.makefile import leads_to_kbuild
 
-    own = read_makefile(directory)
-    return own.reaches or has_make(directory) or any(is_project(directory / name) for name in own.below)
+    return has_make(directory) or leads_to_kbuild(directory)
 
 
 def _text(file: Path) -> str:

@@ -60,6 +60,13 @@ def read_makefile(directory: Path) -> OwnMakefile:
     return OwnMakefile(_exported(lines, text) if calls else None, bool(calls), below)
 
 
+def leads_to_kbuild(directory: Path, depth: int = 3) -> bool:
+    """Whether the make of the Makefile in `directory` comes to Kbuild, through Makefiles below perhaps."""
+    own = read_makefile(directory)
+    below = own.below if depth else ()
+    return own.reaches or any(leads_to_kbuild(directory / name, depth - 1) for name in below)
+
+
 def kernel_variables(directory: Path) -> tuple[str, ...]:
     """The variables by which the Makefiles there find the kernel's tree (KDIR, KERNELDIR, ...)."""
     found: dict[str, None] = {}
