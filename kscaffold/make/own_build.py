@@ -11,6 +11,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.build import build_as_asked, explained, forget_another_s, tools_for
 from kscaffold.make.compile_commands import write_database
 from kscaffold.make.fingerprint import record
+from kscaffold.make.fingerprint.own_record import files_of, write_own_record
 from kscaffold.make.lock import project_lock
 from kscaffold.make.log import BuildLog
 from kscaffold.make.output import Output
@@ -30,6 +31,7 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
         known = known_targets(directory)
         if known is not None:
             forget_another_s(known, tree, request)
+        files = files_of(directory)
         before = {t.ko: identify_if_there(t.ko) for t in (known.targets if known else ())}
         record.begin_record(tree, state)
         program = "dkms.conf's commands" if way.dkms else "the project's own make"
@@ -61,6 +63,9 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
         if report.ok:
             know_targets(project)
             write_database(project, tree, state)
+            unsure = write_own_record(project, tree, tools, state, files) if not request.variables else None
+            if unsure and request.everything:
+                request.progress.note(f"the next build asks its own make again: {unsure}")
             if done.status != 0:
                 what = f"its own make ended with {done.status} after its modules were built"
                 report = replace(report, notes=(*report.notes, what))

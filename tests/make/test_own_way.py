@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.make.fingerprint.compare import fresh_targets
 from kscaffold.make.fingerprint.other_kernel import release_of
 from tests.support.projects import HELLO
 
@@ -23,15 +24,13 @@ WANTS = HELLO.replace(
 
 @dataclass(frozen=True)
 class Habit:
-    """`kos`: where the modules are left. `says`: in the line that tells why. `holds`: text in the first .ko.
-    `again`: it makes its file anew each time, so there is something to do each time."""
+    """`kos`: where the modules are left. `says`: in the line that tells why. `holds`: text in the first .ko."""
 
     files: dict[str, str]
     kos: tuple[str, ...]
     says: str
     holds: bytes = b"vermagic="
     scripts: tuple[str, ...] = field(default=())
-    again: bool = False
 
 
 HABITS = {
@@ -57,7 +56,6 @@ HABITS = {
         ("hello.ko",),
         "its Makefile first runs: sh gen.sh",
         b"version=7.5.2",
-        again=True,
     ),
     "dkms runs a script before": Habit(
         {
@@ -71,7 +69,6 @@ HABITS = {
         "dkms.conf runs before.sh",
         b"version=",
         ("before.sh",),
-        again=True,
     ),
     "configure in dkms's MAKE": Habit(
         {
@@ -87,7 +84,6 @@ HABITS = {
         "dkms.conf configures first",
         b"version=7.5.4",
         ("configure",),
-        again=True,
     ),
     # Variables.
     "CONFIG_ on the recipe's line": Habit(
@@ -196,4 +192,10 @@ def test_it_builds_as_its_own_make_does(tmp_path: Path, kernel, ks, name: str):
     assert habit.holds in (tmp_path / habit.kos[0]).read_bytes()
     told = ks("build", "-C", tmp_path, "-k", k.release, "--json").json
     assert [m["path"] for m in told["modules"]] == [str(tmp_path / ko) for ko in habit.kos]
-    assert told["up_to_date"] is not habit.again
+    assert told["up_to_date"] is True
+    # Nothing to do is proven by the project's files, without its make.
+    proven = fresh_targets(tmp_path, k)
+    assert proven and [t.ko for t in proven.targets] == [tmp_path / ko for ko in habit.kos]
+    source = next(p for p in tmp_path.rglob("*.c") if not p.name.endswith(".mod.c"))
+    source.write_text(source.read_text() + "\n")
+    assert fresh_targets(tmp_path, k) is None
