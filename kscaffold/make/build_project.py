@@ -9,6 +9,7 @@ from kscaffold.make.fingerprint.compare import fresh_targets
 from kscaffold.make.report import BuildReport, nothing_to_do
 from kscaffold.make.request import BuildRequest
 from kscaffold.progress import SILENT, Progress
+from kscaffold.project.mirror import build_place
 
 # Where Kbuild can't say what is built, the project's own make may: no Kbuild, one that make can't read
 # before something is made, one without a module.
@@ -34,6 +35,10 @@ def build_project(
     called.
     """
     started = time.monotonic()
+    place = build_place(directory.resolve())
+    if place != directory.resolve():
+        progress.step("Note", f"{directory} can't be written to: built in {place}")
+    directory = place
     project = None if variables else fresh_targets(directory, kernel)
     if project:
         project.named(module)
@@ -43,7 +48,7 @@ def build_project(
     from kscaffold.make.own_way import last_resort, own_way
     from kscaffold.project.ask import read_project
 
-    request, directory = BuildRequest(progress, everything, jobs, variables), directory.resolve()
+    request = BuildRequest(progress, everything, jobs, variables)
     way = own_way(directory)
     if way is None:
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kscaffold.files.atomic import write_whole
+from kscaffold.files.git import exclude
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.make.fingerprint.cmd_file import command_file, read_command
 from kscaffold.project.project import Project
@@ -38,6 +39,7 @@ def write_database(project: Project, tree: BuildTree, state: Path) -> bool:
         return False
     try:
         write_whole(file, text)
+        exclude(file)
         mark.write_text(_of(text.encode()))
     except OSError:  # a read-only or full project: an editor's file is not worth a failed build
         return False

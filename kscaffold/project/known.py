@@ -9,6 +9,7 @@ from kscaffold.files import paths
 from kscaffold.files.atomic import write_whole
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.ask import read_project
+from kscaffold.project.mirror import build_place
 from kscaffold.project.project import ModuleTarget, Project
 
 _FILE = "targets.json"
@@ -46,6 +47,7 @@ def known_targets(directory: Path) -> Project | None:
 def project_at(directory: Path, kernel: Kernel | None) -> Project:
     """As `read_project`; where make can't tell without running the project's own rules, what those built the
     last time."""
+    directory = build_place(directory)
     known = known_targets(directory)
     if known is not None and all(t.ko.exists() for t in known.targets):
         return known

@@ -24,7 +24,7 @@ WANTS = HELLO.replace(
 
 @dataclass(frozen=True)
 class Habit:
-    """`kos`: where the modules are left. `says`: in the line that tells why. `holds`: text in the first .ko."""
+    """`kos`: where the modules are left. `says`: in the line that tells why. `holds`: text in the first."""
 
     files: dict[str, str]
     kos: tuple[str, ...]
