@@ -185,9 +185,8 @@ def exclude(file: Path) -> None:
     listed = repository / "info" / "exclude"
     text = listed.read_text(errors="surrogateescape") if listed.is_file() else ""
     ignored = [d / ".gitignore" for d in file.parents if d.is_relative_to(top)]
-    names = {
-        line.strip() for f in ignored if f.is_file() for line in f.read_text(errors="replace").splitlines()
-    }
+    texts = [f.read_text(errors="replace") for f in ignored if f.is_file()]
+    names = {line.strip() for t in texts for line in t.splitlines()}
     if pattern in text.splitlines() or names & {file.name, pattern} or not repository.is_dir():
         return
     listed.parent.mkdir(exist_ok=True)

@@ -70,7 +70,8 @@ def _of_project(request: LoadRequest, kernel: Kernel, progress: Progress) -> Loa
     """What the project builds, built where it is not up to date."""
     began = time.monotonic()
     directory = find_project(request.directory)
-    for _ in range(_TRIES):
+    tries = 0
+    while True:
         project = fresh_targets(directory, kernel)
         if project is None and request.build:
             from kscaffold.make.build_project import build_project  # start-up time
@@ -84,8 +85,8 @@ def _of_project(request: LoadRequest, kernel: Kernel, progress: Progress) -> Loa
         for ko in meant:
             if not ko.exists():
                 raise KscaffoldError("KS281", f"{ko.name} is not built", fix="kscaffold build")
-        kos = tuple(files.open(ko) for ko in meant)
-        if not request.build or not any(_is_for_another(ko, kernel) for ko in kos):
+        kos, tries = tuple(files.open(ko) for ko in meant), tries + 1
+        if tries == _TRIES or not request.build or not any(_is_for_another(ko, kernel) for ko in kos):
             break  # else another command has built here for its kernel before the files were read
     found = LoadPlan(directory, kos, request.parameters, time.monotonic() - began)
     if not request.dependencies:

@@ -1,4 +1,4 @@
-"""A directory that nothing can be written to, built all the same: its files, linked from a place in the cache."""
+"""A directory that can't be written to, built all the same: its files, linked from a place in the cache."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Where a build leaves what it makes: nothing for git to see, nothing in a checkout that is not ours to write."""
+"""Where a build leaves what it makes: nothing for git to see, nothing in a read-only checkout."""
 
 import os
 import shutil
