@@ -47,7 +47,11 @@ def build_project(
     from kscaffold.make.own_build import build_own_way
     from kscaffold.make.own_way import last_resort, own_way
     from kscaffold.project.ask import read_project
+    from kscaffold.project.find import outer_project
 
+    if outer := outer_project(directory):
+        whole = f"kscaffold build -C {outer} builds all of it"
+        progress.step("Note", f"the project meant is {directory.name}, which lies in {outer.name}: {whole}")
     request = BuildRequest(progress, everything, jobs, variables)
     way = own_way(directory)
     if way is None:

@@ -41,6 +41,16 @@ def find_project(start: Path) -> Path:
     )
 
 
+def outer_project(directory: Path) -> Path | None:
+    """The project that the one in `directory` lies in, in the same repository; None where there is none."""
+    place = directory
+    while place != paths.home() and not (place / ".git").exists() and place != place.parent:
+        place = place.parent
+        if is_project(place):
+            return place
+    return None
+
+
 def home(directory: Path) -> Path:
     """The directory whose sandbox a command here means: the project's, else this one."""
     try:

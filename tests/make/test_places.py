@@ -55,6 +55,16 @@ def test_what_git_ignores_already_is_not_listed_again(repository: Path):
 
 
 @pytest.mark.kernel
+def test_a_project_inside_of_another_is_told(repository: Path, kernel, ks):
+    (repository / "Kbuild").write_text("obj-m := sub/\n")
+    k = kernel("6.1")
+    ran = ks("build", "-C", repository / "sub", "-k", k.release)
+    assert ran.status == 0
+    assert f"the project meant is sub, which lies in r: kscaffold build -C {repository} builds all" in ran.err
+    assert "the project meant" not in ks("build", "-C", repository, "-k", k.release).err
+
+
+@pytest.mark.kernel
 def test_a_checkout_that_can_t_be_written_to_is_built(tmp_path: Path, kernel):
     k = kernel("6.1")
     if os.geteuid() != 0 or not shutil.which("unshare"):
