@@ -1,5 +1,6 @@
 """A project made up to date: nothing where that is proven, else a build. Imports little for the first."""
 
+import re
 import time
 from pathlib import Path
 
@@ -63,8 +64,23 @@ def build_project(
                 raise
         else:
             project.named(module)
-            return build_as_asked(project, kernel, request)
+            report = build_as_asked(project, kernel, request)
+            made = None if report.ok else _made_first(report, directory)
+            way = last_resort(directory, made) if made else None
+            if way is None:
+                return report
     report = build_own_way(directory, kernel, way, request)
     if report.ok:
         report.project.named(module)
     return report
+
+
+def _made_first(report: BuildReport, directory: Path) -> str | None:
+    """What Kbuild alone lacks, where the project makes it: a header, and by what."""
+    from kscaffold.make.generated import maker_of  # start-up time: only when a build failed
+
+    for complaint in report.complaints:
+        lacking = re.match(r"(\S+\.h): No such file or directory", complaint.text)
+        if lacking and (maker := maker_of(lacking[1], directory)) and maker.command:
+            return maker.cause
+    return None

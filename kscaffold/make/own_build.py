@@ -15,7 +15,7 @@ from kscaffold.make.fingerprint.own_record import files_of, write_own_record
 from kscaffold.make.lock import project_lock
 from kscaffold.make.log import BuildLog
 from kscaffold.make.output import Output
-from kscaffold.make.own_way import OwnWay, run_own_way
+from kscaffold.make.own_way import STAND_IN, OwnWay, run_own_way
 from kscaffold.make.report import BuildReport
 from kscaffold.make.request import BuildRequest
 from kscaffold.project.ask import read_project
@@ -39,8 +39,9 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
         output, log = Output(directory, request.progress.note, request.everything), BuildLog()
 
         def take(line: str) -> None:
+            line = STAND_IN.sub("make", line)
             log.add(line)
-            if request.everything or not line.startswith("$ "):
+            if request.everything or not line.startswith(("$ ", "make -C ")):
                 output.feed(line)
 
         try:

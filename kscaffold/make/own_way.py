@@ -8,6 +8,7 @@ do nothing.
 
 import json
 import os
+import re
 import shlex
 import sys
 import tempfile
@@ -28,6 +29,8 @@ from kscaffold.project.makefile import kernel_variables, leads_to_kbuild, read_m
 from kscaffold.project.project import Project
 
 _STAND_IN = Path(__file__).with_name("stand_in.py")
+# Its path, where make echoes a recipe.
+STAND_IN = re.compile(r"\S*/kscaffold-make-\w+/bin/make\b")
 # Building is no reason to change this machine.
 _NOT_RUN = ("sudo", "insmod", "rmmod", "modprobe", "depmod", "dkms")
 

@@ -85,6 +85,17 @@ HABITS = {
         b"version=7.5.4",
         ("configure",),
     ),
+    "a script of a phony rule makes it": Habit(
+        {
+            "Makefile": f"obj-m := hello.o\n{KDIR}all:\n\t$(MAKE) ready\n"
+            "\t$(MAKE) -C $(KDIR) M=$(PWD) modules\nready:\n\tpython3 make_version.py\n",
+            "make_version.py": "open('version.h', 'w').write('#define OUR_VERSION \"7.5.3\"')\n",
+            "hello.c": USES_VERSION,
+        },
+        ("hello.ko",),
+        "make_version.py writes version.h",
+        b"version=7.5.3",
+    ),
     # Variables.
     "CONFIG_ on the recipe's line": Habit(
         {
