@@ -57,7 +57,7 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
             release=tree.release,
             log=state / "make.log",
             complaints=tuple(output.complaints),
-            notes=tools.notes,
+            notes=(*tools.notes, *([done.exclusion] if done.exclusion else [])),
             seconds=time.monotonic() - started,
             up_to_date=made and before == {t.ko: identify_if_there(t.ko) for t in project.targets},
         )

@@ -46,12 +46,14 @@ class OwnWay:
 @dataclass(frozen=True, slots=True)
 class OwnBuild:
     """What the project's own make gave. `reached`: whether it came to Kbuild; `built`: whether each of its
-    calls of Kbuild succeeded; `status`: its own exit status."""
+    calls of Kbuild succeeded; `status`: its own exit status; `exclusion`: that dkms would pass over this
+    kernel, and why."""
 
     project: Project
     reached: bool
     built: bool
     status: int
+    exclusion: str | None = None
 
 
 def own_way(directory: Path) -> OwnWay | None:
@@ -86,7 +88,7 @@ def run_own_way(
         env = _environment(
             directory, place, kernel, tree, (*toolchain.variables, *request.variables), request
         )
-        commands = _commands(directory, place, way, tree, kernel)
+        commands, exclusion = _commands(directory, place, way, tree, kernel)
         deadline, status = time.monotonic() + request.timeout, 0
         for command in commands:
             take(f"$ {command}")
@@ -95,17 +97,20 @@ def run_own_way(
             status = process.stream(argv, take, timeout=left, cwd=directory, env=env, on_start=note)
             if status != 0:
                 break
-        return _seen(directory, (place / "answers").read_text(errors="replace"), status)
+        seen = _seen(directory, (place / "answers").read_text(errors="replace"), status)
+        return replace(seen, exclusion=exclusion)
 
 
-def _commands(directory: Path, place: Path, way: OwnWay, tree: BuildTree, kernel: Kernel) -> list[str]:
-    """The shell lines to run, in order."""
+def _commands(
+    directory: Path, place: Path, way: OwnWay, tree: BuildTree, kernel: Kernel
+) -> tuple[list[str], str | None]:
+    """The shell lines to run, in order; and dkms.conf's exclusion of this kernel."""
     if not way.dkms:
-        return ["make"]
+        return ["make"], None
     conf = read_dkms_conf(directory, place, tree.release, tree.directory, kernel.arch)
     before = [f"./{conf.before}"] if conf.before else []
     # Unlike dkms itself we set no KERNELRELEASE: Kbuild's part of a Makefile alone would be read.
-    return [*before, conf.make or f"make -C {tree.directory} M={directory} modules"]
+    return [*before, conf.make or f"make -C {tree.directory} M={directory} modules"], conf.exclusion
 
 
 def _environment(

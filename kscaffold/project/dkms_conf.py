@@ -38,10 +38,10 @@ def configures_build(directory: Path) -> str | None:
     text = _text(directory)
     if before := re.search(r"^\s*PRE_BUILD=[\"']?([^\"'\n]+)", text, re.M):
         return f"dkms.conf runs {before[1].strip()} first"
-    made = re.search(r"^\s*MAKE(?:\[0\])?=(.*(?:\\\n.*)*)", text, re.M)
+    made = re.search(r"^\s*MAKE(?:\[0\])?=(.*)", text.replace("\\\n", " "), re.M)
     if made is None:
         return None
-    command = made[1].replace("\\\n", " ")
+    command = made[1]
     if re.search(r"configure|autogen|\.sh\b|cmake|meson", command):
         return "dkms.conf configures first"
     names = re.findall(r"(?<![\w$])([A-Za-z_]\w*)=(?![\"']?\S*(?:kernel|PWD|pwd|dkms_tree|build))", command)
