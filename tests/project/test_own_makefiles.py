@@ -12,17 +12,21 @@ from tests.support.projects import COURSE
 
 PLAIN = {
     "the course's": COURSE,
-    "what follows the build": "obj-m := a.o\nall:\n\tmake -C /k M=$(PWD) modules\n\tcp a.ko /x\n\tsudo insmod a.ko\n",
+    "what follows the build": "obj-m := a.o\nall:\n\tmake -C /k M=$(PWD) modules\n"
+    "\tcp a.ko /x\n\tsudo insmod a.ko\n",
     "its variables say where": "obj-m := a.o\nall:\n"
     "\t$(MAKE) ARCH=$(ARCH) CROSS_COMPILE=$(CROSS) -C $(KDIR) O=$(O) M=`pwd` V=1 modules\n",
     "a phony rule before": "obj-m := a.o\n.PHONY: all check\nall: check\n\tmake -C $(KDIR) M=$(CURDIR)\n"
     "check:\n\t@echo building for $(KDIR)\n\t@test -d $(KDIR)\n",
-    "clean makes files": "obj-m := a.o\nall:\n\tmake -C /k M=$(PWD)\nclean:\n\trm -f x > log\n\tmake -C /k M=$(PWD) X=1 clean\n",
+    "clean makes files": "obj-m := a.o\nall:\n\tmake -C /k M=$(PWD)\nclean:\n"
+    "\trm -f x > log\n\tmake -C /k M=$(PWD) X=1 clean\n",
     "a directory by a variable": "obj-m := a.o\nHERE := $(PWD)\nall:\n\tmake -C /k M=$(HERE) modules\n",
     "exported where Kbuild reads": "ifneq ($(KERNELRELEASE),)\nexport CONFIG_A := m\nobj-$(CONFIG_A) := a.o\n"
     "else\nall:\n\tmake -C /k M=$(PWD)\nendif\n",
-    "to the terminal": "obj-m := a.o\nall:\n\t@echo start >&2\n\t@which gcc > /dev/null\n\tmake -C /k M=$(PWD)\n",
-    "a program beside": "obj-m := a.o\nall: module tool\nmodule:\n\tmake -C /k M=$(PWD)\ntool: tool.c\n\tgcc -o $@ $<\n",
+    "to the terminal": "obj-m := a.o\nall:\n\t@echo start >&2\n"
+    "\t@which gcc > /dev/null\n\tmake -C /k M=$(PWD)\n",
+    "a program beside": "obj-m := a.o\nall: module tool\nmodule:\n"
+    "\tmake -C /k M=$(PWD)\ntool: tool.c\n\tgcc -o $@ $<\n",
 }
 
 
