@@ -72,13 +72,14 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
                 report = replace(report, notes=(*report.notes, what))
             return report
         report = replace(report, explanation=explained(project, tree, output, log))
-    if done.reached:
+    if done.reached and (made or not done.built):
         return report
     if way.dkms and leads_to_kbuild(directory):
         return build_own_way(directory, kernel, replace(way, dkms=False), request)
     with suppress(KscaffoldError):
         project = read_project(directory, kernel)
-        request.progress.step("Building", f"{directory.name} by Kbuild: {program} did not come to it")
+        why = "left no module in its place" if done.reached else "did not come to it"
+        request.progress.step("Building", f"{directory.name} by Kbuild: {program} {why}")
         plain = build_as_asked(project, kernel, request)
         return plain if plain.ok else report
     return report

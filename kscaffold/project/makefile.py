@@ -54,10 +54,28 @@ def read_makefile(directory: Path) -> OwnMakefile:
     values = _values(lines)
     calls = [(r, line) for r in rules for line in r.recipe if _calls_kbuild(line, values)]
     below = tuple(dict.fromkeys(n for r in rules for line in r.recipe for n in _led_below(line, directory)))
-    for rule, line in calls:
+    default = _of_default_goal(rules)
+    # What plain make runs decides; where that comes to no call, what any goal does.
+    for rule, line in [c for c in calls if any(c[0] is r for r in default)] or calls:
         if reason := _of_call(line, values) or _before(rule, line, rules):
             return OwnMakefile(reason, True, below)
     return OwnMakefile(_exported(lines, text) if calls else None, bool(calls), below)
+
+
+def _of_default_goal(rules: list[_Rule]) -> list[_Rule]:
+    """The first rule and those of all that it needs, by prerequisites or $(MAKE) GOAL."""
+    first = next((r for r in rules if not r.targets[0].startswith(".")), None)
+    found: list[_Rule] = []
+    waiting = [first] if first else []
+    while waiting:
+        rule = waiting.pop()
+        if any(rule is r for r in found):
+            continue
+        found.append(rule)
+        words = " ".join(line for line in rule.recipe if "make" in line.lower()).split()
+        names = {*rule.needs, *words, *rule.targets}
+        waiting += [r for r in rules if names & set(r.targets)]
+    return found
 
 
 def leads_to_kbuild(directory: Path, depth: int = 3) -> bool:

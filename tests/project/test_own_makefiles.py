@@ -11,6 +11,8 @@ from tests.conftest import ROOT, need_program
 from tests.support.projects import COURSE
 
 PLAIN = {
+    "another goal has variables": "obj-m := a.o\ndefault:\n\t$(MAKE) -C $(KDIR) M=$(PWD) modules\n"
+    "debug:\n\t$(MAKE) DEBUG=y -C $(KDIR) M=$(PWD) modules\n",
     "the course's": COURSE,
     "what follows the build": "obj-m := a.o\nall:\n\tmake -C /k M=$(PWD) modules\n"
     "\tcp a.ko /x\n\tsudo insmod a.ko\n",
