@@ -165,9 +165,9 @@ class Project:
 
     def modules(self, kernel: "str | Kernel | None" = None) -> list[Path]:
         """The .ko files that it builds for a kernel, there or not yet."""
-        from kscaffold.project.ask import read_project  # start-up time
+        from kscaffold.project.known import project_at  # start-up time
 
-        return [target.ko for target in read_project(self.directory, _kernel(kernel)).targets]
+        return [target.ko for target in project_at(self.directory, _kernel(kernel)).targets]
 
     def __repr__(self) -> str:
         return f"Project({str(self.directory)!r})"

@@ -136,7 +136,7 @@ CASES: dict[str, tuple[dict[str, str], str, str]] = {
     "declared only where it is built": (
         {"hello__c": source("#include <linux/i2c.h>", "i2c_add_adapter(NULL);")},
         "KS116",
-        "linux/i2c.h is included, and declares i2c_add_adapter() only in kernels that are built with it",
+        "i2c_add_adapter of linux/i2c.h belongs to CONFIG_I2C build for the full kernel of that release",
     ),
     "a flag of a newer compiler": (
         {"Kbuild": f"{ONE}ccflags-y := -fnot-a-flag-yet\n", "hello__c": HELLO},

@@ -227,10 +227,12 @@ def _tell_run(one: "Try", flaws: "Sequence[Flaw]") -> None:
     """One try: what is against it comes first."""
     loads_, unloads_ = one
     last = loads_[-1]
-    if not last.ok:
-        loaded(last)
-    elif all(u.ok for u in unloads_):
-        names = ", ".join(console.printable(r.path.name) for r in loads_)
+    good = [r for r in loads_ if r.ok]
+    for r in loads_:
+        if not r.ok:
+            loaded(r)
+    if good and unloads_ and all(u.ok for u in unloads_):
+        names = ", ".join(console.printable(r.path.name) for r in good)
         spent = f"{last.seconds['total']:.2f} s"
         text = f"{names}{_with(last)}: loaded and unloaded ({last.kernel}) in {spent}"
         if flaws:
@@ -238,9 +240,9 @@ def _tell_run(one: "Try", flaws: "Sequence[Flaw]") -> None:
         else:
             console.step("Ran", text)
     _complain(one, flaws)
-    if not last.ok:
+    if not good or not unloads_:
         return
-    for r in loads_:
+    for r in good:
         log_lines(r.log, r.module)
     for u in unloads_:
         if u.ok:
@@ -249,7 +251,7 @@ def _tell_run(one: "Try", flaws: "Sequence[Flaw]") -> None:
                 console.note(f"   note: {u.note}")
         else:
             unloaded(u)
-    for r in loads_:
+    for r in good:
         _notes(r, console.note)
 
 
