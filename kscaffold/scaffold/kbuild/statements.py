@@ -284,7 +284,7 @@ def rename_behind(text: str, old: str, new: str) -> str:
 
 
 def rename_variables(text: str, pairs: dict[str, str]) -> str:
-    """The text with variables renamed where they are set. Raises UneditableError where one is used by name."""
+    """The text with variables renamed where set. Raises UneditableError where one is used by name."""
     for old in pairs:
         used = re.search(rf"\$[({{]{re.escape(old)}[)}}:]", text)
         if used:
