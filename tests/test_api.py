@@ -59,11 +59,11 @@ REPORTS = {
     "Kernel": None,
     "Listed": "name size refcount used_by state taints permanent",
     "LoadReport": "module file parameters target kernel judgement log seconds accelerator dependencies note "
-    "stack prediction_mismatch place timeline",
+    "stack prediction_mismatch place timeline residue",
     "LoadWalkthrough": "report anatomy observed steps flaw unload",
     "Loads": "reports failed_build",
     "Record": None,
-    "Run": "tries build_seconds failed_build",
+    "Run": "tries build_seconds failed_build allow",
     "TestRun": "directory kernels results examined seconds",
     "UnloadReport": "module judgement log seconds place remains note",
     "Walkthroughs": "loads failed_build",

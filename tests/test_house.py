@@ -256,6 +256,7 @@ READS_ITSELF = {
     "make/compile_commands.py",
     "make/kernel_api.py",
     "make/lock.py",
+    "make/stand_in.py",
     "packages/busybox.py",
     "scaffold/create/render.py",
     "scaffold/kbuild/names.py",

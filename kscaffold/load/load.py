@@ -141,14 +141,14 @@ def load_all(
 
 def _without(report: LoadReport, jobs: LoadPlan, skipped: set[str]) -> LoadReport:
     """The report on a module that was not loaded, with the names of those that are not tried without it."""
-    lacking = {report.module}
+    missing = {report.module}
     for ko in jobs.kos:  # in the order in which each finds what it needs
         needs = {*quick.depends(ko), *(n.module for n in jobs.needs.get(ko.path, ()))}
-        if ko.module != report.module and needs & lacking:
-            lacking.add(ko.module)
-    left = sorted(lacking - {report.module} - skipped)
+        if ko.module != report.module and needs & missing:
+            missing.add(ko.module)
+    left = sorted(missing - {report.module} - skipped)
     skipped |= set(left)
     if not left or report.judgement.verdict in _OVER:
         return report
-    told = f"not tried, for want of {report.module}: {', '.join(left)}"
-    return replace(report, note=f"{report.note}; {told}" if report.note else told)
+    left_out = f"not tried, for want of {report.module}: {', '.join(left)}"
+    return replace(report, note=f"{report.note}; {left_out}" if report.note else left_out)

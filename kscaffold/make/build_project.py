@@ -80,7 +80,7 @@ def _made_first(report: BuildReport, directory: Path) -> str | None:
     from kscaffold.make.generated import maker_of  # start-up time: only when a build failed
 
     for complaint in report.complaints:
-        lacking = re.match(r"(\S+\.h): No such file or directory", complaint.text)
-        if lacking and (maker := maker_of(lacking[1], directory)) and maker.command:
+        missing = re.match(r"(\S+\.h): No such file or directory", complaint.text)
+        if missing and (maker := maker_of(missing[1], directory)) and maker.command:
             return maker.cause
     return None

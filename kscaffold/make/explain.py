@@ -165,8 +165,7 @@ _NAMESPACE = re.compile(
 
 def _namespace(project: Project, tree: BuildTree) -> BuildExplanation | None:
     """A namespace's name with quotes where this kernel wants none, or without where it wants them."""
-    text = "\n".join(_sources(project))
-    used = _NAMESPACE.findall(text)
+    used = _NAMESPACE.findall(text := "\n".join(_sources(project)))
     for macro, quote, name in used:
         change = api_changes()[macro]
         wrong = "" if change.is_in(_version(tree), tree) else '"'
@@ -179,19 +178,19 @@ def _namespace(project: Project, tree: BuildTree) -> BuildExplanation | None:
 
 def _fuller(tree: BuildTree) -> str:
     """Where to find what a small kernel lacks."""
+    if "cloud" not in tree.release:
+        return "build for a kernel that is configured with it"
     series = ".".join(tree.version[:2])
-    if "cloud" in tree.release:
-        return f"build for the full kernel of that release: kscaffold kernel add {series} --flavour amd64"
-    return "build for a kernel that is configured with it"
+    return f"build for the full kernel of that release: kscaffold kernel add {series} --flavour amd64"
 
 
-def _without(told: BuildExplanation, name: str, header: str, tree: BuildTree) -> BuildExplanation:
+def _without(found: BuildExplanation, name: str, header: str, tree: BuildTree) -> BuildExplanation:
     """What a kernel is built without: the class of devices by its option, where the header says which."""
-    told, option = replace(told, fix=_fuller(tree)), lacking_option(header, tree.directory)
-    if option is None:
-        return told
-    what = f"kernel {tree.release} is built without {option}"
-    return replace(told, what=what, cause=f"{name} of {header} belongs to {option}")
+    found = replace(found, fix=_fuller(tree))
+    if (option := lacking_option(header, tree.directory)) is None:
+        return found
+    cause = f"{name} of {header} belongs to {option}"
+    return replace(found, what=f"kernel {tree.release} is built without {option}", cause=cause)
 
 
 def _title(code: str) -> str:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.kernel.compiler import Toolchain
 from kscaffold.kernel.kernel import Kernel
@@ -97,7 +98,7 @@ def run_own_way(
             status = process.stream(argv, take, timeout=left, cwd=directory, env=env, on_start=note)
             if status != 0:
                 break
-        seen = _seen(directory, (place / "answers").read_text(errors="replace"), status)
+        seen = _seen(directory, reader.read_text(place / "answers"), status)
         return replace(seen, exclusion=exclusion)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kscaffold import process
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
 
 _DEADLINE = 20.0  # seconds
 # dkms(8) sources the file by bash with these variables set; each array is told entry by entry.
@@ -101,7 +102,7 @@ def _stand_for_dkms(directory: Path, place: Path) -> None:
 
 def _text(directory: Path) -> str:
     try:
-        return (directory / "dkms.conf").read_text(errors="replace")
+        return reader.read_text(directory / "dkms.conf")
     except OSError:
         return ""
 

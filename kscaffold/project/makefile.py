@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from kscaffold.files import reader
+
 # Variables on the recipe's command line that say where and how to build, and not what.
 _PLACES = re.compile(
     r"M|SUBDIRS|O|PWD|ARCH|SRCARCH|CROSS_COMPILE|CC|LD|LLVM|V|W|C|CF|src|obj|KERNELRELEASE|KBUILD_EXTMOD|"
@@ -48,7 +50,7 @@ def read_makefile(directory: Path) -> OwnMakefile:
     file = next((f for n in ("GNUmakefile", "makefile", "Makefile") if (f := directory / n).is_file()), None)
     if file is None:
         return OwnMakefile(None, False)
-    text = file.read_text(errors="replace")
+    text = reader.read_text(file)
     lines = re.sub(r"\\\n[ \t]*", " ", text).splitlines()
     rules = _rules(lines)
     values = _values(lines)
@@ -90,7 +92,7 @@ def kernel_variables(directory: Path) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for pattern in ("Makefile", "*.mk", "*/Makefile", "*/*.mk"):
         for file in sorted(directory.glob(pattern)):
-            for name, value in _SET.findall(file.read_text(errors="replace")):
+            for name, value in _SET.findall(reader.read_text(file)):
                 plain = re.sub(r"\s+#.*", "", value).strip().strip("\"'")
                 plain = re.sub(r"\$\(shell uname -r\)|\$[({]\w+[)}]|`uname -r`", "V", plain)
                 if _TREE.fullmatch(plain) and not re.match(r"KBUILD_|srctree|objtree|O$", name):

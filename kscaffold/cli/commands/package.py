@@ -43,8 +43,8 @@ def dkms(
     diff = report.change.diff(where)
     for line in diff.splitlines():
         console.out(console.printable(line))
-    told = f"dkms.conf for {report.name}/{report.version}{': the project has one of its own' if kept else ''}"
-    console.step("Wrote" if report.written else "Unchanged", told)
+    text = f"dkms.conf for {report.name}/{report.version}{': the project has one of its own' if kept else ''}"
+    console.step("Wrote" if report.written else "Unchanged", text)
     console.step("Next", f"sudo dkms add {where} && sudo dkms install {report.name}/{report.version}")
     if chosen and chosen.build and (compiler := lacking_compiler(read_tree(chosen.build))):
         console.warn(
