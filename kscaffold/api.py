@@ -198,12 +198,12 @@ def check(
     from kscaffold.load.request import TargetRequest  # start-up time
     from kscaffold.load.trust import predicted_trust
     from kscaffold.module.arguments import Parameters
-    from kscaffold.module.check import check as check_one
+    from kscaffold.module.check import check_module
 
     found = find_kernel(kernel) if kernel is None or isinstance(kernel, str) else kernel
     trust = predicted_trust(found, TargetRequest(cmdline=cmdline))
     words = Parameters.from_arguments(list(parameters)).words
-    return check_one(Path(ko), kernel=found, arguments=words, trust=trust)
+    return check_module(Path(ko), kernel=found, arguments=words, trust=trust)
 
 
 def info(ko: str | Path) -> dict[str, Any]:

@@ -113,6 +113,12 @@ def out(text: str = "") -> None:
         _write(sys.stdout, text)
 
 
+def clear() -> None:
+    """An empty screen, where stdout is a terminal."""
+    if sys.stdout.isatty():
+        _write(sys.stdout, "\033[2J\033[H")
+
+
 def note(text: str) -> None:
     """A line about what is going on."""
     if not quiet:

@@ -74,8 +74,8 @@ def _own_directories() -> list[Requirement]:
         except KscaffoldError as error:
             problem = error
         if problem is not None:
-            told = f"{problem.what}: {problem.cause}" if problem.cause else problem.what
-            found.append(Requirement(name, "missing", told, problem.fix))
+            text = f"{problem.what}: {problem.cause}" if problem.cause else problem.what
+            found.append(Requirement(name, "missing", text, problem.fix))
     return found
 
 
@@ -176,11 +176,11 @@ def _places() -> Requirement:
     closed = [(variable, place) for variable, place in places if not _can_be_made(place)]
     if not closed:
         return Requirement("places", "good", f"what is kept goes below {paths.cache().parent} and the like")
-    told = ", ".join(str(place) for _, place in closed)
+    closed_places = ", ".join(str(place) for _, place in closed)
     fix = "export " + " ".join(f"{variable}=DIR" for variable, _ in closed) + ", directories of yours"
     # Without these two nothing is built or loaded; without the others there are no keys and no default.
     state: State = "missing" if {"XDG_CACHE_HOME", "XDG_STATE_HOME"} & dict(closed).keys() else "remark"
-    return Requirement("places", state, f"{told} can't be written to (HOME is {paths.home()})", fix)
+    return Requirement("places", state, f"{closed_places} can't be written to (HOME is {paths.home()})", fix)
 
 
 def _can_be_made(place: Path) -> bool:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shlex
 from pathlib import Path
 from typing import ClassVar
 
@@ -82,6 +81,8 @@ def left_by_root(path: Path) -> Path | None:
 
 def root_owned(place: Path) -> KscaffoldError:
     """The error for what root left, and the one command that gives it back."""
+    import shlex  # start-up time: seldom needed
+
     return KscaffoldError(
         "KS097",
         f"{place} belongs to root",

@@ -17,7 +17,12 @@ from kscaffold.cli.app import main
 from kscaffold.sandbox.live import registry
 
 # Fixtures that more than one room uses: a real kernel, a mirror without a network.
-pytest_plugins = ("tests.support.accounts", "tests.support.kernels", "tests.support.mirror")
+pytest_plugins = (
+    "tests.support.accounts",
+    "tests.support.kernels",
+    "tests.support.kdirs",
+    "tests.support.mirror",
+)
 
 # A job of a script (`sh tests/run.sh &`) is born deaf to Ctrl-C, and so would be all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -54,7 +54,7 @@ REPORTS = {
     "Kernel": None,
     "Listed": "name size refcount used_by state taints permanent",
     "LoadReport": "module file parameters target kernel judgement log seconds accelerator dependencies note "
-    "stack surprise place timeline",
+    "stack prediction_mismatch place timeline",
     "LoadWalkthrough": "report anatomy observed steps flaw unload",
     "Loads": "reports failed_build",
     "Record": None,

@@ -45,13 +45,16 @@ DOCUMENTS = {
     "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
     "unload several": "results[]",
     "list": "target modules[]",
+    "exec": "program kernel status signal errno late lost stdout stderr complaints[] log[] loads[] seconds",
+    "test": "directory kernels examined modules[] tests[] seconds",
+    "ci": "path text",
     "logs": "log[]",
     "logs -f": "level time text own",
     "explain": "topic kind title text steps[] returns[] commands[] entries[] folded[]",
     "explain --list": "topics[]",
     "explain load": "topic kind module path parameters target kernel verdict loaded stage errno init_ran"
     " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator steps[]"
-    " ko{} flaw",
+    " ko{} flaw clean residue",
     "explain load several": "topic kind results[]",
     "kernel list": "kernels[] chosen default",
     "kernel add": "kernel{} already seconds",
@@ -84,6 +87,10 @@ PARTS = {
     "info.modinfo": "key value",
     "load.log": "level time text",
     "load.complaints": "kind text where",
+    "exec.complaints": "kind text where",
+    "exec.log": "level time text",
+    "test.modules": "module kernel outcome",
+    "test.tests": "test kernel modules outcome seconds text",
     "run.residue": "kind name where",
     "load.stages": "id status microseconds",
     "load.seconds": "build start load total",
@@ -268,6 +275,12 @@ def test_without_a_sandbox(ks, here):
     is_document(ks("sandbox", "stop", "--json"), "sandbox stop")
 
 
+def test_ci(ks, here):
+    for service in ("github", "gitlab"):
+        document = is_document(ks("ci", service, "--json"), "ci", f"ci {service}")
+        assert document["text"] and document["path"] is None
+
+
 def test_doctor(ks, here):
     document = is_document(ks("doctor", "--json"), "doctor")
     is_part(document["findings"], "doctor.findings")
@@ -332,6 +345,8 @@ def test_load_and_its_kin(ks, tmp_path, monkeypatch):
     assert document["sandboxes"] and document["snapshots"]
     is_part(is_document(ks("list", "--all", "--json"), "list")["modules"], "list.modules")
     is_part(is_document(ks("logs", "--json"), "logs")["log"], "logs.log")
+    document = is_document(ks("exec", "--offline", "--json", "--", "true"), "exec")
+    assert document["status"] == 0
     is_document(ks("unload", "seed", "minus", "--json"), "unload several", "unload")
     is_document(ks("sandbox", "stop", "--json"), "sandbox stop")
 
@@ -376,6 +391,11 @@ def test_explain_load(ks, tmp_path, monkeypatch):
         (["load", "no.ko"], "load", 2),
         (["run", "no.ko"], "run", 2),
         (["reload", "no.ko"], "reload", 2),
+        (["exec"], "exec", 2),
+        (["exec", "--timeout", "soon"], "exec", 2),
+        (["test"], "test", 69),
+        (["watch"], "watch", 2),
+        (["ci", "github", "--kernel", "six"], "ci github", 2),
         (["load", "--timeout", "soon"], "load", 2),
         (["load", "--nonsense"], "load", 2),
         (["load", "--host", "--kernel", "6.1"], "load", 2),
@@ -408,21 +428,21 @@ def test_an_error_is_one_document_too(ks, here, words, command, status):
 # ---- statuses ----
 
 
-def test_0(ks, here):
+def test_an_answer_ends_with_0(ks, here):
     assert ks("list").status == 0
 
 
-def test_1(ks, here):
+def test_a_no_ends_with_1(ks, here):
     assert ks("check", write_ko(here, Ko(init=None))).status == 1
     assert ks("explain", "no such thing").status == 1
     assert ks("unload", "x").status == 1
 
 
-def test_2(ks, here):
+def test_a_wrong_request_ends_with_2(ks, here):
     assert ks("new", "no good name").status == 2
 
 
-def test_69(ks, here, monkeypatch):
+def test_no_answer_ends_with_69(ks, here, monkeypatch):
     write(here, Kbuild="obj-m := hello.o\n", hello__c=HELLO)
     assert ks("check").status == 69
     monkeypatch.setenv("PATH", str(here))
@@ -430,7 +450,7 @@ def test_69(ks, here, monkeypatch):
     assert ran.status == 69 and "qemu" in ran.json["error"]["fix"]
 
 
-def test_70(ks, here, monkeypatch):
+def test_a_bug_ends_with_70(ks, here, monkeypatch):
     def broken() -> None:
         raise RuntimeError("nobody thought of this")
 
@@ -442,7 +462,7 @@ def test_70(ks, here, monkeypatch):
     assert "Traceback" in ks("list", "--host", "-v").err
 
 
-def test_130(here, tmp_path):
+def test_an_interrupt_ends_with_130(here, tmp_path):
     (tmp_path / "dmesg").write_text(
         "#!/bin/sh\necho '<6>[    1.0] here'\n[ -z \"$2\" ] || exec /bin/sleep 60\n"
     )

@@ -1,14 +1,20 @@
 """Every command beside every kind of file that no command may wait for, at every name that is looked at."""
 
+import lzma
 import os
 import resource
+import subprocess
+import sys
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from kscaffold.files import reader
+from tests.conftest import ROOT
 from tests.support.elf import Ko
 from tests.support.projects import HELLO, write
 from tests.support.worlds import World
@@ -150,3 +156,30 @@ def test_the_reader_tells_what_is_wrong(tmp_path: Path):
         reader.read_bytes(tmp_path / "none")
     # /proc tells a size of 0.
     assert reader.read_bytes(Path("/proc/self/status")).startswith(b"Name:")
+
+
+BOMBS = {
+    "gz": lambda zeros: zlib.compress(zeros, 1, wbits=31),
+    "xz": lambda zeros: lzma.compress(zeros, preset=0),
+    "zst": lambda zeros: zstandard.ZstdCompressor().compress(zeros),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_small_bomb_unpacks_to_some_megabytes(tmp_path: Path, kind: str):
+    bomb = tmp_path / f"bomb.ko.{kind}"
+    bomb.write_bytes(BOMBS[kind](bytes(200 << 20)))
+    small = tmp_path / "small.ko"
+    small.write_bytes(Ko("small").bytes())
+
+    def memory(file: Path) -> tuple[str, int]:
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path)}
+        argv = [sys.executable, "-m", "kscaffold", "info", str(file)]
+        child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env)
+        assert child.stdout
+        said = child.stdout.read().decode()
+        return said, os.wait4(child.pid, 0)[2].ru_maxrss
+
+    said, used = memory(bomb)
+    assert "KS411" in said and "unpacks to more than" in said
+    assert used - memory(small)[1] < 64 << 10, used  # KB more than for a file that is none

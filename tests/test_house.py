@@ -27,9 +27,9 @@ PACKAGE = ROOT / "kscaffold"
 FLOORS = (
     ("cli", "console", "fold", "__main__"),
     ("api",),
-    ("explain",),
+    ("explain", "testing"),
     ("scaffold", "load", "package", "signing", "doctor", "cache"),
-    ("make", "targets"),
+    ("make", "program", "targets"),
     ("sandbox",),
     ("module",),
     ("project",),
@@ -240,6 +240,44 @@ def test_a_library_has_one_door(library: str, door: set[str]):
     assert users == door
 
 
+# What reads files without files/reader.py: our own data and records, /proc and /sys, and what is looked at in
+# a process of its own. Everything else is somebody else's, and may be a FIFO.
+READS_ITSELF = {
+    "console.py",
+    "process.py",
+    "cli/commands/explain.py",
+    "diagnosis/catalogue.py",
+    "elf/module_file.py",
+    "elf/quick.py",
+    "explain/html.py",
+    "explain/kernel_symbols.py",
+    "explain/subjects.py",
+    "load/live_crash.py",
+    "make/compile_commands.py",
+    "make/kernel_api.py",
+    "make/lock.py",
+    "packages/busybox.py",
+    "scaffold/create/render.py",
+    "scaffold/kbuild/names.py",
+    "targets/host.py",
+}
+READS_ITSELF_BELOW = ("files/", "kernel/", "sandbox/", "scaffold/external/")
+
+
+def test_files_of_others_are_read_through_one_door():
+    """Nobody else uses Path's own methods; a module's file that was opened has one of the same name."""
+    wrong = []
+    for file in files():
+        if name(file) in READS_ITSELF or name(file).startswith(READS_ITSELF_BELOW):
+            continue
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.Attribute) and node.attr in ("read_text", "read_bytes"):
+                reader = ast.unparse(node.value)
+                if reader not in ("reader", "ko"):
+                    wrong.append(f"{name(file)}:{node.lineno} {reader}.{node.attr}")
+    assert not wrong, "\n".join(wrong)
+
+
 def test_what_is_imported_nowhere():
     for file in files():
         for _, full in imports(file, types_too=True):
@@ -370,3 +408,106 @@ def test_what_is_of_one_machine_is_in_arch():
 def test_each_word_of_one_machine_that_is_allowed_is_there():
     for file, word in MACHINE_WORDS_ALLOWED:
         assert word in (PACKAGE / file).read_text(), (file, word)
+
+
+# Each of these names said in a way of its own what another name says already, or said nothing to a stranger.
+# Now the word is one of the kernel's documentation, kmod, Kbuild, QEMU, git or pytest: it stands behind.
+GONE = {
+    "told": "summary, or what it holds",
+    "retold": "with_source_line",
+    "talk": "prompts",
+    "Tell": "RunListener",
+    "Outlook": "Predictor",
+    "surprise": "prediction_mismatch",
+    "forecast": "prediction",
+    "Wish": "LoadRequest",
+    "Remains": "DanglingCallbacks",
+    "Restoring": "PendingRestore",
+    "head_start": "begin_restore",
+    "Card": "SandboxInfo",
+    "Talk": "Prompts",
+    "Renewal": "RerenderReport",
+    "renewal": "outcome",
+    "Clever": "UneditableError",
+    "Odd": "NotAFile",
+    "Linked": "ModuleSpec",
+    "Story": "LoadWalkthrough",
+    "story": "walkthrough",
+    "stories": "walkthroughs",
+    "Scene": "StageContext",
+    "scene": "context",
+    "Setting": "ParameterValue",
+    "Told": "MatchedEntry",
+    "Homes": "RelocationMap",
+    "Walk": "TimelineBuilder",
+    "holder": "enclosing_stage",
+    "spoken": "matching_lines",
+    "crashed_between": "blame_late_crash",
+    "left_running": "watch_after_unload",
+    "condemn": "mark_kvm_broken",
+    "lacking": "missing",
+    "starved": "cpu_wait_seconds",
+    "lives": "is_running",
+    "being_made": "scratch_dir",
+    "keep_in_bounds": "evict",
+    "of_os": "a verb",
+    "of_living": "a verb",
+    "of_damaged": "predict_damaged",
+    "of_user": "a verb",
+    "silent": "errno_causes",
+    "refusals": "log_causes",
+    "trusting": "trusted_image",
+    "certlist": "builtin_certs",
+    "codec": "decompress",
+    "early": "before_symbols",
+    "pasted": "unwrap",
+    "settle": "validate",
+    "survey": "inspect",
+    "engine": "worker",
+    "pace": "timing",
+    "workplace": "scratch",
+    "limits": "timeouts",
+    "threeway": "plan",
+}
+# Words that are right for a value and said nothing as a file's name, or a class's.
+GONE_FROM_FILES = {
+    *("again", "ahead", "later", "series", "needs", "memory", "remains", "jobs", "page", "show", "session"),
+    *("late", "words", "kept", "moved", "place", "taken", "habits", "chosen", "origin", "prepared"),
+    *("many", "content_of", "damage", "linking", "signed", "values", "enforcement", "interface", "database"),
+}
+
+
+def names_defined(file: Path) -> Iterator[tuple[int, str]]:
+    """The classes, functions, parameters, attributes and variables that a file makes, each with its line."""
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.lineno, node.name
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.attr
+
+
+def test_words_that_are_gone_stay_gone():
+    wrong = []
+    for file in files():
+        if file.stem in GONE or file.stem in GONE_FROM_FILES:
+            wrong.append(f"{name(file)}: a file is called for what it has")
+        for line, word in names_defined(file):
+            if (plain := word.strip("_")) in GONE:
+                wrong.append(f"{name(file)}:{line} {word}, now {GONE[plain]}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_commit_that_is_cited_has_its_number_and_its_subject():
+    for file in files():
+        text = file.read_text()
+        joined = re.sub(r"\s*\n\s*(?:# )?", " ", text)
+        for at in re.finditer("Linux kernel commit", joined):
+            cited = joined[at.start() : at.start() + 260]
+            assert re.match(r'Linux kernel commit [0-9a-f]{12} "[^"]+" \(in v\d\.\d+\)', cited), (
+                name(file),
+                cited,
+            )

@@ -33,7 +33,7 @@ def expressions() -> Iterator[tuple[str, str, int, str]]:
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
                 continue
             called = ast.unparse(node.func)
-            if not called.startswith("re.") or not node.args:
+            if not re.fullmatch(r"re\.\w+", called) or not node.args:
                 continue
             first = node.args[0]
             if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):

@@ -24,15 +24,20 @@ _COMMANDS = {
     "list": "list:list_modules",
     "logs": "logs:logs",
     "run": "run:run",
+    "exec": "exec:exec_program",
+    "test": "test:test",
+    "watch": "watch:watch",
     "explain": "explain:explain",
     "doctor": "doctor:doctor",
     "completion": "completion:completion",
 }
 # Rooms with an app of their own: their sub-commands.
-_GROUPS = ("cache", "kbuild", "kernel", "package", "sandbox")
+_GROUPS = ("cache", "ci", "kbuild", "kernel", "package", "sandbox")
 _SETTINGS = {
     # `explain -1` asks for an errno.
     "explain": {"ignore_unknown_options": True},
+    # What follows the program is its own.
+    "exec": {"allow_interspersed_args": False},
 }
 
 

@@ -30,8 +30,8 @@ class Complaint:
     `seq`: the head line's sequence number, `index` its place among the records that were looked at.
     `taints`: the bits of kernel.tainted of which the kernel sets one with such a report; 0: none.
     `reason`: a kind narrower than `kind` that the lines beside the head prove (crash_reason). `cause`: what
-    happened, where the address says it. `words`: the processor's status word and its meaning. `again`: the
-    kernel had crashed before. `task`: who ran it.
+    happened, where the address says it. `words`: the processor's status word and its meaning.
+    `follows_crash`: the kernel had crashed before. `task`: the name and PID of the task that ran it.
     `whole`: False where the paste ends before the report does.
     """
 
@@ -46,7 +46,7 @@ class Complaint:
     reason: str | None = None
     cause: str = ""
     words: str = ""
-    again: bool = False
+    follows_crash: bool = False
     task: str | None = None
     whole: bool = True
 
@@ -82,7 +82,8 @@ class _Head:
     taints: int = 0
 
 
-# `Pid:` is what kernels before 3.10 say; a report that was cut off when it was pasted ends after its modules.
+# `Pid:` is of kernels before Linux kernel commit a43cb95d547a "dump_stack: unify debug information printed by
+# show_regs()" (in v3.10). A report that was cut off when it was pasted ends after `Modules linked in`.
 _TASK = re.compile(
     r"^CPU: \d{1,5} (?:UID: \d{1,10} )?PID: \d{1,10} Comm: |^(?:RIP: |pc : |epc\s{1,3}: |PC is at |NIP[: ])"
     r"|^ ?Call [Tt]race:|^Pid: \d{1,10}, comm: |^Modules linked in: |^Krnl PSW : |^Process \S{1,15} \(pid: "
@@ -221,7 +222,8 @@ _NO_WORDS = re.compile(
 )
 _REFCOUNT = re.compile(r"^refcount_t: ")
 _PLACE = r"([A-Za-z_][\w.$]{0,200}\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})(?: \[([\w-]{1,64}))?"
-# Kernels before 4.10 have the address first, of RIP twice.
+# Kernels before Linux kernel commit bb5e5ce545f2 "x86/dumpstack: Remove kernel text addresses from stack
+# dump" (in v4.10) print the address before the function's name, and that of RIP twice.
 _ADDRESS = r"(?: ?\[<?[0-9a-f]{8,16}>?\] ?){0,2}"
 _FRAME = re.compile(rf"^ ?{_ADDRESS}" + _PLACE)
 _DOUBTFUL = re.compile(rf"^ ?{_ADDRESS}\? (?!__pfx_)" + _PLACE)
@@ -344,7 +346,7 @@ def _complaint(
         reason=why.name,
         cause=why.cause,
         words=why.words,
-        again=why.again,
+        follows_crash=why.follows_crash,
         task=why.task,
     )
 

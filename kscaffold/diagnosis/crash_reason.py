@@ -69,7 +69,7 @@ _LOADER = re.compile(
 _NOWHERE = re.compile(r"^(?:RIP: [0-9a-f]{4}:|PC is at |pc : |epc : )0x0\b")
 _AGAIN = re.compile(r"\[#(?!1\])\d{1,5}\]|Tainted: [A-Z ]{0,20}D[A-Z ]{0,20} |Tainted: .{0,200}\[D\]=DIE")
 _TASK = re.compile(r"PID: (?P<pid>\d{1,10}) Comm: (?P<name>.{1,15}?) (?=Not tainted|Tainted|[KN]o |\d)")
-# arm, mips and m68k; kernels before 3.10.
+# As arm, mips and m68k name the task, and below it as kernels before 3.10 do (crash.py has the commit).
 _PROCESS = re.compile(r"^Process (?P<name>\S{1,15}) \(pid: ?(?P<pid>\d{1,10}),")
 _OLD_TASK = re.compile(r"^Pid: (?P<pid>\d{1,10}), comm: (?P<name>\S{1,15})")
 _AT = re.compile(rf"(?:Missing ENDBR: |CFI failure at ){_PLACE}")
@@ -83,14 +83,14 @@ class Reason:
     """What the lines beside the head of a report add. `name`: a kind narrower than the head's, or None.
 
     `cause`: what happened, where the address or the status word says it. `words`: the status word of the
-    processor and what it means. `again`: the kernel crashed before. `task`:
+    processor and what it means. `follows_crash`: the kernel crashed before. `task`:
     `NAME (PID N)`. `place`, `module`: where it was, if a line says so better than the registers.
     """
 
     name: str | None = None
     cause: str = ""
     words: str = ""
-    again: bool = False
+    follows_crash: bool = False
     task: str | None = None
     place: str | None = None
     module: str | None = None
@@ -102,21 +102,23 @@ def reason(kind: str, before: Sequence[str], block: Sequence[str], module: str |
     name = next((name for name, p in _SAID if any(p.search(line) for line in said)), None)
     at = next((hit for line in said if (hit := _AT.search(line))), None)
     place, owner = (at[1], at[2]) if at else (None, None)
-    again = kind in ("oops", "bug", "nx", "warn") and any(_AGAIN.search(line) for line in block)
+    follows_crash = kind in ("oops", "bug", "nx", "warn") and any(_AGAIN.search(line) for line in block)
     words = cause = ""
     if kind in ("oops", "nx"):
-        found = fault.read(block)
+        found = fault.read_fault(block)
         words, cause = found.words, _cause(found, block[0])
         name = name or (_of_fault(found, block) if kind == "oops" else None)
         if kind == "oops" and any(_LOADER.search(line) for line in block):
             name = "loader"
-        if again and (module is None or any(_AFTERMATH.search(line) for line in block[:20])):
+        if follows_crash and (module is None or any(_AFTERMATH.search(line) for line in block[:20])):
             name = "follow-up"
     task = next(
         (hit for line in block for p in (_TASK, _PROCESS, _OLD_TASK) if (hit := p.search(line))), None
     )
     task_name = f"{task['name']} (PID {task['pid']})" if task else None
-    return Reason(name, cause, words, again, task_name, f"{place} [{owner}]" if owner else place, owner)
+    return Reason(
+        name, cause, words, follows_crash, task_name, f"{place} [{owner}]" if owner else place, owner
+    )
 
 
 def _cause(found: fault.Fault, head: str) -> str:

@@ -61,7 +61,9 @@ def _eperm(e: Evidence) -> Reason | None:
         return Reason("KS229")  # the kernel's line is rate-limited
     blacklists = cmdline.values(e.cmdline, "module_blacklist")
     if blacklists and e.module in blacklists[-1].split(",") and _not_past(e, "version"):
-        return Reason("KS230")  # no line before 5.10
+        # The kernel's log has no line of it before Linux kernel commit 14721add58ef "module: Add more error
+        # message for failed kernel module loading" (in v5.10).
+        return Reason("KS230")
     if (
         e.timeline is None
         and e.facts.capable is None

@@ -254,7 +254,7 @@ _DECODERS: tuple[tuple[re.Pattern[str], Callable[[str], Fault]], ...] = (
 )
 
 
-def read(lines: Sequence[str]) -> Fault:
+def read_fault(lines: Sequence[str]) -> Fault:
     """The fault that a report's lines tell of: what its words say first, then its status word."""
     found = Fault()
     for line in lines:

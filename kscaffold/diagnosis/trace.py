@@ -68,7 +68,7 @@ _NAMED = re.compile(r"(?P<name>\w{1,64}): ?(?P<text>.{0,800})")
 _RET = re.compile(r"\bret=(?P<ret>-?\d{1,20}|0x[0-9a-f]{1,16})\b")
 
 
-def parse(text: str) -> list[Event]:
+def parse_trace(text: str) -> list[Event]:
     """The events of an ftrace `trace` file. Lines of any other form are passed over."""
     events: list[Event] = []
     for line in text.split("\n"):
@@ -168,10 +168,10 @@ def timeline(events: Sequence[Event]) -> Timeline:
     own = _last_load(events)
     if not own:
         return Timeline(None, None, None, None, None)
-    walk = _Walk(own[0].time)
+    builder = _TimelineBuilder(own[0].time)
     for event in own:
-        walk.step(event)
-    return walk.timeline()
+        builder.step(event)
+    return builder.timeline()
 
 
 def _last_load(events: Sequence[Event]) -> list[Event]:
@@ -186,7 +186,7 @@ def _last_load(events: Sequence[Event]) -> list[Event]:
     return [e for e in events if e.tid == tid]
 
 
-class _Walk:
+class _TimelineBuilder:
     """Walks through the events of one load and sums up the time in each stage."""
 
     def __init__(self, start: float) -> None:

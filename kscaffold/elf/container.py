@@ -27,7 +27,7 @@ class Elf:
     architecture: Architecture
     sections: tuple[Section, ...]
 
-    def find(self, name: str) -> Section | None:
+    def find_section(self, name: str) -> Section | None:
         """As the loader's find_sec(): the first one that is loaded."""
         return next((s for s in self.sections if s.alloc and s.name == name), None)
 

@@ -14,7 +14,7 @@ LIMIT = 512 << 20
 # A few bytes must not, either: a stream may unpack to so much, or to so many times its own size. Kernels and
 # modules unpack to 3 to 10 times theirs.
 _SMALL = 16 << 20
-_MOST_TIMES = 100
+_MOST_TIMES = 32
 
 _LZ4_LEGACY_BLOCK = 8 << 20
 _BITE = 256  # bytes: unpacked they are 8 MiB at most
@@ -32,10 +32,10 @@ def decompress(data: bytes) -> bytes:
     if data.startswith(b"\x7fELF"):
         return data
     limit = min(LIMIT, max(_SMALL, _MOST_TIMES * len(data)))
-    for magic, name, codec in _CODECS:
+    for magic, name, decompressor in _CODECS:
         if data.startswith(magic):
             try:
-                return codec(data, limit)
+                return decompressor(data, limit)
             except DamagedError as error:
                 raise DamagedError(f"its {name} stream {error}") from None
             except MemoryError:
@@ -55,7 +55,7 @@ def decompress_module(path: Path) -> bytes:
 
 def _whole(out: bytes, ended: bool, limit: int) -> bytes:
     if not ended or len(out) > limit:
-        large = f"unpacks to more than {limit >> 20} MiB, which no module or kernel of its size does"
+        large = f"is larger than any kernel or module of its size: it unpacks to more than {limit >> 20} MiB"
         raise DamagedError(large if len(out) >= limit else "ends too early")
     return out
 

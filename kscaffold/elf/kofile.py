@@ -31,7 +31,7 @@ def read_ko(path: Path) -> KoFile:
     DamagedModule where its bytes are no module.
     """
     raw, compression = content.read_content(path)
-    return parse(raw, path, compression)
+    return parse_ko(raw, path, compression)
 
 
 def symbol_section(path: Path, symbol: str) -> tuple[str, int] | None:
@@ -50,7 +50,7 @@ def place_in(raw: bytes, path: Path, symbol: str) -> tuple[str, int] | None:
     return None
 
 
-def parse(raw: bytes, path: Path, compression: Compression | None = None) -> KoFile:
+def parse_ko(raw: bytes, path: Path, compression: Compression | None = None) -> KoFile:
     """What the bytes of a .ko say; `path` is for messages. Raises DamagedModule."""
     try:
         return _parse(raw, path, compression)
@@ -71,9 +71,9 @@ def parse(raw: bytes, path: Path, compression: Compression | None = None) -> KoF
 def _parse(raw: bytes, path: Path, compression: Compression | None) -> KoFile:
     trailer, length = signature.find_signature(raw)
     elf = _open(raw, length, path)
-    info_section = elf.find(".modinfo")
+    info_section = elf.find_section(".modinfo")
     info = modinfo.pairs(elf.data(info_section, _MOST_INFO)) if info_section else ()
-    this = elf.find(validity.THIS_MODULE)
+    this = elf.find_section(validity.THIS_MODULE)
     assert this is not None  # module_flaw() saw it
     struct_name = _struct_name(elf, this)
     table, walk = _symbols(elf), _walk(elf)
@@ -95,7 +95,7 @@ def _parse(raw: bytes, path: Path, compression: Compression | None) -> KoFile:
         init=symbols.function(ends, table, "init_module", elf.sections),
         exit=symbols.function(ends, table, "cleanup_module", elf.sections),
         parameters=modinfo.parameters(
-            info, symbols.parameter_names(table, elf.sections), _limits(elf, table)
+            info, symbols.parameter_names(table, elf.sections), _array_bounds(elf, table)
         ),
         undefined=undefined,
         weak_imports=weak,
@@ -122,7 +122,7 @@ def image_sections(image: Any) -> tuple[Section, ...]:
         places = range(header.e_shoff, header.e_shoff + header.e_shnum * size, size)
         headers = [struct_parse(structs.Elf_Shdr, image, place) for place in places]
         return _sections(headers, header.e_shstrndx, image)
-    except Exception as error:  # as in parse()
+    except Exception as error:  # as in parse_ko()
         raise ValueError(str(error)) from None
 
 
@@ -202,7 +202,7 @@ def _symbols(elf: Elf) -> list[Symbol]:
     return found
 
 
-def _limits(elf: Elf, table: Sequence[Symbol]) -> dict[str, int]:
+def _array_bounds(elf: Elf, table: Sequence[Symbol]) -> dict[str, int]:
     """The limits of arrays and strings: the first word of struct kparam_array and struct kparam_string."""
     found = {}
     for symbol in table:
@@ -234,9 +234,12 @@ def _struct_filled(elf: Elf, this: Section) -> int | None:
 
 
 def _versions(elf: Elf) -> dict[str, int] | None:
-    """The CRCs, by symbol: `__versions`, or since 6.14 the two sections for names of any length."""
+    """The CRCs, by symbol: of `__versions`, or of the two sections that hold names of any length.
+
+    Linux kernel commit 54ac1ac8edeb "modules: Support extended MODVERSIONS info" (in v6.14) reads the two.
+    """
     found: dict[str, int] = {}
-    basic = elf.find("__versions")
+    basic = elf.find_section("__versions")
     if basic is not None:
         # struct modversion_info: unsigned long crc; char name[64 - sizeof(long)].
         entry = struct.Struct(elf.order + ("Q56s" if elf.bits == 64 else "I60s"))
@@ -244,7 +247,7 @@ def _versions(elf: Elf) -> dict[str, int] | None:
         for crc, name in entry.iter_unpack(raw[: len(raw) // 64 * 64]):
             # The loader takes the first entry of a name.
             found.setdefault(modinfo.text(name.partition(b"\0")[0]), crc)
-    crcs, names = elf.find("__version_ext_crcs"), elf.find("__version_ext_names")
+    crcs, names = elf.find_section("__version_ext_crcs"), elf.find_section("__version_ext_names")
     if crcs is not None and names is not None:
         raw = elf.data(crcs, _MOST_VERSIONS * 4)
         numbers = struct.unpack(f"{elf.order}{len(raw) // 4}I", raw[: len(raw) // 4 * 4])

@@ -38,10 +38,10 @@ def gpl_compatible(license: str | None) -> bool:
 
 
 def parameters(
-    info: tuple[tuple[str, str], ...], present: tuple[str, ...], limits: Mapping[str, int]
+    info: tuple[tuple[str, str], ...], present: tuple[str, ...], bounds: Mapping[str, int]
 ) -> tuple[ModuleParameter, ...]:
     """The parameters, first told first: `parm=name:description` and `parmtype=name:type` of .modinfo, and
-    those that are `present` without a word there. `limits` as in Parameter, by name.
+    those that are `present` without a word there. `bounds` as in Parameter, by name.
     """
     types: dict[str, str] = {}
     descriptions: dict[str, str] = {}
@@ -52,4 +52,4 @@ def parameters(
         elif colon and key == "parm":
             descriptions.setdefault(name, rest)
     names = dict.fromkeys([*types, *descriptions, *present])
-    return tuple(ModuleParameter(n, types.get(n), descriptions.get(n), limits.get(n)) for n in names)
+    return tuple(ModuleParameter(n, types.get(n), descriptions.get(n), bounds.get(n)) for n in names)

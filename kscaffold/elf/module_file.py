@@ -64,7 +64,7 @@ class ModuleFile:
 
             raw, compression = self._content()
             content.refuse_empty(raw, self.path)
-            self._kofile = kofile.parse(raw, self.path, compression)
+            self._kofile = kofile.parse_ko(raw, self.path, compression)
         return self._kofile
 
     def place(self, symbol: str) -> tuple[str, int] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from kscaffold.arch import table
+from kscaffold.arch.architecture import Architecture
 from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError, UsageError
 
@@ -98,6 +99,18 @@ def existing(ko: Path) -> Path:
         what = "is no regular file" if ko.exists() else "is not there"
         raise UsageError("KS281", f"{ko} {what}", fix="kscaffold build, or name a .ko that exists")
     return ko
+
+
+def foreign_machine(ko: Path) -> Architecture | None:
+    """The architecture of a .ko that is not for this machine; None for one that is, and where the file does
+    not say or is compressed.
+    """
+    try:
+        with ko.open("rb") as file:
+            machine = table.of_elf(file.read(64))
+    except OSError:
+        return None
+    return None if machine is table.host() else machine
 
 
 def module_name(ko: Readable) -> str:

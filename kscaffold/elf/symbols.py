@@ -41,7 +41,9 @@ def function(
     run. module_init(fn) makes `init_module` an alias of fn; the other function at the same place is fn. Where
     there is none, the function itself is called so.
     """
-    # Clang's control flow integrity of 5.13 to 6.0 points at a jump table's entry instead.
+    # Under Clang's control flow integrity the pointer holds a jump table's entry: from Linux kernel commit
+    # cf68fffb66d6 "add support for Clang CFI" (in v5.13) until 89245600941e "cfi: Switch to -fsanitize=kcfi"
+    # (in v6.1).
     found = next((s for s in ends if s.name in (alias, f"{alias}.cfi_jt")), None)
     if found is None:
         return None

@@ -220,7 +220,7 @@ def _command(low: str) -> Explanation | None:
     )
     if not rows:
         return None
-    does = subjects.named(f"what {rows[0].plain.split()[0]} does")
+    does = subjects.find_subject(f"what {rows[0].plain.split()[0]} does")
     text = f"{does.text} {tables.COMMANDS_NOTE}" if does else tables.COMMANDS_NOTE
     return Explanation(low, "commands", f"{low}, and ours", text, commands=rows)
 
@@ -233,7 +233,7 @@ def _word(low: str) -> Explanation | None:
 
 
 def _subject(word: str) -> Explanation | None:
-    subject = subjects.named(word)
+    subject = subjects.find_subject(word)
     return _of_subject(word, subject) if subject else None
 
 
@@ -247,7 +247,7 @@ def _of_subject(topic: str, subject: subjects.Subject) -> Explanation:
 def _of_log(topic: str, text: str) -> Explanation:
     entries, folded = explain_log(text)
     if not entries and not folded:
-        if subject := subjects.of_line(text):
+        if subject := subjects.find_subject_of_line(text):
             return _of_subject(topic, subject)
         if typed := _TYPED.match(text.strip()):
             return _command(" ".join(typed["command"].split())) or Explanation(topic, "unknown", "")

@@ -97,7 +97,7 @@ def render_page(walkthroughs: Sequence[LoadWalkthrough], when: datetime) -> str:
     names = ", ".join(one.report.path.name for one in walkthroughs)
     kernel = walkthroughs[0].report.kernel if walkthroughs else ""
     return template.render(
-        stories=walkthroughs,
+        walkthroughs=walkthroughs,
         title=f"{names} on {kernel}: what happened when it was loaded",
         version=__version__,
         date=when.strftime("%-d %B %Y, %H:%M:%S %Z"),

@@ -9,7 +9,7 @@ from kscaffold.diagnosis.catalogue import CatalogueMatch, Entry
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.explain import last_words, unwrap
-from kscaffold.explain.release import of_log
+from kscaffold.explain.release import release_of_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def explain_log(text: str) -> tuple[tuple[MatchedEntry, ...], tuple[MatchedEntry
         records = whole
         findings = catalogue.match(records)
     texts = [r.text for r in records]
-    release = of_log(lines)
+    release = release_of_log(lines)
     placed = [(f.first, _of_finding(f, texts, release)) for f in findings]
     placed += _of_complaints(crash.complaints(records, _module_in(findings), cut_off=True))
     placed = _merged(sorted(placed, key=lambda pair: pair[0]))
@@ -66,17 +66,17 @@ def _with_more(matched: MatchedEntry) -> MatchedEntry:
 def _merged(placed: Sequence[tuple[int, MatchedEntry]]) -> list[tuple[int, MatchedEntry]]:
     """Each code once, and none that another rules out, be it found by its words or by its shape."""
     out = {code for _, t in placed for code in t.entry.rules_out}
-    kept: dict[str, tuple[int, MatchedEntry]] = {}
+    remaining: dict[str, tuple[int, MatchedEntry]] = {}
     for index, one in placed:
         code = one.entry.code
         if code in out:
             continue
-        if code in kept:
-            first, known = kept[code]
-            kept[code] = (first, _both(known, one))
+        if code in remaining:
+            first, known = remaining[code]
+            remaining[code] = (first, _both(known, one))
             continue
-        kept[code] = (index, one)
-    return list(kept.values())
+        remaining[code] = (index, one)
+    return list(remaining.values())
 
 
 def _both(first: MatchedEntry, second: MatchedEntry) -> MatchedEntry:
@@ -101,17 +101,17 @@ _PLACE = re.compile(r"^(?P<place>[^\s:]{1,300}:\d{1,6}):")
 def _first_of_a_line(causes: Sequence[MatchedEntry]) -> list[MatchedEntry]:
     """Without what the compiler said later of a line that it has complained of already."""
     seen: set[str] = set()
-    kept = []
+    remaining = []
     for cause in causes:
         if cause.entry.vague:
-            kept.append(cause)
+            remaining.append(cause)
             continue
         places = [p["place"] for line in cause.lines if (p := _PLACE.match(line))]
         if places and len(places) == len(cause.lines) and set(places) <= seen:
             continue
         seen |= set(places)
-        kept.append(cause)
-    return kept
+        remaining.append(cause)
+    return remaining
 
 
 def _exact(causes: Sequence[MatchedEntry]) -> tuple[MatchedEntry, ...]:
@@ -120,15 +120,15 @@ def _exact(causes: Sequence[MatchedEntry]) -> tuple[MatchedEntry, ...]:
     Building and loading each for itself: a warning of the build is no reason why insmod failed.
     """
     said: set[bool] = {t.entry.stage == "build" for t in causes if not t.entry.vague}
-    kept = []
+    remaining = []
     for cause in causes:
         build = cause.entry.stage == "build"
         if cause.entry.vague and build in said:
             continue
-        kept.append(cause)
+        remaining.append(cause)
         if build:
             said.add(build)  # of several vague ones the first: make's last words come after
-    return tuple(kept)
+    return tuple(remaining)
 
 
 def _unwrapped(lines: list[str], records: list[Record], findings: list[CatalogueMatch]) -> list[Record]:
@@ -166,9 +166,9 @@ def _of_finding(finding: CatalogueMatch, lines: Sequence[str], release: str | No
 
 def _of_complaints(found: Sequence[Complaint]) -> list[tuple[int, MatchedEntry]]:
     by_code: dict[str, tuple[int, MatchedEntry]] = {}
-    first_crash = next((c for c in found if c.fatal and not c.again), None)
+    first_crash = next((c for c in found if c.fatal and not c.follows_crash), None)
     for complaint in found:
-        if first_crash and complaint.again and complaint.index > first_crash.index:
+        if first_crash and complaint.follows_crash and complaint.index > first_crash.index:
             continue  # the first report has the cause
         if first_crash and complaint.kind == "panic" and "Fatal exception" in complaint.text:
             continue  # an oops that nobody could be killed for
@@ -199,7 +199,7 @@ def _of_complaint(entry: Entry, complaint: Complaint) -> MatchedEntry:
     more = ""
     if not complaint.whole:
         more = "the lines after this one, to its call trace: they name the function and the module"
-    elif complaint.again:
+    elif complaint.follows_crash:
         cause += "; the kernel had crashed before" if complaint.meaning != "follow-up" else ""
         more = "the first report since the boot, the one with [#1]: what comes after may only follow from it"
     return MatchedEntry(entry, cause, entry.fix, (complaint.text,), complaint.where, more)

@@ -21,7 +21,7 @@ _NAMED = tuple(
 _MAX_LINES = 5000
 
 
-def of_log(lines: Iterable[str]) -> str | None:
+def release_of_log(lines: Iterable[str]) -> str | None:
     """The release (`6.16.0-3-MANJARO`) that the log names, or None where it names none."""
     known = [line[:400] for line, _ in zip(lines, range(_MAX_LINES), strict=False)]
     for pattern in _NAMED:

@@ -51,13 +51,13 @@ class StageFacts:
 
 def facts_by_stage(report: LoadReport, anatomy: Anatomy | None, observed: Observed) -> tuple[StageFacts, ...]:
     """The stages of a load in the kernel's order. `anatomy` None: the file is no module we can read."""
-    scene = StageContext(report, anatomy, observed)
+    context = StageContext(report, anatomy, observed)
     found: list[StageFacts] = []
     spent = 0
     for stage in report.judgement.stages:
         facts: tuple[Fact, ...] = ()
         if stage.status in ("passed", "failed"):
-            facts = tuple(_TELL[stage.id](scene))
+            facts = tuple(_TELL[stage.id](context))
         start = spent if stage.microseconds is not None else None
         spent += stage.microseconds or 0
         within = enclosing_stage(stage, report.judgement.stages)

@@ -31,16 +31,16 @@ def subjects() -> tuple[Subject, ...]:
     )
 
 
-def named(word: str) -> Subject | None:
+def find_subject(word: str) -> Subject | None:
     """The subject of this name, in any case."""
     low = word.lower()
     return next((s for s in subjects() if low in s.words), None)
 
 
-def of_line(text: str) -> Subject | None:
+def find_subject_of_line(text: str) -> Subject | None:
     """The subject that a line of source, of a Makefile or of a terminal shows; None for a longer text."""
     lines = [line for line in text.splitlines() if line.strip()]
     if not 1 <= len(lines) <= 3:
         return None
     found = next((s for s in subjects() for line in lines if s.line.search(line[:400])), None)
-    return found or (named(lines[0].strip()) if len(lines) == 1 else None)
+    return found or (find_subject(lines[0].strip()) if len(lines) == 1 else None)

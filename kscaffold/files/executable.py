@@ -22,11 +22,11 @@ def is_genuine(program: Path) -> bool:
     try:
         facts = program.stat()
         content = reader.read_bytes(program, _LARGEST)
-        told = reader.read_bytes(_record(program), 1 << 10).decode()
+        recorded = reader.read_bytes(_record(program), 1 << 10).decode()
     except (OSError, ValueError, reader.ForeignFileError):
         return False
     mine = facts.st_uid in ownership.own_users() and not ownership.others_may_write(facts)
-    return mine and told == _digest(content)
+    return mine and recorded == _digest(content)
 
 
 def _record(program: Path) -> Path:

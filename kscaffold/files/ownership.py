@@ -2,11 +2,14 @@
 
 import os
 import pwd
-import socket
 import stat
 import struct
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from socket import socket
 
 _UCRED = "3i"  # struct ucred, unix(7): process, user, group
 # Root's files as a user namespace without a mapping for root shows them: /proc/sys/kernel/overflowuid.
@@ -69,10 +72,12 @@ def weakness(directory: Path, users: Iterable[int]) -> str | None:
     return None
 
 
-def peer(sock: socket.socket) -> tuple[int, int]:
+def peer(sock: "socket") -> tuple[int, int]:
     """The process and the user at the other end of a Unix socket, as the kernel knows them: of a listening
     socket those that called listen(2) last.
     """
+    from socket import SO_PEERCRED, SOL_SOCKET  # start-up time: few commands ask a sandbox
+
     size = struct.calcsize(_UCRED)
-    pid, uid, _ = struct.unpack(_UCRED, sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    pid, uid, _ = struct.unpack(_UCRED, sock.getsockopt(SOL_SOCKET, SO_PEERCRED, size))
     return pid, uid

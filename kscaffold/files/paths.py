@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import pwd
-import shlex
 import stat
 from pathlib import Path
 from typing import Any
@@ -87,6 +86,8 @@ def require_own(place: Path, elsewhere: str) -> None:
         others = f"others may write to {place}"
         why = others if facts.st_uid == user else f"{place} belongs to {ownership.name_of(facts.st_uid)}"
     if why is not None:
+        import shlex  # start-up time: seldom needed
+
         mine = facts is not None and facts.st_uid == user and why == f"others may write to {place}"
         fix = f"chmod -R go-w {shlex.quote(str(place))}" if mine else elsewhere
         sudo = "run kscaffold as yourself: with --host it asks sudo for the one step that needs root"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kscaffold.arch import table
 from kscaffold.files import reader
-from kscaffold.kernel.config import parse
+from kscaffold.kernel.config import parse_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def read_tree(build: Path, arch: str | None = None) -> BuildTree:
     architecture = table.by_uname(machine)
     directory = Path(build).resolve()
     source = _source(directory)
-    config = parse(_text(directory / "include/config/auto.conf"))
+    config = parse_config(_text(directory / "include/config/auto.conf"))
     code = re.search(r"LINUX_VERSION_CODE (\d+)", _text(directory / "include/generated/uapi/linux/version.h"))
     release = re.search(r'UTS_RELEASE "([^"]*)"', _text(directory / "include/generated/utsrelease.h"))
     return BuildTree(
@@ -59,7 +59,8 @@ def read_tree(build: Path, arch: str | None = None) -> BuildTree:
         compiler=_pinned(directory),
         built_by=config.value("CC_VERSION_TEXT") or "",
         clang=config.has("CC_IS_CLANG") is True,
-        # Since 6.13 Kbuild works in the module's directory, before that in the kernel's.
+        # Kbuild works in the module's directory since Linux kernel commit 13b25489b6f8 "kbuild: change
+        # working directory to external module directory with M=" (in v6.13), before that in the kernel's.
         reads_kbuild_in_place="KBUILD_EXTMOD_OUTPUT" in _text(source / "Makefile"),
         kbuild=architecture.kbuild if architecture else machine,
         cross=table.cross_prefix(architecture),

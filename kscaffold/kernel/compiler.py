@@ -98,10 +98,10 @@ def _clang(tree: BuildTree) -> Toolchain:
         if process.which(f"clang{suffix}") and process.which(f"ld.lld{suffix}"):
             value = suffix or "1"
             return Toolchain((f"LLVM={value}",), programs=("make", f"clang{suffix}", f"ld.lld{suffix}"))
-    lacking = [p for p in ("clang", "ld.lld") if not process.which(p)]
+    missing = [p for p in ("clang", "ld.lld") if not process.which(p)]
     raise ToolMissingError(
         "KS106",
-        f"{' and '.join(lacking)} missing, and this kernel was built by clang",
+        f"{' and '.join(missing)} missing, and this kernel was built by clang",
         cause="gcc does not know the flags such a kernel is built with (CONFIG_CC_IS_CLANG=y)",
         fix="sudo apt-get install --no-install-recommends clang lld llvm",
     )

@@ -35,17 +35,17 @@ class KernelConfig:
 UNKNOWN_CONFIG = KernelConfig()
 
 
-def parse(text: str) -> KernelConfig:
+def parse_config(text: str) -> KernelConfig:
     """The configuration that a file's text is; unknown where the text is empty."""
     return KernelConfig(f"\n{text}\n") if text else UNKNOWN_CONFIG
 
 
-def read(build: Path) -> KernelConfig:
+def read_config(build: Path) -> KernelConfig:
     """The configuration of a build tree; unknown where the tree tells none."""
     # Both files have the same lines; distributions leave out the one or the other.
     for name in (".config", "include/config/auto.conf"):
         try:
-            found = parse(reader.read_text(build / name))
+            found = parse_config(reader.read_text(build / name))
         except OSError:
             continue
         if found.known:

@@ -81,7 +81,7 @@ def read_facts(kernel: Kernel) -> KernelFacts:
     for what is missing.
     """
     build, modules = kernel.build, kernel.modules
-    options = config.read(build) if build else UNKNOWN_CONFIG
+    options = config.read_config(build) if build else UNKNOWN_CONFIG
     reference = _reference(modules) if modules else None
     certain, perhaps = builtin.in_sysfs(kernel)
     return KernelFacts(
@@ -175,7 +175,10 @@ def _vermagic(kernel: Kernel, config: KernelConfig) -> str | None:
 
 
 def _since_6_4(kernel: Kernel) -> bool:
-    """6.4 brought struct module_memory together with the stricter checks."""
+    """Whether the kernel has struct module_memory, and with it the stricter checks of that version.
+
+    Linux kernel commit ac3b43283923 "module: replace module_layout with module_memory" (in v6.4).
+    """
     if kernel.build is not None:
         header = _text(read_tree(kernel.build, kernel.arch).source / "include/linux/module.h")
         if header:

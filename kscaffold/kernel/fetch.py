@@ -64,7 +64,7 @@ def fetch(
             size = int(store.details(release).get("bytes", 0))
             return Added(kernel, already, size, time.monotonic() - started)
     except OSError as error:
-        raise _of_os(error) from None
+        raise _storing_error(error) from None
 
 
 def _choose(archive: Archive, version: str | None, flavour: str | None, progress: Progress) -> list[Package]:
@@ -243,7 +243,7 @@ def _bad_place() -> KscaffoldError | None:
     )
 
 
-def _of_os(error: OSError) -> Exception:
+def _storing_error(error: OSError) -> Exception:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return KscaffoldError(
             "KS505",

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
 from kscaffold.kernel.buildable import missing_libc
 from kscaffold.packages.apt import open_archive, unpack
 from kscaffold.progress import Progress
@@ -54,5 +55,5 @@ def _is_of(name: str, series: str) -> bool:
 def _is_too_new(file: Path) -> bool:
     if file.is_symlink() or not file.is_file():
         return False
-    content = file.read_bytes()
+    content = reader.read_bytes(file)
     return content.startswith(b"\x7fELF") and missing_libc(content) is not None

@@ -70,7 +70,7 @@ def check_signature(
     kernels = _read([*(own or ()), *trusted])
     owner = keyring.owner(signer, kernels)
     in_kernel = True if owner else None if own is None else False
-    owner = owner or keyring.owner(signer, [*given, *keyring.known()])
+    owner = owner or keyring.owner(signer, [*given, *keyring.known_certificates()])
     valid = _valid(signer, owner, raw[: signature.find_signature(raw)[1]]) if owner and verify else None
     return SignatureCheck(signer, None, owner, valid, in_kernel)
 

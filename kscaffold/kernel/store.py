@@ -182,8 +182,8 @@ def _release_of_both(build: Path | None, image: Path | None) -> str:
             raise UsageError("KS514", f"{path} does not say which kernel release it is", fix=fix)
         releases[release] = path
     if len(releases) > 1:
-        told = " and ".join(f"{path} is {release}" for release, path in releases.items())
-        raise UsageError("KS514", "the tree and the image don't belong together", cause=told)
+        releases_text = " and ".join(f"{path} is {release}" for release, path in releases.items())
+        raise UsageError("KS514", "the tree and the image don't belong together", cause=releases_text)
     return next(iter(releases))
 
 

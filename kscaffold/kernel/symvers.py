@@ -33,7 +33,7 @@ class Symvers:
     lines: Mapping[str, str]
     doubled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def find(self, symbol: str) -> Exported | None:
+    def find_export(self, symbol: str) -> Exported | None:
         """Who exports a symbol, and how; None where nobody does."""
         line = self.lines.get(symbol)
         return _exported(line) if line is not None else None
@@ -44,13 +44,19 @@ class Symvers:
         return [found for line in lines if (found := _exported(line))]
 
     def has_module_namespaces(self) -> bool:
-        """Whether the kernel has namespaces that are kept for named modules (6.16 and later)."""
+        """Whether the kernel has namespaces that are kept for named modules.
+
+        They came with Linux kernel commit 707f853d7fa3 "module: Provide EXPORT_SYMBOL_GPL_FOR_MODULES()
+        helper" (in v6.16).
+        """
         return any("\tmodule:" in line for line in self.lines.values())
 
 
 def _exported(line: str) -> Exported | None:
     crc, _, module, *rest = line.rstrip("\n").split("\t")
-    if rest and not rest[0].startswith("EXPORT_"):  # 5.4 had the namespace in the third column
+    if rest and not rest[0].startswith("EXPORT_"):
+        # The namespace stood in the third column until Linux kernel commit 5190044c2965 "modpost: move the
+        # namespace field in Module.symvers last" (in v5.6).
         module, rest = rest[0], [*rest[1:], module]
     kind, namespace = (*rest, "", "")[:2]
     try:

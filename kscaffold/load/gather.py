@@ -27,7 +27,7 @@ def gather(ko: ModuleFile, attempt: Attempt, target: Target, kernel: Kernel | No
 
     `kernel`: the one that was loaded into, to tell who exports a symbol that it did not find.
     """
-    timeline = trace.timeline(trace.parse(attempt.trace)) if attempt.trace else None
+    timeline = trace.timeline(trace.parse_trace(attempt.trace)) if attempt.trace else None
     # A task that was killed on its way back can't say what the kernel told it; the trace can.
     traced = timeline.errno if timeline and attempt.killed_by is not None else None
     attempt = replace(attempt, errno=traced, answered=True) if traced is not None else attempt
@@ -124,7 +124,7 @@ def _of_symbols(
     except KscaffoldError:
         free = True
     for symbol in symbols:
-        exported = known.find(symbol) or (beside.find(symbol) if beside else None)
+        exported = known.find_export(symbol) or (beside.find_export(symbol) if beside else None)
         if exported is None:
             yield symbol, "missing"
         elif exported.module and exported.module not in loaded:

@@ -11,6 +11,7 @@ from kscaffold.diagnosis.residue.sections import SECTIONS, sections_of
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
 from kscaffold.targets.sandbox import SandboxTarget
@@ -112,6 +113,6 @@ def _text(path: Path) -> str | None:
     try:
         if path.stat().st_size > _LARGEST:
             return None
-        return path.read_text(encoding="utf-8", errors="replace")
+        return reader.read_text(path)
     except OSError:
         return None

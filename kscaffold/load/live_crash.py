@@ -56,7 +56,7 @@ def tell_last_crash(at: Path, progress: Progress, *, previous: bool = False) -> 
 def mark_told(at: Path, records: Sequence[Record], *, is_gone: bool) -> None:
     """These records are in a report that was shown. `is_gone`: the kernel's last words are in it."""
     seq = _ALL if is_gone else max((r.seq for r in records if r.seq is not None), default=-1)
-    if seq > _told(_file(at)):
+    if seq > _last_reported(_file(at)):
         _write(_file(at), seq)
 
 
@@ -64,7 +64,7 @@ def _file(at: Path, *, previous: bool = False) -> Path:
     return registry.sandbox_dir(at) / f"{registry.PREVIOUS if previous else ''}told"
 
 
-def _told(file: Path) -> int:
+def _last_reported(file: Path) -> int:
     """The sequence number of the last record of the sandbox that was told."""
     try:
         return int(file.read_text())
@@ -81,7 +81,7 @@ def _tell(
     at: Path, records: Sequence[Record], tainted: int | None, progress: Progress, *, previous: bool = False
 ) -> tuple[Complaint, ...]:
     found = crash.complaints(records)
-    known = _told(_file(at, previous=previous))
+    known = _last_reported(_file(at, previous=previous))
     # What a console alone has comes without numbers, behind all that has one.
     last = max((r.seq for r in records if r.seq is not None), default=-1)
     numbered = [c.seq if c.seq is not None else last + 1 for c in found]
@@ -121,6 +121,6 @@ def _located(
         with contextlib.suppress(KscaffoldError):
             ko = ModuleFile.open(path)
             if ko.module == complaint.module:
-                (told,), place = locate_complaints([complaint], ko.module, ko, records)
-                return told, place
+                (located,), place = locate_complaints([complaint], ko.module, ko, records)
+                return located, place
     return complaint, None

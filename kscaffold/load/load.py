@@ -64,7 +64,7 @@ def load(
         note=note,
         stack=attempt.stack,
         place=place,
-        surprise=prediction_mismatch(predicted, judgement),
+        prediction_mismatch=prediction_mismatch(predicted, judgement),
         timeline=evidence.timeline,
     )
 

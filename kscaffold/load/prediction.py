@@ -127,12 +127,12 @@ def _predict(
     from kscaffold.kernel.facts import read_facts
     from kscaffold.kernel.signature_check import check_signature
     from kscaffold.kernel.symvers import beside
-    from kscaffold.module.predict.predict import of_damaged, predict
+    from kscaffold.module.predict.predict import predict, predict_damaged
 
     known = None if loaded is None else frozenset(loaded)
     facts = replace(read_facts(kernel), cmdline=cmdline, loaded=known)
     try:
         file = ko.kofile()
     except DamagedModule as flaw:
-        return of_damaged(flaw, facts)
+        return predict_damaged(flaw, facts)
     return predict(file, facts, parameters.words, beside(ko.path), check_signature(file, kernel, trusted))

@@ -24,7 +24,7 @@ NO_LOG = "this user may not read the kernel's log; kscaffold logs --host asks fo
 class LoadReport:
     """One module, loaded once. `file`: the .ko that was loaded. `dependencies`: the kernel's names of the
     modules that were loaded for it. `note`: what its log lacks. `stack`: the kernel stack of a load that did
-    not come back. `surprise`: how the kernel's answer differs from what was predicted.
+    not come back. `prediction_mismatch`: how the kernel's answer differs from what was predicted.
     `place`: the line of source that the kernel's first complaint is about. `timeline`: what the trace
     showed, None where there was none. `residue`: what was left behind after the unload; None where nobody
     looked, or could tell.
@@ -44,7 +44,7 @@ class LoadReport:
     dependencies: tuple[str, ...] = ()
     note: str | None = None
     stack: str = ""
-    surprise: str | None = None
+    prediction_mismatch: str | None = None
     place: SourceLine | None = None
     timeline: Timeline | None = None
     residue: "tuple[Residue, ...] | None" = None

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kscaffold.elf.quick import existing
+from kscaffold.elf.quick import existing, foreign_machine
 from kscaffold.errors import UsageError
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 
@@ -18,7 +18,8 @@ class LoadRequest:
     """What was asked for. `kos`: the .ko files that were named, none where the project's modules are meant.
 
     `module`: the one of the project that is meant. `build`: build first. `dependencies`: load what the
-    modules need before them.
+    modules need before them. `allow`: codes of complaints that a run accepts, beside those that the project's
+    kscaffold.toml has.
     """
 
     directory: Path
@@ -27,10 +28,18 @@ class LoadRequest:
     module: str | None = None
     build: bool = True
     dependencies: bool = True
+    allow: tuple[str, ...] = ()
 
     @classmethod
     def from_words(
-        cls, words: Sequence[str], directory: Path, module: str | None, *, build: bool, dependencies: bool
+        cls,
+        words: Sequence[str],
+        directory: Path,
+        module: str | None,
+        *,
+        build: bool,
+        dependencies: bool,
+        allow: Sequence[str] = (),
     ) -> "LoadRequest":
         """Of words as they were typed: .ko files, or one project's directory or one module's name (no `=`),
         and `NAME=VALUE` parameters.
@@ -45,7 +54,7 @@ class LoadRequest:
             elif module is None and _NAME.fullmatch(named[0]):
                 module, named = named[0], []
         kos = tuple(existing(directory / word) for word in named)
-        return cls(directory, kos, parameters, module, build, dependencies)
+        return cls(directory, kos, parameters, module, build, dependencies, tuple(allow))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +85,8 @@ class TargetRequest:
                 "--cert is for a sandbox: which keys this machine's kernel trusts, its firmware decides",
                 fix="kscaffold explain KS448",
             )
+
+    def for_modules(self, kos: Sequence[Path]) -> "TargetRequest":
+        """The same, and where no kernel is named for these .ko files, one of the machine they are for."""
+        machine = foreign_machine(kos[0]) if kos and not (self.kernel or self.host) else None
+        return replace(self, kernel=f"{machine.debian}:") if machine else self

@@ -2,16 +2,19 @@
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from kscaffold.diagnosis.attempt import Listed
 from kscaffold.diagnosis.klog import Record
+from kscaffold.diagnosis.residue.kinds import Residue
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.quick import existing
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.execute import ExecRequest, Executed, run_in, run_program_in
 from kscaffold.load.kernel_log import without_marks
+from kscaffold.load.leftovers import Leftovers, sections_to_watch
 from kscaffold.load.load import load_all
 from kscaffold.load.plan import plan_loads
 from kscaffold.load.prediction import Predictor
@@ -21,9 +24,13 @@ from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.load.unload import UnloadReport, module_of_word, unload
 from kscaffold.module.arguments import Parameters
 from kscaffold.progress import SILENT, Progress
+from kscaffold.sandbox.agent.guest_root import guest_architecture
+from kscaffold.sandbox.agent.program import GuestProgram
 from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget
 
+# Files that are there, whatever one would make: O_TRUNC and a second open(2) are for others.
+_OF_THE_KERNEL = ("/dev/", "/proc/", "/sys/")
 TIMEOUT = 10.0  # s that one load or unload may take in the kernel
 
 
@@ -114,9 +121,64 @@ class Sandbox:
         """What the kernel's log holds, but for the line that marks each load and unload."""
         return without_marks(self._open()[1].log()).records
 
+    def log_since_first_request(self) -> list[Record]:
+        """As `log`, without what the kernel said before the first load, unload or program."""
+        found = without_marks(self._open()[1].log())
+        return found.records[found.loads :]
+
+    def tainted(self) -> int | None:
+        """kernel.tainted of the guest; None where it does not answer."""
+        return self._open()[1].tainted()
+
     def read(self, path: str) -> bytes:
         """A file of the guest, such as `/proc/modules`. Raises OSError as open(2) and read(2) fail there."""
         return self._open()[1].read(path)
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write to a file of the guest, made where it is not there. Raises OSError as open(2) and write(2)
+        fail there.
+        """
+        self._open()[1].write(path, data, 0 if path.startswith(_OF_THE_KERNEL) else 0o644)
+
+    def exec(
+        self,
+        program: str | Path,
+        *arguments: str | Path,
+        input: bytes = b"",
+        copy: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        timeout: float = 60.0,
+    ) -> Executed:
+        """Run a program in the guest, as `kscaffold exec` does: one of this machine, with its libraries, a
+        shell's script, a `.c` file, or one of BusyBox's. `copy`: files that it needs, FILE or FILE:DEST.
+        `timeout` in seconds; then it is killed, and the report is `late`.
+
+        Raises KscaffoldError for a program that can't be brought into the guest.
+        """
+        begun, target = self._open()
+        words = tuple(str(word) for word in (program, *arguments))
+        request = ExecRequest(words, Path.cwd(), tuple(copy), dict(env or {}), input, timeout)
+        return run_in(target, request, guest_architecture(begun.kernel.arch), None, self._files)
+
+    def pass_file(self, path: str, data: bytes | None = None, *, timeout: float = TIMEOUT) -> Executed:
+        """Read a file of the guest into `stdout`, or write `data` to it, from a process of the guest's own: a
+        driver may block, crash or hang in the call without harm to the guest's agent. `errno`: how the call
+        failed.
+        """
+        words = ("read" if data is None else "write", path)
+        program = GuestProgram("", words)
+        return run_program_in(self._open()[1], program, data or b"", timeout, self._files)
+
+    def residue(
+        self, loads: Sequence[LoadReport], unloads: Sequence[UnloadReport]
+    ) -> tuple[Residue, ...] | None:
+        """What the modules of these loads left behind after these unloads, all of this guest; None where
+        nobody can tell: a module is still in, another one was loaded for it, or the kernel is not well.
+        """
+        if not loads or any(report.dependencies for report in loads):
+            return None
+        kos = tuple({report.module: report.file for report in loads}.values())
+        return Leftovers(kos, sections_to_watch(kos), self._open()[1]).find(loads, unloads)
 
     def modules(self) -> list[Listed]:
         """The loaded modules, as lsmod lists them; a guest begins with a few of its own (virtio_console)."""

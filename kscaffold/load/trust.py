@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.kernel.config import read as read_config
+from kscaffold.kernel.config import read_config
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.request import TargetRequest
 from kscaffold.module.predict.sig_enforce import enforced, locked_down

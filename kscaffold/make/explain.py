@@ -49,24 +49,24 @@ def explain_build(
     below = takewhile(lambda line: not _is_error(line, project), lines[first + 1 : first + 40])
     block = [*lines[first : first + 1], *below]
     own = stopped_by_source(block, tree) or permissions_refused(block)
-    if told := own or nameless_object("".join(block[:1]), project):
-        return told
-    if told := _interface_changed(block, project, tree):
-        return told
+    if found := own or nameless_object("".join(block[:1]), project):
+        return found
+    if found := _interface_changed(block, project, tree):
+        return found
     # General words, such as make's last ones, tell something only where they are the first error's own.
     known = [f for f in findings if first <= f.first <= last or (f.first < first and not f.entry.vague)]
     if known:
         # Of several for one error the later code is the narrower one, unless it only has general words.
         same = [f for f in known if f.first == known[0].first or known[0].first == first]
         nearest = max(same, key=lambda f: (not f.entry.vague, f.entry.code))
-        told = _exactly(nearest, project, tree)
-        if told:
-            return told
+        found = _exactly(nearest, project, tree)
+        if found:
+            return found
     # Neither the compiler nor the assembler says anything of a namespace.
-    if told := _namespace(project, tree):
-        return told
-    if told := _interface_changed(lines, project, tree):
-        return told
+    if found := _namespace(project, tree):
+        return found
+    if found := _interface_changed(lines, project, tree):
+        return found
     count = sum(c.level == "error" for c in complaints)
     what = f"{count} error{'s' if count != 1 else ''}" if count else "make failed"
     plain = BuildExplanation("KS107", what, fix="mend the first error, then build again")
@@ -119,8 +119,8 @@ def _undeclared(
     causes += [f"{name}() is part of the C library, which a module can't use" for name in user]
     fixes = [f"#include <{header}>" for header in dict.fromkeys(declared.values())]
     fixes += [f"{better} instead of {name}()" for name, better in user.items()]
-    told = replace(plain, cause="; ".join(causes), fix=f"write {', '.join(fixes)}")
-    return replace(told, code="KS117", what=_title("KS117")) if names[0] in user else told
+    explanation = replace(plain, cause="; ".join(causes), fix=f"write {', '.join(fixes)}")
+    return replace(explanation, code="KS117", what=_title("KS117")) if names[0] in user else explanation
 
 
 def _undefined_name(
@@ -282,8 +282,8 @@ def _no_header(
 ) -> BuildExplanation | None:
     """One of asm/ or generated/. The tree was looked at before the build: it has those it should have."""
     cause = f"kernel {tree.release} has no {groups.get('header', '').split(', ')[0]}"
-    told = replace(plain, code="KS118", what=_title("KS118"), cause=cause, fix="correct its name")
-    return _header(told, groups, project, tree)
+    explanation = replace(plain, code="KS118", what=_title("KS118"), cause=cause, fix="correct its name")
+    return _header(explanation, groups, project, tree)
 
 
 def _knows_extra_cflags(tree: BuildTree) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 
+from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.make.report import BuildExplanation
 
@@ -34,7 +35,7 @@ def _asked(said: str, tree: BuildTree) -> str:
     config = tree.directory / "include/config/auto.conf"
     if option is None or not config.is_file():
         return "do what it asks for, then build again"
-    if re.search(rf"^{option[0]}=", config.read_text(errors="replace"), re.M):
+    if re.search(rf"^{option[0]}=", reader.read_text(config), re.M):
         return f"look at the #if before it: kernel {tree.release} has {option[0]}"
     return (
         f"kernel {tree.release} is built without {option[0]}: do what the text asks for, or build for a "

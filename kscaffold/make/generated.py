@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kscaffold.files import reader
+
 _MAKEFILES = ("Makefile", "makefile", "GNUmakefile", "Kbuild", "*.mk")
 # By their names: what may write a header, and what runs each.
 _SCRIPTS = {
@@ -93,7 +95,7 @@ def _by_script(name: str, directory: Path) -> Maker | None:
 def _by_dkms(name: str, directory: Path) -> Maker | None:
     """dkms runs PRE_BUILD before make: the one thing here that is left to make the file."""
     conf = directory / "dkms.conf"
-    text = conf.read_text(errors="replace") if conf.is_file() else ""
+    text = reader.read_text(conf) if conf.is_file() else ""
     before = re.search(r"^PRE_BUILD=[\"']?([^\"'\n]+)", text, re.M)
     if before is None:
         return None
@@ -112,7 +114,7 @@ def _texts(directory: Path, patterns: tuple[str, ...]) -> Iterator[tuple[Path, s
     for pattern in patterns:
         for file in _below(directory, pattern):
             if file.stat().st_size < _LARGEST:
-                yield file, file.read_text(errors="replace")
+                yield file, reader.read_text(file)
 
 
 def _below(directory: Path, pattern: str) -> Iterator[Path]:

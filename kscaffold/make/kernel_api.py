@@ -134,14 +134,14 @@ class ApiChange:
 
     def cause(self, version: tuple[int, ...], release: str, headers: BuildTree | None = None) -> str:
         """Why a source fails on the kernel `release`, which may be empty where nobody knows it."""
-        told = f"{_HAPPENED[self.kind].format(name=self.subject)} Linux {self.release}"
+        happened = f"{_HAPPENED[self.kind].format(name=self.subject)} Linux {self.release}"
         if self.came > (0, 0):
-            told += f", and there since {self.came[0]}.{self.came[1]}"
+            happened += f", and there since {self.came[0]}.{self.came[1]}"
         if not release:
-            return told
+            return happened
         if self._is_backported(version, headers):
-            return f"{told}, and {release} has that change, too"
-        return f"{told}, and this is {release}"
+            return f"{happened}, and {release} has that change, too"
+        return f"{happened}, and this is {release}"
 
     def fix(self, version: tuple[int, ...], headers: BuildTree | None = None) -> str:
         """What to write, and how to write it for kernels on both sides of the change."""
@@ -194,7 +194,7 @@ def _flat(tree: BuildTree, header: str) -> str | None:
         places = [include / header, tree.directory / "include" / header, include / "uapi" / header]
     for place in places:
         if place.is_file():
-            text = re.sub(r"/\*.*?\*/|//[^\n]*", "", place.read_text(errors="replace"), flags=re.S)
+            text = re.sub(r"/\*.*?\*/|//[^\n]*", "", reader.read_text(place), flags=re.S)
             return re.sub(r"\\?\s+", " ", text)
     return None
 

@@ -2,6 +2,7 @@
 
 import re
 
+from kscaffold.files import reader
 from kscaffold.make.report import BuildExplanation
 from kscaffold.project.project import Project
 
@@ -13,7 +14,7 @@ _LISTED = re.compile(r"^(?:obj-m|[\w$(){}-]+-(?:y|objs))\s*[:+?]?=.*?\$[({](\w+)
 def variable_of(stem: str, project: Project) -> tuple[str, str] | None:
     """The variable whose value is `stem` and by which an object is listed, and its Makefile's name."""
     for file in project.read:
-        text = file.read_text(errors="replace")
+        text = reader.read_text(file)
         for name in re.findall(r"\$[({](\w+)[)}]\.o\b", text):
             if re.search(_set(name, re.escape(stem)), text, re.M):
                 return name, file.name
@@ -25,7 +26,7 @@ def nameless_object(line: str, project: Project) -> BuildExplanation | None:
     if not _NAMELESS.search(line):
         return None
     for file in project.read:
-        text = file.read_text(errors="replace")
+        text = reader.read_text(file)
         for name in dict.fromkeys(_LISTED.findall(text)):
             return _empty(name, text, file.name)
     return None

@@ -18,7 +18,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.signature_check import SignatureCheck, check_signature
 from kscaffold.kernel.symvers import beside
 from kscaffold.module.predict.finding import REBUILD, UNKNOWN, Finding, Level, Prediction
-from kscaffold.module.predict.predict import of_damaged, predict
+from kscaffold.module.predict.predict import predict, predict_damaged
 from kscaffold.pkcs7.certificate import Certificate
 
 # Below it a second process costs more than it saves.
@@ -61,7 +61,7 @@ class CheckReport:
         return all(f.level != "error" for f in self.findings)
 
 
-def check(
+def check_module(
     path: Path,
     *,
     expected_name: str | None = None,
@@ -81,7 +81,7 @@ def check(
     try:
         ko = kofile.read_ko(path)
     except DamagedModule as flaw:
-        prediction = of_damaged(flaw, facts)
+        prediction = predict_damaged(flaw, facts)
         return CheckReport(path, None, release, prediction, prediction.findings)
     verify = trust.thorough or not ko.info("intree")
     signature = check_signature(ko, kernel, trust.trusted, trust.given, verify)
@@ -127,7 +127,7 @@ def check_many(
     `convert` runs where the report is made, in one of several processes: it is a function of a module.
     """
     if len(paths) == 1:
-        yield convert(check(paths[0], kernel=kernel, arguments=arguments, trust=trust))
+        yield convert(check_module(paths[0], kernel=kernel, arguments=arguments, trust=trust))
         return
     if len(paths) >= _WORTH_PROCESSES:
         trust = replace(trust, thorough=False)
@@ -155,7 +155,7 @@ def _check_one(
     trust: Trust,
 ) -> T:
     try:
-        return convert(check(path, kernel=kernel, arguments=arguments, trust=trust))
+        return convert(check_module(path, kernel=kernel, arguments=arguments, trust=trust))
     except KscaffoldError as error:
         return convert(unreadable(path, kernel, error))
 

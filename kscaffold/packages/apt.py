@@ -95,7 +95,9 @@ class Archive:
         """The candidate version of each package, in the order asked. Raises KscaffoldError KS502."""
         text = self._ask("apt-cache", "show", "--no-all-versions", *names) if names else ""
         parsed = _parse_packages(text)
-        found = {p.name: p for p in parsed} | {f"{p.name}:{p.arch}": p for p in parsed}
+        # apt shows another architecture's package where the wanted one has none of that name.
+        own = (self.distribution.architecture.debian, "all")
+        found = {p.name: p for p in parsed if p.arch in own} | {f"{p.name}:{p.arch}": p for p in parsed}
         for name in names:
             if name not in found:
                 raise _absent(name, self.origin)
@@ -176,10 +178,17 @@ def configuration(here: Path, architectures: Sequence[str]) -> str:
 
 
 def fetch(
-    names: Sequence[str], suite: str | None, into: Path, workplace: Path, progress: Progress
+    names: Sequence[str],
+    suite: str | None,
+    into: Path,
+    scratch: Path,
+    progress: Progress,
+    machine: Architecture | None = None,
 ) -> list[Package]:
-    """Fetch some packages and unpack them into a directory. `workplace`: an empty directory for apt."""
-    archive = open_archive(suite, workplace, progress)
+    """Fetch some packages (of `machine`; None: of this one) and unpack them into a directory. `scratch`: an
+    empty directory for apt.
+    """
+    archive = open_archive(suite, scratch, progress, machine)
     packages = archive.show(names)
     for deb in archive.download(packages, progress):
         unpack(deb, into)
@@ -211,7 +220,7 @@ def why_not(machine: Architecture | None = None) -> KscaffoldError | None:
 
 
 def open_archive(
-    suite: str | None, workplace: Path, progress: Progress, machine: Architecture | None = None
+    suite: str | None, scratch: Path, progress: Progress, machine: Architecture | None = None
 ) -> Archive:
     """Fetch the package lists of a suite, or of the host's own suites, into an empty directory: those of
     `machine` (None: of this machine), with those of this machine beside them.
@@ -239,11 +248,11 @@ def open_archive(
             f"deb URL {system.get('VERSION_CODENAME', 'stable')} main",
         )
     for name in ("lists/partial", "cache/archives/partial", "state"):
-        (workplace / name).mkdir(parents=True)
+        (scratch / name).mkdir(parents=True)
     architectures = list(dict.fromkeys((distribution.architecture.debian, distribution.host)))
-    (workplace / "apt.conf").write_text(configuration(workplace, architectures))
-    (workplace / "list.sources").write_text(sources.stanzas(wanted, architectures))
-    archive = Archive(workplace, distribution, suite or system.get("VERSION_CODENAME", "sid"))
+    (scratch / "apt.conf").write_text(configuration(scratch, architectures))
+    (scratch / "list.sources").write_text(sources.stanzas(wanted, architectures))
+    archive = Archive(scratch, distribution, suite or system.get("VERSION_CODENAME", "sid"))
     _update(archive, wanted, progress)
     return archive
 
@@ -321,7 +330,7 @@ _FAILURES = (
 
 def _failure(what: str, output: Sequence[str], where: Path) -> KscaffoldError:
     """What went wrong, from what apt or dpkg printed, and from the disk they wrote to."""
-    told = [line for line in output if re.match(r"(E|W|dpkg-deb|tar)\b", line)]
+    errors = [line for line in output if re.match(r"(E|W|dpkg-deb|tar)\b", line)]
     code, fix = "KS503", "see that the mirror can be reached: sudo apt-get update"
     if _is_full(where):  # apt does not always say so
         output = [*output, f"E: No space left on device: {where}"]
@@ -329,9 +338,9 @@ def _failure(what: str, output: Sequence[str], where: Path) -> KscaffoldError:
         hits = [line for line in output if re.search(pattern, line)]
         if hits:
             code, fix = its_code, its_fix
-            told = [line for line in hits if line in told] or hits
+            errors = [line for line in hits if line in errors] or hits
             break
-    line = next(iter(told or output[-1:]), "")
+    line = next(iter(errors or output[-1:]), "")
     cause = re.sub(r"^(E|W|dpkg-deb): (error: )?", "", line.strip()).rstrip(".")
     return KscaffoldError(code, what, cause=cause or None, fix=fix)
 

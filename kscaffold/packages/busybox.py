@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from kscaffold.arch import table
+from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import executable, paths
 from kscaffold.files.lock import locked
@@ -13,9 +15,20 @@ from kscaffold.progress import SILENT, Progress
 _PACKAGE = "busybox-static"
 
 
-def busybox(*, offline: bool, progress: Progress = SILENT) -> Path:
-    """The program, fetched now where the cache has none. Raises KscaffoldError as `apt.fetch` does."""
-    kept = paths.cache() / "busybox" / "busybox"
+def busybox(
+    machine: Architecture | None = None,
+    suite: str | None = None,
+    *,
+    offline: bool,
+    progress: Progress = SILENT,
+) -> Path:
+    """The program for this machine (None: the one we run on), fetched now where the cache has none. `suite`:
+    where that machine's kernel is from; Debian 12 has no riscv64.
+
+    Raises KscaffoldError as `apt.fetch` does.
+    """
+    foreign = None if machine is None or machine is table.host() else machine
+    kept = paths.cache() / "busybox" / (f"busybox-{foreign.debian}" if foreign else "busybox")
     if executable.is_genuine(kept):
         return kept
     if offline:
@@ -29,7 +42,7 @@ def busybox(*, offline: bool, progress: Progress = SILENT) -> Path:
         if executable.is_genuine(kept):
             return kept
         with scratch_directory() as place:
-            apt.fetch([_PACKAGE], None, place / "unpacked", place, progress)
+            apt.fetch([_PACKAGE], suite if foreign else None, place / "unpacked", place, progress, foreign)
             found = [
                 p for p in (place / "unpacked").rglob("busybox") if p.is_file() and os.access(p, os.X_OK)
             ]

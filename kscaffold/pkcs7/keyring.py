@@ -13,7 +13,7 @@ from kscaffold.pkcs7.der import DerError
 _LARGEST = 1 << 20  # bytes of a file with a certificate
 
 
-def known() -> list[Certificate]:
+def known_certificates() -> list[Certificate]:
     """Those there are, the last used first. What can't be read is passed over."""
     found = []
     files = list(paths.certificates().glob("*.der")) if paths.certificates().is_dir() else []
@@ -38,7 +38,7 @@ def remember(one: Certificate) -> None:
 def recent(most: int) -> tuple[bytes, ...]:
     """The last used ones, as many as take no more than `most` bytes; DER, sorted."""
     found: list[bytes] = []
-    for one in known():
+    for one in known_certificates():
         # A kernel reads no shorter ones in its list than those whose length takes two bytes.
         if one.raw[1] == 0x82 and sum(map(len, found)) + len(one.raw) <= most:
             found.append(one.raw)

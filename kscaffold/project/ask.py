@@ -203,9 +203,9 @@ def _unreadable(directory: Path, stderr: str) -> KscaffoldError:
     """Make's complaint about the user's file, with the line shown and the mend when it is known."""
     error = re.search(r"^(?P<file>/[^:\n]+):(?P<line>\d+): \*\*\* (?P<text>.*)", stderr, re.M)
     if error is None and (
-        lacking := re.search(r"^\S+: (/.*)/Makefile: No such file or directory$", stderr, re.M)
+        missing := re.search(r"^\S+: (/.*)/Makefile: No such file or directory$", stderr, re.M)
     ):
-        place = Path(lacking[1])
+        place = Path(missing[1])
         name = place.relative_to(directory) if place.is_relative_to(directory) else place
         return KscaffoldError(
             "KS159",

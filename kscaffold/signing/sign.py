@@ -35,7 +35,7 @@ class SignReport:
     replaced: Signer | None
 
 
-def sign(ko: Path, key: Key, *, hash: str = "sha256", out: Path | None = None) -> SignReport:
+def sign_module(ko: Path, key: Key, *, hash: str = "sha256", out: Path | None = None) -> SignReport:
     """Sign `ko`, in its place or as `out`; the file appears whole. A signature that it has is replaced.
 
     Raises UsageError KS080 for what can't be signed, KscaffoldError KS083 and KS085 where openssl can't
@@ -52,7 +52,7 @@ def sign(ko: Path, key: Key, *, hash: str = "sha256", out: Path | None = None) -
             fix=f"{_UNPACK[compression]} {ko}, sign that, compress it again",
         )
     bare, replaced = _bare(raw, ko)
-    module = kofile.parse(bare, ko).name
+    module = kofile.parse_ko(bare, ko).name
     message = _message(bare, key, hash)
     made = certificate.signer(message)
     if not made.is_by(key.certificate) or made.attributes:

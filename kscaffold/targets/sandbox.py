@@ -1,9 +1,12 @@
 """A guest as a target: each verb is one request over its channel."""
 
+import errno
+import hashlib
+import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kscaffold import timeouts
@@ -15,6 +18,7 @@ from kscaffold.elf.quick import SIGNED
 from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.module.arguments import Parameters
 from kscaffold.sandbox.agent import protocol
+from kscaffold.sandbox.agent.program import ETIME, GuestProgram, Hear, run_program
 from kscaffold.sandbox.agent.protocol import Answer, Channel, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.targets.target import Kind, read_modules
 
@@ -24,12 +28,28 @@ if TYPE_CHECKING:
     from kscaffold.sandbox.vm.guest import Guest
 
 TAINTED = "/proc/sys/kernel/tainted"
+_KEPT = "/.kscaffold"  # the guest's directory of what was sent, each file under its digest
 _LOOK = 0.05  # s between two looks at a kernel
 _MOST_ARGUMENTS = (64 << 10) - 1  # agent.c's CHUNK, with a NUL
+_SLOWEST = 1e6  # bytes a second that go into a guest on a crowded machine
 _ANY = "[0-9a-f]{16}"
 _PHOTOGRAPH = 5.0  # s for a photograph; its usual time is some ms
 _FIRST = 1 << 31  # agent.c's FIRST
 _NONBLOCK = 0o4000  # O_NONBLOCK, as rmmod calls delete_module(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A program of the user's that ran in a guest. `status`: its exit code, or the signal that killed it,
+    negative; None where that is not known. `errno`: why it did not start, or 0. `late`: it did not end by its
+    deadline. `lost`: the guest did not outlive it. `records`: what the kernel said meanwhile.
+    """
+
+    status: int | None
+    errno: int
+    records: tuple[Record, ...]
+    late: bool = False
+    lost: bool = False
 
 
 class SandboxTarget:
@@ -118,9 +138,30 @@ class SandboxTarget:
 
     def write(self, path: str, data: bytes, mode: int = 0o755) -> None:
         """Write a file of the guest, made when it is not there. Raises OSError with the guest's errno."""
-        answer = self._ask(Verb.WRITE, path.encode() + b"\0" + data, argument=mode)
+        if len(data) + 4096 > protocol.MAX_PAYLOAD:
+            most = f"{protocol.MAX_PAYLOAD >> 20} MB are the most"
+            raise KscaffoldError("KS640", f"{path} is too large for a sandbox", cause=most)
+        wait = timeouts.seconds("ANSWER_TIMEOUT") + len(data) / _SLOWEST
+        answer = self._ask(Verb.WRITE, path.encode() + b"\0" + data, argument=mode, timeout=wait)
         if answer.status < 0:
             raise OSError(-answer.status, "in the guest", path)
+
+    def install(self, content: bytes, place: str, mode: int = 0) -> bool:
+        """Put a file to a place of the guest, with the directories above it; whether its content had to be
+        sent: each is sent once, whatever names it gets. `mode`: of a copy that may be written to; 0 for what
+        is only read or run, which takes no more memory under a second name. Raises OSError with the guest's
+        errno.
+        """
+        kept = f"{_KEPT}/{hashlib.sha256(content).hexdigest()[:32]}"
+        names = os.fsencode(kept) + b"\0" + os.fsencode(place) + b"\0"
+        for sent in (False, True):
+            answer = self._ask(Verb.INSTALL, names, argument=mode)
+            if not answer.status:
+                return sent
+            if answer.status != -errno.ENOENT or sent:
+                raise OSError(-answer.status, f"in the guest: {os.strerror(-answer.status)}", place)
+            self.write(kept, content)
+        return True
 
     def run(self, argv: list[str], timeout: float) -> tuple[int, bytes]:
         """Run a program of the guest: its wait status (as os.waitstatus_to_exitcode takes it), its output."""
@@ -129,6 +170,29 @@ class SandboxTarget:
         if answer.status < 0:
             raise DeadlineError("KS609", f"{argv[0]} did not end within {timeout:g} s in the guest")
         return answer.status, answer.payload
+
+    def execute(
+        self,
+        program: GuestProgram,
+        *,
+        timeout: float,
+        input: int | bytes = b"",
+        hear: Hear,
+        pass_signals: bool = False,
+    ) -> Execution:
+        """Run a program of the guest, its streams here (`run_program`), and see what the kernel said
+        meanwhile; `timeout` in seconds.
+        """
+        try:
+            ended = run_program(
+                self.channel, program, timeout=timeout, input=input, hear=hear, pass_signals=pass_signals
+            )
+            said = self._ask_once(Verb.LOG).payload
+        except (ChannelTimeout, ChannelClosed) as error:
+            last = self._unanswered(error, f"{error.nonce:016x}" if error.nonce else _ANY)
+            return Execution(None, 0, last.log, lost=True, late=last.late)
+        records = _since_mark(parse_kmsg(b"\n".join(protocol.records(said))), f"{ended.nonce:016x}")
+        return Execution(ended.status, ended.errno, records, late=ended.errno == ETIME)
 
     def install_busybox(self, program: bytes) -> None:
         """Put BusyBox and its names into the guest's /bin, once."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kscaffold.arch import table
-from kscaffold.kernel.config import read as read_config
+from kscaffold.kernel.config import read_config
 from kscaffold.kernel.facts import read_facts
 from kscaffold.kernel.kernel import Kernel
 from tests.conftest import ROOT

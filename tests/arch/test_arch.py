@@ -229,7 +229,7 @@ def facts_of(name: str, tmp_path: Path) -> KernelFacts:
 
 
 def parsed(ko: Ko):
-    return kofile.parse(ko.bytes(), Path("x.ko"))
+    return kofile.parse_ko(ko.bytes(), Path("x.ko"))
 
 
 @pytest.mark.parametrize(("name", "symbol"), [("ppc64le", ".TOC."), ("arm", "__gnu_mcount_nc")])

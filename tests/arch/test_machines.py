@@ -14,7 +14,7 @@ from kscaffold.arch import table
 from kscaffold.elf import kofile
 from kscaffold.kernel import facts
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.module.check import check
+from kscaffold.module.check import check_module
 from tests.conftest import REQUIRED, Ran
 from tests.support.kernels import ALWAYS, MACHINES, need_machine
 
@@ -137,7 +137,7 @@ def test_the_distribution_s_own_modules_have_nothing_wrong(other: Kernel):
     kos = sorted(other.modules.rglob("*.ko*"))
     count = 220 if machine.debian in REQUIRED else 40
     for ko in random.Random(14).sample(kos, count):
-        report = check(ko, kernel=other)
+        report = check_module(ko, kernel=other)
         assert report.prediction.loads is True, (ko.name, report.findings)
         assert [f for f in report.findings if f.level != "info"] == [], ko.name
 
@@ -153,6 +153,8 @@ def test_a_vermagic_is_put_together_as_the_kernel_s_own_modules_have_it(other: K
 def test_a_module_of_one_machine_is_refused_by_the_kernel_of_another(sleeper: Path, ks: Ks):
     first, second = (need_machine(arch) for arch in ALWAYS)
     assert ks("build", "-C", sleeper, "-k", first.release).status == 0
+    # Where no kernel is named for the file, one of its own machine is meant.
+    assert ks("check", sleeper / "sleeper.ko", "--json").json["kernel"].endswith(f"-{ALWAYS[0]}")
     ran = ks("check", sleeper / "sleeper.ko", "-k", second.release, "--json")
     assert ran.status == 1
     prediction = ran.json["prediction"]

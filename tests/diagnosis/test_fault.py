@@ -55,7 +55,7 @@ PAGE = "Unable to handle kernel paging request at virtual address "
     ],
 )
 def test_a_status_word_is_read(line, access, why, words):
-    found = fault.read(["a line", line])
+    found = fault.read_fault(["a line", line])
     assert (found.access, found.why) == (access, why)
     assert words in found.words
 
@@ -79,4 +79,4 @@ def test_a_status_word_is_read(line, access, why, words):
     ],
 )
 def test_an_address_is_known_by_its_value(line, kind):
-    assert fault.kind_of_address(fault.read([line])) == kind
+    assert fault.kind_of_address(fault.read_fault([line])) == kind

@@ -86,7 +86,7 @@ def test_the_second_try_of_busybox_is_the_one_told():
 def test_no_trace_says_nothing():
     told = trace.timeline([])
     assert (told.reached, told.failed, told.init_ran, told.errno) == (None, None, None, None)
-    assert trace.timeline(trace.parse("# tracer: nop\n#\n")) == told
+    assert trace.timeline(trace.parse_trace("# tracer: nop\n#\n")) == told
 
 
 def test_a_load_that_hangs_has_no_end():
@@ -113,17 +113,17 @@ def test_other_tasks_are_left_out():
     ],
 )
 def test_lines_of_several_kernels(line):
-    (event,) = trace.parse(line)
+    (event,) = trace.parse_trace(line)
     assert (event.name, event.tid, event.time, event.text) == ("module_load", 812, 103.224, "hello OE")
 
 
 def test_returns_are_signed():
     head = "  insmod-812 [001] ..... 103.2: "
-    (event,) = trace.parse(head + "sys_finit_module -> 0xffffffffffffffff")
+    (event,) = trace.parse_trace(head + "sys_finit_module -> 0xffffffffffffffff")
     assert (event.name, event.value) == ("sys_finit_module_r", -1)
-    (event,) = trace.parse(head + "lm_r: (a+0x1/0x2 <- load_module) ret=-8")
+    (event,) = trace.parse_trace(head + "lm_r: (a+0x1/0x2 <- load_module) ret=-8")
     assert event.value == -8
-    (event,) = trace.parse(head + "pa_r: (a <- b) ret=0xffffffffffffffea")
+    (event,) = trace.parse_trace(head + "pa_r: (a <- b) ret=0xffffffffffffffea")
     assert event.value == -22
 
 
@@ -150,7 +150,7 @@ def test_stages_without_a_blame_are_unobserved_after_the_last_seen():
 @settings(max_examples=200)
 @given(st.text(max_size=1500))
 def test_any_text_is_a_trace(text):
-    trace.timeline(trace.parse(text))
+    trace.timeline(trace.parse_trace(text))
 
 
 LINES = [e for k in KERNELS for load in loads(k).values() for e in load.events or []]

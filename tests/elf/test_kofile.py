@@ -26,12 +26,12 @@ MARKER = signature.MARKER
 
 
 def read(ko: Ko) -> KoFile:
-    return kofile.parse(ko.bytes(), HERE)
+    return kofile.parse_ko(ko.bytes(), HERE)
 
 
 def refused(content: bytes) -> DamagedModule:
     with pytest.raises(DamagedModule) as caught:
-        kofile.parse(content, HERE)
+        kofile.parse_ko(content, HERE)
     return caught.value
 
 
@@ -59,10 +59,10 @@ def test_a_function_that_only_looks_like_init_is_none():
     assert b"init_module" in content
     # The generator makes the relocation for a symbol of that name: take its effect away.
     at = content.index(struct.pack("<Q", 0x138))
-    assert kofile.parse(content, HERE).init == Function("init_module", ".text", "init_module")
+    assert kofile.parse_ko(content, HERE).init == Function("init_module", ".text", "init_module")
     patched = bytearray(content)
     patched[at + 8 : at + 16] = patched[at + 32 : at + 40]  # now both entries point at cleanup_module
-    assert kofile.parse(bytes(patched), HERE).init is None
+    assert kofile.parse_ko(bytes(patched), HERE).init is None
 
 
 def test_parameters_with_and_without_a_word_in_modinfo():
@@ -128,7 +128,7 @@ def test_every_architecture_is_read(name: str):
 def test_bytes_that_an_x86_kernel_ignores_are_ignored():
     content = bytearray(Ko().bytes())
     content[4:6] = b"\x01\x02"  # class and byte order; elf_check_arch() looks at e_machine
-    assert kofile.parse(bytes(content), HERE).name == "hello"
+    assert kofile.parse_ko(bytes(content), HERE).name == "hello"
 
 
 def test_every_truncation_is_an_answer():
@@ -164,7 +164,7 @@ def test_every_mutation_is_an_answer(changes: list[tuple[int, int]]):
     for place, value in changes:
         content[place] = value
     try:
-        ko = kofile.parse(bytes(content), HERE)
+        ko = kofile.parse_ko(bytes(content), HERE)
     except DamagedModule as flaw:
         assert flaw.code.startswith("KS4")
     else:
@@ -176,13 +176,13 @@ def test_every_mutation_is_an_answer(changes: list[tuple[int, int]]):
 def test_any_bytes_behind_a_header_are_an_answer(rest: bytes):
     for start in (b"", b"\x7fELF", BASE[:20], BASE[:64]):
         with pytest.raises(DamagedModule):
-            kofile.parse(start + rest, HERE)
+            kofile.parse_ko(start + rest, HERE)
 
 
 def test_sections_larger_than_any_module_are_not_read():
     content = Ko(sections=[Section(".bss", type=NOBITS)]).bytes()
     many = Ko(info=[("alias", "x" * (5 << 20))]).bytes()
-    assert kofile.parse(content, HERE).name == "hello"
+    assert kofile.parse_ko(content, HERE).name == "hello"
     assert refused(many).stage is None  # a kernel might take it
 
 
@@ -260,7 +260,7 @@ PKCS7 = b"\x30\x81\xc8\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02".ljust(203, b
 )
 def test_signature(tail: bytes, errno: str | None):
     # Room at the end that belongs to no table, as real files have none.
-    ko = kofile.parse(BASE + tail, HERE) if tail != MARKER else kofile.parse(BASE + bytes(12) + tail, HERE)
+    ko = kofile.parse_ko(BASE + (bytes(12) if tail == MARKER else b"") + tail, HERE)
     assert ko.signature is not None
     assert ko.signature.errno == errno
     assert ko.signed == (errno is None)

@@ -15,7 +15,7 @@ from kscaffold.elf.param_tables import TABLES, bare
 from kscaffold.elf.relocations import RelocationMap, flaw
 from kscaffold.kernel.facts import KernelFacts, read_facts
 from kscaffold.kernel.symvers import Symvers, read_symvers
-from kscaffold.module.predict.predict import of_damaged, predict
+from kscaffold.module.predict.predict import predict, predict_damaged
 from tests.support.elf import ALLOC, Ko, Section
 from tests.support.worlds import World
 
@@ -99,13 +99,13 @@ def facts(tmp_path: Path):
 
 
 def unsure(content: bytes, known: KernelFacts) -> bool:
-    prediction = predict(kofile.parse(content, Path("hello.ko")), known)
+    prediction = predict(kofile.parse_ko(content, Path("hello.ko")), known)
     return prediction.loads is None and any(f.code == "KS406" for f in prediction.findings)
 
 
 def header_of(content: bytes, name: str) -> int:
     """Where the header of a section is in the file."""
-    found = next(s for s in kofile.parse(content, Path("hello.ko")).sections if s.name == name)
+    found = next(s for s in kofile.parse_ko(content, Path("hello.ko")).sections if s.name == name)
     (table,) = struct.unpack_from("<Q", content, 40)
     return table + 64 * found.index
 
@@ -132,7 +132,9 @@ def test_damage_that_no_kernel_looks_for(facts, section: str, field: int, value:
 @pytest.mark.parametrize("at", [0, 0x100, 895])
 def test_a_struct_module_with_something_in_it(facts, at: int):
     content = bytearray(Ko().bytes())
-    this = next(s for s in kofile.parse(bytes(content), Path("hello.ko")).sections if "this_module" in s.name)
+    this = next(
+        s for s in kofile.parse_ko(bytes(content), Path("hello.ko")).sections if "this_module" in s.name
+    )
     content[this.offset + at] = 1
     assert unsure(bytes(content), facts())
     # What lies beyond the kernel's own struct module it never reads.
@@ -161,7 +163,7 @@ def test_a_table_without_its_relocations(facts, table: str):
     [(1, 0, False), (1, 15, False), (1, 16, True), (2, 0, True), (0, 0, True)],
 )
 def test_a_table_of_places_in_code(shndx: int, offset: int, expected: bool):
-    sections = kofile.parse(Ko().bytes(), Path("hello.ko")).sections
+    sections = kofile.parse_ko(Ko().bytes(), Path("hello.ko")).sections
     places = [sections[0], *(next(s for s in sections if s.name == name) for name in (".text", ".modinfo"))]
     assert bare(TABLES[".return_sites"], 4, [(0, shndx, offset, _PC32)], places, WRITES) == expected
 
@@ -185,7 +187,7 @@ def test_names_in_a_section_of_another_type(tmp_path: Path, facts, strings: str,
         try:
             told = predict(kofile.read_ko(ko), known)
         except DamagedModule as flaw:
-            told = of_damaged(flaw, known)
+            told = predict_damaged(flaw, known)
         assert told.loads is loads
         assert loads is not False or (told.stage, told.errno) == ("elf", "ENOEXEC")
 
@@ -193,17 +195,17 @@ def test_names_in_a_section_of_another_type(tmp_path: Path, facts, strings: str,
 def test_what_is_asked_before_still_decides(facts):
     content = bytearray(Ko(layout_crc=1).bytes())
     struct.pack_into("<Q", content, header_of(content, ".text") + 48, 3)
-    prediction = predict(kofile.parse(bytes(content), Path("hello.ko")), facts())
+    prediction = predict(kofile.parse_ko(bytes(content), Path("hello.ko")), facts())
     assert (prediction.stage, prediction.errno) == ("version", "ENOEXEC")
 
 
 def test_a_pointer_beside_its_place_in_struct_module(facts):
     content = bytearray(Ko().bytes())
     entries_ = next(
-        s for s in kofile.parse(bytes(content), Path("hello.ko")).sections if s.name.startswith(".rela")
+        s for s in kofile.parse_ko(bytes(content), Path("hello.ko")).sections if s.name.startswith(".rela")
     )
     struct.pack_into("<Q", content, entries_.offset, 0x13C)
-    prediction = predict(kofile.parse(bytes(content), Path("hello.ko")), facts())
+    prediction = predict(kofile.parse_ko(bytes(content), Path("hello.ko")), facts())
     assert prediction.loads is None and "KS460" in {f.code for f in prediction.findings}
 
 
@@ -219,7 +221,7 @@ def test_a_symbol_that_two_modules_of_one_build_export(tmp_path: Path, facts):
     project = read_symvers(file)
     assert isinstance(project, Symvers)
     assert [e.module for e in project.all_of("both")] == ["hello", "other"]
-    ko = kofile.parse(Ko(exports={"both": ""}).bytes(), Path("hello.ko"))
+    ko = kofile.parse_ko(Ko(exports={"both": ""}).bytes(), Path("hello.ko"))
     known = facts()
     prediction = predict(ko, known, (), project)
     assert prediction.loads is True and [f.code for f in prediction.findings] == ["KS431"]

@@ -11,7 +11,7 @@ import pytest
 from kscaffold.elf.module_name import normalize_name
 from kscaffold.scaffold.metadata import base
 from tests.conftest import ROOT, need_program
-from tests.support.kdirs import Tree, tree  # noqa: F401  a fixture
+from tests.support.kdirs import Tree
 
 EXAMPLES = ROOT / "examples"
 AUTHOR = "the kscaffold authors"
@@ -93,7 +93,7 @@ def test_an_example_is_what_new_makes(ks, tmp_path, example):
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("example", MADE)
-def test_an_example_builds_into_what_its_readme_says(tmp_path, tree: Tree, example):  # noqa: F811
+def test_an_example_builds_into_what_its_readme_says(tmp_path, tree: Tree, example):
     project = tmp_path / example
     shutil.copytree(EXAMPLES / example, project)
     assert tree.make(project, "clean").returncode == 0

@@ -31,6 +31,6 @@ from kscaffold.explain import release
     ],
 )
 def test_the_release_that_a_line_names(line, named):
-    assert release.of_log(["something else", line.removeprefix("[    0.000000] ")]) == named
+    assert release.release_of_log(["something else", line.removeprefix("[    0.000000] ")]) == named
     if named:
         assert release.series(named) == tuple(int(n) for n in named.split("-")[0].split(".")[:2])

@@ -14,12 +14,12 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.load.dangling import DanglingCallbacks
 from kscaffold.load.late_crash import blame_late_crash
+from kscaffold.load.plan import module_names_of
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.module.arguments import NO_PARAMETERS
 from kscaffold.targets.absent import AbsentSandbox
-from tests.conftest import Ran
 from tests.support.elf import Ko
 from tests.support.evidence import evidence, loads
 from tests.support.projects import write
@@ -123,10 +123,17 @@ def test_nobody_watches_a_kernel_that_is_not_there_or_a_module_that_stayed():
     assert watch_after_unload(stayed, Kernel(), 1) == stayed
 
 
-def test_a_project_that_make_cannot_read_is_told_of(ks, tmp_path: Path):
-    write(tmp_path, Kbuild="obj-m := hello.o\nifeq (x\n")
-    ran: Ran = ks("list", "-C", tmp_path)
-    assert ran.status == 0
-    assert "this project's own modules are not told from others: Kbuild:2: " in ran.err
+def test_the_projects_own_modules_are_known_without_make(ks, tmp_path: Path):
+    """make would run what a stranger's Kbuild says."""
+    mark = tmp_path / "ran"
+    write(tmp_path, Kbuild=f"$(shell touch {mark})\nobj-m := plain-one.o \\\n  two.o $(MORE)\nifeq (x\n")
+    (tmp_path / "sub").mkdir()
+    for ko in (tmp_path / "built.ko", tmp_path / "sub" / "below.ko"):
+        ko.write_bytes(Ko(ko.stem).bytes())
+    for command in (("list",), ("logs",), ("unload",), ("check", "built.ko"), ("info", "built.ko")):
+        assert ks(*command, "-C", tmp_path).status in (0, 1), command
+    assert ks("sandbox", "status").status == 0
+    assert not mark.exists()
+    assert module_names_of(tmp_path) == {"plain_one", "two", "built", "below"}
     (tmp_path / "Kbuild").unlink()
-    assert "not told from others" not in ks("list", "-C", tmp_path).err
+    assert module_names_of(tmp_path) == set()

@@ -12,7 +12,6 @@ import pytest
 from kscaffold.kernel import store
 from tests.conftest import need_program
 from tests.support.elf import Ko, of
-from tests.support.kernels import kernel  # noqa: F401 - a fixture
 from tests.support.worlds import RELEASE, World
 
 KEYS = {
@@ -282,7 +281,7 @@ def test_info_is_what_modinfo_says(ks, world, tmp_path: Path):
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("version", ["5.10", "6.1", "6.12"])
-def test_info_is_modinfo_s_own_output(ks, kernel, version):  # noqa: F811
+def test_info_is_modinfo_s_own_output(ks, kernel, version):
     """Parameters put together, the signature read, all in its order. Some texts have a newline."""
     modules = kernel(version).modules
     assert modules
@@ -332,7 +331,7 @@ def test_text_that_is_no_text(ks, world, tmp_path: Path):
 
 
 @pytest.mark.kernel
-def test_a_module_that_was_really_built(ks, kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
+def test_a_module_that_was_really_built(ks, kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     own = kernel("6.1")
     monkeypatch.chdir(tmp_path)
     assert ks("new", "ownname", "--objs", "ret-1").status == 0

@@ -17,7 +17,6 @@ from kscaffold.module.predict.finding import Prediction
 from kscaffold.module.predict.predict import predict
 from tests.conftest import ROOT
 from tests.support.elf import ALLOC, EXEC, RELA, WRITE, Ko, Section, Symbol
-from tests.support.kernels import kernel  # noqa: F401 - a fixture
 from tests.support.worlds import RELEASE, World
 
 PRINTK = {"_printk": 0x92997ED8}
@@ -27,7 +26,7 @@ LOOKS = DATA / "quoted-lines.toml"  # has the messages that such a kernel's imag
 
 
 def read(ko: Ko) -> KoFile:
-    return kofile.parse(ko.bytes(), Path("hello.ko"))
+    return kofile.parse_ko(ko.bytes(), Path("hello.ko"))
 
 
 @pytest.fixture
@@ -261,9 +260,11 @@ def test_64_looks_for_the_name_before_it_looks_at_sections(facts):
 
 def test_a_name_outside_the_names_is_anyones_guess(facts):
     content = bytearray(Ko().bytes())
-    table = next(s for s in kofile.parse(bytes(content), Path("hello.ko")).sections if s.type == "SHT_SYMTAB")
+    table = next(
+        s for s in kofile.parse_ko(bytes(content), Path("hello.ko")).sections if s.type == "SHT_SYMTAB"
+    )
     content[table.offset + 5 * 24 + 2] = 0xFF  # st_name of the last symbol, the import
-    prediction = predict(kofile.parse(bytes(content), Path("hello.ko")), facts())
+    prediction = predict(kofile.parse_ko(bytes(content), Path("hello.ko")), facts())
     assert codes(prediction) >= {"KS406"}
 
 
@@ -333,15 +334,15 @@ def test_symvers_of_the_years():
         "x\tc\tvmlinux\tEXPORT_SYMBOL\t",
     ]
     symvers = Symvers({line.split("\t")[1]: line for line in lines})
-    a, b = symvers.find("a"), symvers.find("b")
+    a, b = symvers.find_export("a"), symvers.find_export("b")
     assert a and (a.crc, a.module, a.gpl, a.namespace) == (1, None, False, "")
     assert b and (b.crc, b.module, b.gpl, b.namespace) == (2, None, True, "ns")
-    assert symvers.find("c") is None and symvers.find("d") is None
+    assert symvers.find_export("c") is None and symvers.find_export("d") is None
 
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("series", ["5.10", "6.1", "6.12"])
-def test_no_false_finding_on_the_kernels_own_modules(kernel, series: str):  # noqa: F811
+def test_no_false_finding_on_the_kernels_own_modules(kernel, series: str):
     """Every module that came with a kernel loads into it, and there is nothing to warn of."""
     own = kernel(series)
     paths = modules_in([own.modules / "kernel"])
@@ -353,7 +354,7 @@ def test_no_false_finding_on_the_kernels_own_modules(kernel, series: str):  # no
 
 
 @pytest.mark.kernel
-def test_another_kernels_modules_are_refused_by_another(kernel):  # noqa: F811
+def test_another_kernels_modules_are_refused_by_another(kernel):
     old, new = kernel("5.10"), kernel("6.1")
     path = next(p for p in modules_in([old.modules / "kernel"]) if p.name.startswith("dummy.ko"))
     (document,) = check_many([path], new, documents.check)
@@ -361,7 +362,7 @@ def test_another_kernels_modules_are_refused_by_another(kernel):  # noqa: F811
 
 
 @pytest.mark.kernel
-def test_a_changed_module_of_the_kernels_own(kernel, tmp_path: Path):  # noqa: F811
+def test_a_changed_module_of_the_kernels_own(kernel, tmp_path: Path):
     own = kernel("6.1")
     path = next(p for p in modules_in([own.modules / "kernel"]) if p.name.startswith("dummy.ko"))
     content = bytearray(path.read_bytes())

@@ -12,7 +12,7 @@ import kscaffold
 from kscaffold.diagnosis import stages
 from kscaffold.elf import kofile
 from kscaffold.elf.module_name import ko_stem, module_name_of
-from kscaffold.kernel.config import KernelConfig, parse, read
+from kscaffold.kernel.config import KernelConfig, parse_config, read_config
 from kscaffold.kernel.facts import KernelFacts, read_facts
 from kscaffold.load import prediction_cache
 from kscaffold.module.predict import predict
@@ -50,12 +50,12 @@ def test_each_stage_has_a_file_that_answers_its_question(stage, kernel, tmp_path
     parameters = list(inspect.signature(module.findings).parameters.values())
     assert [p.annotation for p in parameters] == [Question]
     assert inspect.signature(module.findings).return_annotation == list[Finding]
-    ko = kofile.parse(Ko().bytes(), tmp_path / "hello.ko")
+    ko = kofile.parse_ko(Ko().bytes(), tmp_path / "hello.ko")
     assert module.findings(Question(ko, kernel)) == []
 
 
 def test_a_symbol_without_a_name_is_called_that(kernel, tmp_path):
-    ko = kofile.parse(Ko(more_symbols=[Symbol("")]).bytes(), tmp_path / "hello.ko")
+    ko = kofile.parse_ko(Ko(more_symbols=[Symbol("")]).bytes(), tmp_path / "hello.ko")
     messages = [f.message for f in predict.predict(ko, kernel).findings]
     assert f"{kernel.release} does not export a symbol without a name" in messages
 
@@ -75,7 +75,7 @@ def test_all_code_that_predicts_is_part_of_what_a_prediction_is_remembered_by():
                 todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     files = {PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py") for name in seen}
     # These open, find and start things: they decide nothing about a module.
-    ground = {"errors.py", "files/paths.py", "process.py", "timing.py", "packages", "files"}
+    ground = {"errors.py", "files/paths.py", "process.py", "progress.py", "timing.py", "packages", "files"}
     judging = {file for file in files if file.relative_to(PACKAGE).parts[0] not in ground}
     assert len(judging) > 20
     assert judging <= set(prediction_cache.code_files())
@@ -94,19 +94,19 @@ def test_all_code_that_predicts_is_part_of_what_a_prediction_is_remembered_by():
     ],
 )
 def test_an_option_of_a_configuration(text, option, has, value):
-    assert (parse(text).has(option), parse(text).value(option)) == (has, value)
+    assert (parse_config(text).has(option), parse_config(text).value(option)) == (has, value)
 
 
 def test_a_build_tree_tells_its_configuration_in_either_file(tmp_path):
-    assert read(tmp_path) == KernelConfig()
+    assert read_config(tmp_path) == KernelConfig()
     made = tmp_path / "include/config/auto.conf"
     made.parent.mkdir(parents=True)
     made.write_text("CONFIG_MADE=y\n")
-    assert read(tmp_path).has("MADE")
+    assert read_config(tmp_path).has("MADE")
     (tmp_path / ".config").write_text("CONFIG_CHOSEN=y\n")
-    assert (read(tmp_path).has("CHOSEN"), read(tmp_path).has("MADE")) == (True, False)
+    assert (read_config(tmp_path).has("CHOSEN"), read_config(tmp_path).has("MADE")) == (True, False)
     (tmp_path / ".config").write_text("")
-    assert read(tmp_path).has("MADE")
+    assert read_config(tmp_path).has("MADE")
 
 
 @pytest.mark.parametrize(

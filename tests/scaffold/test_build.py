@@ -14,7 +14,7 @@ from kscaffold.scaffold.kbuild.names import identifier
 from tests.conftest import missing, need_program
 from tests.scaffold.test_new import snapshot
 from tests.support.checkpatch import find as find_checkpatch
-from tests.support.kdirs import Tree, tree, tree_61  # noqa: F401  fixtures
+from tests.support.kdirs import Tree
 
 pytestmark = pytest.mark.kernel
 
@@ -59,7 +59,7 @@ def warnings(output: str) -> list[str]:
 
 
 @pytest.mark.parametrize("words", MADE.values(), ids=MADE.keys())
-def test_builds_without_a_warning_and_cleans_up(ks, tmp_path, tree: Tree, words):  # noqa: F811
+def test_builds_without_a_warning_and_cleans_up(ks, tmp_path, tree: Tree, words):
     assert ks("new", *words, "-C", tmp_path).status == 0
     project = tmp_path / words[0]
     before = set(os.listdir(project))
@@ -72,7 +72,7 @@ def test_builds_without_a_warning_and_cleans_up(ks, tmp_path, tree: Tree, words)
     assert set(os.listdir(project)) == before
 
 
-def test_odd_names_build(ks, tmp_path, tree_61: Tree):  # noqa: F811
+def test_odd_names_build(ks, tmp_path, tree_61: Tree):
     """All in one directory, to build once; each as `new` makes it."""
     assert ks("new", "odd", "-C", tmp_path).status == 0
     project = tmp_path / "odd"
@@ -88,7 +88,7 @@ def test_odd_names_build(ks, tmp_path, tree_61: Tree):  # noqa: F811
     assert {p.stem for p in project.glob("*.ko")} == set(ODD)
 
 
-def test_odd_object_names_build(ks, tmp_path, tree_61: Tree):  # noqa: F811
+def test_odd_object_names_build(ks, tmp_path, tree_61: Tree):
     objs = [o for o in ODD if o != "M"]
     assert ks("new", "M", "-C", tmp_path, "--objs", ",".join(objs)).status == 0
     built = tree_61.make(tmp_path / "M", "W=1")
@@ -96,7 +96,7 @@ def test_odd_object_names_build(ks, tmp_path, tree_61: Tree):  # noqa: F811
     assert warnings(built.stdout) == []
 
 
-def test_a_place_that_is_not_refused_can_be_built_in(ks, tmp_path, tree: Tree):  # noqa: F811
+def test_a_place_that_is_not_refused_can_be_built_in(ks, tmp_path, tree: Tree):
     place = tmp_path / "~é+a@b^{c}!~1.2-3_x"
     place.mkdir()
     assert ks("new", "mod", "--objs", "a,b", "-C", place).status == 0
@@ -105,7 +105,7 @@ def test_a_place_that_is_not_refused_can_be_built_in(ks, tmp_path, tree: Tree): 
 
 
 @pytest.mark.parametrize("pwd", [None, "/nonexistent"])
-def test_as_sudo_makes_it(ks, tmp_path, tree_61: Tree, monkeypatch, pwd):  # noqa: F811
+def test_as_sudo_makes_it(ks, tmp_path, tree_61: Tree, monkeypatch, pwd):
     """sudo drops PWD, or leaves the one of the shell it was called from."""
     assert ks("new", "mod", "-C", tmp_path).status == 0
     if pwd is None:
@@ -132,7 +132,7 @@ def test_nothing_of_it_needs_kscaffold(ks, tmp_path):
             assert "kscaffold" not in path.read_text()
 
 
-def test_git_sees_no_build_product(ks, tmp_path, tree: Tree):  # noqa: F811
+def test_git_sees_no_build_product(ks, tmp_path, tree: Tree):
     git = need_program("git", "git")
     assert ks("new", "mod", "--objs", "a,b", "-C", tmp_path).status == 0
     project = tmp_path / "mod"
@@ -145,7 +145,7 @@ def test_git_sees_no_build_product(ks, tmp_path, tree: Tree):  # noqa: F811
     assert [line for line in seen.stdout.splitlines() if line.startswith("??")] == []
 
 
-def test_building_changes_no_source(ks, tmp_path, tree_61: Tree):  # noqa: F811
+def test_building_changes_no_source(ks, tmp_path, tree_61: Tree):
     assert ks("new", "mod", "--objs", "a,b", "-C", tmp_path).status == 0
     project = tmp_path / "mod"
     before = snapshot(project)
@@ -154,7 +154,7 @@ def test_building_changes_no_source(ks, tmp_path, tree_61: Tree):  # noqa: F811
     assert {k: after[k] for k in before} == before
 
 
-def _compile(directory: Path, tree: Tree, lines: list[str]) -> set[int]:  # noqa: F811
+def _compile(directory: Path, tree: Tree, lines: list[str]) -> set[int]:
     """Which of these lines the compiler refuses after the headers that every module includes."""
     head = "#include <linux/init.h>\n#include <linux/module.h>\n#include <linux/moduleparam.h>\n"
     head += '#include <linux/printk.h>\nMODULE_LICENSE("GPL");\n'
@@ -168,7 +168,7 @@ def _compile(directory: Path, tree: Tree, lines: list[str]) -> set[int]:  # noqa
     return {int(n) - 6 for n in re.findall(r"\bt\.c:(\d+):\d+: (?:error|note: in expansion)", ran.stderr)}
 
 
-def test_no_name_that_is_taken_by_the_headers_is_given_out(tmp_path, tree: Tree):  # noqa: F811
+def test_no_name_that_is_taken_by_the_headers_is_given_out(tmp_path, tree: Tree):
     """Each single word of the headers, tried: as a parameter, and before _init, _exit, _start and _stop."""
     _compile(tmp_path, tree, [])
     made = subprocess.run(
@@ -180,7 +180,7 @@ def test_no_name_that_is_taken_by_the_headers_is_given_out(tmp_path, tree: Tree)
     accepted = []
     for word in sorted(w for w in words if "_" not in w):
         try:
-            accepted.append(params.parse(f"{word}:int"))
+            accepted.append(params.parse_parameter(f"{word}:int"))
         except params.UsageError:
             continue
     refused = _compile(tmp_path, tree, [p.declaration for p in accepted])
@@ -219,7 +219,7 @@ def test_clean_under_checkpatch(ks, tmp_path, words):
 
 
 @pytest.mark.parametrize("words", MADE.values(), ids=MADE.keys())
-def test_clean_under_sparse(ks, tmp_path, tree_61: Tree, words):  # noqa: F811
+def test_clean_under_sparse(ks, tmp_path, tree_61: Tree, words):
     need_program("sparse", "sparse")
     assert ks("new", *words, "-C", tmp_path).status == 0
     project = tmp_path / words[0]

@@ -11,7 +11,7 @@ from kscaffold.errors import UsageError
 from kscaffold.scaffold.create import escape, params
 from kscaffold.scaffold.kbuild import generate
 from tests.conftest import need_program
-from tests.support.kdirs import Tree, tree_61  # noqa: F401  a fixture
+from tests.support.kdirs import Tree
 
 anything = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 # What means something in C, printf, make, the shell, Jinja, YAML or Markdown, and what is invisible.
@@ -188,13 +188,13 @@ def test_a_makefile_has_tabs_and_curdir_and_no_pwd():
     ],
 )
 def test_parameters_are_read(spec, parameter):
-    assert params.parse(spec) == parameter
+    assert params.parse_parameter(spec) == parameter
 
 
 @given(texts, texts)
 def test_any_default_and_description_can_be_given(default, description):
     quoted = default.replace("\\", "\\\\").replace(":", "\\:")
-    assert params.parse(f"s:charp={quoted}:{description}") == params.TemplateParameter(
+    assert params.parse_parameter(f"s:charp={quoted}:{description}") == params.TemplateParameter(
         "s", "charp", 0o444, default, description
     )
 
@@ -205,17 +205,17 @@ def test_any_default_and_description_can_be_given(default, description):
 )
 def test_a_type_s_range_is_exact(kind, least, most):
     for value in (least, most, 0):
-        assert params.parse(f"n:{kind}={value}").default == str(value)
+        assert params.parse_parameter(f"n:{kind}={value}").default == str(value)
     for value in (least - 1, most + 1):
         with pytest.raises(UsageError) as refused:
-            params.parse(f"n:{kind}={value}")
+            params.parse_parameter(f"n:{kind}={value}")
         assert refused.value.code == "KS016"
 
 
 @given(texts)
 def test_any_parameter_text_is_read_or_refused(text):
     try:
-        params.parse(text)
+        params.parse_parameter(text)
     except UsageError as refused:
         assert refused.code in ("KS015", "KS016", "KS017", "KS018")
 
@@ -240,12 +240,12 @@ def test_any_parameter_text_is_read_or_refused(text):
     ],
 )
 def test_declarations(spec, line):
-    assert params.parse(spec).declaration == line
+    assert params.parse_parameter(spec).declaration == line
 
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("text", [NASTIEST, "", " ", "\n", "x" * 5000])
-def test_the_module_says_exactly_the_text(ks, tmp_path, tree_61: Tree, text):  # noqa: F811
+def test_the_module_says_exactly_the_text(ks, tmp_path, tree_61: Tree, text):
     modinfo = need_program("modinfo", "kmod")
     quoted = text.replace("\\", "\\\\").replace(":", "\\:")
     ran = ks(
@@ -273,7 +273,7 @@ def test_the_module_says_exactly_the_text(ks, tmp_path, tree_61: Tree, text):  #
 @pytest.mark.kernel
 @settings(max_examples=4)
 @given(st.lists(nasty, min_size=30, max_size=30))
-def test_the_module_says_exactly_any_texts(tmp_path_factory, tree_61: Tree, many):  # noqa: F811
+def test_the_module_says_exactly_any_texts(tmp_path_factory, tree_61: Tree, many):
     from kscaffold.scaffold.create.new import ProjectRequest, new
 
     modinfo = need_program("modinfo", "kmod")

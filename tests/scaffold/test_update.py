@@ -13,7 +13,7 @@ from kscaffold.scaffold.create.render import templates
 from kscaffold.scaffold.metadata import answers, base
 from tests.conftest import need_program
 from tests.scaffold.test_new import snapshot
-from tests.support.kdirs import Tree, tree_61  # noqa: F401  a fixture
+from tests.support.kdirs import Tree
 from tests.support.newer import Newer, changes
 
 AUTHOR = ("--author", "me")
@@ -520,7 +520,7 @@ def test_a_kbuild_that_was_edited_is_the_user_s(hello, newer):
 
 
 @pytest.mark.kernel
-def test_an_updated_project_builds_and_a_renamed_module_keeps_its_name(ks, tmp_path, newer, tree_61: Tree):  # noqa: F811
+def test_an_updated_project_builds_and_a_renamed_module_keeps_its_name(ks, tmp_path, newer, tree_61: Tree):
     project = made(ks, tmp_path, "my-mod", "--objs", "a,b", "--param", "n:int=3:how many")
     assert ks("kbuild", "rename", "my-mod", "renamed", "-C", project).status == 0
     assert ks("kbuild", "add-object", "extra", "-C", project).status == 0

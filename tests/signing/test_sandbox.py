@@ -26,7 +26,7 @@ from kscaffold.sandbox.vm.qemu import Machine
 from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.signing import key as keys
 from kscaffold.signing.key import Key
-from kscaffold.signing.sign import sign
+from kscaffold.signing.sign import sign_module
 from kscaffold.targets.sandbox import SandboxTarget
 from tests.conftest import REAL_CACHE, need_program
 from tests.support.kernels import need_kernel
@@ -93,7 +93,7 @@ def guest(kernel: Kernel, cmdline: str, trusted: Sequence[Key]) -> Iterator[Sand
 
 
 def signed(kernel: Kernel, key: Key, out: Path, hash: str = "sha256") -> Path:
-    sign(built(kernel) / "hello.ko", key, hash=hash, out=out)
+    sign_module(built(kernel) / "hello.ko", key, hash=hash, out=out)
     return out
 
 

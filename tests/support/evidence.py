@@ -132,7 +132,7 @@ def loads(kernel: str) -> dict[str, Load]:
             name,
             dict(pair.split("=", 1) for pair in pairs),
             klog.parse_kmsg(sections[0]),
-            trace.parse(extra["trace"]) if "trace" in extra else None,
+            trace.parse_trace(extra["trace"]) if "trace" in extra else None,
             unload.partition("status=")[2] if unload else None,
             klog.parse_kmsg(extra[unload]) if unload else [],
         )

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support import templated
 from tests.conftest import need_program
-from tests.support.kdirs import SERIES, Tree, tree_61  # noqa: F401  fixtures
+from tests.support.kdirs import SERIES, Tree
 from tests.scaffold.test_build import checkpatch, warnings
 
 pytestmark = pytest.mark.kernel
@@ -39,7 +39,7 @@ def test_clean_under_checkpatch(tmp_path, ks):
 
 
 @pytest.mark.parametrize("template", ["exporter", "block"])
-def test_plain_make_builds_it(ks, tmp_path, tree_61: Tree, template):  # noqa: F811
+def test_plain_make_builds_it(ks, tmp_path, tree_61: Tree, template):
     assert ks("new", "ram", "-t", template, "-C", tmp_path).status == 0
     project = tmp_path / "ram"
     before = set(project.iterdir())
@@ -59,7 +59,7 @@ def test_a_further_module_has_a_name_that_can_be(ks, tmp_path):
     assert ks("new", "m" * 50, "-t", "exporter", "-C", tmp_path).status == 0
 
 
-def test_any_name_will_do(ks, tmp_path, tree_61: Tree):  # noqa: F811
+def test_any_name_will_do(ks, tmp_path, tree_61: Tree):
     """Names the headers have, as the name of each template's module: nothing in a template has them too."""
     odd = ["time", "random", "mailbox", "words", "page", "file", "end", "disk", "tally", "M", "x__y-", "init"]
     lines = []

@@ -5,20 +5,20 @@ import errno
 import pytest
 
 from tests.support import templated
-from tests.templates.test_templates import guest, refusal, text  # noqa: F401  fixture
+from tests.templates.test_templates import refusal, text
 
 pytestmark = [pytest.mark.kernel, pytest.mark.sandbox]
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOMEM, errno.EBUSY, 1000])
-def test_returns_an_errno(guest, code):  # noqa: F811
+def test_returns_an_errno(guest, code):
     before = guest.target.modules()
     assert guest.load("returns", f"code={-code}") == code
     assert guest.said("returns") == [f"init returns {-code}"]
     assert guest.target.modules() == before
 
 
-def test_returns_what_is_no_errno(guest):  # noqa: F811
+def test_returns_what_is_no_errno(guest):
     with guest.loaded("returns"):
         pass
     assert guest.said("returns") == ["init returns 0", "exit runs"]
@@ -34,7 +34,7 @@ DEFAULTS = {
 }
 
 
-def test_params_of_every_type(guest):  # noqa: F811
+def test_params_of_every_type(guest):
     def seen() -> dict[str, str]:
         return {p: text(guest, f"/sys/module/{name}/parameters/{p}").strip() for p in DEFAULTS}
 
@@ -65,12 +65,12 @@ def test_params_of_every_type(guest):  # noqa: F811
         ("percent=-1", errno.EINVAL),
     ],
 )
-def test_params_refuse(guest, line, code):  # noqa: F811
+def test_params_refuse(guest, line, code):
     assert guest.load("params", line) == code
     assert "hello from init" not in guest.said("params")
 
 
-def test_params_refuse_a_write_too(guest):  # noqa: F811
+def test_params_refuse_a_write_too(guest):
     assert guest.load("params") == 0
     name = templated.module("params").replace("-", "_")
     assert refusal(guest, f"/sys/module/{name}/parameters/percent", "101") == errno.ERANGE

@@ -22,12 +22,6 @@ pytestmark = [pytest.mark.kernel, pytest.mark.sandbox]
 POLLIN, POLLOUT = 1, 4
 
 
-@pytest.fixture(params=SERIES)
-def guest(request: pytest.FixtureRequest) -> Iterator[Guest]:
-    with templated.guest(request.param) as one:
-        yield one
-
-
 def values(done: list[Done]) -> list[int]:
     return [d.value for d in done]
 

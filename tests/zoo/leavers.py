@@ -1,6 +1,6 @@
 """Modules that leave something in the kernel when they go, one thing each, and their healthy twins.
 
-`call` is the line that makes it, and `undo` the one that their exit forgets; a twin's exit has it. The names of
+`call` is the line that makes it, and `undo` the one that their exit forgets; a twin has it. The names of
 files begin with `lv_`.
 """
 
@@ -76,7 +76,10 @@ class Leaver:
 
 _SHOW = "static int show(struct seq_file *m, void *v) { return 0; } static struct proc_dir_entry *e;"
 _FOPS = "static const struct file_operations fops = { .owner = THIS_MODULE };"
-_LOOP = "static struct task_struct *t; static int round(void *x) { while (!kthread_should_stop()) msleep(500); return 0; }"
+_LOOP = (
+    "static struct task_struct *t;"
+    " static int round(void *x) { while (!kthread_should_stop()) msleep(500); return 0; }"
+)
 
 LEAVERS = {
     "proc": Leaver(
@@ -183,9 +186,10 @@ LEAVERS = {
     "irq": Leaver(
         "interrupt",
         "",
-        "#include <linux/irq.h>\nstatic irqreturn_t handle(int n, void *d) { return IRQ_NONE; } static int id, n;"
-        "\nstatic int take(void) {\nn = __irq_alloc_descs(-1, 1, 1, NUMA_NO_NODE, NULL, NULL); irq_set_chip_and_handler(n, &dummy_irq_chip, handle_simple_irq);"
-        "\nreturn n; }",
+        "#include <linux/irq.h>\nstatic irqreturn_t handle(int n, void *d) { return IRQ_NONE; }"
+        "\nstatic int id, n; static int take(void) {"
+        "\nn = __irq_alloc_descs(-1, 1, 1, NUMA_NO_NODE, NULL, NULL);"
+        "\nirq_set_chip_and_handler(n, &dummy_irq_chip, handle_simple_irq); return n; }",
         'int error = take() < 0 ? -ENOSPC : request_irq(n, handle, 0, "lv_irq", &id);',
         "free_irq(n, &id); irq_free_descs(n, 1);",
         "return error;",
@@ -215,9 +219,11 @@ LEAVERS = {
     "sysctl": Leaver(
         "sysctl",
         "lv_sysctl",
-        'static int v; static struct ctl_table t[] = { { .procname = "lv_value", .data = &v, .maxlen = sizeof(v),'
+        "static int v; static struct ctl_table t[] = {"
+        ' { .procname = "lv_value", .data = &v, .maxlen = sizeof(v),'
         " .mode = 0644, .proc_handler = proc_dointvec },"
-        "\n#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)\n{ }\n#endif\n}; static struct ctl_table_header *h;",
+        "\n#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)\n{ }\n#endif\n};"
+        " static struct ctl_table_header *h;",
         'h = register_sysctl("lv_sysctl", t);',
         "unregister_sysctl_table(h);",
     ),

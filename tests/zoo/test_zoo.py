@@ -79,8 +79,8 @@ class Row:
             after = set(states[states.index("failed") + 1 :])
             if states.count("failed") != 1 or (after - {"not-reached"} and not blind):
                 flaws.append(f"no waterfall: {states}")
-        if self.report.surprise and not self.case.hidden:
-            flaws.append(f"told to be a surprise: {self.report.surprise}")
+        if self.report.prediction_mismatch and not self.case.hidden:
+            flaws.append(f"said to differ from the prediction: {self.report.prediction_mismatch}")
         return "; ".join(flaws)
 
 

@@ -47,11 +47,14 @@ def check(
     paths = [here / word for word in words or () if word not in given]
     arguments = split(kernel_string(given))
     if paths:
-        from kscaffold.kernel.choose import find_kernel  # start-up time
+        from kscaffold.elf.quick import foreign_machine  # start-up time
+        from kscaffold.kernel.choose import find_kernel
 
         # Nothing is fetched for a file that is there: without a kernel it still answers.
-        found = find_kernel(kernel)
-        files, trust = modules_in(paths), _trust(found, cmdline, cert)
+        files = modules_in(paths)
+        machine = None if kernel else foreign_machine(files[0])
+        found = find_kernel(f"{machine.debian}:" if machine else kernel)
+        trust = _trust(found, cmdline, cert)
         return render.checked(check_many(files, found, documents.check, arguments, trust))
     from kscaffold.kernel.choose import choose  # start-up time
     from kscaffold.project.ask import built_targets
@@ -79,8 +82,10 @@ def _trust(kernel: "Kernel | None", cmdline: str, certs: list[str] | None) -> "T
 def _of_project(
     targets: "list[ModuleTarget]", kernel: "Kernel", arguments: list[str], trust: "Trust"
 ) -> Iterator[dict[str, Any]]:
-    from kscaffold.module.check import check  # start-up time
+    from kscaffold.module.check import check_module  # start-up time
 
     for target in targets:
-        report = check(target.ko, expected_name=target.name, kernel=kernel, arguments=arguments, trust=trust)
+        report = check_module(
+            target.ko, expected_name=target.name, kernel=kernel, arguments=arguments, trust=trust
+        )
         yield documents.check(report)

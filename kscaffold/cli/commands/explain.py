@@ -169,8 +169,8 @@ def _log_of_file(words: list[str]) -> str | None:
             head = os.pread(file.fileno(), 4096, 0)
             text, left_out = read_end(file.fileno())
     except OSError as error:
-        told = f"{words[0]}: {error.strerror}"
-        raise UsageError("KS402", told, fix=f"sudo cat {words[0]} | kscaffold explain -") from None
+        message = f"{words[0]}: {error.strerror}"
+        raise UsageError("KS402", message, fix=f"sudo cat {words[0]} | kscaffold explain -") from None
     if b"\0" in head:
         fix = f"kscaffold check {words[0]}; kscaffold explain load {words[0]}"
         raise UsageError("KS402", f"{words[0]} is no text: explain reads logs", fix=fix)

@@ -38,20 +38,20 @@ def info(
         where = find_project(here)
         chosen = choose(kernel, offline=offline, progress=console.progress())
         paths = [target.ko for target in built_targets(where, chosen, module)]
-    told = []
+    documents = []
     for path in paths:
         try:
-            told.append(room.info(path))
+            documents.append(room.info(path))
         except KscaffoldError as error:
             if len(paths) == 1:
                 raise
             # The others shall have their answer.
             console.warn(console.printable(f"{error.what}: {error.cause}" if error.cause else error.what))
-    for number, document in enumerate(told):
+    for number, document in enumerate(documents):
         if number:
             console.out()
         for key, value in room.lines(document):
             console.out(console.printable_lines(f"{key + ':':<15} {value}" if key else f"\t\t{value}"))
-    ok = len(told) == len(paths)
-    console.emit("info", ok, told[0] if len(paths) == 1 else {"modules": told})
+    ok = len(documents) == len(paths)
+    console.emit("info", ok, documents[0] if len(paths) == 1 else {"modules": documents})
     return EXIT_YES if ok else EXIT_NO

@@ -36,7 +36,7 @@ def add_object(
     from kscaffold.scaffold.kbuild import edit
 
     where = find_project(directory or Path.cwd())
-    return _told("kbuild add-object", edit.add_object(where, find_kernel(kernel), name, module))
+    return _print_edit("kbuild add-object", edit.add_object(where, find_kernel(kernel), name, module))
 
 
 @app.command("add-module")
@@ -55,7 +55,7 @@ def add_module(
     from kscaffold.scaffold.kbuild import edit
 
     where = find_project(directory or Path.cwd())
-    return _told("kbuild add-module", edit.add_module(where, find_kernel(kernel), name))
+    return _print_edit("kbuild add-module", edit.add_module(where, find_kernel(kernel), name))
 
 
 @app.command("rename")
@@ -75,10 +75,10 @@ def rename(
     from kscaffold.scaffold.kbuild import edit
 
     where = find_project(directory or Path.cwd())
-    return _told("kbuild rename", edit.rename(where, find_kernel(kernel), old, new))
+    return _print_edit("kbuild rename", edit.rename(where, find_kernel(kernel), old, new))
 
 
-def _told(command: str, edited: "Edited") -> int:
+def _print_edit(command: str, edited: "Edited") -> int:
     root = edited.project.directory
     diff = edited.change.diff(root)
     for line in diff.splitlines():

@@ -110,11 +110,11 @@ def _added(kernel: "Kernel", fields: dict[str, Any]) -> int:
     # start-up time
     from kscaffold.kernel.buildable import build_problem, compiler_problem, missing_packages
 
-    lacking = missing_packages(kernel)
-    if lacking:
-        fix = f"sudo apt-get install --no-install-recommends {' '.join(lacking)}"
+    missing = missing_packages(kernel)
+    if missing:
+        fix = f"sudo apt-get install --no-install-recommends {' '.join(missing)}"
         console.warn(f"what builds for {kernel.release} and boots it is not all installed", fix)
-    problem = build_problem(kernel) or (None if lacking else compiler_problem(kernel))
+    problem = build_problem(kernel) or (None if missing else compiler_problem(kernel))
     if problem:
         console.warn(f"{problem.what} ({problem.cause})" if problem.cause else problem.what, problem.fix)
     console.emit("kernel add", True, {"kernel": documents.kernel(kernel), **fields})

@@ -83,7 +83,7 @@ def new(
             directory=directory,
             template=template,
             objects=tuple(o.strip() for each in objs or () for o in each.split(",")),
-            parameters=tuple(params.parse(p) for p in param or ()),
+            parameters=tuple(params.parse_parameter(p) for p in param or ()),
             author=author,
             description=description,
             license=license,

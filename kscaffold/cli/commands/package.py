@@ -114,9 +114,9 @@ def _render(report: "InstallReport") -> None:
         for other in found.others:
             console.note(f"{other} has the same name")
         if not found.ok:
-            told = "\n  ".join(report.said)
+            output = "\n  ".join(report.said)
             console.warn(
                 f"modprobe {found.name} would load {found.found or 'nothing'}"
-                + (f"\n  {console.printable(told)}" if told and not found.found else ""),
+                + (f"\n  {console.printable(output)}" if output and not found.found else ""),
                 fix="kscaffold explain KS047",
             )

@@ -55,7 +55,12 @@ def run(
 
     where = TargetRequest(False, kernel, cmdline, cert, offline)
     request = LoadRequest.from_words(
-        words or (), directory or Path.cwd(), module, build=not no_build, dependencies=not no_deps
+        words or (),
+        directory or Path.cwd(),
+        module,
+        build=not no_build,
+        dependencies=not no_deps,
+        allow=allow or (),
     )
     sets = [one for one in (params or [""]) for _ in range(repeat)]
     page: RunPage | None = None
@@ -77,7 +82,6 @@ def run(
         watch=watch,
         progress=console.progress(),
         listen=listen,
-        allow=allow or (),
     )
     from kscaffold.cli.render import load as render  # start-up time: imported by now
 

@@ -89,11 +89,11 @@ def _to_sign(
 
 def _signed(file: Path, key: "Key", hash: str, out: Path | None) -> "SignReport":
     from kscaffold.make.fingerprint import record  # start-up time
-    from kscaffold.signing.sign import sign as sign_one
+    from kscaffold.signing.sign import sign_module
 
     before = record.recorded_facts(file)
     try:
-        report = sign_one(file, key, hash=hash, out=out)
+        report = sign_module(file, key, hash=hash, out=out)
     except OSError as error:
         where = error.filename or file
         raise KscaffoldError(
@@ -118,7 +118,7 @@ def _tell(
     for report in reports:
         again = "; the signature it had is replaced" if report.replaced else ""
         console.step("Signed", console.printable(f"{_short(report.out)} by {name!r} ({report.hash}){again}"))
-    lacks = _lacking(key, reports[0].hash, kernel) if reports and kernel else None
+    lacks = _missing(key, reports[0].hash, kernel) if reports and kernel else None
     if lacks:
         console.warn(lacks[0], fix=lacks[2])
     elif reports:
@@ -127,7 +127,7 @@ def _tell(
     console.emit("sign", True, documents.sign(reports, key))
 
 
-def _lacking(key: "Key", hash: str, kernel: "Kernel") -> tuple[str, bool, str] | None:
+def _missing(key: "Key", hash: str, kernel: "Kernel") -> tuple[str, bool, str] | None:
     from kscaffold.kernel.facts import read_facts  # start-up time
     from kscaffold.module.predict.signature import missing_crypto
 

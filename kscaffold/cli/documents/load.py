@@ -7,6 +7,7 @@ from kscaffold.load.flaws import OTHERS, not_allowed
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.attempt import Listed
+    from kscaffold.diagnosis.crash import Complaint
     from kscaffold.diagnosis.klog import Record
     from kscaffold.load.report import LoadReport
     from kscaffold.load.unload import UnloadReport
@@ -58,11 +59,16 @@ def record(r: "Record") -> Document:
     return {"level": r.level, "time": r.time, "text": r.text}
 
 
+def complaints(found: "Iterable[Complaint]") -> list[Document]:
+    """What the kernel complained of."""
+    return [{"kind": c.kind, "text": c.text, "where": c.where} for c in found]
+
+
 def _complaints(report: "LoadReport | UnloadReport") -> list[Document]:
     """The kernel's complaints; of a call that succeeded what else is against it, too."""
-    told = [{"kind": c.kind, "text": c.text, "where": c.where} for c in report.judgement.complaints]
+    documents = [{"kind": c.kind, "text": c.text, "where": c.where} for c in report.judgement.complaints]
     kinds = {c.kind for c in report.judgement.complaints}
-    return told + [
+    return documents + [
         {"kind": f.kind, "text": f.text, "where": f.where} for f in report.flaws if f.kind in OTHERS - kinds
     ]
 

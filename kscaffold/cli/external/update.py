@@ -20,7 +20,7 @@ class DeclinedError(Exception):
 class UpdateSession:
     """What was allowed on the command line, and what became of it.
 
-    `command`: the words of the command, without --trust. `renewal`: None for kscaffold's own templates.
+    `command`: the words of the command, without --trust. `outcome`: None for kscaffold's own templates.
     """
 
     command: Sequence[str]
@@ -28,7 +28,7 @@ class UpdateSession:
     hooks: bool | None
     checkout: str | None
     changed: tuple[str, ...]
-    renewal: RerenderReport | None = field(default=None, init=False)
+    outcome: RerenderReport | None = field(default=None, init=False)
 
     def prompts(self) -> UpdatePrompts:
         """For the verb."""
@@ -51,32 +51,32 @@ class UpdateSession:
     def _line(self, text: str) -> None:
         console.note(f"  | {console.printable(text)}")
 
-    def _show_report(self, renewal: RerenderReport) -> None:
-        self.renewal = renewal
-        if renewal.after and (self.trust or renewal.before == renewal.after):
-            where = f" at {renewal.checkout}" if renewal.checkout else ""
-            commit = commits(renewal.before, renewal.after)
-            console.step("Template", f"{renewal.report.source}{where}: commit {commit}")
-        for key, value in renewal.added.items():
+    def _show_report(self, outcome: RerenderReport) -> None:
+        self.outcome = outcome
+        if outcome.after and (self.trust or outcome.before == outcome.after):
+            where = f" at {outcome.checkout}" if outcome.checkout else ""
+            commit = commits(outcome.before, outcome.after)
+            console.step("Template", f"{outcome.report.source}{where}: commit {commit}")
+        for key, value in outcome.added.items():
             console.step("Asks anew", console.printable(f"{key}: {value} (--set {key}=… for another)"))
-        for key in renewal.dropped:
+        for key in outcome.dropped:
             console.step("Drops", console.printable(f"{key}: the template asks for it no more"))
-        if renewal.hooks_missing:
+        if outcome.hooks_missing:
             console.warn(
                 "its hooks ran for the last version and not for this one: what they made looks removed"
             )
 
     def fields(self) -> dict[str, Any] | None:
         """For the JSON document."""
-        if self.renewal is None:
+        if self.outcome is None:
             return None
-        renewal = self.renewal
+        outcome = self.outcome
         return {
-            "before": renewal.before,
-            "after": renewal.after,
-            "checkout": renewal.checkout,
-            "added": dict(renewal.added),
-            "dropped": list(renewal.dropped),
-            "hooks_run": renewal.hooks_run,
-            "report": asdict(renewal.report),
+            "before": outcome.before,
+            "after": outcome.after,
+            "checkout": outcome.checkout,
+            "added": dict(outcome.added),
+            "dropped": list(outcome.dropped),
+            "hooks_run": outcome.hooks_run,
+            "report": asdict(outcome.report),
         }

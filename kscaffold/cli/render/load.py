@@ -72,7 +72,7 @@ def why(report: LoadReport) -> None:
         if j.fix:
             say(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
         if report.place:
-            _source(report.place, say)
+            source(report.place, say)
         if j.code:
             say(f"   {console.styled('more', 'cyan')}: kscaffold explain {j.code}")
 
@@ -80,23 +80,23 @@ def why(report: LoadReport) -> None:
 def _notes(report: LoadReport, say: Callable[[str], None]) -> None:
     if report.note:
         say(f"   note: {report.note}")
-    if report.surprise:
-        say(f"   note: {console.printable(report.surprise)}")
+    if report.prediction_mismatch:
+        say(f"   note: {console.printable(report.prediction_mismatch)}")
 
 
 def _flaw(flaw: "Flaw", head: Callable[[str], None], say: Callable[[str], None]) -> None:
     """One reason why a load that succeeded is not clean: the complaint, its source line, its code."""
-    told = f"{flaw.text}, at {flaw.where}" if flaw.where and flaw.where not in flaw.text else flaw.text
-    head(console.printable(told))
+    text = f"{flaw.text}, at {flaw.where}" if flaw.where and flaw.where not in flaw.text else flaw.text
+    head(console.printable(text))
     if flaw.place:
-        _source(flaw.place, say)
+        source(flaw.place, say)
     if flaw.fix:
         say(f"    {console.styled('fix', 'cyan')}: {console.printable(flaw.fix)}")
     say(f"   {console.styled('more', 'cyan')}: kscaffold explain {flaw.code}")
 
 
-def _source(place: SourceLine, say: Callable[[str], None]) -> None:
-    """The line of source, and what is around it."""
+def source(place: SourceLine, say: Callable[[str], None]) -> None:
+    """Say the line of source, and what is around it."""
     say(f" {console.styled('source', 'cyan')}: {console.printable(f'{place}, {place.function}()')}")
     for number, text in place.lines:
         mark = console.styled(">", "red") if number == place.line else " "
@@ -232,11 +232,11 @@ def _tell_run(one: "Try", flaws: "Sequence[Flaw]") -> None:
     elif all(u.ok for u in unloads_):
         names = ", ".join(console.printable(r.path.name) for r in loads_)
         spent = f"{last.seconds['total']:.2f} s"
-        told = f"{names}{_with(last)}: loaded and unloaded ({last.kernel}) in {spent}"
+        text = f"{names}{_with(last)}: loaded and unloaded ({last.kernel}) in {spent}"
         if flaws:
-            console.out(f"{told}, {console.styled('but not clean', 'red')}")
+            console.out(f"{text}, {console.styled('but not clean', 'red')}")
         else:
-            console.step("Ran", told)
+            console.step("Ran", text)
     _complain(one, flaws)
     if not last.ok:
         return
@@ -279,7 +279,7 @@ def unloaded(report: UnloadReport) -> None:
     if j.cause:
         console.out(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
     if report.place:
-        _source(report.place, console.out)
+        source(report.place, console.out)
     if j.fix:
         console.out(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
 

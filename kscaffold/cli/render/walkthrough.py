@@ -58,7 +58,7 @@ def print_walkthrough(walkthrough: LoadWalkthrough) -> None:
 
 def _step(number: int, step: StageFacts, total: int, walkthrough: LoadWalkthrough) -> Iterator[str]:
     stage = StageTime(step.stage.id, step.status, step.microseconds)
-    shown = waterfall.shown_time(walkthrough.report, stage, step.within)
+    shown = waterfall.time_text(walkthrough.report, stage, step.within)
     yield waterfall.row(number, stage, (step.start or 0, step.microseconds, total), shown)
     if step.status not in ("passed", "failed"):
         return

@@ -25,7 +25,7 @@ def show(report: LoadReport) -> None:
     spent = 0
     for number, stage in enumerate(stages, 1):
         bar = (spent, stage.microseconds, whole)
-        console.out(row(number, stage, bar, shown_time(report, stage, enclosing_stage(stage, stages))))
+        console.out(row(number, stage, bar, time_text(report, stage, enclosing_stage(stage, stages))))
         spent += stage.microseconds or 0
     if whole:
         console.out(total(whole))
@@ -35,7 +35,7 @@ def show(report: LoadReport) -> None:
         console.note(untimed(report))
 
 
-def shown_time(report: LoadReport, stage: StageTime, within: str | None) -> str:
+def time_text(report: LoadReport, stage: StageTime, within: str | None) -> str:
     """What stands in the column of times; `within`: the stage whose time holds that of this one."""
     if stage.microseconds is not None:
         return lasted(report, stage.status, stage.microseconds)

@@ -23,8 +23,8 @@ class Residue:
     @property
     def text(self) -> str:
         """A sentence."""
-        told = KINDS[self.kind].text.format(name=self.name)
-        return f"{told}; reading {self.crashed} crashes the kernel" if self.crashed else told
+        words = KINDS[self.kind].text.format(name=self.name)
+        return f"{words}; reading {self.crashed} crashes the kernel" if self.crashed else words
 
     @property
     def fix(self) -> str:

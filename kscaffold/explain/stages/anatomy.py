@@ -163,8 +163,8 @@ def _imports(ko: KoFile, kernel: Symvers | None, project: Symvers | None) -> lis
     weak, versions = set(ko.weak_imports), ko.versions or {}
     found = []
     for symbol in ko.undefined:
-        own = project.find(symbol) if project else None
-        exported = (kernel.find(symbol) if kernel else None) or own
+        own = project.find_export(symbol) if project else None
+        exported = (kernel.find_export(symbol) if kernel else None) or own
         found.append(
             Import(
                 symbol=symbol,

@@ -10,25 +10,25 @@ from kscaffold.explain.stages.fact import Fact, StageContext, plural
 _DEEPEST = 20  # frames of a stack that are told
 
 
-def symbols(scene: StageContext) -> Iterator[Fact]:
+def symbols(context: StageContext) -> Iterator[Fact]:
     """The symbols it needs, and who has them."""
-    if scene.anatomy is None:
+    if context.anatomy is None:
         return
-    loaded = scene.observed.loaded
+    loaded = context.observed.loaded
     # What can't be had is not folded away.
-    imports = sorted(scene.anatomy.imports, key=lambda i: _is_there(i, loaded) and not _differs(i))
+    imports = sorted(context.anatomy.imports, key=lambda i: _is_there(i, loaded) and not _differs(i))
     rows = tuple((i.symbol, _provider(i, loaded), _how(i), _crc(i)) for i in imports)
     owners = Counter(i.provider for i in imports)
     counts = ", ".join(f"{n} {_from(owner)}" for owner, n in owners.most_common())
     text = f"{plural(len(imports), 'symbol')}: {counts}" if imports else "no symbol of others"
-    known = scene.anatomy.kernel is not None and scene.anatomy.kernel.exports is not None
+    known = context.anatomy.kernel is not None and context.anatomy.kernel.exports is not None
     columns = ("symbol", "from", "for", "checksum")
     yield Fact("needs", text, "build" if known and imports else "file", columns if rows else (), rows)
-    asked = scene.count("resolve_symbol")
+    asked = context.count("resolve_symbol")
     if asked is not None:
         yield Fact("looked up", f"{plural(asked, 'symbol')} (resolve_symbol)", "trace")
-    if scene.observed.providers:
-        yield Fact("uses modules", ", ".join(scene.observed.providers), "kernel")
+    if context.observed.providers:
+        yield Fact("uses modules", ", ".join(context.observed.providers), "kernel")
 
 
 def _from(owner: str | None) -> str:
@@ -66,11 +66,11 @@ def _differs(found: Import) -> bool:
     return None not in (found.crc, found.kernel_crc) and found.crc != found.kernel_crc
 
 
-def relocate(scene: StageContext) -> Iterator[Fact]:
+def relocate(context: StageContext) -> Iterator[Fact]:
     """The places in the code that got an address."""
-    if scene.anatomy is None:
+    if context.anatomy is None:
         return
-    found = scene.anatomy.relocations
+    found = context.anatomy.relocations
     types: Counter[str] = Counter()
     for r in found:
         types.update(r.types)
@@ -82,34 +82,34 @@ def relocate(scene: StageContext) -> Iterator[Fact]:
     yield Fact("written", text, "file", ("section", "number", "of type") if rows else (), rows)
     if types:
         yield Fact("of type", ", ".join(f"{n:,} {t}" for t, n in types.most_common()), "file")
-    ran = scene.count("apply_relocate_add")
+    ran = context.count("apply_relocate_add")
     if ran is not None:
         yield Fact("sections done", f"{ran} (apply_relocate_add)", "trace")
 
 
-def arguments(scene: StageContext) -> Iterator[Fact]:
+def arguments(context: StageContext) -> Iterator[Fact]:
     """The line of parameters, as text."""
-    line = scene.report.parameters.text
+    line = context.report.parameters.text
     size = len(line.encode(errors="surrogateescape")) + 1
     what = f"'{line}'" if line else "the empty line"
     yield Fact("copied", f"{plural(size, 'byte')}: {what} and its ending NUL", "request")
 
 
-def formation(scene: StageContext) -> Iterator[Fact]:
+def formation(context: StageContext) -> Iterator[Fact]:
     """What it offers to others."""
-    if scene.anatomy is None:
+    if context.anatomy is None:
         return
-    exports = scene.anatomy.ko.exports
+    exports = context.anatomy.ko.exports
     rows = tuple((e.symbol, "GPL only" if e.gpl else "any licence", e.namespace) for e in exports)
     text = plural(len(exports), "symbol") if exports else "no symbol"
     yield Fact("exports", text, "file", ("symbol", "for", "namespace") if rows else (), rows)
 
 
-def parameters(scene: StageContext) -> Iterator[Fact]:
+def parameters(context: StageContext) -> Iterator[Fact]:
     """The values, as they were given and as the kernel has them."""
-    if scene.anatomy is None:
+    if context.anatomy is None:
         return
-    settings = scene.anatomy.settings
+    settings = context.anatomy.settings
     given = [s for s in settings if s.given is not None]
     if not settings:
         yield Fact("parameters", "it has none", "file")
@@ -129,17 +129,17 @@ def parameters(scene: StageContext) -> Iterator[Fact]:
         columns = ("parameter", "type", "given", "value (kernel)")
         width = 4 if read else 3
         text = f"{plural(len(settings), 'parameter')}, {asked}"
-        kept = tuple(row[:width] for row in rows)
-        yield Fact("parameters", text, "file", columns[:width], kept)
-    for name in scene.anatomy.ignored:
+        remaining = tuple(row[:width] for row in rows)
+        yield Fact("parameters", text, "file", columns[:width], remaining)
+    for name in context.anatomy.ignored:
         yield Fact("ignored", f"{name}: it has no such parameter", "request")
 
 
-def sysfs(scene: StageContext) -> Iterator[Fact]:
+def sysfs(context: StageContext) -> Iterator[Fact]:
     """/sys/module/NAME."""
-    o, place = scene.observed, f"/sys/module/{scene.report.module}"
+    o, place = context.observed, f"/sys/module/{context.report.module}"
     if not o.attributes:
-        if scene.report.judgement.stage == "init" and scene.report.judgement.errno:
+        if context.report.judgement.stage == "init" and context.report.judgement.errno:
             yield Fact("made", f"{place}, and taken away again when the load had failed", "trace")
         return
     yield Fact("made", f"{place}/: {', '.join(o.attributes)}", "kernel")
@@ -149,27 +149,27 @@ def sysfs(scene: StageContext) -> Iterator[Fact]:
         yield Fact("sections/", plural(len(o.sections), "file"), "kernel")
 
 
-def init(scene: StageContext) -> Iterator[Fact]:
+def init(context: StageContext) -> Iterator[Fact]:
     """The function that ran, and what it returned."""
-    j = scene.report.judgement
-    if scene.anatomy is not None:
-        yield Fact("function", _function(scene.anatomy.ko.init), "file")
-    seen = scene.report.timeline is not None
+    j = context.report.judgement
+    if context.anatomy is not None:
+        yield Fact("function", _function(context.anatomy.ko.init), "file")
+    seen = context.report.timeline is not None
     if j.init_ran and j.returned is not None:
         name = f" (-{j.errno})" if j.returned < 0 and j.errno and j.errno.startswith("E") else ""
-        traced = scene.report.timeline is not None and scene.report.timeline.returned is not None
+        traced = context.report.timeline is not None and context.report.timeline.returned is not None
         yield Fact("returned", f"{j.returned}{name}", "trace" if traced else "kernel")
     elif j.init_ran and j.verdict in ("crashed", "hung"):
         yield Fact("returned", "never: it did not come back", "trace" if seen else "kernel")
-        yield from stuck(scene)
+        yield from stuck(context)
     elif j.init_ran is False:
         why = "there is none to run" if j.verdict == "loaded" else "the kernel did not call it"
         yield Fact("ran", f"no: {why}", "trace" if seen else "file")
 
 
-def stuck(scene: StageContext) -> Iterator[Fact]:
+def stuck(context: StageContext) -> Iterator[Fact]:
     """Where the loading task stands, that did not come back."""
-    lines = [line.removeprefix("[<0>] ") for line in scene.report.stack.strip().splitlines()]
+    lines = [line.removeprefix("[<0>] ") for line in context.report.stack.strip().splitlines()]
     if lines:
         rows = tuple((line,) for line in lines[:_DEEPEST])
         yield Fact("it stands in", lines[0], "kernel", ("function, its caller below it",), rows)
@@ -181,9 +181,9 @@ def _function(function: Function | None) -> str:
     return f"{function.symbol}() in {function.section}" if function.section else f"{function.symbol}()"
 
 
-def live(scene: StageContext) -> Iterator[Fact]:
+def live(context: StageContext) -> Iterator[Fact]:
     """The module, as lsmod shows it."""
-    o = scene.observed
+    o = context.observed
     if o.listed is None:
         return
     users = f", used by {o.listed.refcount}" if o.listed.refcount else ", not in use"

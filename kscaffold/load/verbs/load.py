@@ -55,6 +55,7 @@ def load(
     """
     kernel: Kernel | None = None
     trusted: tuple[bytes, ...] = ()
+    where = where.for_modules(request.kos)
     if not where.host:
         kernel, trusted = prewarm_sandbox(request, where, progress)
         timing.reached("the sandbox begins to start")

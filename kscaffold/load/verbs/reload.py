@@ -49,6 +49,7 @@ def reload(
     A build that fails leaves the old sandbox as it was. Raises what `load` raises.
     """
     # No kernel is looked for to insmod a .ko here.
+    where = where.for_modules(request.kos)
     kernel = None if where.host and request.kos else choose_kernel(where, progress)
     plan = plan_loads(request, kernel, progress)
     if plan.failed:

@@ -57,22 +57,21 @@ def run(
     watch: float | None = None,
     progress: Progress = SILENT,
     listen: Listen | None = None,
-    allow: Sequence[str] = (),
 ) -> Run:
     """Build what is not up to date, then load and unload once for each of `sets`: parameters in the kernel's
     syntax, beside those of the request. Each try gets a guest of its own, and no guest is left.
 
     `timeout` of each load, and `watch`, how long to look on after the last unload (None: as the modules'
-    imports suggest), in seconds. `allow`: codes of complaints to accept, beside those that the project's
-    kscaffold.toml has. Raises UsageError for what can't be meant, KscaffoldError where there is no
+    imports suggest), in seconds. Raises UsageError for what can't be meant, KscaffoldError where there is no
     project, kernel or sandbox.
     """
+    where = where.for_modules(request.kos)
     with prewarm_guest(where, progress) as begun:
         timing.reached("a guest begins to restore")
         from kscaffold.load.plan import plan_loads  # start-up time: while the guest restores
         from kscaffold.load.run import run_tries
 
-        accepted = _accepted(request, allow)
+        accepted = _accepted(request)
         hear = listen(begun.kernel) if listen else None
         timing.reached("more of kscaffold is imported")
         plan = plan_loads(request, begun.kernel, progress)
@@ -91,13 +90,13 @@ def run(
         return Run(tuple(tries), plan.seconds, allow=accepted)
 
 
-def _accepted(request: LoadRequest, allow: Sequence[str]) -> frozenset[str]:
+def _accepted(request: LoadRequest) -> frozenset[str]:
     """The codes to accept. Raises UsageError KS091 for what is no code, KS090 for a damaged file."""
     from kscaffold.diagnosis import catalogue  # start-up time: while the guest restores
     from kscaffold.project.find import home
     from kscaffold.project.settings import read_settings
 
-    codes = {code.upper() for code in (*allow, *read_settings(home(request.directory)).allow)}
+    codes = {code.upper() for code in (*request.allow, *read_settings(home(request.directory)).allow)}
     for code in sorted(codes):
         if catalogue.entry(code) is None:
             raise UsageError(

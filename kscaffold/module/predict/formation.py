@@ -10,7 +10,7 @@ from kscaffold.elf import kofile
 from kscaffold.elf.module_name import module_name_of
 from kscaffold.errors import KscaffoldError
 from kscaffold.module.predict.finding import Finding
-from kscaffold.module.predict.question import Question, shown
+from kscaffold.module.predict.question import Question, abbreviate
 
 _THE_KERNEL = "the kernel"
 _FIX = "rename it, or make it static"
@@ -23,10 +23,10 @@ def findings(question: Question) -> list[Finding]:
     found = []
     for owner, symbols in _doubled(question).items():
         if owner == _THE_KERNEL or question.is_loaded(owner):
-            message = f"it exports {shown(symbols)}, which {owner} exports already"
+            message = f"it exports {abbreviate(symbols)}, which {owner} exports already"
             found.append(Finding("KS431", "error", "formation", message, _FIX, "ENOEXEC"))
         elif question.kernel.loaded is None:
-            message = f"it exports {shown(symbols)} as {owner} does: only one of the two can be loaded"
+            message = f"it exports {abbreviate(symbols)} as {owner} does: only one of the two can be loaded"
             found.append(Finding("KS431", "warn", "formation", message, _FIX))
     return found
 

@@ -5,8 +5,7 @@ import re
 from kscaffold.elf.model import ModuleParameter
 from kscaffold.module.predict.finding import UNSURE
 
-# Type as parmtype says it → smallest and largest value.
-_RANGES = {
+RANGES = {
     "byte": (0, 2**8 - 1),
     "short": (-(2**15), 2**15 - 1),
     "ushort": (0, 2**16 - 1),
@@ -17,6 +16,7 @@ _RANGES = {
     "ulong": (0, 2**64 - 1),
     "ullong": (0, 2**64 - 1),
 }
+"""Type as parmtype says it → smallest and largest value."""
 _DIGITS = {8: r"[0-7]+", 10: r"[0-9]+", 16: r"[0-9a-fA-F]+"}
 _LONGEST_CHARP = 1024
 
@@ -55,8 +55,8 @@ def _array(parameter: ModuleParameter, kind: str, value: str, kernel: tuple[int,
 
 
 def _single(kind: str, value: str, bits: int, version: Version) -> str | None:
-    if kind in _RANGES:
-        least, most = _RANGES[kind]
+    if kind in RANGES:
+        least, most = RANGES[kind]
         if kind in ("long", "ulong") and bits == 32:
             least, most = (-(2**31), 2**31 - 1) if kind == "long" else (0, 2**32 - 1)
         return _number(value, least, most)

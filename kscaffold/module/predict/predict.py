@@ -54,8 +54,8 @@ def order(kernel: KernelFacts) -> tuple[str, ...]:
     From 6.4 on a kernel looks for a module of the same name before it lays this one out: Linux kernel commit
     064f4536d139 "module: avoid allocation if module is already present and ready" (in v6.4).
     """
-    moved = {"layout": "list", "list": "layout"} if kernel.since_6_4 else {}
-    return tuple(moved.get(stage, stage) for stage in STAGES)
+    swapped = {"layout": "list", "list": "layout"} if kernel.since_6_4 else {}
+    return tuple(swapped.get(stage, stage) for stage in STAGES)
 
 
 def predict(
@@ -84,15 +84,15 @@ def _prediction(answers: Sequence[Sequence[Finding]]) -> Prediction:
     """The first stage with a refusal decides; of several refusals in it the last, as in the kernel."""
     findings = tuple(finding for answer in answers for finding in answer)
     for answer in answers:
-        refusals = [f for f in answer if f.errno is not None and f.errno != UNSURE]
-        if refusals:
-            return Prediction(False, refusals[-1].stage, refusals[-1].errno, findings)
+        errors = [f for f in answer if f.errno is not None and f.errno != UNSURE]
+        if errors:
+            return Prediction(False, errors[-1].stage, errors[-1].errno, findings)
         if any(f.errno == UNSURE and f.code in _CORRUPT for f in answer):
             return Prediction(None, None, None, findings)  # it need not come as far as the next stage
     return Prediction(None if any(f.errno == UNSURE for f in findings) else True, None, None, findings)
 
 
-def of_damaged(flaw: DamagedModule, kernel: KernelFacts | None) -> Prediction:
+def predict_damaged(flaw: DamagedModule, kernel: KernelFacts | None) -> Prediction:
     """The prediction for a file that is no module: what every kernel checks, and what only some do."""
     message = f"{flaw.what}: {flaw.cause}" if flaw.cause else flaw.what
     known = flaw.stage is not None

@@ -39,14 +39,14 @@ class Question:
     def exporter(self, symbol: str) -> Exported | None:
         """Who exports a symbol: the kernel with its modules, else the module's own project."""
         known = (table for table in (self.kernel.exports, self.project) if table)
-        return next((found for table in known if (found := table.find(symbol))), None)
+        return next((found for table in known if (found := table.find_export(symbol))), None)
 
     def is_loaded(self, module: str) -> bool:
         """Whether a module is known to be in the kernel."""
         return module in (self.kernel.loaded or ())
 
 
-def shown(names: Iterable[str]) -> str:
+def abbreviate(names: Iterable[str]) -> str:
     """Names for a message: the first few, and how many more there are."""
     listed = list(names)
     more = len(listed) - _MOST_NAMES

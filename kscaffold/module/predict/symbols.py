@@ -13,9 +13,10 @@ from kscaffold.elf.quick import needed_back
 from kscaffold.kernel.facts import KernelFacts
 from kscaffold.kernel.symvers import Exported
 from kscaffold.module.predict.finding import REBUILD, UNSURE, Finding
-from kscaffold.module.predict.question import Question, shown
+from kscaffold.module.predict.question import Question, abbreviate
 
-# EXPORT_SYMBOL_FOR_MODULES() makes such namespaces (6.16 and later).
+# A symbol kept for named modules has a namespace that begins so: Linux kernel commit 707f853d7fa3 "module:
+# Provide EXPORT_SYMBOL_GPL_FOR_MODULES() helper" (in v6.16).
 MODULE_NAMESPACE = "module:"
 
 
@@ -151,7 +152,7 @@ def _troubles(
 
 
 def _in_kernel(kernel: KernelFacts, symbol: str) -> bool:
-    return kernel.exports is not None and kernel.exports.find(symbol) is not None
+    return kernel.exports is not None and kernel.exports.find_export(symbol) is not None
 
 
 def _refused(question: Question, symbol: str, exported: Exported | None) -> tuple[_Trouble, str] | None:
@@ -188,7 +189,7 @@ def _may_use(namespace: str, question: Question) -> bool:
 
 
 def _finding(trouble: _Trouble, owner: str, symbols: Sequence[str], kernel: KernelFacts) -> Finding:
-    names = shown(symbols) or "a symbol without a name"
+    names = abbreviate(symbols) or "a symbol without a name"
     message = trouble.message.format(symbols=names, owner=owner, release=kernel.release)
     fix = trouble.fix.format(owner=owner, release=kernel.release)
     errno = trouble.errno(kernel) if callable(trouble.errno) else trouble.errno

@@ -33,7 +33,7 @@ def _blacklisted(question: Question) -> Iterator[Finding]:
 def _module_layout(question: Question) -> Iterator[Finding]:
     ko, kernel, fix = question.ko, question.kernel, question.build_for_kernel
     versioned = kernel.has("MODVERSIONS")
-    layout = kernel.exports.find("module_layout") if kernel.exports else None
+    layout = kernel.exports.find_export("module_layout") if kernel.exports else None
     if versioned is False:
         return
     if layout is None:

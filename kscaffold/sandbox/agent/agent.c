@@ -38,10 +38,11 @@ enum {
 	O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0100, O_TRUNC = 01000, O_NOCTTY = 0400,
 	O_NONBLOCK = 04000, O_CLOEXEC = 02000000,
 	EINTR = 4, EAGAIN = 11, ENOMEM = 12, EINVAL = 22, EPIPE = 32, ETIME = 62, EMSGSIZE = 90,
-	POLLIN = 1, POLLHUP = 16, WNOHANG = 1, SIGKILL = 9,
+	POLLIN = 1, POLLOUT = 4, POLLHUP = 16, WNOHANG = 1, SIGKILL = 9,
 	CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1,
 	SEEK_SET = 0, SEEK_END = 2, AT_FDCWD = -100,
 	CLONE_VM = 0x100, SIGCHLD = 17,
+	SYS_pidfd_open = 434,	/* one number on every machine: Linux 5.3 and later */
 };
 
 #ifndef OWN_IOCTLS
@@ -145,6 +146,7 @@ enum { MAGIC = 0x3143534b };	/* "KSC1" */
 enum verb {
 	HELLO = 1, LOAD = 2, UNLOAD = 3, LIST = 4, LOG = 5, READ = 6, WRITE = 7, RUN = 8, SHELL = 9,
 	INPUT = 10, RESIZE = 11, POWEROFF = 12, PHOTOGRAPH = 13,
+	EXEC = 32, SIGNAL = 33, INSTALL = 34,
 };
 enum kind { ACK = 1, END = 2, OUTPUT = 3 };
 
@@ -890,15 +892,21 @@ static void write_file(void)
 }
 
 /* Split the payload's NUL-terminated strings in place; the last pointer is 0. */
+static char **strings_of(char *s, u32 n, char **list, u32 most)
+{
+	u32 count = 0;
+
+	for (u32 at = 0; at < n && count < most - 1; at += length(s + at) + 1)
+		list[count++] = s + at;
+	list[count] = 0;
+	return list;
+}
+
 static char **arguments_of(char *s, u32 n)
 {
 	static char *argv[256];
-	u32 count = 0;
 
-	for (u32 at = 0; at < n && count < 255; at += length(s + at) + 1)
-		argv[count++] = s + at;
-	argv[count] = 0;
-	return argv;
+	return strings_of(s, n, argv, 256);
 }
 
 static char *environment[] = {
@@ -1032,6 +1040,281 @@ static void shell(void)
 	finish(status, 0, 0);
 }
 
+/* ---- a program of the user's: three streams, a directory, an environment, a deadline ---- */
+
+/* The directories above a path, made where they are not there. */
+static void make_parents(char *path)
+{
+	for (u32 at = 1; path[at]; at++)
+		if (path[at] == '/') {
+			path[at] = 0;
+			sys(SYS_mkdirat, AT_FDCWD, path, 0755);
+			path[at] = '/';
+		}
+}
+
+static s64 copy(const char *from, const char *to, int mode)
+{
+	s32 in = open(from, O_RDONLY | O_CLOEXEC, 0), out;
+	s64 got, error = 0;
+
+	if (in < 0)
+		return in;
+	out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+	while (out >= 0 && error >= 0 && (got = sys(SYS_read, in, chunk, CHUNK)) > 0)
+		error = write_all(out, chunk, got);
+	sys(SYS_close, in);
+	if (out < 0)
+		return out;
+	sys(SYS_close, out);
+	return error < 0 ? error : 0;
+}
+
+/*
+ * Put a file that was written before, under the name of its contents, to another place too. Payload: path NUL
+ * place NUL. `argument` is the mode of a copy; 0 makes a second name of the same file. -ENOENT: that content was
+ * never written.
+ */
+static void install(void)
+{
+	static char *names[4];
+	char *s = take_string();
+	s64 error;
+
+	if (!s)
+		return;
+	strings_of(s, asked.length, names, 4);
+	if (!names[0] || !names[1])
+		return finish(-EINVAL, 0, 0);
+	make_parents(names[0]);
+	make_parents(names[1]);
+	error = open(names[0], O_RDONLY | O_CLOEXEC, 0);
+	if (error >= 0) {
+		sys(SYS_close, error);
+		/* What runs, or is read, keeps the file that it has. */
+		sys(SYS_unlinkat, AT_FDCWD, names[1], 0);
+		if (asked.argument)
+			error = copy(names[0], names[1], asked.argument);
+		else
+			error = sys(SYS_linkat, AT_FDCWD, names[0], AT_FDCWD, names[1], 0);
+	}
+	finish(error, 0, 0);
+}
+
+/* What EXEC works with. `input`: of what the host has sent, `input_length` bytes are still to be written. */
+static struct {
+	s32 pid, ended, in, out[2], failure;
+	u32 input_at, input_length;
+	int input_ends;
+	u8 input[CHUNK];
+} program;
+
+/*
+ * In the child, for a program without a path: read a file to the output, or write the input to it, with blocking
+ * calls, as a user's program would. A driver may crash or hang in them, so PID 1 makes none of them.
+ */
+static s64 pass_file(char **argv)
+{
+	int writing = argv[0] && argv[0][0] == 'w';
+	s32 file = open(argv[1], writing ? O_WRONLY : O_RDONLY, 0);
+	s64 got, put = 0;
+
+	if (file < 0)
+		return file;
+	while ((got = sys(SYS_read, writing ? 0 : file, chunk, CHUNK)) > 0 && put >= 0)
+		put = write_all(writing ? file : 1, chunk, got);
+	return got < 0 ? got : put < 0 ? put : 0;
+}
+
+/* In the child: arrange the streams and become the program. What can't be is told through `failure`. */
+static void become(char **argv, char **envp, const char *directory, const s32 *ends, s32 failure)
+{
+	s32 error;
+
+	sys(SYS_setsid);
+	for (s32 i = 0; i < 3; i++)
+		sys(SYS_dup3, ends[i], i, 0);
+	error = sys(SYS_chdir, directory);
+	if (!error && !argv[0][0]) {
+		error = pass_file(argv + 1);
+		if (!error)
+			sys(SYS_exit, 0);
+	} else if (!error)
+		error = sys(SYS_execve, argv[0], argv + 1, envp);
+	sys(SYS_write, failure, &error, sizeof(error));
+	sys(SYS_exit, 127);
+}
+
+/* A request that came while the program runs. */
+static void hear(u64 nonce)
+{
+	take_request();
+	if (asked.verb == INPUT && asked.length <= CHUNK && !program.input_length) {
+		read_all(port, program.input, asked.length);
+		program.input_at = 0;
+		program.input_length = asked.length;
+		program.input_ends = !asked.length;
+	} else {
+		skip(asked.length);
+		if (asked.verb == SIGNAL)
+			sys(SYS_kill, -program.pid, asked.argument);
+		else if (asked.verb == POWEROFF)	/* the host has left */
+			sys(SYS_kill, -program.pid, SIGKILL);
+	}
+	asked.nonce = nonce;	/* all that is answered here is the program's */
+}
+
+/* Pass on what one of its two outputs holds now; 0 at its end. */
+static int pass_output(int which)
+{
+	s64 got = sys(SYS_read, program.out[which], chunk, CHUNK);
+
+	if (got == -EINTR || got == -EAGAIN)
+		return 1;
+	if (got <= 0) {
+		sys(SYS_close, program.out[which]);
+		program.out[which] = -1;
+		return 0;
+	}
+	send(OUTPUT, which + 1, got);
+	write_all(port, chunk, got);
+	return 1;
+}
+
+/* Write the next piece of its input: a pipe that has room takes a page at once. */
+static void pass_input(u64 nonce)
+{
+	u32 part = program.input_length < 4096 ? program.input_length : 4096;
+	s64 put = part ? sys(SYS_write, program.in, program.input + program.input_at, part) : 0;
+
+	if (put == -EINTR || put == -EAGAIN)
+		return;
+	program.input_at += put > 0 ? put : 0;
+	program.input_length -= put > 0 ? put : 0;
+	if (put < 0 || program.input_ends) {	/* nobody reads it any more, or no more comes */
+		sys(SYS_close, program.in);
+		program.in = -1;
+		program.input_length = 0;
+	}
+	asked.nonce = nonce;
+	if (!program.input_length)
+		send(ACK, 0, 0);	/* the next piece may come */
+}
+
+/* Look after the program until it has ended, or the time is over; 0 then. */
+static int attend(s64 deadline)
+{
+	u64 nonce = asked.nonce;
+
+	for (;;) {
+		struct pollfd wait[] = {
+			{ program.ended, POLLIN, 0 }, { port, POLLIN, 0 }, { program.out[0], POLLIN, 0 },
+			{ program.out[1], POLLIN, 0 },
+			{ program.input_length || program.input_ends ? program.in : -1, POLLOUT, 0 },
+		};
+		s64 left = (deadline - now(CLOCK_MONOTONIC)) / 1000000;
+
+		if (left <= 0)
+			return 0;
+		poll(wait, 5, left);
+		if (wait[1].revents & POLLIN)
+			hear(nonce);
+		for (int i = 0; i < 2; i++)
+			if (wait[2 + i].revents)
+				pass_output(i);
+		if (wait[4].revents)
+			pass_input(nonce);
+		if (wait[0].revents)
+			return 1;
+		if (program.ended < 0 && program.out[0] < 0 && program.out[1] < 0)
+			return 1;	/* a kernel without pidfd_open */
+	}
+}
+
+/* What is left in a pipe. A child of the program's may keep it open: it is not waited for. */
+static void drain_output(int which)
+{
+	for (;;) {
+		struct pollfd wait = { program.out[which], POLLIN, 0 };
+
+		if (program.out[which] < 0 || poll(&wait, 1, 0) <= 0 || !pass_output(which))
+			return;
+	}
+}
+
+/*
+ * Payload: the directory to be in, the program's path (empty: pass_file), its arguments and its environment,
+ * each NUL-terminated;
+ * `argument` is the number of all but the environment. OUTPUT comes with status 1 or 2, of which stream it is.
+ * Each ACK allows the host one INPUT of at most CHUNK bytes, an empty one is the end of the input. Status: as
+ * wait(2) has it, -ETIME at the deadline, else the errno of the start.
+ */
+static void exec(void)
+{
+	static char *words[512], *envp[256];
+	char *s = take_string();
+	s32 in[2], out[2], errors[2], failure[2], status = 0, error = 0;
+	s64 deadline = now(CLOCK_MONOTONIC) + (s64)asked.timeout_ms * 1000000;
+	u32 count = 0, n = 0;
+
+	if (!s)
+		return;
+	strings_of(s, asked.length, words, 512);
+	while (words[count])
+		count++;
+	if (asked.argument < 3 || count < asked.argument)
+		return finish(-EINVAL, 0, 0);
+	for (u32 i = asked.argument; i < count && n < 255; i++)
+		envp[n++] = words[i];
+	envp[n] = 0;
+	words[asked.argument] = 0;
+	make_parents(words[0]);
+	sys(SYS_mkdirat, AT_FDCWD, words[0], 0755);
+	sys(SYS_pipe2, in, O_CLOEXEC);
+	sys(SYS_pipe2, out, O_CLOEXEC);
+	sys(SYS_pipe2, errors, O_CLOEXEC);
+	sys(SYS_pipe2, failure, O_CLOEXEC | O_NONBLOCK);
+	mark_log();
+	send(ACK, 0, 0);
+	program.pid = FORK(SIGCHLD);
+	if (program.pid == 0) {
+		s32 ends[] = { in[0], out[1], errors[1] };
+
+		sys(SYS_close, in[1]);	/* else a program without a path would wait for the end of its own input */
+		become(words + 1, envp, words[0], ends, failure[1]);
+	}
+	sys(SYS_close, in[0]);
+	sys(SYS_close, out[1]);
+	sys(SYS_close, errors[1]);
+	sys(SYS_close, failure[1]);
+	program.ended = sys(SYS_pidfd_open, program.pid, 0);
+	program.in = in[1];
+	program.out[0] = out[0];
+	program.out[1] = errors[0];
+	program.input_length = program.input_ends = 0;
+	if (program.pid < 0) {
+		error = program.pid;
+	} else if (!attend(deadline)) {
+		/* All of its group; a task that is stuck in the kernel stays. */
+		sys(SYS_kill, -program.pid, SIGKILL);
+		sleep_ms(20);
+		error = -ETIME;
+	}
+	drain_output(0);
+	drain_output(1);
+	if (program.pid > 0 && !error)
+		sys(SYS_wait4, program.pid, &status, 0, 0);
+	sys(SYS_read, failure[0], &error, sizeof(error));
+	for (int i = 0; i < 2; i++)
+		if (program.out[i] >= 0)
+			sys(SYS_close, program.out[i]);
+	if (program.in >= 0)
+		sys(SYS_close, program.in);
+	sys(SYS_close, program.ended);
+	sys(SYS_close, failure[0]);
+	finish(error ? error : status, 0, 0);
+}
+
 static void power_off(void)
 {
 	skip(asked.length);
@@ -1134,6 +1417,8 @@ static void serve(void)
 		case SHELL: shell(); break;
 		case POWEROFF: power_off(); break;
 		case PHOTOGRAPH: compare(); break;
+		case EXEC: exec(); break;
+		case INSTALL: install(); break;
 		default: skip(asked.length); finish(-EINVAL, 0, 0);
 		}
 	}

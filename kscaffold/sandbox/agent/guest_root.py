@@ -103,7 +103,7 @@ def compiled_agent(architecture: Architecture) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="kscaffold-agent-") as place:
         made = Path(place) / "agent"
-        argv = [_compiler(architecture), *_flags(architecture), "-o", str(made), "-x", "c", "-"]
+        argv = [compiler(architecture), *_flags(architecture), "-o", str(made), "-x", "c", "-"]
         done = process.run(argv, timeout=60, stdin=source)
         if done.returncode:
             said = done.stderr.strip()[-2000:]
@@ -141,7 +141,8 @@ def _flags(architecture: Architecture) -> list[str]:
     return [*_FLAGS, *architecture.agent_flags]
 
 
-def _compiler(architecture: Architecture) -> str:
+def compiler(architecture: Architecture) -> str:
+    """The path of a C compiler for programs of a guest. Raises ToolMissingError where there is none."""
     names = ["gcc", "cc", "gcc-12", "gcc-14", "clang"]
     if architecture is not table.host():
         names = [f"{architecture.triple}-{name}" for name in ("gcc", "gcc-12", "gcc-14")]

@@ -55,6 +55,10 @@ class Verb(IntEnum):
     RESIZE = 11
     POWEROFF = 12
     PHOTOGRAPH = 13
+    # A user's program, and its files.
+    EXEC = 32
+    SIGNAL = 33
+    INSTALL = 34
     # For the keeper itself.
     STOP = 100
 

@@ -33,6 +33,8 @@ CLIENTS = 16
 """Clients that may wait in a keeper's queue."""
 _GRACE = 2.0  # s beyond the guest's own deadline
 _CLIENT_SILENCE = 60.0  # s a client may hold the sandbox without asking anything
+# Requests during which the client goes on talking.
+_CONVERSATIONS = (Verb.SHELL, Verb.EXEC)
 _REFUSAL_WAIT = 5.0  # s for the client that waits to be told why there is no guest
 _LOG_TIMEOUT = 2.0  # s for the guest's log
 _LAST_CONSOLE = 100_000  # characters of the console that a client gets when its guest is lost
@@ -254,7 +256,7 @@ class _Keeper:
         try:
             self.guest.channel.send(request, deadline + _GRACE)
             while True:
-                if verb == Verb.SHELL:
+                if verb in _CONVERSATIONS:
                     there = there and _relay_input(sock, self.guest)
                     deadline = time.monotonic() + (_GRACE if there else 5 * _GRACE)
                 elif there and _has_left(sock, self.guest.channel, deadline):
@@ -295,8 +297,8 @@ def _has_left(client: socket.socket, guest: protocol.Channel, deadline: float) -
 
 
 def _relay_input(sock: socket.socket, guest: Guest) -> bool:
-    """A shell's input frames, until the guest has something to say. False: the client has gone, and the
-    shell has been told to end.
+    """The input frames of a shell or a program, until the guest has something to say. False: the client has
+    gone, and the program has been told to end.
     """
     while not guest.channel.has_unread():
         ready, _, _ = select.select([sock.fileno(), guest.channel.fileno()], [], [])
@@ -316,7 +318,7 @@ def _relay_input(sock: socket.socket, guest: Guest) -> bool:
 
 def _exactly(sock: socket.socket, size: int) -> bytes:
     """Read so many bytes; none where the client closed before the first. Raises EOFError in the middle."""
-    got = b""
+    got = bytearray()
     while len(got) < size:
         part = sock.recv(min(size - len(got), 1 << 20))
         if not part:
@@ -324,4 +326,4 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
                 raise EOFError
             return b""
         got += part
-    return got
+    return bytes(got)

@@ -54,5 +54,5 @@ def _write(program: str, machine: Architecture, count: int) -> None:
     if not count:
         del record[_key(program, machine)]
     with contextlib.suppress(OSError):
-        _file().parent.mkdir(parents=True, exist_ok=True)
+        paths.make_own(_file().parent)
         write_whole(_file(), json.dumps(record))

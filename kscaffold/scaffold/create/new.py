@@ -94,7 +94,7 @@ def new(wanted: ProjectRequest) -> Created:
     with atomic_dir.hidden_beside(target) as hidden:
         project = fill(planned, hidden)
         keep.keep_settings(project, {"name": planned.template}, planned.answers)
-        files = _settle(project)
+        files = _apply_umask(project)
         if repository:
             git.init(project)
         atomic_dir.publish_directory(project, target)
@@ -113,7 +113,7 @@ def plan(wanted: ProjectRequest) -> Planned:
     objects = wanted.objects or (_OBJECTS if chosen == "multi" else ())
     names.check_objects(wanted.name, objects)
     parameters = wanted.parameters or _SHOWN.get(chosen, ())
-    params.check(parameters, _c_names(wanted.name, objects))
+    params.check_parameters(parameters, _c_names(wanted.name, objects))
     licensed = licence.find_licence(wanted.license)
     author = _text("author", wanted.author) if wanted.author is not None else default_author()
     described = wanted.description if wanted.description is not None else f"The {wanted.name} kernel module"
@@ -161,7 +161,7 @@ def fill(planned: Planned, into: Path) -> Path:
     _write(project / "Makefile", generate.makefile(spdx))
     text = render.licence_text(planned.licence.texts, escape.plain(planned.values["author"]))
     _write(project / "LICENSE", text)
-    _settle(project)  # before a base is made of it: a template's mode is that of its installation
+    _apply_umask(project)  # before a base is made of it: a template's mode is that of its installation
     return project
 
 
@@ -241,7 +241,7 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _settle(project: Path) -> tuple[str, ...]:
+def _apply_umask(project: Path) -> tuple[str, ...]:
     """Give every file and directory the user's own mode (cookiecutter copies that of its template, which
     may be read-only), and list the files."""
     mask = os.umask(0)

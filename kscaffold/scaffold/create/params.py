@@ -119,7 +119,7 @@ class TemplateParameter:
         return digits + ("" if -(2**31) <= number < 2**31 else kind.suffix)
 
 
-def parse(text: str) -> TemplateParameter:
+def parse_parameter(text: str) -> TemplateParameter:
     """A parameter from `name:type[@perm][=default][:description]`; a colon in a default is `\\:`.
 
     Raises UsageError.
@@ -149,7 +149,7 @@ def parse(text: str) -> TemplateParameter:
     return parameter
 
 
-def check(parameters: Sequence[TemplateParameter], taken: Sequence[str]) -> None:
+def check_parameters(parameters: Sequence[TemplateParameter], taken: Sequence[str]) -> None:
     """Whether the parameters' names go together, and with the C names the project has (`taken`)."""
     seen = dict.fromkeys(taken, "something in the module's own code")
     for parameter in parameters:

@@ -26,7 +26,7 @@ def template(name: str, came: Origin, report: Report, checkout: str | None, hook
     return {key: value for key, value in said.items() if value is not None}
 
 
-def shown_facts(project: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+def visible_facts(project: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """What cookiecutter adds to the variables, where a file of the project shows it: the template rendered
     again elsewhere would differ in that, and in nothing that anybody changed."""
     rendered = [f.content for f in tree.read_tree_files(project).values()]

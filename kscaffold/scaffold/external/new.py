@@ -96,7 +96,7 @@ def new_external(wanted: TemplateRequest, prompts: Prompts) -> Made | None:
             project = rendered.project
             files = validate.validate_output(project, work / "out", hooks=wanted.hooks)
             template = external_answers.template(wanted.name, came, report, wanted.checkout, wanted.hooks)
-            template |= external_answers.shown_facts(project, job.facts)
+            template |= external_answers.visible_facts(project, job.facts)
             has_base = keep.keep_settings(project, template, external_answers.given_answers(rendered.answers))
             if repository:
                 git.init(project)
@@ -108,7 +108,7 @@ def new_external(wanted: TemplateRequest, prompts: Prompts) -> Made | None:
             if wanted.hooks:
                 open_up(work)
     alike = tuple(validate.same_name(files))
-    secret = source.display(wanted.template) != wanted.template
+    secret = source.hide_password(wanted.template) != wanted.template
     files = tuple(sorted({*files, *(f for f in keep.FILES if has_base or f != base.FILE)}))
     return Made(wanted.name, target, report, files, builds, alike, lost, repository, has_base, secret)
 

@@ -64,7 +64,7 @@ class Rendered:
 
 def questions(job: Job) -> list[Question]:
     """What the template asks for, with the defaults that follow from the answers so far."""
-    answer = _engine(job, only_ask=True)
+    answer = _run_worker(job, only_ask=True)
     return [Question(**{**asked, "choices": tuple(asked["choices"])}) for asked in answer["asked"]]
 
 
@@ -75,11 +75,11 @@ def render(job: Job) -> Rendered:
     ended it, OSError where the place is full.
     """
     (job.work / "out").mkdir()
-    said = _engine(job, only_ask=False)
+    said = _run_worker(job, only_ask=False)
     return Rendered(Path(said["project"]), said["answers"], tuple(said["dropped"]))
 
 
-def _engine(job: Job, *, only_ask: bool) -> dict[str, Any]:
+def _run_worker(job: Job, *, only_ask: bool) -> dict[str, Any]:
     nonce = secrets.token_hex(16)
     limit = seconds("HOOKS_TIMEOUT" if job.hooks else "RENDER_TIMEOUT")
     home = job.work / "home"

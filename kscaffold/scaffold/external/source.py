@@ -55,7 +55,7 @@ def expanded(word: str) -> str:
     return _ABBREVIATIONS[short].format(rest) if colon and short in _ABBREVIATIONS else word
 
 
-def display(word: str) -> str:
+def hide_password(word: str) -> str:
     """The word without the passwords and tokens of a URL: a server of git takes a token as a name, too."""
     word = re.sub(r"(?<=://)([^/\s@:]*):[^/\s]*@", r"\1:***@", word)
     word = re.sub(r"(?i)(?<=http://|ttps://)[^/\s@:]+@", "***@", word)
@@ -101,7 +101,7 @@ def _take(word: str, ref: str | None, into: Path, step: StepListener) -> Origin:
         git.check_ref(ref)
     source = expanded(word).removeprefix("git+")
     if _is_url(source):
-        return _clone(source, display(word), ref, into, step)
+        return _clone(source, hide_password(word), ref, into, step)
     path = Path(os.path.expanduser(source))  # noqa: PTH111  (pathlib raises for an unknown user)
     if path.is_dir():
         path = path.resolve()
@@ -150,7 +150,7 @@ def _clone(url: str, name: str, ref: str | None, into: Path, step: StepListener)
         raise KscaffoldError(
             "KS071",
             f"{name} could not be fetched" + (f" at {ref}" if ref else ""),
-            cause=display((error.cause or "").replace(url, name)),
+            cause=hide_password((error.cause or "").replace(url, name)),
             fix=f"git ls-remote {name}",
         ) from None
     return Origin(name, "git", into, commit)

@@ -66,7 +66,7 @@ class UpdatePrompts:
 
 
 def rerender_external(
-    project: Path, kept: ProjectAnswers, prompts: UpdatePrompts
+    project: Path, project_answers: ProjectAnswers, prompts: UpdatePrompts
 ) -> tuple[dict[str, File], ProjectAnswers]:
     """The files the template gives now, and what to keep.
 
@@ -74,9 +74,9 @@ def rerender_external(
     KS057 where it is open whether hooks that ran for this project may run again, and as `new` does;
     KscaffoldError: KS056 where the template can't be had, and as `new` does.
     """
-    wanted = _wanted(project, kept, prompts)
+    wanted = _wanted(project, project_answers, prompts)
     state = paths.project_state(project)
-    state.mkdir(parents=True, exist_ok=True)
+    paths.make_own(state)
     with atomic_dir.hidden_beside(state / "rendered") as hidden:
         try:
             came, report = inspect_template(wanted, hidden, prompts.step)
@@ -84,44 +84,44 @@ def rerender_external(
             if error.code not in ("KS071", "KS072"):
                 raise
             raise _gone(wanted, error) from None
-        before = kept.template.get("commit")
+        before = project_answers.template.get("commit")
         prompts.trusts(report, before)
-        made_with_hooks = bool(kept.template.get("hooks"))
+        made_with_hooks = bool(project_answers.template.get("hooks"))
         may_run_code(report, prompts.hooks, ran_before=made_with_hooks)
         job = prepare(wanted, report, came, hidden, prompts.line)
-        facts = {k: v for k, v in kept.template.get("facts", {}).items() if k in job.facts}
+        facts = {k: v for k, v in project_answers.template.get("facts", {}).items() if k in job.facts}
         if wanted.hooks:
             facts.pop("_repo_dir", None)  # a hook may read files there
         job = replace(job, facts={**job.facts, **facts}, older=True)
         try:
             made = _render(job.work / "out", lambda: render(job), wanted.hooks)
             files = tree.read_tree_files(made.project)
-            facts = external_answers.shown_facts(made.project, job.facts)
+            facts = external_answers.visible_facts(made.project, job.facts)
         finally:
             if wanted.hooks:
                 open_up(job.work)
     _check(made, prompts)
     given = external_answers.given_answers(made.answers)
     template = external_answers.template(wanted.name, came, report, wanted.checkout, wanted.hooks)
-    template = {**template, "source": kept.template["source"], **facts}
+    template = {**template, "source": project_answers.template["source"], **facts}
     prompts.report(
         RerenderReport(
             report,
             wanted.checkout,
             before,
             came.commit,
-            {k: v for k, v in given.items() if k not in kept.given},
+            {k: v for k, v in given.items() if k not in project_answers.given},
             made.dropped,
             template["hooks"],
             made_with_hooks and not template["hooks"],
         )
     )
     files = {path: file for path, file in files.items() if tree.is_inside(path)}
-    return files, replace(kept, template=template, given=given)
+    return files, replace(project_answers, template=template, given=given)
 
 
-def _wanted(project: Path, kept: ProjectAnswers, prompts: UpdatePrompts) -> TemplateRequest:
-    said = kept.template
+def _wanted(project: Path, project_answers: ProjectAnswers, prompts: UpdatePrompts) -> TemplateRequest:
+    said = project_answers.template
     for key in ("source", "project", "commit", "checkout", "directory"):
         if key in said and not isinstance(said[key], str):
             raise answers.damaged(project, f"[template]: {key} is no text")
@@ -136,7 +136,7 @@ def _wanted(project: Path, kept: ProjectAnswers, prompts: UpdatePrompts) -> Temp
         template=source.lasting(said["source"], project),
         checkout=prompts.checkout or said.get("checkout"),
         inside=said.get("directory"),
-        answers={key: external_answers.raw(value) for key, value in kept.given.items()},
+        answers={key: external_answers.raw(value) for key, value in project_answers.given.items()},
         hooks=bool(prompts.hooks),
     )
 

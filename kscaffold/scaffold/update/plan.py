@@ -37,21 +37,21 @@ def plan_merge(
     base: Tree | None,
     ours: Mapping[str, Ours],
     theirs: Tree,
-    moved: Mapping[str, str] | None = None,
+    destinations: Mapping[str, str] | None = None,
     renamed: Mapping[str, str] | None = None,
 ) -> list[FileMerge]:
     """The steps that bring what changed from `base` to `theirs` into `ours`, by path.
 
     `base` None: it is not known, and every difference is a conflict. `ours` has an entry for each path of
-    the two others where something is, and for each of them with BESIDE added. `moved`: new names that the
-    user gave to files; `renamed`: that the template did, where the user has edited the file.
+    the two others where something is, and for each of them with BESIDE added. `destinations`: new names
+    that the user gave to files; `renamed`: that the template did, where the user has edited the file.
     """
     steps = []
     renames = dict(renamed or {})
     for gone, new_path in renames.items():
         steps += _renamed(gone, new_path, base or {}, ours, theirs)
     for path in sorted({*(base or {}), *theirs} - {*renames, *renames.values()}):
-        where = (moved or {}).get(path, path)
+        where = (destinations or {}).get(path, path)
         old, new, mine = (base or {}).get(path), theirs.get(path), ours.get(where)
         if mine == new or (base is not None and old == new):
             continue

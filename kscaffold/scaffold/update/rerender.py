@@ -21,7 +21,7 @@ _TEXTS = ("author", "description", "license")
 
 
 def rerender(
-    project: Path, kept: ProjectAnswers, prompts: "UpdatePrompts | None" = None
+    project: Path, project_answers: ProjectAnswers, prompts: "UpdatePrompts | None" = None
 ) -> tuple[dict[str, File], ProjectAnswers]:
     """The files the template gives now, and what to keep: answers with a default for what is asked anew.
 
@@ -30,15 +30,15 @@ def rerender(
     Raises UsageError: KS051 where the answers are not good, KS022 where the template is gone; for a template
     of others what foreign/again.py says.
     """
-    if is_foreign(kept) and prompts is not None:
+    if is_foreign(project_answers) and prompts is not None:
         from kscaffold.scaffold.external import update  # start-up time
 
-        return update.rerender_external(project, kept, prompts)
+        return update.rerender_external(project, project_answers, prompts)
     if prompts is not None:
         prompts.refuse()
-    if not isinstance(kept.template.get("name"), str):
+    if not isinstance(project_answers.template.get("name"), str):
         raise answers.damaged(project, "its [template] has no name")
-    wanted = _wanted(project, kept)
+    wanted = _wanted(project, project_answers)
     try:
         planned = new.plan(wanted)
     except UsageError as error:
@@ -47,21 +47,21 @@ def rerender(
         raise answers.damaged(project, f"{error.what}; {error.cause or error.fix or ''}") from None
     with tempfile.TemporaryDirectory(prefix="kscaffold-update-") as directory:
         rendered = tree.read_tree_files(new.fill(planned, Path(directory)))
-    return rendered, replace(kept, given={**kept.given, **planned.answers})
+    return rendered, replace(project_answers, given={**project_answers.given, **planned.answers})
 
 
-def is_foreign(kept: ProjectAnswers) -> bool:
+def is_foreign(project_answers: ProjectAnswers) -> bool:
     """Whether the template is somebody else's."""
-    return "source" in kept.template
+    return "source" in project_answers.template
 
 
-def changed(kept: ProjectAnswers, texts: Mapping[str, str]) -> ProjectAnswers:
+def changed(project_answers: ProjectAnswers, texts: Mapping[str, str]) -> ProjectAnswers:
     """What is kept, with some answers changed. Raises UsageError KS054 for one that can't be.
 
     What a template of others asks for is known when it is there.
     """
-    if is_foreign(kept):
-        return replace(kept, given={**kept.given, **texts})
+    if is_foreign(project_answers):
+        return replace(project_answers, given={**project_answers.given, **texts})
     for key in texts:
         if key not in _TEXTS:
             raise UsageError(
@@ -79,18 +79,18 @@ def changed(kept: ProjectAnswers, texts: Mapping[str, str]) -> ProjectAnswers:
         license=texts.get("license", "GPL-2.0-only"),
     )
     asked = new.plan(wanted).answers
-    return replace(kept, given={**kept.given, **{key: asked[key] for key in texts}})
+    return replace(project_answers, given={**project_answers.given, **{key: asked[key] for key in texts}})
 
 
-def _wanted(project: Path, kept: ProjectAnswers) -> new.ProjectRequest:
-    given = kept.given
+def _wanted(project: Path, project_answers: ProjectAnswers) -> new.ProjectRequest:
+    given = project_answers.given
     try:
         return new.ProjectRequest(
             name=_text(given, "name"),
             directory=project.parent,
-            template=kept.template["name"],
+            template=project_answers.template["name"],
             objects=tuple(_texts(given.get("objects", []))),
-            parameters=tuple(params.parse(_parameter(p)) for p in given.get("parameters", [])),
+            parameters=tuple(params.parse_parameter(_parameter(p)) for p in given.get("parameters", [])),
             author=_text(given, "author") if "author" in given else None,
             description=_text(given, "description") if "description" in given else None,
             license=_text(given, "license") if "license" in given else "GPL-2.0-only",
@@ -101,14 +101,14 @@ def _wanted(project: Path, kept: ProjectAnswers) -> new.ProjectRequest:
         raise answers.damaged(project, f"[answers]: {error}") from None
 
 
-def _parameter(kept: Mapping[str, Any]) -> str:
+def _parameter(parameter: Mapping[str, Any]) -> str:
     """A parameter as `new --param` takes it, which checks it as it does a user's."""
-    said = f"{_text(kept, 'name')}:{_text(kept, 'type')}"
-    if "permission" in kept:
-        said += f"@{_text(kept, 'permission')}"
-    if "default" in kept:
-        said += "=" + _text(kept, "default").replace("\\", "\\\\").replace(":", "\\:")
-    return f"{said}:{_text(kept, 'description')}" if "description" in kept else said
+    said = f"{_text(parameter, 'name')}:{_text(parameter, 'type')}"
+    if "permission" in parameter:
+        said += f"@{_text(parameter, 'permission')}"
+    if "default" in parameter:
+        said += "=" + _text(parameter, "default").replace("\\", "\\\\").replace(":", "\\:")
+    return f"{said}:{_text(parameter, 'description')}" if "description" in parameter else said
 
 
 def _text(table: Mapping[str, Any], key: str) -> str:

@@ -1,0 +1,28 @@
+"""JSON of `exec`."""
+
+from typing import TYPE_CHECKING, Any
+
+from kscaffold.cli.documents.load import complaints, load, record
+
+if TYPE_CHECKING:
+    from kscaffold.load.execute import ExecRequest, Executed
+
+
+def executed(request: "ExecRequest", done: "Executed", out: str, errors: str) -> dict[str, Any]:
+    """`exec`. `status` and `signal` are of the program: one of them is null, both where nobody knows."""
+    status = done.status
+    return {
+        "program": list(request.words),
+        "kernel": done.kernel,
+        "status": status if status is not None and status >= 0 else None,
+        "signal": -status if status is not None and status < 0 else None,
+        "errno": done.errno,
+        "late": done.late,
+        "lost": done.lost,
+        "stdout": out,
+        "stderr": errors,
+        "complaints": complaints(done.complaints),
+        "log": [record(r) for r in done.log],
+        "loads": [load(report) for report in done.loads],
+        "seconds": round(done.seconds, 4),
+    }

@@ -1,0 +1,51 @@
+"""What the kernel complained of while something other than a load went on, with the line of source."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from kscaffold.diagnosis import crash
+from kscaffold.diagnosis.crash import Complaint
+from kscaffold.diagnosis.klog import Record
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.errors import KscaffoldError
+from kscaffold.load.addr2line import SourceLine, locate_complaints
+
+
+def complaints_of(
+    records: Sequence[Record], files: Mapping[str, ModuleFile], tainted: int | None
+) -> tuple[tuple[Complaint, ...], SourceLine | None]:
+    """The complaints in these records, each with its line of source where it is in one of `files` (by the
+    kernel's name of the module), and the first of these lines.
+
+    `tainted`: the kernel's kernel.tainted since; None where it can't be asked any more: a panic counts then.
+    """
+    if not crash.may_have_complaint(records):
+        return (), None
+    found = {c.index: c for c in crash.complaints(records)}
+    for module in files:
+        found |= {c.index: c for c in crash.complaints(records, module) if c.module == module}
+    told = [found[index] for index in sorted(found)]
+    if tainted is not None:
+        told = list(crash.harmless_complaints(told, tainted))
+    first: SourceLine | None = None
+    for number, complaint in enumerate(told):
+        if complaint.module is not None and complaint.module in files:
+            (one,), place = locate_complaints(
+                (complaint,), complaint.module, files[complaint.module], records
+            )
+            told[number] = replace(one, module=complaint.module)
+            first = first or place
+    return tuple(told), first
+
+
+def files_by_module(paths: Iterable[Path]) -> dict[str, ModuleFile]:
+    """The .ko files that are there, by the kernel's name of their module."""
+    files = {}
+    for path in paths:
+        try:
+            ko = ModuleFile.open(path)
+        except KscaffoldError:
+            continue
+        files[ko.module] = ko
+    return files

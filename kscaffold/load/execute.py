@@ -1,0 +1,153 @@
+"""A program of the user's, run in a guest that is open."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kscaffold.arch.architecture import Architecture
+from kscaffold.diagnosis.crash import Complaint, may_have_complaint
+from kscaffold.diagnosis.klog import Record
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.load.addr2line import SourceLine
+from kscaffold.load.complaints import complaints_of
+from kscaffold.load.report import LoadReport
+from kscaffold.packages.busybox import busybox
+from kscaffold.program.ready import copied, ready
+from kscaffold.sandbox.agent.program import STDOUT, GuestProgram, Hear
+from kscaffold.targets.sandbox import Execution, SandboxTarget
+
+if TYPE_CHECKING:
+    from kscaffold.make.report import BuildReport
+
+_PATH = "/bin:/sbin:/usr/bin:/usr/sbin"
+
+
+@dataclass(frozen=True, slots=True)
+class ExecRequest:
+    """A program to run. `words`: as they were typed, the program first. `directory`: the one that they are
+    relative to, and that the program is in, in the guest too. `copies`: FILE or FILE:DEST. `environment`:
+    what the program gets besides PATH, HOME and TERM. `input`: a file descriptor, or the bytes. `timeout` in
+    seconds. `pass_signals`: what would end this process goes to the program.
+    """
+
+    words: tuple[str, ...]
+    directory: Path
+    copies: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    input: int | bytes = b""
+    timeout: float = 60.0
+    pass_signals: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """A program that ran in a sandbox. `status`: its exit code, or the signal that killed it, negative; None
+    where nobody knows. `errno`: why it did not start, or 0. `late`: it was killed at its deadline. `lost`:
+    the guest did not outlive it. `complaints`: what the kernel complained of meanwhile; `place`: the line of
+    source of the first one; `log`: all that the kernel said meanwhile. `stdout`, `stderr`: what it wrote,
+    where nobody else got that. `loads`: of a pristine guest. `seconds`: the program took.
+    """
+
+    status: int | None = None
+    errno: int = 0
+    late: bool = False
+    lost: bool = False
+    complaints: tuple[Complaint, ...] = ()
+    place: SourceLine | None = None
+    log: tuple[Record, ...] = ()
+    stdout: bytes = b""
+    stderr: bytes = b""
+    kernel: str = ""
+    seconds: float = 0.0
+    loads: tuple[LoadReport, ...] = ()
+    failed_build: "BuildReport | None" = None
+
+    @property
+    def ok(self) -> bool:
+        """It ended with 0, and the kernel has nothing to complain of."""
+        return self.status == 0 and not self.complaints
+
+
+def run_in(
+    target: SandboxTarget,
+    request: ExecRequest,
+    architecture: Architecture,
+    hear: Hear | None,
+    files: Mapping[str, ModuleFile],
+    *,
+    offline: bool = False,
+) -> Executed:
+    """Run a program in a guest that is open. `files`: the modules whose lines of source may be told, looked
+    at only where the kernel complained.
+    """
+    program = bring(target, request, architecture, offline=offline)
+    return run_program_in(
+        target,
+        program,
+        request.input,
+        request.timeout,
+        files,
+        hear=hear,
+        pass_signals=request.pass_signals,
+    )
+
+
+def run_program_in(
+    target: SandboxTarget,
+    program: GuestProgram,
+    input: int | bytes,
+    timeout: float,
+    files: Mapping[str, ModuleFile],
+    *,
+    hear: Hear | None = None,
+    pass_signals: bool = False,
+) -> Executed:
+    """As `run_in`, of a program that is in the guest."""
+    began = time.monotonic()
+    kept = {STDOUT: bytearray(), STDOUT + 1: bytearray()}
+
+    def keep(stream: int, data: bytes) -> None:
+        kept[stream] += data
+
+    done = target.execute(program, timeout=timeout, input=input, hear=hear or keep, pass_signals=pass_signals)
+    seconds = time.monotonic() - began
+    complaints, place = _complaints(done, target, files)
+    return Executed(
+        done.status,
+        done.errno,
+        done.late,
+        done.lost,
+        complaints,
+        place,
+        done.records,
+        bytes(kept[STDOUT]),
+        bytes(kept[STDOUT + 1]),
+        target.release,
+        seconds,
+    )
+
+
+def bring(
+    target: SandboxTarget, request: ExecRequest, architecture: Architecture, *, offline: bool = False
+) -> GuestProgram:
+    """Put the program and all that it needs into the guest."""
+    directory = request.directory.absolute()
+    program = ready(request.words[0], directory, architecture)
+    if program.busybox:
+        target.install_busybox(busybox(offline=offline).read_bytes())
+    for file in (*program.files, *copied(request.copies, directory)):
+        target.install(file.content, file.place, file.mode)
+    variables = {"PATH": _PATH, "HOME": "/", "TERM": "linux"}
+    if program.library_path:
+        variables["LD_LIBRARY_PATH"] = ":".join(program.library_path)
+    return GuestProgram(program.path, request.words, str(directory), {**variables, **request.environment})
+
+
+def _complaints(
+    done: Execution, target: SandboxTarget, files: Mapping[str, ModuleFile]
+) -> tuple[tuple[Complaint, ...], SourceLine | None]:
+    if not may_have_complaint(done.records):
+        return (), None
+    return complaints_of(done.records, dict(files), None if done.lost else target.tainted())

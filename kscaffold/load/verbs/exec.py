@@ -1,0 +1,103 @@
+"""Run a program of the user's in a sandbox: the live one, or a pristine one with the module loaded."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from kscaffold.arch.architecture import Architecture
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.errors import KscaffoldError
+from kscaffold.kernel.choose import choose
+from kscaffold.load.complaints import files_by_module
+from kscaffold.load.execute import ExecRequest, Executed, run_in
+from kscaffold.load.load import load_all
+from kscaffold.load.open_target import open_sandbox
+from kscaffold.load.plan import plan_loads
+from kscaffold.load.prediction import Predictor
+from kscaffold.load.prewarm import prewarm_guest
+from kscaffold.load.request import LoadRequest, TargetRequest
+from kscaffold.load.trust import trusted_certificates
+from kscaffold.progress import SILENT, Progress
+from kscaffold.project.find import home
+from kscaffold.sandbox.agent.guest_root import guest_architecture
+from kscaffold.sandbox.agent.program import Hear
+from kscaffold.sandbox.live import registry
+from kscaffold.sandbox.vm.start import start_guest
+from kscaffold.targets.sandbox import SandboxTarget
+
+
+def execute(
+    request: ExecRequest,
+    where: TargetRequest,
+    hear: Hear,
+    *,
+    fresh: bool = False,
+    progress: Progress = SILENT,
+) -> Executed:
+    """Run a program in the live sandbox of its directory, which is started where none runs; or with `fresh`
+    in a pristine one with the project's modules loaded, which ends with the program.
+
+    `hear` gets its output. Raises as `ready` does, and KscaffoldError where there is no kernel or sandbox.
+    """
+    at = home(request.directory)
+    if not fresh:
+        with _live(at, where, progress) as (target, architecture):
+            return run_in(target, request, architecture, hear, _Files(at), offline=where.offline)
+    with prewarm_guest(where, progress) as begun:
+        plan = plan_loads(LoadRequest(request.directory), begun.kernel, progress)
+        if plan.failed:
+            return Executed(failed_build=plan.failed)
+        with contextlib.closing(start_guest(begun.plan, progress, begun.restoring)) as guest:
+            target = SandboxTarget.from_guest(guest, begun.plan.machine.cmdline)
+            outlook = Predictor(plan.kos, begun.kernel, progress.warn, begun.plan.trusted)
+            loads = load_all(
+                plan, target, timeout=10.0, outlook=outlook, seconds={}, tell=lambda report: None
+            )
+            if not all(report.ok for report in loads):
+                return Executed(loads=tuple(loads), kernel=target.release)
+            architecture = guest_architecture(begun.kernel.arch)
+            files = {report.module: report.file for report in loads}
+            done = run_in(target, request, architecture, hear, files, offline=where.offline)
+            return replace(done, loads=tuple(loads))
+
+
+@contextlib.contextmanager
+def _live(at: Path, where: TargetRequest, progress: Progress) -> Iterator[tuple[SandboxTarget, Architecture]]:
+    """The live sandbox; one that runs keeps its kernel, where no other is asked for."""
+    card = registry.find_sandbox(at)
+    where = replace(where, kernel=where.kernel or (card.kernel if card else None))
+    kernel = choose(where.kernel, offline=where.offline, progress=progress)
+    trusted = trusted_certificates(kernel, where, progress)
+    if card is None:
+        progress.note("no sandbox was running: one starts, without a module (kscaffold load loads it)")
+    with open_sandbox(at, kernel, where, trusted, progress) as (target, _):
+        yield target, guest_architecture(kernel.arch)
+
+
+class _Files(Mapping[str, ModuleFile]):
+    """The project's modules, looked for only when somebody asks: make takes its time."""
+
+    def __init__(self, at: Path) -> None:
+        self._at = at
+        self._found: dict[str, ModuleFile] | None = None
+
+    def _look(self) -> dict[str, ModuleFile]:
+        if self._found is None:
+            from kscaffold.project.ask import read_project  # start-up time: only complaints ask
+
+            try:
+                paths: Sequence[Path] = [target.ko for target in read_project(self._at, None).targets]
+            except KscaffoldError:
+                paths = sorted(self._at.glob("*.ko"))
+            self._found = files_by_module(paths)
+        return self._found
+
+    def __getitem__(self, name: str) -> ModuleFile:
+        return self._look()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._look())
+
+    def __len__(self) -> int:
+        return len(self._look())

@@ -1,0 +1,174 @@
+"""The program that a user names, with every file that a guest needs to run it."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from kscaffold import process
+from kscaffold.arch import table
+from kscaffold.arch.architecture import Architecture
+from kscaffold.elf.dynamic import read_dynamic
+from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.files.scratch import scratch_directory
+from kscaffold.program.libraries import libraries_of, search_path
+from kscaffold.sandbox.agent.guest_root import compiler
+
+_COMPILE_TIMEOUT = 120.0  # s
+_DEEPEST = 4  # interpreters of interpreters: the kernel's own limit (BINPRM_MAX_RECURSION)
+# What BusyBox is in a guest.
+SHELLS = frozenset({"sh", "ash"})
+# Their programs are of no use without a tree of files beside them.
+_WITH_A_LIBRARY = ("python", "perl", "ruby", "node", "php", "lua", "java", "R")
+
+
+@dataclass(frozen=True, slots=True)
+class GuestFile:
+    """A file for a guest. `mode`: of a copy that the program may write to; 0 for what is only read or run."""
+
+    content: bytes
+    place: str
+    mode: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyProgram:
+    """What is to be run and what it needs. `path`: its file in the guest. `busybox`: it wants the commands of
+    a shell. `library_path`: directories that the dynamic loader is told of.
+    """
+
+    path: str
+    files: tuple[GuestFile, ...] = ()
+    busybox: bool = False
+    library_path: tuple[str, ...] = field(default=())
+
+
+def ready(word: str, directory: Path, architecture: Architecture) -> ReadyProgram:
+    """Make a program ready that was named as a shell would take it: a path, or a name to look for. A `.c`
+    file is compiled. A path that is not here is one of the guest; a name that is not here is one of BusyBox.
+
+    Raises UsageError KS641 for what can't be run, KscaffoldError KS640 for a library that is not found, KS642
+    for a program of another machine, and KS643 for a source that can't be compiled.
+    """
+    if "/" not in word and not word.endswith(".c"):
+        found = process.which(word)
+        if found is None or not _is_of(Path(found), architecture):
+            return ReadyProgram(f"/bin/{word}", busybox=True)
+        return _brought(Path(found), architecture, 0)
+    file = directory / word
+    if file.is_dir():
+        raise UsageError("KS641", f"{word} is a directory")
+    if not file.exists():
+        if word.startswith("/"):
+            return ReadyProgram(word, busybox=True)
+        raise UsageError("KS641", f"{word} is not there", fix="ls")
+    if file.suffix == ".c":
+        return _compiled(file, architecture)
+    return _brought(file, architecture, 0)
+
+
+def copied(words: Sequence[str], directory: Path) -> list[GuestFile]:
+    """The files of `--copy FILE[:DEST]`, each a copy of its own; without DEST where it is here. Raises
+    UsageError KS644 for what is no file.
+    """
+    files = []
+    for word in words:
+        name, colon, dest = word.rpartition(":")
+        if not colon or (directory / word).exists():
+            name, dest = word, ""
+        file = directory / name
+        if not file.is_file():
+            raise UsageError("KS644", f"{name} is no file that could be copied", fix="ls -l")
+        place = os.path.normpath(directory / (dest or name))
+        if dest.endswith("/"):
+            place = f"{place.rstrip('/')}/{file.name}"
+        files.append(GuestFile(file.read_bytes(), place, file.stat().st_mode & 0o777))
+    return files
+
+
+def _brought(file: Path, architecture: Architecture, depth: int) -> ReadyProgram:
+    """A program of this machine's, at the same place in the guest."""
+    place = os.path.normpath(file.absolute())
+    content = file.read_bytes()
+    if content[:2] == b"#!":
+        return _script(file, place, content, architecture, depth)
+    if read_dynamic(content) is None:
+        fix = "a script begins with #! and its interpreter"
+        raise UsageError("KS641", f"{file} is no program", cause="it is neither ELF nor a script", fix=fix)
+    if not _is_of(file, architecture):
+        raise KscaffoldError(
+            "KS642",
+            f"{file} is no program for {architecture.title}",
+            cause="the sandbox's kernel is of another machine",
+            fix=f"compile it with {architecture.triple}-gcc -static",
+        )
+    libraries = libraries_of(file, content, architecture)
+    own = GuestFile(content, place)
+    needed = tuple(GuestFile(one.file.read_bytes(), str(one.place)) for one in libraries)
+    return ReadyProgram(place, (*needed, own), library_path=search_path(libraries, architecture))
+
+
+def _script(file: Path, place: str, content: bytes, architecture: Architecture, depth: int) -> ReadyProgram:
+    """A script with its interpreter; a shell's is BusyBox, which has the commands that it calls, too."""
+    words = content.partition(b"\n")[0][2:].decode(errors="replace").split()
+    if not words or depth >= _DEEPEST:
+        raise UsageError("KS641", f"{file} names no interpreter that could run it")
+    own = GuestFile(content, place)
+    wanted, through_env = words[0], Path(words[0]).name == "env" and len(words) > 1
+    if through_env:
+        wanted = words[1]
+    name = Path(wanted).name
+    if name in SHELLS:
+        return ReadyProgram(place, (own,), busybox=True)
+    if name.rstrip("0123456789.") in _WITH_A_LIBRARY:
+        raise KscaffoldError(
+            "KS645",
+            f"{file} can't run in a sandbox",
+            cause=f"{name} needs its own library of files, which does not come along",
+            fix="write it in C, or for sh",
+        )
+    found = process.which(wanted)
+    if found is None:
+        raise UsageError("KS641", f"{file} wants {wanted}, which is not installed here")
+    brought = _brought(Path(found), architecture, depth + 1)
+    interpreter = Path(found).name
+    at_its_name = f"/usr/bin/{interpreter}" if through_env else words[0]
+    last = replace(brought.files[-1], place=at_its_name)
+    return ReadyProgram(place, (*brought.files[:-1], last, own), True, brought.library_path)
+
+
+def _compiled(file: Path, architecture: Architecture) -> ReadyProgram:
+    """A program of one source file, static: nothing has to come along."""
+    program = compiler(architecture)
+    with scratch_directory() as place:
+        made = place / "program"
+        argv = [program, "-O2", "-g", "-Wall", "-pthread", "-static", "-o", str(made), str(file)]
+        done = process.run(argv, timeout=_COMPILE_TIMEOUT, cwd=file.parent)
+        if done.returncode:
+            said = done.stderr.strip()[-2000:]
+            raise KscaffoldError(
+                "KS643", f"{file} can't be compiled", cause=said, fix=_mend(said, architecture, argv)
+            )
+        content = made.read_bytes()
+    target = os.path.normpath(file.absolute().with_suffix(""))
+    return ReadyProgram(target, (GuestFile(content, target),))
+
+
+def _mend(said: str, architecture: Architecture, argv: Sequence[str]) -> str:
+    """What mends a program that can't be compiled: the C library for that machine, or its source."""
+    if "cannot find -lc" not in said and "stdio.h: No such" not in said and "crt1.o" not in said:
+        return process.display([*argv[:-3], "/dev/null", argv[-1]])
+    package = "libc6-dev" if architecture is table.host() else f"libc6-dev-{architecture.debian}-cross"
+    return f"sudo apt-get install --no-install-recommends {package}"
+
+
+def _is_of(file: Path, architecture: Architecture) -> bool:
+    """Whether a program is of that machine; a script is of each."""
+    with file.open("rb") as opened:
+        content = opened.read(64)
+    if content[:2] == b"#!":
+        return True
+    order = {1: "<", 2: ">"}.get(content[5] if len(content) > 5 else 0, "<")
+    machine = int.from_bytes(content[18:20], "little" if order == "<" else "big")
+    mine = (architecture.bits // 32, architecture.order, architecture.elf_machine)
+    return content[:4] == b"\x7fELF" and (content[4], order, machine) == mine

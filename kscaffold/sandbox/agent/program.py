@@ -1,0 +1,175 @@
+"""A program in the guest, its three streams here: input as it is wanted, output as it comes, signals passed
+on.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from kscaffold.sandbox.agent import protocol
+from kscaffold.sandbox.agent.protocol import Channel, Kind, Verb
+
+STDOUT, STDERR = 1, 2
+ETIME = 62
+"""The errno of a program that was ended at its deadline."""
+
+_PIECE = 64 << 10  # bytes of one INPUT: agent.c's CHUNK
+_GRACE = 3.0  # s beyond the deadline that the guest has to say so
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_PATIENCE = 3  # a program that takes so many Ctrl-C for nothing is killed
+
+# Gets what the program wrote: STDOUT or STDERR, and the bytes.
+Hear = Callable[[int, bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class GuestProgram:
+    """A program of the guest. `path`: its file. `argv`: with its name first. `directory`: the one to be in,
+    made where it is not there.
+    """
+
+    path: str
+    argv: tuple[str, ...]
+    directory: str = "/"
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended. `status`: its exit code, or the signal that killed it, negative; None where it did
+    not start, or was ended at the deadline. `errno`: why it did not start, ETIME for the deadline, else 0.
+    `nonce`: of the request, which marks its place in the kernel's log.
+    """
+
+    status: int | None
+    errno: int
+    nonce: int
+
+
+def run_program(
+    channel: Channel,
+    program: GuestProgram,
+    *,
+    timeout: float,
+    input: int | bytes = b"",
+    hear: Hear,
+    pass_signals: bool = False,
+) -> Ended:
+    """Run a program until it ends, or for `timeout` seconds; then all of its process group is killed.
+
+    `input`: its standard input, a file descriptor of this process or the bytes themselves. `pass_signals`:
+    what would interrupt or end this process goes to the program instead. Raises ChannelClosed and
+    ChannelTimeout, with the request's nonce, when the guest is lost meanwhile.
+    """
+    words = (program.directory, program.path, *program.argv)
+    variables = tuple(f"{name}={value}" for name, value in program.environment.items())
+    payload = b"".join(os.fsencode(word) + b"\0" for word in (*words, *variables))
+    nonce = channel.begin(Verb.EXEC, payload, argument=len(words), timeout=timeout)
+    talk = _Conversation(channel, nonce, time.monotonic() + timeout, input, hear)
+    try:
+        with _signals() if pass_signals else contextlib.nullcontext() as signals:
+            return talk.to_the_end(signals)
+    except (protocol.ChannelClosed, protocol.ChannelTimeout) as error:
+        error.nonce = nonce
+        raise
+
+
+class _Conversation:
+    """What goes to and fro while a program runs."""
+
+    def __init__(self, channel: Channel, nonce: int, deadline: float, input: int | bytes, hear: Hear) -> None:
+        self.channel = channel
+        self.nonce = nonce
+        self.deadline = deadline
+        self.hear = hear
+        self.source = input if isinstance(input, int) else None
+        self.rest = memoryview(input if isinstance(input, bytes) else b"")
+        self.wanted = False  # the agent takes a piece of input now
+        self.input_ended = False
+        self.interrupts = 0
+
+    def to_the_end(self, signals: int | None) -> Ended:
+        """Listen until the program has ended. `signals`: a descriptor with the numbers of signals
+        to pass on.
+        """
+        while True:
+            if not self.channel.has_unread() and not self._wait(signals):
+                continue
+            kind, answer = self.channel.receive(self.nonce, self.deadline, _GRACE)
+            if kind is Kind.OUTPUT:
+                self.hear(answer.status, answer.payload)
+            elif kind is Kind.ACK:
+                self.wanted = True
+                if self.source is None:
+                    self._send_input()
+            elif kind is Kind.LOST:
+                raise protocol.lost(answer)
+            elif answer.status < 0:
+                return Ended(None, -answer.status, self.nonce)
+            else:
+                return Ended(os.waitstatus_to_exitcode(answer.status), 0, self.nonce)
+
+    def _wait(self, signals: int | None) -> bool:
+        """Wait for the guest's next word, or the deadline; True then. Input and signals go out meanwhile."""
+        streams = [self.channel.fileno()]
+        if signals is not None:
+            streams.append(signals)
+        if self.source is not None and self.wanted and not self.input_ended:
+            streams.append(self.source)
+        ready, _, _ = select.select(streams, [], [], max(0.0, self.deadline - time.monotonic()))
+        if signals in ready and signals is not None:
+            for number in os.read(signals, 64):
+                self._send_signal(number)
+        if self.source in ready:
+            self._send_input()
+        return not ready or self.channel.fileno() in ready
+
+    def _send_input(self) -> None:
+        """One piece; an empty one tells the end, once."""
+        if self.input_ended:
+            return
+        if self.source is not None:
+            piece = os.read(self.source, _PIECE)
+        else:
+            piece, self.rest = bytes(self.rest[:_PIECE]), self.rest[_PIECE:]
+        self.wanted, self.input_ended = False, not piece
+        self._send(protocol.request(Verb.INPUT, 0, piece))
+
+    def _send_signal(self, number: int) -> None:
+        self.interrupts += number == signal.SIGINT
+        if self.interrupts >= _PATIENCE:
+            number = signal.SIGKILL
+        self._send(protocol.request(Verb.SIGNAL, 0, argument=number))
+
+    def _send(self, frame: bytes) -> None:
+        self.channel.send(frame, time.monotonic() + _GRACE)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[int | None]:
+    """A descriptor that has a byte for each signal that this process got, its number. None where Python
+    handles no signals: outside of its first thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield None
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+
+    def note(number: int, _: object) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(writer, bytes((number,)))
+
+    before = {number: signal.signal(number, note) for number in _PASSED_ON}
+    try:
+        yield reader
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reader)
+        os.close(writer)

@@ -1,0 +1,309 @@
+"""The guest of one test: a pristine kernel with methods that fail the test where a user's command would say
+no.
+"""
+
+import contextlib
+import os
+import re
+import shlex
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kscaffold.diagnosis.crash import Complaint
+from kscaffold.diagnosis.klog import Record
+from kscaffold.errors import KscaffoldError
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.addr2line import SourceLine
+from kscaffold.load.complaints import complaints_of, files_by_module
+from kscaffold.load.execute import Executed
+from kscaffold.load.flaws import OTHERS, Flaw, flaws_of_residue
+from kscaffold.load.report import LoadReport
+from kscaffold.load.sandbox import Sandbox
+from kscaffold.load.unload import UnloadReport
+
+_LOOK = 0.1  # s between two looks at the log
+TIMEOUT = 10.0
+"""Seconds that a load, an unload, a read or a write may take in the kernel."""
+
+
+class GuestFailure(AssertionError):
+    """The kernel, or a program in the guest, did not do what the test wants."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A program that ended, as subprocess tells it: `returncode` is negative for a signal."""
+
+    args: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+    complaints: tuple[Complaint, ...]
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What is known of a guest besides its log: kept while it lives, for when it does not."""
+
+    commands: list[str] = field(default_factory=list)
+    complaints: list[Complaint] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    place: SourceLine | None = None
+    trace: str = ""
+    lost: bool = False
+    used: bool = False
+    loads: list[LoadReport] = field(default_factory=list)
+    unloads: list[UnloadReport] = field(default_factory=list)
+    modules: dict[str, Path] = field(default_factory=dict)
+
+
+class Guest:
+    """A pristine kernel for one test. `modules`: the .ko files of the project, by the kernel's name.
+
+    A method fails the test where the kernel says no; those that begin with `try_` return what it said.
+    """
+
+    def __init__(self, sandbox: Sandbox, modules: Mapping[str, Path], directory: Path) -> None:
+        self._sandbox = sandbox
+        self._modules = dict(modules)
+        self._directory = directory
+        self.kernel: Kernel = sandbox.kernel
+        self.evidence = Evidence()
+
+    def __repr__(self) -> str:
+        return f"Guest({self.kernel.release})"
+
+    def load(self, module: str | Path | None = None, **parameters: object) -> LoadReport:
+        """insmod: a module of the project by name, or a .ko; None for the project's only one. The test fails
+        where it is not loaded.
+        """
+        __tracebackhide__ = True
+        report = self.try_load(module, **parameters)
+        if not report.ok:
+            j = report.judgement
+            raise GuestFailure(f"{report.path.name} was not loaded ({j.verdict}): {j.cause}")
+        return report
+
+    def try_load(self, module: str | Path | None = None, **parameters: object) -> LoadReport:
+        """As `load`; a load that fails is a report that is not `ok`, with `judgement.errno` and
+        `judgement.cause`.
+        """
+        __tracebackhide__ = True
+        ko = self._ko(module)
+        words = [f"{name}={value}" for name, value in parameters.items()]
+        self._note("load", os.path.relpath(ko), *words)
+        self._alive()
+        report = self._sandbox.load(ko, timeout=TIMEOUT, **parameters)
+        self.evidence.modules[report.module] = ko
+        self.evidence.loads.append(report)
+        stages = report.judgement.stages
+        self.evidence.trace = "" if report.ok else "\n".join(f"{s.id}: {s.status}" for s in stages)
+        lost = report.judgement.verdict in ("crashed", "hung", "lost") and not self._answers()
+        self._take(report.judgement.complaints, report.log, report.place, lost=lost)
+        return report
+
+    def unload(self, module: str | Path | None = None) -> UnloadReport:
+        """rmmod, by name or file; None for the project's only one. The test fails where it stays."""
+        __tracebackhide__ = True
+        report = self.try_unload(module)
+        if not report.ok:
+            j = report.judgement
+            raise GuestFailure(f"{report.module} was not unloaded ({j.verdict}): {j.cause}")
+        return report
+
+    def try_unload(self, module: str | Path | None = None) -> UnloadReport:
+        """As `unload`; a module that stays is a report that is not `ok`."""
+        __tracebackhide__ = True
+        ko = self._ko(module)
+        self._note("unload", ko.stem)
+        self._alive()
+        report = self._sandbox.unload(ko, timeout=TIMEOUT)
+        self.evidence.unloads.append(report)
+        lost = report.judgement.verdict in ("crashed", "hung", "lost") and not self._answers()
+        self._take(report.judgement.complaints, report.log, report.place, lost=lost)
+        return report
+
+    def exec(
+        self,
+        program: str | Path,
+        *arguments: object,
+        input: str | bytes = b"",
+        copy: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        timeout: float = 30.0,
+        check: bool = False,
+    ) -> Completed:
+        """Run a program in the guest: a `.c` file, a program of this machine, a script for sh, a command of
+        BusyBox. Relative paths are relative to the test's file. `check`: the test fails where it does not end
+        with 0.
+
+        The test fails where the program does not start, does not end within `timeout` seconds, or takes the
+        guest with it.
+        """
+        __tracebackhide__ = True
+        path = self._directory / program if "/" in str(program) or str(program).endswith(".c") else program
+        words = (str(program), *map(str, arguments))
+        shown = os.path.relpath(path) if isinstance(path, Path) else str(path)
+        self._note("exec", "--", shown, *words[1:])
+        self._alive()
+        data = input.encode() if isinstance(input, str) else input
+        files = [str(self._directory / one) for one in copy]
+        self.evidence.used = True
+        done = self._sandbox.exec(path, *words[1:], input=data, copy=files, env=env, timeout=timeout)
+        self._take(done.complaints, done.log, done.place, lost=done.lost)
+        self._judge(done, words[0], timeout)
+        assert done.status is not None
+        if check and done.status:
+            said = done.stderr.decode(errors="replace").strip()
+            raise GuestFailure(f"{shlex.join(words)} ended with {done.status}: {said}")
+        out, errors = (part.decode(errors="replace") for part in (done.stdout, done.stderr))
+        return Completed(words, done.status, out, errors, done.complaints)
+
+    def read(self, path: str, *, timeout: float = TIMEOUT) -> str:
+        """What a file of the guest holds, as text. Raises OSError as open(2) and read(2) fail there; the test
+        fails where the read does not end within `timeout` seconds.
+        """
+        __tracebackhide__ = True
+        return self.read_bytes(path, timeout=timeout).decode(errors="replace")
+
+    def read_bytes(self, path: str, *, timeout: float = TIMEOUT) -> bytes:
+        """As `read`, the bytes."""
+        __tracebackhide__ = True
+        self._note("exec", "--", "cat", path)
+        return self._pass_file(path, None, timeout).stdout
+
+    def write(self, path: str, data: str | bytes, *, timeout: float = TIMEOUT) -> None:
+        """Write to a file of the guest that is there, with one write(2) for each 64 KiB. Raises OSError as
+        open(2) and write(2) fail there.
+        """
+        __tracebackhide__ = True
+        text = data.decode(errors="replace") if isinstance(data, bytes) else data
+        self._note("exec", "--", "sh", "-c", f"printf %s {shlex.quote(text)} > {path}")
+        self._pass_file(path, data.encode() if isinstance(data, str) else data, timeout)
+
+    def log(self) -> list[str]:
+        """The lines of the kernel's log since the first load or program."""
+        __tracebackhide__ = True
+        return [record.text for record in self.records()]
+
+    def expect_log(self, pattern: str, *, timeout: float = 2.0) -> re.Match[str]:
+        """Wait until a line of the log has the pattern (a regular expression), and return the match. The test
+        fails where none comes within `timeout` seconds.
+        """
+        __tracebackhide__ = True
+        deadline = time.monotonic() + timeout
+        while True:
+            lines = self.log()
+            for line in lines:
+                if found := re.search(pattern, line):
+                    return found
+            if time.monotonic() >= deadline:
+                last = "\n".join(f"  | {line}" for line in lines[-10:]) or "  (it is empty)"
+                raise GuestFailure(f"no line of the kernel's log has {pattern!r}; its last lines:\n{last}")
+            time.sleep(_LOOK)
+
+    def records(self) -> list[Record]:
+        """The log's records with level and time; the last ones that were heard of, where the guest
+        is lost.
+        """
+        __tracebackhide__ = True
+        if self.evidence.lost or not self.evidence.commands:
+            return self.evidence.records
+        try:
+            records = self._sandbox.log_since_first_request()
+        except KscaffoldError:
+            self.evidence.lost = True
+            return self.evidence.records
+        self.evidence.records = records
+        return records
+
+    def complaints(self) -> tuple[Complaint, ...]:
+        """What the kernel complained of so far, each once."""
+        found = list(self.evidence.complaints)
+        records = self.records()
+        if not self.evidence.lost:
+            known = {complaint.seq for complaint in found}
+            files = files_by_module(self.evidence.modules.values())
+            more, place = complaints_of(records, files, self._sandbox.tainted())
+            found += [one for one in more if one.seq not in known]
+            self.evidence.place = self.evidence.place or place
+        return tuple(found)
+
+    def flaws(self) -> tuple[Flaw, ...]:
+        """What a load or an unload that succeeded is not clean for, beside the kernel's complaints; and what
+        was left behind, where the test did no more than load and unload: programs and files take memory of
+        their own.
+        """
+        seen = self.evidence
+        reports: list[LoadReport | UnloadReport] = [*seen.loads, *seen.unloads]
+        found = [f for r in reports for f in r.flaws if f.kind in OTHERS]
+        if not seen.used and not seen.lost:
+            found += flaws_of_residue(self._sandbox.residue(seen.loads, seen.unloads) or ())
+        return tuple(found)
+
+    def _pass_file(self, path: str, data: bytes | None, timeout: float) -> Executed:
+        __tracebackhide__ = True
+        self._alive()
+        self.evidence.used = True
+        done = self._sandbox.pass_file(path, data, timeout=timeout)
+        self._take(done.complaints, done.log, done.place, lost=done.lost)
+        if done.errno and not done.late:
+            raise OSError(done.errno, os.strerror(done.errno), path)
+        self._judge(done, f"{'read' if data is None else 'write'} of {path}", timeout)
+        if done.status:
+            raise GuestFailure(f"a {'read' if data is None else 'write'} of {path} was killed by the kernel")
+        return done
+
+    def _judge(self, done: Executed, name: str, timeout: float) -> None:
+        __tracebackhide__ = True
+        if done.lost:
+            raise GuestFailure(f"the guest did not outlive {name}: its kernel crashed, or hangs")
+        if done.late:
+            raise GuestFailure(f"{name} did not end within {timeout:g} s")
+        if done.errno:
+            raise GuestFailure(f"{name} did not start: {os.strerror(done.errno)}")
+
+    def _ko(self, module: str | Path | None) -> Path:
+        __tracebackhide__ = True
+        if module is None:
+            if len(self._modules) != 1:
+                names = ", ".join(self._modules) or "none"
+                raise GuestFailure(f"which module? the project has: {names}")
+            return next(iter(self._modules.values()))
+        name = str(module)
+        if name.endswith(".ko"):
+            return self._directory / name
+        try:
+            return self._modules[name.replace("-", "_")]
+        except KeyError:
+            names = ", ".join(self._modules) or "none"
+            raise GuestFailure(f"the project has no module {name}; it has: {names}") from None
+
+    def _note(self, *words: str) -> None:
+        self.evidence.commands.append(shlex.join(("kscaffold", *words)))
+
+    def _alive(self) -> None:
+        __tracebackhide__ = True
+        if self.evidence.lost:
+            raise GuestFailure("the guest is lost: its kernel crashed, or hangs")
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(KscaffoldError, OSError):
+            return bool(self._sandbox.modules() is not None)
+        return False
+
+    def _take(
+        self,
+        complaints: Iterable[Complaint],
+        records: Sequence[Record],
+        place: SourceLine | None,
+        *,
+        lost: bool,
+    ) -> None:
+        """Keep what an answer told."""
+        self.evidence.complaints += complaints
+        self.evidence.records += records
+        self.evidence.place = self.evidence.place or place
+        self.evidence.lost = self.evidence.lost or lost

@@ -1,0 +1,171 @@
+"""The pytest plugin: fixtures `kernel`, `modules` and `guest`, and what a test with a guest is judged by.
+
+pytest loads this file wherever kscaffold is installed, so it imports little.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from kscaffold.kernel.kernel import Kernel
+    from kscaffold.testing.guest import Guest
+
+_OPTION = "--kscaffold-kernel"
+_GUESTS = pytest.StashKey[list["Guest"]]()
+# Longer logs are cut in the middle.
+_MOST_LINES = 120
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Our options, in a group of their own."""
+    group = parser.getgroup("kscaffold", "kernel modules")
+    group.addoption(
+        _OPTION,
+        action="append",
+        metavar="R",
+        help="run each test that has a kernel on this one: a release, or the beginning of one; repeatable",
+    )
+    group.addoption(
+        "--kscaffold-project",
+        metavar="DIR",
+        help="the project whose modules are tested; default: the one around each test",
+    )
+    group.addoption("--kscaffold-results", metavar="FILE", help="write each test's result as a line of JSON")
+    group.addoption("--kscaffold-shard", metavar="K/N", help="run the K-th of N parts of the tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker, and listen for results where they are asked for."""
+    config.addinivalue_line(
+        "markers",
+        "complaint(which): the kernel is to complain: a kind (warn, oops), or a regular expression that is in"
+        " its words; the test fails where it does not",
+    )
+    results = config.getoption("--kscaffold-results")
+    if results and not hasattr(config, "workerinput"):
+        from kscaffold.testing.results import Results  # start-up time: pytest runs without us, too
+
+        config.pluginmanager.register(Results(Path(results)), "kscaffold-results")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test that has a kernel runs on each kernel that was named."""
+    names: list[str] = metafunc.config.getoption(_OPTION) or []
+    if names and "_kscaffold_kernel" in metafunc.fixturenames:
+        metafunc.parametrize("_kscaffold_kernel", names, indirect=True, scope="session")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of the shard that was asked for."""
+    shard = config.getoption("--kscaffold-shard")
+    if not shard:
+        return
+    from kscaffold.testing.shard import split  # start-up time: pytest runs without us, too
+
+    kept, left = split(items, shard)
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
+
+
+@pytest.fixture(scope="session")
+def _kscaffold_kernel(request: pytest.FixtureRequest) -> str | None:
+    """The release that was named, None for the default."""
+    return getattr(request, "param", None)
+
+
+@pytest.fixture(scope="session")
+def kernel(_kscaffold_kernel: str | None) -> "Kernel":
+    """The kernel that is built for and booted: the default one, or each of --kscaffold-kernel."""
+    from kscaffold.kernel.choose import choose  # start-up time: pytest runs without us, too
+
+    return choose(_kscaffold_kernel, offline=False)
+
+
+@pytest.fixture
+def modules(request: pytest.FixtureRequest, kernel: "Kernel") -> dict[str, Path]:
+    """The .ko files of the project around the test, built for the kernel, by the kernel's name of each
+    module. Empty where there is no project. A build that fails fails the test, with what the compiler said.
+    """
+    from kscaffold.testing.project import (
+        build_modules,
+        project_of,
+    )  # start-up time: pytest runs without us, too
+
+    project = project_of(request.config.getoption("--kscaffold-project") or request.path.parent)
+    if project is None:
+        return {}
+    return build_modules(project, kernel)
+
+
+@pytest.fixture
+def new_guest(
+    request: pytest.FixtureRequest, kernel: "Kernel", modules: dict[str, Path]
+) -> Iterator[Callable[..., "Guest"]]:
+    """A function that gives one more pristine guest; `cmdline`: words for its kernel. All end with
+    the test.
+    """
+    import contextlib  # start-up time: pytest runs without us, too
+
+    from kscaffold.load.sandbox import Sandbox
+    from kscaffold.testing.guest import Guest
+
+    guests = request.node.stash.setdefault(_GUESTS, [])
+    with contextlib.ExitStack() as stack:
+
+        def start(cmdline: str = "") -> Guest:
+            sandbox = stack.enter_context(Sandbox(kernel, cmdline=cmdline))
+            guest = Guest(sandbox, modules, request.path.parent)
+            guests.append(guest)
+            return guest
+
+        yield start
+
+
+@pytest.fixture
+def guest(new_guest: Callable[..., "Guest"]) -> "Guest":
+    """A pristine kernel for this test, restored from a snapshot."""
+    return new_guest()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """A test whose kernel complained fails, unless the marker says which complaint is wanted."""
+    result = yield
+    guests = item.stash.get(_GUESTS, None)
+    if guests:
+        from kscaffold.testing.verdict import judge  # start-up time: pytest runs without us, too
+
+        wanted = [str(mark.args[0]) for mark in item.iter_markers("complaint") if mark.args]
+        problem = judge(guests, wanted)
+        if problem:
+            pytest.fail(problem, pytrace=False)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """On failure the report has the kernel's log, the source line and the commands that repeat the test by
+    hand.
+    """
+    report = yield
+    guests = item.stash.get(_GUESTS, None) or []
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    names = {name for guest in guests for name in guest.evidence.modules}
+    named = params.get("module_name")
+    if (call.when == "call" and (guests or named)) or (call.when != "call" and report.failed):
+        release = guests[0].kernel.release if guests else params.get("_kscaffold_kernel")
+        report.user_properties += [
+            ("kscaffold.kernel", release or ""),
+            ("kscaffold.modules", " ".join(sorted(names) or ([named] if named else []))),
+        ]
+    if call.when == "call" and guests and report.failed:
+        from kscaffold.testing.verdict import sections  # start-up time: pytest runs without us, too
+
+        report.sections += sections(guests, _MOST_LINES)
+    return report

@@ -1,0 +1,70 @@
+"""Whether the guests of a test are clean at its end, and what the report of a failed test tells of them."""
+
+import re
+from collections.abc import Sequence
+
+from kscaffold.diagnosis.crash import Complaint
+from kscaffold.load.flaws import Flaw
+from kscaffold.testing.guest import Guest
+
+
+def judge(guests: Sequence[Guest], wanted: Sequence[str]) -> str | None:
+    """Why a test fails at its end although nothing in it failed; None for no reason. `wanted`: the complaints
+    that its markers name, each a kind or a regular expression.
+
+    This is the one place that says what a clean guest is.
+    """
+    found = [complaint for guest in guests for complaint in guest.complaints()]
+    unwanted = [one for one in found if not any(_is(one, which) for which in wanted)]
+    flaws = [flaw for guest in guests for flaw in guest.flaws()]
+    seen: list[Complaint | Flaw] = [*found, *flaws]
+    missing = [which for which in wanted if not any(_is(one, which) for one in seen)]
+    lines = [
+        f"the kernel complained: {one.summary}" + (f" ({one.where})" if one.where else "") for one in unwanted
+    ]
+    lines += [
+        f"not clean: {one.text} ({one.code})" for one in flaws if not any(_is(one, which) for which in wanted)
+    ]
+    lines += [f"the kernel was to complain of {which!r}, and did not" for which in missing]
+    if not lines and any(guest.evidence.lost for guest in guests) and not wanted:
+        lines = ["the guest was lost: its kernel crashed, or hangs"]
+    return "\n".join(lines) or None
+
+
+def _is(one: Complaint | Flaw, which: str) -> bool:
+    """Whether a marker names it: by its kind, its code, or words of it."""
+    return which in (one.kind, getattr(one, "code", None)) or re.search(which, one.text) is not None
+
+
+def sections(guests: Sequence[Guest], most: int) -> list[tuple[str, str]]:
+    """What the report of a failed test shows; of a log at most so many lines."""
+    told = []
+    for number, guest in enumerate(guests, 1):
+        which = f" {number}" if len(guests) > 1 else ""
+        seen = guest.evidence
+        if seen.place:
+            mark = [f"{'>' if n == seen.place.line else ' '} {n:>4} | {text}" for n, text in seen.place.lines]
+            head = f"{seen.place}, {seen.place.function}()"
+            told.append((f"source line{which}", "\n".join((head, *mark))))
+        lines = guest.log()
+        if len(lines) > most:
+            half = most // 2
+            lines = [*lines[:half], f"… ({len(lines) - most} lines)", *lines[-half:]]
+        if lines:
+            told.append((f"kernel log{which} ({guest.kernel.release})", "\n".join(lines)))
+        if seen.trace:
+            told.append((f"stages of the last load{which}", seen.trace))
+        if seen.commands:
+            told.append((f"by hand{which}", _by_hand(guest)))
+    return told
+
+
+def _by_hand(guest: Guest) -> str:
+    """The commands that do what the test did, in a new sandbox."""
+    release = guest.kernel.release
+    lines = ["kscaffold sandbox stop"]
+    for command in guest.evidence.commands:
+        verb = command.split(" ", 2)[1]
+        rest = command[len("kscaffold ") + len(verb) :]
+        lines.append(f"kscaffold {verb} --kernel {release}{rest}" if verb != "unload" else command)
+    return "\n".join(lines)

@@ -1,0 +1,55 @@
+"""Does a verb again whenever a source of a project is saved."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import watchfiles
+
+from kscaffold import process
+from kscaffold.project.find import find_project
+
+VERBS = ("run", "build", "check", "load", "reload", "test")
+"""The verbs that can be done again and again."""
+
+_TIMEOUT = 24 * 3600.0  # s; each verb has deadlines of its own
+# What a person writes. What make writes is hidden, or ends otherwise.
+_SUFFIXES = frozenset({".c", ".h", ".S", ".py", ".lds"})
+_NAMES = frozenset({"Kbuild", "Makefile", "Kconfig"})
+_QUIET = 100  # ms without a change after which the changes of one save are told
+
+
+def is_source(path: str) -> bool:
+    """Whether a file is one that a person writes: not hidden, and nothing that make leaves."""
+    name = Path(path).name
+    if name.startswith(".") or name.endswith(".mod.c"):
+        return False
+    return name in _NAMES or Path(name).suffix in _SUFFIXES
+
+
+def changes(directory: Path) -> Iterator[tuple[str, ...]]:
+    """Nothing at first, when the watch has begun; then the sources of a project that were saved, each time
+    some were: also as an editor does that writes a new file and renames it. What is saved while nobody asks
+    is told at the next time.
+
+    Raises KeyboardInterrupt at Ctrl-C, KscaffoldError where there is no project.
+    """
+    project = find_project(directory)
+    begun = False
+    for found in watchfiles.watch(
+        project,
+        watch_filter=lambda _, path: is_source(path),
+        step=_QUIET,
+        rust_timeout=_QUIET,
+        yield_on_timeout=True,
+        raise_interrupt=True,
+    ):
+        if found or not begun:
+            begun = True
+            yield tuple(sorted({str(Path(path).relative_to(project)) for _, path in found}))
+
+
+def again(verb: str, directory: Path, hear: Callable[[str], None]) -> int:
+    """Do a verb in a process of its own, and return its exit status; `hear` gets each line that it prints."""
+    argv = [sys.executable, "-m", "kscaffold", verb, "-C", str(directory)]
+    return process.stream(argv, hear, timeout=_TIMEOUT)

@@ -1,0 +1,42 @@
+"""Every template on other machines: compiled without a word, and used as its README says in a guest."""
+
+import errno
+
+import pytest
+
+from kscaffold.arch import table
+from kscaffold.packages.busybox import busybox
+from kscaffold.scaffold.create.render import templates
+from tests.scaffold.test_build import warnings
+from tests.support import templated
+from tests.support.kernels import MACHINES
+
+pytestmark = [pytest.mark.kernel, pytest.mark.sandbox]
+
+# Where templates are used: a little-endian machine, a big-endian one, one of 32 bits, one more.
+USED = ("arm64", "s390x", "armhf", "riscv64")
+
+
+@pytest.mark.parametrize("arch", USED)
+def test_no_warning_at_w1_and_under_sparse_s_endian_checks(arch: str):
+    built = templated.built(MACHINES[arch], arch)
+    assert built.status == 0, built.output
+    assert [w for w in warnings(built.output) if str(built.place) in w or "my-" in w] == []
+    machine = table.by_debian(arch)
+    kos = list(built.place.rglob("*.ko"))
+    assert len(kos) > len(templated.names())
+    assert {table.of_elf(ko.read_bytes()[:64]) for ko in kos} == {machine}
+
+
+@pytest.mark.parametrize("arch", USED)
+def test_each_template_does_what_its_readme_says(arch: str):
+    with templated.guest(MACHINES[arch], arch) as guest:
+        program = busybox(table.by_debian(arch), guest.kernel.origin, offline=False)
+        guest.target.install_busybox(program.read_bytes())
+        for template in templates():
+            with guest.loaded(template.name) as name:
+                assert guest.load(template.name) == errno.EEXIST
+                for line in template.tries:
+                    typed = line.format(name=templated.module(template.name), kernel_name=name)
+                    status, said = guest.target.run(["/bin/sh", "-c", typed], 20)
+                    assert (template.name, typed, status) == (template.name, typed, 0), said

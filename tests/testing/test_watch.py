@@ -1,0 +1,72 @@
+"""`watch`: again at each save, however an editor saves; Ctrl-C ends it."""
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from kscaffold.testing.watch import is_source
+from tests.conftest import ROOT, need_program
+from tests.support.kernels import need_kernel
+from tests.support.projects import HELLO, write
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("a.c", True),
+        ("a.h", True),
+        ("Kbuild", True),
+        ("tests/test_a.py", True),
+        ("a.mod.c", False),
+        ("a.o", False),
+        ("a.ko", False),
+        (".a.c.swp", False),
+        (".a.o.cmd", False),
+        ("a.c~", False),
+        ("4913", False),
+    ],
+)
+def test_what_is_a_source(name, source):
+    assert is_source(f"/x/{name}") is source
+
+
+@pytest.mark.kernel
+def test_again_at_each_save(ks, tmp_path):
+    need_program("make", "make")
+    assert ks("kernel", "default", need_kernel("6.1").release).status == 0
+    write(tmp_path, Kbuild="obj-m := hello.o\n", hello__c=HELLO)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "kscaffold", "watch", "build", "-C", str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stderr is not None
+    lines: queue.Queue[str] = queue.Queue()
+    stream = running.stderr
+    threading.Thread(target=lambda: [lines.put(line) for line in stream], daemon=True).start()
+
+    def told() -> str:
+        while "-- build" not in (line := lines.get(timeout=120)):
+            pass
+        return line
+
+    try:
+        assert "-- build: ok" in told()
+        (tmp_path / "hello.c").write_text("int x = ;\n")
+        assert "ended with 1" in (line := told()) and "after hello.c" in line
+        (tmp_path / ".hello.c.new").write_text(HELLO)  # as an editor does
+        (tmp_path / ".hello.c.new").rename(tmp_path / "hello.c")
+        assert "-- build: ok" in (line := told()) and "after hello.c" in line
+        running.send_signal(signal.SIGINT)
+        assert running.wait(30) == 130
+    finally:
+        running.kill()
+        running.wait()
