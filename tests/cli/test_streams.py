@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold import console
 from kscaffold.cli.app import main
 from tests.conftest import ROOT
 
@@ -107,3 +108,10 @@ def test_colours_can_be_forced_and_forbidden(ks, monkeypatch):
     assert "\033[" not in ks("explain", "KS204").out  # NO_COLOR is stronger
     monkeypatch.delenv("NO_COLOR")
     assert "\033[" in ks("explain", "KS204").out
+
+
+def test_quiet_behind_exec_is_the_program_s(ks, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert ks("exec", "--offline", "./none", "-q").err != ""
+    assert console.quiet is False
