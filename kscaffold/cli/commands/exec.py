@@ -39,7 +39,7 @@ def exec_program(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Run a program in the sandbox, and tell the kernel's complaints."""
+    """Run a program in the sandbox, and watch the kernel."""
     # Words behind PROG are the program's own, and --json may be one of them.
     console.json_mode, console.verbose = json, verbose
     from kscaffold.cli.render import exec as render  # start-up time
