@@ -118,7 +118,9 @@ def _parameters(current: str, rest: list[str]) -> list[str]:
     if len(named) != 1:
         return []
     given = {word.partition("=")[0] for word in rest}
-    data = reader.read_bytes(named[0], _MOST_BYTES)
+    data = b""
+    with contextlib.suppress(OSError, KscaffoldError):
+        data = reader.read_bytes(named[0], _MOST_BYTES)
     # .modinfo's strings end with NUL and stand one after the other; a compressed .ko shows none.
     found = re.findall(rb"\0parmtype=([A-Za-z_]\w*):", data)
     return _beginning([f"{name.decode()}=" for name in found if name.decode() not in given], current)
