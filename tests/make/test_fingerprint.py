@@ -88,9 +88,9 @@ def rewrite_quietly(w: World) -> None:
 
 
 def wrap_compiler(w: World) -> None:
-    real = shutil.which("gcc-12") or shutil.which("gcc")
     wrapper = w.programs / "gcc-12"
-    wrapper.unlink(missing_ok=True)
+    wrapper.unlink(missing_ok=True)  # first: a wrapper of itself would never end
+    real = shutil.which("gcc-12") or shutil.which("gcc")
     wrapper.write_text(f'#!/bin/sh\n# {w.random.random()}\nexec {real} "$@"\n')
     wrapper.chmod(0o755)
 
