@@ -15,7 +15,7 @@ class LoadRequest:
 
     `module`: the one of the project that is meant. `build`: build first. `dependencies`: load what the
     modules need before them. `allow`: codes of complaints that a run accepts, beside those that the project's
-    kscaffold.toml has.
+    kscaffold.toml has. `sanitize`: load copies that look for bugs in the place of the modules.
     """
 
     directory: Path
@@ -25,6 +25,7 @@ class LoadRequest:
     build: bool = True
     dependencies: bool = True
     allow: tuple[str, ...] = ()
+    sanitize: bool = False
 
     @classmethod
     def from_words(
@@ -36,6 +37,7 @@ class LoadRequest:
         build: bool,
         dependencies: bool,
         allow: Sequence[str] = (),
+        sanitize: bool = False,
     ) -> "LoadRequest":
         """Of words as they were typed: .ko files (no `=`) and `NAME=VALUE` parameters.
 
@@ -43,7 +45,7 @@ class LoadRequest:
         """
         kos = tuple(existing(directory / word) for word in words if "=" not in word)
         parameters = Parameters.from_arguments([word for word in words if "=" in word])
-        return cls(directory, kos, parameters, module, build, dependencies, tuple(allow))
+        return cls(directory, kos, parameters, module, build, dependencies, tuple(allow), sanitize)
 
 
 @dataclass(frozen=True, slots=True)
