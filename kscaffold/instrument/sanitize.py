@@ -86,7 +86,8 @@ def _is_kernels(ko: Path, kernel: Kernel) -> bool:
 
 def _copy(built: Compiled, copy: Path, ours: Helper, kernel: Kernel) -> str | None:
     """Write the copy that is loaded; returns what can't be looked at in it."""
-    data = ModuleFile.open(built.ko).read_bytes()
+    ko = ModuleFile.open(built.ko)
+    data = ko.read_bytes()
     unlocks = built.instrumented or plan.unlocks_are_calls(_exports(kernel))
     imports = elf.undefined_symbols(data)
     names = plan.renames(imports, ours.crcs, hears_unlocks=unlocks)

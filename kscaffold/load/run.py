@@ -55,9 +55,7 @@ def run_tries(
     lock = threading.Lock()
     planned = begun.plan
     outlook = Predictor(jobs.kos, planned.kernel, progress.warn, planned.trusted)
-    # An instrument's helper keeps memory of its own: what a photograph shows then is not the modules'.
-    sections = 0 if jobs.first else sections_to_watch(jobs.kos)
-    around = _Around(guests, progress, hear, outlook, watch, sections)
+    around = _Around(guests, progress, hear, outlook, watch, _sections(jobs))
     timing.reached("a prediction is made")
 
     def work() -> None:
@@ -93,6 +91,11 @@ def run_tries(
         if result is not None:
             done.append(result)
     return done
+
+
+def _sections(jobs: LoadPlan) -> int:
+    # An instrument's helper keeps memory of its own: what a photograph shows then is not the modules'.
+    return 0 if jobs.first else sections_to_watch(jobs.kos)
 
 
 def _side_by_side(work: Callable[[], None], count: int) -> None:

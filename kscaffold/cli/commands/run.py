@@ -80,13 +80,7 @@ def run(
         return page.listen(chosen) if page else None
 
     done = run_modules(
-        request,
-        where,
-        sets,
-        timeout=timeout,
-        watch=watch,
-        progress=console.progress(),
-        listen=listen,
+        request, where, sets, timeout=timeout, watch=watch, progress=console.progress(), listen=listen
     )
     from kscaffold.cli.render import load as render  # start-up time: imported by now
 
