@@ -26,7 +26,7 @@ _GROUPS = {
     "4": "files and signatures",
     "5": "kernels",
     "6": "sandboxes",
-    "7": "templates of others",
+    "7": "the sanitizer",
 }
 _ENVIRONMENT = {
     "KSCAFFOLD_ACCEL": "`tcg`: do without KVM; `kvm`: want it",

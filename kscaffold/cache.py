@@ -65,6 +65,10 @@ def _entries() -> Iterator[CacheEntry]:
     for kind, name in (("image", "images"), ("image", "trusting"), ("modules", "modules")):
         for place in _inside(cache / name):
             yield _entry(kind, place, None if place.name in releases else _gone(place.name))
+    for place in _inside(cache / "helpers"):
+        yield _entry("helper module", place)
+    for place in _inside(cache / "instrumented"):
+        yield _entry("instrumented", place, _gone_project(place))
     current = guest_root.agent_names()
     for place in _inside(cache / "guest"):
         other = place.name.removesuffix(".sha256") not in current

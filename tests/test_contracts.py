@@ -41,6 +41,9 @@ DOCUMENTS = {
     "load": "module path parameters target kernel verdict loaded stage errno init_ran returned code cause fix"
     " log[] complaints[] stages[] dependencies seconds{} accelerator clean residue",
     "load several": "seconds{} results[]",
+    "run --sanitize": "module path parameters target kernel verdict loaded stage errno init_ran returned code"
+    " cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean residue sanitizer{}",
+    "run --sanitize, several": "seconds{} results[] sanitizer{}",
     "load, not built": "build{}",
     "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
     "unload several": "results[]",
@@ -92,6 +95,13 @@ PARTS = {
     "test.modules": "module kernel outcome",
     "test.tests": "test kernel modules outcome seconds text",
     "run.residue": "kind name where",
+    "run --sanitize.sanitizer": "reports[] unseen[]",
+    "run --sanitize.reports": "kind code text detail cause fix where access size object lock task parameters"
+    " sites[] stack",
+    "run --sanitize.where": "file line function",
+    "run --sanitize.object": "kind size offset count",
+    "run --sanitize.sites": "role at where",
+    "run --sanitize.unseen": "module what",
     "load.stages": "id status microseconds",
     "load.seconds": "build start load total",
     "load several.seconds": "total",
@@ -349,6 +359,33 @@ def test_load_and_its_kin(ks, tmp_path, monkeypatch):
     assert document["status"] == 0
     is_document(ks("unload", "seed", "minus", "--json"), "unload several", "unload")
     is_document(ks("sandbox", "stop", "--json"), "sandbox stop")
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+def test_run_sanitized(ks, tmp_path, monkeypatch):
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel("6.1")
+    assert ks("kernel", "default", kernel.release).status == 0
+    bug = HELLO.replace("#include <linux/module.h>", "#include <linux/module.h>\n#include <linux/slab.h>")
+    bug = bug.replace("\treturn 0;", "\tkfree(kmalloc(8, GFP_KERNEL) + 1);\n\treturn 0;", 1)
+    monkeypatch.chdir(write(tmp_path / "bug", Kbuild="obj-m := hello.o\n", hello__c=bug))
+    ran = ks("run", "--sanitize", "--json")
+    document = is_document(ran, "run --sanitize", "run")
+    assert ran.status == 1 and document["loaded"] and document["residue"] is None
+    part = document["sanitizer"]
+    is_part(part, "run --sanitize.sanitizer")
+    is_part(part["reports"], "run --sanitize.reports")
+    assert [r["kind"] for r in part["reports"]] == ["invalid-free"]
+    is_part(part["reports"][0]["where"], "run --sanitize.where")
+    is_part(part["reports"][0]["object"], "run --sanitize.object")
+    is_part(part["reports"][0]["sites"], "run --sanitize.sites")
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "bug/hello.ko").rename(tmp_path / "alone/hello.ko")
+    ran = ks("run", "--sanitize", "--json", "--repeat", "2", tmp_path / "alone/hello.ko")
+    document = is_document(ran, "run --sanitize, several", "run")
+    is_part(document["sanitizer"]["unseen"], "run --sanitize.unseen")
+    assert document["sanitizer"]["unseen"] and ran.status == 1
 
 
 @pytest.mark.sandbox

@@ -28,7 +28,7 @@ FLOORS = (
     ("cli", "console", "fold", "__main__"),
     ("api",),
     ("explain", "testing"),
-    ("scaffold", "load", "package", "signing", "doctor", "cache"),
+    ("scaffold", "load", "instrument", "package", "signing", "doctor", "cache"),
     ("make", "program", "targets"),
     ("sandbox",),
     ("module",),

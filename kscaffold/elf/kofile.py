@@ -34,20 +34,29 @@ def read_ko(path: Path) -> KoFile:
     return parse_ko(raw, path, compression)
 
 
-def symbol_section(path: Path, symbol: str) -> tuple[str, int] | None:
+def symbol_section(path: Path, symbol: str, size: int = 0) -> tuple[str, int] | None:
     """The section that a function of the .ko is in, and its offset there in bytes; None where it has none
-    of that name. Raises as read() does.
+    of that name. `size`: as place_in(). Raises as read() does.
     """
-    return place_in(content.read_content(path)[0], path, symbol)
+    return place_in(content.read_content(path)[0], path, symbol, size)
 
 
-def place_in(raw: bytes, path: Path, symbol: str) -> tuple[str, int] | None:
-    """As place(), in the bytes of a .ko; `path` is for messages. Raises DamagedModule."""
+def place_in(raw: bytes, path: Path, symbol: str, size: int = 0) -> tuple[str, int] | None:
+    """As place(), in the bytes of a .ko; `path` is for messages. Of several static functions of the name
+    `size` says which: bytes up to the next symbol, as the kernel counts them. Raises DamagedModule.
+    """
     elf = _open(raw, signature.find_signature(raw)[1], path)
-    for found in _symbols(elf):
-        if found.name == symbol and 0 < found.shndx < len(elf.sections):
-            return elf.sections[found.shndx].name, found.value
-    return None
+    table = _symbols(elf)
+    found = [s for s in table if s.name == symbol and 0 < s.shndx < len(elf.sections)]
+    if not found:
+        return None
+
+    def length(one: Symbol) -> int:
+        behind = [s.value for s in table if s.shndx == one.shndx and s.value > one.value]
+        return min(behind, default=0) - one.value
+
+    chosen = next((s for s in found if len(found) > 1 and length(s) == size), found[0])
+    return elf.sections[chosen.shndx].name, chosen.value
 
 
 def parse_ko(raw: bytes, path: Path, compression: Compression | None = None) -> KoFile:

@@ -67,13 +67,14 @@ class ModuleFile:
             self._kofile = kofile.parse_ko(raw, self.path, compression)
         return self._kofile
 
-    def place(self, symbol: str) -> tuple[str, int] | None:
+    def place(self, symbol: str, size: int = 0) -> tuple[str, int] | None:
         """The section that a function of the module is in, and its offset there in bytes; None where the
-        module has none of that name. Raises DamagedModule where the bytes are no module.
+        module has none of that name. `size` says which, where it has several. Raises DamagedModule where the
+        bytes are no module.
         """
         from kscaffold.elf import kofile  # start-up time: only a crash needs it
 
-        return kofile.place_in(self.read_bytes(), self.path, symbol)
+        return kofile.place_in(self.read_bytes(), self.path, symbol, size)
 
     def digest(self) -> bytes:
         """SHA-256 of the file's bytes."""

@@ -15,7 +15,7 @@ from kscaffold.files import reader
 
 _AROUND = 2  # lines before and after
 _LARGEST = 4 << 20  # bytes of a source file that is shown
-_WHERE = re.compile(r"(?P<function>[\w.$]+)\+0x(?P<offset>[0-9a-f]+)/0x[0-9a-f]+")
+_WHERE = re.compile(r"(?P<function>[\w.$]+)\+0x(?P<offset>[0-9a-f]+)/0x(?P<size>[0-9a-f]+)")
 _LINE = re.compile(r"^(?P<file>/.+?|[^/?].*?):(?P<line>[1-9]\d*)(?: \(discriminator \d+\))?$")
 
 
@@ -46,7 +46,7 @@ def locate_complaints(
     for complaint in complaints:
         place = None
         if complaint.where and complaint.module == module:
-            place = _place(complaint.where, ko, records)
+            place = place_of(complaint.where, ko, records)
         placed.append(replace(complaint, where=str(place)) if place else complaint)
         first = first or place
     return tuple(placed), first
@@ -63,7 +63,13 @@ def with_source_line(
     return cause
 
 
-def _place(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLine | None:
+def place_of(
+    where: str, ko: ModuleFile, records: Sequence[Record], home: Path | None = None
+) -> SourceLine | None:
+    """The line of source of `function+0xoffset/0xsize`; None where it can't be found.
+
+    `home`: the directory that files are named from, the .ko's own by default.
+    """
     found = _WHERE.match(where)
     if found is None:
         return None
@@ -73,10 +79,10 @@ def _place(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLine 
         program = process.which(f"{table.cross_prefix(machine)}addr2line")
         if program is None:
             return None
-        home = ko.place(found["function"])
-        if home is None:
+        placed = ko.place(found["function"], int(found["size"], 16))
+        if placed is None:
             return None
-        section, start = home
+        section, start = placed
         at = start + int(found["offset"], 16)
         if at and not _exact(found[0], records):
             at -= 1  # a caller: the address it will come back to, behind the call
@@ -89,7 +95,8 @@ def _place(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLine 
     # Inlined code comes first: of the frames the innermost that is not in a header of the kernel's.
     own = Path(frames[-1]["file"]).parent
     chosen = next(m for m in frames if Path(m["file"]).is_relative_to(own))
-    return _read(Path(chosen["file"]), int(chosen["line"]), found["function"], ko.path.absolute().parent)
+    near = home or ko.path.absolute().parent
+    return _read(Path(chosen["file"]), int(chosen["line"]), found["function"], near)
 
 
 def _exact(place: str, records: Sequence[Record]) -> bool:

@@ -19,7 +19,7 @@ class LoadRequest:
 
     `module`: the one of the project that is meant. `build`: build first. `dependencies`: load what the
     modules need before them. `allow`: codes of complaints that a run accepts, beside those that the project's
-    kscaffold.toml has.
+    kscaffold.toml has. `sanitize`: load copies that look for bugs in the place of the modules.
     """
 
     directory: Path
@@ -29,6 +29,7 @@ class LoadRequest:
     build: bool = True
     dependencies: bool = True
     allow: tuple[str, ...] = ()
+    sanitize: bool = False
 
     @classmethod
     def from_words(
@@ -40,6 +41,7 @@ class LoadRequest:
         build: bool,
         dependencies: bool,
         allow: Sequence[str] = (),
+        sanitize: bool = False,
     ) -> "LoadRequest":
         """Of words as they were typed: .ko files, or one project's directory or one module's name (no `=`),
         and `NAME=VALUE` parameters.
@@ -54,7 +56,7 @@ class LoadRequest:
             elif module is None and _NAME.fullmatch(named[0]):
                 module, named = named[0], []
         kos = tuple(existing(directory / word) for word in named)
-        return cls(directory, kos, parameters, module, build, dependencies, tuple(allow))
+        return cls(directory, kos, parameters, module, build, dependencies, tuple(allow), sanitize)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from kscaffold import timeouts, timing
+from kscaffold.errors import KscaffoldError
 from kscaffold.load.late_crash import blame_late_crash
 from kscaffold.load.leftovers import Leftovers, sections_to_watch, with_residue
 from kscaffold.load.load import load_all
@@ -17,7 +18,7 @@ from kscaffold.load.prewarm import Prewarmed
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport, unload
 from kscaffold.load.unload_watch import watch_after_unload
-from kscaffold.module.arguments import Parameters
+from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 from kscaffold.progress import SILENT, Progress
 from kscaffold.sandbox.vm.guest import Guest
 from kscaffold.sandbox.vm.plan import Plan
@@ -54,7 +55,7 @@ def run_tries(
     lock = threading.Lock()
     planned = begun.plan
     outlook = Predictor(jobs.kos, planned.kernel, progress.warn, planned.trusted)
-    around = _Around(guests, progress, hear, outlook, watch, sections_to_watch(jobs.kos))
+    around = _Around(guests, progress, hear, outlook, watch, _sections(jobs))
     timing.reached("a prediction is made")
 
     def work() -> None:
@@ -90,6 +91,11 @@ def run_tries(
         if result is not None:
             done.append(result)
     return done
+
+
+def _sections(jobs: LoadPlan) -> int:
+    # An instrument's helper keeps memory of its own: what a photograph shows then is not the modules'.
+    return 0 if jobs.first else sections_to_watch(jobs.kos)
 
 
 def _side_by_side(work: Callable[[], None], count: int) -> None:
@@ -129,6 +135,7 @@ def _once(
     try:
         started = time.monotonic() - began
         target = SandboxTarget.from_guest(guest, planned.machine.cmdline)
+        _load_helpers(jobs, target, timeout)
         leftovers = Leftovers(jobs.kos, around.sections, target)
         loads = load_all(
             jobs,
@@ -150,7 +157,7 @@ def _once(
             unloads = watch_after_unload(unloads, target, around.watch)
         loads = blame_late_crash(loads, unloads, target)
         timing.reached("the guest is asked whether it is well")
-        loads = with_residue(loads, leftovers.find(loads, unloads))
+        loads = with_residue(loads, None if jobs.first else leftovers.find(loads, unloads))
         timing.reached("what is left behind is looked for")
         total = time.monotonic() - began
         loads = [replace(r, seconds={**r.seconds, "total": total}) for r in loads]
@@ -161,6 +168,21 @@ def _once(
         guest.close()
         around.guests.remove(guest)
         timing.reached("the guest has ended")
+
+
+def _load_helpers(jobs: LoadPlan, target: Target, timeout: float) -> None:
+    """Load what an instrument needs. Raises KscaffoldError KS731 where the kernel does not take it."""
+    for ko in jobs.first:
+        attempt = target.load(ko, NO_PARAMETERS, timeout)
+        if attempt.errno != 0:
+            said = [r.text for r in attempt.records or () if ko.module in r.text]
+            raise KscaffoldError(
+                "KS731",
+                f"{target.release} does not take kscaffold's helper module {ko.name}",
+                cause=said[-1] if said else f"errno {attempt.errno}",
+                fix=f"kscaffold kernel remove {target.release} && kscaffold kernel add {target.release}",
+            )
+    timing.reached("the helpers are loaded")
 
 
 def _tell_times(guest: Guest, total: float, detail: Callable[[str], None]) -> None:

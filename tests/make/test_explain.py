@@ -301,7 +301,9 @@ def test_the_quotes_of_a_namespace(
         tmp_path / "Kbuild",
         (ModuleTarget("hello", ("hello.o",), tmp_path, tmp_path / "hello.ko"),),
     )
-    tree = BuildTree(tmp_path, tmp_path, ".".join(version), version, "x86", None, "", False, False)
+    tree = BuildTree(
+        tmp_path, tmp_path, ".".join(version), version, "x86", None, "", False, False, "x86", "", ""
+    )
     found = explain_build(project, tree, [], ["/tmp/a.s:7: Error: junk at end of line"])
     assert found.code == ("KS119" if told else "KS107")
     assert found.fix is not None and (told or "mend the first error") in found.fix

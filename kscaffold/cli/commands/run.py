@@ -25,6 +25,9 @@ Allow = Annotated[
     list[str] | None,
     typer.Option("--allow", metavar="KS###", help="Accept this kind of complaint (repeatable)."),
 ]
+Sanitize = Annotated[
+    bool, typer.Option("--sanitize", help="Find bugs of memory, locks and undefined behaviour.")
+]
 
 
 def run(
@@ -39,6 +42,7 @@ def run(
     timeout: options.Timeout = 10.0,
     watch: options.Watch = None,
     allow: Allow = None,
+    sanitize: Sanitize = False,
     cmdline: options.Cmdline = "",
     cert: options.Cert = None,
     trace: options.Trace = False,
@@ -61,6 +65,7 @@ def run(
         build=not no_build,
         dependencies=not no_deps,
         allow=allow or (),
+        sanitize=sanitize,
     )
     sets = [one for one in (params or [""]) for _ in range(repeat)]
     page: RunPage | None = None
@@ -75,13 +80,7 @@ def run(
         return page.listen(chosen) if page else None
 
     done = run_modules(
-        request,
-        where,
-        sets,
-        timeout=timeout,
-        watch=watch,
-        progress=console.progress(),
-        listen=listen,
+        request, where, sets, timeout=timeout, watch=watch, progress=console.progress(), listen=listen
     )
     from kscaffold.cli.render import load as render  # start-up time: imported by now
 

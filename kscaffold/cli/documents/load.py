@@ -108,12 +108,22 @@ def run(done: "Run") -> Document:
     """`run`."""
     results, build_seconds = done.tries, done.build_seconds
     documents = [_try(r, unloaded, done.allow) for loaded, unloaded in results for r in loaded]
+    more = _sanitizer(done)
     if len(documents) != 1:
         total = sum(r.seconds["total"] for loaded, _ in results for r in loaded) + build_seconds
-        return {"seconds": {"total": round(total, 4)}, "results": documents}
+        return {"seconds": {"total": round(total, 4)}, "results": documents, **more}
     seconds = documents[0]["seconds"]
     seconds["build"], seconds["total"] = build_seconds, seconds["total"] + build_seconds
-    return {**documents[0], "seconds": {k: round(v, 4) for k, v in seconds.items()}}
+    return {**documents[0], "seconds": {k: round(v, 4) for k, v in seconds.items()}, **more}
+
+
+def _sanitizer(done: "Run") -> Document:
+    """The key that only a sanitized run has."""
+    if done.sanitizer is None:
+        return {}
+    from kscaffold.cli.documents import sanitizer  # start-up time: few runs are sanitized
+
+    return {"sanitizer": sanitizer.sanitizer(done.sanitizer)}
 
 
 def _try(loaded: "LoadReport", unloaded: "Sequence[UnloadReport]", allow: Collection[str]) -> Document:

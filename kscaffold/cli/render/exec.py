@@ -54,7 +54,7 @@ def executed(request: ExecRequest, done: Executed, heard: Heard) -> int:
 
 
 def _tell(request: ExecRequest, done: Executed) -> None:
-    from kscaffold.cli.render.load import source  # start-up time: the program ran meanwhile
+    from kscaffold.cli.render.source_line import source  # start-up time: the program ran meanwhile
 
     name = console.printable(request.words[0])
     if done.errno and not done.late:

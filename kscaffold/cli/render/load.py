@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from kscaffold import console
 from kscaffold.cli.documents import load as documents
+from kscaffold.cli.render.source_line import source
 from kscaffold.diagnosis import errnos
 from kscaffold.diagnosis.klog import Record, is_background
 from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES
-from kscaffold.load.addr2line import SourceLine
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
 
@@ -93,14 +93,6 @@ def _flaw(flaw: "Flaw", head: Callable[[str], None], say: Callable[[str], None])
     if flaw.fix:
         say(f"    {console.styled('fix', 'cyan')}: {console.printable(flaw.fix)}")
     say(f"   {console.styled('more', 'cyan')}: kscaffold explain {flaw.code}")
-
-
-def source(place: SourceLine, say: Callable[[str], None]) -> None:
-    """Say the line of source, and what is around it."""
-    say(f" {console.styled('source', 'cyan')}: {console.printable(f'{place}, {place.function}()')}")
-    for number, text in place.lines:
-        mark = console.styled(">", "red") if number == place.line else " "
-        say(f"   {mark} {number:>4} | {console.printable(text.expandtabs(4))}")
 
 
 def _sentence(report: LoadReport) -> str:
@@ -214,6 +206,10 @@ def runs(done: "Run", trace: bool) -> int:
     for one in results:
         reports += one[0]
         _tell_run(one, done.flaws(one))
+    if done.sanitizer:
+        from kscaffold.cli.render import sanitizer  # start-up time: few runs are sanitized
+
+        sanitizer.findings(done.sanitizer)
     console.emit("run", done.ok, documents.run(done))
     if len(results) > 1:
         well = sum(map(done.went_well, results))

@@ -13,30 +13,37 @@ from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from kscaffold.instrument.findings import Findings
+    from kscaffold.instrument.sanitize import InstrumentedPlan
     from kscaffold.load.flaws import Flaw
+    from kscaffold.load.plan import LoadPlan
     from kscaffold.load.run import Hear, Try
     from kscaffold.make.report import BuildReport
 
 # Called once with the kernel, while the first guest restores; who hears of each load, None for nobody.
 Listen = Callable[[Kernel], "Hear | None"]
+# How many times longer instrumented code may take: a call for each access.
+_SLOWER = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """What a run gave. `tries`: the loads and unloads of each guest. `build_seconds`: what building took
     before the first one. `failed_build`: the build that did not succeed; there are no tries then. `allow`:
-    the codes of complaints that are accepted.
+    the codes of complaints that are accepted. `sanitizer`: what it found, None where it was not asked for.
     """
 
     tries: tuple["Try", ...] = ()
     build_seconds: float = 0.0
     failed_build: "BuildReport | None" = None
     allow: frozenset[str] = frozenset()
+    sanitizer: "Findings | None" = None
 
     @property
     def ok(self) -> bool:
-        """Each try loaded all and unloaded all, and is clean."""
-        return self.failed_build is None and all(map(self.went_well, self.tries))
+        """Each try loaded all and unloaded all, and is clean; the sanitizer has no report."""
+        clean = self.sanitizer is None or not self.sanitizer.findings
+        return self.failed_build is None and clean and all(map(self.went_well, self.tries))
 
     def went_well(self, one: "Try") -> bool:
         """Whether a try loaded all and unloaded all, and is clean but for what is accepted."""
@@ -78,16 +85,28 @@ def run(
         timing.reached("the modules are found, and built")
         if plan.failed:
             return Run(failed_build=plan.failed)
+        copies = _instrumented(plan, begun.kernel, progress) if request.sanitize else None
         tries = run_tries(
-            plan,
+            copies.plan if copies else plan,
             [plan.parameters.and_more(one) for one in sets],
             begun,
-            timeout=timeout,
+            timeout=timeout * (_SLOWER if copies else 1),
             watch=watch,
             progress=progress,
             hear=hear,
         )
-        return Run(tuple(tries), plan.seconds, allow=accepted)
+        if copies is None:
+            return Run(tuple(tries), plan.seconds, allow=accepted)
+        from kscaffold.instrument.findings import take_findings  # start-up time: few runs are sanitized
+
+        tries, found = take_findings(tries, copies)
+        return Run(tuple(tries), plan.seconds, allow=accepted, sanitizer=found)
+
+
+def _instrumented(plan: "LoadPlan", kernel: Kernel, progress: Progress) -> "InstrumentedPlan":
+    from kscaffold.instrument.sanitize import sanitized  # start-up time: few runs are sanitized
+
+    return sanitized(plan, kernel, progress)
 
 
 def _accepted(request: LoadRequest) -> frozenset[str]:

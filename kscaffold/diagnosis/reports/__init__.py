@@ -1,0 +1,1 @@
+"""Reports of sanitizers, as they stand in a kernel's log."""

@@ -1,0 +1,1 @@
+"""Copies of a module that find bugs, on the kernel that is there: sanitizers."""

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "bug.h"
+
+static struct kmem_cache *cache;
+
+static int __init bug_init(void)
+{
+	char *p;
+
+	cache = kmem_cache_create("bug_objects", 40, 0, 0, NULL);
+	if (!cache)
+		return -ENOMEM;
+	p = kmem_cache_alloc(cache, GFP_KERNEL);
+	if (!p)
+		return -ENOMEM;
+	p[40 + zero] = 0; /* BUG slab-out-of-bounds */
+	kmem_cache_free(cache, p);
+	return 0;
+}
+
+static void __exit bug_exit(void)
+{
+	kmem_cache_destroy(cache);
+}

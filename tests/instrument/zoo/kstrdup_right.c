@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "bug.h"
+
+static int __init bug_init(void)
+{
+	char *p = kstrdup("kernel", GFP_KERNEL);
+
+	if (!p)
+		return -ENOMEM;
+	p[7 + zero] = 0; /* BUG slab-out-of-bounds */
+	kfree(p);
+	return 0;
+}
+
+static void __exit bug_exit(void)
+{
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "bug.h"
+
+static char *p;
+
+static int __init bug_init(void)
+{
+	p = kmalloc(24, GFP_KERNEL); /* BUG memory-leak */
+	if (!zero)
+		return -EIO;
+	return 0;
+}
+
+static void __exit bug_exit(void)
+{
+	kfree(p);
+}

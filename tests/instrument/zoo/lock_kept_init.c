@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "bug.h"
+
+static DEFINE_MUTEX(a);
+
+static int __init bug_init(void)
+{
+	mutex_lock(&a); /* BUG lock-held-on-return */
+	return 0;
+}
+
+static void __exit bug_exit(void)
+{
+}
