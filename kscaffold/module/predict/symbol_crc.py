@@ -12,8 +12,8 @@ CrcMismatch = Literal["unversioned", "other-version"]
 
 
 def crc_mismatch(question: Question, symbol: str, exported: Exported) -> CrcMismatch | None:
-    """How the module's CRC of a symbol differs from the kernel's; None where both agree, or where the kernel or
-    the module has no CRCs at all and so none is compared.
+    """How the module's CRC of a symbol differs from the kernel's; None where they agree, or where the kernel
+    or the module has no CRCs at all and so none is compared.
     """
     versions = question.ko.versions
     if question.kernel.has("MODVERSIONS") is False or versions is None:
