@@ -7,7 +7,7 @@ def main() -> int:
     """Run the command. A Ctrl-C while the rest is still imported ends it as any later one does."""
     try:
         if sys.argv[1:2] == ["__complete"]:  # a shell asks, while its user waits at the Tab key
-            from kscaffold.cli.completion.words import complete
+            from kscaffold.cli.completion.candidates import complete
 
             return complete(sys.argv[2:])
         from kscaffold.cli.app import main as run  # takes most of the start-up time

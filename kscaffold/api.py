@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kscaffold.explain.explain_load import Walkthroughs
     from kscaffold.explain.walkthrough import LoadWalkthrough
     from kscaffold.kernel.kernel import Kernel
+    from kscaffold.load.execute import Executed
     from kscaffold.load.report import LoadReport
     from kscaffold.load.request import LoadRequest
     from kscaffold.load.sandbox import Sandbox
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
     from kscaffold.make.report import BuildReport
     from kscaffold.module.check import CheckReport
     from kscaffold.scaffold.create.new import Created
+    from kscaffold.testing.run import TestRun
 
 __all__ = [
     "BuildReport",
     "CheckReport",
     "Created",
+    "Executed",
     "Explanation",
     "Judgement",
     "Kernel",
@@ -52,12 +55,14 @@ __all__ = [
     "Record",
     "Run",
     "Sandbox",
+    "TestRun",
     "UnloadReport",
     "UsageError",
     "Walkthroughs",
     "build",
     "check",
     "choose_kernel",
+    "execute",
     "explain",
     "explain_load",
     "find_kernel",
@@ -67,6 +72,7 @@ __all__ = [
     "new",
     "run",
     "stop_sandbox",
+    "test",
     "unload",
 ]
 
@@ -75,6 +81,7 @@ _TYPES = {
     "BuildReport": "make.report",
     "CheckReport": "module.check",
     "Created": "scaffold.create.new",
+    "Executed": "load.execute",
     "Explanation": "explain.explain",
     "Judgement": "diagnosis.verdict",
     "Kernel": "kernel.kernel",
@@ -85,6 +92,7 @@ _TYPES = {
     "Record": "diagnosis.klog",
     "Run": "load.verbs.run",
     "Sandbox": "load.sandbox",
+    "TestRun": "testing.run",
     "UnloadReport": "load.unload",
     "Walkthroughs": "explain.explain_load",
 }
@@ -157,9 +165,9 @@ class Project:
 
     def modules(self, kernel: "str | Kernel | None" = None) -> list[Path]:
         """The .ko files that it builds for a kernel, there or not yet."""
-        from kscaffold.project.ask import read_project  # start-up time
+        from kscaffold.project.known import project_at  # start-up time
 
-        return [target.ko for target in read_project(self.directory, _kernel(kernel)).targets]
+        return [target.ko for target in project_at(self.directory, _kernel(kernel)).targets]
 
     def __repr__(self) -> str:
         return f"Project({str(self.directory)!r})"
@@ -314,6 +322,36 @@ def run(
         timeout=timeout,
         progress=progress,
     )
+
+
+def execute(
+    *words: str | Path, directory: str | Path = ".", input: bytes = b"", kernel: str | None = None,
+    fresh: bool = False, timeout: float = 60.0, progress: Progress = SILENT,
+) -> "Executed":  # fmt: skip
+    """Run a program of yours with its arguments in the live sandbox of the project in `directory`, or with
+    `fresh` in a pristine one with its modules loaded; killed, and `late`, after `timeout` seconds."""
+    from kscaffold.load.execute import ExecRequest  # start-up time
+    from kscaffold.load.request import TargetRequest
+    from kscaffold.load.verbs.exec import execute as execute_program
+
+    request = ExecRequest(tuple(map(str, words)), Path(directory).absolute(), input=input, timeout=timeout)
+    return execute_program(request, TargetRequest(kernel=kernel), None, fresh=fresh, progress=progress)
+
+
+def test(
+    *paths: str | Path,
+    directory: str | Path = ".",
+    kernels: "Sequence[str]" = (),
+    progress: Progress = SILENT,
+) -> "TestRun":
+    """Run the tests of the project in `directory` with pytest, or the standard examination where it has none,
+    on each of `kernels`. `progress.note` gets what pytest prints.
+    """
+    from kscaffold.testing.run import TestRequest  # start-up time
+    from kscaffold.testing.run import test as run_tests
+
+    request = TestRequest(Path(directory), tuple(map(Path, paths)), tuple(kernels))
+    return run_tests(request, progress.note, progress=progress)
 
 
 def explain(topic: str | None = None, *, log: str | None = None) -> "Explanation":

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 _NARROWEST = 30
+_WIDEST = 500
 
 # Set once by main() from the command line.
 json_mode = False
 # Set by the one command that goes on and on: a document is a line then.
 json_lines = False
 verbose = False
+# Neither steps nor notes: answers, warnings and errors only.
+quiet = False
 
 # Stands for the beginning of an escape sequence of ours until a text is written: no text that is decoded
 # holds it, so what is a control character then is somebody else's.
@@ -118,12 +121,14 @@ def clear() -> None:
 
 def note(text: str) -> None:
     """A line about what is going on."""
-    _write(sys.stderr, text)
+    if not quiet:
+        _write(sys.stderr, text)
 
 
 def step(verb: str, text: str) -> None:
     """A step of the work, in cargo's manner: a right-aligned verb, then what it is done to."""
-    _write(sys.stderr, f"{styled(f'{verb:>12}', 'green', sys.stderr)} {text}")
+    if not quiet:
+        _write(sys.stderr, f"{styled(f'{verb:>12}', 'green', sys.stderr)} {text}")
 
 
 def detail(text: str) -> None:
@@ -162,7 +167,7 @@ def ask(question: str, default: str) -> str:
 def failure(error: KscaffoldError, command: str, more: Mapping[str, Any] | None = None) -> None:
     """Say an error to people on stderr; with --json also as the one document on stdout, with `more` in it."""
     document = {"code": error.code, "message": error.what, "cause": error.cause, "fix": error.fix}
-    with contextlib.suppress(OSError):  # nobody reads stdout any more: stderr may still be heard
+    with contextlib.suppress(OSError):  # stdout has no reader now; stderr may still have one
         emit(command, False, {"error": document, **(more or {})})
     # They repeat names and words that others have chosen.
     what, cause, fix = (printable_lines(text or "") for text in (error.what, error.cause, error.fix))
@@ -183,9 +188,20 @@ def emit(command: str, ok: bool, fields: Mapping[str, Any]) -> None:
         sys.stdout.flush()
 
 
+def _folded(text: str) -> str:
+    """The lines that a terminal would break in the middle of a word."""
+    columns = width(_WIDEST)
+    if all(len(line) < columns for line in text.split("\n")):
+        return text
+    from kscaffold.fold import folded  # start-up time: most lines are short
+
+    return "\n".join(folded(line, columns) for line in text.split("\n"))
+
+
 def _write(stream: TextIO, text: str) -> None:
     # A remark that can't be made ends nothing; data that nobody gets does.
     text = _harmless(text)
+    text = _folded(text) if stream.isatty() else text
     with contextlib.suppress(*([OSError] if stream is sys.stderr else [])):
         try:
             stream.write(text + "\n")

@@ -1,4 +1,4 @@
-"""Where the milliseconds of a command go: what was reached when, told by -v at its end.
+"""Where the milliseconds of a command go: what was reached when, printed by -v at the end.
 
 Marks are set on the way of every run and load, so they cost a microsecond each.
 """

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from docs.build import flat
+from kscaffold.cli.aliases import ALIASES
 from kscaffold.cli.command_tree import command_tree
-from kscaffold.cli.completion.words import ALIASES
 from tests.conftest import ROOT, need_program
 from tests.support.kernels import need_kernel
 

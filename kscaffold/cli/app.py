@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from kscaffold import __version__, console, timeouts, timing
-from kscaffold.cli.completion.words import ALIASES
+from kscaffold.cli.aliases import ALIASES
 from kscaffold.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -20,6 +20,7 @@ from kscaffold.errors import (
     from_os_error,
 )
 
+_QUIET = frozenset({"-q", "--quiet"})
 # Commands that have sub-commands.
 _GROUPS = ("cache", "ci", "kbuild", "kernel", "package", "sandbox")
 
@@ -43,6 +44,10 @@ def _main(argv: Sequence[str] | None) -> int:
     console.json_mode = "--json" in options
     console.json_lines = False
     console.verbose = bool({"-v", "--verbose"} & set(options))
+    if "exec" in options:  # what follows its program is the program's own
+        options = options[: options.index("exec")]
+    console.quiet = bool(_QUIET & set(options))
+    args = [*(a for a in options if a not in _QUIET), *args[len(options) :]]
     command = _named(args)
     try:
         if args in (["--version"], ["-V"]):  # before typer is imported: asked for by scripts, often

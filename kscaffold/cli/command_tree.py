@@ -47,11 +47,11 @@ def _command(name: str, found: Any) -> Command:
     arguments: list[Parameter] = []
     context = found.make_context(name, [], resilient_parsing=True)
     for parameter in found.params:
-        told = Parameter(
+        entry = Parameter(
             (*parameter.opts, *parameter.secondary_opts),
             (parameter.metavar or parameter.make_metavar(context)).strip(),
             getattr(parameter, "help", None) or "",
             bool(getattr(parameter, "is_flag", False)),
         )
-        (options if parameter.param_type_name == "option" else arguments).append(told)
+        (options if parameter.param_type_name == "option" else arguments).append(entry)
     return Command(name, " ".join((found.help or "").split()), tuple(options), tuple(arguments))

@@ -82,5 +82,8 @@ def _root(
     version: bool = typer.Option(
         False, "--version", "-V", callback=_version, is_eager=True, help="Print it."
     ),
+    quiet: bool = typer.Option(
+        False, "--quiet", "-q", help="Only answers, warnings and errors; any command."
+    ),
 ) -> None:
     pass

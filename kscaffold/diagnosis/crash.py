@@ -242,10 +242,10 @@ _END = re.compile(r"^---\[ end (?:trace|Kernel panic)|^={60,70}$")
 
 
 def harmless_complaints(found: Sequence[Complaint], tainted: int | None = None) -> tuple[Complaint, ...]:
-    """What of it can be true of a kernel that lives: a panic is its last word, or another's.
+    """The complaints that a kernel which still runs can have made: a panic would have been the kernel's end.
 
-    `tainted`: its kernel.tainted since, None where it was not asked. A report that did not leave its bit
-    there was printed by somebody else, and be it line by line as the kernel would.
+    `tainted`: kernel.tainted after the complaints, None where nobody read it. A complaint whose taint bit is
+    not set was printed by a module or a program, however well the lines imitate the kernel's.
     """
     true = [c for c in found if c.kind != "panic"]
     return tuple(c for c in true if tainted is None or not c.taints or c.taints & tainted)
@@ -256,7 +256,7 @@ def may_have_complaint(records: Sequence[Record]) -> bool:
     return any(_MARK.search(r.text[:_MAX_TEXT]) for r in records)
 
 
-# As many lines as a paste may have after a head to be told although its report is cut off.
+# A head counts without the rest of its report where a paste has at most so many lines after the head.
 _CUT_OFF = 8
 
 
@@ -272,7 +272,7 @@ def complaints(
     places = [i for i, r in enumerate(records) if r.facility == 0]
     own = [records[i] for i in places]
     found: list[Complaint] = []
-    end = 0  # lines before this belong to a report that is already told
+    end = 0  # the lines before this index belong to the report before
     for index, record in enumerate(own):
         head = _head(record)
         if head is None or (index < end and head.kind != "panic"):

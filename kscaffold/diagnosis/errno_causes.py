@@ -1,4 +1,4 @@
-"""Why the kernel refused without a line in its log: told from errno, the trace and facts of the target."""
+"""Why the kernel refused a load without a line in its log: by errno, the trace and the target's facts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ _READ = frozenset({"kernel_read_file", "kernel_read_file_from_fd", "load_module"
 
 
 def _eperm(e: Evidence) -> Reason | None:
-    # The order of the kernel: what is asked first is told first.
+    # In the kernel's order: the check that the kernel makes first gives the reason.
     if e.timeline is not None and e.timeline.init_ran is False and "module_load" in e.timeline.seen:
         return Reason("KS231", "init")
     if e.facts.modules_disabled and not (e.timeline and _READ & e.timeline.seen):

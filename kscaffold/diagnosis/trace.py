@@ -163,7 +163,7 @@ _NO_ON_ERROR = frozenset(
 def timeline(events: Sequence[Event]) -> Timeline:
     """How far one load came, by the events of the task that loaded.
 
-    When the trace holds several loads (modprobe, BusyBox's second try), the last one is told.
+    When the trace holds several loads (modprobe, BusyBox's second try), the last one counts.
     """
     own = _last_load(events)
     if not own:
@@ -314,7 +314,7 @@ def enclosing_stage(stage: StageTime, stages: Sequence[StageTime]) -> str | None
     return before[-1] if before else None
 
 
-# Functions that return a pointer or a size: their errors are told by 64 bits.
+# Functions that return a pointer or a size: an error of theirs needs all 64 bits to be recognised.
 _LONG = frozenset({"strndup_user", "parse_args", "module_alloc", "execmem_alloc", "kernel_read_file"})
 # Events of other kinds; and functions that no kernel lets be probed, but each complains of in its log.
 _NOT_PROBED = frozenset(

@@ -11,7 +11,7 @@ from kscaffold.arch.architecture import Architecture
 from kscaffold.elf import content, modinfo
 from kscaffold.elf.model import DamagedModule, Section
 
-_MOST_SYMBOLS = 1 << 20  # the largest modules have a tenth of it
+_MOST_SYMBOLS = 1 << 20  # the largest modules have a tenth of this
 # Which 32-bit word of a relocation entry has its type and its symbol: r_info is the second field.
 _TYPE_WORD = {(64, "<"): 2, (64, ">"): 3, (32, "<"): 1, (32, ">"): 1}
 _SYMBOL_WORD = {(64, "<"): 3, (64, ">"): 2, (32, "<"): 1, (32, ">"): 1}

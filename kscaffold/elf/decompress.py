@@ -1,4 +1,4 @@
-"""Compressed bytes of kernels and modules, told by their magic; what follows the stream is ignored."""
+"""Compressed bytes of kernels and modules, recognised by their magic; bytes after the stream are ignored."""
 
 import bz2
 import lzma

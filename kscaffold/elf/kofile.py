@@ -19,7 +19,7 @@ from kscaffold.elf.model import Compression, DamagedModule, KoFile, Relocations,
 from kscaffold.elf.symbols import Symbol
 from kscaffold.errors import KscaffoldError
 
-# Bounds for hostile files; the largest modules have a tenth of it.
+# Bounds for hostile files; the largest modules have a tenth of each bound.
 _MOST_INFO = 4 << 20
 _MOST_VERSIONS = 1 << 20
 
@@ -203,7 +203,7 @@ def _symbols(elf: Elf) -> list[Symbol]:
     found = []
     text = elf.data(strings, content.LIMIT)
     for index, (name, info, shndx, value) in enumerate(elf.symbols(table)):
-        # Those of sections have no name, and a place that the loader looks at.
+        # A section's symbol has no name, and the loader looks at its place.
         if index and (name or shndx in (0, 0xFFF2) or shndx >= len(elf.sections)):
             nul = text.find(b"\0", name, name + 4096)
             shown = modinfo.text(text[name : nul if nul >= 0 else name + 4096])

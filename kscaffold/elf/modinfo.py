@@ -40,9 +40,8 @@ def gpl_compatible(license: str | None) -> bool:
 def parameters(
     info: tuple[tuple[str, str], ...], present: tuple[str, ...], bounds: Mapping[str, int]
 ) -> tuple[ModuleParameter, ...]:
-    """The parameters, first told first: `parm=name:description` and `parmtype=name:type` of .modinfo, and
-    those that are `present` without a word there. `bounds` as in Parameter, by name.
-    """
+    """The parameters in the order of .modinfo: `parm=name:description` and `parmtype=name:type` of
+    .modinfo, and those that are `present` without a word there. `bounds` as in Parameter, by name."""
     types: dict[str, str] = {}
     descriptions: dict[str, str] = {}
     for key, value in info:

@@ -61,7 +61,7 @@ def function(
         ),
         alias,
     )
-    # As find_kallsyms_symbol() chooses among them; it passes over those of mappings.
+    # find_kallsyms_symbol() chooses among the symbols in this way, and passes over mapping symbols.
     here = (s.name for s in symbols if s.shndx == found.shndx and s.value == found.value)
     listed = next((name for name in here if name and not name.startswith((".L", "$"))), found.name)
     # ThinLTO renames what it moves: fn.llvm.123.

@@ -133,7 +133,7 @@ def _number(c: str) -> str:
 
 
 def bar(step: StageFacts, whole: int) -> Markup:
-    """A stage's place in the whole time, as a picture. All of it is numbers of ours."""
+    """A stage's place in the whole time, as a picture. The picture holds only numbers of kscaffold's own."""
     length = step.microseconds or 0
     at = min(_UNITS - 6, (step.start or 0) * _UNITS // whole)
     width = max(6, min(_UNITS - at, round(length * _UNITS / whole)))

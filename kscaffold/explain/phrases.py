@@ -1,7 +1,11 @@
 """The sentences and figures that a terminal and a page share."""
 
+import os
+
+from kscaffold.diagnosis import errnos
 from kscaffold.diagnosis.trace import Status
 from kscaffold.diagnosis.unload_verdict import UnloadJudgement
+from kscaffold.explain import tables
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
 
@@ -63,7 +67,7 @@ def untimed(report: LoadReport) -> str:
 
 
 def lasted(report: LoadReport, status: Status, microseconds: int) -> str:
-    """A stage's time. That of one which never ended goes to the last thing that was seen of it."""
+    """A stage's time. The time of a stage that never ended goes to the last event of that stage."""
     endless = status == "failed" and report.judgement.verdict in ("crashed", "hung")
     return f"> {time(microseconds)}" if endless else time(microseconds)
 
@@ -73,3 +77,10 @@ def time(microseconds: int) -> str:
     if microseconds >= 1_000_000:
         return f"{microseconds / 1e6:.2f} s"
     return f"{microseconds / 1000:.2f} ms" if microseconds >= 1000 else f"{microseconds} µs"
+
+
+def said_by_insmod(errno: str) -> str:
+    """What insmod of kmod prints for an errno's name."""
+    number = errnos.number(errno)
+    words = tables.INSMOD_SAYS.get(errno) or (os.strerror(number) if number else errno)
+    return f"insmod says '{words}' for {errno}"

@@ -16,19 +16,19 @@ class Answered:
     answer: str
 
 
-def questions(told: LoadWalkthrough) -> tuple[Answered, ...]:
+def questions(seen: LoadWalkthrough) -> tuple[Answered, ...]:
     """Ten questions, in the order of a first lesson."""
-    name = told.report.module
+    name = seen.report.module
     return (
-        Answered("Did init run?", _ran(told)),
-        Answered("What did it return?", _returned(told)),
-        Answered("What does insmod say, and why those words?", _insmod(told)),
-        Answered(f"Does lsmod show {name}?", _lsmod(told)),
-        Answered("Where is what it printed?", _messages(told)),
-        Answered("Which step came first, which last?", _order(told)),
+        Answered("Did init run?", _ran(seen)),
+        Answered("What did it return?", _returned(seen)),
+        Answered("What does insmod say, and why those words?", _insmod(seen)),
+        Answered(f"Does lsmod show {name}?", _lsmod(seen)),
+        Answered("Where is what it printed?", _messages(seen)),
+        Answered("Which step came first, which last?", _order(seen)),
         Answered("How do the course's order and the kernel's differ?", _DIFFERENT),
-        Answered("Where were its arguments copied?", _arguments(told)),
-        Answered("Who resolves printk, and what is _printk?", _printk(told)),
+        Answered("Where were its arguments copied?", _arguments(seen)),
+        Answered("Who resolves printk, and what is _printk?", _printk(seen)),
         Answered("What would return 1 do?", _ONE),
     )
 
@@ -45,8 +45,8 @@ _ONE = (
 )
 
 
-def _ran(told: LoadWalkthrough) -> str:
-    j = told.report.judgement
+def _ran(seen: LoadWalkthrough) -> str:
+    j = seen.report.judgement
     if j.init_ran is None:
         return "It is not known: nothing that was seen tells."
     if j.init_ran:
@@ -56,12 +56,12 @@ def _ran(told: LoadWalkthrough) -> str:
     return f"No: the load ended at the stage {j.stage}, before init's turn."
 
 
-def _returned(told: LoadWalkthrough) -> str:
-    j = told.report.judgement
+def _returned(seen: LoadWalkthrough) -> str:
+    j = seen.report.judgement
     if j.returned is None:
         return (
             "Nothing: it did not run, or did not come back."
-            if not told.report.ok
+            if not seen.report.ok
             else "Nothing is to be seen."
         )
     if j.returned == 0:
@@ -74,15 +74,15 @@ def _returned(told: LoadWalkthrough) -> str:
     )
 
 
-def _insmod(told: LoadWalkthrough) -> str:
-    j = told.report.judgement
-    if told.report.ok:
+def _insmod(seen: LoadWalkthrough) -> str:
+    j = seen.report.judgement
+    if seen.report.ok:
         return "Nothing, and its exit status is 0: that is how insmod tells of success."
     number = errnos.number(j.errno) if j.errno else None
     if not j.errno or not number:
-        return "Nothing that can be told: the load did not come back with an errno."
+        return "Nothing that can be seen: the load did not come back with an errno."
     words = tables.INSMOD_SAYS.get(j.errno, os.strerror(number))
-    file = told.report.path.name
+    file = seen.report.path.name
     said = f"could not insert module {file}: {words}. These are the words of {j.errno} ({number})"
     if j.verdict == "init-failed" and j.errno == "EPERM":
         return (
@@ -94,10 +94,10 @@ def _insmod(told: LoadWalkthrough) -> str:
     return f"{said}, with which the kernel refused at the stage {j.stage}."
 
 
-def _lsmod(told: LoadWalkthrough) -> str:
-    j = told.report.judgement
-    if told.report.ok:
-        gone = " until it was unloaded" if told.unload and told.unload.ok else ""
+def _lsmod(seen: LoadWalkthrough) -> str:
+    j = seen.report.judgement
+    if seen.report.ok:
+        gone = " until it was unloaded" if seen.unload and seen.unload.ok else ""
         return f"Yes{gone}: lsmod prints the kernel's list of modules, and it is on it."
     if j.verdict == "init-failed":
         return (
@@ -109,12 +109,12 @@ def _lsmod(told: LoadWalkthrough) -> str:
     return "No: a module that is refused is not on the kernel's list, or not for long."
 
 
-def _messages(told: LoadWalkthrough) -> str:
+def _messages(seen: LoadWalkthrough) -> str:
     where = "In the kernel's log, which dmesg prints (kscaffold logs), never on the terminal of insmod"
-    name = told.report.module
+    name = seen.report.module
     own = [
         r.text
-        for r in told.report.log
+        for r in seen.report.log
         if r.text.startswith(f"{name}: ") and "loading out-of-tree" not in r.text
     ]
     own = [text for text in own if "module verification failed" not in text]
@@ -126,16 +126,16 @@ def _messages(told: LoadWalkthrough) -> str:
     return f"{where}{last}"
 
 
-def _order(told: LoadWalkthrough) -> str:
-    done = [s for s in told.steps if s.status in ("passed", "failed")]
+def _order(seen: LoadWalkthrough) -> str:
+    done = [s for s in seen.steps if s.status in ("passed", "failed")]
     if not done:
         return "Nothing was seen of the steps."
     first, last = done[0].stage, done[-1].stage
     return f"First the stage {first.id} ({first.title}), last the stage {last.id} ({last.title})."
 
 
-def _arguments(told: LoadWalkthrough) -> str:
-    text = told.report.parameters.text
+def _arguments(seen: LoadWalkthrough) -> str:
+    text = seen.report.parameters.text
     given = f"'{text}'" if text else "the empty text, since none were given"
     return (
         f"The kernel copies {given} from insmod's memory into its own at the stage arguments "
@@ -143,8 +143,8 @@ def _arguments(told: LoadWalkthrough) -> str:
     )
 
 
-def _printk(told: LoadWalkthrough) -> str:
-    names = {i.symbol: i.provider for i in told.anatomy.imports} if told.anatomy else {}
+def _printk(seen: LoadWalkthrough) -> str:
+    names = {i.symbol: i.provider for i in seen.anatomy.imports} if seen.anatomy else {}
     used = next((n for n in ("_printk", "printk") if n in names), None)
     here = (
         f" This module has {used} among what it needs, and {names[used] or 'nobody known here'} exports it."

@@ -20,7 +20,7 @@ _WIDTH = 60  # what wraps text does so beyond this
 
 
 def unwrap_log(text: str) -> list[str]:
-    """The lines of a pasted log, as the program wrote them as far as that can be told."""
+    """The lines of a pasted log, as the program wrote them, where the wrapping can be undone."""
     found: list[str] = []
     block: list[str] = []
     for line in [*_ESCAPE.sub("", text).split("\n"), ""]:

@@ -14,9 +14,10 @@ from kscaffold.targets.target import Target
 
 @dataclass(frozen=True, slots=True)
 class LoadWalkthrough:
-    """One load, told. `anatomy`: None where the file is no module that can be read, `flaw` says why.
+    """One load with what each stage did. `anatomy`: None where the file is no module that can be read,
+    `flaw` says why.
 
-    `unload`: what became of it afterwards, where it was unloaded, too.
+    `unload`: the report of the unload, None where the module stayed.
     """
 
     report: LoadReport
@@ -38,7 +39,7 @@ class LoadWalkthrough:
 
 
 def load_walkthrough(report: LoadReport, target: Target, kernel: Kernel | None) -> LoadWalkthrough:
-    """Tell a load that has just been made: ask the target what became of it, and take the file apart.
+    """The walkthrough of a load that has just been made: asks the target about the module, and reads the .ko.
 
     `kernel`: the one that was loaded into, to tell who exports what. Never raises for what a file or a
     target does not tell.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kscaffold import process
 from kscaffold.errors import DeadlineError, KscaffoldError, UsageError
+from kscaffold.files.atomic import write_whole
 
 # What a repository that we are called from (a hook of it) says about itself: git rev-parse --local-env-vars.
 # fmt: off
@@ -167,3 +168,26 @@ def is_repository(directory: Path) -> bool:
     if (directory / ".git").exists():
         return True
     return all((directory / part).exists() for part in ("HEAD", "objects", "refs"))
+
+
+def exclude(file: Path) -> None:
+    """Have git pass over a file of ours, by .git/info/exclude: no file of the repository's changes. Nothing
+    happens outside of a repository. Raises OSError."""
+    top = next((d for d in file.parents if (d / ".git").exists()), None)
+    if top is None:
+        return
+    repository = top / ".git"
+    if repository.is_file():  # a worktree, a submodule: gitdir: PLACE, and its commondir has info/
+        repository = top / repository.read_text().partition("gitdir:")[2].strip()
+        common = repository / "commondir"
+        repository = repository / common.read_text().strip() if common.is_file() else repository
+    pattern = f"/{file.relative_to(top)}"
+    listed = repository / "info" / "exclude"
+    text = listed.read_text(errors="surrogateescape") if listed.is_file() else ""
+    ignored = [d / ".gitignore" for d in file.parents if d.is_relative_to(top)]
+    texts = [f.read_text(errors="replace") for f in ignored if f.is_file()]
+    names = {line.strip() for t in texts for line in t.splitlines()}
+    if pattern in text.splitlines() or names & {file.name, pattern} or not repository.is_dir():
+        return
+    listed.parent.mkdir(exist_ok=True)
+    write_whole(listed, f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{pattern}\n")

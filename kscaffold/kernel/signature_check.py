@@ -37,7 +37,7 @@ HASH_OPTIONS = {
 class SignatureCheck:
     """A signature that was checked. `signer` is None where its message can't be read, for the reason
     `flaw`. `certificate`: of its key, None where nobody here knows it. `valid`: over the module's bytes,
-    None where that can't be told. `in_kernel`: the kernel has that key; None where its keys are not known.
+    None where nothing shows it. `in_kernel`: the kernel has that key; None where its keys are not known.
     """
 
     signer: Signer | None

@@ -25,18 +25,18 @@ def complaints_of(
     found = {c.index: c for c in crash.complaints(records)}
     for module in files:
         found |= {c.index: c for c in crash.complaints(records, module) if c.module == module}
-    told = [found[index] for index in sorted(found)]
+    shown = [found[index] for index in sorted(found)]
     if tainted is not None:
-        told = list(crash.harmless_complaints(told, tainted))
+        shown = list(crash.harmless_complaints(shown, tainted))
     first: SourceLine | None = None
-    for number, complaint in enumerate(told):
+    for number, complaint in enumerate(shown):
         if complaint.module is not None and complaint.module in files:
             (one,), place = locate_complaints(
                 (complaint,), complaint.module, files[complaint.module], records
             )
-            told[number] = replace(one, module=complaint.module)
+            shown[number] = replace(one, module=complaint.module)
             first = first or place
-    return tuple(told), first
+    return tuple(shown), first
 
 
 def files_by_module(paths: Iterable[Path]) -> dict[str, ModuleFile]:

@@ -10,6 +10,7 @@ from kscaffold.arch.architecture import Architecture
 from kscaffold.diagnosis.crash import Complaint, may_have_complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
+from kscaffold.files import reader
 from kscaffold.load.addr2line import SourceLine
 from kscaffold.load.complaints import complaints_of
 from kscaffold.load.report import LoadReport
@@ -136,7 +137,7 @@ def bring(
     directory = request.directory.absolute()
     program = ready(request.words[0], directory, architecture)
     if program.busybox:
-        target.install_busybox(busybox(offline=offline).read_bytes())
+        target.install_busybox(reader.read_bytes(busybox(offline=offline)))
     for file in (*program.files, *copied(request.copies, directory)):
         target.install(file.content, file.place, file.mode)
     variables = {"PATH": _PATH, "HOME": "/", "TERM": "linux"}

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from kscaffold import timing
 from kscaffold.diagnosis.verdict import judge
+from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.addr2line import locate_complaints, with_source_line
 from kscaffold.load.assignment import assign, near_name
@@ -15,6 +16,9 @@ from kscaffold.load.prediction import Predictor, prediction_mismatch
 from kscaffold.load.report import NO_LOG, LoadReport
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 from kscaffold.targets.target import Target
+
+# A kernel of which no other load can be asked.
+_OVER = ("crashed", "hung", "lost")
 
 
 def load(
@@ -95,31 +99,56 @@ def load_all(
     tell: Callable[[LoadReport], None],
     ready: Callable[[Sequence[str]], None] = lambda needed: None,
 ) -> list[LoadReport]:
-    """Load `jobs.kos` in order until one is not loaded. What they need and is not loaded yet is loaded before
-    them, without parameters, and named in their reports; where that fails, its own report is the answer.
+    """Load `jobs.kos` in order; what they need and is not loaded yet is loaded before them, without
+    parameters, and named in their reports; where that fails, its own report is the answer.
 
-    `timeout` of each load and `seconds` spent so far in seconds. `tell` hears of each report, `ready` before
-    each load of the modules that were loaded for it.
+    Where one is not loaded the others are tried all the same, but for those that need it: its report's note
+    names them. A kernel that crashed, hung or is lost is given no more modules. `timeout` of each load and
+    `seconds` spent so far in seconds. `tell` hears of each report, `ready`
+    before each load of the modules that were loaded for it.
     """
     reports: list[LoadReport] = []
     given = assign(jobs.parameters, jobs.kos)
+    skipped: set[str] = set()  # by the kernel's names
+
+    def one(ko: ModuleFile, parameters: Parameters) -> LoadReport:
+        return load(ko, parameters, target, timeout=timeout, seconds=dict(seconds), outlook=outlook)
+
     for ko in jobs.kos:
+        if ko.module in skipped:
+            continue
         loaded: list[str] = []
+        report: LoadReport | None = None
         for needed in jobs.needs.get(ko.path, ()):
             if any(m.name == needed.module for m in target.modules()):
                 continue
-            first = load(
-                needed, NO_PARAMETERS, target, timeout=timeout, seconds=dict(seconds), outlook=outlook
-            )
+            first = one(needed, NO_PARAMETERS)
             loaded.append(first.module)
             if not first.ok:
-                tell(first)
-                return [*reports, first]
-        ready(loaded)
-        report = load(ko, given[ko.module], target, timeout=timeout, seconds=dict(seconds), outlook=outlook)
-        report = replace(report, dependencies=tuple(loaded))
+                report = first
+                break
+        if report is None:
+            ready(loaded)
+            report = replace(one(ko, given[ko.module]), dependencies=tuple(loaded))
+        if not report.ok:
+            report = _without(report, jobs, skipped)
         reports.append(report)
         tell(report)
-        if not report.ok:
+        if report.judgement.verdict in _OVER:
             break
     return reports
+
+
+def _without(report: LoadReport, jobs: LoadPlan, skipped: set[str]) -> LoadReport:
+    """The report on a module that was not loaded, with the names of those that are not tried without it."""
+    missing = {report.module}
+    for ko in jobs.kos:  # in the order in which each finds what it needs
+        needs = {*quick.depends(ko), *(n.module for n in jobs.needs.get(ko.path, ()))}
+        if ko.module != report.module and needs & missing:
+            missing.add(ko.module)
+    left = sorted(missing - {report.module} - skipped)
+    skipped |= set(left)
+    if not left or report.judgement.verdict in _OVER:
+        return report
+    left_out = f"not tried, for want of {report.module}: {', '.join(left)}"
+    return replace(report, note=f"{report.note}; {left_out}" if report.note else left_out)

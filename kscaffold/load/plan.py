@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from kscaffold.make.report import BuildReport
 
 
+_TRIES = 5  # at a build of which another command, for another kernel, leaves the files as they were
+
+
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
     """What is to be loaded, in order, each file opened. `home`: the directory whose sandbox it is.
@@ -69,30 +72,40 @@ def _of_project(request: LoadRequest, kernel: Kernel, progress: Progress) -> Loa
     """What the project builds, built where it is not up to date."""
     began = time.monotonic()
     directory = find_project(request.directory)
-    fresh = fresh_targets(directory, kernel)
-    project = fresh or _read(directory, kernel)
-    meant = tuple(target.ko for target in project.named(request.module))
-    if not fresh and request.build:
-        from kscaffold.make.build import build  # start-up time
+    tries = 0
+    while True:
+        project = fresh_targets(directory, kernel)
+        if project is None and request.build:
+            from kscaffold.make.build_project import build_project  # start-up time
 
-        report = build(project, kernel, progress=progress)
-        if not report.ok:
-            return LoadPlan(directory, (), request.parameters, time.monotonic() - began, report)
-    for ko in meant:
-        if not ko.exists():
-            raise KscaffoldError("KS281", f"{ko.name} is not built", fix="kscaffold build")
-    files = dependencies.ModuleFiles()
-    kos = tuple(files.open(ko) for ko in meant)
+            report = build_project(directory, kernel, module=request.module, progress=progress)
+            if not report.ok:
+                return LoadPlan(directory, (), request.parameters, time.monotonic() - began, report)
+            project = report.project
+        project = project or _read(directory, kernel)
+        files, meant = dependencies.ModuleFiles(), tuple(t.ko for t in project.named(request.module))
+        for ko in meant:
+            if not ko.exists():
+                raise KscaffoldError("KS281", f"{ko.name} is not built", fix="kscaffold build")
+        kos, tries = tuple(files.open(ko) for ko in meant), tries + 1
+        if tries == _TRIES or not request.build or not any(_is_for_another(ko, kernel) for ko in kos):
+            break  # else another command has built here for its kernel before the files were read
     found = LoadPlan(directory, kos, request.parameters, time.monotonic() - began)
     if not request.dependencies:
         return found
     return _with_needs(found, [t.ko for t in project.targets if t.ko.exists()], kernel, files)
 
 
-def _read(directory: Path, kernel: Kernel) -> Project:
-    from kscaffold.project.ask import read_project  # start-up time
+def _is_for_another(ko: ModuleFile, kernel: Kernel) -> bool:
+    """Whether a .ko says that it was built for another release."""
+    _, said, rest = ko.raw.partition(b"vermagic=")
+    return bool(said) and rest.split(b" ", 1)[0] != kernel.release.encode()
 
-    return read_project(directory, kernel)
+
+def _read(directory: Path, kernel: Kernel) -> Project:
+    from kscaffold.project.known import project_at  # start-up time
+
+    return project_at(directory, kernel)
 
 
 def _with_needs(

@@ -1,5 +1,6 @@
 """What is to be loaded and where, before anything is built or started for it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 from kscaffold.elf.quick import existing, foreign_machine
 from kscaffold.errors import UsageError
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
+
+# A module's name, not a file's: it has no ending.
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,19 @@ class LoadRequest:
         allow: Sequence[str] = (),
         sanitize: bool = False,
     ) -> "LoadRequest":
-        """Of words as they were typed: .ko files (no `=`) and `NAME=VALUE` parameters.
+        """Of words as they were typed: .ko files, or one project's directory or one module's name (no `=`),
+        and `NAME=VALUE` parameters.
 
         Raises UsageError for a .ko that is not there, and for a parameter the kernel can't be given.
         """
-        kos = tuple(existing(directory / word) for word in words if "=" not in word)
+        named = [word for word in words if "=" not in word]
         parameters = Parameters.from_arguments([word for word in words if "=" in word])
+        if len(named) == 1 and not (directory / named[0]).is_file():
+            if (directory / named[0]).is_dir():
+                directory, named = directory / named[0], []
+            elif module is None and _NAME.fullmatch(named[0]):
+                module, named = named[0], []
+        kos = tuple(existing(directory / word) for word in named)
         return cls(directory, kos, parameters, module, build, dependencies, tuple(allow), sanitize)
 
 

@@ -147,9 +147,9 @@ def _once(
             ready=leftovers.before_load,
         )
         unloads: list[UnloadReport] = []
-        if loads[-1].ok:
+        if loads[-1].judgement.verdict not in ("crashed", "hung", "lost"):
             wait = timeouts.seconds("UNLOAD_TIMEOUT")
-            for report in reversed(loads):
+            for report in reversed([r for r in loads if r.ok]):
                 unloads.append(unload(report.module, target, timeout=wait, ko=report.file))
                 if not unloads[-1].ok:
                     break

@@ -13,20 +13,20 @@ from kscaffold.kernel.buildable import build_problem
 from kscaffold.kernel.buildtree import BuildTree, read_tree
 from kscaffold.kernel.compiler import Toolchain, toolchain
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.make.command_line import make_argv
+from kscaffold.make.command_line import make_argv, make_environment
 from kscaffold.make.compile_commands import write_database
 from kscaffold.make.fingerprint import compare, record
 from kscaffold.make.fingerprint.other_kernel import built_for_another, forget_objects
 from kscaffold.make.lock import noted_group, project_lock
 from kscaffold.make.log import BuildLog
 from kscaffold.make.output import Output
+from kscaffold.make.report import BuildExplanation, nothing_to_do
 from kscaffold.make.report import BuildReport as BuildReport
-from kscaffold.make.report import nothing_to_do
+from kscaffold.make.request import TIMEOUT, BuildRequest
+from kscaffold.make.variables import with_variables
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.ask import read_project
 from kscaffold.project.project import Project
-
-TIMEOUT = 3600.0  # seconds
 
 
 def build(
@@ -44,26 +44,40 @@ def build(
     make's output. Raises KscaffoldError when make can't be called: what `build_problem` and `toolchain` say,
     KS105 when another process builds here; DeadlineError after `timeout` seconds.
     """
+    return build_as_asked(project, kernel, BuildRequest(progress, everything, jobs, (), timeout))
+
+
+def build_as_asked(project: Project, kernel: Kernel, request: BuildRequest) -> BuildReport:
+    """As `build`."""
     started = time.monotonic()
-    with project_lock(project.directory, progress) as state:
-        if compare.is_fresh(project, kernel):
+    with project_lock(project.directory, request.progress) as state:
+        if not request.variables and compare.is_fresh(project, kernel):
             return nothing_to_do(project, kernel, time.monotonic() - started)
-        problem = build_problem(kernel)
-        if problem:
-            raise problem
-        assert kernel.build is not None
-        tree = read_tree(kernel.build, kernel.arch)
-        tools = toolchain(tree)
-        if built_for_another(project, tree, compare.last_tree(project.directory)):
-            progress.step(
-                "Rebuilding", f"{project.directory.name}: what is there was built for another kernel"
-            )
-            forget_objects(project)
+        tree, tools = tools_for(kernel, request)
+        forget_another_s(project, tree, request)
         # The Kbuild may have changed since the caller asked: what is recorded must be what make reads.
         started_at = record.stamp(state)
         project = read_project(project.directory, kernel, details=True)
         _require_plain_output(project)
-        return _make(project, tree, tools, _Call(state, started_at, progress, everything, jobs, timeout))
+        return _make(project, tree, tools, _Call(state, started_at, request))
+
+
+def tools_for(kernel: Kernel, request: BuildRequest) -> tuple[BuildTree, Toolchain]:
+    """The kernel's tree and how make is called for it. Raises what `build` raises when it can't be."""
+    problem = build_problem(kernel)
+    if problem:
+        raise problem
+    assert kernel.build is not None
+    tree = read_tree(kernel.build, kernel.arch)
+    return tree, with_variables(toolchain(tree), tree, request.variables)
+
+
+def forget_another_s(project: Project, tree: BuildTree, request: BuildRequest) -> None:
+    """Have all rebuilt where what is there was built for another kernel."""
+    if built_for_another(project, tree, compare.last_tree(project.directory)):
+        what = f"{project.directory.name}: what is there was built for another kernel"
+        request.progress.step("Rebuilding", what)
+        forget_objects(project)
 
 
 def _require_plain_output(project: Project) -> None:
@@ -85,36 +99,34 @@ def _require_plain_output(project: Project) -> None:
 class _Call:
     state: Path
     started_at: int
-    progress: Progress
-    everything: bool
-    jobs: int | None
-    timeout: float
+    request: BuildRequest
 
 
 def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> BuildReport:
-    started = time.monotonic()
+    started, request = time.monotonic(), call.request
     names = ", ".join(t.name for t in project.targets)
     output = Output(
         project.directory,
-        call.progress.note,
-        call.everything,
-        on_work=lambda: call.progress.step("Building", f"{names} for {tree.release}"),
+        request.progress.note,
+        request.everything,
+        on_work=lambda: request.progress.step("Building", f"{names} for {tree.release}"),
     )
     before = [identify_if_there(t.ko) for t in project.targets]
     record.begin_record(tree, call.state)
     log = BuildLog()
-    argv = make_argv(project.directory, tree, tools, "modules", call.jobs)
+    argv = make_argv(project.directory, tree, tools, "modules", request.jobs)
     log.add(f"$ {process.display(argv)}")
-    if call.everything:
-        call.progress.note(f"$ {process.display(argv)}")
+    if request.everything:
+        request.progress.note(f"$ {process.display(argv)}")
 
     def take(line: str) -> None:
         log.add(line)
         output.feed(line)
 
+    env = make_environment(project.directory)
     try:
         with noted_group(call.state) as note:
-            status = process.stream(argv, take, timeout=call.timeout, on_start=note)
+            status = process.stream(argv, take, timeout=request.timeout, env=env, on_start=note)
     finally:
         log.write(call.state / "make.log")
     missing = [t for t in project.targets if not t.ko.exists()]
@@ -123,14 +135,13 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
     ok = status == 0 and not missing and not hollow
     explanation = None
     if not ok:
-        from kscaffold.make.explain import explain_build  # start-up time: only when a build failed
-
-        explanation = explain_build(project, tree, output.complaints, log.lines())
+        explanation = explained(project, tree, output, log)
     else:
         write_database(project, tree, call.state)
-        unsure = record.write_record(project, tree, tools, call.state, call.started_at)
-        if unsure and call.everything:
-            call.progress.note(f"the next build asks make again: {unsure}")
+        if not request.variables:  # what they changed is not in the record
+            unsure = record.write_record(project, tree, tools, call.state, call.started_at)
+            if unsure and request.everything:
+                request.progress.note(f"the next build asks make again: {unsure}")
     return BuildReport(
         ok=ok,
         project=project,
@@ -143,3 +154,10 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
         up_to_date=ok and before == [identify_if_there(t.ko) for t in project.targets],
         explanation=explanation,
     )
+
+
+def explained(project: Project, tree: BuildTree, output: Output, log: BuildLog) -> BuildExplanation:
+    """Why a build failed."""
+    from kscaffold.make.explain import explain_build  # start-up time: only when a build failed
+
+    return explain_build(project, tree, output.complaints, log.lines())

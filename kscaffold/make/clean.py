@@ -9,10 +9,11 @@ from kscaffold.kernel.buildable import build_problem
 from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.make.command_line import make_argv
+from kscaffold.make.command_line import make_argv, make_environment
 from kscaffold.make.lock import project_lock
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.ask import kbuild_file
+from kscaffold.project.known import known_targets
 from kscaffold.project.trust import require_trusted
 
 _DEADLINE = 120.0  # seconds
@@ -39,12 +40,15 @@ def clean(directory: Path, kernel: Kernel, *, progress: Progress = SILENT) -> Cl
         assert kernel.build is not None
         tree = read_tree(kernel.build, kernel.arch)
         before = _files(directory)
-        done = process.run(make_argv(directory, tree, toolchain(tree), "clean", 1), timeout=_DEADLINE)
-        if done.returncode != 0:
-            said = [line for line in done.stderr.splitlines() if line.strip()]
-            raise KscaffoldError(
-                "KS108", f"make clean failed in {directory}", cause=said[0] if said else None
-            )
+        known = known_targets(directory)
+        for place in sorted({t.directory for t in known.targets} if known else {directory}):
+            argv = make_argv(place, tree, toolchain(tree), "clean", 1)
+            done = process.run(argv, timeout=_DEADLINE, env=make_environment(place))
+            if done.returncode != 0:
+                said = [line for line in done.stderr.splitlines() if line.strip()]
+                raise KscaffoldError(
+                    "KS108", f"make clean failed in {place}", cause=said[0] if said else None
+                )
         return CleanReport(tuple(sorted(before - _files(directory))))
 
 

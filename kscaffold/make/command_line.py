@@ -24,3 +24,8 @@ def make_argv(
         f"-j{jobs}",
         goal,
     ]
+
+
+def make_environment(directory: Path) -> dict[str, str]:
+    """The environment of a make for the project in `directory`: $(PWD) is what it is after `cd directory`."""
+    return process.environment({"PWD": str(directory)})

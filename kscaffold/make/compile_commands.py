@@ -8,6 +8,7 @@ from typing import Any
 
 from kscaffold.files import reader
 from kscaffold.files.atomic import write_whole
+from kscaffold.files.git import exclude
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.make.fingerprint.cmd_file import command_file, read_command
 from kscaffold.project.project import Project
@@ -33,11 +34,13 @@ def write_database(project: Project, tree: BuildTree, state: Path) -> bool:
     text = json.dumps(entries(project, tree), indent=1) + "\n"
     file, mark = project.directory / NAME, state / "compile_commands.digest"
     there = _digest(file)
-    if there == _of(text.encode()):
-        return True
+    same = there == _of(text.encode())
     if there is not None and there != _read(mark):
-        return False
+        return same
     try:
+        exclude(file)
+        if same:
+            return True
         write_whole(file, text)
         mark.write_text(_of(text.encode()))
     except OSError:  # a read-only or full project: an editor's file is not worth a failed build

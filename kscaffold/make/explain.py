@@ -11,6 +11,7 @@ from kscaffold.diagnosis import catalogue
 from kscaffold.diagnosis.catalogue import CatalogueMatch
 from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree
+from kscaffold.kernel.device_classes import lacking_option
 from kscaffold.make.first_error import permissions_refused, stopped_by_source
 from kscaffold.make.generated import maker_of
 from kscaffold.make.kernel_api import (
@@ -114,7 +115,7 @@ def _undeclared(
     for name, header in declared.items():
         if any(f"<{header}>" in text for text in _sources(project)):
             cause = f"{header} is included, and declares {name}() only in kernels that are built with it"
-            return replace(plain, cause=cause, fix=_fuller(tree))
+            return _without(replace(plain, cause=cause), name, header, tree)
     causes = [f"{name}() is declared in {header}" for name, header in declared.items()]
     causes += [f"{name}() is part of the C library, which a module can't use" for name in user]
     fixes = [f"#include <{header}>" for header in dict.fromkeys(declared.values())]
@@ -138,7 +139,7 @@ def _undefined_name(
         )
     if any(f"<{header}>" in text for text in _sources(project)):
         cause = f"{header} is included, and defines {name} only in kernels that are built with it"
-        return replace(plain, cause=cause, fix=_fuller(tree))
+        return _without(replace(plain, cause=cause), name, header, tree)
     return replace(plain, cause=f"{name} is defined in {header}", fix=f"write #include <{header}>")
 
 
@@ -164,8 +165,7 @@ _NAMESPACE = re.compile(
 
 def _namespace(project: Project, tree: BuildTree) -> BuildExplanation | None:
     """A namespace's name with quotes where this kernel wants none, or without where it wants them."""
-    text = "\n".join(_sources(project))
-    used = _NAMESPACE.findall(text)
+    used = _NAMESPACE.findall(text := "\n".join(_sources(project)))
     for macro, quote, name in used:
         change = api_changes()[macro]
         wrong = "" if change.is_in(_version(tree), tree) else '"'
@@ -178,10 +178,19 @@ def _namespace(project: Project, tree: BuildTree) -> BuildExplanation | None:
 
 def _fuller(tree: BuildTree) -> str:
     """Where to find what a small kernel lacks."""
+    if "cloud" not in tree.release:
+        return "build for a kernel that is configured with it"
     series = ".".join(tree.version[:2])
-    if "cloud" in tree.release:
-        return f"build for the full kernel of that release: kscaffold kernel add {series} --flavour amd64"
-    return "build for a kernel that is configured with it"
+    return f"build for the full kernel of that release: kscaffold kernel add {series} --flavour amd64"
+
+
+def _without(found: BuildExplanation, name: str, header: str, tree: BuildTree) -> BuildExplanation:
+    """What a kernel is built without: the class of devices by its option, where the header says which."""
+    found = replace(found, fix=_fuller(tree))
+    if (option := lacking_option(header, tree.directory)) is None:
+        return found
+    cause = f"{name} of {header} belongs to {option}"
+    return replace(found, what=f"kernel {tree.release} is built without {option}", cause=cause)
 
 
 def _title(code: str) -> str:
@@ -350,7 +359,7 @@ def _undefined(
     header = header_of(symbol, tree)
     if header:
         cause = f"{symbol}() is declared in {header}, and kernel {tree.release} is built without it"
-        return replace(plain, cause=f"{cause}, or keeps it to itself", fix=_fuller(tree))
+        return _without(replace(plain, cause=f"{cause}, or keeps it to itself"), symbol, header, tree)
     near = similar_exports(symbol, tree)
     if near:
         return replace(plain, fix=f"did you mean {' or '.join(near)}?")

@@ -14,10 +14,17 @@ from kscaffold.errors import UsageError
 from kscaffold.files import reader
 from kscaffold.files.text_change import TextChange, read_text, write_changes
 from kscaffold.kernel.buildtree import BuildTree
+from kscaffold.make.own_way import own_way
+from kscaffold.project.known import known_targets
+from kscaffold.project.makefile import kernel_variables
 from kscaffold.project.project import ModuleTarget, Project
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,99}")
+_HEAD = (
+    "# dkms reads this file as a shell script. It builds with the kernel's own make,",
+    "# make -C KERNEL M=HERE, when no MAKE is said.",
+)
 _PATH = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._+-]*/)*")
 _MODULE_VERSION = re.compile(r'^[ \t]*+MODULE_VERSION\s*\(\s*"([^"]*)"\s*\)', re.M)
 
@@ -52,7 +59,7 @@ def dkms(
     chosen = name or (project.targets[0].name if len(project.targets) == 1 else project.directory.name)
     version = version or _version(project.targets) or "0.1.0"
     modules = tuple(_built(project, target) for target in project.targets)
-    text = dkms_conf(chosen, version, modules)
+    text = dkms_conf(chosen, version, modules, _make(project.directory))
     file = project.directory / "dkms.conf"
     before = read_text(file) if file.exists() else None
     change = TextChange(file, before, text)
@@ -69,16 +76,40 @@ def dkms(
     return DkmsReport(chosen, version, modules, change, written=True)
 
 
-def dkms_conf(name: str, version: str, modules: Sequence[Built]) -> str:
-    """The text of a dkms.conf. Raises UsageError KS044 for a field that dkms can't take."""
+def own_dkms_conf(directory: Path, name: str | None, version: str | None) -> DkmsReport | None:
+    """The dkms.conf that the project in `directory` has of its own, left word for word: its version,
+    exclusions, variables and PRE_BUILD are the project's. None where there is none, where it is one of ours,
+    or where another `name` or `version` is asked for.
+    """
+    file = directory / "dkms.conf"
+    text = read_text(file) if file.is_file() else ""
+    if not text.strip() or text.startswith(_HEAD[0]):
+        return None
+    said = {
+        word: found[1] if (found := re.search(rf"^\s*{word}=[\"']?([^\"'\s]+)", text, re.M)) else ""
+        for word in ("PACKAGE_NAME", "PACKAGE_VERSION")
+    }
+    if any(asked and asked != s for asked, s in zip((name, version), said.values(), strict=True)):
+        return None
+    modules = re.findall(r"^\s*BUILT_MODULE_NAME(?:\[(\d+)\])?=[\"']?([^\"'\s]+)", text, re.M)
+    places = re.findall(r"^\s*BUILT_MODULE_LOCATION(?:\[(\d+)\])?=[\"']?([^\"'\s]*)", text, re.M)
+    located = {index or "0": place for index, place in places}
+    built = tuple(Built(stem, located.get(index or "0", "")) for index, stem in modules)
+    change = TextChange(file, text, text)
+    return DkmsReport(said["PACKAGE_NAME"], said["PACKAGE_VERSION"], built, change, written=False)
+
+
+def dkms_conf(name: str, version: str, modules: Sequence[Built], make: str | None = None) -> str:
+    """The text of a dkms.conf; `make`: the command that builds, None for Kbuild's own. Raises UsageError
+    KS044 for a field that dkms can't take."""
     _check("name", name, _NAME, "--name")
     _check("version", version, _VERSION, "--version")
     lines = [
-        "# dkms reads this file as a shell script. It builds with the kernel's own make,",
-        "# make -C KERNEL M=HERE, when no MAKE is said.",
+        *_HEAD,
         f'PACKAGE_NAME="{name}"',
         f'PACKAGE_VERSION="{version}"',
         'AUTOINSTALL="yes"',
+        *([f'MAKE[0]="{make}"'] if make else []),
     ]
     for number, module in enumerate(modules):
         _check("module", module.name, _NAME, None)
@@ -88,6 +119,15 @@ def dkms_conf(name: str, version: str, modules: Sequence[Built]) -> str:
             lines.append(f'BUILT_MODULE_LOCATION[{number}]="{module.location}"')
         lines.append(f'DEST_MODULE_LOCATION[{number}]="/updates/dkms"')
     return "\n".join(lines) + "\n"
+
+
+def _make(directory: Path) -> str | None:
+    """The project's own make, where Kbuild alone is not enough and the Makefile lets a kernel be named."""
+    variables = kernel_variables(directory)
+    if not variables or not (own_way(directory) or known_targets(directory)):
+        return None
+    # In quotes, else dkms gives it KERNELRELEASE, and only Kbuild's part of the Makefile is read.
+    return " ".join(["'make'", *(f"{name}=${{kernel_source_dir}}" for name in variables)])
 
 
 def lacking_compiler(tree: BuildTree) -> str | None:

@@ -26,7 +26,7 @@ HASHES = {
     "2.16.840.1.101.3.4.2.9": "sha3-384",
     "2.16.840.1.101.3.4.2.10": "sha3-512",
 }
-# signatureAlgorithm of a SignerInfo; the hash is told beside it.
+# signatureAlgorithm of a SignerInfo; another field names the hash.
 _ALGORITHMS: dict[str, KeyType] = {
     "1.2.840.113549.1.1.1": "rsa",
     **{f"1.2.840.113549.1.1.{n}": "rsa" for n in (4, 5, 11, 12, 13, 14)},
@@ -56,7 +56,7 @@ class Certificate:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all of it: what tells it from every other one."""
+        """SHA-256 of the whole certificate, which identifies it."""
         return hashlib.sha256(self.raw).hexdigest()
 
     @property
@@ -110,7 +110,7 @@ def read_certificate(data: bytes) -> Certificate:
 
 def _read(raw: bytes) -> Certificate:
     body = der.only(raw).parts()[0].parts()
-    if body[0].tag == 0xA0:  # its version; those of version 1 do not say
+    if body[0].tag == 0xA0:  # its version; a certificate of version 1 does not have the field
         body = body[1:]
     serial, issuer, subject, public = body[0], body[2], body[4], body[5]
     if [serial.tag, issuer.tag, subject.tag] != [der.INTEGER, der.SEQUENCE, der.SEQUENCE]:

@@ -36,7 +36,7 @@ def remember(one: Certificate) -> None:
 
 
 def recent(most: int) -> tuple[bytes, ...]:
-    """The last used ones, as many as take no more than `most` bytes; DER, sorted."""
+    """The certificates used last, as many as fit into `most` bytes; DER, sorted."""
     found: list[bytes] = []
     for one in known_certificates():
         # A kernel reads no shorter ones in its list than those whose length takes two bytes.

@@ -9,9 +9,12 @@ from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
 from kscaffold.elf.dynamic import Dynamic, read_dynamic
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
 
 # glibc opens it when a thread ends by pthread_exit or is cancelled; nothing names it before.
 _OPENED_LATER = "libgcc_s.so.1"
+MOST_PROGRAM = 64 << 20
+"""Bytes of a program or library: the guest holds all in memory."""
 _CONFIGURATION = Path("/etc/ld.so.conf")
 
 
@@ -45,7 +48,7 @@ def libraries_of(program: Path, content: bytes, architecture: Architecture) -> l
             file = _find(name, _expanded(its.runpath, user), first, architecture)
             if file is None:
                 raise _missing(name, user, architecture)
-            needs = read_dynamic(file.read_bytes())
+            needs = read_dynamic(reader.read_bytes(file, MOST_PROGRAM))
             found[name] = Library(file, _place(file, architecture))
             if needs is not None:
                 waiting.append((file, needs))
@@ -99,7 +102,7 @@ def _directories(architecture: Architecture) -> tuple[Path, ...]:
 def _configured(file: Path) -> Iterator[Path]:
     """The directories of ld.so.conf, with those of the files it includes."""
     try:
-        lines = file.read_text(errors="replace").splitlines()
+        lines = reader.read_text(file).splitlines()
     except OSError:
         return
     for line in lines:

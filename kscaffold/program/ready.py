@@ -10,8 +10,9 @@ from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
 from kscaffold.elf.dynamic import read_dynamic
 from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.files import reader
 from kscaffold.files.scratch import scratch_directory
-from kscaffold.program.libraries import libraries_of, search_path
+from kscaffold.program.libraries import MOST_PROGRAM, libraries_of, search_path
 from kscaffold.sandbox.agent.guest_root import compiler
 
 _COMPILE_TIMEOUT = 120.0  # s
@@ -82,14 +83,14 @@ def copied(words: Sequence[str], directory: Path) -> list[GuestFile]:
         place = os.path.normpath(directory / (dest or name))
         if dest.endswith("/"):
             place = f"{place.rstrip('/')}/{file.name}"
-        files.append(GuestFile(file.read_bytes(), place, file.stat().st_mode & 0o777))
+        files.append(GuestFile(reader.read_bytes(file, MOST_PROGRAM), place, file.stat().st_mode & 0o777))
     return files
 
 
 def _brought(file: Path, architecture: Architecture, depth: int) -> ReadyProgram:
     """A program of this machine's, at the same place in the guest."""
     place = os.path.normpath(file.absolute())
-    content = file.read_bytes()
+    content = reader.read_bytes(file, MOST_PROGRAM)
     if content[:2] == b"#!":
         return _script(file, place, content, architecture, depth)
     if read_dynamic(content) is None:
@@ -104,7 +105,7 @@ def _brought(file: Path, architecture: Architecture, depth: int) -> ReadyProgram
         )
     libraries = libraries_of(file, content, architecture)
     own = GuestFile(content, place)
-    needed = tuple(GuestFile(one.file.read_bytes(), str(one.place)) for one in libraries)
+    needed = tuple(GuestFile(reader.read_bytes(one.file, MOST_PROGRAM), str(one.place)) for one in libraries)
     return ReadyProgram(place, (*needed, own), library_path=search_path(libraries, architecture))
 
 
@@ -149,7 +150,7 @@ def _compiled(file: Path, architecture: Architecture) -> ReadyProgram:
             raise KscaffoldError(
                 "KS643", f"{file} can't be compiled", cause=said, fix=_mend(said, architecture, argv)
             )
-        content = made.read_bytes()
+        content = reader.read_bytes(made, MOST_PROGRAM)
     target = os.path.normpath(file.absolute().with_suffix(""))
     return ReadyProgram(target, (GuestFile(content, target),))
 

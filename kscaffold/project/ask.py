@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kscaffold import process
-from kscaffold.errors import KscaffoldError
+from kscaffold.errors import EXIT_NO, KscaffoldError
 from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree, read_tree
 from kscaffold.kernel.kernel import Kernel
@@ -13,7 +13,7 @@ from kscaffold.project.find import checked_path
 from kscaffold.project.project import ModuleTarget, Project
 from kscaffold.project.trust import require_trusted
 
-_ASK = Path(__file__).with_name("ask.mk")
+ASK = Path(__file__).with_name("ask.mk")
 _MARK = "@kscaffold@"
 _DEADLINE = 30.0  # seconds; a Kbuild may run programs ($(shell))
 
@@ -51,11 +51,12 @@ def read_project(
             *([f"kscaffold-edited={draft[0]}", f"kscaffold-draft={draft[1]}"] if draft else []),
         ],
         timeout=_DEADLINE,
-        env=process.environment(_kbuild_environment(tree, kernel)),
+        # As `cd directory && make` has it; with -C it would be the caller's.
+        env=process.environment({**kbuild_environment(tree, kernel), "PWD": str(directory)}),
     )
     if asked.returncode != 0:
         raise _unreadable(directory, asked.stderr)
-    project = _answer(Project(directory, kbuild, ()), asked.stdout)
+    project = answered(Project(directory, kbuild, ()), asked.stdout)
     for file in _sources(project):
         reader.require_plain(file, reader.MOST_TEXT)
     if not project.targets:
@@ -69,20 +70,14 @@ def _sources(project: Project) -> list[Path]:
     return [stem.with_name(stem.name + end) for stem in stems for end in (".c", ".S")]
 
 
-class UnsetOptionError(KscaffoldError):
+class UnbuildableError(KscaffoldError):
+    """make's answer to what a directory builds is no: nothing, or it can't read the Makefile."""
+
+    exit_code = EXIT_NO
+
+
+class UnsetOptionError(UnbuildableError):
     """KS104: the modules of a directory are built only where an option is set, and none is."""
-
-
-def built_targets(directory: Path, kernel: Kernel, only: str | None = None) -> list[ModuleTarget]:
-    """The modules of the project in `directory`; `only`: this one of them.
-
-    Raises KscaffoldError KS418 for one that is not built, and what `read_project` and `Project.named` raise.
-    """
-    targets = list(read_project(directory, kernel).named(only))
-    for target in targets:
-        if not target.ko.exists():
-            raise KscaffoldError("KS418", f"{target.ko.name} is not built yet", fix="kscaffold build")
-    return targets
 
 
 def _builds_nothing(project: Project, draft: tuple[Path, Path] | None) -> KscaffoldError:
@@ -105,7 +100,7 @@ def _builds_nothing(project: Project, draft: tuple[Path, Path] | None) -> Kscaff
                 fix=f"set it in the environment of each command, {options[0]}=m kscaffold build; "
                 f"or add a line at the top of {name}: export {options[0]} := m",
             )
-    return KscaffoldError(
+    return UnbuildableError(
         "KS104",
         what,
         cause=f"make read {there} and found obj-m empty",
@@ -136,14 +131,14 @@ def _argv(directory: Path, tree: BuildTree | None) -> list[str]:
         "-C",
         str(where),
         "-f",
-        str(_ASK),
+        str(ASK),
         f"M={directory}",
         f"obj={directory}",
         "kscaffold-ask",
     ]
 
 
-def _kbuild_environment(tree: BuildTree | None, kernel: Kernel | None) -> dict[str, str]:
+def kbuild_environment(tree: BuildTree | None, kernel: Kernel | None) -> dict[str, str]:
     """What the kernel's top Makefile exports and a module's Kbuild may look at."""
     if tree is None:
         # A single Makefile with `ifneq ($(KERNELRELEASE),)` has its Kbuild part behind it.
@@ -169,7 +164,7 @@ def _kbuild_environment(tree: BuildTree | None, kernel: Kernel | None) -> dict[s
     }
 
 
-def _answer(project: Project, stdout: str) -> Project:
+def answered(project: Project, stdout: str) -> Project:
     """The project with what make told."""
     targets: dict[Path, ModuleTarget] = {}
     read: dict[Path, None] = {}
@@ -207,7 +202,7 @@ def _unreadable(directory: Path, stderr: str) -> KscaffoldError:
     ):
         place = Path(missing[1])
         name = place.relative_to(directory) if place.is_relative_to(directory) else place
-        return KscaffoldError(
+        return UnbuildableError(
             "KS159",
             f"{name} has neither a Kbuild nor a Makefile",
             cause=f"{name}/ is listed in obj-m or obj-y, so Kbuild goes there",
@@ -216,7 +211,7 @@ def _unreadable(directory: Path, stderr: str) -> KscaffoldError:
     if error is None:
         lines = [line for line in stderr.splitlines() if line.strip()]
         cause = lines[0] if lines else "make said nothing"
-        return KscaffoldError(
+        return UnbuildableError(
             "KS103", f"make can't read what {directory.name} builds", cause=cause, fix=_unset(cause)
         )
     file, number, text = Path(error["file"]), int(error["line"]), error["text"].removesuffix("  Stop.")
@@ -224,7 +219,7 @@ def _unreadable(directory: Path, stderr: str) -> KscaffoldError:
     what = f"{name}:{number}: {text.strip().rstrip('.')}"
     if "missing separator" in text:
         return missing_separator(file, number, what)
-    return KscaffoldError("KS103", what, cause=f"make can't read {name}", fix=f"edit {name}, line {number}")
+    return UnbuildableError("KS103", what, cause=f"make can't read {name}", fix=f"edit {name}, line {number}")
 
 
 def _unset(complaint: str) -> str | None:
@@ -244,11 +239,11 @@ def missing_separator(file: Path, number: int, what: str) -> KscaffoldError:
     slips = [n for n in range(number, len(lines) + 1) if is_untabbed_command(lines, n)]
     line = lines[number - 1] if number <= len(lines) else ""
     if number not in slips:
-        return KscaffoldError(
+        return UnbuildableError(
             "KS103", what, cause=f"the line is: {line.strip()}", fix=f"edit {file}, line {number}"
         )
     edits = ";".join(rf"{n}s/^ */\t/" for n in slips)
-    return KscaffoldError(
+    return UnbuildableError(
         "KS103",
         what,
         cause=f"a command of a rule must start with a tab, this one starts with {_start(line)}",

@@ -42,6 +42,16 @@ def find_project(start: Path) -> Path:
     )
 
 
+def outer_project(directory: Path) -> Path | None:
+    """The project that the one in `directory` lies in, in the same repository; None where there is none."""
+    place = directory
+    while place != paths.home() and not (place / ".git").exists() and place != place.parent:
+        place = place.parent
+        if is_project(place):
+            return place
+    return None
+
+
 def home(directory: Path) -> Path:
     """The directory whose sandbox a command here means: the project's, else this one."""
     try:
@@ -63,7 +73,21 @@ def is_project(directory: Path) -> bool:
     # What is included by a plain name may set it.
     words = [word for line in _INCLUDE.findall(text) for word in line.split()]
     names = [re.sub(r"^\$[({](?:src|obj|M|CURDIR)[)}]/", "", word) for word in words]
-    return any(_KERNEL_STYLE.search(_text(directory / name)) for name in names if "$" not in name)
+    if any(_KERNEL_STYLE.search(_text(directory / name)) for name in names if "$" not in name):
+        return True
+    return _leads_to_kbuild(directory, text)
+
+
+def _leads_to_kbuild(directory: Path, makefile: str) -> bool:
+    """Whether the project's own make, or dkms, comes to Kbuild from here, in another directory perhaps."""
+    conf = _text(directory / "dkms.conf")
+    if not conf and not re.search(r"\b(?:M|SUBDIRS)=|\s-C\s|\bcd\s", makefile):
+        return False
+    # start-up time: most projects have a Kbuild or name obj-m, and then this is not asked
+    from kscaffold.project.dkms_conf import has_make
+    from kscaffold.project.makefile import leads_to_kbuild
+
+    return has_make(directory) or leads_to_kbuild(directory)
 
 
 def plain_module_names(directory: Path) -> set[str]:

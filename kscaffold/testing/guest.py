@@ -166,7 +166,8 @@ class Guest:
         fails where the read does not end within `timeout` seconds.
         """
         __tracebackhide__ = True
-        return self.read_bytes(path, timeout=timeout).decode(errors="replace")
+        self._note("exec", "--", "cat", path)
+        return self._pass_file(path, None, timeout).stdout.decode(errors="replace")
 
     def read_bytes(self, path: str, *, timeout: float = TIMEOUT) -> bytes:
         """As `read`, the bytes."""

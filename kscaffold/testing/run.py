@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from kscaffold import process
 from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.files import reader
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.kernel.choose import choose
 from kscaffold.progress import SILENT, Progress
@@ -165,7 +166,7 @@ def _argv(
 
 def _results(file: Path, kernels: Sequence[str]) -> list[TestResult]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = reader.read_text(file).splitlines()
     except FileNotFoundError:
         return []
     return [_result(json.loads(line), kernels) for line in lines]

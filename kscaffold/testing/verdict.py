@@ -38,25 +38,25 @@ def _is(one: Complaint | Flaw, which: str) -> bool:
 
 def sections(guests: Sequence[Guest], most: int) -> list[tuple[str, str]]:
     """What the report of a failed test shows; of a log at most so many lines."""
-    told = []
+    parts = []
     for number, guest in enumerate(guests, 1):
         which = f" {number}" if len(guests) > 1 else ""
         seen = guest.evidence
         if seen.place:
             mark = [f"{'>' if n == seen.place.line else ' '} {n:>4} | {text}" for n, text in seen.place.lines]
             head = f"{seen.place}, {seen.place.function}()"
-            told.append((f"source line{which}", "\n".join((head, *mark))))
+            parts.append((f"source line{which}", "\n".join((head, *mark))))
         lines = guest.log()
         if len(lines) > most:
             half = most // 2
             lines = [*lines[:half], f"… ({len(lines) - most} lines)", *lines[-half:]]
         if lines:
-            told.append((f"kernel log{which} ({guest.kernel.release})", "\n".join(lines)))
+            parts.append((f"kernel log{which} ({guest.kernel.release})", "\n".join(lines)))
         if seen.trace:
-            told.append((f"stages of the last load{which}", seen.trace))
+            parts.append((f"stages of the last load{which}", seen.trace))
         if seen.commands:
-            told.append((f"by hand{which}", _by_hand(guest)))
-    return told
+            parts.append((f"by hand{which}", _by_hand(guest)))
+    return parts
 
 
 def _by_hand(guest: Guest) -> str:

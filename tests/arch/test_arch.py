@@ -154,7 +154,7 @@ def test_a_machine_without_an_agent_has_no_sandbox(machine: str):
 def test_a_missing_cross_compiler_is_named_with_its_package(monkeypatch, tmp_path: Path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(KscaffoldError) as raised:
-        guest_root._compiler(EVERY["s390x"])
+        guest_root.compiler(EVERY["s390x"])
     assert "s390x-linux-gnu-gcc" in raised.value.what
     assert raised.value.fix and raised.value.fix.endswith(" gcc-s390x-linux-gnu")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.cli.aliases import ALIASES
 from kscaffold.cli.completion import table
-from kscaffold.cli.completion.words import ALIASES
 from tests.conftest import ROOT, need_program
 from tests.support.elf import Ko
 from tests.support.projects import HELLO, write
@@ -158,3 +158,11 @@ def test_help_of_a_sub_command_and_of_all(ks):
 
 def test_the_version_has_a_short_name(ks):
     assert ks("-V").out == ks("--version").out != ""
+
+
+def test_a_pipe_in_a_project_s_place_keeps_nobody_waiting(here):
+    os.mkfifo(here / "pipe.ko")
+    (here / "Kbuild").unlink()
+    os.mkfifo(here / "Kbuild")
+    assert completed("load", "pipe.ko", "h") == ["hello.ko"]
+    assert completed("build", "-m", "") == []

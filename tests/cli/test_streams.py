@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold import console
 from kscaffold.cli.app import main
 from tests.conftest import ROOT
 
@@ -90,3 +91,27 @@ def test_a_closed_stdout_is_not_taken_by_a_file(tmp_path):
     before = {p: p.read_bytes() for p in tmp_path.iterdir()}
     assert _ran("list", ">&- 2>&-", tmp_path).returncode == 0
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("words", ["-q new made", "new made -q", "new made --quiet"])
+def test_quiet_leaves_answers_warnings_and_errors(ks, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    ran = ks(*words.split())
+    assert (ran.status, ran.out, ran.err) == (0, "", "") and (tmp_path / "made/Kbuild").exists()
+    assert ks(*words.split()).err.startswith("error[")
+    assert ks("new", "again").err != ""
+
+
+def test_colours_can_be_forced_and_forbidden(ks, monkeypatch):
+    assert "\033[" not in ks("explain", "KS204").out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\033[" not in ks("explain", "KS204").out  # NO_COLOR is stronger
+    monkeypatch.delenv("NO_COLOR")
+    assert "\033[" in ks("explain", "KS204").out
+
+
+def test_quiet_behind_exec_is_the_program_s(ks, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert ks("exec", "--offline", "./none", "-q").err != ""
+    assert console.quiet is False

@@ -210,3 +210,16 @@ def test_text_is_folded_for_the_terminal(ks, monkeypatch, topic):
         assert folded and all(len(line) < columns for line in folded)
     assert told[40] != told[80] == told[200]
     assert told[40].split() == told[80].split()
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("command", ["load", "run", "reload", "explain load"])
+def test_a_directory_and_a_name_are_those_of_a_project(ks, tmp_path, monkeypatch, command):
+    write(tmp_path / "hello", Kbuild="obj-m := hello.o\n", hello__c=HELLO)
+    monkeypatch.chdir(tmp_path)
+    release = need_kernel("6.1").release
+    elsewhere = ks(*command.split(), "hello", "-k", release, "-m", "nosuch", "--json")
+    assert code(elsewhere) == (2, "KS109") and "it builds hello" in elsewhere.err
+    monkeypatch.chdir(tmp_path / "hello")
+    by_name = ks(*command.split(), "nosuch", "-k", release, "--json")
+    assert code(by_name) == (2, "KS109") and "it builds hello" in by_name.err

@@ -285,6 +285,24 @@ def test_several_modules_in_the_order_of_their_dependencies(ks, here):
     assert ran.status == 0 and [r["module"] for r in ran.json["results"]] == ["base", "a_user"]
 
 
+def test_one_module_that_is_not_loaded_does_not_end_the_load_of_the_others(ks, here):
+    """As with drivers of hardware that is not there: each is tried; what needs it is named, not tried."""
+    no_device = _BASE.replace("return 0;", "return -ENODEV;")
+    write(here, Kbuild="obj-m := a.o base.o user.o z.o\n", base__c=no_device, user__c=_USER)
+    write(here, a__c=HELLO, z__c=HELLO)
+    for verb in ("load", "run"):
+        ran = ks(verb, "--json")
+        assert ran.status == 1
+        found = {r["module"]: (r["verdict"], r["errno"]) for r in ran.json["results"]}
+        assert found == {"a": ("loaded", None), "base": ("init-failed", "ENODEV"), "z": ("loaded", None)}
+        told = next(r for r in ran.json["results"] if r["module"] == "base")
+        assert told["note"] == "not tried, for want of base: user"
+    said = ks("run")
+    assert said.status == 1
+    assert "not tried, for want of base: user" in said.out
+    assert "a.ko, z.ko: loaded and unloaded" in said.err
+
+
 def test_a_ko_that_is_named_is_loaded_without_make(ks, here, monkeypatch):
     hello(here)
     assert ks("load").status == 0
@@ -320,11 +338,11 @@ def test_a_build_that_fails_is_the_answer(ks, here):
 
 
 def test_what_is_not_there(ks, here):
-    for words in (["nosuch.ko"], ["."]):
+    ran = ks("load", "nosuch.ko", "--json")
+    assert ran.status == 2 and ran.json["error"]["code"] == "KS281"
+    for words in ([], ["."]):
         ran = ks("load", *words, "--json")
-        assert ran.status == 2 and ran.json["error"]["code"] == "KS281"
-    ran = ks("load", "--json")
-    assert ran.status == 69 and ran.json["error"]["code"] == "KS101"  # no project here
+        assert ran.status == 69 and ran.json["error"]["code"] == "KS101"  # no project here
     hello(here)
     ran = ks("load", "--no-build", "--json")
     assert ran.status == 69 and ran.json["error"]["fix"] == "kscaffold build"

@@ -82,7 +82,7 @@ def tree_of(place: Path, **headers: str) -> BuildTree:
         path = place / "include" / name.replace("_0_", "/").replace("__", ".")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return BuildTree(place, place, "6.1.0-99", ("6", "1", "0"), "x86", None, "", False, False)
+    return BuildTree(place, place, "6.1.0-99", ("6", "1", "0"), "x86", None, "", False, False, "x86", "", "")
 
 
 def test_headers_at_hand_come_before_the_version(tmp_path: Path):

@@ -136,7 +136,7 @@ CASES: dict[str, tuple[dict[str, str], str, str]] = {
     "declared only where it is built": (
         {"hello__c": source("#include <linux/i2c.h>", "i2c_add_adapter(NULL);")},
         "KS116",
-        "linux/i2c.h is included, and declares i2c_add_adapter() only in kernels that are built with it",
+        "i2c_add_adapter of linux/i2c.h belongs to CONFIG_I2C build for the full kernel of that release",
     ),
     "a flag of a newer compiler": (
         {"Kbuild": f"{ONE}ccflags-y := -fnot-a-flag-yet\n", "hello__c": HELLO},
@@ -301,7 +301,9 @@ def test_the_quotes_of_a_namespace(
         tmp_path / "Kbuild",
         (ModuleTarget("hello", ("hello.o",), tmp_path, tmp_path / "hello.ko"),),
     )
-    tree = BuildTree(tmp_path, tmp_path, ".".join(version), version, "x86", None, "", False, False)
+    tree = BuildTree(
+        tmp_path, tmp_path, ".".join(version), version, "x86", None, "", False, False, "x86", "", ""
+    )
     found = explain_build(project, tree, [], ["/tmp/a.s:7: Error: junk at end of line"])
     assert found.code == ("KS119" if told else "KS107")
     assert found.fix is not None and (told or "mend the first error") in found.fix

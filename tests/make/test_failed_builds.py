@@ -109,7 +109,9 @@ def nowhere(directory: Path) -> Project:
 
 
 def plain_tree(directory: Path) -> BuildTree:
-    return BuildTree(directory, directory, "6.1.0-1", ("6", "1", "0"), "x86", None, "", False, False)
+    return BuildTree(
+        directory, directory, "6.1.0-1", ("6", "1", "0"), "x86", None, "", False, False, "x86", "", ""
+    )
 
 
 def told(directory: Path, lines: list[str]) -> BuildExplanation:

@@ -88,9 +88,9 @@ def rewrite_quietly(w: World) -> None:
 
 
 def wrap_compiler(w: World) -> None:
-    real = shutil.which("gcc-12") or shutil.which("gcc")
     wrapper = w.programs / "gcc-12"
-    wrapper.unlink(missing_ok=True)
+    wrapper.unlink(missing_ok=True)  # first: a wrapper of itself would never end
+    real = shutil.which("gcc-12") or shutil.which("gcc")
     wrapper.write_text(f'#!/bin/sh\n# {w.random.random()}\nexec {real} "$@"\n')
     wrapper.chmod(0o755)
 
@@ -209,6 +209,14 @@ JUDGED = [
     "obj-m := $(addsuffix .o,$(filter-out x,a b))\n.PHONY: all clean\n",
     "obj-m := a.o\nCFLAGS_a.o := -DV=$(KERNELRELEASE)\nMY_FLAGS := -O1\nccflags-y += $(MY_FLAGS) \\\n\t-DY\n",
 ]
+JUDGED += [
+    "PWD := $(shell pwd)\nobj-m := a.o\nccflags-y := -I$(PWD)\n",
+    "obj-m := a.o\nccflags-y := -I$(PWD)/include\n",
+    "ifeq ($(shell uname -m),x86_64)\nobj-m := a.o\nendif\n",
+    "VERS := $(shell uname -r)\nobj-m := a.o\nccflags-y += -DV=$(VERS)\n",
+    "obj-m := a.o\ninstall_ko: all\n\tcp a.ko /x\nmy-own:\n\tdate\n",
+    "HERE = $(shell pwd -P)\nobj-m := a.o\ndkms reload: all\n\tinsmod a.ko\n",
+]
 NOT_JUDGED = [
     "obj-m := a.o\nccflags-y := -DV=$(shell cat version)\n",
     "obj-m := a.o\nV != cat version\n",
@@ -222,9 +230,12 @@ NOT_JUDGED = [
     "obj-m := a.o\nifdef SSH_TTY\nccflags-y += -DU\nendif\n",
     "obj-m := a.o\n$(eval X := $(shell date))\n",
     "define X\n$(shell date)\nendef\nobj-m := a.o\n",
-    "PWD := $(shell pwd)\nobj-m := a.o\nccflags-y := -I$(PWD)\n",
     "KDIR := $(shell cat where)\nobj-m := a.o\nccflags-y := -I$(KDIR)\n",
-    "ifeq ($(shell uname -m),x86_64)\nobj-m := a.o\nendif\n",
+    "ifeq ($(shell uname -m | cat),x86_64)\nobj-m := a.o\nendif\n",
+    "obj-m := a.o\nccflags-y := -DV=$(shell pwd; cat version)\n",
+    "obj-m := a.o\na.o: date\n",
+    "obj-m := a.o\nversion.h:\n\tdate > $@\n",
+    "obj-m := a.o\n%: ;\n",
     "ifeq ($(DEBUG),1)\nX := $(shell date)\nendif\nobj-m := a.o\n",
     "ifneq ($(KERNELRELEASE),)\nccflags-y := $(shell date)\nelse\nendif\nobj-m := a.o\n",
     "ifeq ($(DEBUG),1)\nelse\nX := $(shell date)\nendif\nobj-m := a.o\n",

@@ -147,3 +147,63 @@ def test_the_real_dkms_builds_it(ks, pair, tmp_path, kernel, series, monkeypatch
     assert set(made) == {"one", "two-b"}
     kos = [p for p in made.values() if p.suffix == ".ko"]
     assert all(release_of(ko) == k.release for ko in kos)
+
+
+OWN = """\
+PACKAGE_NAME="pair"
+PACKAGE_VERSION="7.5"
+BUILD_EXCLUSIVE_KERNEL="^6\\."
+PRE_BUILD="before.sh"
+MAKE[0]="'make' KDIR=${kernel_source_dir} WANT=1"
+BUILT_MODULE_NAME[0]="one"
+BUILT_MODULE_LOCATION[0]="src"
+DEST_MODULE_LOCATION[0]="/updates"
+"""
+
+
+@pytest.mark.parametrize("where", ["", "sub"])
+def test_a_project_s_own_dkms_conf_is_kept(ks, pair, where):
+    file = pair / where / "dkms.conf"
+    file.write_text(OWN)
+    ran = ks("package", "dkms", "-C", pair / where, "--json")
+    assert (ran.status, ran.json["written"], ran.json["diff"]) == (0, False, "")
+    assert (ran.json["name"], ran.json["version"]) == ("pair", "7.5")
+    assert ran.json["modules"] == [{"name": "one", "location": "src"}]
+    assert file.read_text() == OWN
+    assert "the project has one of its own" in ks("package", "dkms", "-C", pair / where).err
+    other = ks("package", "dkms", "--version", "8", "-C", pair / where, "--json")
+    assert (other.status, other.json["error"]["code"]) == (2, "KS045")
+    assert file.read_text() == OWN
+
+
+@pytest.mark.kernel
+def test_dkms_builds_what_only_its_own_make_builds(ks, tmp_path, kernel, monkeypatch):
+    dkms, k = need_program("dkms", "dkms"), kernel("6.1")
+    versioned = HELLO.replace("MODULE_DESC", "MODULE_VERSION(OURS);\nMODULE_DESC")
+    write(
+        tmp_path / "p",
+        Makefile="obj-m := hello.o\nKDIR ?= /lib/modules/$(shell uname -r)/build\n"
+        "all: ours.h\n\t$(MAKE) -C $(KDIR) M=$(CURDIR) modules\n"
+        "ours.h:\n\techo '#define OURS \"7.5\"' > $@\n",
+        hello__c='#include "ours.h"\n' + versioned,
+    )
+    tree = read_tree(k.build)
+    if tree.compiler and not shutil.which(tree.compiler):
+        (found,) = (v.removeprefix("CC=") for v in toolchain(tree).variables if v.startswith("CC="))
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / tree.compiler).symlink_to(need_program(found, found))
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    assert ks("package", "dkms", "--name", "p", "--version", "1", "-C", tmp_path / "p").status == 0
+    text = (tmp_path / "p/dkms.conf").read_text()
+    assert "MAKE[0]=\"'make' KDIR=${kernel_source_dir}\"" in text
+    sources, dkms_tree = tmp_path / "src", tmp_path / "tree"
+    shutil.copytree(tmp_path / "p", sources / "p-1")
+    dkms_tree.mkdir()
+    where = ["-m", "p", "-v", "1", "--sourcetree", sources, "--dkmstree", dkms_tree]
+    build = ["-k", k.release, "-a", "x86_64", "--kernelsourcedir", k.build]
+    for words in (["add", *where], ["build", *where, *build]):
+        ran = subprocess.run(
+            [dkms, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300
+        )
+        assert ran.returncode == 0, ran.stdout
+    assert any((dkms_tree / "p/1" / k.release).rglob("hello.ko*"))

@@ -132,7 +132,7 @@ def test_spaces_for_a_tab_are_shown_and_mended_by_the_fix(tmp_path: Path, lines:
     with pytest.raises(KscaffoldError) as caught:
         read_project(tmp_path, None)
     error = caught.value
-    assert (error.code, error.exit_code) == ("KS103", 69)
+    assert (error.code, error.exit_code) == ("KS103", 1)
     assert error.what.startswith("Makefile:3: missing separator")
     assert error.cause and start in error.cause
     assert error.fix and os.system(error.fix) == 0

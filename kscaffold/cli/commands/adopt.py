@@ -53,6 +53,9 @@ def _name(adopted: "Adoption", path: Path) -> str:
 def _show(adopted: "Adoption") -> None:
     """What there is, and the changes before they are made."""
     _modules(adopted)
+    if adopted.own_way:
+        why = f"the project's own make builds it ({adopted.own_way})"
+        console.step("Note", f"{why}; kscaffold build runs that make")
     if adopted.problem:
         console.warn(adopted.problem.what)
     for path in adopted.unused:

@@ -21,6 +21,9 @@ Jobs = Annotated[
 
 
 def build(
+    variables: Annotated[
+        list[str] | None, typer.Argument(metavar="[VARIABLE=VALUE]...", help="For make's command line.")
+    ] = None,
     kernel: options.KernelName = None,
     arch: options.Arch = None,
     jobs: Jobs = None,
@@ -34,12 +37,22 @@ def build(
     kernel = options.spec_of(kernel, arch)
     from kscaffold.kernel.choose import TO_BUILD, choose  # start-up time
     from kscaffold.make.build_project import build_project
+    from kscaffold.make.variables import make_variables
     from kscaffold.project.find import find_project
 
     where, progress = find_project(directory or Path.cwd()), console.progress()
     chosen = choose(kernel, offline=offline, progress=progress, programs=TO_BUILD)
-    report = build_project(where, chosen, module=module, everything=verbose, jobs=jobs, progress=progress)
-    modules = report.project.named(module)
+    words = make_variables(variables or [])
+    report = build_project(
+        where,
+        chosen,
+        module=module,
+        variables=words,
+        everything=verbose or any(w.startswith("V=") and w != "V=0" for w in words),
+        jobs=jobs,
+        progress=progress,
+    )
+    modules = report.project.named(module) if report.ok else report.modules
     built(report, modules)
     console.emit("build", report.ok, documents.build(report, modules))
     return EXIT_YES if report.ok else EXIT_NO

@@ -57,8 +57,8 @@ def check(
         trust = _trust(found, cmdline, cert)
         return render.checked(check_many(files, found, documents.check, arguments, trust))
     from kscaffold.kernel.choose import choose  # start-up time
-    from kscaffold.project.ask import built_targets
     from kscaffold.project.find import find_project
+    from kscaffold.project.known import built_targets
 
     project = find_project(here)
     chosen = choose(kernel, offline=offline, progress=console.progress())

@@ -39,7 +39,7 @@ def exec_program(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Run a program of yours in this project's sandbox, then tell what the kernel complained of."""
+    """Run a program in the sandbox, and tell what the kernel said."""
     # Words behind PROG are the program's own, and --json may be one of them.
     console.json_mode, console.verbose = json, verbose
     from kscaffold.cli.render import exec as render  # start-up time

@@ -32,8 +32,8 @@ def info(
         paths = modules_in([here / ko for ko in kos])
     else:
         from kscaffold.kernel.choose import choose  # start-up time
-        from kscaffold.project.ask import built_targets
         from kscaffold.project.find import find_project
+        from kscaffold.project.known import built_targets
 
         where = find_project(here)
         chosen = choose(kernel, offline=offline, progress=console.progress())

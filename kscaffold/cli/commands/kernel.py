@@ -128,7 +128,8 @@ def remove(release: Release, json: Json = False, verbose: Verbose = False) -> in
     from kscaffold.sandbox.vm import snapshot
 
     stored = [k for k in store.known() if k.source != "running"]
-    kernel = store.remove(choose.match(release, stored, wanted=False).release)
+    machine, rest = choose.split_spec(release)
+    kernel = store.remove(choose.match(rest or "", stored, wanted=False, machine=machine).release)
     snapshots = snapshot.remove_snapshots(kernel.release)
     console.step("Removed", kernel.release)
     if snapshots:
@@ -149,7 +150,8 @@ def default(
     if clear:
         store.set_default(None)
     if release:
-        store.set_default(choose.match(release, store.known()).release)
+        machine, rest = choose.split_spec(release)
+        store.set_default(choose.match(rest or "", store.known(), machine=machine).release)
     kernel = choose.find_kernel(None)
     chosen = store.default()
     if kernel:

@@ -32,26 +32,26 @@ def dkms(
     from kscaffold.kernel.buildtree import read_tree  # start-up time
     from kscaffold.kernel.choose import find_kernel
     from kscaffold.package.dkms import dkms as write
-    from kscaffold.package.dkms import lacking_compiler
-    from kscaffold.project.ask import read_project
+    from kscaffold.package.dkms import lacking_compiler, own_dkms_conf
     from kscaffold.project.find import find_project
+    from kscaffold.project.known import project_at
 
     chosen = find_kernel(kernel)
-    project = read_project(find_project(directory or Path.cwd()), chosen)
-    report = write(project, name=name, version=version, force=force)
-    diff = report.change.diff(project.directory)
+    where = find_project(directory or Path.cwd())
+    kept = None if force else own_dkms_conf(where, name, version)
+    report = kept or write(project_at(where, chosen), name=name, version=version, force=force)
+    diff = report.change.diff(where)
     for line in diff.splitlines():
         console.out(console.printable(line))
-    console.step("Wrote" if report.written else "Unchanged", f"dkms.conf for {report.name}/{report.version}")
-    console.step(
-        "Next", f"sudo dkms add {project.directory} && sudo dkms install {report.name}/{report.version}"
-    )
+    text = f"dkms.conf for {report.name}/{report.version}{': the project has one of its own' if kept else ''}"
+    console.step("Wrote" if report.written else "Unchanged", text)
+    console.step("Next", f"sudo dkms add {where} && sudo dkms install {report.name}/{report.version}")
     if chosen and chosen.build and (compiler := lacking_compiler(read_tree(chosen.build))):
         console.warn(
             f"dkms builds for {chosen.release} with {compiler}, which is not installed",
             fix=f"sudo apt-get install --no-install-recommends {compiler}",
         )
-    console.emit("package dkms", True, documents.package_dkms(report, project.directory, diff))
+    console.emit("package dkms", True, documents.package_dkms(report, where, diff))
     return EXIT_YES
 
 
@@ -73,19 +73,21 @@ def install(
     kernel = options.spec_of(kernel, arch)
     from kscaffold.cli.render.build import failed_build  # start-up time
     from kscaffold.kernel.choose import choose
-    from kscaffold.make.build import build
+    from kscaffold.make.build_project import build_project
     from kscaffold.package.install import install as put
-    from kscaffold.project.ask import read_project
     from kscaffold.project.find import find_project
+    from kscaffold.project.known import project_at
 
     where = find_project(directory or Path.cwd())
     chosen = choose(kernel, offline=offline, progress=console.progress())
-    project = read_project(where, chosen)
-    meant = [target.ko for target in project.named(module)]
-    if not no_build:
-        built = build(project, chosen, progress=console.progress())
+    if no_build:
+        project = project_at(where, chosen)
+    else:
+        built = build_project(where, chosen, module=module, progress=console.progress())
         if not built.ok:
             return failed_build("package install", built)
+        project = built.project
+    meant = [target.ko for target in project.named(module)]
     _check_built(meant, chosen.release)
     report = put(meant, chosen.release, root)
     _render(report)

@@ -82,7 +82,7 @@ def shell(
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Open a BusyBox shell in this project's sandbox; its status is the command's."""
+    """Open a BusyBox shell in this project's sandbox."""
     kernel = options.spec_of(kernel, arch)
     from kscaffold.load.request import TargetRequest  # start-up time
     from kscaffold.load.verbs.shell import shell as open_shell

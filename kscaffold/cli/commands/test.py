@@ -36,7 +36,7 @@ def test(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Test the modules: the project's tests by pytest, without tests the standard examination."""
+    """Test the modules: by pytest, else the standard examination."""
     from kscaffold.cli.render import test as render  # start-up time
     from kscaffold.testing.run import TestRequest
     from kscaffold.testing.run import test as run_tests

@@ -21,7 +21,7 @@ def watch(
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
-    """Do a verb, and again each time a source is saved; Ctrl-C ends it."""
+    """Do a verb again each time a source is saved, until Ctrl-C."""
     from kscaffold.testing import watch as watching  # start-up time
 
     if json:

@@ -40,6 +40,7 @@ def load(report: "LoadReport") -> Document:
         "complaints": _complaints(report),
         "stages": [{"id": s.id, "status": s.status, "microseconds": s.microseconds} for s in j.stages],
         "dependencies": list(report.dependencies),
+        "note": report.note,
         "seconds": {k: round(v, 4) for k, v in report.seconds.items()},
         "accelerator": report.accelerator,
         "residue": _residue(report),

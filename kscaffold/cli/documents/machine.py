@@ -15,7 +15,7 @@ Document = dict[str, Any]
 
 
 def kernel(found: "Kernel | None") -> Document | None:
-    """One kernel, as the `kernel` commands tell it."""
+    """One kernel, as the `kernel` commands show it."""
     if found is None:
         return None
     from kscaffold.kernel import store  # start-up time

@@ -90,6 +90,7 @@ def adopt(adopted: "Adoption") -> Document:
             {"directory": str(d), "variable": name, "value": value}
             for d, name, value in (project.flags if project else ())
         ],
+        "own_way": adopted.own_way,
         "unused": [str(p) for p in adopted.unused],
         "habits": [
             {

@@ -18,7 +18,7 @@ class DeclinedError(Exception):
 
 @dataclass(slots=True)
 class UpdateSession:
-    """What was allowed on the command line, and what became of it.
+    """What was allowed on the command line, and the outcome.
 
     `command`: the words of the command, without --trust. `outcome`: None for kscaffold's own templates.
     """

@@ -7,7 +7,7 @@ from typing import Any
 from kscaffold import console
 from kscaffold.errors import EXIT_NO, EXIT_YES
 
-# More are told in one line each, and only those with something to tell.
+# Of more modules each has one line, and only where there are findings.
 _IN_FULL = 4
 
 

@@ -28,7 +28,8 @@ _MOST_LINES = 16
 _NOISE = re.compile(r"loading out-of-tree module taints kernel|module verification failed: signature and/or")
 # How the kernel begins a report of a crash.
 _HEAD = re.compile(
-    r"(?:BUG|Oops|WARNING|Kernel panic|kernel BUG|RIP: 0010|watchdog|INFO: task|general protection)"
+    r"(?:BUG|Oops|.{1,64}->init suspiciously|"
+    r"WARNING|Kernel panic|kernel BUG|RIP: 0010|watchdog|INFO: task|general protection)"
 )
 
 
@@ -58,6 +59,10 @@ def why(report: LoadReport) -> None:
     """The cause and the fix: the answer of a load that failed, a remark on one that went well."""
     j = report.judgement
     say = console.note if report.ok else console.out
+    if j.verdict == "init-failed" and j.certain and j.errno:
+        from kscaffold.explain import phrases  # start-up time: most loads go well
+
+        say(f"   note: {phrases.said_by_insmod(j.errno)}; lsmod does not show {report.module}")
     _notes(report, say)
     if report.ok:
         for flaw in report.flaws:
@@ -117,7 +122,7 @@ def _minus(errno: str | None) -> str:
 def log_lines(records: Iterable[Record], module: str) -> None:
     """What the module and the kernel said, without what every out-of-tree module makes the kernel say.
 
-    Of a long log what tells most of it; all of it with -v.
+    Of a long log the lines that matter most; every line with -v.
     """
     lines = [
         r
@@ -218,10 +223,12 @@ def _tell_run(one: "Try", flaws: "Sequence[Flaw]", has_bugs: bool) -> None:
     """One try: what is against it comes first. `has_bugs`: the sanitizer's reports follow."""
     loads_, unloads_ = one
     last = loads_[-1]
-    if not last.ok:
-        loaded(last)
-    elif all(u.ok for u in unloads_):
-        names = ", ".join(console.printable(r.path.name) for r in loads_)
+    good = [r for r in loads_ if r.ok]
+    for r in loads_:
+        if not r.ok:
+            loaded(r)
+    if good and unloads_ and all(u.ok for u in unloads_):
+        names = ", ".join(console.printable(r.path.name) for r in good)
         spent = f"{last.seconds['total']:.2f} s"
         text = f"{names}{_with(last)}: loaded and unloaded ({last.kernel}) in {spent}"
         if flaws or has_bugs:
@@ -229,9 +236,9 @@ def _tell_run(one: "Try", flaws: "Sequence[Flaw]", has_bugs: bool) -> None:
         else:
             console.step("Ran", text)
     _complain(one, flaws)
-    if not last.ok:
+    if not good or not unloads_:
         return
-    for r in loads_:
+    for r in good:
         log_lines(r.log, r.module)
     for u in unloads_:
         if u.ok:
@@ -240,7 +247,7 @@ def _tell_run(one: "Try", flaws: "Sequence[Flaw]", has_bugs: bool) -> None:
                 console.note(f"   note: {u.note}")
         else:
             unloaded(u)
-    for r in loads_:
+    for r in good:
         _notes(r, console.note)
 
 
@@ -258,6 +265,7 @@ def unloaded(report: UnloadReport) -> None:
     j = report.judgement
     if report.ok:
         console.step("Unloaded", report.module)
+        log_lines(report.log, report.module)
         _regrets(report)
         return
     from kscaffold.explain import phrases  # start-up time: most unloads go well

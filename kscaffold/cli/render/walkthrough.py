@@ -19,7 +19,7 @@ _WIDTH = 79
 _LABEL = 18
 _INDENT = 6  # of the rows of a list
 _NUMBER = re.compile(r"[\d,]+")
-_ROWS = 6  # of a long list; all of it with -v
+_ROWS = 6  # of a long list; -v shows every row
 _MARKS: dict[Source, str] = {"kernel": "kernel", "trace": "trace", "build": "build"}
 
 

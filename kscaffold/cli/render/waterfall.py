@@ -58,5 +58,5 @@ def row(number: int, stage: StageTime, bar: tuple[int, int | None, int], shown: 
 
 
 def total(microseconds: int) -> str:
-    """The last line: all of it."""
+    """The last line: the whole load."""
     return f"{'':<38} {time(microseconds):>13}"

@@ -7,7 +7,7 @@ from kscaffold.elf.model import Function
 from kscaffold.explain.stages.anatomy import Import
 from kscaffold.explain.stages.fact import Fact, StageContext, plural
 
-_DEEPEST = 20  # frames of a stack that are told
+_DEEPEST = 20  # frames of a stack that are shown
 
 
 def symbols(context: StageContext) -> Iterator[Fact]:

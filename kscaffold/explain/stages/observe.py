@@ -23,7 +23,7 @@ class Observed:
     `listed`: its line of /proc/modules. `attributes`: the files of /sys/module/NAME by name, `parameters`
     those below parameters/ (values without their newline), `sections` the addresses it gave to sections.
     `providers`: modules that say this one uses them; `loaded`: every module on the list, None where that
-    was not told. `facts`: what the kernel says of itself.
+    is not known. `facts`: what the kernel says of itself.
     """
 
     listed: Listed | None = None

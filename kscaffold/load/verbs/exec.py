@@ -30,7 +30,7 @@ from kscaffold.targets.sandbox import SandboxTarget
 def execute(
     request: ExecRequest,
     where: TargetRequest,
-    hear: Hear,
+    hear: Hear | None,
     *,
     fresh: bool = False,
     progress: Progress = SILENT,
@@ -38,7 +38,8 @@ def execute(
     """Run a program in the live sandbox of its directory, which is started where none runs; or with `fresh`
     in a pristine one with the project's modules loaded, which ends with the program.
 
-    `hear` gets its output. Raises as `ready` does, and KscaffoldError where there is no kernel or sandbox.
+    `hear` gets its output; None: the report has it. Raises as `ready` does, and KscaffoldError where there is
+    no kernel or sandbox.
     """
     at = home(request.directory)
     if not fresh:

@@ -16,7 +16,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.project import ModuleTarget, Project
 
 # Of the record; another version of kscaffold may have looked at less.
-SCHEMA = f"3 {__version__}"
+SCHEMA = f"4 {__version__}"
 RECORD = "build.json"
 # Editors' names for what they keep beside a file; they come and go and make does not look at them.
 _EDITORS = (".swp", ".swo", ".swx", "~", ".tmp")
@@ -68,6 +68,8 @@ def why_not(record: dict[str, Any], directory: Path, kernel: Kernel) -> str | No
         return "the directory"
     if record["kernel"] != os.path.realpath(kernel.build or ""):
         return "the kernel"
+    if record["machine"] != machine():
+        return "this machine's own kernel"
     if record["environment"] != environment_digest():
         return "the environment"
     for name, place in record["programs"].items():
@@ -113,6 +115,11 @@ def find_program(name: str) -> str | None:
         if os.access(path, os.X_OK) and Path(path).is_file():
             return path
     return None
+
+
+def machine() -> list[str]:
+    """What uname says of this machine."""
+    return list(os.uname())
 
 
 def environment_digest() -> str:

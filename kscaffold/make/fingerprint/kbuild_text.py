@@ -23,11 +23,12 @@ _MORE_OUTPUT = re.compile(
 )
 _SUBDIR_FLAGS = re.compile(r"subdir-(?:ccflags|asflags)-")
 # What a Makefile sets for its own rules, which Kbuild never runs; usually by asking the shell.
-_FOR_RULES = re.compile(r"KDIR|KERNELDIR|KERNEL_DIR|KERNEL_SRC|KSRC|KVER|KVERSION|KERNEL_VERSION|PWD")
-_RULES = re.compile(
-    r"all|default|build|clean|distclean|install|uninstall|load|unload|reload|insmod|rmmod|test|check|help|module|"
-    r"modules|modules_install|run|log|logs|format|\.PHONY"
-)
+_FOR_RULES = re.compile(r"KDIR|KERNELDIR|KERNEL_DIR|KERNEL_SRC|KSRC|KVER|KVERSION|KERNEL_VERSION")
+# Questions to the shell with one answer: make's directory is the same at each build, and what uname says of
+# this machine is in the record.
+_SAME_ANSWER = re.compile(r"\$\(shell\s+(?:pwd(?:\s+-[LP])?|uname(?:\s+-[asnrvmpio]+)?)\s*\)")
+# A rule for a plain word is the user's own: what Kbuild makes has a directory or a suffix in its name.
+_RULES = re.compile(r"[A-Za-z][A-Za-z0-9_-]*|\.PHONY")
 
 _ASSIGN = re.compile(
     r"(?:(?:export|override|private)\s+)*(?P<name>[^\s:=+?!]+)\s*(?P<op>\+=|\?=|:{0,3}=|!=)\s*(?P<value>.*)"
@@ -123,7 +124,7 @@ class _State:
 
     def _impure(self, text: str) -> bool:
         """Whether the text calls what is not a pure function, or uses what the record leaves out."""
-        text = text.replace("$$", "")
+        text = _SAME_ANSWER.sub("", text.replace("$$", ""))
         for call in _CALL.finditer(text):
             allowed = _OF_COMPILER if call[0][2:].startswith("call") else _PURE
             if not allowed.fullmatch(call[1]):
@@ -132,4 +133,5 @@ class _State:
         self.used |= names
         if re.search(r"\$[({]\$|\$[({][\w.-]+\$", text):
             return True  # a computed name
-        return any(map(is_unrecorded, names))
+        # PWD is given by us: the project's directory.
+        return any(map(is_unrecorded, names - {"PWD"}))

@@ -46,7 +46,7 @@ def stamp(state: Path) -> int:
 
 def begin_record(tree: BuildTree, state: Path) -> None:
     """Record, before make starts, whose objects there will be from now on."""
-    _write({**_head(tree), "directory": None}, state)
+    write_facts({**head_of(tree), "directory": None}, state)
 
 
 def write_record(
@@ -57,13 +57,13 @@ def write_record(
     Where freshness can't be judged from outside nothing more than `begin` did is recorded, and the reason
     returned.
     """
-    record = _head(tree)
+    record = head_of(tree)
     try:
         record |= _facts(project, tree, tools)
         _refuse_moving(record, project, state, started)
     except _Unjudgeable as found:
         return str(found)
-    _write(record, state)
+    write_facts(record, state)
     return None
 
 
@@ -86,15 +86,17 @@ def retake(ko: Path, before: list[int] | None) -> None:
             continue
         if before is not None and files.get(name) == before:
             files[name] = compare.facts_of(name)
-            _write(record, file.parent)
+            write_facts(record, file.parent)
         return
 
 
-def _head(tree: BuildTree) -> dict[str, Any]:
+def head_of(tree: BuildTree) -> dict[str, Any]:
+    """What each record begins with."""
     return {"schema": compare.SCHEMA, "kernel": str(tree.directory), "tree": kernel_identity(tree)}
 
 
-def _write(record: dict[str, Any], state: Path) -> None:
+def write_facts(record: dict[str, Any], state: Path) -> None:
+    """Put a record in its place."""
     write_whole(state / compare.RECORD, json.dumps(record, separators=(",", ":")))
 
 
@@ -126,7 +128,7 @@ def _facts(project: Project, tree: BuildTree, tools: Toolchain) -> dict[str, Any
     files |= {str(f) for f in project.read} | {str(f.with_name("Kbuild")) for f in project.read}
     read = {f for c in commands.values() for f in (c.source, *c.dependencies, *c.markers) if f}
     files |= {str(where / f) for f in read}
-    files |= {str(where / f) for f in extra} | set(_tree_files(tree))
+    files |= {str(where / f) for f in extra} | set(tree_files(tree))
     places = {f.parent for f in made} | {f.parent for f in project.read}
     programs = _programs(commands.values(), tools)
     files |= {p for p in programs.values() if p}
@@ -139,6 +141,7 @@ def _facts(project: Project, tree: BuildTree, tools: Toolchain) -> dict[str, Any
             for t in project.targets
         ],
         "environment": compare.environment_digest(),
+        "machine": compare.machine(),
         "programs": programs,
         "names": {str(p): compare.names_in(str(p)) for p in sorted(places)},
         "files": {f: compare.facts_of(f) for f in sorted(files)},
@@ -168,7 +171,7 @@ def _refuse_other_sources(commands: Iterable[Command]) -> None:
             raise _Unjudgeable(f"{command.target} is not made from a .c or .S file")
 
 
-def _tree_files(tree: BuildTree) -> list[str]:
+def tree_files(tree: BuildTree) -> list[str]:
     """Files of the kernel's tree that steer a build: its makefiles, scripts and what is named above."""
     found = [str(base / name) for base in {tree.directory, tree.source} for name in _TREE]
     for place in (tree.source / "scripts", tree.source / "arch" / tree.srcarch):
@@ -208,10 +211,11 @@ def _refuse_moving(record: dict[str, Any], project: Project, state: Path, starte
         if facts is None or file in made:
             continue
         if facts[0] >= limit or facts[1] >= limit:
-            if file.startswith(directories) and _is_made(file):
+            if file.startswith(directories) and is_made(file):
                 continue
             raise _Unjudgeable(f"{file} changed during the build")
 
 
-def _is_made(file: str) -> bool:
+def is_made(file: str) -> bool:
+    """Whether Kbuild makes files of that name."""
     return file.endswith((".o", ".ko", ".mod", ".mod.c", ".cmd", "/modules.order", "/Module.symvers"))

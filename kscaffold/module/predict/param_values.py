@@ -68,7 +68,7 @@ def _single(kind: str, value: str, bits: int, version: Version) -> str | None:
 
 
 def _number(value: str, least: int, most: int) -> str | None:
-    """kstrtoll() and kstrtoull() with base 0: overflow is told before trailing rubbish."""
+    """kstrtoll() and kstrtoull() with base 0: overflow is reported before trailing rubbish."""
     negative = least < 0 and value.startswith("-")
     text = value[1:] if negative or value.startswith("+") else value
     base = 10

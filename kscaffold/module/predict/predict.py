@@ -27,7 +27,7 @@ from kscaffold.module.predict import list as module_list
 from kscaffold.module.predict.finding import UNSURE, Finding, Prediction
 from kscaffold.module.predict.question import Question
 
-# The stages whose answer can be told before, by their ids (diagnosis/stages.py), in the kernel's order.
+# The stages whose answer can be predicted, by their ids (diagnosis/stages.py), in the kernel's order.
 STAGES: Mapping[str, Callable[[Question], list[Finding]]] = {
     "permission": permission.findings,
     "signature": signature.findings,

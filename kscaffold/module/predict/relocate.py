@@ -18,7 +18,7 @@ _NO_FLAGS = "build it through Kbuild, with no flags like -fPIC or -mcmodel of it
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What a flaw of a section's relocations is told as; `message` behind the section's name."""
+    """How a finding names a flaw of a section's relocations; `message` follows the section's name."""
 
     code: str
     message: str

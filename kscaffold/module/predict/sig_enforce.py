@@ -4,7 +4,7 @@ from kscaffold.diagnosis.cmdline import is_on, values
 
 
 def enforced(cmdline: str) -> bool:
-    """module.sig_enforce is on. A kernel that was told so once can't be told otherwise again."""
+    """Whether module.sig_enforce is on. No later setting turns it off in a running kernel."""
     return any(map(is_on, values(cmdline, "module.sig_enforce")))
 
 

@@ -42,7 +42,6 @@ enum {
 	CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1,
 	SEEK_SET = 0, SEEK_END = 2, AT_FDCWD = -100,
 	CLONE_VM = 0x100, SIGCHLD = 17,
-	SYS_pidfd_open = 434,	/* one number on every machine: Linux 5.3 and later */
 };
 
 #ifndef OWN_IOCTLS

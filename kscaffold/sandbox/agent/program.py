@@ -70,10 +70,10 @@ def run_program(
     variables = tuple(f"{name}={value}" for name, value in program.environment.items())
     payload = b"".join(os.fsencode(word) + b"\0" for word in (*words, *variables))
     nonce = channel.begin(Verb.EXEC, payload, argument=len(words), timeout=timeout)
-    talk = _Conversation(channel, nonce, time.monotonic() + timeout, input, hear)
+    conversation = _Conversation(channel, nonce, time.monotonic() + timeout, input, hear)
     try:
         with _signals() if pass_signals else contextlib.nullcontext() as signals:
-            return talk.to_the_end(signals)
+            return conversation.to_the_end(signals)
     except (protocol.ChannelClosed, protocol.ChannelTimeout) as error:
         error.nonce = nonce
         raise

@@ -10,17 +10,21 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
 from kscaffold.files.text_change import TextChange, read_text, write_changes
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.make.own_way import OwnWay, last_resort, own_way
 from kscaffold.project.ask import UnsetOptionError, kbuild_file, read_project
 from kscaffold.project.find import below, checked_path
+from kscaffold.project.known import known_targets
 from kscaffold.project.project import ModuleTarget, Project
 from kscaffold.scaffold.adopt import deprecated as old
 from kscaffold.scaffold.adopt.circle import circle
+from kscaffold.scaffold.adopt.generated import refuse_where_made
 from kscaffold.scaffold.adopt.propose import Proposal, propose
 from kscaffold.scaffold.adopt.sources import read_source
 from kscaffold.scaffold.adopt.tabs import untabbed
 from kscaffold.scaffold.kbuild.generate import ModuleSpec
 
 _MOST_FILES = 2000
+_MOST_LINES = 60  # of a proposal that a person reads
 _MODERN = {"EXTRA_CFLAGS": "ccflags-y", "EXTRA_AFLAGS": "asflags-y", "EXTRA_LDFLAGS": "ldflags-y"}
 
 
@@ -37,10 +41,12 @@ class Deprecation:
 @dataclass(frozen=True, slots=True)
 class Adoption:
     """What there is. `project` is None where nothing says what is built. `problem`: make can't read the
-    file for want of tabs; `project` is what it would build with them.
+    file because tabs are missing; `project` is what it would build with them.
 
     `missing`: objects without a source, by .ko; `unused`: sources that no module is made of. `proposal`: a
-    Kbuild, where there is none. `changes`: what --write and --fix would do, or did (`written`).
+    Kbuild, where there is none. `changes`: what --write and --fix would do, or did (`written`). `own_way`:
+    why the project's own make builds it, which `build` runs and `adopt` does not; `project` is then what
+    that make built last.
     """
 
     directory: Path
@@ -52,6 +58,7 @@ class Adoption:
     proposal: Proposal | None
     changes: tuple[TextChange, ...]
     written: tuple[Path, ...] = ()
+    own_way: str | None = None
 
     @property
     def diff(self) -> str:
@@ -77,12 +84,13 @@ def adopt(
     if not directory.is_dir():
         raise KscaffoldError("KS040", f"{directory} is not a directory", fix="kscaffold adopt DIR")
     checked_path(directory)
-    project, problem = _ask(directory, kernel)
+    project, problem, way = _asked(directory, kernel)
     if problem:
         project = _without_slips(directory, kernel, problem)
     found, mends = _habits(directory, project, kernel)
     proposal = None
-    if project is None and problem is None:
+    if project is None and problem is None and way is None:
+        refuse_where_made(directory)
         proposal = _proposal(directory, kernel)
         mends = (TextChange(directory / "Kbuild", None, proposal.text), *mends)
     sources, _ = _files(directory)
@@ -95,9 +103,31 @@ def adopt(
         found,
         proposal,
         mends,
+        own_way=way.reason if way else None,
     )
     show(adoption)
     return _carry_out(adoption, kernel, write, fix)
+
+
+def _asked(
+    directory: Path, kernel: Kernel | None
+) -> tuple[Project | None, KscaffoldError | None, OwnWay | None]:
+    """What is built there, what hinders make from saying so, and the project's own way where it has one."""
+    way = own_way(directory)
+    known = known_targets(directory) if way else None
+    if known is not None:
+        return known, None, way
+    try:
+        project, problem = _ask(directory, kernel)
+    except UnsetOptionError as error:
+        way = way or last_resort(directory, error.what)
+        if way is None:
+            raise
+        return known_targets(directory), None, way
+    if project is None:
+        way = way or last_resort(directory, "its own make says what is built")
+        return (known_targets(directory) if way else None), problem, way
+    return project, problem, way
 
 
 def _ask(directory: Path, kernel: Kernel | None) -> tuple[Project | None, KscaffoldError | None]:
@@ -221,6 +251,13 @@ def _proposal(directory: Path, kernel: Kernel | None) -> Proposal:
             cause="no .c file there has module_init() or MODULE_LICENSE()",
             fix="kscaffold new NAME",
         )
+    if (lines := proposal.text.count("\n")) > _MOST_LINES:
+        raise KscaffoldError(
+            "KS040",
+            f"{len(proposal.modules)} modules of {len(sources)} sources are more than one project",
+            cause=f"a Kbuild of {lines} lines, guessed from sources, would be wrong somewhere",
+            fix="name the directory of one module: kscaffold adopt DIR",
+        )
     _verified(directory, kernel, proposal)
     return proposal
 
@@ -292,7 +329,7 @@ def _carry_out(adoption: Adoption, kernel: Kernel | None, write: bool, fix: bool
             change.source.unlink()
     if not chosen:
         return adoption
-    project, problem = _ask(adoption.directory, kernel)
+    project, problem, _ = _asked(adoption.directory, kernel)
     done = {c.path for c in chosen}
     habits = tuple(replace(f, mended=f.mendable and f.file in done) for f in adoption.habits)
     sources, _ = _files(adoption.directory)

@@ -121,9 +121,8 @@ class _Reader:
                 self.roots.append(other)
                 groups[other.path] = []
             else:
-                self.unsure.append(
-                    f"{self._name(other)}: used by {names}; linked into each, as it exports nothing"
-                )
+                why = "has no MODULE_LICENSE of its own" if other.exports else "exports nothing"
+                self.unsure.append(f"{self._name(other)}: used by {names}; linked into each, as it {why}")
 
     def _left_out(self, groups: dict[Path, list[CSource]]) -> None:
         linked = {s.path for group in groups.values() for s in group} | set(groups)

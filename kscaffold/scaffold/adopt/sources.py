@@ -15,7 +15,7 @@ _LONGEST_NAME = 200  # characters; of a longer one no question is asked
 _OLD_INIT = re.compile(r"\bint\s+(?:__init\s+)?init_module\s*\(\s*void\s*\)\s*\{")
 _OLD_EXIT = re.compile(r"\bvoid\s+(?:__exit\s+)?cleanup_module\s*\(\s*void\s*\)\s*\{")
 _LICENSE = re.compile(r"^[ \t]*MODULE_LICENSE\s*\(", re.M)
-_EXPORT = re.compile(r"^[ \t]*EXPORT_SYMBOL\w*\s*\(\s*(\w+)", re.M)
+_EXPORT = re.compile(r"(?<![\w#])(?:EXPORT_SYMBOL|EXPORT_PER_CPU_SYMBOL)\w*\s*\(\s*(\w+)")
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.M)
 _OF_LIBC = re.compile(
     r"^[ \t]*#[ \t]*include[ \t]*<(?:stdio|stdlib|unistd|pthread|sys/\w+|iostream)(?:\.h)?>", re.M

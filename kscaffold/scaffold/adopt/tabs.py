@@ -11,7 +11,8 @@ _DEADLINE = 30.0  # seconds
 
 
 def untabbed(file: Path, text: str) -> tuple[int, ...]:
-    """The lines (from 1) of a Makefile's text that make takes for no command for want of a tab.
+    """The lines (from 1) of a Makefile's text that make does not take for commands because the tab is
+    missing.
 
     make is asked only where a line looks so, and makes nothing: there is no goal of that name.
     """

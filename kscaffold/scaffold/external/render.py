@@ -55,7 +55,7 @@ class Job:
 @dataclass(frozen=True, slots=True)
 class Rendered:
     """What came of it. `project`: its directory. `answers`: the value of each variable that is asked for.
-    `dropped`: answers to what is not asked any more."""
+    `dropped`: answers to questions that are gone."""
 
     project: Path
     answers: Mapping[str, Any]

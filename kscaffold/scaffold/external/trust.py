@@ -23,7 +23,7 @@ def may_run_code(report: Report, hooks: bool | None, *, ran_before: bool = False
     rendered without its code and the code may not run.
     """
     if ran_before and report.hooks and hooks is None:
-        # Without the hooks all that they made would look as if the template had it no more.
+        # Without the hooks every file that the hooks made would look as if the template had dropped it.
         raise UsageError(
             "KS057",
             "this project was made with its template's hooks, and nothing says whether they may run again",

@@ -21,9 +21,10 @@ from kscaffold.scaffold.metadata.answers import ProjectAnswers
 
 @dataclass(frozen=True, slots=True)
 class RerenderReport:
-    """What became of the template. `before`, `after`: commits of git. `added`: the answers to what is asked
-    anew, its defaults. `dropped`: answers that nothing asks for any more. `hooks_missing`: what hooks did
-    for the project is not in what was rendered now: the template has none any more, or --no-hooks."""
+    """What became of the template. `before`, `after`: commits of git. `added`: the answers, defaults all,
+    to questions that the template of before did not ask. `dropped`: answers to questions that are gone.
+    `hooks_missing`: what hooks did for the project is not in what was rendered now: the template has no
+    hooks now, or --no-hooks was given."""
 
     report: Report
     checkout: str | None

@@ -256,9 +256,10 @@ def replace_word(text: str, names: Set[str], what: str, old: str, new: str) -> s
 
 
 def rename_behind(text: str, old: str, new: str) -> str:
-    """The text with the plain variables set anew that give the module `old` its name in obj-m or its lists.
+    """The text with new values of the plain variables that give the module `old` its name in obj-m or its
+    lists.
 
-    Raises Clever where one is used for anything else."""
+    Raises UneditableError where one is used for anything else."""
     found = statements(text)
     lines = text.split("\n")
     for name, (last, value) in _plain(text, found).items():
@@ -283,7 +284,7 @@ def rename_behind(text: str, old: str, new: str) -> str:
 
 
 def rename_variables(text: str, pairs: dict[str, str]) -> str:
-    """The text with variables renamed where they are set. Raises Clever where one is used by that name."""
+    """The text with variables renamed where set. Raises UneditableError where one is used by name."""
     for old in pairs:
         used = re.search(rf"\$[({{]{re.escape(old)}[)}}:]", text)
         if used:

@@ -70,6 +70,8 @@ def find_answers(directory: Path) -> Path:
 def read_answers(project: Path) -> ProjectAnswers:
     """The answers of a project. Raises UsageError KS051 where they can't be understood, KS052 where a newer
     kscaffold wrote them."""
+    if (project / FILE).is_dir():
+        raise damaged(project, "it is a directory")
     try:
         found = tomllib.loads(reader.read_bytes(project / FILE).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""A TOML file written anew, with the comments that somebody put into the old one."""
+"""A TOML file rewritten with the comments that somebody put into the old one."""
 
 import re
 import tomllib
@@ -22,7 +22,7 @@ def carried(old: str, new: str) -> str:
     for place, line in _places(lines):
         out += [c for c in before.pop(place, []) if c not in there] if place else []
         out.append(f"{line}  {behind[place]}" if place in behind else line)
-    # What stood before a line that is no more.
+    # The comments before a line that is gone.
     left = [c for each in before.values() for c in each if c not in there] + left
     text = "\n".join(out + left) + "\n"
     try:

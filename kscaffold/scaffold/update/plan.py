@@ -84,7 +84,7 @@ def _renamed(path: str, new_path: str, base: Tree, ours: Mapping[str, Ours], the
 
 
 def _removed(path: str, old: File | None, mine: Ours) -> FileMerge | None:
-    """The template has it no more."""
+    """The template has dropped the file."""
     if mine is None:
         return None
     if mine == old:

@@ -23,7 +23,7 @@ _TEXTS = ("author", "description", "license")
 def rerender(
     project: Path, project_answers: ProjectAnswers, prompts: "UpdatePrompts | None" = None
 ) -> tuple[dict[str, File], ProjectAnswers]:
-    """The files the template gives now, and what to keep: answers with a default for what is asked anew.
+    """The files the template gives now, and what to keep: answers, with a default for each new question.
 
     What follows of them is the same for a template from anywhere. `prompts`: needed for one of others.
 

@@ -1,6 +1,6 @@
 """What can stand at the cursor: looked up in a table and in the cache, before typer is imported (0.1 s).
 
-Imports the standard library only, and answers with nothing rather than with an error.
+Imports little, and answers with nothing rather than with an error.
 """
 
 import contextlib
@@ -13,9 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from kscaffold.cli.aliases import ALIASES
+from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
+
 _TABLE = Path(__file__).with_name("table.json")
-ALIASES = {"insmod": "load", "rmmod": "unload", "lsmod": "list", "dmesg": "logs", "modinfo": "info"}
-"""The commands of kmod and util-linux, and which of ours each is."""
+_MOST_BYTES = 16 << 20  # of a .ko: with more a Tab key would have to wait
 _MOST = 400  # answers: a shell asks before it shows more than a hundred
 _MODULE_NAMES = re.compile(r"^\s*obj-\S+\s*[:+]?=(.*)$", re.M)
 
@@ -31,7 +34,7 @@ def complete(words: Sequence[str]) -> int:
 
 def _candidates(words: list[str]) -> Iterable[str]:
     *before, current = words
-    table: dict[str, Any] = json.loads(_TABLE.read_text(encoding="utf-8"))
+    table: dict[str, Any] = json.loads(reader.read_text(_TABLE))
     commands: dict[str, Any] = table["commands"]
     if before[:1] == ["help"]:
         before = before[1:]
@@ -94,8 +97,8 @@ def _directory(rest: list[str]) -> Path:
 def _modules(current: str, rest: list[str]) -> list[str]:
     """What the Kbuild or Makefile here names in obj-m, in its own words: make is not asked."""
     for name in ("Kbuild", "Makefile"):
-        with contextlib.suppress(OSError):
-            text = (_directory(rest) / name).read_text(errors="replace").replace("\\\n", " ")
+        with contextlib.suppress(OSError, KscaffoldError):
+            text = reader.read_text(_directory(rest) / name).replace("\\\n", " ")
             named = " ".join(_MODULE_NAMES.findall(text)).split()
             found = [word.removesuffix(".o") for word in named if re.fullmatch(r"[\w-]+\.o", word)]
             if found:
@@ -115,7 +118,9 @@ def _parameters(current: str, rest: list[str]) -> list[str]:
     if len(named) != 1:
         return []
     given = {word.partition("=")[0] for word in rest}
-    data = named[0].read_bytes()
+    data = b""
+    with contextlib.suppress(OSError, KscaffoldError):
+        data = reader.read_bytes(named[0], _MOST_BYTES)
     # .modinfo's strings end with NUL and stand one after the other; a compressed .ko shows none.
     found = re.findall(rb"\0parmtype=([A-Za-z_]\w*):", data)
     return _beginning([f"{name.decode()}=" for name in found if name.decode() not in given], current)

@@ -1,0 +1,85 @@
+"""Build a project by its own make: the report, as that of a build by Kbuild alone."""
+
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from kscaffold.errors import KscaffoldError
+from kscaffold.files.identity import identify_if_there
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.make.build import build_as_asked, explained, forget_another_s, tools_for
+from kscaffold.make.compile_commands import write_database
+from kscaffold.make.fingerprint import record
+from kscaffold.make.fingerprint.own_record import files_of, write_own_record
+from kscaffold.make.lock import project_lock
+from kscaffold.make.log import BuildLog
+from kscaffold.make.output import Output
+from kscaffold.make.own_way import STAND_IN, OwnWay, run_own_way
+from kscaffold.make.report import BuildReport
+from kscaffold.make.request import BuildRequest
+from kscaffold.project.ask import read_project
+from kscaffold.project.known import know_targets, known_targets
+from kscaffold.project.makefile import leads_to_kbuild
+
+
+def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRequest) -> BuildReport:
+    """Build by the project's own make; by Kbuild alone where that make does not come to it."""
+    started = time.monotonic()
+    with project_lock(directory, request.progress) as state:
+        tree, tools = tools_for(kernel, request)
+        known = known_targets(directory)
+        if known is not None:
+            forget_another_s(known, tree, request)
+        files = files_of(directory)
+        before = {t.ko: identify_if_there(t.ko) for t in (known.targets if known else ())}
+        record.begin_record(tree, state)
+        program = "dkms.conf's commands" if way.dkms else "the project's own make"
+        request.progress.step("Building", f"{directory.name} for {tree.release} by {program}: {way.reason}")
+        output, log = Output(directory, request.progress.note, request.everything), BuildLog()
+
+        def take(line: str) -> None:
+            line = STAND_IN.sub("make", line)
+            log.add(line)
+            if request.everything or not line.startswith(("$ ", "make -C ")):
+                output.feed(line)
+
+        try:
+            done = run_own_way(directory, kernel, way, take, request, (tree, tools, state))
+        finally:
+            log.write(state / "make.log")
+        project = done.project
+        made = bool(project.targets) and all(t.ko.exists() for t in project.targets)
+        report = BuildReport(
+            ok=done.built and made,
+            project=project,
+            modules=project.targets,
+            release=tree.release,
+            log=state / "make.log",
+            complaints=tuple(output.complaints),
+            notes=(*tools.notes, *([done.exclusion] if done.exclusion else [])),
+            seconds=time.monotonic() - started,
+            up_to_date=made and before == {t.ko: identify_if_there(t.ko) for t in project.targets},
+        )
+        if report.ok:
+            know_targets(project)
+            write_database(project, tree, state)
+            unsure = write_own_record(project, tree, tools, state, files) if not request.variables else None
+            if unsure and request.everything:
+                request.progress.note(f"the next build asks its own make again: {unsure}")
+            if done.status != 0:
+                what = f"its own make ended with {done.status} after its modules were built"
+                report = replace(report, notes=(*report.notes, what))
+            return report
+        report = replace(report, explanation=explained(project, tree, output, log))
+    if done.reached and (made or not done.built):
+        return report
+    if way.dkms and leads_to_kbuild(directory):
+        return build_own_way(directory, kernel, replace(way, dkms=False), request)
+    with suppress(KscaffoldError):
+        project = read_project(directory, kernel)
+        why = "left no module in its place" if done.reached else "did not come to it"
+        request.progress.step("Building", f"{directory.name} by Kbuild: {program} {why}")
+        plain = build_as_asked(project, kernel, request)
+        return plain if plain.ok else report
+    return report

@@ -1,0 +1,71 @@
+"""What a project's own make was last seen to build, for those who may not run it: check, list, logs."""
+
+import json
+import os
+from pathlib import Path
+
+from kscaffold.errors import KscaffoldError
+from kscaffold.files import paths
+from kscaffold.files.atomic import write_whole
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.project.ask import read_project
+from kscaffold.project.mirror import build_place
+from kscaffold.project.project import ModuleTarget, Project
+
+_FILE = "targets.json"
+# No project, a Makefile that make can't read from outside, no module in it.
+_UNASKABLE = frozenset({"KS101", "KS103", "KS104", "KS159"})
+
+
+def know_targets(project: Project) -> None:
+    """Keep what the project's own make built."""
+    state = paths.project_state(project.directory)
+    state.mkdir(parents=True, exist_ok=True)
+    targets = [
+        {"name": t.name, "objects": t.objects, "directory": str(t.directory), "ko": str(t.ko)}
+        for t in project.targets
+    ]
+    record = {"directory": str(project.directory), "kbuild": str(project.kbuild_file), "targets": targets}
+    write_whole(state / _FILE, json.dumps(record))
+
+
+def known_targets(directory: Path) -> Project | None:
+    """What the project's own make built there the last time, None where it never did."""
+    try:
+        record = paths.recorded(paths.project_state(directory) / _FILE)
+        if record["directory"] != os.path.realpath(directory):
+            return None
+        targets = tuple(
+            ModuleTarget(t["name"], tuple(t["objects"]), Path(t["directory"]), Path(t["ko"]))
+            for t in record["targets"]
+        )
+        return Project(Path(record["directory"]), Path(record["kbuild"]), targets)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def project_at(directory: Path, kernel: Kernel | None) -> Project:
+    """As `read_project`; where make can't tell without running the project's own rules, what those built the
+    last time."""
+    directory = build_place(directory)
+    known = known_targets(directory)
+    if known is not None and all(t.ko.exists() for t in known.targets):
+        return known
+    try:
+        return read_project(directory, kernel)
+    except KscaffoldError as error:
+        if error.code in _UNASKABLE and known is not None:
+            return known
+        raise
+
+
+def built_targets(directory: Path, kernel: Kernel, only: str | None = None) -> list[ModuleTarget]:
+    """The modules of the project in `directory`; `only`: this one of them.
+
+    Raises KscaffoldError KS418 for one that is not built, and what `read_project` and `Project.named` raise.
+    """
+    targets = list(project_at(directory, kernel).named(only))
+    for target in targets:
+        if not target.ko.exists():
+            raise KscaffoldError("KS418", f"{target.ko.name} is not built yet", fix="kscaffold build")
+    return targets

@@ -1,0 +1,49 @@
+"""A driver of a class that the kernel is built without: the truth first, and the kernel that has it."""
+
+from pathlib import Path
+
+import pytest
+
+from kscaffold.kernel.device_classes import OPTION_OF, lacking_option
+from tests.support.projects import HELLO, write
+
+DRIVERS = {
+    "SPI": (
+        "#include <linux/spi/spi.h>",
+        'static struct spi_driver d = { .driver = { .name = "d" } };',
+        "spi_register_driver(&d)",
+    ),
+    "USB": ("#include <linux/usb.h>", 'static struct usb_driver d = { .name = "d" };', "usb_register(&d)"),
+    "I2C": (
+        "#include <linux/i2c.h>",
+        'static struct i2c_driver d = { .driver = { .name = "d" } };',
+        "i2c_add_driver(&d)",
+    ),
+    "IIO": ("#include <linux/iio/iio.h>", "static struct iio_dev *d;", "iio_device_register(d)"),
+}
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("option", ["SPI", "USB", "I2C", "IIO"])
+def test_what_the_kernel_is_built_without(tmp_path: Path, kernel, ks, option: str):
+    k = kernel("6.1")
+    include, data, call = DRIVERS[option]
+    text = HELLO.replace("#include <linux/module.h>", f"#include <linux/module.h>\n{include}\n{data}")
+    write(tmp_path, Kbuild="obj-m := hello.o\n", hello__c=text.replace("return 0;", f"return {call};"))
+    ran = ks("build", "-C", tmp_path, "-k", k.release)
+    assert ran.status == 1
+    told = ran.err[ran.err.index("error[") :]
+    assert f"kernel {k.release} is built without CONFIG_{option}" in told.splitlines()[0]
+    assert "kscaffold kernel add 6.1 --flavour amd64" in told
+
+
+def test_the_longest_beginning_of_a_header_decides(tmp_path: Path):
+    config = tmp_path / "include/config/auto.conf"
+    config.parent.mkdir(parents=True)
+    config.write_text("CONFIG_USB=m\nCONFIG_MEDIA_SUPPORT=y\n")
+    assert lacking_option("linux/usb.h", tmp_path) is None
+    assert lacking_option("linux/usb/gadget.h", tmp_path) == "CONFIG_USB_GADGET"
+    assert lacking_option("media/rc-core.h", tmp_path) is None
+    assert lacking_option("media/v4l2-dev.h", tmp_path) == "CONFIG_VIDEO_DEV"
+    assert lacking_option("linux/list.h", tmp_path) is None
+    assert all(lacking_option(f"{name}x", tmp_path / "nowhere") is None for name in OPTION_OF)

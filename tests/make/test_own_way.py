@@ -1,0 +1,212 @@
+"""Projects whose own make does more than Kbuild: habits of real ones, made again small, built for real.
+
+Each is told by its files, by the .ko files that are to be there, and by what the build's one line says.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from kscaffold.make.fingerprint.compare import fresh_targets
+from kscaffold.make.fingerprint.other_kernel import release_of
+from tests.support.projects import HELLO
+
+pytestmark = pytest.mark.kernel
+
+KDIR = "KVER ?= $(shell uname -r)\nKDIR ?= /lib/modules/$(KVER)/build\n"
+USES_VERSION = HELLO.replace("#include <linux/module.h>", '#include <linux/module.h>\n#include "version.h"')
+USES_VERSION = USES_VERSION.replace("MODULE_DESC", "MODULE_VERSION(OUR_VERSION);\nMODULE_DESC")
+WANTS = HELLO.replace(
+    "#include <linux/module.h>", "#include <linux/module.h>\n#ifndef WANTED\n#error no\n#endif"
+)
+
+
+@dataclass(frozen=True)
+class Habit:
+    """`kos`: where the modules are left. `says`: in the line that tells why. `holds`: text in the first."""
+
+    files: dict[str, str]
+    kos: tuple[str, ...]
+    says: str
+    holds: bytes = b"vermagic="
+    scripts: tuple[str, ...] = field(default=())
+
+
+HABITS = {
+    # A file is made before Kbuild.
+    "a rule makes a header": Habit(
+        {
+            "Makefile": f"obj-m := hello.o\n{KDIR}all: version.h\n\t$(MAKE) -C $(KDIR) M=$(PWD) modules\n"
+            'version.h: VERSION\n\techo "#define OUR_VERSION \\"`cat VERSION`\\"" > $@\n',
+            "VERSION": "7.5.1",
+            "hello.c": USES_VERSION,
+        },
+        ("hello.ko",),
+        "a rule of its Makefile makes version.h first",
+        b"version=7.5.1",
+    ),
+    "the recipe makes it itself": Habit(
+        {
+            "Makefile": "ifneq ($(KERNELRELEASE),)\nobj-m := hello.o\nelse\n"
+            f"{KDIR}default:\n\tsh gen.sh > version.h\n\tmake -C $(KDIR) M=$(CURDIR)\nendif\n",
+            "gen.sh": "echo '#define OUR_VERSION \"7.5.2\"'\n",
+            "hello.c": USES_VERSION,
+        },
+        ("hello.ko",),
+        "its Makefile first runs: sh gen.sh",
+        b"version=7.5.2",
+    ),
+    "dkms runs a script before": Habit(
+        {
+            "dkms.conf": 'PACKAGE_NAME="p"\nPACKAGE_VERSION="1"\nPRE_BUILD="before.sh $kernelver"\n'
+            'BUILT_MODULE_NAME[0]="hello"\nDEST_MODULE_LOCATION[0]="/updates"\n',
+            "before.sh": '#!/bin/sh\necho "#define OUR_VERSION \\"$1\\"" > version.h\n',
+            "Makefile": "obj-m := hello.o\n",
+            "hello.c": USES_VERSION,
+        },
+        ("hello.ko",),
+        "dkms.conf runs before.sh",
+        b"version=",
+        ("before.sh",),
+    ),
+    "configure in dkms's MAKE": Habit(
+        {
+            "dkms.conf": 'MAKE[0]="./configure --with-kernel=${kernel_source_dir} && make -C src"\n'
+            'BUILT_MODULE_NAME[0]="hello"\nBUILT_MODULE_LOCATION[0]="src"\n',
+            "configure": "#!/bin/sh\ntest -f ${1#*=}/Makefile || exit 1\n"
+            'sed "s,@KERNEL@,${1#*=}," src/Makefile.in > src/Makefile\n'
+            "echo '#define OUR_VERSION \"7.5.4\"' > src/version.h\n",
+            "src/Makefile.in": "obj-m := hello.o\nall:\n\t$(MAKE) -C @KERNEL@ M=`pwd` modules\n",
+            "src/hello.c": USES_VERSION,
+        },
+        ("src/hello.ko",),
+        "dkms.conf configures first",
+        b"version=7.5.4",
+        ("configure",),
+    ),
+    "a script of a phony rule makes it": Habit(
+        {
+            "Makefile": f"obj-m := hello.o\n{KDIR}all:\n\t$(MAKE) ready\n"
+            "\t$(MAKE) -C $(KDIR) M=$(PWD) modules\nready:\n\tpython3 make_version.py\n",
+            "make_version.py": "open('version.h', 'w').write('#define OUR_VERSION \"7.5.3\"')\n",
+            "hello.c": USES_VERSION,
+        },
+        ("hello.ko",),
+        "make_version.py writes version.h",
+        b"version=7.5.3",
+    ),
+    # Variables.
+    "CONFIG_ on the recipe's line": Habit(
+        {
+            "Makefile": "obj-$(CONFIG_HELLO) := hello.o\n"
+            f"{KDIR}all:\n\t$(MAKE) -C $(KDIR) M=$(PWD) CONFIG_HELLO=m modules\n",
+            "hello.c": HELLO,
+        },
+        ("hello.ko",),
+        "its Makefile gives Kbuild CONFIG_HELLO",
+    ),
+    "exported in the other branch": Habit(
+        {
+            "Makefile": "ifneq ($(KERNELRELEASE),)\nobj-$(CONFIG_HELLO) += hello.o\nelse\n"
+            f"{KDIR}export CONFIG_HELLO = m\nmodules:\n\t$(MAKE) -C $(KDIR) M=$(PWD) $@\nendif\n",
+            "hello.c": HELLO,
+        },
+        ("hello.ko",),
+        "its Makefile exports CONFIG_HELLO",
+    ),
+    "flags through a variable": Habit(
+        {
+            "Makefile": "obj-m := hello.o\n"
+            f"{KDIR}OPTS := -C $(KDIR) M=$(PWD) KCFLAGS=-DWANTED=1\nall:\n\tmake $(OPTS) modules\n",
+            "hello.c": WANTS,
+        },
+        ("hello.ko",),
+        "its Makefile gives Kbuild KCFLAGS",
+    ),
+    "dkms's command line": Habit(
+        {
+            "dkms.conf": "MAKE=\"'make' -C ${kernel_source_dir} M=${PWD} WANT=1 modules\"\n"
+            'BUILT_MODULE_NAME="hello"\n',
+            "Makefile": "obj-m := hello.o\nifdef WANT\nccflags-y += -DWANTED\nendif\n",
+            "hello.c": WANTS,
+        },
+        ("hello.ko",),
+        "dkms.conf gives make WANT",
+    ),
+    # Directories.
+    "another directory": Habit(
+        {
+            "Makefile": f"{KDIR}all:\n\t$(MAKE) -C $(KDIR) M=$(PWD)/driver modules\n",
+            "driver/Kbuild": "obj-m := hello.o\n",
+            "driver/hello.c": HELLO,
+        },
+        ("driver/hello.ko",),
+        "its Makefile builds in driver",
+    ),
+    "several directories": Habit(
+        {
+            "Makefile": "all:\n\t$(MAKE) -C one\n\tcd two && make\n",
+            "one/Makefile": f"obj-m := one.o\n{KDIR}all:\n\tmake -C $(KDIR) M=$(CURDIR) modules\n",
+            "two/Makefile": f"obj-m := two.o\n{KDIR}all:\n\tmake -C $(KDIR) SUBDIRS=$(CURDIR) modules\n",
+            "one/one.c": HELLO,
+            "two/two.c": HELLO,
+        },
+        ("one/one.ko", "two/two.ko"),
+        "builds no module",
+    ),
+    "a make of its own below": Habit(
+        {
+            "Makefile": "all:\n\t$(MAKE) -C src all\n",
+            "src/Makefile": f"obj-m := hello.o\n{KDIR}all:\n\t$(MAKE) -C $(KDIR) M=$(CURDIR) modules\n",
+            "src/hello.c": HELLO,
+        },
+        ("src/hello.ko",),
+        "builds no module",
+    ),
+    "dkms says where": Habit(
+        {
+            "dkms.conf": 'MAKE="make -C kernel/linux KERNELDIR=${kernel_source_dir}"\n'
+            'BUILT_MODULE_NAME="hello"\nBUILT_MODULE_LOCATION="kernel/linux"\n',
+            "kernel/linux/Makefile": "ifneq ($(KERNELRELEASE),)\nobj-m := hello.o\nendif\n"
+            "KERNELDIR ?= /lib/modules/$(shell uname -r)/build\n"
+            "all:\n\t$(MAKE) -C $(KERNELDIR) M=$(CURDIR) modules\n",
+            "kernel/linux/hello.c": HELLO,
+        },
+        ("kernel/linux/hello.ko",),
+        "dkms.conf builds in kernel/linux",
+    ),
+}
+
+
+def lay_out(directory: Path, habit: Habit) -> Path:
+    for name, text in habit.files.items():
+        file = directory / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    for name in habit.scripts:
+        (directory / name).chmod(0o755)
+    return directory
+
+
+@pytest.mark.parametrize("name", HABITS)
+def test_it_builds_as_its_own_make_does(tmp_path: Path, kernel, ks, name: str):
+    # Half of them for the oldest kernel, whose Kbuild writes its lists otherwise.
+    habit, k = HABITS[name], kernel(("6.1", "5.10", "6.12")[list(HABITS).index(name) % 3])
+    lay_out(tmp_path, habit)
+    ran = ks("build", "-C", tmp_path, "-k", k.release)
+    assert ran.status == 0, ran.err
+    assert habit.says in ran.err
+    assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.ko")) == sorted(habit.kos)
+    for ko in habit.kos:
+        assert release_of(tmp_path / ko) == k.release
+    assert habit.holds in (tmp_path / habit.kos[0]).read_bytes()
+    told = ks("build", "-C", tmp_path, "-k", k.release, "--json").json
+    assert [m["path"] for m in told["modules"]] == [str(tmp_path / ko) for ko in habit.kos]
+    assert told["up_to_date"] is True
+    # Nothing to do is proven by the project's files, without its make.
+    proven = fresh_targets(tmp_path, k)
+    assert proven and [t.ko for t in proven.targets] == [tmp_path / ko for ko in habit.kos]
+    source = next(p for p in tmp_path.rglob("*.c") if not p.name.endswith(".mod.c"))
+    source.write_text(source.read_text() + "\n")
+    assert fresh_targets(tmp_path, k) is None

@@ -1,0 +1,104 @@
+"""Where a build leaves what it makes: nothing for git to see, nothing in a read-only checkout."""
+
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from kscaffold.files.git import exclude
+from kscaffold.make.fingerprint.other_kernel import release_of
+from tests.conftest import missing, need_program
+from tests.support.projects import HELLO, write
+
+
+def git(*words: str | Path, cwd: Path) -> str:
+    done = subprocess.run(["git", *words], cwd=cwd, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    need_program("git", "git")
+    write(tmp_path / "r", sub_0_Kbuild="obj-m := hello.o\n", sub_0_hello__c=HELLO)
+    git("init", "-q", cwd=tmp_path / "r")
+    git("add", ".", cwd=tmp_path / "r")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "one", cwd=tmp_path / "r")
+    return tmp_path / "r"
+
+
+@pytest.mark.parametrize("kind", ["repository", "worktree"])
+def test_git_does_not_see_a_file_of_ours(repository: Path, kind: str):
+    place = repository
+    if kind == "worktree":
+        place = repository.parent / "w"
+        git("worktree", "add", "-q", place, cwd=repository)
+    file = place / "sub/compile_commands.json"
+    file.write_text("[]")
+    assert git("status", "--short", cwd=place) == "?? sub/compile_commands.json\n"
+    for _ in range(2):
+        exclude(file)
+        assert git("status", "--short", cwd=place) == ""
+    listed = (repository / ".git/info/exclude").read_text().splitlines()
+    assert listed.count("/sub/compile_commands.json") == 1
+
+
+def test_what_git_ignores_already_is_not_listed_again(repository: Path):
+    (repository / ".gitignore").write_text("compile_commands.json\n")
+    before = (repository / ".git/info/exclude").read_text()
+    exclude(repository / "sub/compile_commands.json")
+    assert (repository / ".git/info/exclude").read_text() == before
+    exclude(repository.parent / "compile_commands.json")  # in no repository
+
+
+@pytest.mark.kernel
+def test_a_project_inside_of_another_is_told(repository: Path, kernel, ks):
+    (repository / "Kbuild").write_text("obj-m := sub/\n")
+    k = kernel("6.1")
+    ran = ks("build", "-C", repository / "sub", "-k", k.release)
+    assert ran.status == 0
+    assert f"the project meant is sub, which lies in r: kscaffold build -C {repository} builds all" in ran.err
+    assert "the project meant" not in ks("build", "-C", repository, "-k", k.release).err
+
+
+@pytest.mark.kernel
+def test_a_checkout_that_can_t_be_written_to_is_built(tmp_path: Path, kernel):
+    k = kernel("6.1")
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        missing("unshare", "apt-get install util-linux, and root")
+    source = write(tmp_path / "r", Kbuild="obj-m := hello.o\n", hello__c=HELLO)
+    command = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$@"'
+    ro = ["unshare", "-m", "sh", "-c", command, "sh", source]
+    if subprocess.run([*ro, "true"], capture_output=True).returncode != 0:
+        missing("mount", "a machine on which root may mount")
+    kscaffold = [sys.executable, "-m", "kscaffold", "build", "-C", source, "-k", k.release]
+    for said in (" in ", "is up to date"):
+        ran = subprocess.run([*ro, *kscaffold], capture_output=True, text=True, timeout=300)
+        assert ran.returncode == 0, ran.stderr
+        assert "can't be written to: built in" in ran.stderr and said in ran.stderr
+    assert sorted(p.name for p in source.iterdir()) == ["Kbuild", "hello.c"]
+    place = Path(ran.stderr.partition("built in ")[2].split()[0])
+    try:
+        assert release_of(place / "hello.ko") == k.release
+    finally:
+        shutil.rmtree(place)
+
+
+@pytest.mark.sandbox
+def test_two_kernels_at_once_in_one_checkout(tmp_path: Path, kernel):
+    write(tmp_path, Kbuild="obj-m := hello.o\n", hello__c=HELLO)
+    releases = [kernel(series).release for series in ("6.1", "6.12")]
+
+    def run(release: str) -> str:
+        words = [sys.executable, "-m", "kscaffold", "run", "-C", tmp_path, "-k", release]
+        ran = subprocess.run(words, capture_output=True, text=True, timeout=300)
+        assert ran.returncode == 0, ran.stderr + ran.stdout
+        return ran.stderr
+
+    with ThreadPoolExecutor(2) as pool:
+        for release, said in zip(releases, pool.map(run, releases), strict=True):
+            assert f"hello.ko: loaded and unloaded ({release})" in said
+    assert release_of(tmp_path / "hello.ko") in releases
