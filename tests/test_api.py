@@ -63,7 +63,7 @@ REPORTS = {
     "LoadWalkthrough": "report anatomy observed steps flaw unload",
     "Loads": "reports failed_build",
     "Record": None,
-    "Run": "tries build_seconds failed_build allow",
+    "Run": "tries build_seconds failed_build allow sanitizer",
     "TestRun": "directory kernels results examined seconds",
     "UnloadReport": "module judgement log seconds place remains note",
     "Walkthroughs": "loads failed_build",

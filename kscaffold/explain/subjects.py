@@ -21,9 +21,9 @@ class Subject:
 
 @cache
 def subjects() -> tuple[Subject, ...]:
-    """All of them (`subjects.toml`, `course.toml`)."""
+    """All of them (`subjects.toml`, `course_words.toml`)."""
     table: dict[str, Any] = {}
-    for name in ("subjects.toml", "course.toml"):
+    for name in ("subjects.toml", "course_words.toml"):
         table |= tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
     return tuple(
         Subject(s["title"], s["text"], tuple(s["words"]), re.compile(s["line"]), tuple(s.get("more", ())))

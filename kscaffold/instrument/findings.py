@@ -10,7 +10,7 @@ from kscaffold.diagnosis.reports.sanitizer import Report, Site
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.instrument.sanitize import InstrumentedPlan
 from kscaffold.load.addr2line import SourceLine, place_of
-from kscaffold.load.run import Try
+from kscaffold.load.tries import Try
 
 # The copy that was loaded, and the user's own .ko, by the kernel's names.
 Pair = tuple[ModuleFile, ModuleFile]

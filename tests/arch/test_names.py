@@ -16,7 +16,7 @@ from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.packages import apt
 from kscaffold.sandbox.agent.protocol import ChannelTimeout
-from kscaffold.sandbox.vm import accelerator, restorable
+from kscaffold.sandbox.vm import accelerator, restore_probe
 
 S390X = table.by_debian("s390x")
 assert S390X is not None
@@ -154,13 +154,13 @@ def test_silence_after_the_greeting_proves_that_restores_are_dead(tmp_path, monk
     program, other = tmp_path / "qemu", table.by_debian("arm64")
     assert other is not None
     program.write_text("")
-    assert restorable.restores_live(str(program), S390X)
-    restorable.note_dead(str(program), S390X, greeted=True)
-    assert not restorable.restores_live(str(program), S390X)
+    assert restore_probe.restores_live(str(program), S390X)
+    restore_probe.note_dead(str(program), S390X, greeted=True)
+    assert not restore_probe.restores_live(str(program), S390X)
     # Of this machine, and of this QEMU.
-    assert restorable.restores_live(str(program), other)
+    assert restore_probe.restores_live(str(program), other)
     os.utime(program, ns=(1, 1))
-    assert restorable.restores_live(str(program), S390X)
+    assert restore_probe.restores_live(str(program), S390X)
 
 
 def test_a_guest_that_did_not_take_the_greeting_gets_a_second_chance(tmp_path, monkeypatch):
@@ -168,10 +168,10 @@ def test_a_guest_that_did_not_take_the_greeting_gets_a_second_chance(tmp_path, m
     assert S390X is not None
     program = str(tmp_path / "qemu")
     Path(program).write_text("")
-    restorable.note_dead(program, S390X, greeted=ChannelTimeout("").acknowledged)
-    assert restorable.restores_live(program, S390X)
-    restorable.note_alive(program, S390X)
-    restorable.note_dead(program, S390X, greeted=False)
-    assert restorable.restores_live(program, S390X)
-    restorable.note_dead(program, S390X, greeted=False)
-    assert not restorable.restores_live(program, S390X)
+    restore_probe.note_dead(program, S390X, greeted=ChannelTimeout("").acknowledged)
+    assert restore_probe.restores_live(program, S390X)
+    restore_probe.note_alive(program, S390X)
+    restore_probe.note_dead(program, S390X, greeted=False)
+    assert restore_probe.restores_live(program, S390X)
+    restore_probe.note_dead(program, S390X, greeted=False)
+    assert not restore_probe.restores_live(program, S390X)

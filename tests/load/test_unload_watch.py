@@ -12,8 +12,8 @@ from kscaffold.diagnosis.unload_verdict import UnloadEvidence, judge_unload
 from kscaffold.diagnosis.verdict import judge
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
+from kscaffold.load.blame import blame_late_crash
 from kscaffold.load.dangling import DanglingCallbacks
-from kscaffold.load.late_crash import blame_late_crash
 from kscaffold.load.plan import module_names_of
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport

@@ -15,7 +15,7 @@ from kscaffold.elf import content
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.kernel.fetch import is_prefix
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.load.late_crash import blame_late_crash
+from kscaffold.load.blame import blame_late_crash
 from kscaffold.load.load import load
 from kscaffold.load.prediction import Predictor
 from kscaffold.load.report import LoadReport

@@ -11,7 +11,7 @@ from kscaffold.cli import options
 if TYPE_CHECKING:
     from kscaffold.cli.render.html import RunPage
     from kscaffold.kernel.kernel import Kernel
-    from kscaffold.load.run import Hear
+    from kscaffold.load.tries import Hear
 
 Set = Annotated[
     list[str] | None,

@@ -10,7 +10,7 @@ from kscaffold.explain import html
 from kscaffold.explain.walkthrough import LoadWalkthrough, load_walkthrough
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.report import LoadReport
-from kscaffold.load.run import Hear
+from kscaffold.load.tries import Hear
 from kscaffold.load.unload import UnloadReport
 from kscaffold.targets.target import Target
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kscaffold.load.flaws import Flaw
     from kscaffold.load.kernel_log import KernelLog
     from kscaffold.load.loaded_modules import LoadedModules
-    from kscaffold.load.run import Try
+    from kscaffold.load.tries import Try
     from kscaffold.load.verbs.load import Loads
     from kscaffold.load.verbs.run import Run
     from kscaffold.make.report import BuildReport

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kscaffold.instrument.sanitize import InstrumentedPlan
     from kscaffold.load.flaws import Flaw
     from kscaffold.load.plan import LoadPlan
-    from kscaffold.load.run import Hear, Try
+    from kscaffold.load.tries import Hear, Try
     from kscaffold.make.report import BuildReport
 
 # Called once with the kernel, while the first guest restores; who hears of each load, None for nobody.
@@ -80,7 +80,7 @@ def run(
     with prewarm_guest(where, progress) as begun:
         timing.reached("a guest begins to restore")
         from kscaffold.load.plan import plan_loads  # start-up time: while the guest restores
-        from kscaffold.load.run import run_tries
+        from kscaffold.load.tries import run_tries
 
         accepted = _accepted(request)
         hear = listen(begun.kernel) if listen else None

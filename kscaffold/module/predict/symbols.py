@@ -14,6 +14,7 @@ from kscaffold.kernel.facts import KernelFacts
 from kscaffold.kernel.symvers import Exported
 from kscaffold.module.predict.finding import REBUILD, UNSURE, Finding
 from kscaffold.module.predict.question import Question, abbreviate
+from kscaffold.module.predict.symbol_crc import crc_mismatch
 
 # A symbol kept for named modules has a namespace that begins so: Linux kernel commit 707f853d7fa3 "module:
 # Provide EXPORT_SYMBOL_GPL_FOR_MODULES() helper" (in v6.16).
@@ -164,10 +165,8 @@ def _refused(question: Question, symbol: str, exported: Exported | None) -> tupl
         return _NOT_LOADED, exported.module
     if exported.gpl and not gpl_compatible(ko.license):
         return _GPL_ONLY, ""
-    if kernel.has("MODVERSIONS") is not False and ko.versions is not None:
-        crc = ko.versions.get(symbol)
-        if crc != exported.crc:
-            return (_UNVERSIONED if crc is None else _OTHER_VERSION), ""
+    if mismatch := crc_mismatch(question, symbol, exported):
+        return (_UNVERSIONED if mismatch == "unversioned" else _OTHER_VERSION), ""
     if exported.namespace and not _may_use(exported.namespace, question):
         closed = exported.namespace.startswith(MODULE_NAMESPACE)
         owner = exported.namespace.removeprefix(MODULE_NAMESPACE)

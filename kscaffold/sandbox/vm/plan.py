@@ -9,7 +9,7 @@ from kscaffold.kernel import store
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.sandbox.agent import guest_root
 from kscaffold.sandbox.vm import accelerator, qemu, snapshot
-from kscaffold.sandbox.vm.restorable import restores_live
+from kscaffold.sandbox.vm.restore_probe import restores_live
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from kscaffold.errors import KscaffoldError
 from kscaffold.progress import SILENT, Progress
 from kscaffold.sandbox.agent.protocol import ChannelTimeout
-from kscaffold.sandbox.vm import accelerator, restorable, snapshot
+from kscaffold.sandbox.vm import accelerator, restore_probe, snapshot
 from kscaffold.sandbox.vm.boot import boot
 from kscaffold.sandbox.vm.guest import Guest
 from kscaffold.sandbox.vm.plan import Plan, plan_vm
@@ -22,7 +22,7 @@ def start_guest(planned: Plan, progress: Progress = SILENT, ahead: PendingRestor
     if ahead is not None:
         try:
             guest = ahead.finish()
-            restorable.note_alive(planned.program, planned.machine.architecture)
+            restore_probe.note_alive(planned.program, planned.machine.architecture)
             return guest
         except FAILURES as error:
             ahead.close()
@@ -47,8 +47,8 @@ def start_guest(planned: Plan, progress: Progress = SILENT, ahead: PendingRestor
 def _without_life(planned: Plan, silence: ChannelTimeout, progress: Progress) -> Plan:
     """The plan once a restored guest has given no sign of life; what that proves is told and remembered."""
     machine = planned.machine.architecture
-    restorable.note_dead(planned.program, machine, greeted=silence.acknowledged)
-    if restorable.restores_live(planned.program, machine):
+    restore_probe.note_dead(planned.program, machine, greeted=silence.acknowledged)
+    if restore_probe.restores_live(planned.program, machine):
         return planned
     snapshot.remove_snapshots(planned.kernel.release)
     why = f"snapshots: {planned.program} restores {machine.title} guests dead, so each one boots"

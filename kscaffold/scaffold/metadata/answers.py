@@ -55,7 +55,8 @@ def find_answers(directory: Path) -> Path:
     """
     start = directory.resolve()
     for above in (start, *start.parents):
-        if (above / FILE).exists():
+        # A FIFO or a device there is told when it is read; a directory holds no answers.
+        if (above / FILE).exists() and not (above / FILE).is_dir():
             return above
         if above == paths.home() or (above / ".git").exists():
             break
@@ -70,8 +71,6 @@ def find_answers(directory: Path) -> Path:
 def read_answers(project: Path) -> ProjectAnswers:
     """The answers of a project. Raises UsageError KS051 where they can't be understood, KS052 where a newer
     kscaffold wrote them."""
-    if (project / FILE).is_dir():
-        raise damaged(project, "it is a directory")
     try:
         found = tomllib.loads(reader.read_bytes(project / FILE).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

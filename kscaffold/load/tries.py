@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from kscaffold import timeouts, timing
 from kscaffold.errors import KscaffoldError
-from kscaffold.load.late_crash import blame_late_crash
+from kscaffold.load.blame import blame_late_crash
 from kscaffold.load.leftovers import Leftovers, sections_to_watch, with_residue
 from kscaffold.load.load import load_all
 from kscaffold.load.plan import LoadPlan
