@@ -373,10 +373,11 @@ def test_run_sanitized(ks, tmp_path, monkeypatch):
     ran = ks("run", "--sanitize", "--json")
     document = is_document(ran, "run --sanitize", "run")
     assert ran.status == 1 and document["loaded"] and document["residue"] is None
+    assert document["clean"] is False
     part = document["sanitizer"]
     is_part(part, "run --sanitize.sanitizer")
     is_part(part["reports"], "run --sanitize.reports")
-    assert [r["kind"] for r in part["reports"]] == ["invalid-free"]
+    assert [r["kind"] for r in part["reports"]] == ["invalid-free", "memory-leak"]
     is_part(part["reports"][0]["where"], "run --sanitize.where")
     is_part(part["reports"][0]["object"], "run --sanitize.object")
     is_part(part["reports"][0]["sites"], "run --sanitize.sites")

@@ -50,10 +50,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that a run's sanitizer has to say. `unseen`: what it could not look at, by module."""
+    """All that a run's sanitizer has to say. `unseen`: what it could not look at, by module. `tries`: the
+    numbers, from 0, of the tries in which it found something.
+    """
 
     findings: tuple[Finding, ...]
     unseen: dict[str, str]
+    tries: frozenset[int]
 
 
 def take_findings(results: Sequence[Try], copies: InstrumentedPlan) -> tuple[list[Try], Findings]:
@@ -64,10 +67,13 @@ def take_findings(results: Sequence[Try], copies: InstrumentedPlan) -> tuple[lis
     tries: list[Try] = []
     found: list[Finding] = []
     unseen = dict(copies.unseen)
-    for loads, unloads in results:
+    buggy: set[int] = set()
+    for number, (loads, unloads) in enumerate(results):
         records = [*(r for load in loads for r in load.log), *(r for one in unloads for r in one.log)]
         parameters = loads[-1].parameters.text if loads else ""
-        found += [_located(r, kos, parameters) for r in sanitizer.read_reports(records)]
+        reports = sanitizer.read_reports(records)
+        buggy |= {number} if reports else set()
+        found += [_located(r, kos, parameters) for r in reports]
         lost = sanitizer.notes(records).get("untracked")
         if lost:
             unseen["memory"] = f"{lost} allocations, for which the record had no memory"
@@ -75,7 +81,7 @@ def take_findings(results: Sequence[Try], copies: InstrumentedPlan) -> tuple[lis
             [replace(r, file=copies.originals.get(r.path, r.file), log=_without(r.log)) for r in loads],
             [replace(u, log=_without(u.log)) for u in unloads],
         ))  # fmt: skip
-    return tries, Findings(tuple(_once(found)), unseen)
+    return tries, Findings(tuple(_once(found)), unseen, frozenset(buggy))
 
 
 def _without(log: Sequence[Record]) -> tuple[Record, ...]:

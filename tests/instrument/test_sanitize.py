@@ -104,7 +104,10 @@ def test_each_set_of_parameters_is_looked_at(ks, tmp_path: Path, release: str):
     assert ran.status == 1
     (report,) = ran.json["sanitizer"]["reports"]
     assert report["parameters"] == "size=20"
-    assert [r["parameters"] for r in ran.json["results"]] == ["size=25", "size=20"]
+    assert [(r["parameters"], r["clean"]) for r in ran.json["results"]] == [
+        ("size=25", True),
+        ("size=20", False),
+    ]
 
 
 def test_a_module_without_its_source_shows_what_its_imports_allow(ks, tmp_path: Path, release: str):

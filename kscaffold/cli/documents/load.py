@@ -107,7 +107,11 @@ def unloads(reports: "Sequence[UnloadReport]") -> Document:
 def run(done: "Run") -> Document:
     """`run`."""
     results, build_seconds = done.tries, done.build_seconds
-    documents = [_try(r, unloaded, done.allow) for loaded, unloaded in results for r in loaded]
+    documents = [
+        {**_try(r, one[1], done.allow), **({"clean": False} if done.has_bugs(one) else {})}
+        for one in results
+        for r in one[0]
+    ]
     more = _sanitizer(done)
     if len(documents) != 1:
         total = sum(r.seconds["total"] for loaded, _ in results for r in loaded) + build_seconds

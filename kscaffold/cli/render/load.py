@@ -205,7 +205,7 @@ def runs(done: "Run", trace: bool) -> int:
     reports: list[LoadReport] = []
     for one in results:
         reports += one[0]
-        _tell_run(one, done.flaws(one))
+        _tell_run(one, done.flaws(one), done.has_bugs(one))
     if done.sanitizer:
         from kscaffold.cli.render import sanitizer  # start-up time: few runs are sanitized
 
@@ -219,8 +219,8 @@ def runs(done: "Run", trace: bool) -> int:
     return status if status else EXIT_NO_ANSWER if lost else EXIT_YES if done.ok else EXIT_NO
 
 
-def _tell_run(one: "Try", flaws: "Sequence[Flaw]") -> None:
-    """One try: what is against it comes first."""
+def _tell_run(one: "Try", flaws: "Sequence[Flaw]", has_bugs: bool) -> None:
+    """One try: what is against it comes first. `has_bugs`: the sanitizer's reports follow."""
     loads_, unloads_ = one
     last = loads_[-1]
     good = [r for r in loads_ if r.ok]
@@ -231,7 +231,7 @@ def _tell_run(one: "Try", flaws: "Sequence[Flaw]") -> None:
         names = ", ".join(console.printable(r.path.name) for r in good)
         spent = f"{last.seconds['total']:.2f} s"
         text = f"{names}{_with(last)}: loaded and unloaded ({last.kernel}) in {spent}"
-        if flaws:
+        if flaws or has_bugs:
             console.out(f"{text}, {console.styled('but not clean', 'red')}")
         else:
             console.step("Ran", text)
