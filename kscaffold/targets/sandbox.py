@@ -213,7 +213,9 @@ class SandboxTarget:
         first photograph. `first`: take that one anew. It is taken by a child: a list that leads to a module
         that has gone kills its reader. Raises KscaffoldError KS610 where the guest does not answer.
         """
-        from kscaffold.diagnosis.residue.compare import parts
+        from kscaffold.diagnosis.residue.compare import (
+            parts,
+        )  # start-up time: few modules can leave something
 
         answer = self._ask(Verb.PHOTOGRAPH, argument=sections | (_FIRST if first else 0), timeout=_PHOTOGRAPH)
         return parts(protocol.outcome(answer.payload).trace)

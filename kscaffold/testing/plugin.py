@@ -90,6 +90,7 @@ def modules(request: pytest.FixtureRequest, kernel: "Kernel") -> dict[str, Path]
     """The .ko files of the project around the test, built for the kernel, by the kernel's name of each
     module. Empty where there is no project. A build that fails fails the test, with what the compiler said.
     """
+    # start-up time: pytest runs without us, too
     from kscaffold.testing.project import build_modules, project_of
 
     project = project_of(request.config.getoption("--kscaffold-project") or request.path.parent)
