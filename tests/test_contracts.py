@@ -39,10 +39,11 @@ DOCUMENTS = {
     "check several": "modules[]",
     "info": "module path architecture size compression signed modinfo[] imports exports sections[]",
     "load": "module path parameters target kernel verdict loaded stage errno init_ran returned code cause fix"
-    " log[] complaints[] stages[] dependencies seconds{} accelerator clean residue",
+    " log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue",
     "load several": "seconds{} results[]",
     "run --sanitize": "module path parameters target kernel verdict loaded stage errno init_ran returned code"
-    " cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean residue sanitizer{}",
+    " cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue"
+    " sanitizer{}",
     "run --sanitize, several": "seconds{} results[] sanitizer{}",
     "load, not built": "build{}",
     "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
@@ -57,7 +58,7 @@ DOCUMENTS = {
     "explain --list": "topics[]",
     "explain load": "topic kind module path parameters target kernel verdict loaded stage errno init_ran"
     " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator steps[]"
-    " ko{} flaw clean residue",
+    " ko{} flaw clean note residue",
     "explain load several": "topic kind results[]",
     "kernel list": "kernels[] chosen default",
     "kernel add": "kernel{} already seconds",
