@@ -10,6 +10,7 @@ from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
 from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.files import reader
 
 COMPRESSED = (b"\xfd7zXZ\x00", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")
 """How the files of compressed modules begin: xz, gzip, zstd."""
@@ -103,12 +104,13 @@ def existing(ko: Path) -> Path:
 
 def foreign_machine(ko: Path) -> Architecture | None:
     """The architecture of a .ko that is not for this machine; None for one that is, and where the file does
-    not say or is compressed.
+    not say, is compressed, or is no plain file: whoever reads it whole says so.
     """
     try:
+        reader.require_plain(ko)
         with ko.open("rb") as file:
             machine = table.of_elf(file.read(64))
-    except OSError:
+    except (OSError, KscaffoldError):
         return None
     return None if machine is table.host() else machine
 

@@ -91,8 +91,8 @@ def own_dkms_conf(directory: Path, name: str | None, version: str | None) -> Dkm
     }
     if any(asked and asked != s for asked, s in zip((name, version), said.values(), strict=True)):
         return None
-    modules = re.findall(r"^\s*BUILT_MODULE_NAME(?:\[(\d+)\])?=[\"']?([^\"'\s]+)", text, re.M)
-    places = re.findall(r"^\s*BUILT_MODULE_LOCATION(?:\[(\d+)\])?=[\"']?([^\"'\s]*)", text, re.M)
+    modules = re.findall(r"^[ \t]*BUILT_MODULE_NAME(?:\[(\d+)\])?=[\"']?([^\"'\s]+)", text, re.M)
+    places = re.findall(r"^[ \t]*BUILT_MODULE_LOCATION(?:\[(\d+)\])?=[\"']?([^\"'\s]*)", text, re.M)
     located = {index or "0": place for index, place in places}
     built = tuple(Built(stem, located.get(index or "0", "")) for index, stem in modules)
     change = TextChange(file, text, text)

@@ -37,15 +37,17 @@ class DkmsConf:
 def configures_build(directory: Path) -> str | None:
     """Why dkms.conf, read as text, asks for more than Kbuild alone; None where it does not."""
     text = _text(directory)
-    if before := re.search(r"^\s*PRE_BUILD=[\"']?([^\"'\n]+)", text, re.M):
+    if before := re.search(r"^[ \t]*PRE_BUILD=[\"']?([^\"'\n]+)", text, re.M):
         return f"dkms.conf runs {before[1].strip()} first"
-    made = re.search(r"^\s*MAKE(?:\[0\])?=(.*)", text.replace("\\\n", " "), re.M)
+    made = re.search(r"^[ \t]*MAKE(?:\[0\])?=(.*)", text.replace("\\\n", " "), re.M)
     if made is None:
         return None
     command = made[1]
     if re.search(r"configure|autogen|\.sh\b|cmake|meson", command):
         return "dkms.conf configures first"
-    names = re.findall(r"(?<![\w$])([A-Za-z_]\w*)=(?![\"']?\S*(?:kernel|PWD|pwd|dkms_tree|build))", command)
+    names = re.findall(
+        r"(?<![\w$])([A-Za-z_]\w*)=(?![\"']?\S{0,256}(?:kernel|PWD|pwd|dkms_tree|build))", command
+    )
     names = [
         n for n in names if not re.fullmatch(r"M|SUBDIRS|ARCH|CC|LD|LLVM|V|KERNELRELEASE|KV\w*|K\w*DIR", n)
     ]
@@ -57,7 +59,7 @@ def configures_build(directory: Path) -> str | None:
 
 def has_make(directory: Path) -> bool:
     """Whether a dkms.conf there says how to build."""
-    return bool(re.search(r"^\s*(?:MAKE(?:\[\d+\])?|PRE_BUILD)=", _text(directory), re.M))
+    return bool(re.search(r"^[ \t]*(?:MAKE(?:\[\d+\])?|PRE_BUILD)=", _text(directory), re.M))
 
 
 def read_dkms_conf(directory: Path, place: Path, release: str, tree: Path, arch: str) -> DkmsConf:

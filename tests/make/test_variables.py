@@ -11,7 +11,18 @@ from kscaffold.make.variables import make_variables, with_variables
 from tests.support.projects import HELLO, write
 
 TREE = BuildTree(
-    Path("/k"), Path("/k"), "6.1.0", ("6", "1", "0"), "x86", "gcc-12", "gcc (Debian) 12", False, False
+    directory=Path("/k"),
+    source=Path("/k"),
+    release="6.1.0",
+    version=("6", "1", "0"),
+    srcarch="x86",
+    compiler="gcc-12",
+    built_by="gcc (Debian) 12",
+    clang=False,
+    reads_kbuild_in_place=False,
+    kbuild="x86",
+    cross="",
+    compiler_package="",
 )
 UNDECLARED = HELLO.replace("module_init(", "int helper(void) { return 0; }\nmodule_init(")
 
