@@ -65,7 +65,7 @@ REPORTS = {
     "Record": None,
     "Run": "tries build_seconds failed_build allow sanitizer",
     "TestRun": "directory kernels results examined seconds",
-    "UnloadReport": "module judgement log seconds place remains note",
+    "UnloadReport": "module judgement log seconds place dangling note",
     "Walkthroughs": "loads failed_build",
 }
 ERRORS = ("KscaffoldError", "UsageError")

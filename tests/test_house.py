@@ -419,6 +419,8 @@ GONE = {
     "talk": "prompts",
     "Tell": "RunListener",
     "Outlook": "Predictor",
+    "outlook": "predictor",
+    "remains": "dangling",
     "surprise": "prediction_mismatch",
     "forecast": "prediction",
     "Wish": "LoadRequest",

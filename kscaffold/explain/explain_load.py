@@ -58,7 +58,7 @@ def _walk(plan: "LoadPlan", begun: Prewarmed, timeout: float, progress: Progress
 
     planned = begun.plan
     # What the kernel will refuse is in the load's own report.
-    outlook = Predictor(plan.kos, planned.kernel, progress.detail, planned.trusted)
+    predictor = Predictor(plan.kos, planned.kernel, progress.detail, planned.trusted)
     began = time.monotonic()
     guest = start_guest(planned, progress, begun.restoring)
     try:
@@ -68,7 +68,7 @@ def _walk(plan: "LoadPlan", begun: Prewarmed, timeout: float, progress: Progress
             plan,
             target,
             timeout=timeout,
-            outlook=outlook,
+            predictor=predictor,
             seconds={"build": plan.seconds, "start": time.monotonic() - began},
             tell=lambda report: walked.append(load_walkthrough(report, target, planned.kernel)),
         )

@@ -28,20 +28,20 @@ def load(
     *,
     timeout: float,
     seconds: dict[str, float] | None = None,
-    outlook: Predictor | None = None,
+    predictor: Predictor | None = None,
 ) -> LoadReport:
     """Load `ko` once; `timeout` in seconds.
 
-    `outlook`: warns of what the kernel will refuse, and is held against its answer; its kernel's files
+    `predictor`: warns of what the kernel will refuse, and is held against its answer; its kernel's files
     help to explain a failure.
     Raises KscaffoldError when the target can't be asked or can't take the file.
     """
     began, name = time.monotonic(), ko.module
-    predicted = outlook.before(ko, parameters, target) if outlook else None
+    predicted = predictor.before(ko, parameters, target) if predictor else None
     timing.reached("the target is asked what is loaded")
     attempt = target.load(ko, parameters, timeout)
     timing.reached(f"{name} is loaded")
-    evidence = gather(ko, attempt, target, outlook.kernel if outlook else None)
+    evidence = gather(ko, attempt, target, predictor.kernel if predictor else None)
     spent = {"build": 0.0, "start": 0.0, **(seconds or {}), "load": attempt.seconds}
     spent["total"] = spent["build"] + spent["start"] + time.monotonic() - began
     judgement = judge(evidence)
@@ -94,7 +94,7 @@ def load_all(
     target: Target,
     *,
     timeout: float,
-    outlook: Predictor | None,
+    predictor: Predictor | None,
     seconds: Mapping[str, float],
     tell: Callable[[LoadReport], None],
     ready: Callable[[Sequence[str]], None] = lambda needed: None,
@@ -112,7 +112,7 @@ def load_all(
     skipped: set[str] = set()  # by the kernel's names
 
     def one(ko: ModuleFile, parameters: Parameters) -> LoadReport:
-        return load(ko, parameters, target, timeout=timeout, seconds=dict(seconds), outlook=outlook)
+        return load(ko, parameters, target, timeout=timeout, seconds=dict(seconds), predictor=predictor)
 
     for ko in jobs.kos:
         if ko.module in skipped:

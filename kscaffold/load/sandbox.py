@@ -99,12 +99,12 @@ class Sandbox:
         words = [f"{name}={_text(value)}" for name, value in parameters.items()]
         request = LoadRequest(Path(), (existing(Path(ko)),), Parameters.from_arguments(words))
         plan = plan_loads(request, begun.kernel, self._progress)
-        outlook = Predictor(plan.kos, begun.kernel, self._progress.detail, begun.plan.trusted)
+        predictor = Predictor(plan.kos, begun.kernel, self._progress.detail, begun.plan.trusted)
         reports = load_all(
             plan,
             target,
             timeout=timeout,
-            outlook=outlook,
+            predictor=predictor,
             seconds={"start": self._seconds},
             tell=lambda report: None,
         )

@@ -54,8 +54,8 @@ def run_tries(
     guests: list[Guest] = []
     lock = threading.Lock()
     planned = begun.plan
-    outlook = Predictor(jobs.kos, planned.kernel, progress.warn, planned.trusted)
-    around = _Around(guests, progress, hear, outlook, watch, _sections(jobs))
+    predictor = Predictor(jobs.kos, planned.kernel, progress.warn, planned.trusted)
+    around = _Around(guests, progress, hear, predictor, watch, _sections(jobs))
     timing.reached("a prediction is made")
 
     def work() -> None:
@@ -115,7 +115,7 @@ class _Around:
     guests: list[Guest]
     progress: Progress
     hear: Hear | None
-    outlook: Predictor
+    predictor: Predictor
     watch: float | None
     sections: int
 
@@ -126,10 +126,10 @@ def _once(
     planned: Plan,
     timeout: float,
     around: _Around,
-    ahead: PendingRestore | None = None,
+    pending: PendingRestore | None = None,
 ) -> Try:
     began, hear = time.monotonic(), around.hear
-    guest = start_guest(planned, around.progress, ahead)
+    guest = start_guest(planned, around.progress, pending)
     around.guests.append(guest)
     timing.reached("the guest answers")
     try:
@@ -141,7 +141,7 @@ def _once(
             jobs,
             target,
             timeout=timeout,
-            outlook=around.outlook,
+            predictor=around.predictor,
             seconds={"start": started},
             tell=lambda report: hear(number, report, target) if hear else None,
             ready=leftovers.before_load,

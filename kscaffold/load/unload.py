@@ -25,7 +25,7 @@ from kscaffold.targets.target import Target
 @dataclass(frozen=True, slots=True)
 class UnloadReport:
     """One module, unloaded or not. `seconds`: in the kernel. `place`: the line of source that the
-    kernel's first complaint is about. `remains`: what the module may have left running. `note`: what the log
+    kernel's first complaint is about. `dangling`: what the module may have left running. `note`: what the log
     lacks.
     """
 
@@ -34,7 +34,7 @@ class UnloadReport:
     log: tuple[Record, ...]
     seconds: float
     place: SourceLine | None = None
-    remains: DanglingCallbacks | None = None
+    dangling: DanglingCallbacks | None = None
     note: str | None = None
 
     @property

@@ -19,7 +19,9 @@ def watch_after_unload(
     something running is `crashed`: certain where the kernel missed that module's code or variables, or where
     no other module can have left anything.
     """
-    wait = max((r.remains.seconds for r in reports if r.remains), default=0.0) if seconds is None else seconds
+    wait = (
+        max((r.dangling.seconds for r in reports if r.dangling), default=0.0) if seconds is None else seconds
+    )
     if not wait or not all(r.ok for r in reports):
         return list(reports)
     seen = target.watch(wait)
@@ -33,17 +35,17 @@ def watch_after_unload(
 
 def _guilty(reports: Sequence[UnloadReport], seen: Attempt) -> tuple[int, bool]:
     """Which module left running what crashed, and whether that is certain."""
-    missed = [i for i, r in enumerate(reports) if r.remains and r.remains.freed_address(seen.log)]
+    missed = [i for i, r in enumerate(reports) if r.dangling and r.dangling.freed_address(seen.log)]
     if missed:
         return missed[-1], True
     # Nothing names a module: one that may have left something is likelier, and the last one likeliest.
-    suspects = [i for i, r in enumerate(reports) if r.remains] or list(range(len(reports)))
+    suspects = [i for i, r in enumerate(reports) if r.dangling] or list(range(len(reports)))
     return suspects[-1], len(suspects) == 1
 
 
 def _crashed(report: UnloadReport, seen: Attempt, *, is_certain: bool) -> UnloadReport:
     """The report of a module whose kernel did not stay well after the unload."""
-    left, known = report.remains, {r.text for r in report.log}
+    left, known = report.dangling, {r.text for r in report.log}
     # A panic says all of its log again.
     raw = tuple(dropwhile(lambda r: r.text in known, seen.log))
     records = left.symbolize(raw) if left else raw

@@ -69,8 +69,8 @@ def loaded(name: str, directory: Path) -> LoadReport:
     )
 
 
-def unloaded(name: str, remains: DanglingCallbacks | None = None) -> UnloadReport:
-    return UnloadReport(name, judge_unload(UnloadEvidence(name, Attempt(0))), (), 0.0, remains=remains)
+def unloaded(name: str, dangling: DanglingCallbacks | None = None) -> UnloadReport:
+    return UnloadReport(name, judge_unload(UnloadEvidence(name, Attempt(0))), (), 0.0, dangling=dangling)
 
 
 def test_a_late_crash_is_of_the_module_that_the_kernel_names(tmp_path: Path):

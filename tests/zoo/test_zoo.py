@@ -193,7 +193,7 @@ def test_what_outlives_its_module(series: str):
     with guest(kernel, "") as target:
         assert load(ModuleFile.open(place / "ended-timer.ko"), Parameters(), target, timeout=20).ok
         report = unload("ended-timer", target, timeout=20, ko=ModuleFile.open(place / "ended-timer.ko"))
-        assert report.remains is not None and watch_after_unload([report], target) == [report] and report.ok
+        assert report.dangling is not None and watch_after_unload([report], target) == [report] and report.ok
 
 
 def _prepare(steps: tuple[str, ...], place: Path, target: SandboxTarget, seconds: float) -> None:
@@ -214,10 +214,10 @@ def row(case: Case, expected: Found, kernel: Kernel, place: Path, scratch: Path)
     parameters = Parameters.parse(case.parameters)
     with guest(kernel, case.cmdline) as target:
         _prepare(case.before, place, target, case.seconds)
-        outlook = Predictor([ko], kernel, lambda text: None)
-        prediction = outlook.before(ko, parameters, target)
+        predictor = Predictor([ko], kernel, lambda text: None)
+        prediction = predictor.before(ko, parameters, target)
         assert prediction is not None
-        report = load(ko, parameters, target, timeout=case.seconds, outlook=outlook)
+        report = load(ko, parameters, target, timeout=case.seconds, predictor=predictor)
         return Row(case, expected, prediction, report)
 
 

@@ -51,9 +51,9 @@ def execute(
             return Executed(failed_build=plan.failed)
         with contextlib.closing(start_guest(begun.plan, progress, begun.restoring)) as guest:
             target = SandboxTarget.from_guest(guest, begun.plan.machine.cmdline)
-            outlook = Predictor(plan.kos, begun.kernel, progress.warn, begun.plan.trusted)
+            predictor = Predictor(plan.kos, begun.kernel, progress.warn, begun.plan.trusted)
             loads = load_all(
-                plan, target, timeout=10.0, outlook=outlook, seconds={}, tell=lambda report: None
+                plan, target, timeout=10.0, predictor=predictor, seconds={}, tell=lambda report: None
             )
             if not all(report.ok for report in loads):
                 return Executed(loads=tuple(loads), kernel=target.release)

@@ -70,15 +70,15 @@ def load(
     if plan.failed:
         return Loads(failed_build=plan.failed)
     timing.reached("the modules are found, and built")
-    outlook = Predictor(plan.kos, kernel, progress.warn, trusted) if kernel else None
+    predictor = Predictor(plan.kos, kernel, progress.warn, trusted) if kernel else None
     timing.reached("a prediction is made")
     with open_target(plan.home, kernel, where, trusted, progress) as opened:
         timing.reached("the sandbox answers")
-        return load_plan(plan, opened, outlook, timeout, hear)
+        return load_plan(plan, opened, predictor, timeout, hear)
 
 
 def load_plan(
-    plan: "LoadPlan", opened: "OpenTarget", outlook: "Predictor | None", timeout: float, hear: Hear
+    plan: "LoadPlan", opened: "OpenTarget", predictor: "Predictor | None", timeout: float, hear: Hear
 ) -> Loads:
     """Load a plan into a target that is open."""
     from kscaffold.load.load import load_all  # start-up time: the sandbox starts now
@@ -87,7 +87,7 @@ def load_plan(
         plan,
         opened.target,
         timeout=timeout,
-        outlook=outlook,
+        predictor=predictor,
         seconds={"build": plan.seconds, "start": opened.seconds},
         tell=lambda report: hear(report, opened.target),
     )

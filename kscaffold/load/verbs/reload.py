@@ -58,13 +58,13 @@ def reload(
     if kernel is not None and not where.host:
         trusted = trusted_certificates(kernel, where, progress)
         registry.stop_sandbox(plan.home)
-    outlook = Predictor(plan.kos, kernel, progress.warn, trusted) if kernel else None
+    predictor = Predictor(plan.kos, kernel, progress.warn, trusted) if kernel else None
     with open_target(plan.home, kernel, where, trusted, progress) as opened:
         stuck = _unload_all(plan, opened, hear_unload) if where.host else None
         if stuck is not None:
             return Reload(Loads(), stuck)
         return Reload(
-            load_plan(plan, opened, outlook, timeout, lambda report, target: hear(report, target, kernel))
+            load_plan(plan, opened, predictor, timeout, lambda report, target: hear(report, target, kernel))
         )
 
 

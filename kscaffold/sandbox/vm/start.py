@@ -12,26 +12,26 @@ from kscaffold.sandbox.vm.plan import Plan, plan_vm
 from kscaffold.sandbox.vm.restore import FAILURES, PendingRestore, begin_restore
 
 
-def start_guest(planned: Plan, progress: Progress = SILENT, ahead: PendingRestore | None = None) -> Guest:
-    """A guest that answers. `ahead`: the restore that `begin_restore` began for it.
+def start_guest(planned: Plan, progress: Progress = SILENT, pending: PendingRestore | None = None) -> Guest:
+    """A guest that answers. `pending`: the restore that `begin_restore` began for it.
 
     Raises DeadlineError KS604 when the guest does not come up, KscaffoldError KS605 when QEMU fails. With
     KVM such a failure marks KVM as broken on this machine, and the guest is started without KVM.
     """
-    ahead = ahead or begin_restore(planned, progress.detail)
-    if ahead is not None:
+    pending = pending or begin_restore(planned, progress.detail)
+    if pending is not None:
         try:
-            guest = ahead.finish()
+            guest = pending.finish()
             restore_probe.note_alive(planned.program, planned.machine.architecture)
             return guest
         except FAILURES as error:
-            ahead.close()
+            pending.close()
             if isinstance(error, ChannelTimeout):
                 planned = _without_life(planned, error, progress)
             # Whatever is wrong with the snapshot, a boot is the answer, and writes a new one.
             progress.detail(f"the snapshot could not be restored ({error}); booting")
         except BaseException:
-            ahead.close()
+            pending.close()
             raise
     try:
         return boot(planned, progress)
