@@ -50,7 +50,7 @@ def doctor() -> DoctorReport:
     """Look at everything. Starts no guest but the accelerator's probe, fetches nothing."""
     if unsafe := _own_directories():
         # Nothing in them can be asked before that is mended.
-        return DoctorReport((*map(_program, ("make", "gcc")), *unsafe), 0, 0)
+        return DoctorReport((*map(_program, ("make", "gcc")), *unsafe, _places()), 0, 0)
     requirements = [*map(_program, ("make", "gcc")), _qemu(), _kernel(), _packages(), _modules(), _signing()]
     requirements += [_sandboxes(), _places()]
     kernels = sum(

@@ -56,7 +56,8 @@ def test_a_run_tells_each_of_its_steps(ks, tmp_path: Path):
         *("more of kscaffold is imported", "the modules are found, and built", "a prediction is made"),
         *("the guest answers", "the target is asked what is loaded", "hello is loaded"),
         *("the evidence is judged", "unloaded"),
-        *("the guest is asked whether it is well", "the guest has ended", "the rest"),
+        *("the guest is asked whether it is well", "what is left behind is looked for"),
+        *("the guest has ended", "the rest"),
     ]
     assert [what for *_, what in told] == expected
     # All but Python's own start is in the time of the command, and nothing of it is left out.

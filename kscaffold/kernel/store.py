@@ -151,6 +151,8 @@ def add_path(
     for path in (build, modules):
         if path and not path.is_dir():
             raise UsageError("KS514", f"{path} is not a directory")
+    if image and image.is_dir():
+        raise UsageError("KS514", f"{image} can't be read", cause="it is a directory")
     release = _release_of_both(build, image)
     if modules is None and Path("/lib/modules", release).is_dir():
         modules = Path("/lib/modules", release)

@@ -182,7 +182,7 @@ def _load_helpers(jobs: LoadPlan, target: Target, timeout: float) -> None:
                 cause=said[-1] if said else f"errno {attempt.errno}",
                 fix=f"kscaffold kernel remove {target.release} && kscaffold kernel add {target.release}",
             )
-    timing.reached("the helpers are loaded")
+        timing.reached(f"{ko.module} is loaded")
 
 
 def _tell_times(guest: Guest, total: float, detail: Callable[[str], None]) -> None:

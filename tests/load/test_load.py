@@ -318,7 +318,7 @@ def test_a_ko_that_is_named_is_loaded_without_make(ks, here, monkeypatch):
     assert not (here / "ran").exists()
     # Without a name, make is asked what the project builds: its files have changed since it was.
     ran = ks("reload", "--no-build", "--json")
-    assert (ran.status, ran.json["error"]["code"]) == (69, "KS103")
+    assert (ran.status, ran.json["error"]["code"]) == (1, "KS103")
     assert (here / "ran").read_text() == "make\n"
     (here / "ran").unlink()
     assert ks("load", "hello.ko", "--json").json["errno"] == "EEXIST"

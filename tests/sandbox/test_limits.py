@@ -116,7 +116,7 @@ def test_a_disk_that_takes_no_more_is_named(tmp_path):
 def test_the_place_of_sandboxes_is_nobody_elses(ks, monkeypatch):
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     another = os.getuid() + 4_000_000
-    monkeypatch.setattr(os, "getuid", lambda: another)
+    monkeypatch.setattr(os, "geteuid", lambda: another)
     place = Path(f"/tmp/kscaffold-{another}")
     assert paths.runtime() == place
     place.symlink_to("/nowhere")

@@ -225,7 +225,7 @@ FILES = (
     Case(
         "code where a relocation goes",
         "hello",
-        refused("relocate", "ENOEXEC", "KS239"),
+        refused("relocate", "ENOEXEC", "KS275"),
         patch=patches.filled_place(".rela.init.text", ".init.text"),
     ),
     Case(

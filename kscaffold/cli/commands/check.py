@@ -53,7 +53,9 @@ def check(
         # Nothing is fetched for a file that is there: without a kernel it still answers.
         files = modules_in(paths)
         machine = None if kernel else foreign_machine(files[0])
-        found = find_kernel(f"{machine.debian}:" if machine else kernel)
+        # Its own machine's kernel where one is here; else the one that commands take, which refuses it.
+        found = find_kernel(f"{machine.debian}:") if machine else None
+        found = found or find_kernel(kernel)
         trust = _trust(found, cmdline, cert)
         return render.checked(check_many(files, found, documents.check, arguments, trust))
     from kscaffold.kernel.choose import choose  # start-up time

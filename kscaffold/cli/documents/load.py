@@ -3,8 +3,6 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kscaffold.load.flaws import OTHERS, not_allowed
-
 if TYPE_CHECKING:
     from kscaffold.diagnosis.attempt import Listed
     from kscaffold.diagnosis.crash import Complaint
@@ -67,6 +65,8 @@ def complaints(found: "Iterable[Complaint]") -> list[Document]:
 
 def _complaints(report: "LoadReport | UnloadReport") -> list[Document]:
     """The kernel's complaints; of a call that succeeded what else is against it, too."""
+    from kscaffold.load.flaws import OTHERS  # start-up time: explain imports this file, too
+
     documents = [{"kind": c.kind, "text": c.text, "where": c.where} for c in report.judgement.complaints]
     kinds = {c.kind for c in report.judgement.complaints}
     return documents + [
@@ -138,6 +138,8 @@ def _try(loaded: "LoadReport", unloaded: "Sequence[UnloadReport]", allow: Collec
     mine = next((u for u in unloaded if u.module == loaded.module), None)
     if mine is None:
         return fields
+    from kscaffold.load.flaws import not_allowed  # start-up time: explain imports this file, too
+
     j = mine.judgement
     fields["log"] += [record(r) for r in mine.log]
     fields["complaints"] += _complaints(mine)
