@@ -56,7 +56,8 @@ class Predictor:
             )
         except KscaffoldError:
             return None
-        if found.loads is False and found.stage == "symbols" and any("O" in m.taints for m in listed):
+        lacks_exporter = found.loads is False and any(f.code == "KS425" and f.errno for f in found.findings)
+        if lacks_exporter and found.stage == "symbols" and any("O" in m.taints for m in listed):
             # One of the modules that are in, and did not come with the kernel, may export it.
             found = replace(found, loads=None)
         # That it is loaded already, the kernel says in the same words at once.
@@ -104,7 +105,7 @@ def predict_load(
     """Whether `kernel` will take `ko` up to its init, and where it would refuse it.
 
     `loaded`: the modules that are in, by the kernel's names, None where what `ko` needs will be loaded
-    before it. `trusted`: as of Outlook. Raises KscaffoldError where the kernel's files can't be read.
+    before it. `trusted`: as of Predictor. Raises KscaffoldError where the kernel's files can't be read.
     """
     key = prediction_cache.prediction_key(ko, parameters.text, kernel, cmdline, loaded, trusted)
     found = prediction_cache.recall_prediction(key)
