@@ -167,15 +167,11 @@ def _signing() -> Requirement:
 
 def _places() -> Requirement:
     """Whether what is fetched and made can be kept: HOME may be read-only, or / for a user without one."""
-    places = (
-        ("XDG_CACHE_HOME", paths.cache()),
-        ("XDG_STATE_HOME", paths.state()),
-        ("XDG_DATA_HOME", paths.data()),
-        ("XDG_CONFIG_HOME", paths.config()),
-    )
-    closed = [(variable, place) for variable, place in places if not _can_be_made(place)]
+    places = paths.places()
+    closed = [(variable, place) for variable, place in places.items() if not _can_be_made(place)]
     if not closed:
-        return Requirement("places", "good", f"what is kept goes below {paths.cache().parent} and the like")
+        below = places["XDG_CACHE_HOME"].parent
+        return Requirement("places", "good", f"what is kept goes below {below} and the like")
     closed_places = ", ".join(str(place) for _, place in closed)
     fix = "export " + " ".join(f"{variable}=DIR" for variable, _ in closed) + ", directories of yours"
     # Without these two nothing is built or loaded; without the others there are no keys and no default.

@@ -53,9 +53,9 @@ def _place(variable: str, default: str) -> Path:
     return (Path(value) if value.startswith("/") else home() / default) / "kscaffold"
 
 
-def place_of_cache() -> Path:
-    """Where the cache is, or would be: to be shown, not to be used."""
-    return _place("XDG_CACHE_HOME", ".cache")
+def places() -> dict[str, Path]:
+    """Our directories by the variable that moves them, as they are or would be: to be shown, not to be used."""
+    return {variable: _place(variable, default) for variable, default in _BASES}
 
 
 def _own(variable: str, default: str) -> Path:
@@ -119,9 +119,9 @@ def of_os_error(error: OSError) -> KscaffoldError:
     """
     refused = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
-    places = [_place(*base) for base in _BASES]
+    kept = places().values()
     # The first directory above ours that is missing is what could not be made.
-    ours = any(name and (Path(name).is_relative_to(p) or p.is_relative_to(name)) for p in places)
+    ours = any(name and (Path(name).is_relative_to(p) or p.is_relative_to(name)) for p in kept)
     if not (refused and ours) or left_by_root(Path(name)):
         return from_os_error(error)
     what = f"{name} can't be written to: {(error.strerror or '').lower()}"

@@ -93,7 +93,7 @@ def kernel_variables(directory: Path) -> tuple[str, ...]:
     for pattern in ("Makefile", "*.mk", "*/Makefile", "*/*.mk"):
         for file in sorted(directory.glob(pattern)):
             for name, value in _SET.findall(reader.read_text(file)):
-                plain = re.sub(r"\s+#.*", "", value).strip().strip("\"'")
+                plain = re.sub(r"\s#.*", "", value).strip().strip("\"'")
                 plain = re.sub(r"\$\(shell uname -r\)|\$[({]\w+[)}]|`uname -r`", "V", plain)
                 if _TREE.fullmatch(plain) and not re.match(r"KBUILD_|srctree|objtree|O$", name):
                     found[name] = None

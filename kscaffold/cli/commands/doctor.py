@@ -20,6 +20,7 @@ def doctor(json: options.Json = False, verbose: options.Verbose = False) -> int:
         if f.fix:
             console.out(f"          {console.styled('fix', 'cyan')}: {f.fix}")
     sizes = f"kernels {report.kernels / 1e6:.0f} MB, snapshots {report.snapshots / 1e6:.0f} MB"
-    console.out(f"{'':>8}  cache: {paths.place_of_cache()} ({sizes})")
-    console.emit("doctor", report.ok, documents.doctor(report, paths.place_of_cache()))
+    cache = paths.places()["XDG_CACHE_HOME"]
+    console.out(f"{'':>8}  cache: {cache} ({sizes})")
+    console.emit("doctor", report.ok, documents.doctor(report, cache))
     return EXIT_YES if report.ok else EXIT_NO
