@@ -54,7 +54,7 @@ def _place(variable: str, default: str) -> Path:
 
 
 def places() -> dict[str, Path]:
-    """Our directories by the variable that moves them, as they are or would be: to be shown, not to be used."""
+    """Our directories by the variable that moves them, as they are or would be: to show, not to use."""
     return {variable: _place(variable, default) for variable, default in _BASES}
 
 
