@@ -9,6 +9,7 @@ import contextlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from kscaffold.arch import table
 from kscaffold.diagnosis.klog import Record
@@ -16,6 +17,9 @@ from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.targets.target import Target
+
+if TYPE_CHECKING:
+    from kscaffold.targets.sandbox import SandboxTarget
 
 # What starts something, and what waits for its end, by the symbols that the kernel exports for it (those of
 # 5.10 and those of later kernels). A macro or an inline function of a header ends in one of these.
@@ -66,6 +70,13 @@ _REGISTERS = re.compile(
     r"(?:\w+_)?(?<!un)register_(?:\w+_)?(?:notifier|k(?:ret)?probes?|ftrace_function|console|shrinker|net_hooks?)"
 )
 
+# What makes lists of the kernel's point into a module, but for what a photograph shows by its name.
+_POINTS = re.compile(
+    r"(?!misc_|\w*chrdev|\w*blkdev|\w*netdev|\w*device|\w*driver|\w*filesystem|\w*sysctl|class_|bus_|crypto_)"
+    r"(?:\w+_)?(?<!un)register(?:_\w+)?|dev_add_pack|inet6?_add_protocol"
+)
+
+_THIS_MODULE = ".gnu.linkonce.this_module"
 _LONG, _SHORT = 1.5, 0.25  # s: nothing ends it; something does, and may come too early
 _RAW = re.compile(r"\b0x([0-9a-f]{8}(?:[0-9a-f]{8})?)\b")
 _FAULT = re.compile(r"unable to handle page fault for address: (?P<at>[0-9a-f]{16})")
@@ -140,11 +151,35 @@ class DanglingCallbacks:
                 return f"{found[0]}+{found[1]:#x}/{found[2]:#x} [{self.module}]"
         return raw[0]
 
+    def found_by(self, target: "SandboxTarget") -> tuple[str, ...]:
+        """The module's functions and variables that the kernel still has pointers to, after the unload.
+        Raises KscaffoldError where the target does not answer.
+        """
+        if not self.places:
+            return ()
+        low = min(at for at, _ in self.places.values())
+        high = max(at + size for at, size in self.places.values())
+        # What nothing takes back is looked for longer: in objects of the kernel's, too.
+        seen = target.pointers(low, high, deep=self.seconds >= _LONG)
+        names = (self._pointed_to(to) for _, to in seen)
+        return tuple(dict.fromkeys(name for name in names if name))
+
+    def _pointed_to(self, address: int) -> str | None:
+        """The variable that an address is in, or the function that begins there."""
+        home = next((s for s, (at, size) in self.places.items() if at <= address < at + size), None)
+        if home is None or home == _THIS_MODULE:
+            return None
+        found = quick.symbol_at(self.ko, home, address - self.places[home][0])
+        if found is None or (".text" in home and found[1]):
+            return None
+        return found[0].removeprefix("__pfx_")
+
 
 def find_dangling(ko: ModuleFile, module: str, target: Target) -> DanglingCallbacks | None:
     """What a loaded module may leave running; None where its imports show that nothing can be left."""
-    seconds, stop = seconds_to_watch(quick.imports(ko))
-    if not seconds:
+    imports = quick.imports(ko)
+    seconds, stop = seconds_to_watch(imports)
+    if not seconds and not any(map(_POINTS.fullmatch, imports)):
         return None
     places: dict[str, tuple[int, int]] = {}
     for section, size in quick.resident(ko).items():

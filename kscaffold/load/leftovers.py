@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from kscaffold.diagnosis.residue.compare import NOISE, compare, grown
+from kscaffold.diagnosis.residue.compare import NOISE, Part, compare, grown
 from kscaffold.diagnosis.residue.kinds import Residue
 from kscaffold.diagnosis.residue.sections import SECTIONS, sections_of
+from kscaffold.diagnosis.residue.source import made_by
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
@@ -18,6 +19,7 @@ from kscaffold.targets.sandbox import SandboxTarget
 
 _LARGEST = 1 << 20  # bytes of a source file that is searched
 _MOST_FILES = 64
+_ALL = sections_of({"a symbol that nobody knows"})
 _ZONES = 1 << SECTIONS.index("/proc/zoneinfo")  # it takes as long as all others: asked only where it decides
 
 
@@ -60,15 +62,71 @@ class Leftovers:
         crashed = any(c.fatal for complaints in judged for c in complaints)
         if not (gone or failed) or crashed or not self._is_comparable:
             return None
-        if not self._sections:
-            return ()
         try:
-            parts = self._target.photograph(self._sections)
-            if grown(parts) >= NOISE:
-                parts += self._target.photograph(_ZONES)
+            parts = self._parts()
+            found = compare(parts, sources_of(self._kos) if parts else ())
+            return _with_callbacks(found, unloads, self._target)
         except KscaffoldError:
             return None
-        return tuple(compare(parts, sources_of(self._kos) if parts else ()))
+
+    def _parts(self) -> list[Part]:
+        """The parts that differ."""
+        if not self._sections:
+            return []
+        parts = self._target.photograph(self._sections)
+        if grown(parts) >= NOISE:
+            parts += self._target.photograph(_ZONES)
+        return parts
+
+
+class LiveLeftovers:
+    """What modules left in a sandbox that lives on. It can be compared with the sandbox as it was only while
+    no module is in but the kernel's own.
+    """
+
+    def __init__(self, target: SandboxTarget) -> None:
+        self._target = target
+
+    def before_load(self, needed: Sequence[str]) -> None:
+        """Said before a load, with the modules that were loaded for it: what these made is theirs."""
+        if needed and not self._has_others(needed):
+            self._target.photograph(_ALL, first=True)
+
+    def of_failed_load(self, report: LoadReport) -> LoadReport:
+        """The report of a load, and what an init that failed has left."""
+        if report.judgement.verdict != "init-failed" or report.judgement.complaints:
+            return report
+        return replace(report, residue=self.find([report.file], ()))
+
+    def find(self, kos: Sequence[ModuleFile], unloads: Sequence[UnloadReport]) -> tuple[Residue, ...] | None:
+        """What is left, each thing once in the life of a sandbox; None where nobody can tell. Memory is not
+        looked at: programs that ran in the sandbox hold some, too. `kos`: files of modules that have gone.
+        """
+        try:
+            sections = sections_to_watch(kos) if kos else _ALL
+            looks = bool(sections) and not self._has_others(())
+            parts = self._target.photograph(sections) if looks else []
+            found = [r for r in compare(parts, sources_of(kos)) if r.kind != "memory"]
+            if found:
+                self._target.photograph(_ALL, first=True)
+            return _with_callbacks(found, unloads, self._target) if looks or unloads else None
+        except KscaffoldError:
+            return None
+
+    def _has_others(self, names: Sequence[str]) -> bool:
+        return any("O" in m.taints and m.name not in names for m in self._target.modules())
+
+
+def _with_callbacks(
+    found: Sequence[Residue], unloads: Sequence[UnloadReport], target: SandboxTarget
+) -> tuple[Residue, ...]:
+    """With what the kernel would call or read some time, in memory that went with a module."""
+    pointed = [(u.dangling.ko, name) for u in unloads if u.dangling for name in u.dangling.found_by(target)]
+    more = (made_by(Residue("callback", name), sources_of([ko])) for ko, name in pointed)
+    # A timer's function and the timer are one thing, and so are a thread and what it runs.
+    places = {r.where for r in found}
+    once = {r.where or r.name: r for r in more if (r.where not in places if r.where else not found)}
+    return (*found, *once.values())
 
 
 def with_residue(loads: Sequence[LoadReport], left: tuple[Residue, ...] | None) -> list[LoadReport]:

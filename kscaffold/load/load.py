@@ -9,7 +9,7 @@ from kscaffold.diagnosis.verdict import judge
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.addr2line import locate_complaints, with_source_line
-from kscaffold.load.assignment import assign, near_name
+from kscaffold.load.assignment import assign, near_name, refused_value
 from kscaffold.load.gather import gather
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor, prediction_mismatch
@@ -54,6 +54,9 @@ def load(
     fix = _with_arguments(judgement.fix, parameters)
     if judgement.code == "KS223":
         fix = near_name(judgement.warnings[0].groups["parameter"], ko)
+    elif judgement.code in ("KS221", "KS222"):
+        said = "\n".join(r.text for r in attempt.log)
+        cause, fix = refused_value(said, parameters, ko) or (cause, fix)
     judgement = replace(judgement, complaints=complaints, cause=cause, fix=fix)
     return LoadReport(
         module=name,
@@ -98,14 +101,15 @@ def load_all(
     seconds: Mapping[str, float],
     tell: Callable[[LoadReport], None],
     ready: Callable[[Sequence[str]], None] = lambda needed: None,
+    look: Callable[[LoadReport], LoadReport] = lambda report: report,
 ) -> list[LoadReport]:
     """Load `jobs.kos` in order; what they need and is not loaded yet is loaded before them, without
     parameters, and named in their reports; where that fails, its own report is the answer.
 
     Where one is not loaded the others are tried all the same, but for those that need it: its report's note
     names them. A kernel that crashed, hung or is lost is given no more modules. `timeout` of each load and
-    `seconds` spent so far in seconds. `tell` hears of each report, `ready`
-    before each load of the modules that were loaded for it.
+    `seconds` spent so far in seconds. `tell` hears of each report, `ready` before each load of the modules
+    that were loaded for it; `look` may add to a report before it is told.
     """
     reports: list[LoadReport] = []
     given = assign(jobs.parameters, jobs.kos)
@@ -131,7 +135,7 @@ def load_all(
             ready(loaded)
             report = replace(one(ko, given[ko.module]), dependencies=tuple(loaded))
         if not report.ok:
-            report = _without(report, jobs, skipped)
+            report = look(_without(report, jobs, skipped))
         reports.append(report)
         tell(report)
         if report.judgement.verdict in _OVER:

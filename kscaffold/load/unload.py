@@ -5,6 +5,7 @@ import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kscaffold.diagnosis import catalogue, crash
 from kscaffold.diagnosis.attempt import Attempt
@@ -17,16 +18,20 @@ from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.load import dangling
 from kscaffold.load.addr2line import SourceLine, locate_complaints, with_source_line
 from kscaffold.load.dangling import DanglingCallbacks
-from kscaffold.load.flaws import Flaw, flaws_of_unload
+from kscaffold.load.flaws import Flaw, flaws_of_residue, flaws_of_unload
 from kscaffold.load.gather import tainted
 from kscaffold.targets.target import Target
+
+if TYPE_CHECKING:
+    from kscaffold.diagnosis.residue.kinds import Residue
 
 
 @dataclass(frozen=True, slots=True)
 class UnloadReport:
     """One module, unloaded or not. `seconds`: in the kernel. `place`: the line of source that the
     kernel's first complaint is about. `dangling`: what the module may have left running. `note`: what the log
-    lacks.
+    lacks. `residue`: what was found left behind in a sandbox that lives on; None where nobody looked, or
+    could tell.
     """
 
     module: str
@@ -36,6 +41,7 @@ class UnloadReport:
     place: SourceLine | None = None
     dangling: DanglingCallbacks | None = None
     note: str | None = None
+    residue: "tuple[Residue, ...] | None" = None
 
     @property
     def ok(self) -> bool:
@@ -45,7 +51,7 @@ class UnloadReport:
     @property
     def flaws(self) -> tuple[Flaw, ...]:
         """What an unload that succeeded is not clean for."""
-        return flaws_of_unload(self)
+        return (*flaws_of_unload(self), *flaws_of_residue(self.residue or ()))
 
 
 def module_of_word(word: str) -> str:

@@ -29,10 +29,13 @@ _TEMPLATE = """// SPDX-License-Identifier: GPL-2.0
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/netdevice.h>
+#include <linux/netfilter_ipv4.h>
 #include <linux/platform_device.h>
 #include <linux/proc_fs.h>
+#include <linux/reboot.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/timer.h>
 #include <linux/version.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
@@ -40,6 +43,9 @@ _TEMPLATE = """// SPDX-License-Identifier: GPL-2.0
 #define new_class(name) class_create(THIS_MODULE, name)
 #else
 #define new_class(name) class_create(name)
+#endif
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define timer_delete_sync del_timer_sync
 #endif
 {top}
 static int __init {name}_init(void)
@@ -226,6 +232,50 @@ LEAVERS = {
         " static struct ctl_table_header *h;",
         'h = register_sysctl("lv_sysctl", t);',
         "unregister_sysctl_table(h);",
+    ),
+    "notifier": Leaver(
+        "callback",
+        "lv_block",
+        "static int hear(struct notifier_block *n, unsigned long what, void *d) { return NOTIFY_DONE; }"
+        " static struct notifier_block lv_block = { .notifier_call = hear };",
+        "int error = register_reboot_notifier(&lv_block);",
+        "unregister_reboot_notifier(&lv_block);",
+        "return error;",
+    ),
+    "hook": Leaver(
+        "callback",
+        "lv_hear",
+        "static unsigned int lv_hear(void *p, struct sk_buff *s, const struct nf_hook_state *t)"
+        " { return NF_ACCEPT; }"
+        " static const struct nf_hook_ops o = { .hook = lv_hear, .pf = NFPROTO_IPV4 };",
+        "int error = nf_register_net_hook(&init_net, &o);",
+        "nf_unregister_net_hook(&init_net, &o);",
+        "return error;",
+    ),
+    "timer": Leaver(
+        "callback",
+        "lv_timer",
+        "static void ring(struct timer_list *t) { } static DEFINE_TIMER(lv_timer, ring);",
+        "mod_timer(&lv_timer, jiffies + 600 * HZ);",
+        "timer_delete_sync(&lv_timer);",
+    ),
+    # In memory that stays: only its function leads to the module.
+    "heaptimer": Leaver(
+        "callback",
+        "lv_ring",
+        "static void lv_ring(struct timer_list *t) { }\nstatic struct timer_list *t; static int make(void)"
+        " { t = kzalloc(sizeof(*t), GFP_KERNEL);"
+        " if (!t) return -ENOMEM; timer_setup(t, lv_ring, 0); return 0; }",
+        "int error = make(); if (!error) mod_timer(t, jiffies + 600 * HZ);",
+        "timer_delete_sync(t); kfree(t);",
+        "return error;",
+    ),
+    "work": Leaver(
+        "callback",
+        "lv_work",
+        "static void work(struct work_struct *w) { } static DECLARE_DELAYED_WORK(lv_work, work);",
+        "schedule_delayed_work(&lv_work, 600 * HZ);",
+        "cancel_delayed_work_sync(&lv_work);",
     ),
 }
 

@@ -67,12 +67,12 @@ def run(
         allow=allow or (),
         sanitize=sanitize,
     )
-    sets = [one for one in (params or [""]) for _ in range(repeat)]
+    sets = params or [""]
     page: RunPage | None = None
     if html is not None:
         from kscaffold.cli.render import html as render_html  # start-up time: few want one
 
-        page = render_html.RunPage(html, len(sets))
+        page = render_html.RunPage(html, len(sets) * repeat)
 
     def listen(chosen: "Kernel") -> "Hear | None":
         from kscaffold.cli.render import load  # noqa: F401 - start-up time: while the guest restores
@@ -80,7 +80,14 @@ def run(
         return page.listen(chosen) if page else None
 
     done = run_modules(
-        request, where, sets, timeout=timeout, watch=watch, progress=console.progress(), listen=listen
+        request,
+        where,
+        sets,
+        repeat=repeat,
+        timeout=timeout,
+        watch=watch,
+        progress=console.progress(),
+        listen=listen,
     )
     from kscaffold.cli.render import load as render  # start-up time: imported by now
 

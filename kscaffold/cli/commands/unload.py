@@ -36,5 +36,6 @@ def unload(
         watch=watch,
         progress=console.progress(),
         hear=render.unloaded,
+        hear_left=render.left,
     )
     return render.unloads("unload", reports)

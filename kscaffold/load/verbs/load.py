@@ -81,8 +81,11 @@ def load_plan(
     plan: "LoadPlan", opened: "OpenTarget", predictor: "Predictor | None", timeout: float, hear: Hear
 ) -> Loads:
     """Load a plan into a target that is open."""
-    from kscaffold.load.load import load_all  # start-up time: the sandbox starts now
+    from kscaffold.load.leftovers import LiveLeftovers  # start-up time: the sandbox starts now
+    from kscaffold.load.load import load_all
+    from kscaffold.targets.sandbox import SandboxTarget
 
+    left = LiveLeftovers(opened.target) if isinstance(opened.target, SandboxTarget) else None
     reports = load_all(
         plan,
         opened.target,
@@ -90,6 +93,8 @@ def load_plan(
         predictor=predictor,
         seconds={"build": plan.seconds, "start": opened.seconds},
         tell=lambda report: hear(report, opened.target),
+        ready=left.before_load if left else lambda needed: None,
+        look=left.of_failed_load if left else lambda report: report,
     )
     if opened.kind == "sandbox" and any(r.judgement.complaints or not r.ok for r in reports):
         from kscaffold.load.live_crash import mark_told  # start-up time: few loads are told twice

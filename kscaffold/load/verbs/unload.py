@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.load.leftovers import LiveLeftovers
 from kscaffold.load.live_crash import mark_told
 from kscaffold.load.loaded_modules import unload_order
 from kscaffold.load.open_target import running_target
@@ -11,6 +13,7 @@ from kscaffold.load.unload import UnloadReport, file_of, module_of_word
 from kscaffold.load.unload import unload as unload_one
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.progress import SILENT, Progress
+from kscaffold.targets.sandbox import SandboxTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +36,17 @@ def unload(
     watch: float | None = None,
     progress: Progress = SILENT,
     hear: Callable[[UnloadReport], None] = lambda report: None,
+    hear_left: Callable[[UnloadReport], None] = lambda report: None,
 ) -> tuple[UnloadReport, ...]:
     """Unload each module; `timeout` of each in seconds, in the kernel.
 
     `watch`: seconds to look on afterwards, None for as long as the modules' imports suggest. `hear` gets each
-    report, and one again that changed while the kernel was watched.
+    report, and one again that changed while the kernel was watched; `hear_left` the last one, where something
+    was left behind.
     """
     beside = sorted(request.at.glob("*.ko"))
-    reports = []
+    reports: list[UnloadReport] = []
+    kos: list[ModuleFile] = []
     with running_target(request.at, host=request.host, progress=progress) as opened:
         if not opened.is_there:
             progress.note("no sandbox runs for this project: nothing is loaded")
@@ -48,6 +54,7 @@ def unload(
             module = module_of_word(name)
             files = [Path(name), *(ko for ko in beside if module_of_word(ko.name) == module)]
             ko = file_of(module, files, opened.target)
+            kos += [ko] if ko else []
             report = unload_one(name, opened.target, timeout=timeout, ko=ko)
             reports.append(_after_crash(report, opened.crashed) if opened.crashed else report)
             hear(reports[-1])
@@ -55,10 +62,24 @@ def unload(
         for before, after in zip(reports, watched, strict=True):
             if after is not before:
                 hear(after)
-        if opened.is_there and opened.kind == "sandbox":
+        if isinstance(opened.target, SandboxTarget):
+            watched = _with_left(watched, kos, opened.target, opened.crashed)
+            if watched and watched[-1].residue:
+                hear_left(watched[-1])
             gone = any(r.judgement.verdict in ("crashed", "lost") for r in watched)
             mark_told(request.at, [r for report in watched for r in report.log], is_gone=gone)
     return tuple(watched)
+
+
+def _with_left(
+    reports: list[UnloadReport], kos: list[ModuleFile], target: SandboxTarget, crashed: str | None
+) -> list[UnloadReport]:
+    """The reports, the last one with what is left behind in the sandbox."""
+    fatal = any(c.fatal for r in reports for c in r.judgement.complaints)
+    if not reports or crashed or fatal or not all(r.ok for r in reports):
+        return reports
+    left = LiveLeftovers(target).find(kos if len(kos) == len(reports) else [], reports)
+    return [*reports[:-1], replace(reports[-1], residue=left)]
 
 
 def _after_crash(report: UnloadReport, crashed: str) -> UnloadReport:

@@ -145,6 +145,7 @@ enum { MAGIC = 0x3143534b };	/* "KSC1" */
 enum verb {
 	HELLO = 1, LOAD = 2, UNLOAD = 3, LIST = 4, LOG = 5, READ = 6, WRITE = 7, RUN = 8, SHELL = 9,
 	INPUT = 10, RESIZE = 11, POWEROFF = 12, PHOTOGRAPH = 13,
+	POINTERS = 14,
 	EXEC = 32, SIGNAL = 33, INSTALL = 34,
 };
 enum kind { ACK = 1, END = 2, OUTPUT = 3 };
@@ -433,15 +434,19 @@ static u32 child_file(s32 pid, const char *name, u8 *to, u32 room)
  * ones lead the kernel to structures of the module's own, which may have gone. ../../diagnosis/residue.py
  * compares.
  */
+#define SLABINFO "/proc/slabinfo"
+
 static const char *const seen[] = {
 	"1/proc", "2/proc/fs", "2/proc/driver", "2/proc/bus", "1/proc/self/net", "2/sys/class", "3/sys/bus",
 	"2/sys/devices/virtual", "1/sys/devices/platform", "1/sys/devices", "1/sys/module", "1/sys/kernel",
 	"1/sys/kernel/slab", "1/sys/fs", "1/sys/firmware", "1/sys", "2/sys/kernel/debug", "2/dev",
 	"0/proc/devices", "0/proc/meminfo", "0/proc/zoneinfo", "0/proc/vmallocinfo", "2/proc/sys", "0/proc/ioports",
 	"0/proc/iomem", "0/proc/interrupts", "0/proc/filesystems", "0/proc/misc", "0/proc/crypto",
+	"0" SLABINFO,
 };
 
-enum { SEEN = sizeof(seen) / sizeof(*seen), PHOTO = 512 << 10, DEEPEST = 3, DT_DIR = 4, ALL = 0x7fffffff };
+enum { CACHES = 512, SEEN = sizeof(seen) / sizeof(*seen), PHOTO = 512 << 10, DEEPEST = 3, DT_DIR = 4, ALL = 0x7fffffff,
+       USUAL = ALL & ~(1 << (SEEN - 1)) };
 
 /* `argument` of PHOTOGRAPH: the parts to take, by bits; with FIRST it is the one to compare with. */
 #define FIRST 0x80000000u
@@ -514,6 +519,46 @@ static void walk(struct photo *p, char *path, u32 n, int depth)
 		sys(SYS_close, fd);
 }
 
+/*
+ * SLUB counts the objects of a slab that a processor works on as used, all of them. Shrinking a cache takes its
+ * slabs from the processors, until the next object is taken: then each object counts for itself. So all files are
+ * open before the first cache shrinks, and nothing but the list is read afterwards.
+ */
+static u32 read_slabs(u8 *to, u32 room)
+{
+	static u8 names[32 << 10];
+	static s32 caches[CACHES];
+	char path[300] = "/sys/kernel/slab/";
+	s32 fd = open(path, O_RDONLY | O_CLOEXEC, 0), list = open(SLABINFO, O_RDONLY | O_CLOEXEC, 0);
+	u32 count = 0, n = 0;
+	s64 got;
+
+	while (fd >= 0 && (got = sys(SYS_getdents64, fd, names, sizeof(names))) > 0) {
+		for (s64 at = 0; at < got && count < CACHES;) {
+			struct entry *e = (void *)(names + at);
+			u32 m = length(e->name);
+
+			at += e->size;
+			/* kmalloc-…, skbuff_… */
+			if (m < 8 || m > 100 || !((e->name[0] == 'k' && e->name[1] == 'm') ||
+						  (e->name[0] == 's' && e->name[1] == 'k')))
+				continue;
+			memcpy(path + 17, e->name, m);
+			memcpy(path + 17 + m, "/shrink", 8);
+			caches[count++] = open(path, O_WRONLY | O_CLOEXEC, 0);
+		}
+	}
+	sys(SYS_close, fd);
+	for (u32 i = 0; i < count; i++)
+		sys(SYS_write, caches[i], "1", 1);
+	while (n < room && (got = sys(SYS_read, list, to + n, room - n > CHUNK ? CHUNK : room - n)) > 0)
+		n += got;
+	for (u32 i = 0; i < count; i++)
+		sys(SYS_close, caches[i]);
+	sys(SYS_close, list);
+	return n;
+}
+
 /* The number of sections that were taken is known all along: who takes them may not come back. */
 static s64 photograph(struct photo *p, u32 wanted)
 {
@@ -531,6 +576,8 @@ static s64 photograph(struct photo *p, u32 wanted)
 		memcpy(path, seen[i] + 1, n + 1);
 		if (depth)
 			walk(p, path, n, depth);
+		else if (i == SEEN - 1)
+			p->length += read_slabs(p->text + p->length, PHOTO - p->length);
 		else
 			p->length += slurp(path, p->text + p->length, PHOTO - p->length);
 	}
@@ -577,10 +624,253 @@ static u32 differences(u8 *to, u32 room, u32 wanted)
 	return n;
 }
 
+/* ---- pointers: what of the kernel's own memory leads to where a module was ---- */
+
+/*
+ * Looked through, by /proc/kcore, are the kernel's variables and those that each processor has of its own: lists of
+ * notifiers, probes and drivers begin there, and a timer waits there. Memory that was given out is not: what is free
+ * again still holds what it held.
+ */
+struct segment { u64 offset, virt, phys, size; };
+
+static struct {
+	struct segment segments[32];
+	u64 low, high, in_processor, processor_end, timers;
+	u32 count, found;
+	s32 core;
+} search;
+
+enum { FOUND = 34, MOST_FOUND = 256, OBJECT = 64, PROCESSORS_APART = 2 << 20 };
+
+static u64 u64_of(const u8 *at)
+{
+	u64 n;
+
+	memcpy(&n, at, 8);
+	return n;
+}
+
+static u64 hexadecimal(const u8 **at)
+{
+	u64 n = 0;
+
+	for (;; ++*at) {
+		u8 c = **at;
+
+		if (c >= '0' && c <= '9')
+			n = n << 4 | (c - '0');
+		else if (c >= 'a' && c <= 'f')
+			n = n << 4 | (c - 'a' + 10);
+		else
+			return n;
+	}
+}
+
+/* n bytes at a virtual address; how many could be had. */
+static s64 peek(u64 virt, void *to, u32 n)
+{
+	for (u32 i = 0; i < search.count; i++) {
+		struct segment *s = search.segments + i;
+
+		if (virt - s->virt >= s->size || s->phys == ~0ull)
+			continue;
+		sys(SYS_lseek, search.core, s->offset + virt - s->virt, SEEK_SET);
+		return sys(SYS_read, search.core, to, n);
+	}
+	return -EINVAL;
+}
+
+/* Where memory of that physical address is for the kernel; 0 where nobody knows. */
+static u64 virtual_of(u64 phys)
+{
+	for (u32 i = 0; i < search.count; i++)
+		if (search.segments[i].phys != ~0ull && phys - search.segments[i].phys < search.segments[i].size)
+			return search.segments[i].virt + phys - search.segments[i].phys;
+	return 0;
+}
+
+static void found(u64 at, u64 pointer)
+{
+	u8 *line = text + FOUND * search.found;
+
+	if (search.found == MOST_FOUND)
+		return;
+	for (int i = 0; i < 16; i++) {
+		line[i] = "0123456789abcdef"[at >> (60 - 4 * i) & 15];
+		line[17 + i] = "0123456789abcdef"[pointer >> (60 - 4 * i) & 15];
+	}
+	line[16] = ' ';
+	line[33] = '\n';
+	search.found++;
+}
+
+static int leads_there(u64 word)
+{
+	return word - search.low < search.high - search.low;
+}
+
+/* Whether two words are where a range begins and ends: the kernel's notes of pages, which nobody follows. */
+static int is_range(u64 word, u64 beside)
+{
+	u64 apart = word > beside ? word - beside : beside - word;
+
+	return !((word | beside) & 4095) && apart && apart < 256 << 20;
+}
+
+/* What the words that are pointers lead to: the first bytes of an object, or of each of so many in a list. A timer's
+ * function is behind its links, that of a delayed work before them. */
+static void look_behind(u64 at, u64 word, u32 hops)
+{
+	u64 object[OBJECT / 8];
+
+	do {
+		if (word < ~0ull << 48 || peek(word - 8, object, OBJECT) != OBJECT)
+			return;
+		for (u32 i = 0; i < OBJECT / 8; i++)
+			if (leads_there(object[i]))
+				found(at, object[i]);
+		word = object[1];
+	} while (hops--);
+}
+
+enum look { ONLY = -1, OBJECTS = 0, LISTS = 8 };
+
+static void look_through(u64 from, u64 size, enum look behind)
+{
+	u64 before = 0;
+
+	for (u64 at = 0; at < size;) {
+		s64 got = peek(from + at, chunk, size - at > CHUNK ? CHUNK : size - at);
+
+		if (got < 8)
+			return;
+		for (s64 i = 0; i + 8 <= got; i += 8) {
+			u64 word = u64_of(chunk + i);
+
+			if (leads_there(word)) {
+				u64 after = i + 16 <= got ? u64_of(chunk + i + 8) : 0;
+
+				if (!is_range(word, before) && !is_range(word, after))
+					found(from + at + i, word);
+			} else if (behind >= 0 && word >> 63) {
+				look_behind(from + at + i, word, behind);
+			}
+			before = word;
+		}
+		at += got;
+	}
+}
+
+static int read_segments(void)
+{
+	static u8 header[64 + 56 * 64];
+	u32 count;
+
+	if (sizeof(long) != 8)
+		return 0;
+	search.core = open("/proc/kcore", O_RDONLY | O_CLOEXEC, 0);
+	if (search.core < 0 || sys(SYS_read, search.core, header, sizeof(header)) < 64)
+		return 0;
+	count = header[56] | header[57];
+	for (u32 i = search.count = 0; i < count && i < 64 && search.count < 32; i++) {
+		u8 *p = header + 64 + 56 * i;
+
+		if (p[0] + p[3] == 1)	/* PT_LOAD, in either byte order */
+			search.segments[search.count++] = (struct segment){
+				u64_of(p + 8), u64_of(p + 16), u64_of(p + 24), u64_of(p + 32) };
+	}
+	return search.count;
+}
+
+/* Where each processor's variables are in its part of memory: the first names of the kernel's list, on x86. */
+static void read_processor_offsets(void)
+{
+	static const char *const names[] = { "this_cpu_off", "__per_cpu_end", "timer_bases" };
+	u64 *const values[] = { &search.in_processor, &search.processor_end, &search.timers };
+	const u8 *line = chunk;
+	s32 fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC, 0);
+	u32 n = 0;
+	s64 got;
+
+	while (fd >= 0 && n < CHUNK - 1 && (got = sys(SYS_read, fd, chunk + n, CHUNK - 1 - n)) > 0)
+		n += got;
+	sys(SYS_close, fd);
+	chunk[n] = 0;
+	while (line < chunk + n) {
+		u64 value = hexadecimal(&line);
+		u32 m;
+
+		for (line += 3, m = 0; line + m < chunk + n && line[m] != '\n';)
+			m++;
+		for (u32 i = 0; i < 3 && line < chunk + n; i++) {
+			u32 k = 0;
+
+			while (k < m && names[i][k] == line[k])
+				k++;
+			if (k == m && !names[i][k])
+				*values[i] = value;
+		}
+		line += m + 1;
+	}
+}
+
+/* The variables of the only processor: the first 2 MiB that say of themselves where they are. */
+static void look_through_processor(void)
+{
+	read_processor_offsets();
+	if (!search.in_processor || !search.processor_end || search.processor_end > PROCESSORS_APART)
+		return;
+	for (u32 i = 0; i < search.count; i++) {
+		struct segment *s = search.segments + i;
+		u64 at = (s->virt + PROCESSORS_APART - 1) & -(u64)PROCESSORS_APART, self;
+
+		for (; s->phys != ~0ull && at - s->virt < s->size; at += PROCESSORS_APART)
+			if (peek(at + search.in_processor, &self, 8) == 8 && self == at) {
+				look_through(at, search.processor_end, ONLY);
+				if (search.timers)
+					look_through(at + search.timers, search.processor_end - search.timers > 16384
+						     ? 16384 : search.processor_end - search.timers, LISTS);
+				return;
+			}
+	}
+}
+
+/* Ranges of /proc/iomem: `  02a00000-02c45dff : Kernel data`. */
+static s64 find_pointers(void)
+{
+	static u8 ranges[16 << 10];
+	u32 n = slurp("/proc/iomem", ranges, sizeof(ranges) - 1);
+	const u8 *line = ranges;
+
+	search.found = 0;
+	if (!read_segments())
+		return -EINVAL;
+	for (ranges[n] = 0; *line;) {
+		u64 first, last, virt;
+
+		while (*line == ' ')
+			line++;
+		first = hexadecimal(&line);
+		line += *line == '-';
+		last = hexadecimal(&line);
+		/* " : Kernel data", " : Kernel bss" */
+		if (line[3] == 'K' && line[4] == 'e' && line[9] == ' ' && (line[10] == 'd' || line[10] == 'b'))
+			if ((virt = virtual_of(first)))
+				look_through(virt, last + 1 - first, asked.argument ? OBJECTS : ONLY);
+		while (*line && *line++ != '\n')
+			;
+	}
+	look_through_processor();
+	sys(SYS_close, search.core);
+	return 0;
+}
+
 static s64 call_kernel(u32 verb, s32 ko, const char *name)
 {
 	if (verb == PHOTOGRAPH)
 		return photograph(asked.argument & FIRST ? &before : &after, asked.argument & ALL);
+	if (verb == POINTERS)
+		return find_pointers();
 	if (verb == LOAD)
 		return sys(SYS_finit_module, ko, name, asked.argument);
 	return sys(SYS_delete_module, name, asked.argument);
@@ -697,6 +987,8 @@ static void in_child(u32 verb, s32 ko, const char *name)
 		o.trace_length = slurp("/sys/kernel/tracing/trace", text, TEXT);
 	if (verb == PHOTOGRAPH && !(asked.argument & FIRST))
 		o.trace_length = differences(text, TEXT, asked.argument);
+	if (verb == POINTERS && o.returned && !o.result)
+		o.trace_length = FOUND * search.found;
 	o.lost = kept.lost;
 	o.head_length = kept.head_length;
 	o.tail_length = kept.tail_length;
@@ -740,7 +1032,7 @@ static void hello(void)
 	sys(SYS_close, fd);
 	sys(SYS_uname, &u);
 	if (!photographed++)	/* in the snapshot, so that no run waits for it */
-		photograph(&before, ALL);
+		photograph(&before, USUAL);
 	/*
 	 * A sign of life: QEMU 7.2 restores RISC-V's and POWER's timers unarmed. A sleep that is shorter than what
 	 * the kernel waits for already makes it arm the timer anew; where that does not help, no answer comes.
@@ -816,6 +1108,23 @@ static void compare(void)
 {
 	skip(asked.length);
 	in_child(PHOTOGRAPH, -1, 0);
+}
+
+/* Payload: the first address of a range and that behind its last, u64 each; `argument`: look into objects
+ * that the variables point to as well, which takes longer. The answer's trace has a line for each
+ * pointer into it: where that is, and what it is. */
+static void pointers(void)
+{
+	u64 range[2];
+
+	if (asked.length != sizeof(range)) {
+		skip(asked.length);
+		return finish(-EINVAL, 0, 0);
+	}
+	read_all(port, range, sizeof(range));
+	search.low = le64(range[0]);
+	search.high = le64(range[1]);
+	in_child(POINTERS, -1, 0);
 }
 
 static void list(void)
@@ -1416,6 +1725,7 @@ static void serve(void)
 		case SHELL: shell(); break;
 		case POWEROFF: power_off(); break;
 		case PHOTOGRAPH: compare(); break;
+		case POINTERS: pointers(); break;
 		case EXEC: exec(); break;
 		case INSTALL: install(); break;
 		default: skip(asked.length); finish(-EINVAL, 0, 0);

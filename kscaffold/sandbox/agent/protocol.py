@@ -55,6 +55,7 @@ class Verb(IntEnum):
     RESIZE = 11
     POWEROFF = 12
     PHOTOGRAPH = 13
+    POINTERS = 14
     # A user's program, and its files.
     EXEC = 32
     SIGNAL = 33
