@@ -17,6 +17,7 @@ from kscaffold.kernel.facts import read_facts
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.signature_check import SignatureCheck, check_signature
 from kscaffold.kernel.symvers import beside
+from kscaffold.module import compression
 from kscaffold.module.predict.finding import REBUILD, UNKNOWN, Finding, Level, Prediction
 from kscaffold.module.predict.predict import predict, predict_damaged
 from kscaffold.pkcs7.certificate import Certificate
@@ -86,7 +87,8 @@ def check_module(
     verify = trust.thorough or not ko.info("intree")
     signature = check_signature(ko, kernel, trust.trusted, trust.given, verify)
     prediction = predict(ko, facts, arguments, beside(path), signature) if facts else UNKNOWN
-    findings = (*_own_findings(ko, expected_name, kernel, signature), *prediction.findings)
+    own = (*_own_findings(ko, expected_name, kernel, signature), *compression.findings(ko, facts))
+    findings = (*own, *prediction.findings)
     return CheckReport(path, ko, release, prediction, findings, signature)
 
 

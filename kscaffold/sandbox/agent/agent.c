@@ -434,15 +434,13 @@ static u32 child_file(s32 pid, const char *name, u8 *to, u32 room)
  * ones lead the kernel to structures of the module's own, which may have gone. ../../diagnosis/residue.py
  * compares.
  */
-#define SLABINFO "/proc/slabinfo"
-
 static const char *const seen[] = {
 	"1/proc", "2/proc/fs", "2/proc/driver", "2/proc/bus", "1/proc/self/net", "2/sys/class", "3/sys/bus",
 	"2/sys/devices/virtual", "1/sys/devices/platform", "1/sys/devices", "1/sys/module", "1/sys/kernel",
 	"1/sys/kernel/slab", "1/sys/fs", "1/sys/firmware", "1/sys", "2/sys/kernel/debug", "2/dev",
 	"0/proc/devices", "0/proc/meminfo", "0/proc/zoneinfo", "0/proc/vmallocinfo", "2/proc/sys", "0/proc/ioports",
 	"0/proc/iomem", "0/proc/interrupts", "0/proc/filesystems", "0/proc/misc", "0/proc/crypto",
-	"0" SLABINFO,
+	"0/proc/slabinfo",
 };
 
 enum { CACHES = 512, SEEN = sizeof(seen) / sizeof(*seen), PHOTO = 512 << 10, DEEPEST = 3, DT_DIR = 4, ALL = 0x7fffffff,
@@ -529,7 +527,7 @@ static u32 read_slabs(u8 *to, u32 room)
 	static u8 names[32 << 10];
 	static s32 caches[CACHES];
 	char path[300] = "/sys/kernel/slab/";
-	s32 fd = open(path, O_RDONLY | O_CLOEXEC, 0), list = open(SLABINFO, O_RDONLY | O_CLOEXEC, 0);
+	s32 fd = open(path, O_RDONLY | O_CLOEXEC, 0), list = open(seen[SEEN - 1] + 1, O_RDONLY | O_CLOEXEC, 0);
 	u32 count = 0, n = 0;
 	s64 got;
 
