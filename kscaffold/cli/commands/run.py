@@ -1,5 +1,6 @@
 """`run`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,9 @@ Allow = Annotated[
 Sanitize = Annotated[
     bool, typer.Option("--sanitize", help="Find bugs of memory, locks and undefined behaviour.")
 ]
+AsUser = Annotated[
+    bool, typer.Option("--as-user", help="Load as an ordinary user of the guest: a real EPERM.")
+]
 
 
 def run(
@@ -43,6 +47,7 @@ def run(
     watch: options.Watch = None,
     allow: Allow = None,
     sanitize: Sanitize = False,
+    as_user: AsUser = False,
     cmdline: options.Cmdline = "",
     cert: options.Cert = None,
     trace: options.Trace = False,
@@ -67,6 +72,7 @@ def run(
         allow=allow or (),
         sanitize=sanitize,
     )
+    request = replace(request, as_user=as_user)
     sets = [one for one in (params or [""]) for _ in range(repeat)]
     page: RunPage | None = None
     if html is not None:
