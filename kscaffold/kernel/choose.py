@@ -47,7 +47,9 @@ def choose(
     machine = split_spec(spec)[0]
     whose = f"{machine.title} kernel" if machine else "kernel"
     progress.step("Fetching", f"a {whose} of the distribution, once: there is none here yet")
-    return fetch(None, None, progress, machine=machine).kernel
+    added = fetch(None, None, progress, machine=machine)
+    progress.step("Added", added.text)
+    return added.kernel
 
 
 def spec_of(release: str | None, arch: str | None) -> str | None:

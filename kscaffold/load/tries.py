@@ -19,7 +19,7 @@ from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport, unload
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
-from kscaffold.progress import SILENT, Progress
+from kscaffold.progress import SILENT, Progress, Work
 from kscaffold.sandbox.vm.guest import Guest
 from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.restore import PendingRestore
@@ -79,7 +79,9 @@ def run_tries(
         job = replace(jobs, parameters=tries[first])
         results[first] = _once(first, job, planned, timeout, around, begun.restoring)
         if waiting:
-            _side_by_side(work, min(len(waiting), len(os.sched_getaffinity(0))))
+            count = min(len(waiting), len(os.sched_getaffinity(0)))
+            with progress.work(_work(len(waiting), count, results)):
+                _side_by_side(work, count)
     finally:
         for guest in list(guests):
             with contextlib.suppress(Exception):
@@ -91,6 +93,11 @@ def run_tries(
         if result is not None:
             done.append(result)
     return done
+
+
+def _work(waiting: int, at_once: int, results: Sequence[object]) -> Work:
+    what = f"{waiting} more tries, {at_once} at once"
+    return Work("Running", what, lambda: len(results) - results.count(None), len(results), "tries")
 
 
 def _sections(jobs: LoadPlan) -> int:
