@@ -79,9 +79,8 @@ def run_tries(
         job = replace(jobs, parameters=tries[first])
         results[first] = _once(first, job, planned, timeout, around, begun.restoring)
         if waiting:
-            count = min(len(waiting), len(os.sched_getaffinity(0)))
-            with progress.work(_work(len(waiting), count, results)):
-                _side_by_side(work, count)
+            with progress.work(_work(len(waiting), results)):
+                _side_by_side(work, _at_once(len(waiting)))
     finally:
         for guest in list(guests):
             with contextlib.suppress(Exception):
@@ -95,8 +94,12 @@ def run_tries(
     return done
 
 
-def _work(waiting: int, at_once: int, results: Sequence[object]) -> Work:
-    what = f"{waiting} more tries, {at_once} at once"
+def _at_once(tries: int) -> int:
+    return min(tries, len(os.sched_getaffinity(0)))
+
+
+def _work(waiting: int, results: Sequence[object]) -> Work:
+    what = f"{waiting} more tries, {_at_once(waiting)} at once"
     return Work("Running", what, lambda: len(results) - results.count(None), len(results), "tries")
 
 
