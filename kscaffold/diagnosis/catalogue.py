@@ -6,11 +6,11 @@ its codes or a match is asked for, not before.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from kscaffold.diagnosis.klog import Record
+from kscaffold.records import dataclass
 
 # Lines are matched on this much of them: enough for any line a kernel, make or a compiler writes.
 MAX_LINE = 2048

@@ -6,10 +6,10 @@ shape is asked for, not a word: a module may print "BUG" as often as it likes.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 
 from kscaffold.diagnosis.klog import LEVELS, Record
+from kscaffold.records import dataclass, replace
 
 # After these nothing can be trusted to go on: the verdict is `crashed`.
 FATAL = frozenset({"oops", "bug", "panic", "list-corruption", "nx", "stack-overflow"})

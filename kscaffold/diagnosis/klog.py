@@ -5,7 +5,8 @@ Whatever bytes come in, records come out: a line of no known form is a record of
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from kscaffold.records import dataclass
 
 LEVELS = ("emerg", "alert", "crit", "err", "warn", "notice", "info", "debug")
 

@@ -7,10 +7,10 @@ kernel has as symbols depends on its compiler.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
 
 from kscaffold.diagnosis.stages import ORDER
+from kscaffold.records import dataclass, field
 
 Status = Literal["passed", "failed", "not-reached", "unobserved"]
 

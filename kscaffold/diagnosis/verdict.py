@@ -5,7 +5,6 @@ written by the module, the trace alone does not say why. Where they agree the an
 """
 
 import re
-from dataclasses import dataclass, replace
 from typing import Literal
 
 from kscaffold.diagnosis import catalogue, crash, errnos, log_causes
@@ -14,6 +13,7 @@ from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.errno_causes import Reason, reason
 from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.trace import StageTime, stages_of
+from kscaffold.records import dataclass, replace
 
 Verdict = Literal["loaded", "refused", "init-failed", "crashed", "hung", "lost"]
 

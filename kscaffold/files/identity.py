@@ -1,8 +1,9 @@
 """Is it still the same file? What stat(2) tells without reading it."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

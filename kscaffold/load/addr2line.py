@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold import process
@@ -12,6 +11,7 @@ from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
+from kscaffold.records import dataclass, replace
 
 _AROUND = 2  # lines before and after
 _LARGEST = 4 << 20  # bytes of a source file that is shown

@@ -8,13 +8,13 @@ the names back.
 import contextlib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from kscaffold.arch import table
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
+from kscaffold.records import dataclass, replace
 from kscaffold.targets.target import Target
 
 # What starts something, and what waits for its end, by the symbols that the kernel exports for it (those of

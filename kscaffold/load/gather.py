@@ -3,7 +3,6 @@
 import errno
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from kscaffold.diagnosis import crash, trace
 from kscaffold.diagnosis.attempt import Attempt, Listed
@@ -13,6 +12,7 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.quick import needed_back
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.records import replace
 from kscaffold.targets.target import Target
 
 # Where a task waits for a load or an unload of the same name to end: 6.1's function, and 6.4's.

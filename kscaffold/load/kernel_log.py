@@ -3,12 +3,12 @@
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold.diagnosis.klog import Record, parse_kmsg, parse_text
 from kscaffold.errors import KscaffoldError
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.agent import protocol
 from kscaffold.sandbox.live import registry
 from kscaffold.targets.host import HostTarget

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from kscaffold import timing
 from kscaffold.diagnosis.verdict import judge
@@ -15,6 +14,7 @@ from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor, prediction_mismatch
 from kscaffold.load.report import NO_LOG, LoadReport
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
+from kscaffold.records import replace
 from kscaffold.targets.target import Target
 
 # A kernel of which no other load can be asked.

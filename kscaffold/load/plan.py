@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from kscaffold.module.arguments import Parameters
 from kscaffold.progress import Progress
 from kscaffold.project.find import find_project, home, is_project, plain_module_names
 from kscaffold.project.project import Project
+from kscaffold.records import dataclass, field, replace
 
 if TYPE_CHECKING:
     from kscaffold.make.report import BuildReport

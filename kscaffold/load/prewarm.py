@@ -5,7 +5,6 @@ So this file imports little.
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.choose import choose, to_load
@@ -15,6 +14,7 @@ from kscaffold.load.trust import trusted_certificates
 from kscaffold.make.fingerprint.compare import fresh_targets
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.find import home
+from kscaffold.records import dataclass
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm import snapshot
 from kscaffold.sandbox.vm.plan import Plan, plan_vm

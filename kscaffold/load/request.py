@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold.elf.quick import existing, foreign_machine
 from kscaffold.errors import UsageError
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
+from kscaffold.records import dataclass, replace
 
 # A module's name, not a file's: it has no ending.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")

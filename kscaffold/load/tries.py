@@ -5,7 +5,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 from kscaffold import timeouts, timing
 from kscaffold.errors import KscaffoldError
@@ -20,6 +19,7 @@ from kscaffold.load.unload import UnloadReport, unload
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.vm.guest import Guest
 from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.restore import PendingRestore

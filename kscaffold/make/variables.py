@@ -2,12 +2,12 @@
 
 import os
 import re
-from dataclasses import replace
 
 from kscaffold import process
 from kscaffold.errors import ToolMissingError, UsageError
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.kernel.compiler import Toolchain
+from kscaffold.records import replace
 
 _WORD = re.compile(r"(?P<name>[A-Za-z_][\w.-]*)(?:[:+?]?=)(?P<value>.*)", re.S)
 # Kbuild looks at the origin of these, or sets them itself: the environment's would be passed over. Other

@@ -6,7 +6,6 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kscaffold import timeouts
@@ -17,6 +16,7 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.quick import SIGNED
 from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.module.arguments import Parameters
+from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.agent import protocol
 from kscaffold.sandbox.agent.program import ETIME, GuestProgram, Hear, run_program
 from kscaffold.sandbox.agent.protocol import Answer, Channel, ChannelClosed, ChannelTimeout, Verb

@@ -5,11 +5,11 @@ The guest is pristine, so the difference is the module's.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 
 from kscaffold.diagnosis.residue.kinds import Residue
 from kscaffold.diagnosis.residue.source import made_by
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from kscaffold.diagnosis.residue.kinds import KINDS, Residue
+from kscaffold.records import replace
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
 

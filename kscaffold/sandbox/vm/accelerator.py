@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
@@ -18,6 +17,7 @@ from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import DeadlineError, UsageError
 from kscaffold.files import paths
 from kscaffold.files.atomic import write_whole
+from kscaffold.records import dataclass
 from kscaffold.sandbox.vm.qemu import Accelerator
 
 _DEADLINE = 3.0  # s; a working KVM needs 0.1

@@ -6,12 +6,12 @@ import shutil
 import socket
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from kscaffold import process
 from kscaffold.files import paths
 from kscaffold.files.sweep import sweep_dead
+from kscaffold.records import dataclass, field
 from kscaffold.sandbox.agent.protocol import Answer, Channel, ChannelClosed, Verb
 from kscaffold.sandbox.vm import qemu
 from kscaffold.sandbox.vm.plan import Plan

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from kscaffold.files import paths
@@ -20,6 +20,7 @@ from kscaffold.files.identity import FileIdentity, identify
 from kscaffold.files.lock import try_lock
 from kscaffold.files.sweep import own_name, remove_entry, sweep_unlocked
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.agent import guest_root
 from kscaffold.sandbox.vm import qemu
 from kscaffold.sandbox.vm.qemu import Machine

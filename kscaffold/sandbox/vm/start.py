@@ -1,9 +1,8 @@
 """The start of a guest in its pristine state: restored where there is a whole snapshot, else booted."""
 
-from dataclasses import replace
-
 from kscaffold.errors import KscaffoldError
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import replace
 from kscaffold.sandbox.agent.protocol import ChannelTimeout
 from kscaffold.sandbox.vm import accelerator, restore_probe, snapshot
 from kscaffold.sandbox.vm.boot import boot
