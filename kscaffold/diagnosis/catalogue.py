@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from kscaffold import lazy
 from kscaffold.diagnosis.klog import Record
 from kscaffold.records import dataclass
 
@@ -77,7 +78,7 @@ class CatalogueMatch:
         return filled(self.entry.fix, self.groups)
 
 
-_FIELD = re.compile(r"\{([a-z][a-z_]{0,20})\}")
+_FIELD = lazy.pattern(r"\{([a-z][a-z_]{0,20})\}")
 
 
 def filled(text: str, groups: Mapping[str, str]) -> str:
