@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-import typer
-
+from kscaffold.cli import typer_later as typer
 from kscaffold.errors import UsageError
 
 Trust = Annotated[bool, typer.Option("--trust", help="Take a template of others without being asked.")]

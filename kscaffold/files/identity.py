@@ -19,6 +19,10 @@ class FileIdentity:
     mtime_ns: int
     ctime_ns: int
 
+    def facts(self) -> dict[str, int]:
+        """By name, as a record keeps them: FileIdentity(**facts) is the same identity."""
+        return {"size": self.size, "inode": self.inode, "mtime_ns": self.mtime_ns, "ctime_ns": self.ctime_ns}
+
     @property
     def stamp(self) -> tuple[int, int, int]:
         """Size, modification time and inode: the same after a chmod or a new link, which change ctime."""

@@ -8,7 +8,6 @@ is marked as broken until the host boots again.
 import contextlib
 import json
 import os
-import tempfile
 from pathlib import Path
 
 from kscaffold import process
@@ -103,6 +102,8 @@ def _boot_id() -> str:
 
 def _try_kvm(program: str) -> str | None:
     """Why KVM does not work here, None where it does."""
+    import tempfile  # start-up time: once a boot of the host
+
     with tempfile.TemporaryDirectory(prefix="kscaffold-probe-") as place:
         bios = Path(place) / "bios"
         bios.write_bytes(proof_of_life())

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import socket
-import tempfile
 import time
 from pathlib import Path
 
@@ -74,7 +73,9 @@ def new_directory() -> Path:
     guests = paths.runtime() / "guests"
     paths.make_own(guests)
     sweep_dead(guests, "")
-    return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=guests))
+    directory = guests / f"{os.getpid()}-{os.urandom(6).hex()}"
+    directory.mkdir(mode=0o700)
+    return directory
 
 
 def spawn(
