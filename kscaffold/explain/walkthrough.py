@@ -1,7 +1,5 @@
 """The story of one load: what happened, what each stage did for this .ko, and its JSON."""
 
-from dataclasses import dataclass
-
 from kscaffold.errors import KscaffoldError
 from kscaffold.explain.stage_facts import StageFacts, facts_by_stage
 from kscaffold.explain.stages.anatomy import Anatomy, dissect
@@ -9,6 +7,7 @@ from kscaffold.explain.stages.observe import Observed, observe_module
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
+from kscaffold.records import dataclass
 from kscaffold.targets.target import Target
 
 
