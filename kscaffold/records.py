@@ -29,11 +29,16 @@ class _Field:
         self.default, self.in_init, self.in_repr = default, in_init, in_repr
 
 
-class _Fields:
-    """`__dataclass_fields__` of a class, made when something asks for it."""
+class _OfTwin:
+    """An attribute that dataclasses gives to a class: made, when asked for, with a dataclass alike."""
 
-    def __get__(self, record: Any, cls: Any) -> dict[str, Any]:
-        import dataclasses  # start-up time: few commands ask
+    def __init__(self, attribute: str) -> None:
+        self._attribute = attribute
+
+    def __get__(self, record: Any, cls: Any) -> Any:
+        # start-up time: few commands ask
+        import dataclasses
+        import inspect
 
         shape = []
         for name, one in cls.__record_fields__.items():
@@ -43,9 +48,12 @@ class _Fields:
             elif one.default is not _MISSING:
                 words["default"] = one.default
             shape.append((name, cls.__record_types__[name], dataclasses.field(**words)))
-        twin: Any = dataclasses.make_dataclass(cls.__name__, shape, kw_only=True)
+        frozen = cls.__setattr__ is _refuse
+        twin: Any = dataclasses.make_dataclass(cls.__name__, shape, frozen=frozen)
         cls.__dataclass_fields__ = twin.__dataclass_fields__
-        return dict(twin.__dataclass_fields__)
+        cls.__dataclass_params__ = twin.__dataclass_params__
+        cls.__signature__ = inspect.signature(twin)
+        return getattr(cls, self._attribute)
 
 
 def _dataclass(*, frozen: bool = False, slots: bool) -> Callable[[Any], Any]:
@@ -68,7 +76,8 @@ def _dataclass(*, frozen: bool = False, slots: bool) -> Callable[[Any], Any]:
             types[name] = kind
         body["__slots__"] = tuple(name for name in fields if name not in inherited)
         body["__match_args__"] = tuple(name for name, one in fields.items() if one.in_init)
-        body |= {"__record_fields__": fields, "__record_types__": types, "__dataclass_fields__": _Fields()}
+        body |= {"__record_fields__": fields, "__record_types__": types}
+        body |= {n: _OfTwin(n) for n in ("__dataclass_fields__", "__dataclass_params__", "__signature__")}
         body.setdefault("__repr__", _repr)
         if "__eq__" not in body:
             body["__eq__"] = _equal

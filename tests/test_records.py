@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import inspect
 import pickle
 import subprocess
 import sys
@@ -64,10 +65,12 @@ Point, Named, Count = OURS["Point"], OURS["Named"], OURS["Count"]
         "replace(Named(1), x=2), replace(Count(1), n=5)",
         "asdict(Named(1)), [(f.name, f.default, f.repr, f.init, f.type) for f in fields(Count)]",
         "[f.name for f in fields(Named(1))], is_dataclass(Point)",
+        "signature(Point), signature(Named), signature(Count), Named.__dataclass_params__.frozen",
     ],
 )
 def test_a_record_is_what_a_dataclass_is(expression: str):
     tools = {name: getattr(dataclasses, name) for name in ("replace", "asdict", "fields", "is_dataclass")}
+    tools["signature"] = inspect.signature
     expected = repr(eval(expression, {**THEIRS, **tools}))
     assert repr(eval(expression, {**OURS, **tools})) == expected
     assert repr(eval(expression, {**OURS, **tools, "replace": records.replace})) == expected

@@ -6,6 +6,7 @@ from importlib.resources import files
 import pytest
 
 from kscaffold.diagnosis import catalogue
+from kscaffold.diagnosis.residue import sections
 from kscaffold.diagnosis.residue.compare import NOISE, Part, compare, grown, parts
 from kscaffold.diagnosis.residue.kinds import KINDS, Residue
 from kscaffold.diagnosis.residue.sections import SECTIONS, sections_of
