@@ -59,8 +59,8 @@ REPORTS = {
     "Kernel": None,
     "Listed": "name size refcount used_by state taints permanent",
     "LoadReport": "module file parameters target kernel judgement log seconds accelerator dependencies note "
-    "stack prediction_mismatch place timeline residue",
-    "LoadWalkthrough": "report anatomy observed steps flaw unload",
+    "stack prediction_mismatch place timeline residue as_user",
+    "LoadWalkthrough": "report anatomy observed steps flaw unload ordinary_user",
     "Loads": "reports failed_build",
     "Record": None,
     "Run": "tries build_seconds failed_build allow sanitizer",

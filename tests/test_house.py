@@ -317,7 +317,17 @@ def test_a_target_is_asked_and_never_told_apart_by_its_class():
 
 def test_both_targets_have_the_whole_protocol():
     wanted = {n for n in vars(Target) if not n.startswith("_")}
-    assert wanted == {"facts", "load", "log", "modules", "read", "tainted", "unload", "watch"}
+    assert wanted == {
+        "as_ordinary_user",
+        "facts",
+        "load",
+        "log",
+        "modules",
+        "read",
+        "tainted",
+        "unload",
+        "watch",
+    }
     for kind in (SandboxTarget, HostTarget, AbsentSandbox):
         for method in wanted:
             ours, theirs = (inspect.signature(getattr(c, method)) for c in (Target, kind))

@@ -54,6 +54,9 @@ def load(
     fix = _with_arguments(judgement.fix, parameters)
     if judgement.code == "KS223":
         fix = near_name(judgement.warnings[0].groups["parameter"], ko)
+    if judgement.code == "KS232" and target.as_user:
+        cause = "an ordinary user (uid 65534) lacks CAP_SYS_MODULE, and init did not run"
+        fix = "leave out --as-user: then root loads it"
     judgement = replace(judgement, complaints=complaints, cause=cause, fix=fix)
     return LoadReport(
         module=name,
@@ -70,6 +73,7 @@ def load(
         place=place,
         prediction_mismatch=prediction_mismatch(predicted, judgement),
         timeline=evidence.timeline,
+        as_user=target.as_user,
     )
 
 

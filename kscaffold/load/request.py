@@ -19,7 +19,8 @@ class LoadRequest:
 
     `module`: the one of the project that is meant. `build`: build first. `dependencies`: load what the
     modules need before them. `allow`: codes of complaints that a run accepts, beside those that the project's
-    kscaffold.toml has. `sanitize`: load copies that look for bugs in the place of the modules.
+    kscaffold.toml has. `sanitize`: load copies that look for bugs in the place of the modules. `as_user`: an
+    ordinary user of the guest loads them, not root.
     """
 
     directory: Path
@@ -30,6 +31,12 @@ class LoadRequest:
     dependencies: bool = True
     allow: tuple[str, ...] = ()
     sanitize: bool = False
+    as_user: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sanitize and self.as_user:
+            what = "an ordinary user's load is refused before a module runs: --sanitize would find nothing"
+            raise UsageError("KS004", what, fix="leave out --as-user, or --sanitize")
 
     @classmethod
     def from_words(

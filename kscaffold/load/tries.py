@@ -134,14 +134,15 @@ def _once(
     timing.reached("the guest answers")
     try:
         started = time.monotonic() - began
-        target = SandboxTarget.from_guest(guest, planned.machine.cmdline)
+        target = SandboxTarget.from_guest(guest, planned.machine.cmdline, as_user=jobs.as_user)
         _load_helpers(jobs, target, timeout)
         leftovers = Leftovers(jobs.kos, around.sections, target)
         loads = load_all(
             jobs,
             target,
             timeout=timeout,
-            predictor=around.predictor,
+            # It tells what root's load would meet.
+            predictor=None if jobs.as_user else around.predictor,
             seconds={"start": started},
             tell=lambda report: hear(number, report, target) if hear else None,
             ready=leftovers.before_load,

@@ -53,14 +53,15 @@ def loaded(report: LoadReport) -> None:
 
 def _with(report: LoadReport) -> str:
     """The parameters of one load, behind its module's name: a run can have many sets of them."""
-    return f" {console.printable(report.parameters.text)}" if report.parameters else ""
+    who = ", as an ordinary user" if report.as_user else ""
+    return f" {console.printable(report.parameters.text)}{who}" if report.parameters else who
 
 
 def why(report: LoadReport) -> None:
     """The cause and the fix: the answer of a load that failed, a remark on one that went well."""
     j = report.judgement
     say = console.note if report.ok else console.out
-    if j.verdict == "init-failed" and j.certain and j.errno:
+    if (j.verdict == "init-failed" or report.as_user) and j.certain and j.errno:
         from kscaffold.explain import phrases  # start-up time: most loads go well
 
         say(f"   note: {phrases.said_by_insmod(j.errno)}; lsmod does not show {report.module}")
