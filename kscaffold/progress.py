@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
 """The questions a teacher asks about one load, each with the answer that this load gives."""
 
 import os
-from dataclasses import dataclass
 
 from kscaffold.diagnosis import errnos
 from kscaffold.explain import tables
 from kscaffold.explain.walkthrough import LoadWalkthrough
 from kscaffold.load.report import LoadReport
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

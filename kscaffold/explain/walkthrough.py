@@ -1,7 +1,6 @@
 """The story of one load: what happened, what each stage did for this .ko, and its JSON."""
 
 import contextlib
-from dataclasses import dataclass
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.explain.stage_facts import StageFacts, facts_by_stage
@@ -11,6 +10,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.load import load
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
+from kscaffold.records import dataclass
 from kscaffold.targets.target import Target
 
 _AS_USER_TIMEOUT = 5.0  # s for a load that the kernel refuses before it reads the file

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from kscaffold.module.arguments import Parameters
 from kscaffold.progress import Progress
 from kscaffold.project.find import find_project, home, is_project, plain_module_names
 from kscaffold.project.project import Project
+from kscaffold.records import dataclass, field, replace
 
 if TYPE_CHECKING:
     from kscaffold.make.report import BuildReport
@@ -112,16 +112,16 @@ def _read(directory: Path, kernel: Kernel) -> Project:
 
 
 def _with_needs(
-    jobs: LoadPlan, beside: list[Path], kernel: Kernel | None, files: dependencies.ModuleFiles
+    plan: LoadPlan, beside: list[Path], kernel: Kernel | None, files: dependencies.ModuleFiles
 ) -> LoadPlan:
-    """The jobs in an order in which each finds what it needs."""
-    kos = dependencies.in_dependency_order(jobs.kos)
+    """The plan in an order in which each finds what it needs."""
+    kos = dependencies.in_dependency_order(plan.kos)
     # A module that is asked for itself is in the order already, and gets the parameters.
     before = {
         ko.path: tuple(n for n in dependencies.dependencies(ko, beside, kernel, files) if n not in kos)
         for ko in kos
     }
-    return replace(jobs, kos=kos, needs=before)
+    return replace(plan, kos=kos, needs=before)
 
 
 def module_names_of(home: Path) -> set[str]:

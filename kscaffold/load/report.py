@@ -1,6 +1,5 @@
 """What one load gave, and its JSON."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.addr2line import SourceLine
 from kscaffold.load.flaws import Flaw, flaws_of_load, flaws_of_residue
 from kscaffold.module.arguments import Parameters
+from kscaffold.records import dataclass
 from kscaffold.targets.target import Kind
 
 if TYPE_CHECKING:

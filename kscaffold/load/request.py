@@ -1,16 +1,16 @@
 """What is to be loaded and where, before anything is built or started for it."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kscaffold import lazy
 from kscaffold.elf.quick import existing, foreign_machine
 from kscaffold.errors import UsageError
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
+from kscaffold.records import dataclass, replace
 
 # A module's name, not a file's: it has no ending.
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NAME = lazy.pattern(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)

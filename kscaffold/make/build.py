@@ -3,7 +3,6 @@
 import contextlib
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
@@ -28,6 +27,7 @@ from kscaffold.make.variables import with_variables
 from kscaffold.progress import SILENT, Progress, Work
 from kscaffold.project.ask import read_project
 from kscaffold.project.project import Project
+from kscaffold.records import dataclass
 
 
 def build(

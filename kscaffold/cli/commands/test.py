@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli import typer_later as typer
 
 Paths = Annotated[
     list[Path] | None, typer.Argument(metavar="[PATH]...", help="Tests to run, as pytest takes them.")
@@ -52,6 +51,6 @@ def test(
         shard,
         ("-v",) if verbose else (),
     )
-    hear = console.note if json else console.out
-    done = run_tests(request, hear, offline=offline, progress=console.progress())
+    on_line = console.note if json else console.out
+    done = run_tests(request, on_line, offline=offline, progress=console.progress())
     return render.tested(done)

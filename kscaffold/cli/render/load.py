@@ -1,10 +1,9 @@
 """How loads, unloads, lists and logs look to people, and their JSON documents."""
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from kscaffold import console
+from kscaffold import console, lazy
 from kscaffold.cli.documents import load as documents
 from kscaffold.cli.render.source_line import source
 from kscaffold.diagnosis import errnos
@@ -25,9 +24,11 @@ if TYPE_CHECKING:
 _LOUD = {"emerg": "red", "alert": "red", "crit": "red", "err": "red", "warn": "yellow"}
 _MOST_LINES = 16
 # Said of every module that is not signed and not of the kernel's own tree: taint, and no harm.
-_NOISE = re.compile(r"loading out-of-tree module taints kernel|module verification failed: signature and/or")
+_NOISE = lazy.pattern(
+    r"loading out-of-tree module taints kernel|module verification failed: signature and/or"
+)
 # How the kernel begins a report of a crash.
-_HEAD = re.compile(
+_HEAD = lazy.pattern(
     r"(?:BUG|Oops|.{1,64}->init suspiciously|"
     r"WARNING|Kernel panic|kernel BUG|RIP: 0010|watchdog|INFO: task|general protection)"
 )
