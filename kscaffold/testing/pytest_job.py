@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.kernel.obtain import obtain
+from kscaffold.records import dataclass
 
 Outcome = Literal["passed", "failed", "error", "skipped"]
 

@@ -5,7 +5,6 @@ several.
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError, UsageError
@@ -14,6 +13,7 @@ from kscaffold.kernel.obtain import obtain
 from kscaffold.load.jobs import do_jobs
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.find import find_project
+from kscaffold.records import dataclass, field
 from kscaffold.testing.junit import joined
 from kscaffold.testing.pytest_job import (
     INTERNAL,

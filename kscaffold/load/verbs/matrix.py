@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.obtain import obtain
@@ -13,6 +12,7 @@ from kscaffold.load.verbs.run import Run, run
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.find import find_project
 from kscaffold.project.mirror import kernel_place
+from kscaffold.records import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
