@@ -10,7 +10,7 @@ from pathlib import Path
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files.atomic import write_whole
 from kscaffold.kernel.obtain import obtain
-from kscaffold.load.jobs import do_jobs
+from kscaffold.load.executor import do_jobs
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.find import find_project
 from kscaffold.records import dataclass, field

@@ -6,7 +6,7 @@ from concurrent.futures import Executor, Future
 import pytest
 
 from kscaffold import api
-from kscaffold.load.jobs import do_jobs
+from kscaffold.load.executor import do_jobs
 from tests.conftest import missing, need_program
 from tests.support.kernels import need_kernel
 from tests.support.projects import write

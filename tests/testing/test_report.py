@@ -11,8 +11,8 @@ from kscaffold.cli.render import test as render
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.testing import annotations
 from kscaffold.testing.executor import open_executor
+from kscaffold.testing.html import render_page
 from kscaffold.testing.junit import joined
-from kscaffold.testing.page import render_page
 from kscaffold.testing.pytest_job import TestResult
 from kscaffold.testing.run import TestRun
 

@@ -31,7 +31,7 @@ class Page:
         from datetime import datetime  # start-up time: few want a page
 
         from kscaffold.explain.html import write_text
-        from kscaffold.testing.page import render_page
+        from kscaffold.testing.html import render_page
 
         write_text(self._path, render_page(done, datetime.now().astimezone()))
         console.step("Wrote", str(self._path))

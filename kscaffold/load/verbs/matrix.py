@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.obtain import obtain
-from kscaffold.load.jobs import do_jobs
+from kscaffold.load.executor import do_jobs
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.load.verbs.run import Run, run
 from kscaffold.progress import SILENT, Progress
