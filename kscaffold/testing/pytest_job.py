@@ -73,8 +73,8 @@ class PytestEnded:
     error: KscaffoldError | None = None
 
 
-def run_pytest(job: PytestJob, hear: Callable[[str], None] | None = None) -> PytestEnded:
-    """Run a job; `hear` gets each line that pytest prints. A kernel that can't be had is an `error`."""
+def run_pytest(job: PytestJob, on_line: Callable[[str], None] | None = None) -> PytestEnded:
+    """Run a job; `on_line` gets each line that pytest prints. A kernel that can't be had is an `error`."""
     try:
         release = obtain(job.kernel, offline=job.offline).release
     except KscaffoldError as error:
@@ -82,7 +82,7 @@ def run_pytest(job: PytestJob, hear: Callable[[str], None] | None = None) -> Pyt
     lines: list[str] = []
     with scratch_directory() as place:
         argv = _argv(job, release, place)
-        status = process.stream(argv, hear or lines.append, timeout=_TIMEOUT, cwd=job.directory)
+        status = process.stream(argv, on_line or lines.append, timeout=_TIMEOUT, cwd=job.directory)
         junit = place / "junit.xml"
         return PytestEnded(
             release,

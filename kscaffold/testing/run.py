@@ -91,13 +91,13 @@ class TestRequest:
 
 def test(
     request: TestRequest,
-    hear: Callable[[str], None],
+    on_line: Callable[[str], None],
     *,
     executor: Executor | None = None,
     offline: bool = False,
     progress: Progress = SILENT,
 ) -> TestRun:
-    """Run tests with pytest in a process of its own for each kernel; `hear` gets each line that it prints.
+    """Run tests with pytest in a process of its own for each kernel; `on_line` gets each line that it prints.
 
     `executor` gets a job for each kernel; None: threads, and no job where there is one kernel. Raises
     KscaffoldError where there is no project or kernel, and UsageError KS652 where no test is meant.
@@ -122,9 +122,9 @@ def test(
     if len(jobs) == 1 and executor is None:
         # Fetched here, where somebody hears of it, and an error is raised.
         obtain(names[0], offline=offline, progress=progress)
-        ended = [run_pytest(jobs[0], hear)]
+        ended = [run_pytest(jobs[0], on_line)]
     else:
-        ended = _several(jobs, hear, executor, progress, stop=request.first)
+        ended = _several(jobs, on_line, executor, progress, stop=request.first)
     if request.junit is not None:
         write_whole(request.junit, joined([one.junit for one in ended if one.junit]))
     _refuse_nothing(ended, request)
@@ -140,7 +140,7 @@ test.__test__ = False  # type: ignore[attr-defined]
 
 def _several(
     jobs: list[PytestJob],
-    hear: Callable[[str], None],
+    on_line: Callable[[str], None],
     executor: Executor | None,
     progress: Progress,
     *,
@@ -157,11 +157,11 @@ def _several(
     ended: dict[PytestJob, PytestEnded] = {}
     for job, one in do_jobs(run_pytest, jobs, executor, prepare=fetch):
         ended[job] = one
-        hear(f"== {one.kernel} ==")
+        on_line(f"== {one.kernel} ==")
         for line in one.lines:
-            hear(line)
+            on_line(line)
         if one.error:
-            hear(f"{one.error.what}: {one.error.fix or one.error.cause or one.error.code}")
+            on_line(f"{one.error.what}: {one.error.fix or one.error.cause or one.error.code}")
         if stop and (one.status or one.error):
             break
     return [ended[job] for job in jobs if job in ended]

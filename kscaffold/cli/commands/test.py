@@ -71,9 +71,9 @@ def test(
         ("-v",) if verbose else (),
     )
     page = render.Page(html) if html else None
-    hear = console.note if json else console.out
+    on_line = console.note if json else console.out
     with open_executor(executor) if executor else contextlib.nullcontext() as opened:
-        done = run_tests(request, hear, executor=opened, offline=offline, progress=console.progress())
+        done = run_tests(request, on_line, executor=opened, offline=offline, progress=console.progress())
     return render.tested(done, page)
 
 
