@@ -24,7 +24,7 @@ _TIMEOUT = 24 * 3600.0  # s; each test has deadlines of its own
 _EXAMINATION = Path(__file__).with_name("examination.py")
 # pytest's exit statuses that are no result.
 _INTERRUPTED, _INTERNAL, _USAGE, _NO_TESTS = 2, 3, 4, 5
-# The worst of several outcomes is the one that is told.
+# The worst of several outcomes is the one that counts.
 _WORST: tuple[Outcome, ...] = ("error", "failed", "passed", "skipped")
 
 
