@@ -120,7 +120,7 @@ class Architecture(NamedTuple):
     agent_flags: tuple[str, ...]
 
     def __hash__(self) -> int:
-        """That of its name: no two records have one name."""
+        """The hash of the name: no two records have one name."""
         return hash(self.name)
 
     def from_linker(self, symbol: str) -> bool:

@@ -101,7 +101,7 @@ class SandboxTarget:
         )
 
     def as_ordinary_user(self) -> "SandboxTarget":
-        """The same guest, where an ordinary user loads modules."""
+        """The guest for an ordinary user who loads modules."""
         other = copy.copy(self)
         other.as_user = True
         return other

@@ -58,7 +58,7 @@ class TestRun:
 
     @property
     def ok(self) -> bool:
-        """Each test passed, or was skipped, and one at least passed."""
+        """Whether each test passed or was skipped, and one at least passed."""
         outcomes = {result.outcome for result in self.results}
         return "passed" in outcomes and not outcomes & {"failed", "error"}
 

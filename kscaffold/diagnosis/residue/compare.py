@@ -130,7 +130,7 @@ def _of_path(path: str) -> list[tuple[str, str]]:
 
 
 def _folded(left: Sequence[Residue]) -> list[Residue]:
-    """Each thing once, without what comes with another one."""
+    """Each leftover once, without the leftovers that another one brings along."""
     known = {(r.kind, r.name): r for r in left}
     names = {name for kind, name in known if kind in ("device", "misc", "netdev")}
     areas = any(kind == "vmalloc" for kind, _ in known)

@@ -36,7 +36,7 @@ class Loads:
 
     @property
     def ok(self) -> bool:
-        """All that was asked for is loaded."""
+        """Whether every module that was asked for is loaded."""
         return self.failed_build is None and all(report.ok for report in self.reports)
 
 

@@ -31,7 +31,7 @@ class Reload:
 
     @property
     def ok(self) -> bool:
-        """Every module that was asked for is loaded again."""
+        """Whether every module that was asked for is loaded again."""
         return self.stuck is None and self.loads.ok
 
 

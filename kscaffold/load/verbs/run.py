@@ -41,7 +41,7 @@ class Run:
 
     @property
     def ok(self) -> bool:
-        """Each try loaded all and unloaded all, and is clean."""
+        """Whether each try loaded and unloaded all modules, and is clean."""
         return self.failed_build is None and all(map(self.went_well, self.tries))
 
     def went_well(self, one: "Try") -> bool:
