@@ -67,7 +67,7 @@ class LoadReport:
 
     @property
     def clean(self) -> bool | None:
-        """Whether the module is loaded, and nothing is against it. None where the kernel's log can't be read."""
+        """Whether the module is loaded, and nothing is against it. None where the log can't be read."""
         if not self.ok or self.flaws:
             return False
         return None if self.note == NO_LOG else True
