@@ -6,16 +6,16 @@ With `--json` stdout carries exactly one JSON document (`logs -f`: one a line) a
 import contextlib
 import json
 import os
-import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from kscaffold import lazy
 from kscaffold.errors import KscaffoldError
 
 if TYPE_CHECKING:
-    from kscaffold.progress import Progress
+    from kscaffold.progress import Progress, Work
 
 SCHEMA = 1
 _NARROWEST = 30
@@ -32,7 +32,7 @@ quiet = False
 # Stands for the beginning of an escape sequence of ours until a text is written: no text that is decoded
 # holds it, so what is a control character then is somebody else's.
 _STYLE = "\udfff"
-_OWN = re.compile(f"{_STYLE}([0-9]{{1,2}}m)")
+_OWN = lazy.pattern(f"{_STYLE}([0-9]{{1,2}}m)")
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
@@ -91,7 +91,8 @@ def _harmless(text: str) -> str:
 
 
 def _is_harmless(c: str) -> bool:
-    # Bytes of a file name that are no text are lone surrogates; they are told as such when they are written.
+    # Bytes of a file name that are no text are lone surrogates; the reader sees them as such when they are
+    # written.
     return c in "\n\t\xa0" or c.isprintable() or c == _STYLE or "\udc80" <= c <= "\udcff"
 
 
@@ -148,7 +149,19 @@ def progress() -> "Progress":
     """What a verb reports, on stderr; a compiler's lines and the like can hold escape sequences."""
     from kscaffold.progress import Progress  # start-up time: --version reports nothing
 
-    return Progress(step, lambda text: note(printable_lines(text)), detail, warn, verbose)
+    return Progress(step, lambda text: note(printable_lines(text)), detail, warn, verbose, bar)
+
+
+@contextlib.contextmanager
+def bar(work: "Work") -> Iterator[None]:
+    """A bar on a terminal, for as long as the block takes."""
+    if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield
+        return
+    from kscaffold.bars import drawn  # start-up time: most commands have no long work
+
+    with drawn(work):
+        yield
 
 
 def ask(question: str, default: str) -> str:

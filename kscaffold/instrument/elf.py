@@ -1,14 +1,14 @@
 """The ELF writer: a copy of a .ko whose chosen undefined symbols have other names, and versions to match.
 
-Any width and byte order. What grows is written anew behind the file's end and its section header points
-there; what was there stays, unused: no offset of another section moves.
+Any width and byte order. A section that grows is written again behind the file's end and its section header
+points there; what was there stays, unused: no offset of another section moves.
 """
 
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from kscaffold.errors import KscaffoldError
+from kscaffold.records import dataclass, field
 
 _SYMTAB, _UNDEFINED = 2, 0
 # struct modversion_info: an unsigned long and the name, 64 bytes in all (include/linux/module.h).

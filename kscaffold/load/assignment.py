@@ -1,14 +1,13 @@
 """Which of several modules gets which parameter, and the name that was meant by one that no module has."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError
 from kscaffold.module.arguments import Parameters
+from kscaffold.records import replace
 
 # The kernel takes these for every module.
 _OF_THE_KERNEL = frozenset({"dyndbg", "async_probe"})
@@ -48,6 +47,8 @@ def known_names(ko: ModuleFile) -> frozenset[str]:
 def near_name(written: str, ko: ModuleFile) -> str:
     """What to write for a parameter that the module has not: the name that is near, or those there are."""
     known = sorted(known_names(ko))
+    import difflib  # start-up time: for a typing error
+
     near = difflib.get_close_matches(written.replace("-", "_"), known, 1)
     if near:
         return f"{near[0]}=… where {near[0]} was meant; kscaffold info lists the parameters"

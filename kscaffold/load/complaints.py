@@ -1,7 +1,6 @@
 """What the kernel complained of while something other than a load went on, with the line of source."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from kscaffold.diagnosis import crash
@@ -10,6 +9,7 @@ from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.load.addr2line import SourceLine, locate_complaints
+from kscaffold.records import replace
 
 
 def complaints_of(
@@ -18,7 +18,8 @@ def complaints_of(
     """The complaints in these records, each with its line of source where it is in one of `files` (by the
     kernel's name of the module), and the first of these lines.
 
-    `tainted`: the kernel's kernel.tainted since; None where it can't be asked any more: a panic counts then.
+    `tainted`: the kernel's kernel.tainted since; None where the kernel no longer answers: a panic counts
+    then.
     """
     if not crash.may_have_complaint(records):
         return (), None

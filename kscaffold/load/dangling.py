@@ -8,14 +8,15 @@ the names back.
 import contextlib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from kscaffold import lazy
 from kscaffold.arch import table
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
+from kscaffold.records import dataclass, replace
 from kscaffold.targets.target import Target
 
 if TYPE_CHECKING:
@@ -66,24 +67,24 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 )
 _BEFORE = {"timer_delete_sync": " (before 6.2: del_timer_sync)"}
 # What the kernel calls by itself, sooner or later.
-_REGISTERS = re.compile(
+_REGISTERS = lazy.pattern(
     r"(?:\w+_)?(?<!un)register_(?:\w+_)?(?:notifier|k(?:ret)?probes?|ftrace_function|console|shrinker|net_hooks?)"
 )
 
 # What makes lists of the kernel's point into a module, but for what a photograph shows by its name.
-_POINTS = re.compile(
+_POINTS = lazy.pattern(
     r"(?!misc_|\w*chrdev|\w*blkdev|\w*netdev|\w*device|\w*driver|\w*filesystem|\w*sysctl|class_|bus_|crypto_)"
     r"(?:\w+_)?(?<!un)register(?:_\w+)?|dev_add_pack|inet6?_add_protocol"
 )
 
 _THIS_MODULE = ".gnu.linkonce.this_module"
 _LONG, _SHORT = 1.5, 0.25  # s: nothing ends it; something does, and may come too early
-_RAW = re.compile(r"\b0x([0-9a-f]{8}(?:[0-9a-f]{8})?)\b")
-_FAULT = re.compile(r"unable to handle page fault for address: (?P<at>[0-9a-f]{16})")
-_ABSENT = re.compile(r"^#PF: error_code\(0x[0-9a-f]{4}\) - not-present page")
+_RAW = lazy.pattern(r"\b0x([0-9a-f]{8}(?:[0-9a-f]{8})?)\b")
+_FAULT = lazy.pattern(r"unable to handle page fault for address: (?P<at>[0-9a-f]{16})")
+_ABSENT = lazy.pattern(r"^#PF: error_code\(0x[0-9a-f]{4}\) - not-present page")
 # Kernels with CONFIG_ARCH_HAS_EXECMEM_ROX (x86, 7.x) keep the pages of a module that has gone, full of int3.
 # The processor stands behind the one it met; an address without a name is in no module that is loaded.
-_TRAP = re.compile(r"^(?:Oops: )?int3: [0-9a-f]{4} \[#\d")
+_TRAP = lazy.pattern(r"^(?:Oops: )?int3: [0-9a-f]{4} \[#\d")
 _NAMELESS = r"(?:%s)0x(?P<after>[0-9a-f]{8,16})$"
 
 
@@ -179,7 +180,7 @@ def find_dangling(ko: ModuleFile, module: str, target: Target) -> DanglingCallba
     """What a loaded module may leave running; None where its imports show that nothing can be left."""
     imports = quick.imports(ko)
     seconds, stop = seconds_to_watch(imports)
-    if not seconds and not any(map(_POINTS.fullmatch, imports)):
+    if not seconds and not any(_POINTS.fullmatch(name) for name in imports):
         return None
     places: dict[str, tuple[int, int]] = {}
     for section, size in quick.resident(ko).items():

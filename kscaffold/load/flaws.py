@@ -1,11 +1,11 @@
 """Why a load that succeeded is not clean: what the kernel complained of, and what was left behind."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kscaffold.diagnosis import catalogue
 from kscaffold.load.assignment import near_name, stray_module
+from kscaffold.records import dataclass
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.crash import Complaint
@@ -75,7 +75,7 @@ def flaws_of_residue(residue: "Sequence[Residue]") -> tuple[Flaw, ...]:
 
 
 def not_allowed(flaws: Sequence[Flaw], allow: Collection[str]) -> tuple[Flaw, ...]:
-    """Those of the flaws whose code nobody accepted."""
+    """The flaws whose code nobody accepted."""
     return tuple(f for f in flaws if f.code not in allow)
 
 

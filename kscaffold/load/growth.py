@@ -1,7 +1,5 @@
 """Memory that modules never free, however little: loaded and unloaded many times in one guest."""
 
-from dataclasses import replace
-
 from kscaffold.diagnosis.residue.growth import growth
 from kscaffold.diagnosis.residue.kinds import Residue
 from kscaffold.diagnosis.residue.sections import SECTIONS
@@ -13,6 +11,7 @@ from kscaffold.load.plan import LoadPlan
 from kscaffold.load.tries import Try
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 from kscaffold.progress import Progress
+from kscaffold.records import replace
 from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from kscaffold.diagnosis.residue.compare import NOISE, Part, compare, grown
@@ -15,6 +14,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
+from kscaffold.records import replace
 from kscaffold.targets.sandbox import SandboxTarget
 
 _LARGEST = 1 << 20  # bytes of a source file that is searched
@@ -44,7 +44,8 @@ class Leftovers:
 
     def before_load(self, needed: Sequence[str]) -> None:
         """Said before each load, with the modules that were loaded for it. These stay, and what they made is
-        theirs: the first photograph is taken anew. It can't be when one of the guest's own is in already.
+        theirs: the first photograph is taken again. Nobody can take it when one of the guest's own modules is
+        in already.
         """
         if needed and self._sections:
             self._is_comparable = self._is_comparable and not self._began

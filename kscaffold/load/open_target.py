@@ -3,7 +3,6 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.diagnosis import crash
@@ -13,6 +12,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.prewarm import plan_guest
 from kscaffold.load.request import TargetRequest
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm import snapshot
 from kscaffold.sandbox.vm.plan import Plan
@@ -91,10 +91,14 @@ def open_sandbox(
     """The live sandbox of that directory, started now where none runs, and the seconds that took."""
     plan = plan_guest(kernel, where, trusted, progress)
     began = time.monotonic()
-    if registry.find_sandbox(at) is None and not (snapshot.snapshots_dir() / plan.key).exists():
-        progress.step("Booting", f"{kernel.release} (once: later starts take a tenth of the time)")
     with contextlib.ExitStack() as stack:
-        connection = _healthy(stack, at, plan, progress)
+        with contextlib.ExitStack() as waiting:
+            if registry.find_sandbox(at) is None and not (snapshot.snapshots_dir() / plan.key).exists():
+                from kscaffold.sandbox.vm.boot import boot_work  # start-up time: once a kernel
+
+                registry.begin_sandbox(at, plan)  # a fork, before a bar has a thread
+                waiting.enter_context(progress.work(boot_work(plan)))
+            connection = _healthy(stack, at, plan, progress)
         seconds = time.monotonic() - began
         if connection.started:
             if (registry.sandbox_dir(at) / f"{registry.PREVIOUS}log").exists():

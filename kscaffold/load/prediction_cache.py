@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Collection
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -48,7 +47,8 @@ def prediction_key(
         kernel.vmlinux or Path("/nothing"),
     )
     digest = hashlib.sha256(b"".join([ko.digest(), *trusted]))
-    # symvers.beside() looks there, and in the directories above. By content: each build writes it anew.
+    # symvers.beside() looks there, and in the directories above. By content: each build writes the file
+    # again.
     for above in list(ko.path.absolute().parents)[:8]:
         with contextlib.suppress(OSError):
             digest.update(hashlib.sha256(reader.read_bytes(above / "Module.symvers", MOST_SYMVERS)).digest())
@@ -86,6 +86,8 @@ def recall_prediction(name: str) -> Prediction | None:
 
 def remember_prediction(name: str, found: Prediction) -> None:
     """Keep a prediction. On a full disk it is not kept, and will be made again."""
+    from dataclasses import asdict  # start-up time: most predictions are known
+
     with contextlib.suppress(OSError):
         paths.make_own(_place())
         there = list(_place().iterdir())

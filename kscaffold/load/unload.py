@@ -3,7 +3,6 @@
 import contextlib
 import errno
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from kscaffold.load.addr2line import SourceLine, locate_complaints, with_source_
 from kscaffold.load.dangling import DanglingCallbacks
 from kscaffold.load.flaws import Flaw, flaws_of_residue, flaws_of_unload
 from kscaffold.load.gather import tainted
+from kscaffold.records import dataclass, replace
 from kscaffold.targets.target import Target
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class UnloadReport:
 
     @property
     def ok(self) -> bool:
-        """It is gone."""
+        """Whether the module is gone."""
         return self.judgement.verdict == "unloaded"
 
     @property

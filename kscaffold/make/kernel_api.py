@@ -3,7 +3,6 @@
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from itertools import takewhile
@@ -13,6 +12,7 @@ from typing import Any
 from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.kernel.symvers import MOST_SYMVERS
+from kscaffold.records import dataclass, replace
 
 # Searched in this order: what drivers include by name comes before what those include.
 _PLACES = (
@@ -108,7 +108,7 @@ class ApiChange:
 
     def advice(self, version: tuple[int, ...], headers: BuildTree | None = None) -> str | None:
         """What to write for a kernel, or None when the change does not touch it. An empty version is an
-        unknown one: then both ways are told."""
+        unknown version: both ways are named then."""
         if not version and headers is None and self.seen is None and self.use and self.before:
             return f"{self.use} (since {self.release}), {self.before} (until then)"
         if not version and headers is None and self.seen is None:

@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold import process
@@ -28,6 +27,7 @@ from kscaffold.project.ask import ASK, answered, kbuild_environment, kbuild_file
 from kscaffold.project.dkms_conf import configures_build, has_make, read_dkms_conf
 from kscaffold.project.makefile import kernel_variables, leads_to_kbuild, read_makefile
 from kscaffold.project.project import Project
+from kscaffold.records import dataclass, replace
 
 _STAND_IN = Path(__file__).with_name("stand_in.py")
 # Its path, where make echoes a recipe.
@@ -177,7 +177,7 @@ def _seen(directory: Path, answers: str, status: int) -> OwnBuild:
 
 
 def _joined(project: Project, other: Project) -> Project:
-    """Both: of a .ko that both tell, the later word counts."""
+    """Two lists of modules as one: of a .ko in both, the second list's words count."""
     targets = {t.ko: t for t in (*project.targets, *other.targets)}
     read = tuple(dict.fromkeys((*project.read, *other.read)))
     return replace(project, targets=tuple(targets.values()), read=read, flags=(*project.flags, *other.flags))

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kscaffold import process
@@ -13,6 +12,7 @@ from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files import reader
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.program.libraries import MOST_PROGRAM, libraries_of, search_path
+from kscaffold.records import dataclass, field, replace
 from kscaffold.sandbox.agent.guest_root import compiler
 
 _COMPILE_TIMEOUT = 120.0  # s
@@ -35,7 +35,7 @@ class GuestFile:
 @dataclass(frozen=True, slots=True)
 class ReadyProgram:
     """What is to be run and what it needs. `path`: its file in the guest. `busybox`: it wants the commands of
-    a shell. `library_path`: directories that the dynamic loader is told of.
+    a shell. `library_path`: directories for the dynamic loader to search.
     """
 
     path: str

@@ -5,11 +5,12 @@ The guest is pristine, so the difference is the module's.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 
+from kscaffold import lazy
 from kscaffold.diagnosis.residue.kinds import Residue
 from kscaffold.diagnosis.residue.source import made_by
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,10 @@ NOISE = 512 << 10
 """Bytes that a kernel's memory may grow by over one load, whatever the module does."""
 
 # Threads and files that the kernel makes when it likes.
-_OWN_THREADS = re.compile(
+_OWN_THREADS = lazy.pattern(
     r"kworker/(?!R-)|ksoftirqd|migration/|cpuhp/|rcu|idle_inject|irq/|kswapd|khungtaskd|jbd2|scsi_"
 )
-_OWN_FILES = re.compile(
+_OWN_FILES = lazy.pattern(
     r"/proc/(?:self|thread-self)\b|/dev/(?:vport|pts/)|/sys/kernel/debug/(?:bdi|tracing|sched)/"
 )
 
@@ -68,7 +69,7 @@ def compare(found: Sequence[Part], sources: Sequence[tuple[str, str]] = ()) -> l
     return _folded([made_by(each, sources) for each in left])
 
 
-# What a list that can't be read any more is a list of.
+# What each list holds, for a list that crashes its reader.
 _OF_SECTION = {
     "/proc/misc": "misc",
     "/proc/filesystems": "filesystem",
@@ -129,7 +130,7 @@ def _of_path(path: str) -> list[tuple[str, str]]:
 
 
 def _folded(left: Sequence[Residue]) -> list[Residue]:
-    """Each thing once, without what comes with another one."""
+    """Each leftover once, without the leftovers that another one brings along."""
     known = {(r.kind, r.name): r for r in left}
     names = {name for kind, name in known if kind in ("device", "misc", "netdev")}
     areas = any(kind == "vmalloc" for kind, _ in known)
@@ -190,7 +191,7 @@ def _of_ranges(kind: str, before: str, after: str) -> list[tuple[str, str]]:
 
 
 def _of_vmallocinfo(before: str, after: str) -> list[tuple[str, str]]:
-    """Areas that the module's own code asked for: their caller has no name any more, or its module's."""
+    """Areas that the module's own code asked for: their caller has lost its name, or has the module's."""
     known, found = {line.split(" ", 1)[0] for line in before.splitlines()}, []
     for line in after.splitlines():
         words = line.split()

@@ -1,10 +1,10 @@
 """QEMU's command line, as text; nothing is started here."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from kscaffold.arch.architecture import Architecture
+from kscaffold.records import dataclass
 
 Accelerator = Literal["kvm", "tcg"]
 
@@ -112,7 +112,7 @@ def _initramfs(initramfs: Initramfs | None) -> list[str]:
 
 
 def kernel_cmdline(machine: Machine) -> str:
-    """What the guest's kernel is told; the user's addition comes last and wins."""
+    """The guest kernel's command line; the user's addition comes last and wins."""
     words = [
         f"console={machine.architecture.console}",
         # Emergencies only: under TCG a flood of lines to a serial port takes minutes.

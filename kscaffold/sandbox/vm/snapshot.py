@@ -11,7 +11,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from kscaffold.files import paths
@@ -20,6 +19,7 @@ from kscaffold.files.identity import FileIdentity, identify
 from kscaffold.files.lock import try_lock
 from kscaffold.files.sweep import own_name, remove_entry, sweep_unlocked
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.agent import guest_root
 from kscaffold.sandbox.vm import qemu
 from kscaffold.sandbox.vm.qemu import Machine
@@ -83,7 +83,7 @@ def find_snapshot(name: str) -> Snapshot | None:
             if now != FileIdentity(**known):
                 if now.size != known["size"] or _digest(directory / file) != digest:
                     raise ValueError(f"{file} is not what was written")
-                record["files"][file] = {**asdict(now), "sha256": digest}
+                record["files"][file] = {**now.facts(), "sha256": digest}
                 changed = True
         if record["format"] != FORMAT or record["key"] != name:
             raise ValueError("another snapshot's record")
@@ -117,8 +117,11 @@ def scratch_dir() -> Iterator[Path]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def write_snapshot(name: str, kernel: Kernel, memory: int, state: bytes, making: Path) -> None:
+def write_snapshot(
+    name: str, kernel: Kernel, memory: int, state: bytes, making: Path, *, seconds: float
+) -> None:
     """Write a snapshot and make it appear whole. `memory`: a descriptor of the guest's stopped memory.
+    `seconds`: its boot took.
 
     Zero pages become holes. Raises OSError (a full disk); nothing is left then. Where another
     command has made the same snapshot meanwhile, this one takes its place: they are worth the same.
@@ -131,9 +134,10 @@ def write_snapshot(name: str, kernel: Kernel, memory: int, state: bytes, making:
         "key": name,
         "kernel": kernel.release,
         "made": time.time(),
+        "seconds": seconds,
         "files": {
-            "ram": {**asdict(identify(making / "ram")), "sha256": ram_digest},
-            "state": {**asdict(identify(making / "state")), "sha256": state_digest},
+            "ram": {**identify(making / "ram").facts(), "sha256": ram_digest},
+            "state": {**identify(making / "state").facts(), "sha256": state_digest},
         },
     }
     _write_record(making, record)
@@ -158,6 +162,17 @@ def all_snapshots() -> list[tuple[str, str, int, float]]:
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return found
+
+
+def usual_boot(release: str) -> float | None:
+    """The seconds that the last boot of a kernel of this flavour took here, None where there was none."""
+    flavour, found = release.rpartition("-")[2], []
+    for directory in snapshots_dir().glob("[!.]*") if snapshots_dir().is_dir() else []:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            record = paths.recorded(directory / "snapshot.json")
+            if str(record["kernel"]).endswith(f"-{flavour}"):
+                found.append((float(record["made"]), float(record["seconds"])))
+    return max(found)[1] if found else None
 
 
 def remove_snapshots(release: str) -> int:

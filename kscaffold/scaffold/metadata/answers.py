@@ -7,13 +7,13 @@ other (`source`, `commit` and the answers it asks for).
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kscaffold import __version__
 from kscaffold.errors import UsageError
 from kscaffold.files import paths, reader
+from kscaffold.records import dataclass, field
 
 FILE = ".kscaffold.toml"
 SCHEMA = 1
@@ -55,7 +55,7 @@ def find_answers(directory: Path) -> Path:
     """
     start = directory.resolve()
     for above in (start, *start.parents):
-        # A FIFO or a device there is told when it is read; a directory holds no answers.
+        # A FIFO or a device there is an error when it is read; a directory holds no answers.
         if (above / FILE).exists() and not (above / FILE).is_dir():
             return above
         if above == paths.home() or (above / ".git").exists():
