@@ -8,7 +8,6 @@ the names back.
 import contextlib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from kscaffold import lazy
 from kscaffold.arch import table
@@ -18,9 +17,6 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.records import dataclass, replace
 from kscaffold.targets.target import Target
-
-if TYPE_CHECKING:
-    from kscaffold.targets.sandbox import SandboxTarget
 
 # What starts something, and what waits for its end, by the symbols that the kernel exports for it (those of
 # 5.10 and those of later kernels). A macro or an inline function of a header ends in one of these.
@@ -152,9 +148,9 @@ class DanglingCallbacks:
                 return f"{found[0]}+{found[1]:#x}/{found[2]:#x} [{self.module}]"
         return raw[0]
 
-    def found_by(self, target: "SandboxTarget") -> tuple[str, ...]:
-        """The module's functions and variables that the kernel still has pointers to, after the unload.
-        Raises KscaffoldError where the target does not answer.
+    def found_by(self, target: Target) -> tuple[str, ...]:
+        """The module's functions, then its variables, that the kernel has pointers to after the unload. Raises
+        KscaffoldError where the target does not answer.
         """
         if not self.places:
             return ()
@@ -162,18 +158,18 @@ class DanglingCallbacks:
         high = max(at + size for at, size in self.places.values())
         # What nothing takes back is looked for longer: in objects of the kernel's, too.
         seen = target.pointers(low, high, deep=self.seconds >= _LONG)
-        names = (self._pointed_to(to) for _, to in seen)
-        return tuple(dict.fromkeys(name for name in names if name))
+        names = {self._pointed_to(to) for _, to in seen} - {None}
+        return tuple(name for _, name in sorted(filter(None, names)))
 
-    def _pointed_to(self, address: int) -> str | None:
-        """The variable that an address is in, or the function that begins there."""
+    def _pointed_to(self, address: int) -> tuple[bool, str] | None:
+        """The variable that an address is in (True and its name), or the function that begins there."""
         home = next((s for s, (at, size) in self.places.items() if at <= address < at + size), None)
         if home is None or home == _THIS_MODULE:
             return None
         found = quick.symbol_at(self.ko, home, address - self.places[home][0])
         if found is None or (".text" in home and found[1]):
             return None
-        return found[0].removeprefix("__pfx_")
+        return ".text" not in home, found[0].removeprefix("__pfx_")
 
 
 def find_dangling(ko: ModuleFile, module: str, target: Target) -> DanglingCallbacks | None:

@@ -16,6 +16,7 @@ from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
 from kscaffold.records import replace
 from kscaffold.targets.sandbox import SandboxTarget
+from kscaffold.targets.target import Target
 
 _LARGEST = 1 << 20  # bytes of a source file that is searched
 _MOST_FILES = 64
@@ -85,7 +86,7 @@ class LiveLeftovers:
     no module is in but the kernel's own.
     """
 
-    def __init__(self, target: SandboxTarget) -> None:
+    def __init__(self, target: Target) -> None:
         self._target = target
 
     def before_load(self, needed: Sequence[str]) -> None:
@@ -106,7 +107,9 @@ class LiveLeftovers:
         try:
             sections = sections_to_watch(kos) if kos else _ALL
             looks = bool(sections) and not self._has_others(())
-            parts = self._target.photograph(sections) if looks else []
+            parts = self._target.photograph(sections) if looks else ()
+            if parts is None:
+                return None
             found = [r for r in compare(parts, sources_of(kos)) if r.kind != "memory"]
             if found:
                 self._target.photograph(_ALL, first=True)
@@ -119,7 +122,7 @@ class LiveLeftovers:
 
 
 def _with_callbacks(
-    found: Sequence[Residue], unloads: Sequence[UnloadReport], target: SandboxTarget
+    found: Sequence[Residue], unloads: Sequence[UnloadReport], target: Target
 ) -> tuple[Residue, ...]:
     """With what the kernel would call or read some time, in memory that went with a module."""
     pointed = [(u.dangling.ko, name) for u in unloads if u.dangling for name in u.dangling.found_by(target)]

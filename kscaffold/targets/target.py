@@ -1,11 +1,15 @@
 """Where modules are loaded, as the verbs see it: a sandbox or this machine."""
 
-from typing import Literal, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from kscaffold.diagnosis.attempt import Attempt, Facts, Listed
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.module.arguments import Parameters
+
+if TYPE_CHECKING:
+    from kscaffold.diagnosis.residue.compare import Part
 
 Kind = Literal["sandbox", "host"]
 
@@ -50,6 +54,16 @@ class Target(Protocol):
         """Look on for so many seconds, whether the kernel stays well after the last call into it. `errno` is
         0 where it does; else `records` are its last words, or all that it has said since that call. None
         where nobody can look on.
+        """
+
+    def photograph(self, sections: int, *, first: bool = False) -> "Sequence[Part] | None":
+        """What these parts of the kernel (bits by the order of residue.SECTIONS) have now and had not in the
+        first photograph. `first`: take that one anew. None where there is none: others work there, too.
+        """
+
+    def pointers(self, low: int, high: int, *, deep: bool = False) -> tuple[tuple[int, int], ...]:
+        """Where the kernel's own variables point into [low, high), and to what; none where its memory can't
+        be read. `deep`: objects that they point to are looked into as well.
         """
 
 

@@ -87,9 +87,8 @@ def load_plan(
     """Load a plan into a target that is open."""
     from kscaffold.load.leftovers import LiveLeftovers  # start-up time: the sandbox starts now
     from kscaffold.load.load import load_all
-    from kscaffold.targets.sandbox import SandboxTarget
 
-    left = LiveLeftovers(opened.target) if isinstance(opened.target, SandboxTarget) else None
+    left = LiveLeftovers(opened.target)
     reports = load_all(
         plan,
         opened.target,
@@ -97,8 +96,8 @@ def load_plan(
         predictor=predictor,
         seconds={"build": plan.seconds, "start": opened.seconds},
         on_report=lambda report: on_load(report, opened.target),
-        ready=left.before_load if left else lambda needed: None,
-        look=left.of_failed_load if left else lambda report: report,
+        ready=left.before_load,
+        look=left.of_failed_load,
     )
     if opened.kind == "sandbox" and any(r.judgement.complaints or not r.ok for r in reports):
         from kscaffold.load.live_crash import mark_told  # start-up time: few loads crash

@@ -13,7 +13,7 @@ from kscaffold.load.unload import unload as unload_one
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import dataclass, replace
-from kscaffold.targets.sandbox import SandboxTarget
+from kscaffold.targets.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def unload(
         for before, after in zip(reports, watched, strict=True):
             if after is not before:
                 on_unload(after)
-        if isinstance(opened.target, SandboxTarget):
+        if opened.is_there and opened.kind == "sandbox":
             watched = _with_left(watched, kos, opened.target, opened.crashed)
             if watched and watched[-1].residue:
                 on_residue(watched[-1])
@@ -72,7 +72,7 @@ def unload(
 
 
 def _with_left(
-    reports: list[UnloadReport], kos: list[ModuleFile], target: SandboxTarget, crashed: str | None
+    reports: list[UnloadReport], kos: list[ModuleFile], target: Target, crashed: str | None
 ) -> list[UnloadReport]:
     """The reports, the last one with what is left behind in the sandbox."""
     fatal = any(c.fatal for r in reports for c in r.judgement.complaints)
