@@ -149,8 +149,8 @@ class DanglingCallbacks:
         return raw[0]
 
     def found_by(self, target: Target) -> tuple[str, ...]:
-        """The module's functions, then its variables, that the kernel has pointers to after the unload. Raises
-        KscaffoldError where the target does not answer.
+        """The module's functions, then its variables, that the kernel has pointers to after the unload.
+        Raises KscaffoldError where the target does not answer.
         """
         if not self.places:
             return ()
