@@ -8,15 +8,19 @@ the names back.
 import contextlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from kscaffold import lazy
 from kscaffold.arch import table
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
+from kscaffold.records import dataclass, replace
 from kscaffold.targets.target import Target
-from kscaffold.targets.timers import Timer
+
+if TYPE_CHECKING:
+    from kscaffold.targets.timers import Timer
 
 # What starts something, and what waits for its end, by the symbols that the kernel exports for it (those of
 # 5.10 and those of later kernels). A macro or an inline function of a header ends in one of these.
@@ -68,24 +72,24 @@ _STOPS = {
     "delayed work": "cancel_delayed_work_sync()",
 }
 # What the kernel calls by itself, sooner or later.
-_REGISTERS = re.compile(
+_REGISTERS = lazy.pattern(
     r"(?:\w+_)?(?<!un)register_(?:\w+_)?(?:notifier|k(?:ret)?probes?|ftrace_function|console|shrinker|net_hooks?)"
 )
 
 # Who waits like this, or holds a reference to a module, may have seen the end of all that it started.
-_WAITS = re.compile(
+_WAITS = lazy.pattern(
     r"wait_for_completion\w*|prepare_to_wait\w*|finish_wait|wait_woken|\w*wait_on_bit\w*|\w*wait_var_event"
     r"|\w*module_get|\w*module_put\w*|synchronize_\w+"
 )
 
 _LONG, _SHORT = 1.5, 0.25  # s: nothing ends it; something does, and may come too early
 _ALL = "what waits for the end of all that init started"
-_RAW = re.compile(r"\b0x([0-9a-f]{8}(?:[0-9a-f]{8})?)\b")
-_FAULT = re.compile(r"unable to handle page fault for address: (?P<at>[0-9a-f]{16})")
-_ABSENT = re.compile(r"^#PF: error_code\(0x[0-9a-f]{4}\) - not-present page")
+_RAW = lazy.pattern(r"\b0x([0-9a-f]{8}(?:[0-9a-f]{8})?)\b")
+_FAULT = lazy.pattern(r"unable to handle page fault for address: (?P<at>[0-9a-f]{16})")
+_ABSENT = lazy.pattern(r"^#PF: error_code\(0x[0-9a-f]{4}\) - not-present page")
 # Kernels with CONFIG_ARCH_HAS_EXECMEM_ROX (x86, 7.x) keep the pages of a module that has gone, full of int3.
 # The processor stands behind the one it met; an address without a name is in no module that is loaded.
-_TRAP = re.compile(r"^(?:Oops: )?int3: [0-9a-f]{4} \[#\d")
+_TRAP = lazy.pattern(r"^(?:Oops: )?int3: [0-9a-f]{4} \[#\d")
 _NAMELESS = r"(?:%s)0x(?P<after>[0-9a-f]{8,16})$"
 
 
@@ -152,9 +156,9 @@ class DanglingCallbacks:
     stop: str
     places: Mapping[str, tuple[int, int]]
     forgotten: tuple[str, str] | None = None
-    armed: tuple[Timer, ...] = ()
+    armed: "tuple[Timer, ...]" = ()
 
-    def pending(self, timers: Iterable[Timer]) -> tuple[PendingCallback, ...]:
+    def pending(self, timers: "Iterable[Timer]") -> tuple[PendingCallback, ...]:
         """Which of the kernel's timers will call this module, or are in its memory; the first one to come
         first.
         """
@@ -170,7 +174,7 @@ class DanglingCallbacks:
                 found.add(PendingCallback(name, timer.seconds, _STOPS[kind]))
         return tuple(sorted(found, key=lambda one: one.seconds))
 
-    def wake_ups(self, timers: Iterable[Timer]) -> list[float]:
+    def wake_ups(self, timers: "Iterable[Timer]") -> list[float]:
         """In how many seconds each task wakes that sleeps in the code of this module, by its stack."""
         return [t.seconds for t in timers if any(self._what(word) for word in t.stack)]
 

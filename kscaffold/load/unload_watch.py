@@ -1,18 +1,17 @@
 """Wait for a crash after the last unload: what a module left running may kill its kernel some time later."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import dropwhile
 
 from kscaffold.diagnosis.attempt import Attempt
 from kscaffold.diagnosis.unload_verdict import UnloadEvidence, judge_unload
 from kscaffold.load.unload import UnloadReport, after_exit, with_lines
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import replace
 from kscaffold.targets.target import Target
 
-_MOST = (
-    12.0  # s that a timer is waited for: those of 10 s end here, those of 15 s do not, however long exit took
-)
+# s that a timer is waited for: those of 10 s end here, those of 15 s do not, however long exit took.
+_MOST = 12.0
 _AFTER = 0.5  # s from the time a timer is due to the end of the crash that it makes
 
 

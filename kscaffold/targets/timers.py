@@ -7,9 +7,9 @@ the timers themselves: each proves itself by a pointer or a number that leads ba
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from kscaffold.records import dataclass, replace
 from kscaffold.targets.kernel_memory import KernelMemory
 
 SYMBOLS = ("__per_cpu_offset", "hrtimer_bases", "hrtimer_wakeup", "jiffies", "process_timeout", "timer_bases")
