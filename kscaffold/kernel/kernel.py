@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from kscaffold.arch import table
+
 Source = Literal["fetched", "running", "path"]
 
 
@@ -26,3 +28,8 @@ class Kernel:
     modules: Path | None
     origin: str
     arch: str = field(default_factory=lambda: os.uname().machine)
+
+    @property
+    def name(self) -> str:
+        """As people and --kernel name it: the release, with the machine before it where it is another one."""
+        return table.kernel_name(self.release, self.arch)

@@ -1,9 +1,11 @@
 """What one load gave, and its JSON."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kscaffold.arch import table
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.trace import Timeline
 from kscaffold.diagnosis.verdict import Judgement
@@ -22,12 +24,12 @@ NO_LOG = "this user may not read the kernel's log; kscaffold logs --host asks fo
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """One module, loaded once. `file`: the .ko that was loaded. `dependencies`: the kernel's names of the
-    modules that were loaded for it. `note`: what its log lacks. `stack`: the kernel stack of a load that did
-    not come back. `prediction_mismatch`: how the kernel's answer differs from what was predicted.
-    `place`: the line of source that the kernel's first complaint is about. `timeline`: what the trace
-    showed, None where there was none. `residue`: what was left behind after the unload; None where nobody
-    looked, or could tell.
+    """One module, loaded once. `file`: the .ko that was loaded. `kernel`, `arch`: the kernel's release, and
+    its machine as `uname -m` says it. `dependencies`: the kernel's names of the modules that were loaded for
+    it. `note`: what its log lacks. `stack`: the kernel stack of a load that did not come back.
+    `prediction_mismatch`: how the kernel's answer differs from what was predicted. `place`: the line of
+    source that the kernel's first complaint is about. `timeline`: what the trace showed, None where there
+    was none. `residue`: what was left behind after the unload; None where nobody looked, or could tell.
 
     `seconds`: build, start (of the sandbox), load (in the kernel), total.
     """
@@ -48,6 +50,12 @@ class LoadReport:
     place: SourceLine | None = None
     timeline: Timeline | None = None
     residue: "tuple[Residue, ...] | None" = None
+    arch: str = field(default_factory=lambda: os.uname().machine)
+
+    @property
+    def kernel_name(self) -> str:
+        """The kernel, as people and --kernel name it."""
+        return table.kernel_name(self.kernel, self.arch)
 
     @property
     def path(self) -> Path:

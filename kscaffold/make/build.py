@@ -109,7 +109,7 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
         project.directory,
         request.progress.note,
         request.everything,
-        on_work=lambda: request.progress.step("Building", f"{names} for {tree.release}"),
+        on_work=lambda: request.progress.step("Building", f"{names} for {tree.name}"),
     )
     before = [identify_if_there(t.ko) for t in project.targets]
     record.begin_record(tree, call.state)
@@ -147,6 +147,7 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
         project=project,
         modules=project.targets,
         release=tree.release,
+        arch=tree.arch,
         log=call.state / "make.log",
         complaints=tuple(output.complaints),
         notes=tools.notes,

@@ -35,7 +35,7 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
         before = {t.ko: identify_if_there(t.ko) for t in (known.targets if known else ())}
         record.begin_record(tree, state)
         program = "dkms.conf's commands" if way.dkms else "the project's own make"
-        request.progress.step("Building", f"{directory.name} for {tree.release} by {program}: {way.reason}")
+        request.progress.step("Building", f"{directory.name} for {tree.name} by {program}: {way.reason}")
         output, log = Output(directory, request.progress.note, request.everything), BuildLog()
 
         def take(line: str) -> None:
@@ -55,6 +55,7 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
             project=project,
             modules=project.targets,
             release=tree.release,
+            arch=tree.arch,
             log=state / "make.log",
             complaints=tuple(output.complaints),
             notes=(*tools.notes, *([done.exclusion] if done.exclusion else [])),

@@ -31,6 +31,7 @@ class HostTarget:
         self._tell = tell
         self._root = root
         self.release = os.uname().release
+        self.arch = os.uname().machine
         self.accelerator: str | None = None
         self.cmdline = (self._text("proc/cmdline") or "").strip()
 

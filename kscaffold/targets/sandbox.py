@@ -53,8 +53,8 @@ class Execution:
 
 
 class SandboxTarget:
-    """A guest, restored or live. `console` and `was_reset` tell of one that has gone; a keeper tells
-    that itself.
+    """A guest, restored or live. `kernel`: its release, and its machine as `uname -m` says it. `console`
+    and `was_reset` tell of one that has gone; a keeper tells that itself.
     """
 
     kind: Kind = "sandbox"
@@ -62,14 +62,14 @@ class SandboxTarget:
     def __init__(
         self,
         opened: Channel,
-        release: str,
+        kernel: tuple[str, str],
         accelerator: str,
         cmdline: str,
         console: Callable[[], str] | None = None,
         was_reset: Callable[[], bool] | None = None,
     ) -> None:
         self.channel = opened
-        self.release = release
+        self.release, self.arch = kernel
         self.accelerator: str | None = accelerator
         self.cmdline = cmdline
         self._console = console
@@ -78,15 +78,15 @@ class SandboxTarget:
     @classmethod
     def from_guest(cls, guest: "Guest", cmdline: str) -> "SandboxTarget":
         """A guest of this process's own; `cmdline`: what its kernel was given besides what every one gets."""
-        return cls(guest.channel, guest.release, guest.accelerator, cmdline, guest.console, guest.was_reset)
+        kernel = (guest.release, guest.arch)
+        return cls(guest.channel, kernel, guest.accelerator, cmdline, guest.console, guest.was_reset)
 
     @classmethod
     def from_connection(cls, connection: "Connection") -> "SandboxTarget":
         """A live sandbox, which its keeper holds."""
         greeting = connection.facts
-        return cls(
-            connection.channel, greeting["kernel"], greeting["accelerator"], greeting.get("cmdline", "")
-        )
+        kernel = (greeting["kernel"], greeting["arch"])
+        return cls(connection.channel, kernel, greeting["accelerator"], greeting.get("cmdline", ""))
 
     def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:
         """Load with finit_module(2) in a child of the agent's. A compressed module is unpacked before: the

@@ -35,7 +35,7 @@ def boot(planned: Plan, progress: Progress) -> Guest:
     """
     once = "once: later starts take a tenth of the time"
     each = f"each time: this QEMU restores no {planned.machine.architecture.title} guest alive"
-    progress.step("Booting", f"{planned.kernel.release} ({once if planned.restorable else each})")
+    progress.step("Booting", f"{planned.kernel.name} ({once if planned.restorable else each})")
     hung = reset = 0
     while True:
         try:
