@@ -4,7 +4,6 @@ import contextlib
 import shlex
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.diagnosis import crash
@@ -14,6 +13,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.prewarm import plan_guest
 from kscaffold.load.request import TargetRequest
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm import snapshot
 from kscaffold.sandbox.vm.plan import Plan

@@ -1,7 +1,6 @@
 """What one load gave, and its JSON."""
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.addr2line import SourceLine
 from kscaffold.load.flaws import Flaw, flaws_of_load, flaws_of_residue
 from kscaffold.module.arguments import Parameters
+from kscaffold.records import dataclass, field
 from kscaffold.targets.target import Kind
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class LoadReport:
     `prediction_mismatch`: how the kernel's answer differs from what was predicted. `place`: the line of
     source that the kernel's first complaint is about. `timeline`: what the trace showed, None where there
     was none. `residue`: what was left behind after the unload; None where nobody looked, or could tell.
+    `as_user`: an ordinary user loaded it.
 
     `seconds`: build, start (of the sandbox), load (in the kernel), total.
     """
@@ -50,6 +51,7 @@ class LoadReport:
     place: SourceLine | None = None
     timeline: Timeline | None = None
     residue: "tuple[Residue, ...] | None" = None
+    as_user: bool = False
     arch: str = field(default_factory=lambda: os.uname().machine)
 
     @property
