@@ -20,7 +20,7 @@ from kscaffold.load.trust import trusted_certificates
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.find import home
 from kscaffold.records import replace
-from kscaffold.sandbox.agent.program import Hear
+from kscaffold.sandbox.agent.program import OutputListener
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget
@@ -29,7 +29,7 @@ from kscaffold.targets.sandbox import SandboxTarget
 def execute(
     request: ExecRequest,
     where: TargetRequest,
-    hear: Hear | None,
+    on_output: OutputListener | None,
     *,
     fresh: bool = False,
     progress: Progress = SILENT,
@@ -37,13 +37,15 @@ def execute(
     """Run a program in the live sandbox of its directory, which is started where none runs; or with `fresh`
     in a pristine one with the project's modules loaded, which ends with the program.
 
-    `hear` gets its output; None: the report has it. Raises as `ready` does, and KscaffoldError where there is
-    no kernel or sandbox.
+    `on_output` gets its output; None: the report has it. Raises as `ready` does, and KscaffoldError where
+    there is no kernel or sandbox.
     """
     at = home(request.directory)
     if not fresh:
         with _live(at, where, progress) as (target, kernel):
-            return run_in(target, request, kernel, hear, _Files(at), offline=where.offline, progress=progress)
+            return run_in(
+                target, request, kernel, on_output, _Files(at), offline=where.offline, progress=progress
+            )
     with prewarm_guest(where, progress) as begun:
         plan = plan_loads(LoadRequest(request.directory), begun.kernel, progress)
         if plan.failed:
@@ -52,13 +54,13 @@ def execute(
             target = SandboxTarget.from_guest(guest, begun.plan.machine.cmdline)
             predictor = Predictor(plan.kos, begun.kernel, progress.warn, begun.plan.trusted)
             loads = load_all(
-                plan, target, timeout=10.0, predictor=predictor, seconds={}, tell=lambda report: None
+                plan, target, timeout=10.0, predictor=predictor, seconds={}, on_report=lambda report: None
             )
             if not all(report.ok for report in loads):
                 return Executed(loads=tuple(loads), kernel=target.release, arch=target.arch)
             files = {report.module: report.file for report in loads}
             done = run_in(
-                target, request, begun.kernel, hear, files, offline=where.offline, progress=progress
+                target, request, begun.kernel, on_output, files, offline=where.offline, progress=progress
             )
             return replace(done, loads=tuple(loads))
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from kscaffold.instrument.sanitize import InstrumentedPlan
     from kscaffold.load.flaws import Flaw
     from kscaffold.load.plan import LoadPlan
-    from kscaffold.load.tries import Hear, Try
+    from kscaffold.load.tries import Try, TryListener
     from kscaffold.make.report import BuildReport
 
 # Called once with the kernel, while the first guest restores; who hears of each load, None for nobody.
-Listen = Callable[[Kernel], "Hear | None"]
+Listen = Callable[[Kernel], "TryListener | None"]
 # How many times longer instrumented code may take: a call for each access.
 _SLOWER = 4
 
@@ -83,7 +83,7 @@ def run(
         from kscaffold.load.tries import run_tries
 
         accepted = _accepted(request)
-        hear = listen(begun.kernel) if listen else None
+        on_load = listen(begun.kernel) if listen else None
         timing.reached("more of kscaffold is imported")
         plan = plan_loads(request, begun.kernel, progress)
         timing.reached("the modules are found, and built")
@@ -97,7 +97,7 @@ def run(
             timeout=timeout * (_SLOWER if copies else 1),
             watch=watch,
             progress=progress,
-            hear=hear,
+            on_load=on_load,
         )
         if copies is None:
             return Run(tuple(tries), plan.seconds, allow=accepted)
