@@ -28,8 +28,7 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
     started = time.monotonic()
     with project_lock(directory, request.progress) as state:
         tree, tools = tools_for(kernel, request)
-        known = known_targets(directory)
-        if known is not None:
+        if (known := known_targets(directory)) is not None:
             forget_another_s(known, tree, request)
         files = files_of(directory)
         before = {t.ko: identify_if_there(t.ko) for t in (known.targets if known else ())}
