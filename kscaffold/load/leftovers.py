@@ -145,6 +145,17 @@ def with_residue(loads: Sequence[LoadReport], left: tuple[Residue, ...] | None) 
     return [replace(r, residue=tuple(of[i])) for i, r in enumerate(loads)]
 
 
+def without_guesses(unloads: Sequence[UnloadReport], left: tuple[Residue, ...] | None) -> list[UnloadReport]:
+    """The unloads; where it is proven what the kernel still points to, none of them guesses at it."""
+    proven = any(r.kind == "callback" for r in left or ())
+    return [
+        replace(u, judgement=replace(u.judgement, code=None, cause=None, fix=None, certain=True))
+        if proven and u.ok and u.judgement.code == "KS617" and not u.judgement.certain
+        else u
+        for u in unloads
+    ]
+
+
 def sources_of(kos: Iterable[ModuleFile]) -> tuple[tuple[str, str], ...]:
     """Name (relative to the module's directory) and text of the files that the modules were built from, as
     Kbuild lists them beside each .ko; where there is no list, of all C files there.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from kscaffold import timeouts, timing
 from kscaffold.errors import KscaffoldError
 from kscaffold.load.blame import blame_late_crash
-from kscaffold.load.leftovers import Leftovers, sections_to_watch, with_residue
+from kscaffold.load.leftovers import Leftovers, sections_to_watch, with_residue, without_guesses
 from kscaffold.load.load import load_all
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor
@@ -165,10 +165,11 @@ def _once(
                 if not unloads[-1].ok:
                     break
             timing.reached("unloaded")
-            unloads = watch_after_unload(unloads, target, around.watch)
+            unloads = watch_after_unload(unloads, target, around.watch, around.progress)
         loads = blame_late_crash(loads, unloads, target)
         timing.reached("the guest is asked whether it is well")
-        loads = with_residue(loads, None if plan.first else leftovers.find(loads, unloads))
+        left = None if plan.first else leftovers.find(loads, unloads)
+        loads, unloads = with_residue(loads, left), without_guesses(unloads, left)
         timing.reached("what is left behind is looked for")
         total = time.monotonic() - began
         loads = [replace(r, seconds={**r.seconds, "total": total}) for r in loads]

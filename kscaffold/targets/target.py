@@ -10,6 +10,7 @@ from kscaffold.module.arguments import Parameters
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.compare import Part
+    from kscaffold.targets.timers import Timer
 
 Kind = Literal["sandbox", "host"]
 
@@ -19,6 +20,7 @@ class Target(Protocol):
 
     kind: Kind
     release: str
+    arch: str
     accelerator: str | None
     cmdline: str
     as_user: bool
@@ -49,6 +51,9 @@ class Target(Protocol):
 
     def tainted(self) -> int | None:
         """kernel.tainted, where all its bits are from modules that were loaded here; else None."""
+
+    def timers(self) -> "list[Timer] | None":
+        """All armed timers of the kernel; None where it does not tell them."""
 
     def watch(self, seconds: float) -> Attempt | None:
         """Look on for so many seconds, whether the kernel stays well after the last call into it. `errno` is

@@ -35,7 +35,6 @@ _TEMPLATE = """// SPDX-License-Identifier: GPL-2.0
 #include <linux/reboot.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
-#include <linux/timer.h>
 #include <linux/version.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
@@ -43,9 +42,6 @@ _TEMPLATE = """// SPDX-License-Identifier: GPL-2.0
 #define new_class(name) class_create(THIS_MODULE, name)
 #else
 #define new_class(name) class_create(name)
-#endif
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
-#define timer_delete_sync del_timer_sync
 #endif
 {top}
 static int __init {name}_init(void)
@@ -251,31 +247,6 @@ LEAVERS = {
         "int error = nf_register_net_hook(&init_net, &o);",
         "nf_unregister_net_hook(&init_net, &o);",
         "return error;",
-    ),
-    "timer": Leaver(
-        "callback",
-        "lv_timer",
-        "static void ring(struct timer_list *t) { } static DEFINE_TIMER(lv_timer, ring);",
-        "mod_timer(&lv_timer, jiffies + 600 * HZ);",
-        "timer_delete_sync(&lv_timer);",
-    ),
-    # In memory that stays: only its function leads to the module.
-    "heaptimer": Leaver(
-        "callback",
-        "lv_ring",
-        "static void lv_ring(struct timer_list *t) { }\nstatic struct timer_list *t; static int make(void)"
-        " { t = kzalloc(sizeof(*t), GFP_KERNEL);"
-        " if (!t) return -ENOMEM; timer_setup(t, lv_ring, 0); return 0; }",
-        "int error = make(); if (!error) mod_timer(t, jiffies + 600 * HZ);",
-        "timer_delete_sync(t); kfree(t);",
-        "return error;",
-    ),
-    "work": Leaver(
-        "callback",
-        "lv_work",
-        "static void work(struct work_struct *w) { } static DECLARE_DELAYED_WORK(lv_work, work);",
-        "schedule_delayed_work(&lv_work, 600 * HZ);",
-        "cancel_delayed_work_sync(&lv_work);",
     ),
 }
 

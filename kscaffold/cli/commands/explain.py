@@ -169,11 +169,19 @@ def _topic(words: str, log: str | None = None) -> int:
     return EXIT_YES
 
 
+def _is_topic(word: str) -> bool:
+    from kscaffold.explain.explain import explain as ask  # start-up time
+
+    return ask(word).known
+
+
 def _log_of_file(words: list[str]) -> str | None:
-    """The log in the file that is meant: one argument with a path's form that is no topic of its own."""
-    if len(words) != 1 or not re.search(r"[/.]", words[0]):
+    """The log in the file that is meant: one argument that is no topic of its own."""
+    if len(words) != 1:
         return None
     path = Path(words[0])
+    if not re.search(r"[/.]", words[0]) and not (path.is_file() and not _is_topic(words[0])):
+        return None
     if not path.is_file():
         if "/" in words[0] and " " not in words[0] and re.search(r"\.(?:log|txt|out)$", words[0]):
             raise UsageError("KS401", f"no such file: {words[0]}", fix=f"ls -l {path.parent}")

@@ -157,7 +157,6 @@ KINDS = {
         "KS390",
         "the kernel still has a pointer to {name}, which went with the module",
         "what unregisters or cancels it",
-        r"(?:\w*_)?(?<!un)register(?:_\w+)?|(?:mod|add)_timer\w*|hrtimer_start\w*|(?:schedule|queue|mod)_(?:delayed_)?work\w*"
-        r"|dev_add_pack|inet6?_add_protocol|call_s?rcu\w*|tasklet_\w*schedule",
+        r"(?:\w*_)?(?<!un)register(?:_\w+)?|dev_add_pack|inet6?_add_protocol|call_s?rcu\w*|tasklet_\w*schedule",
     ),
 }

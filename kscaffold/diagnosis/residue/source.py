@@ -36,10 +36,6 @@ def made_by(left: Residue, sources: Sequence[tuple[str, str]]) -> Residue:
 
 # What takes a call back, by the call's name; the first pattern that fits.
 _UNDONE: tuple[tuple[str, str], ...] = (
-    (r"(?:mod|add)_timer\w*", "timer_delete_sync() (before 6.2: del_timer_sync())"),
-    (r"hrtimer_start\w*", "hrtimer_cancel()"),
-    (r"(?:schedule|queue|mod)_delayed_work\w*", "cancel_delayed_work_sync()"),
-    (r"(?:schedule|queue)_work\w*", "cancel_work_sync()"),
     (r"(?:dev|inet6?)_add_(\w+)", r"the matching …_del_\1() or …_remove_\1()"),
     (r"call_s?rcu\w*", "rcu_barrier() (srcu_barrier() for SRCU)"),
     (r"tasklet_\w+", "tasklet_kill()"),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kscaffold.elf.module_file import ModuleFile
-from kscaffold.load.leftovers import LiveLeftovers
+from kscaffold.load.leftovers import LiveLeftovers, without_guesses
 from kscaffold.load.live_crash import mark_told
 from kscaffold.load.loaded_modules import unload_order
 from kscaffold.load.open_target import running_target
@@ -58,7 +58,7 @@ def unload(
             report = unload_one(name, opened.target, timeout=timeout, ko=ko)
             reports.append(_after_crash(report, opened.crashed) if opened.crashed else report)
             on_unload(reports[-1])
-        watched = watch_after_unload(reports, opened.target, watch)
+        watched = watch_after_unload(reports, opened.target, watch, progress)
         for before, after in zip(reports, watched, strict=True):
             if after is not before:
                 on_unload(after)
@@ -79,6 +79,7 @@ def _with_left(
     if not reports or crashed or fatal or not all(r.ok for r in reports):
         return reports
     left = LiveLeftovers(target).find(kos if len(kos) == len(reports) else [], reports)
+    reports = without_guesses(reports, left)
     return [*reports[:-1], replace(reports[-1], residue=left)]
 
 

@@ -90,6 +90,13 @@ static u64 length(const char *s)
 	return n;
 }
 
+static int same(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
 static s64 now(int clock)	/* ns */
 {
 	struct timespec t = { 0, 0 };
@@ -144,8 +151,8 @@ static u64 le64(u64 n)
 enum { MAGIC = 0x3143534b };	/* "KSC1" */
 enum verb {
 	HELLO = 1, LOAD = 2, UNLOAD = 3, LIST = 4, LOG = 5, READ = 6, WRITE = 7, RUN = 8, SHELL = 9,
-	INPUT = 10, RESIZE = 11, POWEROFF = 12, PHOTOGRAPH = 13,
-	POINTERS = 14,
+	INPUT = 10, RESIZE = 11, POWEROFF = 12, PHOTOGRAPH = 13, PEEK = 14, SYMBOLS = 15,
+	POINTERS = 16,
 	EXEC = 32, SIGNAL = 33, INSTALL = 34,
 };
 enum kind { ACK = 1, END = 2, OUTPUT = 3 };
@@ -625,20 +632,19 @@ static u32 differences(u8 *to, u32 room, u32 wanted)
 /* ---- pointers: what of the kernel's own memory leads to where a module was ---- */
 
 /*
- * Looked through, by /proc/kcore, are the kernel's variables and those that each processor has of its own: lists of
- * notifiers, probes and drivers begin there, and a timer waits there. Memory that was given out is not: what is free
- * again still holds what it held.
+ * Looked through, by /proc/kcore, are the kernel's variables: lists of notifiers, probes and drivers begin there. (The
+ * host reads the timers by PEEK.) Memory that was given out is not: what is free again still holds what it held.
  */
 struct segment { u64 offset, virt, phys, size; };
 
 static struct {
 	struct segment segments[32];
-	u64 low, high, in_processor, processor_end, timers;
+	u64 low, high;
 	u32 count, found;
 	s32 core;
 } search;
 
-enum { FOUND = 34, MOST_FOUND = 256, OBJECT = 64, PROCESSORS_APART = 2 << 20 };
+enum { FOUND = 34, MOST_FOUND = 256, OBJECT = 64 };
 
 static u64 u64_of(const u8 *at)
 {
@@ -665,7 +671,7 @@ static u64 hexadecimal(const u8 **at)
 }
 
 /* n bytes at a virtual address; how many could be had. */
-static s64 peek(u64 virt, void *to, u32 n)
+static s64 peek_core(u64 virt, void *to, u32 n)
 {
 	for (u32 i = 0; i < search.count; i++) {
 		struct segment *s = search.segments + i;
@@ -715,43 +721,36 @@ static int is_range(u64 word, u64 beside)
 	return !((word | beside) & 4095) && apart && apart < 256 << 20;
 }
 
-/* What the words that are pointers lead to: the first bytes of an object, or of each of so many in a list. A timer's
- * function is behind its links, that of a delayed work before them. */
-static void look_behind(u64 at, u64 word, u32 hops)
+/* The first bytes of the object that a word points to: a hook's function, what a list goes on with. */
+static void look_behind(u64 at, u64 word)
 {
 	u64 object[OBJECT / 8];
 
-	do {
-		if (word < ~0ull << 48 || peek(word - 8, object, OBJECT) != OBJECT)
-			return;
-		for (u32 i = 0; i < OBJECT / 8; i++)
-			if (leads_there(object[i]))
-				found(at, object[i]);
-		word = object[1];
-	} while (hops--);
+	if (word < ~0ull << 48 || peek_core(word, object, OBJECT) != OBJECT)
+		return;
+	for (u32 i = 0; i < OBJECT / 8; i++)
+		if (leads_there(object[i]))
+			found(at, object[i]);
 }
 
-enum look { ONLY = -1, OBJECTS = 0, LISTS = 8 };
-
-static void look_through(u64 from, u64 size, enum look behind)
+/* `deep`: what the variables point to, too. */
+static void look_through(u64 from, u64 size, int deep)
 {
 	u64 before = 0;
 
 	for (u64 at = 0; at < size;) {
-		s64 got = peek(from + at, chunk, size - at > CHUNK ? CHUNK : size - at);
+		s64 got = peek_core(from + at, chunk, size - at > CHUNK ? CHUNK : size - at);
 
 		if (got < 8)
 			return;
 		for (s64 i = 0; i + 8 <= got; i += 8) {
-			u64 word = u64_of(chunk + i);
+			u64 word = u64_of(chunk + i), after = i + 16 <= got ? u64_of(chunk + i + 8) : 0;
 
 			if (leads_there(word)) {
-				u64 after = i + 16 <= got ? u64_of(chunk + i + 8) : 0;
-
 				if (!is_range(word, before) && !is_range(word, after))
 					found(from + at + i, word);
-			} else if (behind >= 0 && word >> 63) {
-				look_behind(from + at + i, word, behind);
+			} else if (deep) {
+				look_behind(from + at + i, word);
 			}
 			before = word;
 		}
@@ -780,59 +779,6 @@ static int read_segments(void)
 	return search.count;
 }
 
-/* Where each processor's variables are in its part of memory: the first names of the kernel's list, on x86. */
-static void read_processor_offsets(void)
-{
-	static const char *const names[] = { "this_cpu_off", "__per_cpu_end", "timer_bases" };
-	u64 *const values[] = { &search.in_processor, &search.processor_end, &search.timers };
-	const u8 *line = chunk;
-	s32 fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC, 0);
-	u32 n = 0;
-	s64 got;
-
-	while (fd >= 0 && n < CHUNK - 1 && (got = sys(SYS_read, fd, chunk + n, CHUNK - 1 - n)) > 0)
-		n += got;
-	sys(SYS_close, fd);
-	chunk[n] = 0;
-	while (line < chunk + n) {
-		u64 value = hexadecimal(&line);
-		u32 m;
-
-		for (line += 3, m = 0; line + m < chunk + n && line[m] != '\n';)
-			m++;
-		for (u32 i = 0; i < 3 && line < chunk + n; i++) {
-			u32 k = 0;
-
-			while (k < m && names[i][k] == line[k])
-				k++;
-			if (k == m && !names[i][k])
-				*values[i] = value;
-		}
-		line += m + 1;
-	}
-}
-
-/* The variables of the only processor: the first 2 MiB that say of themselves where they are. */
-static void look_through_processor(void)
-{
-	read_processor_offsets();
-	if (!search.in_processor || !search.processor_end || search.processor_end > PROCESSORS_APART)
-		return;
-	for (u32 i = 0; i < search.count; i++) {
-		struct segment *s = search.segments + i;
-		u64 at = (s->virt + PROCESSORS_APART - 1) & -(u64)PROCESSORS_APART, self;
-
-		for (; s->phys != ~0ull && at - s->virt < s->size; at += PROCESSORS_APART)
-			if (peek(at + search.in_processor, &self, 8) == 8 && self == at) {
-				look_through(at, search.processor_end, ONLY);
-				if (search.timers)
-					look_through(at + search.timers, search.processor_end - search.timers > 16384
-						     ? 16384 : search.processor_end - search.timers, LISTS);
-				return;
-			}
-	}
-}
-
 /* Ranges of /proc/iomem: `  02a00000-02c45dff : Kernel data`. */
 static s64 find_pointers(void)
 {
@@ -854,11 +800,10 @@ static s64 find_pointers(void)
 		/* " : Kernel data", " : Kernel bss" */
 		if (line[3] == 'K' && line[4] == 'e' && line[9] == ' ' && (line[10] == 'd' || line[10] == 'b'))
 			if ((virt = virtual_of(first)))
-				look_through(virt, last + 1 - first, asked.argument ? OBJECTS : ONLY);
+				look_through(virt, last + 1 - first, asked.argument);
 		while (*line && *line++ != '\n')
 			;
 	}
-	look_through_processor();
 	sys(SYS_close, search.core);
 	return 0;
 }
@@ -1108,6 +1053,24 @@ static char *take_string(void)
 	return s;
 }
 
+/* Split the payload's NUL-terminated strings in place; the last pointer is 0. */
+static char **strings_of(char *s, u32 n, char **list, u32 most)
+{
+	u32 count = 0;
+
+	for (u32 at = 0; at < n && count < most - 1; at += length(s + at) + 1)
+		list[count++] = s + at;
+	list[count] = 0;
+	return list;
+}
+
+static char **arguments_of(char *s, u32 n)
+{
+	static char *argv[256];
+
+	return strings_of(s, n, argv, 256);
+}
+
 static void unload(void)
 {
 	char *name = take_string();
@@ -1178,6 +1141,84 @@ static void read_file(void)
 	finish(0, text, n);
 }
 
+/* Payload: path, NUL, then for each part of the file a u64 offset and a u64 length. What can't be read is zeros. */
+static void peek(void)
+{
+	char *s = take_string();
+	u32 n = 0;
+	s32 fd;
+
+	if (!s)
+		return;
+	fd = open(s, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+	if (fd < 0)
+		return finish(fd, 0, 0);
+	for (u64 at = length(s) + 1; at + 16 <= asked.length; at += 16) {
+		u64 part[2], end;
+		s64 got = 1;
+
+		memcpy(part, s + at, sizeof(part));
+		end = n + le64(part[1]);
+		if (end > TEXT)
+			break;
+		memset(text + n, 0, end - n);
+		/* A 32-bit kernel's lseek(2) takes as much as its memory has. */
+		if (sys(SYS_lseek, fd, le64(part[0]), SEEK_SET) < 0)
+			n = end;
+		while (n < end && (got = sys(SYS_read, fd, text + n, end - n)) > 0)
+			n += got;
+		n = end;
+	}
+	sys(SYS_close, fd);
+	finish(0, text, n);
+}
+
+/*
+ * Payload: names, each NUL-terminated. The addresses that /proc/kallsyms has for these symbols of the kernel's own,
+ * a u64 each; 0 for what it has not. It has a hundred thousand lines and more: `address type name`, and a tab and
+ * [module] behind what is a module's.
+ */
+static void symbols(void)
+{
+	static u64 found[64];
+	char *s = take_string(), **names, name[64];
+	u32 field = 0, n = 0, count = 0, left;
+	u64 address = 0;
+	s64 got;
+	s32 fd;
+
+	if (!s)
+		return;
+	names = arguments_of(s, asked.length);
+	while (names[count] && count < 64)
+		found[count++] = 0;
+	left = count;
+	fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return finish(fd, 0, 0);
+	while (left && (got = sys(SYS_read, fd, chunk, CHUNK)) > 0)
+		for (s64 i = 0; i < got; i++) {
+			u8 c = chunk[i];
+
+			if (c == '\n') {
+				name[n] = 0;
+				for (u32 k = 0; field == 2 && k < count; k++)
+					if (name[0] == names[k][0] && !found[k] && same(name, names[k])) {
+						found[k] = le64(address);
+						left--;
+					}
+				field = n = address = 0;
+			} else if (c == ' ' || c == '\t')
+				field++;
+			else if (field == 0)
+				address = address << 4 | (c <= '9' ? c - '0' : c - 'a' + 10);
+			else if (field == 2 && n < sizeof(name) - 1)
+				name[n++] = c;
+		}
+	sys(SYS_close, fd);
+	finish(0, found, count * sizeof(*found));
+}
+
 /* Payload: path, NUL, contents. `argument` is the mode of a new file. */
 static void write_file(void)
 {
@@ -1209,24 +1250,6 @@ static void write_file(void)
 	error = receive_into(fd, rest);
 	sys(SYS_close, fd);
 	finish(error, 0, 0);
-}
-
-/* Split the payload's NUL-terminated strings in place; the last pointer is 0. */
-static char **strings_of(char *s, u32 n, char **list, u32 most)
-{
-	u32 count = 0;
-
-	for (u32 at = 0; at < n && count < most - 1; at += length(s + at) + 1)
-		list[count++] = s + at;
-	list[count] = 0;
-	return list;
-}
-
-static char **arguments_of(char *s, u32 n)
-{
-	static char *argv[256];
-
-	return strings_of(s, n, argv, 256);
 }
 
 static char *environment[] = {
@@ -1737,6 +1760,8 @@ static void serve(void)
 		case SHELL: shell(); break;
 		case POWEROFF: power_off(); break;
 		case PHOTOGRAPH: compare(); break;
+		case PEEK: peek(); break;
+		case SYMBOLS: symbols(); break;
 		case POINTERS: pointers(); break;
 		case EXEC: exec(); break;
 		case INSTALL: install(); break;
