@@ -71,8 +71,8 @@ def refused_value(said: str, parameters: Parameters, ko: ModuleFile) -> tuple[st
     """
     from kscaffold.module.predict.param_values import RANGES, refusal  # start-up time: few are refused
 
-    told = re.search(r"' (?:invalid|too large) for parameter `([\w.-]{1,64})'", said)
-    name, facts = told[1].replace("-", "_") if told else "", ko.kofile()
+    line = re.search(r"' (?:invalid|too large) for parameter `([\w.-]{1,64})'", said)
+    name, facts = line[1].replace("-", "_") if line else "", ko.kofile()
     known = next((p for p in facts.parameters if p.name.replace("-", "_") == name), None)
     values = [w.partition("=")[2] for w in parameters.words if _name(w) == name]
     if known is None or not known.type or not values:

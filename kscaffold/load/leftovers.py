@@ -54,6 +54,10 @@ class Leftovers:
                 self._target.photograph(self._sections, first=True)
         self._began = True
 
+    def of_failed_load(self, report: LoadReport) -> LoadReport:
+        """The same report: find() tells what is left, at the end."""
+        return report
+
     def find(
         self, loads: Sequence[LoadReport], unloads: Sequence[UnloadReport]
     ) -> tuple[Residue, ...] | None:

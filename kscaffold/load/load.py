@@ -1,7 +1,8 @@
 """Load modules into a target and say what happened, from the evidence."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from kscaffold import timing
 from kscaffold.diagnosis.verdict import judge
@@ -16,6 +17,9 @@ from kscaffold.load.report import NO_LOG, LoadReport
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 from kscaffold.records import replace
 from kscaffold.targets.target import Target
+
+if TYPE_CHECKING:
+    from kscaffold.load.leftovers import Leftovers, LiveLeftovers
 
 # A kernel of which no other load can be asked.
 _OVER = ("crashed", "hung", "lost")
@@ -105,16 +109,15 @@ def load_all(
     predictor: Predictor | None,
     seconds: Mapping[str, float],
     on_report: Callable[[LoadReport], None],
-    ready: Callable[[Sequence[str]], None] = lambda needed: None,
-    look: Callable[[LoadReport], LoadReport] = lambda report: report,
+    leftovers: "Leftovers | LiveLeftovers | None" = None,
 ) -> list[LoadReport]:
     """Load `plan.kos` in order; what they need and is not loaded yet is loaded before them, without
     parameters, and named in their reports; where that fails, its own report is the answer.
 
     Where one is not loaded the others are tried all the same, but for those that need it: its report's note
     names them. A kernel that crashed, hung or is lost is given no more modules. `timeout` of each load and
-    `seconds` spent so far in seconds. `on_report` gets each report, `ready` before each load of the modules
-    that were loaded for it; `look` may add to a report before it is told.
+    `seconds` spent so far in seconds. `on_report` gets each report, `leftovers` hears of each load
+    before it is made, and adds to the report of one that failed.
     """
     reports: list[LoadReport] = []
     given = assign(plan.parameters, plan.kos)
@@ -137,10 +140,12 @@ def load_all(
                 report = first
                 break
         if report is None:
-            ready(loaded)
+            if leftovers:
+                leftovers.before_load(loaded)
             report = replace(one(ko, given[ko.module]), dependencies=tuple(loaded))
         if not report.ok:
-            report = look(_without(report, plan, skipped))
+            report = _without(report, plan, skipped)
+            report = leftovers.of_failed_load(report) if leftovers else report
         reports.append(report)
         on_report(report)
         if report.judgement.verdict in _OVER:

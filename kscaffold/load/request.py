@@ -20,7 +20,8 @@ class LoadRequest:
     `module`: the one of the project that is meant. `build`: build first. `dependencies`: load what the
     modules need before them. `allow`: codes of complaints that a run accepts, beside those that the project's
     kscaffold.toml has. `sanitize`: load copies that look for bugs in the place of the modules. `as_user`: an
-    ordinary user of the guest loads them, not root.
+    ordinary user of the guest loads them, not root. `repeat`: how many times a run loads with each of its
+    parameters.
     """
 
     directory: Path
@@ -32,6 +33,7 @@ class LoadRequest:
     allow: tuple[str, ...] = ()
     sanitize: bool = False
     as_user: bool = False
+    repeat: int = 1
 
     def __post_init__(self) -> None:
         if self.sanitize and self.as_user:

@@ -155,7 +155,7 @@ def _once(
             predictor=None if plan.as_user else around.predictor,
             seconds={"start": started},
             on_report=lambda report: on_load(number, report, target) if on_load else None,
-            ready=leftovers.before_load,
+            leftovers=leftovers,
         )
         unloads: list[UnloadReport] = []
         if loads[-1].judgement.verdict not in ("crashed", "hung", "lost"):

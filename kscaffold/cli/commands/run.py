@@ -71,7 +71,7 @@ def run(
         allow=allow or (),
         sanitize=sanitize,
     )
-    request = replace(request, as_user=as_user)
+    request = replace(request, as_user=as_user, repeat=repeat)
     sets = params or [""]
     page: RunPage | None = None
     if html is not None:
@@ -85,14 +85,7 @@ def run(
         return page.listen(chosen) if page else None
 
     done = run_modules(
-        request,
-        where,
-        sets,
-        repeat=repeat,
-        timeout=timeout,
-        watch=watch,
-        progress=console.progress(),
-        listen=listen,
+        request, where, sets, timeout=timeout, watch=watch, progress=console.progress(), listen=listen
     )
     from kscaffold.cli.render import load as render  # start-up time: imported by now
 

@@ -88,7 +88,6 @@ def load_plan(
     from kscaffold.load.leftovers import LiveLeftovers  # start-up time: the sandbox starts now
     from kscaffold.load.load import load_all
 
-    left = LiveLeftovers(opened.target)
     reports = load_all(
         plan,
         opened.target,
@@ -96,8 +95,7 @@ def load_plan(
         predictor=predictor,
         seconds={"build": plan.seconds, "start": opened.seconds},
         on_report=lambda report: on_load(report, opened.target),
-        ready=left.before_load,
-        look=left.of_failed_load,
+        leftovers=LiveLeftovers(opened.target),
     )
     if opened.kind == "sandbox" and any(r.judgement.complaints or not r.ok for r in reports):
         from kscaffold.load.live_crash import mark_told  # start-up time: few loads crash

@@ -65,15 +65,15 @@ def run(
     where: TargetRequest,
     sets: Sequence[str] = ("",),
     *,
-    repeat: int = 1,
     timeout: float,
     watch: float | None = None,
     progress: Progress = SILENT,
     listen: Listen | None = None,
 ) -> Run:
-    """Build what is not up to date, then load and unload `repeat` times for each of `sets`: parameters in the
-    kernel's syntax, beside those of the request. Each try gets a guest of its own, and no guest is left.
-    Where `repeat` is more than 1, and all went well, the same is done many times in one guest for each set:
+    """Build what is not up to date, then load and unload `request.repeat` times for each of `sets`:
+    parameters in the kernel's syntax, beside those of the request. Each try gets a guest of its own, and no
+    guest is left.
+    Where that is more than 1, and all went well, the same is done many times in one guest for each set:
     the last try of the set tells what memory was never freed, however little.
 
     `timeout` of each load, and `watch`, how long to look on after the last unload (None: as the modules'
@@ -97,19 +97,19 @@ def run(
         given = [plan.parameters.and_more(one) for one in sets]
         tries = run_tries(
             copies.plan if copies else plan,
-            [one for one in given for _ in range(repeat)],
+            [one for one in given for _ in range(request.repeat)],
             begun,
             timeout=timeout * (_SLOWER if copies else 1),
             watch=watch,
             progress=progress,
             on_load=on_load,
         )
-        if repeat > 1 and copies is None:
+        if request.repeat > 1 and copies is None:
             from kscaffold.load.growth import with_growth  # start-up time: few runs are repeated
 
             for number, one in enumerate(given):
-                last = (number + 1) * repeat - 1
-                tries[last] = with_growth(tries[last], plan, one, begun.plan, repeat, progress)
+                last = (number + 1) * request.repeat - 1
+                tries[last] = with_growth(tries[last], plan, one, begun.plan, request.repeat, progress)
         if copies is None:
             return Run(tuple(tries), plan.seconds, allow=accepted)
         from kscaffold.instrument.findings import take_findings  # start-up time: few runs are sanitized
