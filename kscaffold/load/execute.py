@@ -1,5 +1,6 @@
 """A program of the user's, run in a guest that is open."""
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +31,8 @@ class ExecRequest:
     """A program to run. `words`: as they were typed, the program first. `directory`: the one that they are
     relative to, and that the program is in, in the guest too. `copies`: FILE or FILE:DEST. `environment`:
     what the program gets besides PATH, HOME and TERM. `input`: a file descriptor, or the bytes. `timeout` in
-    seconds. `pass_signals`: what would end this process goes to the program.
+    seconds. `pass_signals`: what would end this process goes to the program. `terminal`: `input` is
+    one, and the program gets one.
     """
 
     words: tuple[str, ...]
@@ -40,6 +42,7 @@ class ExecRequest:
     input: int | bytes = b""
     timeout: float = 60.0
     pass_signals: bool = False
+    terminal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,10 @@ def bring(
     variables = {"PATH": _PATH, "HOME": "/", "TERM": "linux"}
     if program.library_path:
         variables["LD_LIBRARY_PATH"] = ":".join(program.library_path)
-    return GuestProgram(program.path, request.words, str(directory), {**variables, **request.environment})
+    if request.terminal:
+        variables["TERM"] = os.environ.get("TERM", "linux")
+    variables |= request.environment
+    return GuestProgram(program.path, request.words, str(directory), variables, request.terminal)
 
 
 def _complaints(
