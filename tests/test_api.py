@@ -42,6 +42,7 @@ SIGNATURES = {
     "Progress": "(step=_ignore_step, note=_ignore, detail=_ignore, warn=_ignore, verbose=False)",
     "Sandbox": "(kernel=None, *, cmdline='', certs=None, offline=False, progress=SILENT)",
     "Sandbox.exec": "(self, program, *arguments, input=b'', copy=(), env=None, timeout=60.0)",
+    "Sandbox.firmware": "(self, name, data)",
     "Sandbox.write": "(self, path, data)",
     "Sandbox.load": "(self, ko, *, timeout=10.0, **parameters)",
     "Sandbox.log": "(self)",

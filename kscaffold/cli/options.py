@@ -80,6 +80,10 @@ Cert = Annotated[
     list[str] | None,
     typer.Option("--cert", metavar="FILE", help="Its kernel trusts this key; `none`: none of yours."),
 ]
+Firmware = Annotated[
+    list[str] | None,
+    typer.Option("--firmware", metavar="FILE[:NAME]", help="Have this in the sandbox's /lib/firmware."),
+]
 Watch = Annotated[
     float | None,
     typer.Option(

@@ -32,7 +32,7 @@ class ExecRequest:
     relative to, and that the program is in, in the guest too. `copies`: FILE or FILE:DEST. `environment`:
     what the program gets besides PATH, HOME and TERM. `input`: a file descriptor, or the bytes. `timeout` in
     seconds. `pass_signals`: what would end this process goes to the program. `terminal`: `input` is
-    one, and the program gets one.
+    one, and the program gets one. `firmware`: FILE or FILE:NAME, for the guest.
     """
 
     words: tuple[str, ...]
@@ -43,6 +43,7 @@ class ExecRequest:
     timeout: float = 60.0
     pass_signals: bool = False
     terminal: bool = False
+    firmware: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

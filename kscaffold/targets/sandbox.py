@@ -184,6 +184,10 @@ class SandboxTarget:
             self.write(kept, content)
         return True
 
+    def add_firmware(self, name: str, content: bytes) -> None:
+        """Put a file into the guest's /lib/firmware."""
+        self.install(content, f"/lib/firmware/{name}")
+
     def run(self, argv: list[str], timeout: float) -> tuple[int, bytes]:
         """Run a program of the guest: its wait status (as os.waitstatus_to_exitcode takes it), its output."""
         payload = b"".join(a.encode() + b"\0" for a in argv)

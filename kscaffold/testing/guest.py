@@ -186,6 +186,12 @@ class Guest:
         self._note("exec", "--", "sh", "-c", f"printf %s {shlex.quote(text)} > {path}")
         self._pass_file(path, data.encode() if isinstance(data, str) else data, timeout)
 
+    def firmware(self, name: str, data: bytes) -> None:
+        """Have firmware in the guest's /lib/firmware, beside what the project has in `firmware/`."""
+        __tracebackhide__ = True
+        self._alive()
+        self._sandbox.firmware(name, data)
+
     def log(self) -> list[str]:
         """The lines of the kernel's log since the first load or program."""
         __tracebackhide__ = True

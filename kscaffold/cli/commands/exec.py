@@ -45,6 +45,7 @@ def exec_program(
     env: Env = None,
     timeout: Timeout = None,
     fresh: Fresh = False,
+    firmware: options.Firmware = None,
     kernel: options.KernelName = None,
     cmdline: options.Cmdline = "",
     offline: options.Offline = False,
@@ -70,6 +71,7 @@ def exec_program(
         timeout or (_AT_A_TERMINAL if terminal else _USUAL),
         pass_signals=True,
         terminal=terminal,
+        firmware=tuple(firmware or ()),
     )
     where = TargetRequest(kernel=kernel, cmdline=cmdline, offline=offline)
     heard = render.Heard(keep=json)

@@ -23,6 +23,7 @@ def reload(
     timeout: options.Timeout = 10.0,
     cmdline: options.Cmdline = "",
     cert: options.Cert = None,
+    firmware: options.Firmware = None,
     trace: options.Trace = False,
     html: options.Html = None,
     offline: options.Offline = False,
@@ -51,7 +52,7 @@ def reload(
     where = TargetRequest(host, kernel, cmdline, cert, offline)
     request = LoadRequest.from_words(
         words or (), directory or Path.cwd(), module, build=not no_build, dependencies=not no_deps
-    )
+    ).with_firmware(firmware or (), where)
     done = reload_modules(
         request,
         where,

@@ -49,6 +49,7 @@ def run(
     as_user: AsUser = False,
     cmdline: options.Cmdline = "",
     cert: options.Cert = None,
+    firmware: options.Firmware = None,
     trace: options.Trace = False,
     html: options.Html = None,
     offline: options.Offline = False,
@@ -71,7 +72,7 @@ def run(
         allow=allow or (),
         sanitize=sanitize,
     )
-    request = replace(request, as_user=as_user)
+    request = replace(request, as_user=as_user, firmware=tuple(firmware or ()))
     sets = [one for one in (params or [""]) for _ in range(repeat)]
     page: RunPage | None = None
     if html is not None:
