@@ -54,7 +54,7 @@ def test_a_driver_gets_what_it_asks_for(ks, tmp_path, monkeypatch):
     assert f"fix: {give}" in ran.out
     soft = ks("run", "soft=1")
     assert soft.status == 0 and "which is not there" in soft.err and give in soft.err
-    (document,) = ks("run", "--firmware", "blob:acme/fw.bin", "--json").json["results"]
+    document = ks("run", "--firmware", "blob:acme/fw.bin", "--json").json
     assert "asks: got named" in [line["text"] for line in document["log"]]
     with api.Sandbox(kernel) as sandbox:
         sandbox.firmware("acme/fw.bin", b"a script's")

@@ -74,7 +74,7 @@ def run_program(
     payload = b"".join(os.fsencode(word) + b"\0" for word in (*words, *variables))
     terminal = input if program.terminal and isinstance(input, int) else None
     if terminal is not None:
-        _tell_size(lambda size: channel.ask(Verb.RESIZE, size, timeout=_GRACE), terminal)
+        channel.ask(Verb.RESIZE, _size_of(terminal), timeout=_GRACE)
     count = len(words) | (0 if terminal is None else _TERMINAL)
     nonce = channel.begin(Verb.EXEC, payload, argument=count, timeout=timeout)
     conversation = _Conversation(channel, nonce, time.monotonic() + timeout, input, on_output)
@@ -91,10 +91,10 @@ def run_program(
         raise
 
 
-def _tell_size(tell: Callable[[bytes], object], terminal: int) -> None:
+def _size_of(terminal: int) -> bytes:
     from kscaffold.sandbox.agent.terminal import window_size  # start-up time: few have one
 
-    tell(window_size(terminal))
+    return window_size(terminal)
 
 
 class _Conversation:
@@ -162,7 +162,7 @@ class _Conversation:
 
     def _send_signal(self, number: int) -> None:
         if number == signal.SIGWINCH and self.source is not None:
-            _tell_size(lambda size: self._send(protocol.request(Verb.RESIZE, 0, size)), self.source)
+            self._send(protocol.request(Verb.RESIZE, 0, _size_of(self.source)))
             return
         self.interrupts += number == signal.SIGINT
         if self.interrupts >= _PATIENCE:
