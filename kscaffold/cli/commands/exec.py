@@ -47,6 +47,7 @@ def exec_program(
     fresh: Fresh = False,
     firmware: options.Firmware = None,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     cmdline: options.Cmdline = "",
     offline: options.Offline = False,
     directory: options.Directory = None,
@@ -56,6 +57,7 @@ def exec_program(
     """Run a program in the sandbox, and tell what the kernel said."""
     # Words behind PROG are the program's own, and --json may be one of them.
     console.json_mode, console.verbose = json, verbose
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.cli.render import exec as render  # start-up time
     from kscaffold.load.execute import ExecRequest
     from kscaffold.load.request import TargetRequest
