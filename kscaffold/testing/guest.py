@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kscaffold.diagnosis.crash import Complaint
+from kscaffold.diagnosis.crash import Complaint, may_have_complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
@@ -235,9 +235,11 @@ class Guest:
         if not self.evidence.lost:
             known = {complaint.seq for complaint in found}
             files = files_by_module(self.evidence.modules.values())
-            more, place = complaints_of(records, files, self._sandbox.tainted())
-            found += [one for one in more if one.seq not in known]
-            self.evidence.place = self.evidence.place or place
+            # A kernel that says nothing is not asked whether it is well: that costs each test its time.
+            if may_have_complaint(records):
+                more, place = complaints_of(records, files, self._sandbox.tainted())
+                found += [one for one in more if one.seq not in known]
+                self.evidence.place = self.evidence.place or place
         return tuple(found)
 
     def flaws(self) -> tuple[Flaw, ...]:
