@@ -55,7 +55,8 @@ REPORTS = {
     "BuildReport": "ok project modules release log complaints notes seconds up_to_date explanation",
     "CheckReport": "path ko kernel prediction findings signature",
     "Created": "name path template module sources files repository",
-    "Executed": "status errno late lost complaints place log stdout stderr kernel seconds loads failed_build",
+    "Executed": "status errno late lost complaints place log stdout stderr kernel seconds loads "
+    "failed_build stack",
     "Explanation": None,
     "Judgement": None,
     "Kernel": None,

@@ -49,7 +49,7 @@ DOCUMENTS = {
     "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
     "unload several": "results[]",
     "list": "target modules[]",
-    "exec": "program kernel status signal errno late lost stdout stderr complaints[] log[] loads[] seconds",
+    "exec": "program kernel status signal errno late lost stack[] stdout stderr complaints[] log[] loads[] seconds",
     "test": "directory kernels examined modules[] tests[] seconds",
     "ci": "path text",
     "logs": "log[]",

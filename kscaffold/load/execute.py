@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kscaffold import lazy
 from kscaffold.arch.architecture import Architecture
 from kscaffold.diagnosis.crash import Complaint, may_have_complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.files import reader
-from kscaffold.load.addr2line import SourceLine
+from kscaffold.load.addr2line import SourceLine, place_of
 from kscaffold.load.complaints import complaints_of
 from kscaffold.load.report import LoadReport
 from kscaffold.packages.busybox import busybox
@@ -23,6 +24,7 @@ from kscaffold.targets.sandbox import Execution, SandboxTarget
 if TYPE_CHECKING:
     from kscaffold.make.report import BuildReport
 
+_FRAME = lazy.pattern(r"(?m)^\[<\w+>\] (\S+\+0x\w+/0x\w+) \[(\w+)\]")
 _PATH = "/bin:/sbin:/usr/bin:/usr/sbin"
 
 
@@ -52,7 +54,8 @@ class Executed:
     where nobody knows. `errno`: why it did not start, or 0. `late`: it was killed at its deadline. `lost`:
     the guest did not outlive it. `complaints`: what the kernel complained of meanwhile; `place`: the line of
     source of the first one; `log`: all that the kernel said meanwhile. `stdout`, `stderr`: what it wrote,
-    where nobody else got that. `loads`: of a pristine guest. `seconds`: the program took.
+    where nobody else got that. `loads`: of a pristine guest. `seconds`: the program took. `stack`: the
+    kernel's, of a program that was late: `place` is its line of source then.
     """
 
     status: int | None = None
@@ -68,6 +71,7 @@ class Executed:
     seconds: float = 0.0
     loads: tuple[LoadReport, ...] = ()
     failed_build: "BuildReport | None" = None
+    stack: str = ""
 
     @property
     def ok(self) -> bool:
@@ -121,6 +125,7 @@ def run_program_in(
     )
     seconds = time.monotonic() - began
     complaints, place = _complaints(done, target, files)
+    place = place or _place_of_stack(done.stack, files)
     return Executed(
         done.status,
         done.errno,
@@ -133,6 +138,7 @@ def run_program_in(
         bytes(kept[STDOUT + 1]),
         target.release,
         seconds,
+        stack=done.stack,
     )
 
 
@@ -153,6 +159,14 @@ def bring(
         variables["TERM"] = os.environ.get("TERM", "linux")
     variables |= request.environment
     return GuestProgram(program.path, request.words, str(directory), variables, request.terminal)
+
+
+def _place_of_stack(stack: str, files: Mapping[str, ModuleFile]) -> SourceLine | None:
+    """The line where a program waits in a module: /proc/PID/stack has the innermost call first."""
+    for where, module in _FRAME.findall(stack):
+        if module in files:
+            return place_of(where, files[module], ())
+    return None
 
 
 def _complaints(

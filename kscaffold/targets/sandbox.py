@@ -44,7 +44,8 @@ _NONBLOCK = 0o4000  # O_NONBLOCK, as rmmod calls delete_module(2)
 class Execution:
     """A program of the user's that ran in a guest. `status`: its exit code, or the signal that killed it,
     negative; None where that is not known. `errno`: why it did not start, or 0. `late`: it did not end by its
-    deadline. `lost`: the guest did not outlive it. `records`: what the kernel said meanwhile.
+    deadline; `stack`: where it was in the kernel then. `lost`: the guest did not outlive it. `records`: what
+    the kernel said meanwhile.
     """
 
     status: int | None
@@ -52,6 +53,7 @@ class Execution:
     records: tuple[Record, ...]
     late: bool = False
     lost: bool = False
+    stack: str = ""
 
 
 class SandboxTarget:
@@ -222,7 +224,8 @@ class SandboxTarget:
             last = self._unanswered(error, f"{error.nonce:016x}" if error.nonce else _ANY)
             return Execution(None, 0, last.log, lost=True, late=last.late)
         records = _since_mark(parse_kmsg(b"\n".join(protocol.records(said))), f"{ended.nonce:016x}")
-        return Execution(ended.status, ended.errno, records, late=ended.errno == ETIME)
+        late = ended.errno == ETIME
+        return Execution(ended.status, ended.errno, records, late=late, stack=ended.stack)
 
     def install_busybox(self, program: bytes) -> None:
         """Put BusyBox and its names into the guest's /bin, once."""

@@ -52,6 +52,7 @@ class Evidence:
     records: list[Record] = field(default_factory=list)
     place: SourceLine | None = None
     trace: str = ""
+    stack: str = ""
     lost: bool = False
     used: bool = False
     loads: list[LoadReport] = field(default_factory=list)
@@ -269,6 +270,7 @@ class Guest:
 
     def _judge(self, done: Executed, name: str, timeout: float) -> None:
         __tracebackhide__ = True
+        self.evidence.stack = done.stack
         if done.lost:
             raise GuestFailure(f"the guest did not outlive {name}: its kernel crashed, or hangs")
         if done.late:

@@ -65,6 +65,8 @@ def sections(guests: Sequence[Guest], most: int) -> list[tuple[str, str]]:
             lines = [*lines[:half], f"… ({len(lines) - most} lines)", *lines[-half:]]
         if lines:
             parts.append((f"kernel log{which} ({guest.kernel.release})", "\n".join(lines)))
+        if seen.stack:
+            parts.append((f"kernel stack of the program{which}", seen.stack.rstrip()))
         if seen.trace:
             parts.append((f"stages of the last load{which}", seen.trace))
         if seen.commands:

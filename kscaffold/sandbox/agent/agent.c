@@ -1303,7 +1303,7 @@ static void drain_output(int which)
  * `argument` is the number of all but the environment, with TERMINAL where a terminal is to be all three
  * streams; its size is that of the last RESIZE. OUTPUT comes with status 1 or 2, of which stream it is.
  * Each ACK allows the host one INPUT of at most CHUNK bytes, an empty one is the end of the input. Status: as
- * wait(2) has it, -ETIME at the deadline, else the errno of the start.
+ * wait(2) has it, -ETIME at the deadline (the payload is the program's kernel stack), else the errno of the start.
  */
 static void exec(void)
 {
@@ -1311,7 +1311,7 @@ static void exec(void)
 	char *s = take_string(), name[TERMINAL_NAME];
 	s32 in[2], out[2], errors[2], failure[2], status = 0, error = 0;
 	s64 deadline = now(CLOCK_MONOTONIC) + (s64)asked.timeout_ms * 1000000;
-	u32 count = 0, n = 0, given = asked.argument & ~TERMINAL;
+	u32 count = 0, n = 0, stuck = 0, given = asked.argument & ~TERMINAL;
 
 	if (!s)
 		return;
@@ -1363,6 +1363,7 @@ static void exec(void)
 	if (program.pid < 0) {
 		error = program.pid;
 	} else if (!attend(deadline)) {
+		stuck = child_file(program.pid, "stack", text, TEXT);
 		/* All of its group; a task that is stuck in the kernel stays. */
 		sys(SYS_kill, -program.pid, SIGKILL);
 		sleep_ms(20);
@@ -1380,7 +1381,7 @@ static void exec(void)
 		sys(SYS_close, program.in);
 	sys(SYS_close, program.ended);
 	sys(SYS_close, failure[0]);
-	finish(error ? error : status, 0, 0);
+	finish(error ? error : status, text, stuck);
 }
 
 static void power_off(void)
