@@ -48,7 +48,8 @@ def test_four_typed_words_make_the_course_s_module(ks, here):
         "        Next cd ownname && kscaffold load",
     ]
     project = here / "ownname"
-    assert set(os.listdir(project)) == EVERYWHERE | {"ret-1.c"}
+    assert set(os.listdir(project)) == EVERYWHERE | {"ret-1.c", "tests"}
+    assert os.listdir(project / "tests") == ["test_ownname.py"]
     kbuild = (project / "Kbuild").read_text().splitlines()
     assert kbuild[1:] == ["obj-m := ownname.o", "ownname-objs := ret-1.o"]
     source = (project / "ret-1.c").read_text()
@@ -253,9 +254,9 @@ def test_files_have_the_users_mode_whatever_the_templates_have(ks, here):
         assert ks("new", "mod").status == 0
     finally:
         os.umask(before)
-    modes = {p.name: p.stat().st_mode & 0o777 for p in (here / "mod").iterdir()}
-    assert set(modes.values()) == {0o640}
-    assert (here / "mod").stat().st_mode & 0o777 == 0o750
+    made = [here / "mod", *(here / "mod").rglob("*")]
+    assert {p.stat().st_mode & 0o777 for p in made if p.is_file()} == {0o640}
+    assert {p.stat().st_mode & 0o777 for p in made if p.is_dir()} == {0o750}
 
 
 def test_the_author_is_the_one_git_knows(ks, here, own_world, monkeypatch):

@@ -24,7 +24,9 @@ _Objs = Annotated[
 _Param = Annotated[
     list[str] | None,
     typer.Option(
-        "--param", metavar="NAME:TYPE[@PERM][=DEFAULT][:TEXT]", help="A module parameter (repeatable)."
+        "--param",
+        metavar="NAME:TYPE[@PERM][=DEFAULT][:TEXT]",
+        help="A module parameter (repeatable); int[4] is an array.",
     ),
 ]
 
@@ -48,6 +50,7 @@ def new(
     description: Annotated[str | None, typer.Option(help="For MODULE_DESCRIPTION.")] = None,
     license: Annotated[str, typer.Option(help="An SPDX licence, or mit, bsd for dual ones.")] = _LICENSE,
     interactive: Annotated[bool, typer.Option("-i", help="Ask for the texts, on a terminal.")] = False,
+    no_tests: Annotated[bool, typer.Option("--no-tests", help="Leave the directory tests out.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="Show the templates.")] = False,
     git: external_options.Git = False,
     trust: external_options.Trust = False,
@@ -65,7 +68,9 @@ def new(
         raise UsageError("KS004", "missing argument NAME", fix="kscaffold new hello")
     theirs = external_options.Given(trust, hooks, tuple(answer or ()), checkout, template_dir)
     if template is not None and _is_foreign(template):
-        external_options.refuse({"objs": objs, "param": param, "license": license != _LICENSE})
+        external_options.refuse(
+            {"objs": objs, "param": param, "license": license != _LICENSE, "no-tests": no_tests}
+        )
         from kscaffold.cli.external.new import new_foreign, wanted_of  # start-up time
 
         texts = {"author": author, "description": description}
@@ -88,6 +93,7 @@ def new(
             description=description,
             license=license,
             git=git,
+            tests=not no_tests,
         )
     )
     return _tell(created, directory, git)

@@ -1,0 +1,105 @@
+"""The tests that a template brings pass on the template, and fail on a bug in it."""
+
+import json
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from kscaffold import process
+from tests.support import templated
+from tests.support.kernels import need_kernel
+from tests.templates.chardev_bugs import BUGS, MARK, chardev_with_bugs
+
+pytestmark = [pytest.mark.kernel, pytest.mark.sandbox]
+
+# All templates are built by one make already.
+_BUILT = '''
+import pytest
+
+@pytest.fixture
+def modules(request):
+    return {ko.stem.replace("-", "_"): ko for ko in request.path.parent.parent.glob("*.ko")}
+'''
+_TIMEOUT = 300.0  # s
+
+
+def own_tests(place: Path, release: str, conftest: str, tests: Iterable[str] = ("",)) -> list[dict]:
+    """Run tests below a directory on a kernel, by one pytest: a line of results for each."""
+    (place / "conftest.py").write_text(conftest)
+    results = place / f"results-{release}"
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", place]
+    argv += ["--kscaffold-kernel", release, "--kscaffold-results", results, *(f"{place}/{test}" for test in tests)]
+    done = process.run([str(word) for word in argv], timeout=_TIMEOUT, cwd=place)
+    assert results.exists(), done.stdout + done.stderr
+    return [json.loads(line) for line in results.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("series", ["6.1", "6.12"])
+def test_every_template_passes_its_own_tests(series):
+    place = templated.built(series).place
+    results = own_tests(place, need_kernel(series).release, _BUILT)
+    failed = [(r["test"], r["text"]) for r in results if r["outcome"] != "passed"]
+    assert failed == []
+    tested = {Path(r["test"].partition("::")[0]).parent.parent.name for r in results}
+    assert tested == {templated.module(t) for t in templated.names()}
+
+
+def test_a_fresh_chardev_on_two_kernels(ks, tmp_path, monkeypatch):
+    releases = [need_kernel(series).release for series in ("6.1", "6.12")]
+    monkeypatch.chdir(tmp_path)
+    assert ks("new", "dev", "--template", "chardev").status == 0
+    monkeypatch.chdir(tmp_path / "dev")
+    words = [word for release in releases for word in ("--kernel", release)]
+    ran = ks("test", *words, "--junit", "out.xml")
+    assert ran.status == 0, ran.out
+    assert ran.out.splitlines()[-1].split() == ["dev", "passed", "passed"]
+    assert 'failures="0"' in (tmp_path / "dev/out.xml").read_text()
+
+
+def test_without_tests(ks, tmp_path):
+    assert ks("new", "dev", "-t", "chardev", "--no-tests", "-C", tmp_path).status == 0
+    project = tmp_path / "dev"
+    assert not (project / "tests").exists()
+    assert "kscaffold test" not in (project / "README.md").read_text()
+    (project / "dev.h").write_text((project / "dev.h").read_text() + "\n/* mine */\n")
+    assert ks("update", project).status == 0
+    assert not (project / "tests").exists()
+
+
+_WITH_BUGS = '''
+import pytest
+
+def pytest_generate_tests(metafunc):
+    bugs = {bugs!r}
+    metafunc.parametrize("bug", [b for b, test in bugs.items() if test == metafunc.function.__name__])
+
+@pytest.fixture
+def modules(request, bug):
+    return {{"my_chardev": request.path.parent.parent / "bugs" / str(bug) / "my-chardev.ko"}}
+
+@pytest.fixture(autouse=True)
+def _has_bug(bug):
+    pass
+'''
+
+
+def test_a_bug_in_a_handler_fails_the_right_test_with_its_line(tmp_path):
+    """Each kind of bug in each handler of chardev."""
+    kernel = need_kernel("6.1")
+    lines = chardev_with_bugs(tmp_path, kernel)
+    conftest = _WITH_BUGS.format(bugs={bug.number: bug.test for bug in BUGS})
+    tests = {f"my-chardev/tests/{MARK}::{bug.test}" for bug in BUGS}
+    results = own_tests(tmp_path, kernel.release, conftest, sorted(tests))
+    told = {}
+    for result in results:
+        test, _, name = result["test"].partition("::")[2].partition("[")
+        told[int(re.findall(r"\d+", name)[-1])] = (test, result)
+    assert set(told) == {bug.number for bug in BUGS}
+    for bug in BUGS:
+        test, result = told[bug.number]
+        assert (bug, result["outcome"]) == (bug, "failed")
+        place = f"my-chardev.c:{lines[bug.number]}" if bug.in_the_kernel else f"{MARK}:"
+        assert place in result["text"], (bug, result["text"])
