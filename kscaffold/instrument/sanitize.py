@@ -1,7 +1,6 @@
 """`run --sanitize`: put instrumented copies in the place of a run's modules, and read what they found."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold.elf.module_file import ModuleFile
@@ -15,6 +14,7 @@ from kscaffold.instrument.mirror import sweep_mirrors
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.plan import LoadPlan
 from kscaffold.progress import Progress
+from kscaffold.records import dataclass, replace
 
 NAME = "sanitize"
 _RECIPE = Recipe(NAME, SOURCES / "sanitize_module.h", plan.compiler_flags)

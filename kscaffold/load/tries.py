@@ -5,7 +5,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 from kscaffold import timeouts, timing
 from kscaffold.errors import KscaffoldError
@@ -20,6 +19,7 @@ from kscaffold.load.unload import UnloadReport, unload
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.vm.guest import Guest
 from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.restore import PendingRestore
@@ -134,14 +134,15 @@ def _once(
     timing.reached("the guest answers")
     try:
         started = time.monotonic() - began
-        target = SandboxTarget.from_guest(guest, planned.machine.cmdline)
+        target = SandboxTarget.from_guest(guest, planned.machine.cmdline, as_user=jobs.as_user)
         _load_helpers(jobs, target, timeout)
         leftovers = Leftovers(jobs.kos, around.sections, target)
         loads = load_all(
             jobs,
             target,
             timeout=timeout,
-            predictor=around.predictor,
+            # It tells what root's load would meet.
+            predictor=None if jobs.as_user else around.predictor,
             seconds={"start": started},
             tell=lambda report: hear(number, report, target) if hear else None,
             ready=leftovers.before_load,

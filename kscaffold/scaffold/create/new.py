@@ -3,13 +3,13 @@
 import os
 import re
 import shutil
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import UsageError
 from kscaffold.files import atomic_dir, git
+from kscaffold.records import dataclass, replace
 from kscaffold.scaffold.create import escape, licence, params, render
 from kscaffold.scaffold.create.author import default_author
 from kscaffold.scaffold.kbuild import generate, names
