@@ -74,6 +74,7 @@ ARCHITECTURE = Architecture(
     qemu_package="qemu-system-misc",
     machine="s390-ccw-virtio",
     machine_options=(),
+    pci_options=(),
     cpu={"kvm": "host", "tcg": "max"},
     console="ttyS1",
     agent_device="virtio-serial-ccw",

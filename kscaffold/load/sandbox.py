@@ -26,6 +26,7 @@ from kscaffold.module.arguments import Parameters
 from kscaffold.progress import SILENT, Progress
 from kscaffold.sandbox.agent.guest_root import guest_architecture
 from kscaffold.sandbox.agent.program import GuestProgram
+from kscaffold.sandbox.vm.qemu import pci_address
 from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget
 
@@ -48,16 +49,19 @@ class Sandbox:
         cmdline: str = "",
         certs: Sequence[str] | None = None,
         offline: bool = False,
+        devices: Sequence[str] = (),
         progress: Progress = SILENT,
     ) -> None:
         """Nothing is started before `with`.
 
         `kernel`: a release or the beginning of one, None for the default. `cmdline`: added to what the
         guest's kernel is started with. `certs`: files of certificates that its kernel trusts. `offline`:
-        fetch no kernel.
+        fetch no kernel. `devices`: further devices on its PCI bus, as QEMU's -device takes them ("edu").
         """
         release = kernel.release if isinstance(kernel, Kernel) else kernel
-        self._where = TargetRequest(kernel=release, cmdline=cmdline, certs=certs, offline=offline)
+        self._where = TargetRequest(
+            kernel=release, cmdline=cmdline, certs=certs, offline=offline, devices=tuple(devices)
+        )
         self._progress = progress
         self._stack = contextlib.ExitStack()
         self._running: tuple[Prewarmed, SandboxTarget] | None = None
@@ -72,6 +76,7 @@ class Sandbox:
             stack.callback(guest.close)
             self._stack = stack.pop_all()
         target = SandboxTarget.from_guest(guest, begun.plan.machine.cmdline)
+        _plug_in(target, len(self._where.devices))
         self._running, self._files = (begun, target), {}
         self._seconds = time.monotonic() - began
         return self
@@ -188,6 +193,16 @@ class Sandbox:
         if self._running is None:
             raise ValueError("the sandbox is not open: with Sandbox() as sandbox")
         return self._running
+
+
+def _plug_in(target: SandboxTarget, count: int) -> None:
+    """Let the guest's kernel find the devices of its machine anew: not every device of QEMU's has a state that a
+    snapshot keeps (edu has none), and a restored one lacks the addresses that were given to it.
+    """
+    for number in range(count):
+        target.write(f"/sys/bus/pci/devices/{pci_address(number)}/remove", b"1", 0)
+    if count:
+        target.write("/sys/bus/pci/rescan", b"1", 0)
 
 
 def _text(value: object) -> str:

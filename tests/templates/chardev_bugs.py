@@ -21,7 +21,7 @@ MARK = "test_my_chardev.py"
 _KINDS = {
     "leak": "bug_leaked = kmalloc(64, GFP_KERNEL)",
     "sleep": "spin_lock(&bug_lock), msleep(1), spin_unlock(&bug_lock)",
-    "overflow": "bug_row[bug << 20] = 1",
+    "overflow": "bug_row[bug << 24] = 1",
 }
 # The line of each handler before which it happens, and a wrong result.
 _HANDLERS = {
@@ -36,8 +36,8 @@ _HEAD = f"""
 #include <linux/slab.h>
 
 static volatile int bug = {_NUMBER:#x};
-static void *bug_leaked;
-static char bug_row[8];
+static void *volatile bug_leaked;
+static volatile char bug_row[8];
 static DEFINE_SPINLOCK(bug_lock);
 """
 

@@ -26,21 +26,22 @@ def modules(request):
 _TIMEOUT = 300.0  # s
 
 
-def own_tests(place: Path, release: str, conftest: str, tests: Iterable[str] = ("",)) -> list[dict]:
-    """Run tests below a directory on a kernel, by one pytest: a line of results for each."""
+def own_tests(place: Path, release: str, conftest: str, tests: Iterable[str] = ("",)
+) -> tuple[list[dict], str]:
+    """Run tests below a directory on a kernel, by one pytest: a line of results for each, and what was printed."""
     (place / "conftest.py").write_text(conftest)
     results = place / f"results-{release}"
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", place]
     argv += ["--kscaffold-kernel", release, "--kscaffold-results", results, *(f"{place}/{test}" for test in tests)]
     done = process.run([str(word) for word in argv], timeout=_TIMEOUT, cwd=place)
     assert results.exists(), done.stdout + done.stderr
-    return [json.loads(line) for line in results.read_text().splitlines()]
+    return [json.loads(line) for line in results.read_text().splitlines()], done.stdout
 
 
 @pytest.mark.parametrize("series", ["6.1", "6.12"])
 def test_every_template_passes_its_own_tests(series):
     place = templated.built(series).place
-    results = own_tests(place, need_kernel(series).release, _BUILT)
+    results, _ = own_tests(place, need_kernel(series).release, _BUILT)
     failed = [(r["test"], r["text"]) for r in results if r["outcome"] != "passed"]
     assert failed == []
     tested = {Path(r["test"].partition("::")[0]).parent.parent.name for r in results}
@@ -74,7 +75,8 @@ import pytest
 
 def pytest_generate_tests(metafunc):
     bugs = {bugs!r}
-    metafunc.parametrize("bug", [b for b, test in bugs.items() if test == metafunc.function.__name__])
+    mine = [b for b, test in bugs.items() if test == metafunc.function.__name__]
+    metafunc.parametrize("bug", mine, ids=map("bug{{}}".format, mine))
 
 @pytest.fixture
 def modules(request, bug):
@@ -92,14 +94,14 @@ def test_a_bug_in_a_handler_fails_the_right_test_with_its_line(tmp_path):
     lines = chardev_with_bugs(tmp_path, kernel)
     conftest = _WITH_BUGS.format(bugs={bug.number: bug.test for bug in BUGS})
     tests = {f"my-chardev/tests/{MARK}::{bug.test}" for bug in BUGS}
-    results = own_tests(tmp_path, kernel.release, conftest, sorted(tests))
+    results, printed = own_tests(tmp_path, kernel.release, conftest, sorted(tests))
     told = {}
     for result in results:
-        test, _, name = result["test"].partition("::")[2].partition("[")
-        told[int(re.findall(r"\d+", name)[-1])] = (test, result)
+        test, number = re.search(r"::(\w+)\[.*bug(\d+)", result["test"]).groups()
+        told[int(number)] = (test, result["outcome"])
+    reports = dict(re.findall(r"^_+ \w+\[.*?bug(\d+).*?\] _+$(.*?)(?=^[_=]{9})", printed, re.M | re.S))
     assert set(told) == {bug.number for bug in BUGS}
     for bug in BUGS:
-        test, result = told[bug.number]
-        assert (bug, result["outcome"]) == (bug, "failed")
-        place = f"my-chardev.c:{lines[bug.number]}" if bug.in_the_kernel else f"{MARK}:"
-        assert place in result["text"], (bug, result["text"])
+        assert (bug, *told[bug.number]) == (bug, bug.test, "failed")
+        place = f"my-chardev.c:{lines[bug.number]}, " if bug.in_the_kernel else f"{MARK}:"
+        assert place in reports[str(bug.number)], (bug, reports[str(bug.number)])

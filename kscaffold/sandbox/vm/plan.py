@@ -29,8 +29,12 @@ class Plan:
     restorable: bool = True
 
 
-def plan_vm(kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = ()) -> Plan:
-    """Find QEMU, the kernel's image and the accelerator. Raises KscaffoldError for what is missing, and
+def plan_vm(
+    kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = (), devices: tuple[str, ...] = ()
+) -> Plan:
+    """Find QEMU, the kernel's image and the accelerator. `devices`: as QEMU's -device takes them.
+
+    Raises KscaffoldError for what is missing, and
     KS540 where the kernel can't be given the certificates in `trusted`.
     """
     architecture = guest_root.guest_architecture(kernel.arch)
@@ -42,6 +46,7 @@ def plan_vm(kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = ()) 
         vmlinux=vmlinux,
         accelerator=probe.accelerator,
         cmdline=" ".join(cmdline.split()),
+        devices=devices,
     )
     cpu = architecture.cpu[probe.accelerator] + (_host_cpu() if probe.accelerator == "kvm" else "")
     key = snapshot.snapshot_key(program, kernel, machine, cpu)

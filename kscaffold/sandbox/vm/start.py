@@ -41,7 +41,10 @@ def start_guest(planned: Plan, progress: Progress = SILENT, pending: PendingRest
         why = f"/dev/kvm passed the probe, but not with a real kernel: {error.what}"
         accelerator.mark_kvm_broken(planned.program, why)
         progress.step("Without", f"KVM: {why}")
-        return start_guest(plan_vm(planned.kernel, planned.machine.cmdline, planned.trusted), progress)
+        return start_guest(
+            plan_vm(planned.kernel, planned.machine.cmdline, planned.trusted, planned.machine.devices),
+            progress,
+        )
 
 
 def _without_life(planned: Plan, silence: ChannelTimeout, progress: Progress) -> Plan:
