@@ -39,7 +39,7 @@ SIGNATURES = {
     "Project.find": "(directory='.')",
     "Project.modules": "(self, kernel=None)",
     "Progress": "(step=_ignore_step, note=_ignore, detail=_ignore, warn=_ignore, verbose=False)",
-    "Sandbox": "(kernel=None, *, cmdline='', certs=None, offline=False, progress=SILENT)",
+    "Sandbox": "(kernel=None, *, cmdline='', certs=None, offline=False, devices=(), progress=SILENT)",
     "Sandbox.exec": "(self, program, *arguments, input=b'', copy=(), env=None, timeout=60.0)",
     "Sandbox.write": "(self, path, data)",
     "Sandbox.load": "(self, ko, *, timeout=10.0, **parameters)",
@@ -52,7 +52,7 @@ SIGNATURES = {
 REPORTS = {
     "BuildReport": "ok project modules release log complaints notes seconds up_to_date explanation",
     "CheckReport": "path ko kernel prediction findings signature",
-    "Created": "name path template module sources files repository",
+    "Created": "name path template module sources files repository needs",
     "Executed": "status errno late lost complaints place log stdout stderr kernel seconds loads failed_build",
     "Explanation": None,
     "Judgement": None,

@@ -196,8 +196,8 @@ class Sandbox:
 
 
 def _plug_in(target: SandboxTarget, count: int) -> None:
-    """Let the guest's kernel find the devices of its machine anew: not every device of QEMU's has a state that a
-    snapshot keeps (edu has none), and a restored one lacks the addresses that were given to it.
+    """Let the guest's kernel find its machine's devices anew: not every device of QEMU's has a state that
+    a snapshot keeps (edu has none), and a restored one lacks the addresses that were given to it.
     """
     for number in range(count):
         target.write(f"/sys/bus/pci/devices/{pci_address(number)}/remove", b"1", 0)

@@ -60,7 +60,9 @@ class ProjectRequest:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A project that was made. `module`: the file it builds. `files`: relative to `path`, sorted."""
+    """A project that was made. `module`: the file it builds. `files`: relative to `path`, sorted. `needs`: an
+    option that its kernels must be built with, or "".
+    """
 
     name: str
     path: Path
@@ -69,6 +71,7 @@ class Created:
     sources: tuple[str, ...]
     files: tuple[str, ...]
     repository: bool = False
+    needs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class Planned:
     values: dict[str, Any]
     linked: tuple[generate.ModuleSpec, ...]
     tests: bool
+    needs: str
     answers: dict[str, Any]
 
 
@@ -105,17 +109,16 @@ def new(wanted: ProjectRequest) -> Created:
             git.init(project)
         atomic_dir.publish_directory(project, target)
     module = f"{wanted.name}.ko"
-    return Created(wanted.name, target, planned.template, module, planned.sources, files, repository)
+    return Created(
+        wanted.name, target, planned.template, module, planned.sources, files, repository, planned.needs
+    )
 
 
 def plan(wanted: ProjectRequest) -> Planned:
     """Find out what is to be made, whatever place it will have. Raises UsageError."""
-    names.check_name(wanted.name)
     template = render.template(_choose(wanted))
     chosen = template.name
-    modules = [wanted.name, *(wanted.name + end for end in template.modules)]
-    for further in modules[1:]:
-        names.check_name(further)
+    modules = _modules(wanted.name, template)
     objects = wanted.objects or (_OBJECTS if chosen == "multi" else ())
     names.check_objects(wanted.name, objects)
     main, *others = objects or (wanted.name,)
@@ -148,6 +151,7 @@ def plan(wanted: ProjectRequest) -> Planned:
         "_try": [line.format(**named) for line in template.tries],
         "_tests": wanted.tests,
         "_code": _code_of(main),
+        "_needs": template.needs,
     }
     linked = (generate.ModuleSpec(wanted.name, objects), *(generate.ModuleSpec(m) for m in modules[1:]))
     # The parameters that a template shows by itself are its own, and follow it: they are no answer.
@@ -160,8 +164,24 @@ def plan(wanted: ProjectRequest) -> Planned:
         license=licensed.spdx,
     )
     return Planned(
-        wanted.name, chosen, tuple(sources), licensed, values, linked, wanted.tests, _answers(asked)
+        wanted.name,
+        chosen,
+        tuple(sources),
+        licensed,
+        values,
+        linked,
+        wanted.tests,
+        template.needs,
+        _answers(asked),
     )
+
+
+def _modules(name: str, template: render.Template) -> list[str]:
+    """The modules of a project of this name. Raises UsageError where one can't have its name."""
+    modules = [name, *(name + end for end in template.modules)]
+    for module in modules:
+        names.check_name(module)
+    return modules
 
 
 def fill(planned: Planned, into: Path) -> Path:
