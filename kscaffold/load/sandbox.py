@@ -26,7 +26,6 @@ from kscaffold.module.arguments import Parameters
 from kscaffold.progress import SILENT, Progress
 from kscaffold.sandbox.agent.guest_root import guest_architecture
 from kscaffold.sandbox.agent.program import GuestProgram
-from kscaffold.sandbox.vm.qemu import pci_address
 from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget
 
@@ -76,7 +75,7 @@ class Sandbox:
             stack.callback(guest.close)
             self._stack = stack.pop_all()
         target = SandboxTarget.from_guest(guest, begun.plan.machine.cmdline)
-        _plug_in(target, len(self._where.devices))
+        target.find_devices(len(self._where.devices))
         self._running, self._files = (begun, target), {}
         self._seconds = time.monotonic() - began
         return self
@@ -193,16 +192,6 @@ class Sandbox:
         if self._running is None:
             raise ValueError("the sandbox is not open: with Sandbox() as sandbox")
         return self._running
-
-
-def _plug_in(target: SandboxTarget, count: int) -> None:
-    """Let the guest's kernel find its machine's devices anew: not every device of QEMU's has a state that
-    a snapshot keeps (edu has none), and a restored one lacks the addresses that were given to it.
-    """
-    for number in range(count):
-        target.write(f"/sys/bus/pci/devices/{pci_address(number)}/remove", b"1", 0)
-    if count:
-        target.write("/sys/bus/pci/rescan", b"1", 0)
 
 
 def _text(value: object) -> str:

@@ -154,9 +154,13 @@ class Guest:
 
 
 @contextlib.contextmanager
-def guest(series: str, arch: str = "amd64") -> Iterator[Guest]:
-    """A pristine guest of a series and of a machine (Debian's name), or the test is skipped."""
+def guest(series: str, arch: str = "amd64", devices: tuple[str, ...] = ()) -> Iterator[Guest]:
+    """A pristine guest of a series and of a machine (Debian's name), or the test is skipped. `devices`: of
+    its PCI bus.
+    """
     need_program("qemu-system-x86_64", "qemu-system-x86")
     kernel = _kernel(series, arch)
-    with contextlib.closing(start_guest(plan_vm(kernel))) as started:
-        yield Guest(series, kernel, SandboxTarget.from_guest(started, ""), arch)
+    with contextlib.closing(start_guest(plan_vm(kernel, devices=devices))) as started:
+        target = SandboxTarget.from_guest(started, "")
+        target.find_devices(len(devices))
+        yield Guest(series, kernel, target, arch)
