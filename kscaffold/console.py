@@ -91,7 +91,8 @@ def _harmless(text: str) -> str:
 
 
 def _is_harmless(c: str) -> bool:
-    # Bytes of a file name that are no text are lone surrogates; they are told as such when they are written.
+    # Bytes of a file name that are no text are lone surrogates; the reader sees them as such when they are
+    # written.
     return c in "\n\t\xa0" or c.isprintable() or c == _STYLE or "\udc80" <= c <= "\udcff"
 
 

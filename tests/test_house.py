@@ -269,6 +269,7 @@ READS_ITSELF = {
     "scaffold/create/render.py",
     "scaffold/kbuild/names.py",
     "targets/host.py",
+    "testing/html.py",
 }
 READS_ITSELF_BELOW = ("files/", "kernel/", "sandbox/", "scaffold/external/")
 
@@ -446,6 +447,10 @@ GONE = {
     "retold": "with_source_line",
     "talk": "prompts",
     "Tell": "RunListener",
+    "Hear": "LoadListener",
+    "hear": "on_load",
+    "tell": "on_report",
+    "habits": "deprecations",
     "Outlook": "Predictor",
     "outlook": "predictor",
     "remains": "dangling",

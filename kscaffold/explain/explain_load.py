@@ -27,7 +27,7 @@ class Walkthroughs:
 
     @property
     def ok(self) -> bool:
-        """All that was asked for was loaded."""
+        """Whether every module that was asked for was loaded."""
         return self.failed_build is None and all(one.report.ok for one in self.loads)
 
 
@@ -70,7 +70,7 @@ def _walk(plan: "LoadPlan", begun: Prewarmed, timeout: float, progress: Progress
             timeout=timeout,
             predictor=predictor,
             seconds={"build": plan.seconds, "start": time.monotonic() - began},
-            tell=lambda report: walked.append(load_walkthrough(report, target, planned.kernel)),
+            on_report=lambda report: walked.append(load_walkthrough(report, target, planned.kernel)),
         )
         return walked
     finally:

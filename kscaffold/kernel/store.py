@@ -173,7 +173,7 @@ def add_path(
 
 
 def _release_of_both(build: Path | None, image: Path | None) -> str:
-    """The one release that a tree and an image are of. Raises UsageError KS514."""
+    """The release that a tree and an image have in common. Raises UsageError KS514."""
     if not (build or image):
         raise UsageError("KS514", "no kernel is given", fix="kscaffold kernel add --build DIR --image FILE")
     releases = {}
@@ -204,6 +204,8 @@ def remove(release: str) -> Kernel:
             (root() / release).rename(place / "kernel")
             shutil.rmtree(paths.cache() / "images" / release, ignore_errors=True)
             shutil.rmtree(paths.cache() / "trusting" / release, ignore_errors=True)
+            for place in (paths.cache() / "checkouts").glob(f"*/{release}"):
+                shutil.rmtree(place, ignore_errors=True)
     if default() == release:
         set_default(None)
     return kernel

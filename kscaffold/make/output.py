@@ -90,8 +90,9 @@ class Output:
             self.show(short(line, self.directory))
 
     def _folds(self, line: str) -> bool:
-        """Whether a line is part of what is told in fewer words: of a long way of includes the source it
-        began at, of macros in headers none, of probes the first and their number."""
+        """Whether a line belongs to a block that is shown in fewer words: of a long way of includes the
+        source it began at, of macros in headers none, of probes the first and their number.
+        """
         if included := _INCLUDED.match(line):
             self._included.append(included["place"])
             if included["end"] == ":":

@@ -19,7 +19,7 @@ from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.module.arguments import Parameters
 from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.agent import protocol
-from kscaffold.sandbox.agent.program import ETIME, GuestProgram, Hear, run_program
+from kscaffold.sandbox.agent.program import ETIME, GuestProgram, OutputListener, run_program
 from kscaffold.sandbox.agent.protocol import Answer, Channel, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.targets.target import Kind, read_modules
 
@@ -113,7 +113,7 @@ class SandboxTarget:
         self.write("/sys/bus/pci/rescan", b"1", 0)
 
     def as_ordinary_user(self) -> "SandboxTarget":
-        """The same guest, where an ordinary user loads modules."""
+        """The guest for an ordinary user who loads modules."""
         other = copy.copy(self)
         other.as_user = True
         return other
@@ -210,7 +210,7 @@ class SandboxTarget:
         *,
         timeout: float,
         input: int | bytes = b"",
-        hear: Hear,
+        on_output: OutputListener,
         pass_signals: bool = False,
     ) -> Execution:
         """Run a program of the guest, its streams here (`run_program`), and see what the kernel said
@@ -218,7 +218,12 @@ class SandboxTarget:
         """
         try:
             ended = run_program(
-                self.channel, program, timeout=timeout, input=input, hear=hear, pass_signals=pass_signals
+                self.channel,
+                program,
+                timeout=timeout,
+                input=input,
+                on_output=on_output,
+                pass_signals=pass_signals,
             )
             said = self._ask_once(Verb.LOG).payload
         except (ChannelTimeout, ChannelClosed) as error:
@@ -243,8 +248,8 @@ class SandboxTarget:
 
     def photograph(self, sections: int, *, first: bool = False) -> "list[Part]":
         """What these parts of the kernel (bits by the order of residue.SECTIONS) have now and had not in the
-        first photograph. `first`: take that one anew. It is taken by a child: a list that leads to a module
-        that has gone kills its reader. Raises KscaffoldError KS610 where the guest does not answer.
+        first photograph. `first`: take that one again. A child of the agent takes it: a list that leads to a
+        module that has gone kills its reader. Raises KscaffoldError KS610 where the guest does not answer.
         """
         from kscaffold.diagnosis.residue.compare import (
             parts,

@@ -16,7 +16,7 @@ _TIMEOUT = 24 * 3600.0  # s; each verb has deadlines of its own
 # What a person writes. What make writes is hidden, or ends otherwise.
 _SUFFIXES = frozenset({".c", ".h", ".S", ".py", ".lds"})
 _NAMES = frozenset({"Kbuild", "Makefile", "Kconfig"})
-_QUIET = 100  # ms without a change after which the changes of one save are told
+_QUIET = 100  # ms without a change after which the changes of one save are passed on
 
 
 def is_source(path: str) -> bool:
@@ -30,7 +30,7 @@ def is_source(path: str) -> bool:
 def changes(directory: Path) -> Iterator[tuple[str, ...]]:
     """Nothing at first, when the watch has begun; then the sources of a project that were saved, each time
     some were: also as an editor does that writes a new file and renames it. What is saved while nobody asks
-    is told at the next time.
+    is passed on the next time.
 
     Raises KeyboardInterrupt at Ctrl-C, KscaffoldError where there is no project.
     """
@@ -49,7 +49,7 @@ def changes(directory: Path) -> Iterator[tuple[str, ...]]:
             yield tuple(sorted({str(Path(path).relative_to(project)) for _, path in found}))
 
 
-def again(verb: str, directory: Path, hear: Callable[[str], None]) -> int:
-    """Do a verb in a process of its own, and return its exit status; `hear` gets each line that it prints."""
+def again(verb: str, directory: Path, on_line: Callable[[str], None]) -> int:
+    """Do a verb in a process of its own, and return its exit status; `on_line` gets each printed line."""
     argv = [sys.executable, "-m", "kscaffold", verb, "-C", str(directory)]
-    return process.stream(argv, hear, timeout=_TIMEOUT)
+    return process.stream(argv, on_line, timeout=_TIMEOUT)

@@ -9,7 +9,7 @@ from kscaffold.explain import html
 from kscaffold.explain.walkthrough import LoadWalkthrough, load_walkthrough
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.report import LoadReport
-from kscaffold.load.tries import Hear
+from kscaffold.load.tries import TryListener
 from kscaffold.load.unload import UnloadReport
 from kscaffold.records import replace
 from kscaffold.targets.target import Target
@@ -40,13 +40,13 @@ class RunPage:
         self._kernel: Kernel | None = None
         self._walkthroughs: dict[tuple[int, str], LoadWalkthrough] = {}
 
-    def listen(self, kernel: Kernel) -> Hear:
+    def listen(self, kernel: Kernel) -> TryListener:
         """Who hears of each load into this kernel."""
         self._kernel = kernel
         return self.add_load
 
     def add_load(self, number: int, report: LoadReport, target: Target) -> None:
-        """One load of this try has been made."""
+        """Add a load of this try to the page."""
         self._walkthroughs[number, report.module] = load_walkthrough(report, target, self._kernel)
 
     def write(self, results: Sequence[tuple[Sequence[LoadReport], Sequence[UnloadReport]]]) -> None:
@@ -69,7 +69,7 @@ class LoadPage:
         self._walkthroughs: list[LoadWalkthrough] = []
 
     def add_load(self, report: LoadReport, target: Target, kernel: Kernel | None) -> None:
-        """One load has been made."""
+        """Add a load to the page."""
         self._walkthroughs.append(load_walkthrough(report, target, kernel))
 
     def write(self) -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from kscaffold import timing
 from kscaffold.errors import UsageError
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.load.flaws import RESIDUE, not_allowed
 from kscaffold.load.prewarm import prewarm_guest
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.progress import SILENT, Progress
@@ -17,11 +16,11 @@ if TYPE_CHECKING:
     from kscaffold.instrument.sanitize import InstrumentedPlan
     from kscaffold.load.flaws import Flaw
     from kscaffold.load.plan import LoadPlan
-    from kscaffold.load.tries import Hear, Try
+    from kscaffold.load.tries import Try, TryListener
     from kscaffold.make.report import BuildReport
 
 # Called once with the kernel, while the first guest restores; who hears of each load, None for nobody.
-Listen = Callable[[Kernel], "Hear | None"]
+Listen = Callable[[Kernel], "TryListener | None"]
 # How many times longer instrumented code may take: a call for each access.
 _SLOWER = 4
 
@@ -41,7 +40,7 @@ class Run:
 
     @property
     def ok(self) -> bool:
-        """Each try loaded all and unloaded all, and is clean."""
+        """Whether each try loaded and unloaded all modules, and is clean."""
         return self.failed_build is None and all(map(self.went_well, self.tries))
 
     def went_well(self, one: "Try") -> bool:
@@ -55,6 +54,8 @@ class Run:
 
     def flaws(self, one: "Try") -> tuple["Flaw", ...]:
         """What a try is not clean for, but for what is accepted; the kernel's complaints come first."""
+        from kscaffold.load.flaws import RESIDUE, not_allowed  # start-up time: while the guest restores
+
         found = [f for reports in one for r in reports for f in r.flaws]
         return not_allowed(sorted(found, key=lambda f: f.code in RESIDUE), self.allow)
 
@@ -83,7 +84,7 @@ def run(
         from kscaffold.load.tries import run_tries
 
         accepted = _accepted(request)
-        hear = listen(begun.kernel) if listen else None
+        on_load = listen(begun.kernel) if listen else None
         timing.reached("more of kscaffold is imported")
         plan = plan_loads(request, begun.kernel, progress)
         timing.reached("the modules are found, and built")
@@ -97,7 +98,7 @@ def run(
             timeout=timeout * (_SLOWER if copies else 1),
             watch=watch,
             progress=progress,
-            hear=hear,
+            on_load=on_load,
         )
         if copies is None:
             return Run(tuple(tries), plan.seconds, allow=accepted)

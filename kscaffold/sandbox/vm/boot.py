@@ -53,7 +53,7 @@ def boot(planned: Plan, progress: Progress) -> Guest:
 
 
 def boot_once(planned: Plan, progress: Progress) -> Guest:
-    """One try of `boot`, within a third of the boot's time; slow machines get several times that."""
+    """Try `boot` once, within a third of its time; slow machines get several times that."""
     began = time.monotonic()
     patience = planned.machine.architecture.boot_patience
     timeout = timeouts.seconds("BOOT_TIMEOUT") / _BOOT_TRIES * patience
