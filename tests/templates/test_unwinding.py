@@ -111,7 +111,8 @@ def test_init_fails_at_each_step_and_nothing_is_left(template, series):
         assert _traces(guest, ko.stem) != seen
         assert guest.target.unload(ko.stem.replace("-", "_"), 20).errno == 0
         assert _traces(guest, ko.stem) == seen
-        assert guest.quarrels() == []
+        # The kernel's own word on a probe that failed.
+        assert [text for text in guest.quarrels() if "failed with error -12" not in text] == []
 
 
 def _traces(guest: templated.Guest, stem: str) -> list[str]:

@@ -9,7 +9,8 @@ import pytest
 # Every guest of this file has the device on its PCI bus.
 pytestmark = pytest.mark.device("edu")
 
-DRIVER = "/sys/bus/pci/drivers/{{ cookiecutter.kernel_name }}"
+NAME = "{{ cookiecutter.kernel_name }}"
+DRIVER = f"/sys/bus/pci/drivers/{NAME}"
 
 
 @pytest.fixture
@@ -26,11 +27,14 @@ def test_computes_factorials(guest, device, number):
     assert guest.read(f"{device}/factorial") == f"{math.factorial(number)}\n"
 
 
+def owned(guest, path):
+    """The lines of /proc/interrupts or /proc/iomem that end with the driver's name."""
+    return [line for line in guest.read(path).splitlines() if line.endswith(f" {NAME}")]
+
+
 def test_is_told_by_interrupts(guest, device):
     def count():
-        (line,) = (
-            line for line in guest.read("/proc/interrupts").splitlines() if "{{ cookiecutter.kernel_name }}" in line
-        )
+        (line,) = owned(guest, "/proc/interrupts")
         return int(line.split()[1])
 
     before = count()
@@ -56,9 +60,9 @@ def test_can_be_taken_from_its_device_and_given_back(guest, device):
 
 
 def test_gives_the_device_back_when_it_is_unloaded(guest, device):
+    assert owned(guest, "/proc/iomem")
     guest.write(f"{device}/factorial", "4")
     guest.unload()
-    assert "{{ cookiecutter.kernel_name }}" not in guest.read("/proc/interrupts")
-    assert "{{ cookiecutter.kernel_name }}" not in guest.read("/proc/iomem")
+    assert owned(guest, "/proc/interrupts") == owned(guest, "/proc/iomem") == []
     guest.load()
     guest.unload()
