@@ -59,7 +59,7 @@ def prewarm_sandbox(
     with contextlib.suppress(KscaffoldError):  # the load raises it again, where somebody hears it
         at = home(request.directory)
         if request.kos or fresh_targets(at, kernel) is not None:
-            plan = plan_vm(kernel, where.cmdline, trusted)
+            plan = plan_vm(kernel, where.cmdline, trusted, where.devices)
             if not plan.probed and (snapshot.snapshots_dir() / plan.key).exists():
                 registry.begin_sandbox(at, plan)
     return kernel, trusted

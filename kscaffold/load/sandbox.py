@@ -75,7 +75,6 @@ class Sandbox:
             stack.callback(guest.close)
             self._stack = stack.pop_all()
         target = SandboxTarget.from_guest(guest, begun.plan.machine.cmdline)
-        target.find_devices(len(self._where.devices))
         self._running, self._files = (begun, target), {}
         self._seconds = time.monotonic() - began
         return self

@@ -100,18 +100,6 @@ class SandboxTarget:
             connection.channel, greeting["kernel"], greeting["accelerator"], greeting.get("cmdline", "")
         )
 
-    def find_devices(self, count: int) -> None:
-        """Let the guest's kernel find its machine's `count` further devices anew: not every device of QEMU's
-        has a state that a snapshot keeps (edu has none), and a restored one lacks the addresses it was given.
-        """
-        if not count:
-            return
-        from kscaffold.sandbox.vm.qemu import pci_address  # start-up time: few guests have any
-
-        for number in range(count):
-            self.write(f"/sys/bus/pci/devices/{pci_address(number)}/remove", b"1", 0)
-        self.write("/sys/bus/pci/rescan", b"1", 0)
-
     def as_ordinary_user(self) -> "SandboxTarget":
         """The guest for an ordinary user who loads modules."""
         other = copy.copy(self)

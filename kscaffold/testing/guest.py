@@ -67,11 +67,14 @@ class Guest:
     A method fails the test where the kernel says no; those that begin with `try_` return what it said.
     """
 
-    def __init__(self, sandbox: Sandbox, modules: Mapping[str, Path], directory: Path) -> None:
+    def __init__(
+        self, sandbox: Sandbox, modules: Mapping[str, Path], directory: Path, devices: Sequence[str] = ()
+    ) -> None:
         self._sandbox = sandbox
         self._modules = dict(modules)
         self._directory = directory
         self.kernel: Kernel = sandbox.kernel
+        self.devices = tuple(devices)
         self.evidence = Evidence()
 
     def __repr__(self) -> str:

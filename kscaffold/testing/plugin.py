@@ -127,7 +127,7 @@ def new_guest(
 
         def start(cmdline: str = "", devices: Sequence[str] = ()) -> Guest:
             sandbox = stack.enter_context(Sandbox(kernel, cmdline=cmdline, devices=devices))
-            guest = Guest(sandbox, modules, request.path.parent)
+            guest = Guest(sandbox, modules, request.path.parent, devices)
             guests.append(guest)
             return guest
 

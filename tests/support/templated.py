@@ -161,6 +161,4 @@ def guest(series: str, arch: str = "amd64", devices: tuple[str, ...] = ()) -> It
     need_program("qemu-system-x86_64", "qemu-system-x86")
     kernel = _kernel(series, arch)
     with contextlib.closing(start_guest(plan_vm(kernel, devices=devices))) as started:
-        target = SandboxTarget.from_guest(started, "")
-        target.find_devices(len(devices))
-        yield Guest(series, kernel, target, arch)
+        yield Guest(series, kernel, SandboxTarget.from_guest(started, ""), arch)

@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.errors import UsageError
 from kscaffold.kernel import store
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.records import dataclass
@@ -34,10 +35,14 @@ def plan_vm(
 ) -> Plan:
     """Find QEMU, the kernel's image and the accelerator. `devices`: as QEMU's -device takes them.
 
-    Raises KscaffoldError for what is missing, and
+    Raises KscaffoldError for what is missing, UsageError KS004 for devices where there is no PCI bus, and
     KS540 where the kernel can't be given the certificates in `trusted`.
     """
     architecture = guest_root.guest_architecture(kernel.arch)
+    if devices and architecture.pci_options is None:
+        raise UsageError(
+            "KS004", f"--device: a sandbox of {architecture.title} has no PCI bus", fix="leave it out"
+        )
     program = process.need(architecture.qemu, architecture.qemu_package)
     vmlinux = _image(kernel, trusted)
     probe = accelerator.probe(program, architecture)
