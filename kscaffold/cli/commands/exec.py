@@ -47,7 +47,9 @@ def exec_program(
     fresh: Fresh = False,
     firmware: options.Firmware = None,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     cmdline: options.Cmdline = "",
+    device: options.Devices = None,
     offline: options.Offline = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
@@ -56,6 +58,7 @@ def exec_program(
     """Run a program in the sandbox, and tell what the kernel said."""
     # Words behind PROG are the program's own, and --json may be one of them.
     console.json_mode, console.verbose = json, verbose
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.cli.render import exec as render  # start-up time
     from kscaffold.load.execute import ExecRequest
     from kscaffold.load.request import TargetRequest
@@ -73,7 +76,7 @@ def exec_program(
         terminal=terminal,
         firmware=tuple(firmware or ()),
     )
-    where = TargetRequest(kernel=kernel, cmdline=cmdline, offline=offline)
+    where = TargetRequest(kernel=kernel, cmdline=cmdline, offline=offline, devices=tuple(device or ()))
     heard = render.Heard(keep=json)
     done = execute(request, where, heard, fresh=fresh, progress=console.progress())
     return render.executed(request, done, heard)

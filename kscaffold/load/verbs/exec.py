@@ -4,10 +4,10 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from kscaffold.arch.architecture import Architecture
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.choose import choose
+from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.complaints import files_by_module
 from kscaffold.load.execute import ExecRequest, Executed, run_in
 from kscaffold.load.firmware import add_firmware, firmware_files
@@ -21,7 +21,6 @@ from kscaffold.load.trust import trusted_certificates
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.find import home
 from kscaffold.records import replace
-from kscaffold.sandbox.agent.guest_root import guest_architecture
 from kscaffold.sandbox.agent.program import OutputListener
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm.start import start_guest
@@ -44,9 +43,11 @@ def execute(
     """
     at = home(request.directory)
     if not fresh:
-        with _live(at, where, progress) as (target, architecture):
+        with _live(at, where, progress) as (target, kernel):
             add_firmware(firmware_files(request.firmware, request.directory, ()), target)
-            return run_in(target, request, architecture, on_output, _Files(at), offline=where.offline)
+            return run_in(
+                target, request, kernel, on_output, _Files(at), offline=where.offline, progress=progress
+            )
     with prewarm_guest(where, progress) as begun:
         jobs = LoadRequest(request.directory, firmware=request.firmware)
         plan = plan_loads(jobs, begun.kernel, progress)
@@ -59,15 +60,16 @@ def execute(
                 plan, target, timeout=10.0, predictor=predictor, seconds={}, on_report=lambda report: None
             )
             if not all(report.ok for report in loads):
-                return Executed(loads=tuple(loads), kernel=target.release)
-            architecture = guest_architecture(begun.kernel.arch)
+                return Executed(loads=tuple(loads), kernel=target.release, arch=target.arch)
             files = {report.module: report.file for report in loads}
-            done = run_in(target, request, architecture, on_output, files, offline=where.offline)
+            done = run_in(
+                target, request, begun.kernel, on_output, files, offline=where.offline, progress=progress
+            )
             return replace(done, loads=tuple(loads))
 
 
 @contextlib.contextmanager
-def _live(at: Path, where: TargetRequest, progress: Progress) -> Iterator[tuple[SandboxTarget, Architecture]]:
+def _live(at: Path, where: TargetRequest, progress: Progress) -> Iterator[tuple[SandboxTarget, Kernel]]:
     """The live sandbox; one that runs keeps its kernel, where no other is asked for."""
     card = registry.find_sandbox(at)
     where = replace(where, kernel=where.kernel or (card.kernel if card else None))
@@ -76,7 +78,7 @@ def _live(at: Path, where: TargetRequest, progress: Progress) -> Iterator[tuple[
     if card is None:
         progress.note("no sandbox was running: one starts, without a module (kscaffold load loads it)")
     with open_sandbox(at, kernel, where, trusted, progress) as (target, _):
-        yield target, guest_architecture(kernel.arch)
+        yield target, kernel
 
 
 class _Files(Mapping[str, ModuleFile]):
