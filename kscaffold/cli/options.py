@@ -84,6 +84,10 @@ Firmware = Annotated[
     list[str] | None,
     typer.Option("--firmware", metavar="FILE[:NAME]", help="Have this in the sandbox's /lib/firmware."),
 ]
+Devices = Annotated[
+    list[str] | None,
+    typer.Option("--device", metavar="D", help="A PCI device of QEMU's in the guest: edu (repeatable)."),
+]
 Watch = Annotated[
     float | None,
     typer.Option(

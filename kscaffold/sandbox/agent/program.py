@@ -46,12 +46,14 @@ class GuestProgram:
 class Ended:
     """How a program ended. `status`: its exit code, or the signal that killed it, negative; None where it did
     not start, or was ended at the deadline. `errno`: why it did not start, ETIME for the deadline, else 0.
-    `nonce`: of the request, which marks its place in the kernel's log.
+    `nonce`: of the request, which marks its place in the kernel's log. `stack`: the kernel's, at the
+    deadline.
     """
 
     status: int | None
     errno: int
     nonce: int
+    stack: str = ""
 
 
 def run_program(
@@ -130,7 +132,7 @@ class _Conversation:
             elif kind is Kind.LOST:
                 raise protocol.lost(answer)
             elif answer.status < 0:
-                return Ended(None, -answer.status, self.nonce)
+                return Ended(None, -answer.status, self.nonce, answer.payload.decode(errors="replace"))
             else:
                 return Ended(os.waitstatus_to_exitcode(answer.status), 0, self.nonce)
 
