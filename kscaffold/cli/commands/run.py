@@ -65,15 +65,10 @@ def run(
 
     where = TargetRequest(False, kernel, cmdline, cert, offline, devices=tuple(device or ()))
     request = LoadRequest.from_words(
-        words or (),
-        directory or Path.cwd(),
-        module,
-        build=not no_build,
-        dependencies=not no_deps,
-        allow=allow or (),
-        sanitize=sanitize,
+        words or (), directory or Path.cwd(), module, build=not no_build, dependencies=not no_deps
     )
-    request = replace(request, as_user=as_user, firmware=tuple(firmware or ()))
+    more = {"allow": tuple(allow or ()), "firmware": tuple(firmware or ())}
+    request = replace(request, sanitize=sanitize, as_user=as_user, **more)
     sets = [one for one in (params or [""]) for _ in range(repeat)]
     page: RunPage | None = None
     if html is not None:
