@@ -43,6 +43,11 @@ def missing_firmware(records: Iterable[Record]) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys(names) if name not in _HARMLESS)
 
 
+def asked_for(module: str, names: Sequence[str]) -> str:
+    """What a module lacks."""
+    return f"{module} asked for the firmware {', '.join(names)}, which is not there"
+
+
 def give(names: Sequence[str]) -> str:
     """How a sandbox gets what is missing."""
     first = names[0]

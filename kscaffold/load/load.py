@@ -9,7 +9,7 @@ from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.addr2line import locate_complaints, with_source_line
 from kscaffold.load.assignment import assign, near_name
-from kscaffold.load.firmware import add_firmware, give, missing_firmware
+from kscaffold.load.firmware import add_firmware, asked_for, give, missing_firmware
 from kscaffold.load.gather import gather
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor, prediction_mismatch
@@ -54,11 +54,10 @@ def load(
         cause, note = attempt.note, None  # the target knows more than that nothing came back
     fix = _with_arguments(judgement.fix, parameters)
     if target.kind == "sandbox" and (missing := missing_firmware(attempt.log)):
-        asked = f"{name} asked for the firmware {', '.join(missing)}, which is not there"
         if judgement.verdict == "init-failed":
-            cause, fix = f"{cause}; {asked}", give(missing)
+            cause, fix = f"{cause}; {asked_for(name, missing)}", give(missing)
         else:
-            note = f"{note}; {asked}: {give(missing)}" if note else f"{asked}: {give(missing)}"
+            note = "; ".join(filter(None, (note, f"{asked_for(name, missing)}: {give(missing)}")))
     if judgement.code == "KS223":
         fix = near_name(judgement.warnings[0].groups["parameter"], ko)
     if judgement.code == "KS232" and target.as_user:

@@ -67,8 +67,8 @@ def run(
     request = LoadRequest.from_words(
         words or (), directory or Path.cwd(), module, build=not no_build, dependencies=not no_deps
     )
-    more = {"allow": tuple(allow or ()), "firmware": tuple(firmware or ())}
-    request = replace(request, sanitize=sanitize, as_user=as_user, **more)
+    accepted, files = tuple(allow or ()), tuple(firmware or ())
+    request = replace(request, allow=accepted, sanitize=sanitize, as_user=as_user, firmware=files)
     sets = [one for one in (params or [""]) for _ in range(repeat)]
     page: RunPage | None = None
     if html is not None:
