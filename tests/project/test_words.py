@@ -30,10 +30,15 @@ def test_what_words_mean(tmp_path: Path):
 
 def test_every_verb_takes_each_of_them(ks, tmp_path: Path, monkeypatch):
     release = need_kernel("6.1").release
-    project = tmp_path / "hello"
     write(**{"directory": tmp_path / "hello", "hello.c": HELLO})
     monkeypatch.chdir(tmp_path)
-    ways = (["hello"], ["-C", "hello"], ["-C", "hello", "hello"], ["-C", "hello", "hello.ko"], ["hello/hello.ko"])
+    ways = (
+        ["hello"],
+        ["-C", "hello"],
+        ["-C", "hello", "hello"],
+        ["-C", "hello", "hello.ko"],
+        ["hello/hello.ko"],
+    )
     for way in ways:
         done = ks("build", *way, "-k", release, "--json")
         assert done.status == 0, (way, done.err)
