@@ -8,7 +8,7 @@ from kscaffold.cli import options
 from kscaffold.cli import typer_later as typer
 
 Paths = Annotated[
-    list[Path] | None, typer.Argument(metavar="[PATH]...", help="Tests to run, as pytest takes them.")
+    list[Path] | None, typer.Argument(metavar="[PATH]...", help="Tests, as pytest takes them; or projects.")
 ]
 Kernels = Annotated[
     list[str] | None, typer.Option("--kernel", metavar="R", help="A kernel to test on; repeatable.")
@@ -37,6 +37,7 @@ def test(
 ) -> int:
     """Test the modules: by pytest, else the standard examination."""
     from kscaffold.cli.render import test as render  # start-up time
+    from kscaffold.records import replace
     from kscaffold.testing.run import TestRequest
     from kscaffold.testing.run import test as run_tests
 
@@ -51,6 +52,18 @@ def test(
         shard,
         ("-v",) if verbose else (),
     )
+    from kscaffold.testing.classroom import are_projects, test_projects
+
+    there = [where / path for path in request.paths]
+    if are_projects(there):
+        heard = console.detail if verbose else lambda text: None
+        every = test_projects(
+            replace(request, paths=tuple(there)),
+            lambda project, line: heard(f"{project.name}: {line}"),
+            offline=offline,
+            progress=console.progress(),
+        )
+        return render.tested_projects(every)
     on_line = console.note if json else console.out
     done = run_tests(request, on_line, offline=offline, progress=console.progress())
     return render.tested(done)
