@@ -8,7 +8,7 @@ from kscaffold.cli import options
 from kscaffold.cli import typer_later as typer
 
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME]...", help="Modules; default: this project's.")
+    list[str] | None, typer.Argument(metavar="[NAME]...", help="Modules, or a project; default: this one's.")
 ]
 
 
@@ -28,9 +28,13 @@ def unload(
     from kscaffold.load.verbs.unload import UnloadRequest
     from kscaffold.load.verbs.unload import unload as unload_modules
     from kscaffold.project.find import home
+    from kscaffold.project.meant import meant
 
+    here, words = directory or Path.cwd(), names or []
+    there = meant(words, here, module).directory
+    words = words if there == here else []  # a project's modules, as load takes them
     reports = unload_modules(
-        UnloadRequest(home(directory or Path.cwd()), tuple(names or ()), module, host),
+        UnloadRequest(home(there), tuple(words), module, host),
         timeout=timeout,
         watch=watch,
         progress=console.progress(),
