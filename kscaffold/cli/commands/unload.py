@@ -15,6 +15,8 @@ Names = Annotated[
 def unload(
     names: Names = None,
     module: options.Module = None,
+    kernel: options.KernelName = None,
+    arch: options.Arch = None,
     host: options.Host = False,
     timeout: options.Timeout = 10.0,
     watch: options.Watch = None,
@@ -23,8 +25,10 @@ def unload(
     json: options.Json = False,
 ) -> int:
     """Unload this project's modules, or the named ones (rmmod)."""
+    kernel = options.spec_of(kernel, arch)
     # start-up time
     from kscaffold.cli.render import load as render
+    from kscaffold.load.open_target import check_runs
     from kscaffold.load.verbs.unload import UnloadRequest
     from kscaffold.load.verbs.unload import unload as unload_modules
     from kscaffold.project.find import home
@@ -33,8 +37,10 @@ def unload(
     here, words = directory or Path.cwd(), names or []
     there = meant(words, here, module).directory
     words = words if there == here else []  # a project's modules, as load takes them
+    at = home(there)
+    check_runs(at, kernel, host=host)
     reports = unload_modules(
-        UnloadRequest(home(there), tuple(words), module, host),
+        UnloadRequest(at, tuple(words), module, host),
         timeout=timeout,
         watch=watch,
         progress=console.progress(),
