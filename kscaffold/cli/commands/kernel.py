@@ -135,8 +135,8 @@ def _added(kernel: "Kernel", before: str | None, fields: dict[str, Any]) -> int:
         console.warn(f"{problem.what} ({problem.cause})" if problem.cause else problem.what, problem.fix)
     now = _taken()
     if before is not None and now is not None and now != before:
-        console.step("Default", f"{now} is what commands take now; it was {before}")
-        console.note(f"    fix: kscaffold kernel default {before}")
+        console.step("Default", f"{now} is what commands take from now on")
+        console.note(f"             (it was {before}: kscaffold kernel default {before} keeps that)")
     console.emit("kernel add", True, {"kernel": documents.kernel(kernel), **fields})
     return EXIT_YES
 
