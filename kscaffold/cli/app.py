@@ -186,8 +186,10 @@ def _with_directory(what: str, fix: str) -> str:
     import shlex
     from pathlib import Path
 
+    from kscaffold.project.meant import is_directory
+
     found = re.fullmatch(r"got unexpected extra argument(?:\(s\))? \((.*)\)", what)
-    if found is None or not Path(found[1]).is_dir():
+    if found is None or not is_directory(Path(found[1])):
         return fix
     return fix.replace("--help", f"-C {shlex.quote(found[1])}")
 

@@ -5,6 +5,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from kscaffold.project.meant import is_directory
+
 # Commands that take a project's directory as a word.
 _ON_MODULES = ("build", "check", "info", "load", "reload", "run", "sign", "unload")
 # Commands that act on a project, as a fix names them.
@@ -23,7 +25,7 @@ def named_place(words: Sequence[str]) -> str | None:
             if word.startswith(beginning):
                 return word.removeprefix(beginning)
     plain = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
-    if words[:1] and words[0] in _ON_MODULES and plain and Path(plain[0]).is_dir():
+    if words[:1] and words[0] in _ON_MODULES and plain and is_directory(Path(plain[0])):
         return plain[0]
     return None
 

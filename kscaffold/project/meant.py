@@ -25,16 +25,24 @@ class Meant:
     files: tuple[Path, ...]
 
 
+def is_directory(path: Path) -> bool:
+    """Whether a word is a directory's name. No word is too long, or too strange, to be asked about."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def meant(words: Sequence[str], directory: Path, module: str | None) -> Meant:
     """The meaning of words (none with `=`) that are relative to `directory`, which -C may have named. Whether
     files are there is not looked at.
     """
-    if len(words) == 1 and not (directory / words[0]).is_file():
+    if len(words) == 1:
         there = directory / words[0]
-        if there.is_dir():
+        if is_directory(there):
             trust.name(there)
             return Meant(there, module, ())
-        if module is None and _NAME.fullmatch(words[0]):
+        if module is None and _NAME.fullmatch(words[0]) and not there.is_file():
             return Meant(directory, words[0], ())
     return Meant(directory, module, tuple(directory / word for word in words))
 

@@ -31,13 +31,14 @@ def unload(
     from kscaffold.load.open_target import check_runs
     from kscaffold.load.verbs.unload import UnloadRequest
     from kscaffold.load.verbs.unload import unload as unload_modules
-    from kscaffold.project.find import home
+    from kscaffold.project.find import home, is_project
     from kscaffold.project.meant import meant
 
     here, words = directory or Path.cwd(), names or []
-    there = meant(words, here, module).directory
-    words = words if there == here else []  # a project's modules, as load takes them
-    at = home(there)
+    m = meant(words, here, module)
+    if words and not m.files and m.module == module and is_project(m.directory):
+        here, words = m.directory, []  # a project's modules, as load takes them
+    at = home(here)
     check_runs(at, kernel, host=host)
     reports = unload_modules(
         UnloadRequest(at, tuple(words), module, host),

@@ -129,7 +129,9 @@ def _outcome(one: "ProjectRun") -> tuple[str, str]:
     bad = [r for r in (one.run.results if one.run else ()) if r.outcome in ("failed", "error")]
     if not bad:
         return ("passed" if one.ok else "skipped"), ""
-    said = [line.strip() for line in bad[0].text.splitlines() if line.strip()]
+    lines = [line.strip() for line in bad[0].text.splitlines() if line.strip()]
+    # pytest marks what was raised; a failure without a traceback is its own text.
+    said = [line[1:].strip() for line in lines if line.startswith("E ")] or lines
     more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
     test = bad[0].test.rpartition("::")[2].partition("[")[0]
     return bad[0].outcome, f"{test}: {said[0] if said else 'no word'}{more}"
