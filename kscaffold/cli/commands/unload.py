@@ -36,7 +36,7 @@ def unload(
 
     here, words = directory or Path.cwd(), names or []
     m = meant(words, here, module)
-    if words and not m.files and m.module == module and is_project(m.directory):
+    if any(words) and not m.files and m.module == module and is_project(m.directory):
         here, words = m.directory, []  # a project's modules, as load takes them
     at = home(here)
     check_runs(at, kernel, host=host)
