@@ -134,4 +134,5 @@ def _outcome(one: "ProjectRun") -> tuple[str, str]:
     said = [line[1:].strip() for line in lines if line.startswith("E ")] or lines
     more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
     test = bad[0].test.rpartition("::")[2].partition("[")[0]
-    return bad[0].outcome, f"{test}: {said[0] if said else 'no word'}{more}"
+    word = said[0].removeprefix("kscaffold.testing.guest.GuestFailure: ") if said else "no word"
+    return bad[0].outcome, f"{test}: {word}{more}"
