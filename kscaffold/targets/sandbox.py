@@ -54,6 +54,10 @@ class Execution:
     lost: bool = False
 
 
+# Requests that load and unload nothing.
+_READING = frozenset({Verb.LIST, Verb.LOG, Verb.READ, Verb.PHOTOGRAPH, Verb.INSTALL})
+
+
 class SandboxTarget:
     """A guest, restored or live. `console` and `was_reset` tell of one that has gone; a keeper tells
     that itself. `as_user`: modules are loaded by an ordinary user of the guest (uid 65534), not by root.
@@ -70,6 +74,7 @@ class SandboxTarget:
         console: Callable[[], str] | None = None,
         was_reset: Callable[[], bool] | None = None,
         as_user: bool = False,
+        pristine: str | None = None,
     ) -> None:
         self.channel = opened
         self.release = release
@@ -78,6 +83,8 @@ class SandboxTarget:
         self._console = console
         self._was_reset = was_reset
         self.as_user = as_user
+        # /proc/modules while nothing has been done that could change it.
+        self._pristine = pristine
 
     @classmethod
     def from_guest(cls, guest: "Guest", cmdline: str, *, as_user: bool = False) -> "SandboxTarget":
@@ -90,6 +97,7 @@ class SandboxTarget:
             guest.console,
             guest.was_reset,
             as_user,
+            guest.modules,
         )
 
     @classmethod
@@ -128,6 +136,8 @@ class SandboxTarget:
 
     def modules(self) -> list[Listed]:
         """/proc/modules of the guest."""
+        if self._pristine is not None:
+            return read_modules(self._pristine)
         return read_modules(self._ask(Verb.LIST).payload.decode(errors="replace"))
 
     def log(self) -> list[Record]:
@@ -205,6 +215,7 @@ class SandboxTarget:
         meanwhile; `timeout` in seconds.
         """
         try:
+            self._pristine = None
             ended = run_program(
                 self.channel,
                 program,
@@ -268,6 +279,8 @@ class SandboxTarget:
     def _ask(
         self, verb: Verb, payload: bytes = b"", *, argument: int = 0, timeout: float | None = None
     ) -> Answer:
+        if verb not in _READING:
+            self._pristine = None
         try:
             wait = timeouts.seconds("ANSWER_TIMEOUT") if timeout is None else timeout
             return self.channel.ask(verb, payload, argument=argument, timeout=wait)
@@ -280,6 +293,7 @@ class SandboxTarget:
             ) from None
 
     def _call(self, verb: Verb, payload: bytes, timeout: float, argument: int) -> Attempt:
+        self._pristine = None
         try:
             answer = self.channel.ask(verb, payload, argument=argument, timeout=timeout)
             if answer.status:
