@@ -47,7 +47,9 @@ def choose(
     machine = split_spec(spec)[0]
     whose = f"{machine.title} kernel" if machine else "kernel"
     progress.step("Fetching", f"a {whose} of the distribution, once: there is none here yet")
-    return fetch(None, None, progress, machine=machine).kernel
+    added = fetch(None, None, progress, machine=machine)
+    progress.step("Added", added.text)
+    return added.kernel
 
 
 def spec_of(release: str | None, arch: str | None) -> str | None:
@@ -63,6 +65,19 @@ def spec_of(release: str | None, arch: str | None) -> str | None:
     if machine not in (None, wanted):
         raise UsageError("KS004", f"--kernel {release} and --arch {arch} name two architectures")
     return f"{wanted.debian}:{rest or ''}"
+
+
+def options_of(spec: str | None) -> str:
+    """The options that name a kernel as `spec` does: `--arch s390x --kernel 6.1`."""
+    machine, release = split_spec(spec)
+    words = ["--arch", machine.debian] if machine else []
+    return shlex.join([*words, *(["--kernel", release] if release else [])])
+
+
+def fits(release: str, arch: str, spec: str | None) -> bool:
+    """Whether a kernel of this release and machine (as `uname -m` says it) is one that `spec` may mean."""
+    machine, wanted = split_spec(spec)
+    return (machine is None or arch in machine.uname) and release.startswith(wanted or "")
 
 
 def split_spec(spec: str | None) -> tuple[Architecture | None, str | None]:

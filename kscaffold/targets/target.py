@@ -15,6 +15,7 @@ class Target(Protocol):
 
     kind: Kind
     release: str
+    arch: str
     accelerator: str | None
     cmdline: str
     as_user: bool
