@@ -69,7 +69,7 @@ REPORTS = {
     "Matrix": "cells seconds",
     "MatrixCell": "kernel parameters run error seconds",
     "TestRun": "directory kernels results examined seconds no_answer part",
-    "UnloadReport": "module judgement log seconds place dangling note",
+    "UnloadReport": "module judgement log seconds place dangling note due",
     "Walkthroughs": "loads failed_build",
 }
 ERRORS = ("KscaffoldError", "UsageError")
