@@ -77,7 +77,6 @@ class SandboxTarget:
         console: Callable[[], str] | None = None,
         was_reset: Callable[[], bool] | None = None,
         as_user: bool = False,
-        pristine: str | None = None,
     ) -> None:
         self.channel = opened
         self.release, self.arch = kernel
@@ -87,21 +86,17 @@ class SandboxTarget:
         self._was_reset = was_reset
         self.as_user = as_user
         # /proc/modules while nothing has been done that could change it.
-        self._pristine = pristine
+        self._pristine: str | None = None
 
     @classmethod
     def from_guest(cls, guest: "Guest", cmdline: str, *, as_user: bool = False) -> "SandboxTarget":
         """A guest of this process's own; `cmdline`: what its kernel was given besides what every one gets."""
-        return cls(
-            guest.channel,
-            (guest.release, guest.arch),
-            guest.accelerator,
-            cmdline,
-            guest.console,
-            guest.was_reset,
-            as_user,
-            guest.modules,
+        kernel = (guest.release, guest.arch)
+        target = cls(
+            guest.channel, kernel, guest.accelerator, cmdline, guest.console, guest.was_reset, as_user
         )
+        target._pristine = guest.modules
+        return target
 
     @classmethod
     def from_connection(cls, connection: "Connection") -> "SandboxTarget":
