@@ -40,8 +40,9 @@ SIGNATURES = {
     "Project.find": "(directory='.')",
     "Project.modules": "(self, kernel=None)",
     "Progress": "(step=_ignore_step, note=_ignore, detail=_ignore, warn=_ignore, verbose=False, bar=_no_bar)",
-    "Sandbox": "(kernel=None, *, cmdline='', certs=None, offline=False, progress=SILENT)",
+    "Sandbox": "(kernel=None, *, cmdline='', certs=None, offline=False, devices=(), progress=SILENT)",
     "Sandbox.exec": "(self, program, *arguments, input=b'', copy=(), env=None, timeout=60.0)",
+    "Sandbox.firmware": "(self, name, data)",
     "Sandbox.write": "(self, path, data)",
     "Sandbox.load": "(self, ko, *, timeout=10.0, **parameters)",
     "Sandbox.log": "(self)",
@@ -53,9 +54,9 @@ SIGNATURES = {
 REPORTS = {
     "BuildReport": "ok project modules release arch log complaints notes seconds up_to_date explanation",
     "CheckReport": "path ko kernel arch prediction findings signature",
-    "Created": "name path template module sources files repository",
+    "Created": "name path template module sources files repository needs",
     "Executed": "status errno late lost complaints place log stdout stderr kernel arch seconds loads"
-    " failed_build",
+    " failed_build stack",
     "Explanation": None,
     "Judgement": None,
     "Kernel": None,

@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from kscaffold import timing
-from kscaffold.diagnosis.verdict import judge
+from kscaffold.diagnosis.attempt import Attempt
+from kscaffold.diagnosis.verdict import Judgement, judge
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.addr2line import locate_complaints, with_source_line
 from kscaffold.load.assignment import assign, near_name, refused_value
+from kscaffold.load.firmware import add_firmware, asked_for, give, missing_firmware
 from kscaffold.load.gather import gather
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor, prediction_mismatch
@@ -56,11 +58,12 @@ def load(
     if judgement.verdict == "lost" and attempt.note:
         cause, note = attempt.note, None  # the target knows more than that nothing came back
     fix = _with_arguments(judgement.fix, parameters)
-    if judgement.code == "KS223":
-        fix = near_name(judgement.warnings[0].groups["parameter"], ko)
-    elif judgement.code in ("KS221", "KS222"):
-        said = "\n".join(r.text for r in attempt.log)
-        cause, fix = refused_value(said, parameters, ko) or (cause, fix)
+    if target.kind == "sandbox" and (missing := missing_firmware(attempt.log)):
+        if judgement.verdict == "init-failed":
+            cause, fix = f"{cause}; {asked_for(name, missing)}", give(missing)
+        else:
+            note = "; ".join(filter(None, (note, f"{asked_for(name, missing)}: {give(missing)}")))
+    cause, fix = _of_parameters(judgement, attempt, parameters, ko) or (cause, fix)
     if judgement.code == "KS232" and target.as_user:
         cause = "an ordinary user (uid 65534) lacks CAP_SYS_MODULE, and init did not run"
         fix = "leave out --as-user: then root loads it"
@@ -83,6 +86,17 @@ def load(
         timeline=evidence.timeline,
         as_user=target.as_user,
     )
+
+
+def _of_parameters(
+    judgement: Judgement, attempt: Attempt, parameters: Parameters, ko: ModuleFile
+) -> tuple[str | None, str] | None:
+    """Cause and fix where a parameter was not taken, by what the .ko says of its parameters."""
+    if judgement.code == "KS223":
+        return judgement.cause, near_name(judgement.warnings[0].groups["parameter"], ko)
+    if judgement.code in ("KS221", "KS222"):
+        return refused_value("\n".join(r.text for r in attempt.log), parameters, ko)
+    return None
 
 
 def _with_arguments(fix: str | None, parameters: Parameters) -> str | None:
@@ -119,6 +133,7 @@ def load_all(
     `seconds` spent so far in seconds. `on_report` gets each report, `leftovers` hears of each load
     before it is made, and adds to the report of one that failed.
     """
+    add_firmware(plan.firmware, target)
     reports: list[LoadReport] = []
     given = assign(plan.parameters, plan.kos)
     skipped: set[str] = set()  # by the kernel's names

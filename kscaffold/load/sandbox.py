@@ -47,16 +47,19 @@ class Sandbox:
         cmdline: str = "",
         certs: Sequence[str] | None = None,
         offline: bool = False,
+        devices: Sequence[str] = (),
         progress: Progress = SILENT,
     ) -> None:
         """Nothing is started before `with`.
 
         `kernel`: a release or the beginning of one, None for the default. `cmdline`: added to what the
         guest's kernel is started with. `certs`: files of certificates that its kernel trusts. `offline`:
-        fetch no kernel.
+        fetch no kernel. `devices`: further devices on its PCI bus, as QEMU's -device takes them ("edu").
         """
         release = kernel.release if isinstance(kernel, Kernel) else kernel
-        self._where = TargetRequest(kernel=release, cmdline=cmdline, certs=certs, offline=offline)
+        self._where = TargetRequest(
+            kernel=release, cmdline=cmdline, certs=certs, offline=offline, devices=tuple(devices)
+        )
         self._progress = progress
         self._stack = contextlib.ExitStack()
         self._running: tuple[Prewarmed, SandboxTarget] | None = None
@@ -138,6 +141,10 @@ class Sandbox:
         fail there.
         """
         self._open()[1].write(path, data, 0 if path.startswith(_OF_THE_KERNEL) else 0o644)
+
+    def firmware(self, name: str, data: bytes) -> None:
+        """Have a file where the guest's kernel looks for the firmware that drivers ask for by this name."""
+        self._open()[1].add_firmware(name, data)
 
     def exec(
         self,

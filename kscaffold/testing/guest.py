@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kscaffold.diagnosis.crash import Complaint
+from kscaffold.diagnosis.crash import Complaint, may_have_complaint
 from kscaffold.diagnosis.klog import Record
+from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.addr2line import SourceLine
 from kscaffold.load.complaints import complaints_of, files_by_module
+from kscaffold.load.dependencies import module_of_kernel
 from kscaffold.load.execute import Executed
 from kscaffold.load.flaws import OTHERS, Flaw, flaws_of_residue
 from kscaffold.load.report import LoadReport
@@ -52,6 +54,7 @@ class Evidence:
     records: list[Record] = field(default_factory=list)
     place: SourceLine | None = None
     trace: str = ""
+    stack: str = ""
     lost: bool = False
     used: bool = False
     loads: list[LoadReport] = field(default_factory=list)
@@ -65,19 +68,22 @@ class Guest:
     A method fails the test where the kernel says no; those that begin with `try_` return what it said.
     """
 
-    def __init__(self, sandbox: Sandbox, modules: Mapping[str, Path], directory: Path) -> None:
+    def __init__(
+        self, sandbox: Sandbox, modules: Mapping[str, Path], directory: Path, devices: Sequence[str] = ()
+    ) -> None:
         self._sandbox = sandbox
         self._modules = dict(modules)
         self._directory = directory
         self.kernel: Kernel = sandbox.kernel
+        self.devices = tuple(devices)
         self.evidence = Evidence()
 
     def __repr__(self) -> str:
         return f"Guest({self.kernel.release})"
 
     def load(self, module: str | Path | None = None, **parameters: object) -> LoadReport:
-        """insmod: a module of the project by name, or a .ko; None for the project's only one. The test fails
-        where it is not loaded.
+        """insmod: a module of the project or of the kernel by name, or a .ko; None: the project's only one.
+        The test fails where it is not loaded.
         """
         __tracebackhide__ = True
         report = self.try_load(module, **parameters)
@@ -186,6 +192,12 @@ class Guest:
         self._note("exec", "--", "sh", "-c", f"printf %s {shlex.quote(text)} > {path}")
         self._pass_file(path, data.encode() if isinstance(data, str) else data, timeout)
 
+    def firmware(self, name: str, data: bytes) -> None:
+        """Have firmware in the guest's /lib/firmware, beside what the project has in `firmware/`."""
+        __tracebackhide__ = True
+        self._alive()
+        self._sandbox.firmware(name, data)
+
     def log(self) -> list[str]:
         """The lines of the kernel's log since the first load or program."""
         __tracebackhide__ = True
@@ -229,9 +241,11 @@ class Guest:
         if not self.evidence.lost:
             known = {complaint.seq for complaint in found}
             files = files_by_module(self.evidence.modules.values())
-            more, place = complaints_of(records, files, self._sandbox.tainted())
-            found += [one for one in more if one.seq not in known]
-            self.evidence.place = self.evidence.place or place
+            # A kernel that says nothing is not asked whether it is well: that costs each test its time.
+            if may_have_complaint(records):
+                more, place = complaints_of(records, files, self._sandbox.tainted())
+                found += [one for one in more if one.seq not in known]
+                self.evidence.place = self.evidence.place or place
         return tuple(found)
 
     def flaws(self) -> tuple[Flaw, ...]:
@@ -261,6 +275,7 @@ class Guest:
 
     def _judge(self, done: Executed, name: str, timeout: float) -> None:
         __tracebackhide__ = True
+        self.evidence.stack = done.stack
         if done.lost:
             raise GuestFailure(f"the guest did not outlive {name}: its kernel crashed, or hangs")
         if done.late:
@@ -278,11 +293,14 @@ class Guest:
         name = str(module)
         if name.endswith(".ko"):
             return self._directory / name
-        try:
-            return self._modules[name.replace("-", "_")]
-        except KeyError:
+        wanted = normalize_name(name)
+        found = self._modules.get(wanted) or module_of_kernel(wanted, self.kernel)
+        if found is None:
             names = ", ".join(self._modules) or "none"
-            raise GuestFailure(f"the project has no module {name}; it has: {names}") from None
+            raise GuestFailure(
+                f"neither the project nor {self.kernel.release} has a module {name}; the project has: {names}"
+            )
+        return found
 
     def _note(self, *words: str) -> None:
         self.evidence.commands.append(shlex.join(("kscaffold", *words)))

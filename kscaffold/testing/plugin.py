@@ -3,7 +3,7 @@
 pytest loads this file wherever kscaffold is installed, so it imports little.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _OPTION = "--kscaffold-kernel"
 _GUESTS = pytest.StashKey[list["Guest"]]()
+_CASE = "kscaffold.case"
 # Longer logs are cut in the middle.
 _MOST_LINES = 120
 
@@ -49,11 +50,29 @@ def pytest_configure(config: pytest.Config) -> None:
         "complaint(which): the kernel is to complain: a kind (warn, oops), or a regular expression that is in"
         " its words; the test fails where it does not",
     )
+    config.addinivalue_line(
+        "markers", "device(word): the test's guest has this device on its PCI bus, as QEMU's -device takes it"
+    )
+    if hasattr(config, "workerinput"):
+        return  # of pytest-xdist: the first process hears of all reports
+    config.pluginmanager.register(_CaseNames(), "kscaffold-cases")
     results = config.getoption("--kscaffold-results")
-    if results and not hasattr(config, "workerinput"):
+    if results:
         from kscaffold.testing.results import Results  # start-up time: pytest runs without us, too
 
         config.pluginmanager.register(Results(Path(results)), "kscaffold-results")
+
+
+class _CaseNames:
+    """Gives reports of a kernel's own cases their names: a worker may send reports of its tests only."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Put the case behind the test."""
+        case = dict(report.user_properties).get(_CASE)
+        if case and not report.nodeid.endswith(f"::{case}"):
+            file, line, test = report.location
+            report.nodeid, report.location = f"{report.nodeid}::{case}", (file, line, f"{test}::{case}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -111,8 +130,8 @@ def modules(request: pytest.FixtureRequest, kernel: "Kernel") -> dict[str, Path]
 def new_guest(
     request: pytest.FixtureRequest, kernel: "Kernel", modules: dict[str, Path]
 ) -> Iterator[Callable[..., "Guest"]]:
-    """A function that gives one more pristine guest; `cmdline`: words for its kernel. All end with
-    the test.
+    """A function that gives one more pristine guest; `cmdline`: words for its kernel;
+    `devices`: further devices on its PCI bus, as QEMU's -device takes them. All end with the test.
     """
     import contextlib  # start-up time: pytest runs without us, too
 
@@ -122,9 +141,9 @@ def new_guest(
     guests = request.node.stash.setdefault(_GUESTS, [])
     with contextlib.ExitStack() as stack:
 
-        def start(cmdline: str = "") -> Guest:
-            sandbox = stack.enter_context(Sandbox(kernel, cmdline=cmdline))
-            guest = Guest(sandbox, modules, request.path.parent)
+        def start(cmdline: str = "", devices: Sequence[str] = ()) -> Guest:
+            sandbox = stack.enter_context(Sandbox(kernel, cmdline=cmdline, devices=devices))
+            guest = Guest(sandbox, modules, request.path.parent, devices)
             guests.append(guest)
             return guest
 
@@ -132,9 +151,12 @@ def new_guest(
 
 
 @pytest.fixture
-def guest(new_guest: Callable[..., "Guest"]) -> "Guest":
-    """A pristine kernel for this test, restored from a snapshot."""
-    return new_guest()
+def guest(request: pytest.FixtureRequest, new_guest: Callable[..., "Guest"]) -> "Guest":
+    """A pristine kernel for this test, restored from a snapshot, in a machine with the devices that its
+    markers name.
+    """
+    marks = request.node.iter_markers("device")
+    return new_guest(devices=[str(word) for mark in marks for word in mark.args])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -150,6 +172,27 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         if problem:
             pytest.fail(problem, pytrace=False)
     return result
+
+
+def _report_ktap(item: pytest.Item, report: pytest.TestReport, guests: list["Guest"]) -> None:
+    """A report of its own for each case that the kernel printed the result of: KUnit, kselftest."""
+    lines = [record.text for guest in guests for record in guest.evidence.records]
+    if not any("tests" in line or "TAP version" in line for line in lines):
+        return
+    from kscaffold.testing.ktap import results  # start-up time: pytest runs without us, too
+
+    for one in results(lines):
+        item.ihook.pytest_runtest_logreport(
+            report=pytest.TestReport(
+                nodeid=item.nodeid,
+                location=report.location,
+                keywords={},
+                outcome=one.outcome,
+                longrepr=(str(item.path), 0, one.text) if one.outcome == "skipped" else one.text or None,
+                when="call",
+                user_properties=[*report.user_properties, (_CASE, one.name)],
+            )
+        )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -170,6 +213,8 @@ def pytest_runtest_makereport(
             ("kscaffold.kernel", release or ""),
             ("kscaffold.modules", " ".join(sorted(names) or ([named] if named else []))),
         ]
+    if call.when == "call" and guests:
+        _report_ktap(item, report, guests)
     if call.when == "call" and guests and report.failed:
         # start-up time: pytest runs without us, too
         from kscaffold.testing.results import SOURCE

@@ -14,7 +14,7 @@ import pytest
 from kscaffold.kernel import store
 from tests.conftest import need_program
 from tests.support.elf import Ko, of
-from tests.support.worlds import RELEASE, World
+from tests.support.worlds import CONFIG, RELEASE, World
 
 KEYS = {
     "module", "path", "kernel", "init", "exit", "license", "vermagic", "parameters", "depends", "imports",
@@ -153,7 +153,7 @@ def test_a_library_needs_no_init(ks, world, tmp_path: Path):
 
 
 def test_a_compressed_module_is_told_by_what_is_to_unpack_it(ks, world, tmp_path: Path):
-    world()
+    world(World(config={*CONFIG, "MODULE_DECOMPRESS"}))
     plain = Ko().bytes()
     for name, packed, code, fix in (
         ("hello.ko.gz", gzip.compress(plain), "KS450", "gunzip"),

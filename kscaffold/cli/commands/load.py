@@ -23,7 +23,9 @@ def load(
     no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
     cmdline: options.Cmdline = "",
+    device: options.Devices = None,
     cert: options.Cert = None,
+    firmware: options.Firmware = None,
     trace: options.Trace = False,
     html: options.Html = None,
     offline: options.Offline = False,
@@ -36,7 +38,7 @@ def load(
     from kscaffold.load.request import LoadRequest, TargetRequest  # start-up time
     from kscaffold.load.verbs.load import load as load_modules
 
-    where = TargetRequest(host, kernel, cmdline, cert, offline)
+    where = TargetRequest(host, kernel, cmdline, cert, offline, devices=tuple(device or ()))
     page = None
     if html is not None:
         from kscaffold.cli.render.html import LoadPage  # start-up time: few want a page
@@ -44,7 +46,7 @@ def load(
         page = LoadPage(html)
     request = LoadRequest.from_words(
         words or (), directory or Path.cwd(), module, build=not no_build, dependencies=not no_deps
-    )
+    ).with_firmware(firmware or (), where)
 
     def listen(chosen: "Kernel | None") -> "LoadListener":
         from kscaffold.cli.render import load as render  # start-up time: while the sandbox starts

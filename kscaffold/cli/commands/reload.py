@@ -22,7 +22,9 @@ def reload(
     no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
     cmdline: options.Cmdline = "",
+    device: options.Devices = None,
     cert: options.Cert = None,
+    firmware: options.Firmware = None,
     trace: options.Trace = False,
     html: options.Html = None,
     offline: options.Offline = False,
@@ -48,10 +50,10 @@ def reload(
         if page is not None:
             page.add_load(report, target, kernel)
 
-    where = TargetRequest(host, kernel, cmdline, cert, offline)
+    where = TargetRequest(host, kernel, cmdline, cert, offline, devices=tuple(device or ()))
     request = LoadRequest.from_words(
         words or (), directory or Path.cwd(), module, build=not no_build, dependencies=not no_deps
-    )
+    ).with_firmware(firmware or (), where)
     done = reload_modules(
         request,
         where,

@@ -48,7 +48,9 @@ def run(
     sanitize: Sanitize = False,
     as_user: AsUser = False,
     cmdline: options.Cmdline = "",
+    device: options.Devices = None,
     cert: options.Cert = None,
+    firmware: options.Firmware = None,
     trace: options.Trace = False,
     html: options.Html = None,
     offline: options.Offline = False,
@@ -61,17 +63,14 @@ def run(
     from kscaffold.load.request import LoadRequest, TargetRequest  # start-up time
     from kscaffold.load.verbs.run import run as run_modules
 
-    where = TargetRequest(False, kernel, cmdline, cert, offline)
+    where = TargetRequest(False, kernel, cmdline, cert, offline, devices=tuple(device or ()))
     request = LoadRequest.from_words(
-        words or (),
-        directory or Path.cwd(),
-        module,
-        build=not no_build,
-        dependencies=not no_deps,
-        allow=allow or (),
-        sanitize=sanitize,
+        words or (), directory or Path.cwd(), module, build=not no_build, dependencies=not no_deps
     )
-    request = replace(request, as_user=as_user, repeat=repeat)
+    accepted, files = tuple(allow or ()), tuple(firmware or ())
+    request = replace(
+        request, allow=accepted, sanitize=sanitize, as_user=as_user, firmware=files, repeat=repeat
+    )
     sets = params or [""]
     page: RunPage | None = None
     if html is not None:
