@@ -140,11 +140,11 @@ def _other_kernel(version: str | None, there: Sequence[str], foreign: list[str])
     if series in known:
         return command(series, known[series])
     if not re.fullmatch(r"\d{1,3}\.\d{1,3}", series):
-        return " or ".join(command(each, known[each]) for each in sorted(here, key=store.by_version)[:2])
+        return "; or ".join(command(each, known[each]) for each in sorted(here, key=store.by_version)[:2])
     asked = store.by_version(series)
     below = max((k for k in known if store.by_version(k) < asked), key=store.by_version, default=None)
     above = min((k for k in known if store.by_version(k) > asked), key=store.by_version, default=None)
-    return " or ".join(command(each, known[each]) for each in (below, above) if each)
+    return "; or ".join(command(each, known[each]) for each in (below, above) if each)
 
 
 def _newest_of_each(releases: Sequence[str]) -> list[str]:
