@@ -87,6 +87,7 @@ def world(spec: str | None) -> Iterator[World]:
     before = dict(os.environ)
     try:
         enter(place)
+        store.root().mkdir(parents=True)
         if stored.is_dir():
             (store.root() / kernel.release).symlink_to(stored)
         yield _projects(place, next(k for k in store.known() if k.release == kernel.release))
@@ -120,8 +121,6 @@ def enter(place: Path, code: Path = ROOT) -> None:
     for name in ("home", "cache", "config", "state", "run", "bin"):
         (place / name).mkdir(mode=0o700)
     home_of(place, code)
-    if code == ROOT:
-        store.root().mkdir(parents=True)
     # As pip writes it.
     (place / "bin/kscaffold").write_text(
         "import sys\nfrom kscaffold.cli.app import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
