@@ -46,7 +46,7 @@ DOCUMENTS = {
     " as_user sanitizer{}",
     "run --sanitize, several": "seconds{} results[] sanitizer{}",
     "load, not built": "build{}",
-    "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
+    "unload": "module verdict errno code cause fix log[] seconds clean complaints[] residue",
     "unload several": "results[]",
     "list": "target kernel arch modules[]",
     "exec": "program kernel arch status signal errno late lost stack[] stdout stderr complaints[] log[]"

@@ -295,7 +295,9 @@ def _read(directory: Path) -> Kernel | None:
         kernel = Kernel(
             record["release"], record["source"], origin=record["origin"], arch=record["arch"], **parts
         )
-        if kernel.vmlinux and not kernel.vmlinux.is_file():  # somebody made room: it is made of the image again
+        if (
+            kernel.vmlinux and not kernel.vmlinux.is_file()
+        ):  # somebody made room: it is made of the image again
             kernel = replace(kernel, vmlinux=None)
     except (OSError, ValueError, KeyError, TypeError):
         return None
