@@ -32,7 +32,7 @@ class LoadPlan:
 
     `needs`: what is to be loaded before each module, by the module's path, where it is not loaded yet.
     `failed`: the build that did not succeed; there is nothing to load then. `first`: helper modules of an
-    instrument, loaded before all else and not reported of.
+    instrument with their parameters, loaded before all else and not reported of.
     """
 
     home: Path
@@ -41,7 +41,7 @@ class LoadPlan:
     seconds: float
     failed: "BuildReport | None" = None
     needs: Mapping[Path, tuple[ModuleFile, ...]] = field(default_factory=dict)
-    first: tuple[ModuleFile, ...] = ()
+    first: tuple[tuple[ModuleFile, Parameters], ...] = ()
 
 
 def plan_loads(request: LoadRequest, kernel: Kernel | None, progress: Progress) -> LoadPlan:

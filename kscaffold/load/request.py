@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from kscaffold.elf.quick import existing, foreign_machine
 from kscaffold.errors import UsageError
@@ -13,13 +14,38 @@ from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+class Instruments(NamedTuple):
+    """What looks for bugs while modules run. `sanitize`: memory, locks, undefined behaviour. `faults`: each
+    call that can fail fails once: those of init, or `all`, those after it, too. `coverage`: which lines ran.
+    """
+
+    sanitize: bool = False
+    faults: Literal["", "init", "all"] = ""
+    coverage: bool = False
+
+    @classmethod
+    def of(cls, *, sanitize: bool = False, faults: str = "", coverage: bool = False) -> "Instruments":
+        """Raises UsageError KS004 for a word that --faults does not know."""
+        if faults not in ("", "init", "all"):
+            raise UsageError(
+                "KS004", f"--faults={faults} is not known", fix="--faults (those of init), or --faults=all"
+            )
+        return cls(sanitize, faults, coverage)  # type: ignore[arg-type]
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+
+NO_INSTRUMENTS = Instruments()
+
+
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
     """What was asked for. `kos`: the .ko files that were named, none where the project's modules are meant.
 
     `module`: the one of the project that is meant. `build`: build first. `dependencies`: load what the
     modules need before them. `allow`: codes of complaints that a run accepts, beside those that the project's
-    kscaffold.toml has. `sanitize`: load copies that look for bugs in the place of the modules.
+    kscaffold.toml has. `instruments`: load copies that look for bugs in the place of the modules.
     """
 
     directory: Path
@@ -29,7 +55,7 @@ class LoadRequest:
     build: bool = True
     dependencies: bool = True
     allow: tuple[str, ...] = ()
-    sanitize: bool = False
+    instruments: Instruments = NO_INSTRUMENTS
 
     @classmethod
     def from_words(
@@ -41,7 +67,7 @@ class LoadRequest:
         build: bool,
         dependencies: bool,
         allow: Sequence[str] = (),
-        sanitize: bool = False,
+        instruments: Instruments = NO_INSTRUMENTS,
     ) -> "LoadRequest":
         """Of words as they were typed: .ko files, or one project's directory or one module's name (no `=`),
         and `NAME=VALUE` parameters.
@@ -56,7 +82,7 @@ class LoadRequest:
             elif module is None and _NAME.fullmatch(named[0]):
                 module, named = named[0], []
         kos = tuple(existing(directory / word) for word in named)
-        return cls(directory, kos, parameters, module, build, dependencies, tuple(allow), sanitize)
+        return cls(directory, kos, parameters, module, build, dependencies, tuple(allow), instruments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from kscaffold.load.prewarm import Prewarmed
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport, unload
 from kscaffold.load.unload_watch import watch_after_unload
-from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 from kscaffold.progress import SILENT, Progress
 from kscaffold.sandbox.vm.guest import Guest
 from kscaffold.sandbox.vm.plan import Plan
@@ -30,32 +29,39 @@ from kscaffold.targets.target import Target
 Try = tuple[list[LoadReport], list[UnloadReport]]
 # The number of the try, the load, and the guest it was made in, while that can still be asked.
 Hear = Callable[[int, LoadReport, Target], None]
+# The number of the try, what it gave, and its guest, which ends when this returns.
+Last = Callable[[int, Try, SandboxTarget], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How each try is made. `timeout` of each load, and `watch`, how long to look on after the last unload,
+    in seconds; None for what the modules' imports suggest. `hear` gets each load, and `last` each try before
+    its guest ends, from the thread that made it.
+    """
+
+    timeout: float
+    watch: float | None = None
+    hear: Hear | None = None
+    last: Last | None = None
 
 
 def run_tries(
-    jobs: LoadPlan,
-    tries: Sequence[Parameters],
-    begun: Prewarmed,
-    *,
-    timeout: float,
-    watch: float | None = None,
-    progress: Progress = SILENT,
-    hear: Hear | None = None,
+    tries: Sequence[LoadPlan], begun: Prewarmed, options: RunOptions, progress: Progress = SILENT
 ) -> list[Try]:
-    """Load what `jobs` names and unload it in reverse, once with each of the parameters in `tries`.
+    """Load what each plan names and unload it in reverse. The plans differ in parameters only.
 
     Each try gets a guest of its own, and as many run at once as this process may use processors. The
-    results come in the order of `tries`. `begun`: the guest planned, the first one begun. `watch`:
-    seconds to look on after the last unload, None for what the modules' imports suggest. `hear` gets each
-    load, from the thread that made it. Whatever happens, no guest is left.
+    results come in the order of `tries`. `begun`: the guest planned, the first one begun. Whatever happens,
+    no guest is left.
     """
     results: list[Try | BaseException | None] = [None] * len(tries)
     waiting = list(range(len(tries)))[::-1]
     guests: list[Guest] = []
     lock = threading.Lock()
     planned = begun.plan
-    predictor = Predictor(jobs.kos, planned.kernel, progress.warn, planned.trusted)
-    around = _Around(guests, progress, hear, predictor, watch, _sections(jobs))
+    predictor = Predictor(tries[0].kos, planned.kernel, progress.warn, planned.trusted)
+    around = _Around(guests, progress, options, predictor, sections_to_watch(tries[0].kos))
     timing.reached("a prediction is made")
 
     def work() -> None:
@@ -65,9 +71,7 @@ def run_tries(
                     return
                 index = waiting.pop()
             try:
-                results[index] = _once(
-                    index, replace(jobs, parameters=tries[index]), planned, timeout, around
-                )
+                results[index] = _once(index, tries[index], planned, around)
             except BaseException as error:
                 results[index] = error
                 with lock:
@@ -76,8 +80,7 @@ def run_tries(
     try:
         # The first one alone: it makes the snapshot the others start from where there is none yet.
         first = waiting.pop()
-        job = replace(jobs, parameters=tries[first])
-        results[first] = _once(first, job, planned, timeout, around, begun.restoring)
+        results[first] = _once(first, tries[first], planned, around, begun.restoring)
         if waiting:
             _side_by_side(work, min(len(waiting), len(os.sched_getaffinity(0))))
     finally:
@@ -91,11 +94,6 @@ def run_tries(
         if result is not None:
             done.append(result)
     return done
-
-
-def _sections(jobs: LoadPlan) -> int:
-    # An instrument's helper keeps memory of its own: what a photograph shows then is not the modules'.
-    return 0 if jobs.first else sections_to_watch(jobs.kos)
 
 
 def _side_by_side(work: Callable[[], None], count: int) -> None:
@@ -114,9 +112,8 @@ class _Around:
 
     guests: list[Guest]
     progress: Progress
-    hear: Hear | None
+    options: RunOptions
     predictor: Predictor
-    watch: float | None
     sections: int
 
 
@@ -124,26 +121,27 @@ def _once(
     number: int,
     jobs: LoadPlan,
     planned: Plan,
-    timeout: float,
     around: _Around,
     pending: PendingRestore | None = None,
 ) -> Try:
-    began, hear = time.monotonic(), around.hear
+    began, options = time.monotonic(), around.options
     guest = start_guest(planned, around.progress, pending)
     around.guests.append(guest)
     timing.reached("the guest answers")
     try:
         started = time.monotonic() - began
         target = SandboxTarget.from_guest(guest, planned.machine.cmdline)
-        _load_helpers(jobs, target, timeout)
         leftovers = Leftovers(jobs.kos, around.sections, target)
+        if jobs.first:
+            _load_helpers(jobs, target, options.timeout)
+            leftovers.after_helpers()
         loads = load_all(
             jobs,
             target,
-            timeout=timeout,
+            timeout=options.timeout,
             predictor=around.predictor,
             seconds={"start": started},
-            tell=lambda report: hear(number, report, target) if hear else None,
+            tell=lambda report: options.hear(number, report, target) if options.hear else None,
             ready=leftovers.before_load,
         )
         unloads: list[UnloadReport] = []
@@ -154,10 +152,12 @@ def _once(
                 if not unloads[-1].ok:
                     break
             timing.reached("unloaded")
-            unloads = watch_after_unload(unloads, target, around.watch)
+            unloads = watch_after_unload(unloads, target, options.watch)
         loads = blame_late_crash(loads, unloads, target)
         timing.reached("the guest is asked whether it is well")
-        loads = with_residue(loads, None if jobs.first else leftovers.find(loads, unloads))
+        if options.last:
+            options.last(number, (loads, unloads), target)
+        loads = with_residue(loads, leftovers.find(loads, unloads))
         timing.reached("what is left behind is looked for")
         total = time.monotonic() - began
         loads = [replace(r, seconds={**r.seconds, "total": total}) for r in loads]
@@ -172,8 +172,8 @@ def _once(
 
 def _load_helpers(jobs: LoadPlan, target: Target, timeout: float) -> None:
     """Load what an instrument needs. Raises KscaffoldError KS731 where the kernel does not take it."""
-    for ko in jobs.first:
-        attempt = target.load(ko, NO_PARAMETERS, timeout)
+    for ko, parameters in jobs.first:
+        attempt = target.load(ko, parameters, timeout)
         if attempt.errno != 0:
             said = [r.text for r in attempt.records or () if ko.module in r.text]
             raise KscaffoldError(

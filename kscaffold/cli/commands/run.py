@@ -28,6 +28,14 @@ Allow = Annotated[
 Sanitize = Annotated[
     bool, typer.Option("--sanitize", help="Find bugs of memory, locks and undefined behaviour.")
 ]
+Faults = Annotated[
+    str,
+    typer.Option(
+        "--faults",
+        metavar="[init|all]",
+        help="Let each call of init that can fail, fail once; or those after it, too.",
+    ),
+]
 
 
 def run(
@@ -43,6 +51,7 @@ def run(
     watch: options.Watch = None,
     allow: Allow = None,
     sanitize: Sanitize = False,
+    faults: Faults = "",
     cmdline: options.Cmdline = "",
     cert: options.Cert = None,
     trace: options.Trace = False,
@@ -54,7 +63,7 @@ def run(
 ) -> int:
     """Build, load and unload in a pristine kernel, with one verdict."""
     kernel = options.spec_of(kernel, arch)
-    from kscaffold.load.request import LoadRequest, TargetRequest  # start-up time
+    from kscaffold.load.request import Instruments, LoadRequest, TargetRequest  # start-up time
     from kscaffold.load.verbs.run import run as run_modules
 
     where = TargetRequest(False, kernel, cmdline, cert, offline)
@@ -65,7 +74,7 @@ def run(
         build=not no_build,
         dependencies=not no_deps,
         allow=allow or (),
-        sanitize=sanitize,
+        instruments=Instruments.of(sanitize=sanitize, faults=faults),
     )
     sets = [one for one in (params or [""]) for _ in range(repeat)]
     page: RunPage | None = None

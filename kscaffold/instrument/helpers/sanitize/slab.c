@@ -611,7 +611,8 @@ KS_HOOK(void, kmem_cache_destroy, struct kmem_cache *cache)
 	int i = cache ? cache_number(cache) : -1;
 
 	ks_sleeps("kmem_cache_destroy", KS_CALLER);
-	ks_drain(true);
+	if (cache)
+		ks_drain_cache(cache);
 	if (i >= 0)
 		WRITE_ONCE(caches[i].cache, NULL);
 	kmem_cache_destroy(cache);
