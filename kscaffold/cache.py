@@ -6,13 +6,13 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.files import paths
 from kscaffold.files.lock import is_locked
 from kscaffold.files.sweep import remove_entry
 from kscaffold.kernel import store
+from kscaffold.records import dataclass
 from kscaffold.sandbox.agent import guest_root
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm import snapshot

@@ -8,10 +8,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.errors import DeadlineError, ToolMissingError
+from kscaffold.records import dataclass
 
 # What would change a build or a program's language behind the user's back. MAKEFLAGS and its kin leak
 # in when kscaffold itself is run from a Makefile.

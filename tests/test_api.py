@@ -59,8 +59,8 @@ REPORTS = {
     "Kernel": None,
     "Listed": "name size refcount used_by state taints permanent",
     "LoadReport": "module file parameters target kernel judgement log seconds accelerator dependencies note "
-    "stack prediction_mismatch place timeline residue",
-    "LoadWalkthrough": "report anatomy observed steps flaw unload",
+    "stack prediction_mismatch place timeline residue as_user",
+    "LoadWalkthrough": "report anatomy observed steps flaw unload ordinary_user",
     "Loads": "reports failed_build",
     "Record": None,
     "Run": "tries build_seconds failed_build allow sanitizer",
@@ -136,7 +136,13 @@ def test_importing_it_costs_its_own_text():
     )
     loaded = set(done.stdout.split())
     ours = {name for name in loaded if name.split(".")[0] == "kscaffold"}
-    assert ours == {"kscaffold", "kscaffold.api", "kscaffold.errors", "kscaffold.progress"}
+    assert ours == {
+        "kscaffold",
+        "kscaffold.api",
+        "kscaffold.errors",
+        "kscaffold.progress",
+        "kscaffold.records",
+    }
     assert not {name for name in loaded - ours if name.split(".")[0] not in sys.stdlib_module_names}
 
 

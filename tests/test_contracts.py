@@ -39,11 +39,11 @@ DOCUMENTS = {
     "check several": "modules[]",
     "info": "module path architecture size compression signed modinfo[] imports exports sections[]",
     "load": "module path parameters target kernel verdict loaded stage errno init_ran returned code cause fix"
-    " log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue",
+    " log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue as_user",
     "load several": "seconds{} results[]",
     "run --sanitize": "module path parameters target kernel verdict loaded stage errno init_ran returned code"
     " cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue"
-    " sanitizer{}",
+    " as_user sanitizer{}",
     "run --sanitize, several": "seconds{} results[] sanitizer{}",
     "load, not built": "build{}",
     "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
@@ -58,7 +58,7 @@ DOCUMENTS = {
     "explain --list": "topics[]",
     "explain load": "topic kind module path parameters target kernel verdict loaded stage errno init_ran"
     " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator steps[]"
-    " ko{} flaw clean note residue",
+    " ko{} flaw clean note residue as_user ordinary_user questions[]",
     "explain load several": "topic kind results[]",
     "kernel list": "kernels[] chosen default",
     "kernel add": "kernel{} already seconds",
@@ -113,6 +113,7 @@ PARTS = {
     "explain.steps": "stage title course functions what course_differs elsewhere",
     "explain load.steps": "stage title course[] status start microseconds within facts[]",
     "explain load.course": "step name",
+    "explain load.questions": "question answer",
     "explain load.facts": "label value source columns rows",
     "explain load.ko": "name size architecture signed license vermagic depends init exit parameters imports"
     " exports sections relocations",

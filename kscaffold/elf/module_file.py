@@ -32,7 +32,8 @@ class ModuleFile:
     @classmethod
     def open(cls, path: Path, home: Path | None = None) -> "ModuleFile":
         """Read the file at `path`. `home`: where its sources are, for a copy. Raises UsageError KS401 where
-        there is none, KscaffoldError KS402 where it         can't be read or is far larger than any module.
+        there is none, KscaffoldError KS402 where it can't be read or
+        is far larger than any module.
         """
         return cls(path, content.read_raw(path), home)
 

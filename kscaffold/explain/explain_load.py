@@ -3,12 +3,12 @@ restores meanwhile.
 """
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kscaffold.load.prewarm import Prewarmed, prewarm_guest
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass
 
 if TYPE_CHECKING:
     from kscaffold.explain.walkthrough import LoadWalkthrough

@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
@@ -19,6 +18,7 @@ from kscaffold.progress import Progress
 from kscaffold.project.ask import read_project
 from kscaffold.project.find import find_project
 from kscaffold.project.project import Project
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@ load.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold.elf.module_file import ModuleFile
@@ -19,6 +18,7 @@ from kscaffold.load.plan import LoadPlan
 from kscaffold.load.request import Instruments
 from kscaffold.module.arguments import NO_PARAMETERS
 from kscaffold.progress import Progress
+from kscaffold.records import dataclass, replace
 
 _NO_SOURCE = (
     "accesses of its own code (a write behind an object or into a freed one is seen when the object goes, "

@@ -3,12 +3,12 @@
 import functools
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from kscaffold.diagnosis import errnos
 from kscaffold.files import reader
+from kscaffold.records import dataclass
 
 PREFIX = "kf_"
 """An entry's name is the kernel function's with this before it."""

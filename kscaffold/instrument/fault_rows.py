@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from kscaffold.diagnosis import catalogue, crash, errnos
@@ -11,6 +10,7 @@ from kscaffold.instrument import fault_calls
 from kscaffold.instrument.findings import Finding, detail
 from kscaffold.load.addr2line import SourceLine
 from kscaffold.load.tries import Try
+from kscaffold.records import dataclass
 
 Outcome = Literal["clean", "spared", "swallowed", "other-error", "leaked", "misused", "hung", "crashed"]
 CODES: dict[Outcome, str] = {

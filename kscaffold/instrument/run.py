@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from kscaffold.diagnosis.attempt import Attempt
 from kscaffold.elf import quick
@@ -26,6 +25,7 @@ from kscaffold.load.request import Instruments
 from kscaffold.load.tries import RunOptions, Try, run_tries
 from kscaffold.module.arguments import Parameters
 from kscaffold.progress import Progress
+from kscaffold.records import dataclass, replace
 from kscaffold.targets.sandbox import SandboxTarget
 
 # How many times longer instrumented code may take: a call for each access.
@@ -74,7 +74,9 @@ def _fail_each(
     options: RunOptions,
     progress: Progress,
 ) -> Faults:
-    """Make each call that the lists name fail, in a kernel of its own. `done`: the tries without a failure."""
+    """Make each call that the lists name fail, in a kernel of its own. `done`: the tries in which all calls
+    went through.
+    """
     well = [n for n, (loads, _) in enumerate(done) if all(r.ok for r in loads)]
     if not well:
         return Faults((), problem="init does not come to a good end by itself: no call was made to fail")

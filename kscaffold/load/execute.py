@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from kscaffold.load.complaints import complaints_of
 from kscaffold.load.report import LoadReport
 from kscaffold.packages.busybox import busybox
 from kscaffold.program.ready import copied, ready
+from kscaffold.records import dataclass, field
 from kscaffold.sandbox.agent.program import STDOUT, GuestProgram, Hear
 from kscaffold.targets.sandbox import Execution, SandboxTarget
 

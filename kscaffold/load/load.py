@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from kscaffold import timing
 from kscaffold.diagnosis.verdict import judge
@@ -15,6 +14,7 @@ from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor, prediction_mismatch
 from kscaffold.load.report import NO_LOG, LoadReport
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
+from kscaffold.records import replace
 from kscaffold.targets.target import Target
 
 # A kernel of which no other load can be asked.
@@ -54,6 +54,9 @@ def load(
     fix = _with_arguments(judgement.fix, parameters)
     if judgement.code == "KS223":
         fix = near_name(judgement.warnings[0].groups["parameter"], ko)
+    if judgement.code == "KS232" and target.as_user:
+        cause = "an ordinary user (uid 65534) lacks CAP_SYS_MODULE, and init did not run"
+        fix = "leave out --as-user: then root loads it"
     judgement = replace(judgement, complaints=complaints, cause=cause, fix=fix)
     return LoadReport(
         module=name,
@@ -70,6 +73,7 @@ def load(
         place=place,
         prediction_mismatch=prediction_mismatch(predicted, judgement),
         timeline=evidence.timeline,
+        as_user=target.as_user,
     )
 
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from kscaffold.module.arguments import Parameters
 from kscaffold.progress import Progress
 from kscaffold.project.find import find_project, home, is_project, plain_module_names
 from kscaffold.project.project import Project
+from kscaffold.records import dataclass, field, replace
 
 if TYPE_CHECKING:
     from kscaffold.make.report import BuildReport
@@ -32,7 +32,8 @@ class LoadPlan:
 
     `needs`: what is to be loaded before each module, by the module's path, where it is not loaded yet.
     `failed`: the build that did not succeed; there is nothing to load then. `first`: helper modules of an
-    instrument with their parameters, loaded before all else and not reported of.
+    instrument with their parameters, loaded before all else and not reported of. `as_user`: an ordinary user
+    loads them.
     """
 
     home: Path
@@ -42,6 +43,7 @@ class LoadPlan:
     failed: "BuildReport | None" = None
     needs: Mapping[Path, tuple[ModuleFile, ...]] = field(default_factory=dict)
     first: tuple[tuple[ModuleFile, Parameters], ...] = ()
+    as_user: bool = False
 
 
 def plan_loads(request: LoadRequest, kernel: Kernel | None, progress: Progress) -> LoadPlan:
@@ -51,10 +53,12 @@ def plan_loads(request: LoadRequest, kernel: Kernel | None, progress: Progress) 
     nothing is built with `build` off, or where a .ko can't be read.
     """
     if request.kos:
-        return _of_files(request, kernel)
-    if kernel is None:
+        found = _of_files(request, kernel)
+    elif kernel is None:
         raise ValueError("a project is built for a kernel")
-    return _of_project(request, kernel, progress)
+    else:
+        found = _of_project(request, kernel, progress)
+    return replace(found, as_user=request.as_user)
 
 
 def _of_files(request: LoadRequest, kernel: Kernel | None) -> LoadPlan:

@@ -1,26 +1,27 @@
 """What is to be loaded and where, before anything is built or started for it."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
 
+from kscaffold import lazy
 from kscaffold.elf.quick import existing, foreign_machine
 from kscaffold.errors import UsageError
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
+from kscaffold.records import dataclass, replace
 
 # A module's name, not a file's: it has no ending.
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NAME = lazy.pattern(r"[A-Za-z0-9_-]{1,64}")
 
 
-class Instruments(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Instruments:
     """What looks for bugs while modules run. `sanitize`: memory, locks, undefined behaviour. `faults`: each
-    call that can fail fails once: those of init, or `all`, those after it, too. `coverage`: which lines ran.
+    call that can fail fails once: `init`, those of init; `all`, those after it, too. `coverage`: which lines
+    ran.
     """
 
     sanitize: bool = False
-    faults: Literal["", "init", "all"] = ""
+    faults: str = ""
     coverage: bool = False
 
     @classmethod
@@ -30,10 +31,10 @@ class Instruments(NamedTuple):
             raise UsageError(
                 "KS004", f"--faults={faults} is not known", fix="--faults (those of init), or --faults=all"
             )
-        return cls(sanitize, faults, coverage)  # type: ignore[arg-type]
+        return cls(sanitize, faults, coverage)
 
     def __bool__(self) -> bool:
-        return any(self)
+        return bool(self.sanitize or self.faults or self.coverage)
 
 
 NO_INSTRUMENTS = Instruments()
@@ -45,7 +46,8 @@ class LoadRequest:
 
     `module`: the one of the project that is meant. `build`: build first. `dependencies`: load what the
     modules need before them. `allow`: codes of complaints that a run accepts, beside those that the project's
-    kscaffold.toml has. `instruments`: load copies that look for bugs in the place of the modules.
+    kscaffold.toml has. `instruments`: load copies that look for bugs in the place of the modules. `as_user`:
+    an ordinary user of the guest loads them, not root.
     """
 
     directory: Path
@@ -56,6 +58,14 @@ class LoadRequest:
     dependencies: bool = True
     allow: tuple[str, ...] = ()
     instruments: Instruments = NO_INSTRUMENTS
+    as_user: bool = False
+
+    def __post_init__(self) -> None:
+        if self.instruments and self.as_user:
+            what = (
+                "an ordinary user's load is refused before a module runs: no instrument would find anything"
+            )
+            raise UsageError("KS004", what, fix="leave out --as-user, or --sanitize, --faults and --coverage")
 
     @classmethod
     def from_words(

@@ -5,7 +5,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 from kscaffold import timeouts, timing
 from kscaffold.errors import KscaffoldError
@@ -19,6 +18,7 @@ from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport, unload
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.vm.guest import Guest
 from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.restore import PendingRestore
@@ -130,7 +130,7 @@ def _once(
     timing.reached("the guest answers")
     try:
         started = time.monotonic() - began
-        target = SandboxTarget.from_guest(guest, planned.machine.cmdline)
+        target = SandboxTarget.from_guest(guest, planned.machine.cmdline, as_user=jobs.as_user)
         leftovers = Leftovers(jobs.kos, around.sections, target)
         if jobs.first:
             _load_helpers(jobs, target, options.timeout)
@@ -139,7 +139,8 @@ def _once(
             jobs,
             target,
             timeout=options.timeout,
-            predictor=around.predictor,
+            # It tells what root's load would meet.
+            predictor=None if jobs.as_user else around.predictor,
             seconds={"start": started},
             tell=lambda report: options.hear(number, report, target) if options.hear else None,
             ready=leftovers.before_load,

@@ -1,6 +1,5 @@
 """Remove what building left in a project, as Kbuild's own clean does."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
@@ -15,6 +14,7 @@ from kscaffold.progress import SILENT, Progress
 from kscaffold.project.ask import kbuild_file
 from kscaffold.project.known import known_targets
 from kscaffold.project.trust import require_trusted
+from kscaffold.records import dataclass
 
 _DEADLINE = 120.0  # seconds
 

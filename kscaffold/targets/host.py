@@ -26,6 +26,7 @@ class HostTarget:
     """
 
     kind: Kind = "host"
+    as_user = False
 
     def __init__(self, tell: Callable[[str], None], root: Path = Path("/")) -> None:
         self._tell = tell
@@ -33,6 +34,9 @@ class HostTarget:
         self.release = os.uname().release
         self.accelerator: str | None = None
         self.cmdline = (self._text("proc/cmdline") or "").strip()
+
+    def as_ordinary_user(self) -> None:
+        """Nobody: this machine's users are its own."""
 
     def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:
         """insmod. An `errno` of 0 means that it exited with 0 and the name is in the list then."""

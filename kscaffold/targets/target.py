@@ -17,6 +17,11 @@ class Target(Protocol):
     release: str
     accelerator: str | None
     cmdline: str
+    as_user: bool
+    """An ordinary user loads modules, not root."""
+
+    def as_ordinary_user(self) -> "Target | None":
+        """The same kernel, into which an ordinary user loads; None where nobody becomes one."""
 
     def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:
         """Load a module once; `timeout` in seconds."""

@@ -8,7 +8,6 @@ import re
 import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from kscaffold.diagnosis.crash import Complaint
@@ -22,6 +21,7 @@ from kscaffold.load.flaws import OTHERS, Flaw, flaws_of_residue
 from kscaffold.load.report import LoadReport
 from kscaffold.load.sandbox import Sandbox
 from kscaffold.load.unload import UnloadReport
+from kscaffold.records import dataclass, field
 
 _LOOK = 0.1  # s between two looks at the log
 TIMEOUT = 10.0

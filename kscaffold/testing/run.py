@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from kscaffold.files.scratch import scratch_directory
 from kscaffold.kernel.choose import choose
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.find import find_project
+from kscaffold.records import dataclass, field
 
 Outcome = Literal["passed", "failed", "error", "skipped"]
 

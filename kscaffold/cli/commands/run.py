@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli import typer_later as typer
+from kscaffold.records import replace
 
 if TYPE_CHECKING:
     from kscaffold.cli.render.html import RunPage
@@ -36,6 +36,9 @@ Faults = Annotated[
         help="Let each call of init that can fail, fail once; or those after it, too.",
     ),
 ]
+AsUser = Annotated[
+    bool, typer.Option("--as-user", help="Load as an ordinary user of the guest: a real EPERM.")
+]
 
 
 def run(
@@ -52,6 +55,7 @@ def run(
     allow: Allow = None,
     sanitize: Sanitize = False,
     faults: Faults = "",
+    as_user: AsUser = False,
     cmdline: options.Cmdline = "",
     cert: options.Cert = None,
     trace: options.Trace = False,
@@ -76,6 +80,7 @@ def run(
         allow=allow or (),
         instruments=Instruments.of(sanitize=sanitize, faults=faults),
     )
+    request = replace(request, as_user=as_user)
     sets = [one for one in (params or [""]) for _ in range(repeat)]
     page: RunPage | None = None
     if html is not None:

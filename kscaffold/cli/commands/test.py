@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli import typer_later as typer
 
 Paths = Annotated[
     list[Path] | None, typer.Argument(metavar="[PATH]...", help="Tests to run, as pytest takes them.")

@@ -1,7 +1,6 @@
 """`--html FILE`: what was loaded, as one page for a browser."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from kscaffold import console
@@ -12,6 +11,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.report import LoadReport
 from kscaffold.load.tries import Hear
 from kscaffold.load.unload import UnloadReport
+from kscaffold.records import replace
 from kscaffold.targets.target import Target
 
 MOST = 100  # tries on one page

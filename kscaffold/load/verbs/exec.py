@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from kscaffold.arch.architecture import Architecture
@@ -20,6 +19,7 @@ from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.load.trust import trusted_certificates
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.find import home
+from kscaffold.records import replace
 from kscaffold.sandbox.agent.guest_root import guest_architecture
 from kscaffold.sandbox.agent.program import Hear
 from kscaffold.sandbox.live import registry

@@ -1,7 +1,6 @@
 """Load what was asked for into the live sandbox, or the host. Imports little: the sandbox starts first."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kscaffold import timing
@@ -9,6 +8,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.prewarm import prewarm_sandbox
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass
 
 if TYPE_CHECKING:
     from kscaffold.load.open_target import OpenTarget

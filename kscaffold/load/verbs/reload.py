@@ -1,7 +1,6 @@
 """Load into a pristine sandbox, in the old one's place; on the host: unload, then load."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from kscaffold import timeouts
 from kscaffold.kernel.kernel import Kernel
@@ -14,6 +13,7 @@ from kscaffold.load.trust import trusted_certificates
 from kscaffold.load.unload import UnloadReport, unload
 from kscaffold.load.verbs.load import Loads, load_plan
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass
 from kscaffold.sandbox.live import registry
 from kscaffold.targets.target import Target
 

@@ -1,7 +1,6 @@
 """Load and unload in pristine guests. Imports little: the first guest restores meanwhile."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kscaffold import timing
@@ -11,6 +10,7 @@ from kscaffold.load.flaws import RESIDUE, not_allowed
 from kscaffold.load.prewarm import prewarm_guest
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass, replace
 
 if TYPE_CHECKING:
     from kscaffold.instrument.fault_rows import Faults

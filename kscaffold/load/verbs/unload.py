@@ -1,7 +1,6 @@
 """Unload modules from the live sandbox, or the host, and look on whether the kernel stays well."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold.load.live_crash import mark_told
@@ -11,6 +10,7 @@ from kscaffold.load.unload import UnloadReport, file_of, module_of_word
 from kscaffold.load.unload import unload as unload_one
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

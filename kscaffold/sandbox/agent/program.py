@@ -9,8 +9,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 
+from kscaffold.records import dataclass, field
 from kscaffold.sandbox.agent import protocol
 from kscaffold.sandbox.agent.protocol import Channel, Kind, Verb
 

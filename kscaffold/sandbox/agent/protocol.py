@@ -21,8 +21,9 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
+
+from kscaffold.records import dataclass
 
 MAGIC = 0x3143534B
 REQUEST = struct.Struct("<IIQIIII")

@@ -3,7 +3,6 @@
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
@@ -15,6 +14,7 @@ from kscaffold.project.ask import UnsetOptionError, kbuild_file, read_project
 from kscaffold.project.find import below, checked_path
 from kscaffold.project.known import known_targets
 from kscaffold.project.project import ModuleTarget, Project
+from kscaffold.records import dataclass, replace
 from kscaffold.scaffold.adopt import deprecated as old
 from kscaffold.scaffold.adopt.circle import circle
 from kscaffold.scaffold.adopt.generated import refuse_where_made

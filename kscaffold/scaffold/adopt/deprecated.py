@@ -6,8 +6,9 @@ What they do is in the kernel's Documentation/kbuild/modules.rst and its history
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from kscaffold.records import dataclass
 
 Kind = Literal["subdirs", "extra-flags", "pwd", "spaces", "circle"]
 
