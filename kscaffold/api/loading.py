@@ -74,20 +74,23 @@ def run(
     directory: str | Path = ".",
     sets: "Sequence[Sequence[str]]" = ((),),
     kernel: "str | Kernel | None" = None,
+    instruments: "Sequence[str]" = (),
     timeout: float = TIMEOUT,
     progress: Progress = SILENT,
 ) -> "Run":
     """Load and unload .ko files, or what the project in `directory` builds, in pristine guests: one for each
     set of parameters (`NAME=VALUE`, as for insmod). Builds first when needed; no guest is left.
 
-    `timeout` of each load in seconds, in the kernel.
+    `instruments`: `sanitize`, `faults`, `faults=all`, as the command's options; the report's `sanitizer` and
+    `faults` have what they found. `timeout` of each load in seconds, in the kernel.
     """
-    from kscaffold.load.request import TargetRequest  # start-up time
+    from kscaffold.load.request import Instruments, TargetRequest  # start-up time
     from kscaffold.load.verbs.run import run as run_modules
     from kscaffold.module.arguments import kernel_string
+    from kscaffold.records import replace
 
     return run_modules(
-        request_of(kos, directory, ()),
+        replace(request_of(kos, directory, ()), instruments=Instruments.named(instruments)),
         TargetRequest(kernel=release_of(kernel)),
         [kernel_string(list(one)) for one in sets],
         timeout=timeout,

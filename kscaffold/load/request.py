@@ -33,6 +33,16 @@ class Instruments:
             )
         return cls(sanitize, faults, coverage)
 
+    @classmethod
+    def named(cls, words: Sequence[str]) -> "Instruments":
+        """As a script names them: `sanitize`, `faults`, `faults=all`, `coverage`. Raises UsageError KS004."""
+        for word in words:
+            if word not in ("sanitize", "faults", "faults=all", "coverage"):
+                fix = "sanitize, faults, faults=all, coverage"
+                raise UsageError("KS004", f"{word!r} is no instrument", fix=fix)
+        faults = "all" if "faults=all" in words else "init" if "faults" in words else ""
+        return cls("sanitize" in words, faults, "coverage" in words)
+
     def __bool__(self) -> bool:
         return bool(self.sanitize or self.faults or self.coverage)
 

@@ -37,9 +37,9 @@ def test_each_failing_call_gets_its_row(ks, faulty: Path, series: str):
     assert (found["clean"], found["left_out"], found["problem"]) == (False, 0, None)
     rows = {r["where"]["line"]: r for r in found["rows"]}
     wrong = [w for row in found["rows"] for w in row["wrong"]]
-    assert {"text": "24 bytes (kmalloc) are never freed", "where": "error_paths.c:30"} in wrong
+    assert {"text": "24 bytes (kmalloc) are never freed", "where": "error_paths.c:29"} in wrong
     (named,) = [w for w in wrong if "character device numbers of error_paths" in w["text"]]
-    assert named["where"] == "error_paths.c:38"
+    assert named["where"] == "error_paths.c:37"
     assert [r["returned"] for r in found["rows"] if r["outcome"] == "other-error"] == ["EINVAL"]
     crashed = [r["wrong"][0]["text"] for r in rows.values() if r["outcome"] == "crashed"]
     assert "NULL pointer dereference" in crashed[0]
@@ -54,8 +54,8 @@ def test_the_table_is_read_by_people(ks, faulty: Path):
         "run", "--faults", "--kernel", release, "-C", faulty, "--module", "error_paths", "--allow", "KS742"
     )
     assert ran.status == 1
-    assert re.search(r"^ 2  kmalloc\(\) +error_paths\.c:33  LEAKED: 24 bytes", ran.out, re.M)
-    assert re.search(r"^ 1  kmalloc\(\) +error_paths\.c:30  undone, ENOMEM returned$", ran.out, re.M)
+    assert re.search(r"^ 2  kmalloc\(\) +error_paths\.c:32  LEAKED: 24 bytes", ran.out, re.M)
+    assert re.search(r"^ 1  kmalloc\(\) +error_paths\.c:29  undone, ENOMEM returned$", ran.out, re.M)
     assert "4 of 10 failing calls came to a good end" in ran.out
     assert "kscaffold explain KS740" in ran.out
 
