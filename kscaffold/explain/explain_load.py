@@ -70,7 +70,7 @@ def _walk(plan: "LoadPlan", begun: Prewarmed, timeout: float, progress: Progress
             timeout=timeout,
             predictor=predictor,
             seconds={"build": plan.seconds, "start": time.monotonic() - began},
-            tell=lambda report: walked.append(load_walkthrough(report, target, planned.kernel)),
+            on_report=lambda report: walked.append(load_walkthrough(report, target, planned.kernel)),
         )
         return walked
     finally:

@@ -45,7 +45,9 @@ class InstrumentedPlan:
     unseen: Mapping[str, str]
 
 
-def instrumented(jobs: LoadPlan, kernel: Kernel, asked: Instruments, progress: Progress) -> InstrumentedPlan:
+def instrumented(
+    wanted: LoadPlan, kernel: Kernel, asked: Instruments, progress: Progress
+) -> InstrumentedPlan:
     """The same plan with instrumented copies, built in a directory of their own; the user's files stay as
     they are.
 
@@ -55,10 +57,10 @@ def instrumented(jobs: LoadPlan, kernel: Kernel, asked: Instruments, progress: P
     """
     helpers = {name: helper(name, kernel, progress) for name in _helpers_of(asked)}
     recipe = _recipe(asked)
-    place = copies_of(jobs.home, kernel, recipe.instrument)
-    sweep_mirrors(place.parent, place, jobs.home)
-    needed = [n for ns in jobs.needs.values() for n in ns if not _is_kernels(n.path, kernel)]
-    originals = {ko.path: ko for ko in (*jobs.kos, *needed)}
+    place = copies_of(wanted.home, kernel, recipe.instrument)
+    sweep_mirrors(place.parent, place, wanted.home)
+    needed = [n for ns in wanted.needs.values() for n in ns if not _is_kernels(n.path, kernel)]
+    originals = {ko.path: ko for ko in (*wanted.kos, *needed)}
     built = (
         compiled(list(originals), recipe, place, kernel, progress)
         if recipe.parts
@@ -81,9 +83,9 @@ def instrumented(jobs: LoadPlan, kernel: Kernel, asked: Instruments, progress: P
         # Whoever predicts what the kernel will say of the copies finds their new imports here.
         write_whole(loaded / "Module.symvers", "".join(dict.fromkeys(symvers)))
     changed = replace(
-        jobs,
-        kos=tuple(copies[ko.path] for ko in jobs.kos),
-        needs={copies[ko].path: tuple(copies.get(n.path, n) for n in ns) for ko, ns in jobs.needs.items()},
+        wanted,
+        kos=tuple(copies[ko.path] for ko in wanted.kos),
+        needs={copies[ko].path: tuple(copies.get(n.path, n) for n in ns) for ko, ns in wanted.needs.items()},
         first=tuple((ko, NO_PARAMETERS) for ko in _helper_files(helpers, loaded)),
     )
     return InstrumentedPlan(changed, {copy.path: originals[ko] for ko, copy in copies.items()}, unseen)

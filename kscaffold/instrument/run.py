@@ -103,7 +103,7 @@ def _fail_each(
                 late[number] = seen
 
     results = run_tries(
-        failing, replace(begun, restoring=None), replace(options, hear=None, last=look_on), progress
+        failing, replace(begun, restoring=None), replace(options, on_load=None, last=look_on), progress
     )
     usual = {n: Seen(as_users(done[n], copies), tuple(findings_of(done[n], kos))) for n in well}
     places: dict[str, SourceLine | None] = {}

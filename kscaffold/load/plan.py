@@ -113,16 +113,16 @@ def _read(directory: Path, kernel: Kernel) -> Project:
 
 
 def _with_needs(
-    jobs: LoadPlan, beside: list[Path], kernel: Kernel | None, files: dependencies.ModuleFiles
+    plan: LoadPlan, beside: list[Path], kernel: Kernel | None, files: dependencies.ModuleFiles
 ) -> LoadPlan:
-    """The jobs in an order in which each finds what it needs."""
-    kos = dependencies.in_dependency_order(jobs.kos)
+    """The plan in an order in which each finds what it needs."""
+    kos = dependencies.in_dependency_order(plan.kos)
     # A module that is asked for itself is in the order already, and gets the parameters.
     before = {
         ko.path: tuple(n for n in dependencies.dependencies(ko, beside, kernel, files) if n not in kos)
         for ko in kos
     }
-    return replace(jobs, kos=kos, needs=before)
+    return replace(plan, kos=kos, needs=before)
 
 
 def module_names_of(home: Path) -> set[str]:

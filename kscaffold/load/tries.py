@@ -28,7 +28,7 @@ from kscaffold.targets.target import Target
 
 Try = tuple[list[LoadReport], list[UnloadReport]]
 # The number of the try, the load, and the guest it was made in, while that can still be asked.
-Hear = Callable[[int, LoadReport, Target], None]
+TryListener = Callable[[int, LoadReport, Target], None]
 # The number of the try, what it gave, and its guest, which ends when this returns.
 Last = Callable[[int, Try, SandboxTarget], None]
 
@@ -36,13 +36,13 @@ Last = Callable[[int, Try, SandboxTarget], None]
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """How each try is made. `timeout` of each load, and `watch`, how long to look on after the last unload,
-    in seconds; None for what the modules' imports suggest. `hear` gets each load, and `last` each try before
-    its guest ends, from the thread that made it.
+    in seconds; None for what the modules' imports suggest. `on_load` gets each load, and `last` each try
+    before its guest ends, from the thread that made it.
     """
 
     timeout: float
     watch: float | None = None
-    hear: Hear | None = None
+    on_load: TryListener | None = None
     last: Last | None = None
 
 
@@ -119,7 +119,7 @@ class _Around:
 
 def _once(
     number: int,
-    jobs: LoadPlan,
+    plan: LoadPlan,
     planned: Plan,
     around: _Around,
     pending: PendingRestore | None = None,
@@ -130,19 +130,19 @@ def _once(
     timing.reached("the guest answers")
     try:
         started = time.monotonic() - began
-        target = SandboxTarget.from_guest(guest, planned.machine.cmdline, as_user=jobs.as_user)
-        leftovers = Leftovers(jobs.kos, around.sections, target)
-        if jobs.first:
-            _load_helpers(jobs, target, options.timeout)
+        target = SandboxTarget.from_guest(guest, planned.machine.cmdline, as_user=plan.as_user)
+        leftovers = Leftovers(plan.kos, around.sections, target)
+        if plan.first:
+            _load_helpers(plan, target, options.timeout)
             leftovers.after_helpers()
         loads = load_all(
-            jobs,
+            plan,
             target,
             timeout=options.timeout,
             # It tells what root's load would meet.
-            predictor=None if jobs.as_user else around.predictor,
+            predictor=None if plan.as_user else around.predictor,
             seconds={"start": started},
-            tell=lambda report: options.hear(number, report, target) if options.hear else None,
+            on_report=lambda report: options.on_load(number, report, target) if options.on_load else None,
             ready=leftovers.before_load,
         )
         unloads: list[UnloadReport] = []
@@ -171,9 +171,9 @@ def _once(
         timing.reached("the guest has ended")
 
 
-def _load_helpers(jobs: LoadPlan, target: Target, timeout: float) -> None:
+def _load_helpers(plan: LoadPlan, target: Target, timeout: float) -> None:
     """Load what an instrument needs. Raises KscaffoldError KS731 where the kernel does not take it."""
-    for ko, parameters in jobs.first:
+    for ko, parameters in plan.first:
         attempt = target.load(ko, parameters, timeout)
         if attempt.errno != 0:
             said = [r.text for r in attempt.records or () if ko.module in r.text]

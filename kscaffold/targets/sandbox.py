@@ -19,7 +19,7 @@ from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.module.arguments import Parameters
 from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.agent import protocol
-from kscaffold.sandbox.agent.program import ETIME, GuestProgram, Hear, run_program
+from kscaffold.sandbox.agent.program import ETIME, GuestProgram, OutputListener, run_program
 from kscaffold.sandbox.agent.protocol import Answer, Channel, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.targets.target import Kind, read_modules
 
@@ -198,7 +198,7 @@ class SandboxTarget:
         *,
         timeout: float,
         input: int | bytes = b"",
-        hear: Hear,
+        on_output: OutputListener,
         pass_signals: bool = False,
     ) -> Execution:
         """Run a program of the guest, its streams here (`run_program`), and see what the kernel said
@@ -206,7 +206,12 @@ class SandboxTarget:
         """
         try:
             ended = run_program(
-                self.channel, program, timeout=timeout, input=input, hear=hear, pass_signals=pass_signals
+                self.channel,
+                program,
+                timeout=timeout,
+                input=input,
+                on_output=on_output,
+                pass_signals=pass_signals,
             )
             said = self._ask_once(Verb.LOG).payload
         except (ChannelTimeout, ChannelClosed) as error:

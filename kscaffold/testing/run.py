@@ -96,12 +96,12 @@ class TestRequest:
 
 def test(
     request: TestRequest,
-    hear: Callable[[str], None],
+    on_line: Callable[[str], None],
     *,
     offline: bool = False,
     progress: Progress = SILENT,
 ) -> TestRun:
-    """Run tests with pytest in a process of its own; `hear` gets each line that it prints.
+    """Run tests with pytest in a process of its own; `on_line` gets each line that it prints.
 
     Raises KscaffoldError where there is no project or kernel, and UsageError KS652 where no test is meant.
     """
@@ -113,7 +113,7 @@ def test(
     with scratch_directory() as place:
         results = place / "results"
         status = process.stream(
-            _argv(request, project, kernels, paths, results), hear, timeout=_TIMEOUT, cwd=request.directory
+            _argv(request, project, kernels, paths, results), on_line, timeout=_TIMEOUT, cwd=request.directory
         )
         found = tuple(_results(results, kernels))
     if status == _INTERRUPTED and not found:

@@ -59,7 +59,7 @@ def _show(adopted: "Adoption") -> None:
         console.warn(adopted.problem.what)
     for path in adopted.unused:
         console.note(f"{_name(adopted, path)}: no module is made of it")
-    for found in adopted.habits:
+    for found in adopted.deprecations:
         place = f"{_name(adopted, found.file)}:{found.habit.line}"
         console.warn(f"{place}: {found.habit.message}", fix=found.habit.fix)
     if adopted.proposal:

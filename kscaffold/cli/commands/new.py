@@ -89,10 +89,10 @@ def new(
             git=git,
         )
     )
-    return _tell(created, directory, git)
+    return _report(created, directory, git)
 
 
-def _tell(created: "Created", directory: Path, git: bool) -> int:
+def _report(created: "Created", directory: Path, git: bool) -> int:
     shown = shlex.quote(str(directory / created.name))
     console.step("Created", f"{shown}: {created.module} from {', '.join(created.sources)}")
     if git and not created.repository:

@@ -11,7 +11,7 @@ from kscaffold.records import replace
 if TYPE_CHECKING:
     from kscaffold.cli.render.html import RunPage
     from kscaffold.kernel.kernel import Kernel
-    from kscaffold.load.tries import Hear
+    from kscaffold.load.tries import TryListener
 
 Set = Annotated[
     list[str] | None,
@@ -88,7 +88,7 @@ def run(
 
         page = render_html.RunPage(html, len(sets))
 
-    def listen(chosen: "Kernel") -> "Hear | None":
+    def listen(chosen: "Kernel") -> "TryListener | None":
         from kscaffold.cli.render import load  # noqa: F401 - start-up time: while the guest restores
 
         return page.listen(chosen) if page else None

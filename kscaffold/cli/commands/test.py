@@ -51,6 +51,6 @@ def test(
         shard,
         ("-v",) if verbose else (),
     )
-    hear = console.note if json else console.out
-    done = run_tests(request, hear, offline=offline, progress=console.progress())
+    on_line = console.note if json else console.out
+    done = run_tests(request, on_line, offline=offline, progress=console.progress())
     return render.tested(done)

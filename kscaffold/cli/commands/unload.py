@@ -34,6 +34,6 @@ def unload(
         timeout=timeout,
         watch=watch,
         progress=console.progress(),
-        hear=render.unloaded,
+        on_unload=render.unloaded,
     )
     return render.unloads("unload", reports)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from kscaffold.instrument.fault_rows import Faults
     from kscaffold.instrument.findings import Findings
     from kscaffold.load.flaws import Flaw
-    from kscaffold.load.tries import Hear, Try
+    from kscaffold.load.tries import Try, TryListener
     from kscaffold.make.report import BuildReport
 
 # Called once with the kernel, while the first guest restores; who hears of each load, None for nobody.
-Listen = Callable[[Kernel], "Hear | None"]
+Listen = Callable[[Kernel], "TryListener | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +83,14 @@ def run(
         from kscaffold.load.tries import RunOptions, run_tries
 
         accepted = _accepted(request)
-        hear = listen(begun.kernel) if listen else None
+        on_load = listen(begun.kernel) if listen else None
         timing.reached("more of kscaffold is imported")
         plan = plan_loads(request, begun.kernel, progress)
         timing.reached("the modules are found, and built")
         if plan.failed:
             return Run(failed_build=plan.failed)
         tries = [replace(plan, parameters=plan.parameters.and_more(one)) for one in sets]
-        options = RunOptions(timeout, watch, hear)
+        options = RunOptions(timeout, watch, on_load)
         if not request.instruments:
             done = run_tries(tries, begun, options, progress)
             return Run(tuple(done), plan.seconds, allow=accepted)

@@ -24,7 +24,7 @@ _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _PATIENCE = 3  # a program that takes so many Ctrl-C for nothing is killed
 
 # Gets what the program wrote: STDOUT or STDERR, and the bytes.
-Hear = Callable[[int, bytes], None]
+OutputListener = Callable[[int, bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def run_program(
     *,
     timeout: float,
     input: int | bytes = b"",
-    hear: Hear,
+    on_output: OutputListener,
     pass_signals: bool = False,
 ) -> Ended:
     """Run a program until it ends, or for `timeout` seconds; then all of its process group is killed.
@@ -70,7 +70,7 @@ def run_program(
     variables = tuple(f"{name}={value}" for name, value in program.environment.items())
     payload = b"".join(os.fsencode(word) + b"\0" for word in (*words, *variables))
     nonce = channel.begin(Verb.EXEC, payload, argument=len(words), timeout=timeout)
-    conversation = _Conversation(channel, nonce, time.monotonic() + timeout, input, hear)
+    conversation = _Conversation(channel, nonce, time.monotonic() + timeout, input, on_output)
     try:
         with _signals() if pass_signals else contextlib.nullcontext() as signals:
             return conversation.to_the_end(signals)
@@ -82,11 +82,13 @@ def run_program(
 class _Conversation:
     """What goes to and fro while a program runs."""
 
-    def __init__(self, channel: Channel, nonce: int, deadline: float, input: int | bytes, hear: Hear) -> None:
+    def __init__(
+        self, channel: Channel, nonce: int, deadline: float, input: int | bytes, on_output: OutputListener
+    ) -> None:
         self.channel = channel
         self.nonce = nonce
         self.deadline = deadline
-        self.hear = hear
+        self.on_output = on_output
         self.source = input if isinstance(input, int) else None
         self.rest = memoryview(input if isinstance(input, bytes) else b"")
         self.wanted = False  # the agent takes a piece of input now
@@ -102,7 +104,7 @@ class _Conversation:
                 continue
             kind, answer = self.channel.receive(self.nonce, self.deadline, _GRACE)
             if kind is Kind.OUTPUT:
-                self.hear(answer.status, answer.payload)
+                self.on_output(answer.status, answer.payload)
             elif kind is Kind.ACK:
                 self.wanted = True
                 if self.source is None:
