@@ -97,7 +97,9 @@ PARTS = {
     "exec.complaints": "kind text where",
     "exec.log": "level time text",
     "test.modules": "module kernel outcome",
-    "test.tests": "test kernel modules outcome seconds text",
+    "test.tests": "test kernel modules outcome seconds text sections file line",
+    "test.sections": "title text",
+    "test.errors": "kernel code what cause fix",
     "run.residue": "kind name where",
     "run --sanitize.sanitizer": "reports[] unseen[]",
     "run --sanitize.reports": "kind code text detail cause fix where access size object lock task parameters"

@@ -269,6 +269,7 @@ READS_ITSELF = {
     "scaffold/create/render.py",
     "scaffold/kbuild/names.py",
     "targets/host.py",
+    "testing/html.py",
 }
 READS_ITSELF_BELOW = ("files/", "kernel/", "sandbox/", "scaffold/external/")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kscaffold.api.loading import execute, load, run, stop_sandbox, unload
     from kscaffold.api.module import check, info
     from kscaffold.api.project import Project, build, new
-    from kscaffold.api.testing import test
+    from kscaffold.api.testing import matrix, test
     from kscaffold.diagnosis.attempt import Listed
     from kscaffold.diagnosis.klog import Record
     from kscaffold.diagnosis.verdict import Judgement
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from kscaffold.load.sandbox import Sandbox
     from kscaffold.load.unload import UnloadReport
     from kscaffold.load.verbs.load import Loads
+    from kscaffold.load.verbs.matrix import Matrix, MatrixCell
     from kscaffold.load.verbs.run import Run
     from kscaffold.make.report import BuildReport
     from kscaffold.module.check import CheckReport
@@ -53,6 +54,8 @@ __all__ = [
     "LoadReport",
     "LoadWalkthrough",
     "Loads",
+    "Matrix",
+    "MatrixCell",
     "Progress",
     "Project",
     "Record",
@@ -72,6 +75,7 @@ __all__ = [
     "info",
     "kernels",
     "load",
+    "matrix",
     "new",
     "run",
     "stop_sandbox",
@@ -92,6 +96,8 @@ _HOMES = {
     "LoadReport": "load.report",
     "LoadWalkthrough": "explain.walkthrough",
     "Loads": "load.verbs.load",
+    "Matrix": "load.verbs.matrix",
+    "MatrixCell": "load.verbs.matrix",
     "Project": "api.project",
     "Record": "diagnosis.klog",
     "Run": "load.verbs.run",
@@ -109,6 +115,7 @@ _HOMES = {
     "info": "api.module",
     "kernels": "api.kernel",
     "load": "api.loading",
+    "matrix": "api.testing",
     "new": "api.project",
     "run": "api.loading",
     "stop_sandbox": "api.loading",

@@ -8,7 +8,7 @@ from pathlib import Path
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths, reader
 from kscaffold.instrument import plan
-from kscaffold.instrument.mirror import KBUILD, make_mirror, surrounded
+from kscaffold.instrument.mirror import KBUILD, make_mirror
 from kscaffold.instrument.notebook import Notebook
 from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
@@ -17,6 +17,7 @@ from kscaffold.make.build import build
 from kscaffold.progress import Progress
 from kscaffold.project.ask import read_project
 from kscaffold.project.find import find_project
+from kscaffold.project.mirror import surrounded
 from kscaffold.project.project import Project
 from kscaffold.records import dataclass
 

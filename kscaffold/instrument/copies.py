@@ -12,12 +12,12 @@ from kscaffold.files.atomic import write_whole
 from kscaffold.instrument import elf, fault_calls, plan
 from kscaffold.instrument.compile import Compiled, Recipe, compiled, copies_of
 from kscaffold.instrument.helper_module import SOURCES, Helper, helper
-from kscaffold.instrument.mirror import sweep_mirrors
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.request import Instruments
 from kscaffold.module.arguments import NO_PARAMETERS
 from kscaffold.progress import Progress
+from kscaffold.project.mirror import sweep_mirrors
 from kscaffold.records import dataclass, replace
 
 _NO_SOURCE = (

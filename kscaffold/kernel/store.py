@@ -204,6 +204,8 @@ def remove(release: str) -> Kernel:
             (root() / release).rename(place / "kernel")
             shutil.rmtree(paths.cache() / "images" / release, ignore_errors=True)
             shutil.rmtree(paths.cache() / "trusting" / release, ignore_errors=True)
+            for place in (paths.cache() / "checkouts").glob(f"*/{release}"):
+                shutil.rmtree(place, ignore_errors=True)
     if default() == release:
         set_default(None)
     return kernel

@@ -93,7 +93,9 @@ class Guest:
         __tracebackhide__ = True
         ko = self._ko(module)
         words = [f"{name}={value}" for name, value in parameters.items()]
-        self._note("load", os.path.relpath(ko), *words)
+        # By its name where the project builds it: by hand it may be another kernel's turn.
+        name = next((n for n, built in self._modules.items() if built == ko), None)
+        self._note("load", name or os.path.relpath(ko), *words)
         self._alive()
         report = self._sandbox.load(ko, timeout=TIMEOUT, **parameters)
         self.evidence.modules[report.module] = ko
