@@ -33,11 +33,11 @@ def faults(found: Faults, allow: Collection[str]) -> None:
         console.note(
             f"   note: {found.left_out} more calls, of lines that call in a long loop, were not tried"
         )
-    told: set[tuple[str, str]] = set()
+    detailed: set[tuple[str, str]] = set()
     for row in bad:
         key = (row.outcome, str(row.place or row.call.site))
-        if key not in told:
-            told.add(key)
+        if key not in detailed:
+            detailed.add(key)
             _detail(row)
     well = len(found.rows) - len(bad)
     text = f"{well} of {len(found.rows)} failing calls came to a good end"
