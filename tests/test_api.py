@@ -64,7 +64,7 @@ REPORTS = {
     "LoadWalkthrough": "report anatomy observed steps flaw unload ordinary_user",
     "Loads": "reports failed_build",
     "Record": None,
-    "Run": "tries build_seconds failed_build allow sanitizer faults",
+    "Run": "tries build_seconds failed_build allow sanitizer faults coverage",
     "Matrix": "cells seconds",
     "MatrixCell": "kernel parameters run error seconds",
     "TestRun": "directory kernels results examined seconds no_answer part",

@@ -45,9 +45,9 @@ DOCUMENTS = {
     " cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue"
     " as_user sanitizer{}",
     "run --sanitize, several": "seconds{} results[] sanitizer{}",
-    "run --faults": "module path parameters target kernel verdict loaded stage errno init_ran returned code"
-    " cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue"
-    " as_user faults{}",
+    "run --faults --coverage": "module path parameters target kernel verdict loaded stage errno init_ran"
+    " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue"
+    " as_user faults{} coverage{}",
     "load, not built": "build{}",
     "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
     "unload several": "results[]",
@@ -113,6 +113,8 @@ PARTS = {
     " parameters",
     "run --faults.where": "file line function",
     "run --faults.wrong": "text where",
+    "run --coverage.coverage": "share files[] unseen[]",
+    "run --coverage.files": "file lines[] functions[]",
     "load.stages": "id status microseconds",
     "load.seconds": "build start load total",
     "load several.seconds": "total",
@@ -413,8 +415,10 @@ def test_run_with_failing_calls(ks, tmp_path, monkeypatch):
         1,
     )
     monkeypatch.chdir(write(tmp_path / "bug", Kbuild="obj-m := hello.o\n", hello__c=bug))
-    ran = ks("run", "--faults", "--json")
-    document = is_document(ran, "run --faults", "run")
+    ran = ks("run", "--faults", "--coverage", "--json")
+    document = is_document(ran, "run --faults --coverage", "run")
+    is_part(document["coverage"], "run --coverage.coverage")
+    is_part(document["coverage"]["files"], "run --coverage.files")
     part = document["faults"]
     is_part(part, "run --faults.faults")
     is_part(part["rows"], "run --faults.rows")

@@ -46,6 +46,15 @@ class Compiled:
     ko: Path
     instrumented: bool
 
+    def homes(self, original: Path) -> tuple[Path, Path]:
+        """The directory in which it was compiled, and the one that stands for: the project's, or one above.
+        `original`: the user's own .ko.
+        """
+        copied, home = Path(os.path.realpath(self.ko.parent)), Path(os.path.realpath(original.parent))
+        while copied.name == home.name and copied != home:
+            copied, home = copied.parent, home.parent
+        return copied, home
+
 
 def copies_of(home: Path, kernel: Kernel, instrument: str) -> Path:
     """The directory, in the user's cache, of all that an instrument compiles for the project in `home`."""

@@ -37,12 +37,13 @@ class InstrumentedPlan:
 
     `plan`: what to load, the helpers first. `originals`: the user's .ko of each copy, by the copy's path.
     `unseen`: what the sanitizer can't look at, by the module's file, or by the kernel where it is so in all
-    modules.
+    modules. `compiled`: the .ko that each of the user's was compiled to, by path, where it was.
     """
 
     plan: LoadPlan
     originals: Mapping[Path, ModuleFile]
     unseen: Mapping[str, str]
+    compiled: Mapping[Path, Compiled]
 
 
 def instrumented(
@@ -88,7 +89,8 @@ def instrumented(
         needs={copies[ko].path: tuple(copies.get(n.path, n) for n in ns) for ko, ns in wanted.needs.items()},
         first=tuple((ko, NO_PARAMETERS) for ko in _helper_files(helpers, loaded)),
     )
-    return InstrumentedPlan(changed, {copy.path: originals[ko] for ko, copy in copies.items()}, unseen)
+    mine = {copy.path: originals[ko] for ko, copy in copies.items()}
+    return InstrumentedPlan(changed, mine, unseen, {ko: one for ko, one in built.items() if one.instrumented})
 
 
 def _helpers_of(asked: Instruments) -> list[str]:

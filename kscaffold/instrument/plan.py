@@ -34,9 +34,9 @@ _COMPILERS = ("__asan_", "__hwasan_", "__kasan_", "__ubsan_")
 _UNDEFINED = "-fsanitize=bounds,shift,integer-divide-by-zero,bool,enum,unreachable,alignment"
 
 
-# The counters of gcov, beside the code that they count: no call, and no sampling. An optimization that moves
-# them out of loops would make them wrong where a loop is left by an interrupt or a crash.
-_COVERAGE = ("-fprofile-arcs", "-ftest-coverage", "-fno-tree-loop-im")
+# The counters of gcov, beside the code that they count: no call, and no sampling. A function that is inlined
+# before the counters come has none of its own; counters that are moved out of a loop miss what a crash leaves.
+_COVERAGE = ("-fprofile-arcs", "-ftest-coverage", "-fno-early-inlining", "-fno-tree-loop-im")
 
 
 def compiler_flags(compiler: str, parts: Collection[str], header: Path, copied: Path, original: Path) -> str:

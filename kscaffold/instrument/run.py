@@ -1,6 +1,7 @@
 """A run whose modules are instrumented copies, and what the instruments found."""
 
 import contextlib
+import threading
 from collections.abc import Sequence
 
 from kscaffold.diagnosis.attempt import Attempt
@@ -8,6 +9,14 @@ from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.instrument.copies import InstrumentedPlan, instrumented
+from kscaffold.instrument.coverage import (
+    LIST,
+    Counters,
+    Coverage,
+    add_counters,
+    coverage_of_copies,
+    read_counters,
+)
 from kscaffold.instrument.fault_rows import Call, Faults, Seen, chosen, judge, read_calls
 from kscaffold.instrument.findings import (
     Findings,
@@ -30,7 +39,7 @@ from kscaffold.targets.sandbox import SandboxTarget
 
 # How many times longer instrumented code may take: a call for each access.
 _SLOWER = 4
-_LIST = "/proc/ks_faults"
+_CALLS = "/proc/ks_faults"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,34 @@ class InstrumentedRun:
     tries: tuple[Try, ...]
     sanitizer: Findings | None = None
     faults: Faults | None = None
+    coverage: Coverage | None = None
+
+
+class _Counts:
+    """The counters of all tries, taken from several threads."""
+
+    def __init__(self, wanted: bool) -> None:
+        self.counters: Counters = {}
+        self._wanted = wanted
+        self._lock = threading.Lock()
+
+    def take(self, target: SandboxTarget) -> None:
+        """Take those of a guest; a kernel that crashed has none."""
+        if self._wanted:
+            with contextlib.suppress(OSError, KscaffoldError):
+                counted = read_counters(target.read(LIST))
+                with self._lock:
+                    add_counters(self.counters, counted)
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """What all tries of a run share."""
+
+    begun: Prewarmed
+    options: RunOptions
+    counts: _Counts
+    progress: Progress
 
 
 def run_instrumented(
@@ -53,16 +90,24 @@ def run_instrumented(
     tries = [replace(copies.plan, parameters=plan.parameters) for plan in plans]
     options = replace(options, timeout=options.timeout * _SLOWER)
     lists: dict[int, str] = {}
+    counts = _Counts(asked.coverage)
 
-    def take_lists(number: int, done: Try, target: SandboxTarget) -> None:
+    def take(number: int, done: Try, target: SandboxTarget) -> None:
+        counts.take(target)
         with contextlib.suppress(OSError, KscaffoldError):  # a kernel that crashed has none
-            lists[number] = target.read(_LIST).decode(errors="replace")
+            lists[number] = target.read(_CALLS).decode(errors="replace") if asked.faults else ""
 
-    first = replace(options, last=take_lists) if asked.faults else options
-    done = run_tries(tries, begun, first, progress)
-    faults = _fail_each(copies, tries, done, lists, begun, options, progress) if asked.faults else None
+    done = run_tries(tries, begun, replace(options, last=take), progress)
+    faults = None
+    if asked.faults:
+        faults = _fail_each(copies, tries, done, lists, _World(begun, options, counts, progress))
     users, found = take_findings(done, copies)
-    return InstrumentedRun(tuple(users), found if asked.sanitize else None, faults)
+    return InstrumentedRun(
+        tuple(users),
+        found if asked.sanitize else None,
+        faults,
+        coverage_of_copies(counts.counters, copies, begun.kernel) if asked.coverage else None,
+    )
 
 
 def _fail_each(
@@ -70,9 +115,7 @@ def _fail_each(
     plans: Sequence[LoadPlan],
     done: Sequence[Try],
     lists: dict[int, str],
-    begun: Prewarmed,
-    options: RunOptions,
-    progress: Progress,
+    world: "_World",
 ) -> Faults:
     """Make each call that the lists name fail, in a kernel of its own. `done`: the tries in which all calls
     went through.
@@ -91,20 +134,20 @@ def _fail_each(
     if not points:
         return Faults((), left_out)
     plural = "s" if len(points) != 1 else ""
-    progress.step("Failing", f"{len(points)} call{plural} of init, one at a time")
+    world.progress.step("Failing", f"{len(points)} call{plural} of init, one at a time")
     failing = [replace(plans[n], first=_failing(plans[n], call.number)) for n, call in points]
     late: dict[int, Attempt] = {}
     watch = max(seconds_to_watch(quick.imports(ko))[0] for ko in copies.originals.values())
 
     def look_on(number: int, one: Try, target: SandboxTarget) -> None:
+        world.counts.take(target)
         if watch and one[0][-1].judgement.verdict == "init-failed":
             seen = target.watch(watch)
             if seen.errno != 0:
                 late[number] = seen
 
-    results = run_tries(
-        failing, replace(begun, restoring=None), replace(options, on_load=None, last=look_on), progress
-    )
+    options = replace(world.options, on_load=None, last=look_on)
+    results = run_tries(failing, replace(world.begun, restoring=None), options, world.progress)
     usual = {n: Seen(as_users(done[n], copies), tuple(findings_of(done[n], kos))) for n in well}
     places: dict[str, SourceLine | None] = {}
     rows = []

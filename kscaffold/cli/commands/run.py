@@ -36,6 +36,10 @@ Faults = Annotated[
         help="Let each call of init that can fail, fail once; or those after it, too.",
     ),
 ]
+Coverage = Annotated[bool, typer.Option("--coverage", help="Count which lines and functions ran.")]
+Lcov = Annotated[
+    Path | None, typer.Option("--lcov", metavar="FILE", help="Write the coverage as LCOV's text.")
+]
 AsUser = Annotated[
     bool, typer.Option("--as-user", help="Load as an ordinary user of the guest: a real EPERM.")
 ]
@@ -55,6 +59,8 @@ def run(
     allow: Allow = None,
     sanitize: Sanitize = False,
     faults: Faults = "",
+    coverage: Coverage = False,
+    lcov: Lcov = None,
     as_user: AsUser = False,
     cmdline: options.Cmdline = "",
     cert: options.Cert = None,
@@ -78,7 +84,7 @@ def run(
         build=not no_build,
         dependencies=not no_deps,
         allow=allow or (),
-        instruments=Instruments.of(sanitize=sanitize, faults=faults),
+        instruments=Instruments.of(sanitize=sanitize, faults=faults, coverage=coverage or lcov is not None),
     )
     request = replace(request, as_user=as_user)
     sets = [one for one in (params or [""]) for _ in range(repeat)]
@@ -100,4 +106,8 @@ def run(
 
     if page is not None and not done.failed_build:
         page.write(done.tries)
+    if lcov is not None and done.coverage:
+        from kscaffold.cli.render import coverage as render_coverage  # start-up time: few want one
+
+        render_coverage.write_lcov(done.coverage, lcov)
     return render.runs(done, trace)

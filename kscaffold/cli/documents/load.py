@@ -133,6 +133,10 @@ def _instruments(done: "Run") -> Document:
         from kscaffold.cli.documents import faults  # start-up time: few runs have failing calls
 
         found["faults"] = faults.faults(done.faults, done.allow)
+    if done.coverage is not None:
+        from kscaffold.cli.documents import coverage  # start-up time: few runs count
+
+        found["coverage"] = coverage.coverage(done.coverage)
     return found
 
 

@@ -13,6 +13,7 @@ from kscaffold.progress import SILENT, Progress
 from kscaffold.records import dataclass, replace
 
 if TYPE_CHECKING:
+    from kscaffold.instrument.coverage import Coverage
     from kscaffold.instrument.fault_rows import Faults
     from kscaffold.instrument.findings import Findings
     from kscaffold.load.flaws import Flaw
@@ -27,8 +28,8 @@ Listen = Callable[[Kernel], "TryListener | None"]
 class Run:
     """What a run gave. `tries`: the loads and unloads of each guest. `build_seconds`: what building took
     before the first one. `failed_build`: the build that did not succeed; there are no tries then. `allow`:
-    the codes of complaints that are accepted. `sanitizer`, `faults`: what each of these found, None where it
-    was not asked for.
+    the codes of complaints that are accepted. `sanitizer`, `faults`, `coverage`: what each of these found,
+    None where it was not asked for.
     """
 
     tries: tuple["Try", ...] = ()
@@ -37,6 +38,7 @@ class Run:
     allow: frozenset[str] = frozenset()
     sanitizer: "Findings | None" = None
     faults: "Faults | None" = None
+    coverage: "Coverage | None" = None
 
     @property
     def ok(self) -> bool:
@@ -97,7 +99,7 @@ def run(
         from kscaffold.instrument.run import run_instrumented  # start-up time: few runs have an instrument
 
         seen = run_instrumented(request.instruments, tries, begun, options, progress)
-        return Run(seen.tries, plan.seconds, None, accepted, seen.sanitizer, seen.faults)
+        return Run(seen.tries, plan.seconds, None, accepted, seen.sanitizer, seen.faults, seen.coverage)
 
 
 def _accepted(request: LoadRequest) -> frozenset[str]:

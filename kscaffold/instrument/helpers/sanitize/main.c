@@ -8,7 +8,7 @@
 /*
  * The compiler makes a global variable known from a constructor, and kernels without CONFIG_CONSTRUCTORS don't
  * call those of modules. They are found by name: gcc's `_sub_I_00099_1`, clang's `asan.module_ctor`, one in each
- * object file.
+ * object file. Those of coverage have another number.
  */
 static void call_constructors(struct module *module)
 {
@@ -23,7 +23,7 @@ static void call_constructors(struct module *module)
 		const char *name = symbols->strtab + symbol->st_name;
 
 		if (symbol->st_shndx != SHN_UNDEF &&
-		    (!strncmp(name, "_sub_I_", 7) || !strcmp(name, "asan.module_ctor")))
+		    (!strncmp(name, "_sub_I_00099_", 13) || !strcmp(name, "asan.module_ctor")))
 			((void (*)(void))symbol->st_value)();
 	}
 	rcu_read_unlock_sched();
