@@ -46,8 +46,8 @@ DOCUMENTS = {
     " as_user sanitizer{}",
     "run --sanitize, several": "seconds{} results[] sanitizer{}",
     "run --faults --coverage": "module path parameters target kernel verdict loaded stage errno init_ran"
-    " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue"
-    " as_user faults{} coverage{}",
+    " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note"
+    " residue as_user faults{} coverage{}",
     "load, not built": "build{}",
     "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
     "unload several": "results[]",

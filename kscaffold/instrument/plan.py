@@ -35,7 +35,7 @@ _UNDEFINED = "-fsanitize=bounds,shift,integer-divide-by-zero,bool,enum,unreachab
 
 
 # The counters of gcov, beside the code that they count: no call, and no sampling. A function that is inlined
-# before the counters come has none of its own; counters that are moved out of a loop miss what a crash leaves.
+# before the counters come has none of its own; those that are moved out of a loop miss what a crash leaves.
 _COVERAGE = ("-fprofile-arcs", "-ftest-coverage", "-fno-early-inlining", "-fno-tree-loop-im")
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from kscaffold import timing
 from kscaffold.errors import UsageError
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.load.flaws import RESIDUE, not_allowed
 from kscaffold.load.prewarm import prewarm_guest
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.progress import SILENT, Progress
@@ -42,7 +41,7 @@ class Run:
 
     @property
     def ok(self) -> bool:
-        """Each try loaded all and unloaded all, and is clean; each failing call came to a good end."""
+        """Whether each try loaded and unloaded all modules, and is clean; each failing call was handled."""
         well = self.failed_build is None and all(map(self.went_well, self.tries))
         return well and not (self.faults and self.faults.not_clean(self.allow))
 
@@ -57,6 +56,8 @@ class Run:
 
     def flaws(self, one: "Try") -> tuple["Flaw", ...]:
         """What a try is not clean for, but for what is accepted; the kernel's complaints come first."""
+        from kscaffold.load.flaws import RESIDUE, not_allowed  # start-up time: while the guest restores
+
         found = [f for reports in one for r in reports for f in r.flaws]
         return not_allowed(sorted(found, key=lambda f: f.code in RESIDUE), self.allow)
 
