@@ -23,7 +23,7 @@ SIGNATURES = {
     "check": "(ko, *, kernel=None, parameters=(), cmdline='')",
     "choose_kernel": "(release=None, *, offline=False, progress=SILENT)",
     "execute": "(*words, directory='.', input=b'', kernel=None, fresh=False, timeout=60.0, progress=SILENT)",
-    "test": "(*paths, directory='.', kernels=(), executor=None, progress=SILENT)",
+    "test": "(*paths, directory='.', kernels=(), instruments=(), executor=None, progress=SILENT)",
     "matrix": "(*kos, directory='.', kernels, sets=((),), executor=None, timeout=10.0, progress=SILENT)",
     "explain": "(topic=None, *, log=None)",
     "explain_load": "(*kos, directory='.', parameters=(), kernel=None, timeout=10.0, progress=SILENT)",
@@ -67,7 +67,7 @@ REPORTS = {
     "Run": "tries build_seconds failed_build allow sanitizer faults coverage",
     "Matrix": "cells seconds",
     "MatrixCell": "kernel parameters run error seconds",
-    "TestRun": "directory kernels results examined seconds no_answer part",
+    "TestRun": "directory kernels results examined seconds no_answer part coverage",
     "UnloadReport": "module judgement log seconds place dangling note",
     "Walkthroughs": "loads failed_build",
 }

@@ -1,6 +1,7 @@
 """Which lines and functions of a module ran: its counters, read from the guest, as gcov tells them."""
 
 import json
+import os
 import shutil
 import struct
 from collections.abc import Iterable, Mapping, Sequence
@@ -160,10 +161,15 @@ def gcov_of(kernel: Kernel) -> str:
 
 
 def coverage_of(
-    counters: Counters, homes: Mapping[Path, Path], gcov: str, unseen: Mapping[str, str]
+    counters: Counters,
+    homes: Mapping[Path, Path],
+    gcov: str,
+    unseen: Mapping[str, str],
+    top: Path | None = None,
 ) -> Coverage:
     """The lines and functions that these counters tell of. `homes`: the project's directory of each directory
-    in which its copies were compiled. `gcov`: the program of the compiler's version.
+    in which its copies were compiled. `gcov`: the program of the compiler's version. `top`: what files are
+    named from, else those directories.
 
     Raises KscaffoldError KS733 where gcov can't tell.
     """
@@ -187,8 +193,28 @@ def coverage_of(
                 known[one["name"]] = FunctionCount(
                     one["name"], one["start_line"], one["execution_count"] + before
                 )
-    files = [_file(file, lines[file], functions[file].values(), homes) for file in sorted(lines)]
+    tops = [*([Path(os.path.realpath(top))] if top else []), *homes.values()]
+    files = [_file(file, lines[file], functions[file].values(), tops) for file in sorted(lines)]
     return Coverage(tuple(f for f in files if f.lines), dict(unseen))
+
+
+def joined(found: Sequence[Coverage]) -> Coverage:
+    """The coverage of several kernels as one."""
+    files: dict[Path, FileCoverage] = {}
+    for file in (f for one in found for f in one.files):
+        files[file.path] = _both(files[file.path], file) if file.path in files else file
+    unseen = {name: what for one in found for name, what in one.unseen.items()}
+    return Coverage(tuple(files[path] for path in sorted(files)), unseen)
+
+
+def _both(one: FileCoverage, other: FileCoverage) -> FileCoverage:
+    lines = {n: one.lines.get(n, 0) + other.lines.get(n, 0) for n in sorted({*one.lines, *other.lines})}
+    named: dict[str, FunctionCount] = {}
+    for f in (*one.functions, *other.functions):
+        before = named[f.name].count if f.name in named else 0
+        named[f.name] = FunctionCount(f.name, f.line, f.count + before)
+    functions = tuple(sorted(named.values(), key=lambda f: (f.line, f.name)))
+    return FileCoverage(one.file, one.path, lines, functions, one.text)
 
 
 def _gcov(data: Path, content: bytes, gcov: str) -> list[dict[str, Any]]:
@@ -216,17 +242,18 @@ def _cant_tell(why: str) -> KscaffoldError:
 def _original(file: Path, homes: Mapping[Path, Path]) -> Path | None:
     """The user's own file of one that was compiled; None for one of somebody else's."""
     for copied, home in homes.items():
+        # A build apart from the checkout has links to its sources.
         if file.is_relative_to(copied):
-            return home / file.relative_to(copied)
+            return Path(os.path.realpath(home / file.relative_to(copied)))
         if file.is_relative_to(home):
-            return file
+            return Path(os.path.realpath(file))
     return None
 
 
 def _file(
-    file: Path, lines: Mapping[int, int], functions: Iterable[FunctionCount], homes: Mapping[Path, Path]
+    file: Path, lines: Mapping[int, int], functions: Iterable[FunctionCount], tops: Sequence[Path]
 ) -> FileCoverage:
-    home = next((h for h in homes.values() if file.is_relative_to(h)), file.parent)
+    home = next((top for top in tops if file.is_relative_to(top)), file.parent)
     try:
         text: Sequence[str] = reader.read_text(file).splitlines()
     except OSError:

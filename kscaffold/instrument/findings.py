@@ -84,7 +84,7 @@ def copies_by_module(copies: InstrumentedPlan) -> dict[str, ModuleFile]:
 def findings_of(one: Try, kos: dict[str, ModuleFile]) -> list[Finding]:
     """What the sanitizer found in one try."""
     parameters = one[0][-1].parameters.text if one[0] else ""
-    return [_located(r, kos, parameters) for r in sanitizer.read_reports(_records(one))]
+    return [locate(r, kos, parameters) for r in sanitizer.read_reports(_records(one))]
 
 
 def as_users(one: Try, copies: InstrumentedPlan) -> Try:
@@ -113,7 +113,8 @@ def _once(found: Sequence[Finding]) -> list[Finding]:
     return list(first.values())
 
 
-def _located(report: Report, kos: dict[str, ModuleFile], parameters: str) -> Finding:
+def locate(report: Report, kos: dict[str, ModuleFile], parameters: str) -> Finding:
+    """A report with its places in the source. `kos`: the copies, by the kernel's names of the modules."""
     places = tuple((site, _place(site, kos)) for site in report.sites)
     where = report.where
     place = next((p for site, p in places if site is where), None)

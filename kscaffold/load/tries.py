@@ -143,7 +143,7 @@ def _once(
         target = SandboxTarget.from_guest(guest, planned.machine.cmdline, as_user=plan.as_user)
         leftovers = Leftovers(plan.kos, around.sections, target)
         if plan.first:
-            _load_helpers(plan, target, options.timeout)
+            load_helpers(plan, target, options.timeout)
             leftovers.after_helpers()
         loads = load_all(
             plan,
@@ -181,7 +181,7 @@ def _once(
         timing.reached("the guest has ended")
 
 
-def _load_helpers(plan: LoadPlan, target: Target, timeout: float) -> None:
+def load_helpers(plan: LoadPlan, target: Target, timeout: float) -> None:
     """Load what an instrument needs. Raises KscaffoldError KS731 where the kernel does not take it."""
     for ko, parameters in plan.first:
         attempt = target.load(ko, parameters, timeout)

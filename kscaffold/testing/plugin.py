@@ -33,6 +33,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="the project whose modules are tested; default: the one around each test",
     )
+    group.addoption(
+        "--kscaffold-instruments", metavar="I", help="load copies that look for bugs: sanitize, coverage"
+    )
+    group.addoption("--kscaffold-counts", metavar="DIR", help="write the counters of lines there")
     group.addoption("--kscaffold-results", metavar="FILE", help="write each test's result as a line of JSON")
     group.addoption(
         "--kscaffold-apart",
@@ -116,14 +120,14 @@ def new_guest(
     """
     import contextlib  # start-up time: pytest runs without us, too
 
-    from kscaffold.load.sandbox import Sandbox
     from kscaffold.testing.guest import Guest
+    from kscaffold.testing.instruments import sandbox_of
 
     guests = request.node.stash.setdefault(_GUESTS, [])
     with contextlib.ExitStack() as stack:
 
         def start(cmdline: str = "") -> Guest:
-            sandbox = stack.enter_context(Sandbox(kernel, cmdline=cmdline))
+            sandbox = stack.enter_context(sandbox_of(request.config, kernel, cmdline))
             guest = Guest(sandbox, modules, request.path.parent)
             guests.append(guest)
             return guest

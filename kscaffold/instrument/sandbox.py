@@ -1,0 +1,83 @@
+"""A guest whose modules are instrumented copies: what tests with `--sanitize` and `--coverage` have."""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from kscaffold.diagnosis.klog import Record
+from kscaffold.diagnosis.reports.sanitizer import is_instruments, read_reports
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.errors import KscaffoldError
+from kscaffold.instrument.copies import InstrumentedPlan, instrumented
+from kscaffold.instrument.coverage import LIST, Counters, read_counters
+from kscaffold.instrument.findings import Finding, as_users, copies_by_module, locate
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.flaws import Flaw
+from kscaffold.load.plan import LoadPlan
+from kscaffold.load.report import LoadReport
+from kscaffold.load.request import Instruments
+from kscaffold.load.sandbox import Sandbox
+from kscaffold.load.tries import load_helpers
+from kscaffold.load.unload import UnloadReport
+
+# How many times longer instrumented code may take: a call for each access.
+_SLOWER = 4
+
+
+class InstrumentedSandbox(Sandbox):
+    """As Sandbox; each .ko is loaded as a copy. Reports and the log are as of the user's own modules."""
+
+    def __init__(self, kernel: Kernel, asked: Instruments, *, cmdline: str = "") -> None:
+        """`asked`: sanitize, coverage or both."""
+        super().__init__(kernel, cmdline=cmdline)
+        self._asked = asked
+        self._copies: list[InstrumentedPlan] = []
+
+    def load(self, ko: str | Path, *, timeout: float = 10.0, **parameters: object) -> LoadReport:
+        """As Sandbox.load()."""
+        report = super().load(ko, timeout=timeout * _SLOWER, **parameters)
+        return as_users(([report], []), self._copies[-1])[0][0]
+
+    def unload(self, module: str | Path, *, timeout: float = 10.0) -> UnloadReport:
+        """As Sandbox.unload()."""
+        report = super().unload(module, timeout=timeout * _SLOWER)
+        return as_users(([], [report]), self._copies[-1])[1][0] if self._copies else report
+
+    def log_since_first_request(self) -> list[Record]:
+        """As Sandbox.log_since_first_request()."""
+        return [r for r in super().log_since_first_request() if not is_instruments(r)]
+
+    def findings(self) -> list[Finding]:
+        """What the sanitizer found so far."""
+        kos: dict[str, ModuleFile] = {}
+        for one in self._copies:
+            kos |= copies_by_module(one)
+        return [locate(report, kos, "") for report in read_reports(super().log())]
+
+    def bugs(self) -> tuple[Flaw, ...]:
+        """What the sanitizer found so far, as flaws."""
+        if not self._asked.sanitize:
+            return ()
+        return tuple(
+            Flaw(f.entry.code, f.report.kind, f.head, f.entry.fix, str(f.place) if f.place else None, f.place)
+            for f in self.findings()
+        )
+
+    def counters(self) -> Counters:
+        """The counters so far; none of a kernel that crashed."""
+        if self._asked.coverage and self._copies:
+            with contextlib.suppress(OSError, KscaffoldError):
+                return read_counters(self.read(LIST))
+        return {}
+
+    def homes(self) -> Mapping[Path, Path]:
+        """The user's directory of each one in which copies were compiled."""
+        return dict(one.homes(ko) for copies in self._copies for ko, one in copies.compiled.items())
+
+    def _prepared(self, plan: LoadPlan) -> LoadPlan:
+        begun, target = self._open()
+        copies = instrumented(plan, begun.kernel, self._asked, self._progress)
+        if not self._copies:
+            load_helpers(copies.plan, target, 10.0)
+        self._copies.append(copies)
+        return copies.plan
