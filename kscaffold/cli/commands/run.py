@@ -103,10 +103,10 @@ def run(
     done = run_modules(
         request, where, sets, timeout=timeout, watch=watch, progress=console.progress(), listen=listen
     )
-    return _tell(done, page, lcov, trace)
+    return _answer(done, page, lcov, trace)
 
 
-def _tell(done: "Run", page: "RunPage | None", lcov: Path | None, trace: bool) -> int:
+def _answer(done: "Run", page: "RunPage | None", lcov: Path | None, trace: bool) -> int:
     """The pages that were asked for, then the answer; the exit status."""
     from kscaffold.cli.render import load as render  # start-up time: imported by now
 
