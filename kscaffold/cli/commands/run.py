@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kscaffold.cli.render.html import RunPage
     from kscaffold.kernel.kernel import Kernel
     from kscaffold.load.tries import TryListener
+    from kscaffold.load.verbs.run import Run
 
 Set = Annotated[
     list[str] | None,
@@ -102,6 +103,11 @@ def run(
     done = run_modules(
         request, where, sets, timeout=timeout, watch=watch, progress=console.progress(), listen=listen
     )
+    return _answer(done, page, lcov, trace)
+
+
+def _answer(done: "Run", page: "RunPage | None", lcov: Path | None, trace: bool) -> int:
+    """The pages that were asked for, then the answer; the exit status."""
     from kscaffold.cli.render import load as render  # start-up time: imported by now
 
     if page is not None and not done.failed_build:
