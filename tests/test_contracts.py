@@ -110,7 +110,7 @@ PARTS = {
     "run --sanitize.unseen": "module what",
     "run --faults.faults": "clean rows[] left_out problem",
     "run --faults.rows": "number call function where outcome failed_with returned code cause fix wrong[]"
-    " parameters",
+    " parameters test",
     "run --faults.where": "file line function",
     "run --faults.wrong": "text where",
     "run --coverage.coverage": "share files[] unseen[]",

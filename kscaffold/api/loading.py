@@ -89,13 +89,15 @@ def run(
     from kscaffold.module.arguments import kernel_string
     from kscaffold.records import replace
 
-    return run_modules(
-        replace(request_of(kos, directory, ()), instruments=Instruments.named(instruments)),
-        TargetRequest(kernel=release_of(kernel)),
-        [kernel_string(list(one)) for one in sets],
-        timeout=timeout,
-        progress=progress,
-    )
+    request = replace(request_of(kos, directory, ()), instruments=Instruments.named(instruments))
+    where = TargetRequest(kernel=release_of(kernel))
+    words = [kernel_string(list(one)) for one in sets]
+    done = run_modules(request, where, words, timeout=timeout, progress=progress)
+    if request.instruments.faults == "all":
+        from kscaffold.testing.faults import with_later_calls  # start-up time
+
+        return with_later_calls(done, request, where, progress)
+    return done
 
 
 def execute(

@@ -23,6 +23,8 @@ CODES: dict[Outcome, str] = {
 }
 """The catalogue's code of each outcome that is not clean."""
 
+CALLS = "/proc/ks_faults"
+"""The file of the guest that lists the calls."""
 _LINE = re.compile(r"(?P<number>\d+) (?P<function>\w+) (?P<spare>[01]) (?P<site>\S+\+0x\w+/0x\w+.*)")
 _MODULE = re.compile(r"\[(?P<module>[\w-]+)")
 # Calls of one line that are tried: the first ones, and the last ones.
@@ -93,7 +95,8 @@ class Wrong:
 @dataclass(frozen=True, slots=True)
 class Row:
     """One failing call. `place`: its line. `returned`: the errno that the load returned, by name; None where
-    it returned none. `wrong`: what is not clean, the worst first. `parameters`: those of the load.
+    it returned none. `wrong`: what is not clean, the worst first. `parameters`: those of the load. `test`:
+    that in which a call after init failed, None for a call of init's; `returned` is why it failed then.
     """
 
     call: Call
@@ -102,6 +105,7 @@ class Row:
     returned: str | None
     wrong: tuple[Wrong, ...]
     parameters: str
+    test: str | None = None
 
     @property
     def entry(self) -> catalogue.Entry | None:

@@ -17,7 +17,7 @@ from kscaffold.instrument.coverage import (
     coverage_of_copies,
     read_counters,
 )
-from kscaffold.instrument.fault_rows import Call, Faults, Seen, chosen, judge, read_calls
+from kscaffold.instrument.fault_rows import CALLS, Call, Faults, Seen, chosen, judge, read_calls
 from kscaffold.instrument.findings import (
     Findings,
     as_users,
@@ -39,7 +39,6 @@ from kscaffold.targets.sandbox import SandboxTarget
 
 # How many times longer instrumented code may take: a call for each access.
 _SLOWER = 4
-_CALLS = "/proc/ks_faults"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def run_instrumented(
     def take(number: int, done: Try, target: SandboxTarget) -> None:
         counts.take(target)
         with contextlib.suppress(OSError, KscaffoldError):  # a kernel that crashed has none
-            lists[number] = target.read(_CALLS).decode(errors="replace") if asked.faults else ""
+            lists[number] = target.read(CALLS).decode(errors="replace") if asked.faults else ""
 
     done = run_tries(tries, begun, replace(options, last=take), progress)
     faults = None

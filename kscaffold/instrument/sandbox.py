@@ -10,7 +10,8 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.instrument.copies import InstrumentedPlan, instrumented
 from kscaffold.instrument.coverage import LIST, Counters, read_counters
-from kscaffold.instrument.findings import Finding, as_users, copies_by_module, locate
+from kscaffold.instrument.fault_rows import CALLS, read_calls
+from kscaffold.instrument.findings import Finding, as_users, copies_by_module, locate, place_in
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.flaws import Flaw
 from kscaffold.load.plan import LoadPlan
@@ -19,6 +20,8 @@ from kscaffold.load.request import Instruments
 from kscaffold.load.sandbox import Sandbox
 from kscaffold.load.tries import load_helpers
 from kscaffold.load.unload import UnloadReport
+from kscaffold.module.arguments import Parameters
+from kscaffold.records import replace
 
 # How many times longer instrumented code may take: a call for each access.
 _SLOWER = 4
@@ -27,10 +30,13 @@ _SLOWER = 4
 class InstrumentedSandbox(Sandbox):
     """As Sandbox; each .ko is loaded as a copy. Reports and the log are as of the user's own modules."""
 
-    def __init__(self, kernel: Kernel, asked: Instruments, *, cmdline: str = "") -> None:
-        """`asked`: sanitize, coverage or both."""
+    def __init__(self, kernel: Kernel, asked: Instruments, *, cmdline: str = "", fail: int = 0) -> None:
+        """`fail`: with `asked.faults`, the number of the call after init that fails, from 1; 0: none, all are
+        counted.
+        """
         super().__init__(kernel, cmdline=cmdline)
         self._asked = asked
+        self._fail = fail
         self._copies: list[InstrumentedPlan] = []
 
     def load(self, ko: str | Path, *, timeout: float = 10.0, **parameters: object) -> LoadReport:
@@ -56,7 +62,7 @@ class InstrumentedSandbox(Sandbox):
 
     def bugs(self) -> tuple[Flaw, ...]:
         """What the sanitizer found so far, as flaws."""
-        if not self._asked.sanitize:
+        if not (self._asked.sanitize or self._asked.faults):
             return ()
         return tuple(
             Flaw(f.entry.code, f.report.kind, f.head, f.entry.fix, str(f.place) if f.place else None, f.place)
@@ -70,6 +76,26 @@ class InstrumentedSandbox(Sandbox):
                 return read_counters(self.read(LIST))
         return {}
 
+    @property
+    def has_faults(self) -> bool:
+        """Whether calls after init are counted, or one of them fails."""
+        return bool(self._asked.faults)
+
+    def places(self, calls: str) -> dict[str, tuple[str, int, str]]:
+        """The file, line and function of each place that a list of calls names."""
+        kos: dict[str, ModuleFile] = {}
+        for one in self._copies:
+            kos |= copies_by_module(one)
+        sites = {call.site: call.module for call in read_calls(calls)[0]}
+        found = {site: place_in(site, module, kos) for site, module in sites.items()}
+        return {site: (p.file, p.line, p.function) for site, p in found.items() if p}
+
+    def calls(self) -> str:
+        """The list of the calls after init that can fail; empty where one was made to fail."""
+        with contextlib.suppress(OSError, KscaffoldError):
+            return self.read(CALLS).decode(errors="replace") if self._copies and not self._fail else ""
+        return ""
+
     def homes(self) -> Mapping[Path, Path]:
         """The user's directory of each one in which copies were compiled."""
         return dict(one.homes(ko) for copies in self._copies for ko, one in copies.compiled.items())
@@ -78,6 +104,8 @@ class InstrumentedSandbox(Sandbox):
         begun, target = self._open()
         copies = instrumented(plan, begun.kernel, self._asked, self._progress)
         if not self._copies:
-            load_helpers(copies.plan, target, 10.0)
+            words = Parameters.parse(f"later=1 fail={self._fail}")
+            given = ((ko, words if ko.module == "ks_faults" else own) for ko, own in copies.plan.first)
+            load_helpers(replace(copies.plan, first=tuple(given)), target, 10.0)
         self._copies.append(copies)
-        return copies.plan
+        return replace(copies.plan, first=())

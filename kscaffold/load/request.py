@@ -43,6 +43,16 @@ class Instruments:
         faults = "all" if "faults=all" in words else "init" if "faults" in words else ""
         return cls("sanitize" in words, faults, "coverage" in words)
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """As `named` takes them."""
+        faults = {"init": ("faults",), "all": ("faults=all",)}.get(self.faults, ())
+        return (
+            *(["sanitize"] if self.sanitize else []),
+            *faults,
+            *(["coverage"] if self.coverage else []),
+        )
+
     def __bool__(self) -> bool:
         return bool(self.sanitize or self.faults or self.coverage)
 

@@ -5,17 +5,19 @@ import contextlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
 from kscaffold.instrument.coverage import Counters, Coverage, add_counters, coverage_of, gcov_of
 from kscaffold.instrument.sandbox import InstrumentedSandbox
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.request import Instruments
 from kscaffold.load.sandbox import Sandbox
+from kscaffold.testing.guest import Guest, GuestFailure
 
 
 @contextlib.contextmanager
@@ -26,7 +28,8 @@ def sandbox_of(config: pytest.Config, kernel: Kernel, cmdline: str) -> Iterator[
         with Sandbox(kernel, cmdline=cmdline) as plain:
             yield plain
         return
-    sandbox = InstrumentedSandbox(kernel, Instruments.named(words.split(",")), cmdline=cmdline)
+    asked, fail = Instruments.named(words.split(",")), int(config.getoption("--kscaffold-fail"))
+    sandbox = InstrumentedSandbox(kernel, asked, cmdline=cmdline, fail=fail)
     with sandbox:
         yield sandbox
         directory = config.getoption("--kscaffold-counts")
@@ -42,14 +45,37 @@ def _keep(directory: Path, sandbox: InstrumentedSandbox) -> None:
             "homes": {os.fspath(copied): os.fspath(home) for copied, home in sandbox.homes().items()},
         }
         directory.mkdir(exist_ok=True)
-        (directory / uuid.uuid4().hex).write_text(json.dumps(document))
+        (directory / f"{uuid.uuid4().hex}.counts").write_text(json.dumps(document))
+
+
+def note_calls(request: pytest.FixtureRequest, guests: Sequence[Guest], sandboxes: Sequence[Sandbox]) -> None:
+    """At a test's end, where calls after init are made to fail: write down the calls of its first guest, and
+    what is wrong there. What the test left loaded is unloaded, so that leaks are seen.
+    """
+    directory = request.config.getoption("--kscaffold-counts")
+    sandbox = sandboxes[0] if sandboxes else None
+    if not directory or not isinstance(sandbox, InstrumentedSandbox) or not sandbox.has_faults:
+        return
+    guest = guests[0]
+    calls = sandbox.calls()
+    for report in reversed(guest.evidence.loads):
+        with contextlib.suppress(KscaffoldError, GuestFailure):
+            guest.try_unload(report.module)
+    wrong = [(c.kind, c.summary, c.where, c.fatal) for c in guest.complaints()]
+    if guest.evidence.lost:
+        wrong.append(("lost", "the guest was lost: its kernel crashed, or hangs", None, True))
+    else:
+        wrong += [(f.kind, f.text, f.where, False) for f in sandbox.bugs()]
+    document = {"test": request.node.nodeid, "calls": calls, "places": sandbox.places(calls), "wrong": wrong}
+    Path(directory).mkdir(exist_ok=True)
+    (Path(directory) / f"{uuid.uuid4().hex}.calls").write_text(json.dumps(document))
 
 
 def coverage_in(directory: Path, project: Path, kernel: Kernel) -> Coverage:
     """The coverage of all tests that left their counters in a directory. Raises KscaffoldError KS733."""
     counters: Counters = {}
     homes: dict[Path, Path] = {}
-    for file in sorted(directory.iterdir()) if directory.is_dir() else ():
+    for file in sorted(directory.glob("*.counts")):
         document = json.loads(reader.read_text(file))
         add_counters(counters, {n: base64.b64decode(data) for n, data in document["counters"].items()})
         homes |= {Path(copied): Path(home) for copied, home in document["homes"].items()}

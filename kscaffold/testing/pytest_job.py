@@ -69,7 +69,7 @@ class PytestJob:
 class PytestEnded:
     """`status`: pytest's. `lines`: what it printed, where nobody heard that. `junit`: its report, as XML.
     `error`: why it was not started; `kernel` is the word for it then. `coverage`: of all tests, None where
-    it was not asked for.
+    it was not asked for. `calls`: what each test wrote of the calls after init, as JSON.
     """
 
     kernel: str
@@ -79,6 +79,7 @@ class PytestEnded:
     junit: bytes = b""
     error: KscaffoldError | None = None
     coverage: "Coverage | None" = None
+    calls: tuple[str, ...] = ()
 
 
 def run_pytest(job: PytestJob, on_line: Callable[[str], None] | None = None) -> PytestEnded:
@@ -105,6 +106,7 @@ def run_pytest(job: PytestJob, on_line: Callable[[str], None] | None = None) -> 
             tuple(_results(place / "results", release)),
             reader.read_bytes(junit) if junit.exists() else b"",
             coverage=coverage,
+            calls=tuple(reader.read_text(file) for file in sorted((place / "counts").glob("*.calls"))),
         )
 
 
@@ -117,9 +119,9 @@ def _argv(job: PytestJob, release: str, place: Path) -> list[str]:
         # The checkout's tests are read by several pytests at once, which would share their cache there.
         words += ["--kscaffold-apart", "-p", "no:cacheprovider"]
     words += ["--junit-xml", str(place / "junit.xml")] if job.junit else []
-    names = [name for name in ("sanitize", "coverage") if getattr(job.instruments, name)]
-    if names:
-        words += ["--kscaffold-instruments", ",".join(names), "--kscaffold-counts", str(place / "counts")]
+    if job.instruments:
+        names = ",".join(job.instruments.words)
+        words += ["--kscaffold-instruments", names, "--kscaffold-counts", str(place / "counts")]
     return [*words, *job.options, *map(str, job.paths)]
 
 

@@ -85,3 +85,24 @@ def test_an_init_that_fails_by_itself_is_said_so(ks, tmp_path: Path):
     assert ran.status == 1
     assert ran.json["faults"]["rows"] == []
     assert "by itself" in ran.json["faults"]["problem"]
+
+
+LATER = """\
+def test_write(guest):
+    guest.load()
+    guest.write("/dev/later", "abc")
+    guest.unload()
+"""
+
+
+def test_calls_after_init_fail_where_tests_make_them(ks, tmp_path: Path):
+    here = write(tmp_path / "later", later__c=(FAULTY / "later.c").read_text(), Kbuild="obj-m := later.o\n")
+    (here / "tests").mkdir()
+    (here / "tests/test_later.py").write_text(LATER)
+    ran = ks("run", "--faults=all", "--json", "--kernel", need_kernel("6.1").release, "-C", here)
+    assert ran.status == 1, ran.err
+    first, *rows = ran.json["faults"]["rows"]
+    assert (first["call"], first["outcome"], first["test"]) == ("misc_register", "clean", None)
+    assert [(r["where"]["line"], r["outcome"]) for r in rows] == marked("later")
+    assert {r["test"] for r in rows} == {"test_later.py::test_write"}
+    assert rows[2]["wrong"][0]["where"] == "later.c:22"

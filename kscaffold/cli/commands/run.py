@@ -103,6 +103,10 @@ def run(
     done = run_modules(
         request, where, sets, timeout=timeout, watch=watch, progress=console.progress(), listen=listen
     )
+    if request.instruments.faults == "all":
+        from kscaffold.testing.faults import with_later_calls  # start-up time: few ask for all
+
+        done = with_later_calls(done, request, where, console.progress())
     return _answer(done, page, lcov, trace)
 
 

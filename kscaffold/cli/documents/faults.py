@@ -35,6 +35,7 @@ def _of_row(row: "Row") -> Document:
         "fix": entry.fix if entry else None,
         "wrong": [{"text": wrong.text, "where": wrong.where} for wrong in row.wrong],
         "parameters": row.parameters,
+        "test": row.test,
     }
 
 

@@ -51,7 +51,7 @@ def _table(rows: Iterable[Row]) -> None:
     """A line for each call; calls of one line that ended alike, in a row, share one."""
     lines = []
     for _, alike in groupby(
-        rows, key=lambda r: (r.call.name, str(r.place), r.outcome, _end(r), r.parameters)
+        rows, key=lambda r: (r.call.name, str(r.place), r.outcome, _end(r), r.parameters, r.test)
     ):
         same = list(alike)
         first, last = same[0].call.number, same[-1].call.number
@@ -65,10 +65,15 @@ def _table(rows: Iterable[Row]) -> None:
 
 
 def _where(row: Row) -> str:
-    return str(row.place) if row.place else row.call.site.partition(" ")[0]
+    if row.place:
+        return str(row.place)
+    # A call that is a function's last one is a jump: it returns to the kernel.
+    return row.call.site.partition(" ")[0] if row.call.module else "(the last call)"
 
 
 def _end(row: Row) -> str:
+    if row.test and row.outcome == "clean":
+        return f"{'the test failed' if row.returned else 'the test went on'} ({row.test})"
     first = row.wrong[0] if row.wrong else None
     more = f" and {len(row.wrong) - 1} more" if len(row.wrong) > 1 else ""
     at = f" ({first.where})" if first and first.where and first.where not in first.text else ""
@@ -86,6 +91,8 @@ def _detail(row: Row) -> None:
         console.out(f"  {console.printable(wrong.text + at)}")
     if row.place:
         source(row.place, console.out)
+    if row.test:
+        console.out(f"  in: {console.printable(row.test)}")
     if row.parameters:
         console.out(f"  with: {console.printable(row.parameters)}")
     console.out(f"  {console.styled('cause', 'cyan')}: {entry.cause}")
