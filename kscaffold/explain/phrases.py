@@ -13,7 +13,7 @@ from kscaffold.load.unload import UnloadReport
 def headline(report: LoadReport) -> str:
     """What became of a load, in one line."""
     j = report.judgement
-    name, kernel = report.path.name, report.kernel
+    name, kernel = report.path.name, report.kernel_name
     errno = f" with {j.errno}" if j.errno else ""
     returned = f"returned {j.returned}" if j.returned is not None else ""
     number = f" (-{j.errno})" if j.errno and j.errno.startswith("E") else ""
@@ -48,7 +48,7 @@ _UNLOADED = {
 
 def unloaded(judgement: UnloadJudgement) -> str:
     """What became of an unload, in a few words."""
-    if judgement.code == "KS617":
+    if judgement.code == "KS617" and judgement.verdict != "unloaded":
         return f"{judgement.verdict} the kernel after it was unloaded"
     return _UNLOADED[judgement.verdict]
 

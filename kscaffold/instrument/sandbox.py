@@ -1,7 +1,7 @@
 """A guest whose modules are instrumented copies: what tests with `--sanitize` and `--coverage` have."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kscaffold.diagnosis.klog import Record
@@ -30,11 +30,19 @@ _SLOWER = 4
 class InstrumentedSandbox(Sandbox):
     """As Sandbox; each .ko is loaded as a copy. Reports and the log are as of the user's own modules."""
 
-    def __init__(self, kernel: Kernel, asked: Instruments, *, cmdline: str = "", fail: int = 0) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        asked: Instruments,
+        *,
+        cmdline: str = "",
+        devices: Sequence[str] = (),
+        fail: int = 0,
+    ) -> None:
         """`fail`: with `asked.faults`, the number of the call after init that fails, from 1; 0: none, all are
         counted.
         """
-        super().__init__(kernel, cmdline=cmdline)
+        super().__init__(kernel, cmdline=cmdline, devices=devices)
         self._asked = asked
         self._fail = fail
         self._copies: list[InstrumentedPlan] = []

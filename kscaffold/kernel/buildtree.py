@@ -10,7 +10,7 @@ from pathlib import Path
 from kscaffold.arch import table
 from kscaffold.files import reader
 from kscaffold.kernel.config import parse_config
-from kscaffold.records import dataclass
+from kscaffold.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class BuildTree:
     tree names (`gcc-12`), `built_by` the version text of the compiler the kernel was built with. `kbuild`:
     Kbuild's ARCH. `cross`: the beginning of the names of the compiler's programs (CROSS_COMPILE), nothing
     where the tree is for this machine; `compiler_package`: Debian's, for a machine that is not this one.
+    `arch`: that machine, as `uname -m` says it.
     """
 
     directory: Path
@@ -37,6 +38,12 @@ class BuildTree:
     kbuild: str
     cross: str
     compiler_package: str
+    arch: str = field(default_factory=lambda: os.uname().machine)
+
+    @property
+    def name(self) -> str:
+        """The kernel's, as people and --kernel name it."""
+        return table.kernel_name(self.release, self.arch)
 
 
 def read_tree(build: Path, arch: str | None = None) -> BuildTree:
@@ -65,6 +72,7 @@ def read_tree(build: Path, arch: str | None = None) -> BuildTree:
         kbuild=architecture.kbuild if architecture else machine,
         cross=table.cross_prefix(architecture),
         compiler_package=f"gcc-{architecture.triple}" if architecture else "gcc",
+        arch=machine,
     )
 
 

@@ -25,7 +25,6 @@ from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.load.unload import UnloadReport, module_of_word, unload
 from kscaffold.module.arguments import Parameters
 from kscaffold.progress import SILENT, Progress
-from kscaffold.sandbox.agent.guest_root import guest_architecture
 from kscaffold.sandbox.agent.program import GuestProgram
 from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget
@@ -49,16 +48,19 @@ class Sandbox:
         cmdline: str = "",
         certs: Sequence[str] | None = None,
         offline: bool = False,
+        devices: Sequence[str] = (),
         progress: Progress = SILENT,
     ) -> None:
         """Nothing is started before `with`.
 
         `kernel`: a release or the beginning of one, None for the default. `cmdline`: added to what the
         guest's kernel is started with. `certs`: files of certificates that its kernel trusts. `offline`:
-        fetch no kernel.
+        fetch no kernel. `devices`: further devices on its PCI bus, as QEMU's -device takes them ("edu").
         """
         release = kernel.release if isinstance(kernel, Kernel) else kernel
-        self._where = TargetRequest(kernel=release, cmdline=cmdline, certs=certs, offline=offline)
+        self._where = TargetRequest(
+            kernel=release, cmdline=cmdline, certs=certs, offline=offline, devices=tuple(devices)
+        )
         self._progress = progress
         self._stack = contextlib.ExitStack()
         self._running: tuple[Prewarmed, SandboxTarget] | None = None
@@ -159,7 +161,7 @@ class Sandbox:
         begun, target = self._open()
         words = tuple(str(word) for word in (program, *arguments))
         request = ExecRequest(words, Path.cwd(), tuple(copy), dict(env or {}), input, timeout)
-        return run_in(target, request, guest_architecture(begun.kernel.arch), None, self._files)
+        return run_in(target, request, begun.kernel, None, self._files)
 
     def pass_file(self, path: str, data: bytes | None = None, *, timeout: float = TIMEOUT) -> Executed:
         """Read a file of the guest into `stdout`, or write `data` to it, from a process of the guest's own: a

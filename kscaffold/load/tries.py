@@ -163,7 +163,7 @@ def _once(
                 if not unloads[-1].ok:
                     break
             timing.reached("unloaded")
-            unloads = watch_after_unload(unloads, target, options.watch)
+            unloads = watch_after_unload(unloads, target, options.watch, around.progress)
         loads = blame_late_crash(loads, unloads, target)
         timing.reached("the guest is asked whether it is well")
         if options.last:

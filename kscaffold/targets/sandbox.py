@@ -5,8 +5,9 @@ import errno
 import hashlib
 import os
 import re
+import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kscaffold import timeouts
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.compare import Part
     from kscaffold.sandbox.live.registry import Connection
     from kscaffold.sandbox.vm.guest import Guest
+    from kscaffold.targets.timers import Timer
 
 TAINTED = "/proc/sys/kernel/tainted"
 _KEPT = "/.kscaffold"  # the guest's directory of what was sent, each file under its digest
@@ -55,8 +57,9 @@ class Execution:
 
 
 class SandboxTarget:
-    """A guest, restored or live. `console` and `was_reset` tell of one that has gone; a keeper tells
-    that itself. `as_user`: modules are loaded by an ordinary user of the guest (uid 65534), not by root.
+    """A guest, restored or live. `kernel`: its release, and its machine as `uname -m` says it. `console`
+    and `was_reset` tell of one that has gone; a keeper tells that itself. `as_user`: modules are loaded by
+    an ordinary user of the guest (uid 65534), not by root.
     """
 
     kind: Kind = "sandbox"
@@ -64,7 +67,7 @@ class SandboxTarget:
     def __init__(
         self,
         opened: Channel,
-        release: str,
+        kernel: tuple[str, str],
         accelerator: str,
         cmdline: str,
         console: Callable[[], str] | None = None,
@@ -72,7 +75,7 @@ class SandboxTarget:
         as_user: bool = False,
     ) -> None:
         self.channel = opened
-        self.release = release
+        self.release, self.arch = kernel
         self.accelerator: str | None = accelerator
         self.cmdline = cmdline
         self._console = console
@@ -84,7 +87,7 @@ class SandboxTarget:
         """A guest of this process's own; `cmdline`: what its kernel was given besides what every one gets."""
         return cls(
             guest.channel,
-            guest.release,
+            (guest.release, guest.arch),
             guest.accelerator,
             cmdline,
             guest.console,
@@ -96,9 +99,8 @@ class SandboxTarget:
     def from_connection(cls, connection: "Connection") -> "SandboxTarget":
         """A live sandbox, which its keeper holds."""
         greeting = connection.facts
-        return cls(
-            connection.channel, greeting["kernel"], greeting["accelerator"], greeting.get("cmdline", "")
-        )
+        kernel = (greeting["kernel"], greeting["arch"])
+        return cls(connection.channel, kernel, greeting["accelerator"], greeting.get("cmdline", ""))
 
     def as_ordinary_user(self) -> "SandboxTarget":
         """The guest for an ordinary user who loads modules."""
@@ -261,6 +263,36 @@ class SandboxTarget:
         except (ChannelTimeout, ChannelClosed) as error:
             return self._unanswered(error, _ANY)
         return Attempt(None, _since_mark(records, _ANY), answered=False)
+
+    def timers(self) -> "list[Timer] | None":
+        """All armed timers of the guest's kernel; None where it does not tell them: one without /proc/kcore,
+        for instance.
+        """
+        from kscaffold.targets import timers  # start-up time: few modules have any
+        from kscaffold.targets.kernel_memory import KCORE, KernelMemory
+        from kscaffold.targets.symbol_addresses import symbol_addresses
+
+        try:
+            memory = KernelMemory(lambda parts: self._peek(KCORE, parts))
+            kernel = f"{self.release} {self.cmdline} {self.accelerator}"
+            addresses = symbol_addresses(memory, kernel, timers.SYMBOLS, self._look_up)
+            return timers.armed_timers(memory, addresses, float(self.read("/proc/uptime").split()[0]))
+        except (OSError, KscaffoldError, ValueError, IndexError, struct.error):
+            return None
+
+    def _peek(self, path: str, parts: Sequence[tuple[int, int]]) -> bytes:
+        """Parts of a file of the guest, each an offset and a size. Raises OSError with the guest's errno."""
+        wanted = b"".join(offset.to_bytes(8, "little") + size.to_bytes(8, "little") for offset, size in parts)
+        answer = self._ask(Verb.PEEK, path.encode() + b"\0" + wanted)
+        if answer.status < 0:
+            raise OSError(-answer.status, "in the guest", path)
+        return answer.payload
+
+    def _look_up(self, names: Sequence[str]) -> list[int]:
+        """The addresses of the kernel's own symbols, 0 for what it has not."""
+        answer = self._ask(Verb.SYMBOLS, b"".join(name.encode() + b"\0" for name in names))
+        found = answer.payload
+        return [int.from_bytes(found[at : at + 8], "little") for at in range(0, 8 * len(names), 8)]
 
     def _ask_once(self, verb: Verb, payload: bytes = b"") -> Answer:
         return self.channel.ask(verb, payload, timeout=timeouts.seconds("ANSWER_TIMEOUT"))

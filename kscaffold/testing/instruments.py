@@ -21,15 +21,17 @@ from kscaffold.testing.guest import Guest, GuestFailure
 
 
 @contextlib.contextmanager
-def sandbox_of(config: pytest.Config, kernel: Kernel, cmdline: str) -> Iterator[Sandbox]:
+def sandbox_of(
+    config: pytest.Config, kernel: Kernel, cmdline: str, devices: Sequence[str] = ()
+) -> Iterator[Sandbox]:
     """The sandbox of a guest, by pytest's options."""
     words = str(config.getoption("--kscaffold-instruments") or "")
     if not words:
-        with Sandbox(kernel, cmdline=cmdline) as plain:
+        with Sandbox(kernel, cmdline=cmdline, devices=devices) as plain:
             yield plain
         return
     asked, fail = Instruments.named(words.split(",")), int(config.getoption("--kscaffold-fail"))
-    sandbox = InstrumentedSandbox(kernel, asked, cmdline=cmdline, fail=fail)
+    sandbox = InstrumentedSandbox(kernel, asked, cmdline=cmdline, devices=devices, fail=fail)
     with sandbox:
         yield sandbox
         directory = config.getoption("--kscaffold-counts")

@@ -32,7 +32,9 @@ def exec_program(
     timeout: options.Timeout = 60.0,
     fresh: Fresh = False,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     cmdline: options.Cmdline = "",
+    device: options.Devices = None,
     offline: options.Offline = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
@@ -41,6 +43,7 @@ def exec_program(
     """Run a program in the sandbox, and tell what the kernel said."""
     # Words behind PROG are the program's own, and --json may be one of them.
     console.json_mode, console.verbose = json, verbose
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.cli.render import exec as render  # start-up time
     from kscaffold.load.execute import ExecRequest
     from kscaffold.load.request import TargetRequest
@@ -55,7 +58,7 @@ def exec_program(
         timeout,
         pass_signals=True,
     )
-    where = TargetRequest(kernel=kernel, cmdline=cmdline, offline=offline)
+    where = TargetRequest(kernel=kernel, cmdline=cmdline, offline=offline, devices=tuple(device or ()))
     heard = render.Heard(keep=json)
     done = execute(request, where, heard, fresh=fresh, progress=console.progress())
     return render.executed(request, done, heard)

@@ -64,6 +64,7 @@ def run(
     lcov: Lcov = None,
     as_user: AsUser = False,
     cmdline: options.Cmdline = "",
+    device: options.Devices = None,
     cert: options.Cert = None,
     trace: options.Trace = False,
     html: options.Html = None,
@@ -77,7 +78,7 @@ def run(
     from kscaffold.load.request import Instruments, LoadRequest, TargetRequest  # start-up time
     from kscaffold.load.verbs.run import run as run_modules
 
-    where = TargetRequest(False, kernel, cmdline, cert, offline)
+    where = TargetRequest(False, kernel, cmdline, cert, offline, devices=tuple(device or ()))
     request = LoadRequest.from_words(
         words or (),
         directory or Path.cwd(),
