@@ -11,6 +11,7 @@ from kscaffold.records import replace
 if TYPE_CHECKING:
     from kscaffold.cli.render.html import RunPage
     from kscaffold.kernel.kernel import Kernel
+    from kscaffold.load.request import LoadRequest, TargetRequest
     from kscaffold.load.tries import TryListener
     from kscaffold.load.verbs.run import Run
 
@@ -104,11 +105,15 @@ def run(
     done = run_modules(
         request, where, sets, timeout=timeout, watch=watch, progress=console.progress(), listen=listen
     )
-    if request.instruments.faults == "all":
-        from kscaffold.testing.faults import with_later_calls  # start-up time: few ask for all
+    return _answer(_with_later_calls(done, request, where), page, lcov, trace)
 
-        done = with_later_calls(done, request, where, console.progress())
-    return _answer(done, page, lcov, trace)
+
+def _with_later_calls(done: "Run", request: "LoadRequest", where: "TargetRequest") -> "Run":
+    if request.instruments.faults != "all":
+        return done
+    from kscaffold.testing.faults import with_later_calls  # start-up time: few ask for all
+
+    return with_later_calls(done, request, where, console.progress())
 
 
 def _answer(done: "Run", page: "RunPage | None", lcov: Path | None, trace: bool) -> int:
