@@ -48,16 +48,19 @@ def test_each_failing_call_gets_its_row(ks, faulty: Path, series: str):
     assert misused == ["double-free", "lock-held-on-return"]
 
 
-def test_the_table_is_read_by_people(ks, faulty: Path):
-    release = need_kernel("6.1").release
-    ran = ks(
-        "run", "--faults", "--kernel", release, "-C", faulty, "--module", "error_paths", "--allow", "KS742"
-    )
+def test_the_table_is_read_by_people(ks, faulty: Path, tmp_path: Path):
+    page = tmp_path / "faults.html"
+    words = ("--kernel", need_kernel("6.1").release, "-C", faulty, "--module", "error_paths")
+    ran = ks("run", "--faults", "--sanitize", "--html", page, "--allow", "KS742", *words)
     assert ran.status == 1
     assert re.search(r"^ 2  kmalloc\(\) +error_paths\.c:32  LEAKED: 24 bytes", ran.out, re.M)
     assert re.search(r"^ 1  kmalloc\(\) +error_paths\.c:29  undone, ENOMEM returned$", ran.out, re.M)
     assert "4 of 10 failing calls came to a good end" in ran.out
     assert "kscaffold explain KS740" in ran.out
+    text = page.read_text()
+    assert "Failing calls" in text and "OTHER ERROR: EINVAL returned, not EBUSY" in text
+    assert "The sanitizer" in text and "Nothing to report." in text
+    assert "ks_sanitize: " not in text and "ks_faults: " not in text
 
 
 def test_a_healthy_module_has_clean_rows_with_the_sanitizer_too(ks, faulty: Path):

@@ -121,7 +121,9 @@ def _answer(done: "Run", page: "RunPage | None", lcov: Path | None, trace: bool)
     from kscaffold.cli.render import load as render  # start-up time: imported by now
 
     if page is not None and not done.failed_build:
-        page.write(done.tries)
+        from kscaffold.cli.render.html_sections import sections_of  # start-up time: few want a page
+
+        page.write(done.tries, sections_of(done))
     if lcov is not None and done.coverage:
         from kscaffold.cli.render import coverage as render_coverage  # start-up time: few want one
 

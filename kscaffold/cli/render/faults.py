@@ -51,7 +51,7 @@ def _table(rows: Iterable[Row]) -> None:
     """A line for each call; calls of one line that ended alike, in a row, share one."""
     lines = []
     for _, alike in groupby(
-        rows, key=lambda r: (r.call.name, str(r.place), r.outcome, _end(r), r.parameters, r.test)
+        rows, key=lambda r: (r.call.name, str(r.place), r.outcome, ending(r), r.parameters, r.test)
     ):
         same = list(alike)
         first, last = same[0].call.number, same[-1].call.number
@@ -60,7 +60,7 @@ def _table(rows: Iterable[Row]) -> None:
     widths = [max(map(len, column)) for column in list(zip(*(line[:3] for line in lines), strict=True))]
     for numbers, name, where, row in lines:
         head = f"{numbers:>{widths[0]}}  {name:<{widths[1]}}  {where:<{widths[2]}}  "
-        end = console.printable(_end(row))
+        end = console.printable(ending(row))
         console.out(console.printable(head) + (console.styled(end, "red") if row.outcome in CODES else end))
 
 
@@ -71,7 +71,8 @@ def _where(row: Row) -> str:
     return row.call.site.partition(" ")[0] if row.call.module else "(the last call)"
 
 
-def _end(row: Row) -> str:
+def ending(row: Row) -> str:
+    """What became of a failing call, in a line."""
     if row.test and row.outcome == "clean":
         return f"{'the test failed' if row.returned else 'the test went on'} ({row.test})"
     first = row.wrong[0] if row.wrong else None
