@@ -115,6 +115,7 @@ bool ks_drain(bool all);
 void ks_drain_cache(const struct kmem_cache *cache);
 int ks_slabs_start(void);
 void ks_slabs_stop(void);
+void ks_settle(void);
 void ks_heard_kfree(unsigned long addr);
 void ks_heard_page_free(unsigned long addr);
 

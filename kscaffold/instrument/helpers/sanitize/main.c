@@ -84,6 +84,7 @@ static int followed(struct notifier_block *block, unsigned long state, void *dat
 		ks_returned();
 		ks_keep_site_names(module);
 		ks_locks_left(module);
+		ks_settle();
 		ks_leaks(module);
 		ks_drain(true);
 		ks_forget_sites(module);
@@ -163,6 +164,7 @@ static void __exit ks_stop(void)
 			tracepoint_probe_unregister(probes[i].point, probes[i].function, NULL);
 	tracepoint_synchronize_unregister();
 	unregister_module_notifier(&follower);
+	ks_settle();
 	ks_regions_stop();
 	ks_slabs_stop();
 }
