@@ -7,8 +7,8 @@
 
 /*
  * The compiler makes a global variable known from a constructor, and kernels without CONFIG_CONSTRUCTORS don't
- * call those of modules. They are found by name: gcc's `_sub_I_00099_1`, clang's `asan.module_ctor`, one in each
- * object file. Those of coverage have another number.
+ * call those of modules. They are found by name: gcc's `_sub_I_65535_1`, clang's `asan.module_ctor`, one in each
+ * object file. `_sub_I_00100_…` is coverage's.
  */
 static void call_constructors(struct module *module)
 {
@@ -23,7 +23,7 @@ static void call_constructors(struct module *module)
 		const char *name = symbols->strtab + symbol->st_name;
 
 		if (symbol->st_shndx != SHN_UNDEF &&
-		    (!strncmp(name, "_sub_I_00099_", 13) || !strcmp(name, "asan.module_ctor")))
+		    (strncmp(name, "_sub_I_00100_", 13) && !strncmp(name, "_sub_I_", 7) || !strcmp(name, "asan.module_ctor")))
 			((void (*)(void))symbol->st_value)();
 	}
 	rcu_read_unlock_sched();
