@@ -22,8 +22,9 @@ static void call_constructors(struct module *module)
 
 		const char *name = symbols->strtab + symbol->st_name;
 
-		if (symbol->st_shndx != SHN_UNDEF &&
-		    (strncmp(name, "_sub_I_00100_", 13) && !strncmp(name, "_sub_I_", 7) || !strcmp(name, "asan.module_ctor")))
+		if (symbol->st_shndx == SHN_UNDEF || !strncmp(name, "_sub_I_00100_", 13))
+			continue;
+		if (!strncmp(name, "_sub_I_", 7) || !strcmp(name, "asan.module_ctor"))
 			((void (*)(void))symbol->st_value)();
 	}
 	rcu_read_unlock_sched();
