@@ -69,6 +69,8 @@ def _entries() -> Iterator[CacheEntry]:
         yield _entry("helper module", place)
     for place in _inside(cache / "instrumented"):
         yield _entry("instrumented", place, _gone_project(place))
+    for place in _inside(cache / "builds"):
+        yield _entry("build directories", place, _gone_project(place))
     current = guest_root.agent_names()
     for place in _inside(cache / "guest"):
         other = place.name.removesuffix(".sha256") not in current

@@ -39,10 +39,10 @@ DOCUMENTS = {
     "check several": "modules[]",
     "info": "module path architecture size compression signed modinfo[] imports exports sections[]",
     "load": "module path parameters target kernel verdict loaded stage errno init_ran returned code cause fix"
-    " log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue",
+    " log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue requests",
     "load several": "seconds{} results[]",
     "run --sanitize": "module path parameters target kernel verdict loaded stage errno init_ran returned code"
-    " cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue"
+    " cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue requests"
     " sanitizer{}",
     "run --sanitize, several": "seconds{} results[] sanitizer{}",
     "load, not built": "build{}",
@@ -58,7 +58,7 @@ DOCUMENTS = {
     "explain --list": "topics[]",
     "explain load": "topic kind module path parameters target kernel verdict loaded stage errno init_ran"
     " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator steps[]"
-    " ko{} flaw clean note residue",
+    " ko{} flaw clean note residue requests",
     "explain load several": "topic kind results[]",
     "kernel list": "kernels[] chosen default",
     "kernel add": "kernel{} already seconds",

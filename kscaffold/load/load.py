@@ -11,6 +11,7 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.addr2line import locate_complaints, with_source_line
 from kscaffold.load.assignment import assign, near_name
 from kscaffold.load.gather import gather
+from kscaffold.load.modprobe import Modprobe
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor, prediction_mismatch
 from kscaffold.load.report import NO_LOG, LoadReport
@@ -70,6 +71,7 @@ def load(
         place=place,
         prediction_mismatch=prediction_mismatch(predicted, judgement),
         timeline=evidence.timeline,
+        requests=attempt.requests,
     )
 
 
@@ -108,6 +110,8 @@ def load_all(
     before each load of the modules that were loaded for it.
     """
     reports: list[LoadReport] = []
+    if predictor:
+        target.modprobe = Modprobe([ko.path.absolute().parent for ko in jobs.kos], predictor.kernel)
     given = assign(jobs.parameters, jobs.kos)
     skipped: set[str] = set()  # by the kernel's names
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kscaffold.diagnosis.attempt import ModuleRequest
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.trace import Timeline
 from kscaffold.diagnosis.verdict import Judgement
@@ -27,7 +28,7 @@ class LoadReport:
     not come back. `prediction_mismatch`: how the kernel's answer differs from what was predicted.
     `place`: the line of source that the kernel's first complaint is about. `timeline`: what the trace
     showed, None where there was none. `residue`: what was left behind after the unload; None where nobody
-    looked, or could tell.
+    looked, or could tell. `requests`: the modules that were asked for meanwhile (request_module).
 
     `seconds`: build, start (of the sandbox), load (in the kernel), total.
     """
@@ -48,6 +49,7 @@ class LoadReport:
     place: SourceLine | None = None
     timeline: Timeline | None = None
     residue: "tuple[Residue, ...] | None" = None
+    requests: tuple[ModuleRequest, ...] = ()
 
     @property
     def path(self) -> Path:

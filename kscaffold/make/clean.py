@@ -5,15 +5,18 @@ from pathlib import Path
 
 from kscaffold import process
 from kscaffold.errors import KscaffoldError
+from kscaffold.files.sweep import remove_entry
 from kscaffold.kernel.buildable import build_problem
 from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.command_line import make_argv, make_environment
+from kscaffold.make.fingerprint.compare import RECORD
 from kscaffold.make.lock import project_lock
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.ask import kbuild_file
 from kscaffold.project.known import known_targets
+from kscaffold.project.mirror import mirrors
 from kscaffold.project.trust import require_trusted
 
 _DEADLINE = 120.0  # seconds
@@ -27,13 +30,13 @@ class CleanReport:
 
 
 def clean(directory: Path, kernel: Kernel, *, progress: Progress = SILENT) -> CleanReport:
-    """Run Kbuild's clean in the project at `directory`.
+    """Run Kbuild's clean in the project at `directory`, and remove what was built of it beside the checkout.
 
     Raises KscaffoldError KS108 when make fails at it, and what `build` raises when it can't be called.
     """
     directory = directory.resolve()
     require_trusted(directory, kbuild_file(directory))
-    with project_lock(directory, progress):
+    with project_lock(directory, progress) as state:
         problem = build_problem(kernel)
         if problem:
             raise problem
@@ -49,6 +52,10 @@ def clean(directory: Path, kernel: Kernel, *, progress: Progress = SILENT) -> Cl
                 raise KscaffoldError(
                     "KS108", f"make clean failed in {place}", cause=said[0] if said else None
                 )
+        # The next kernel that is built for has the checkout.
+        (state / RECORD).unlink(missing_ok=True)
+        for place in mirrors(directory):
+            remove_entry(place)
         return CleanReport(tuple(sorted(before - _files(directory))))
 
 

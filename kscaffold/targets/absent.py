@@ -7,7 +7,7 @@ from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.module.arguments import Parameters
-from kscaffold.targets.target import Kind
+from kscaffold.targets.target import Kind, Modprobe
 
 
 class AbsentSandbox:
@@ -17,6 +17,7 @@ class AbsentSandbox:
     release = ""
     accelerator: str | None = None
     cmdline = ""
+    modprobe: Modprobe | None = None
 
     def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:
         """Raises KscaffoldError KS610: whoever loads starts a sandbox first."""

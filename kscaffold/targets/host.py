@@ -13,7 +13,7 @@ from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.module.arguments import Parameters
 from kscaffold.targets import kmod
 from kscaffold.targets.facts import KernelFiles, read_facts
-from kscaffold.targets.target import Kind
+from kscaffold.targets.target import Kind, Modprobe
 
 _KILLED = (-9, 137)  # a shell's or sudo's way to say SIGKILL: an oops in init ends insmod so
 _PASSWORD = 300.0  # s that sudo may wait for a password
@@ -32,6 +32,7 @@ class HostTarget:
         self._root = root
         self.release = os.uname().release
         self.accelerator: str | None = None
+        self.modprobe: Modprobe | None = None
         self.cmdline = (self._text("proc/cmdline") or "").strip()
 
     def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kscaffold import timeouts
 from kscaffold.diagnosis import crash
-from kscaffold.diagnosis.attempt import Attempt, Facts, Listed
+from kscaffold.diagnosis.attempt import Attempt, Facts, Listed, ModuleRequest
 from kscaffold.diagnosis.klog import Record, parse_kmsg, parse_text
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.quick import SIGNED
@@ -20,7 +20,7 @@ from kscaffold.module.arguments import Parameters
 from kscaffold.sandbox.agent import protocol
 from kscaffold.sandbox.agent.program import ETIME, GuestProgram, Hear, run_program
 from kscaffold.sandbox.agent.protocol import Answer, Channel, ChannelClosed, ChannelTimeout, Verb
-from kscaffold.targets.target import Kind, read_modules
+from kscaffold.targets.target import Kind, Modprobe, read_modules
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.compare import Part
@@ -72,6 +72,8 @@ class SandboxTarget:
         self.release = release
         self.accelerator: str | None = accelerator
         self.cmdline = cmdline
+        self.modprobe: Modprobe | None = None
+        self._requests: list[ModuleRequest] = []
         self._console = console
         self._was_reset = was_reset
 
@@ -185,7 +187,13 @@ class SandboxTarget:
         """
         try:
             ended = run_program(
-                self.channel, program, timeout=timeout, input=input, hear=hear, pass_signals=pass_signals
+                self.channel,
+                program,
+                timeout=timeout,
+                input=input,
+                hear=hear,
+                pass_signals=pass_signals,
+                provide=self._provide,
             )
             said = self._ask_once(Verb.LOG).payload
         except (ChannelTimeout, ChannelClosed) as error:
@@ -253,9 +261,23 @@ class SandboxTarget:
                 fix="kscaffold reload starts a new one",
             ) from None
 
+    def _provide(self, name: str) -> list[bytes] | None:
+        """What the guest's kernel asked for, as bytes; noted down."""
+        found = self.modprobe(name) if self.modprobe else None
+        modules = None if found is None else tuple(ko.module for ko in found)
+        self._requests.append(ModuleRequest(name, modules))
+        return None if found is None else [ko.read_bytes() for ko in found]
+
     def _call(self, verb: Verb, payload: bytes, timeout: float, argument: int) -> Attempt:
+        self._requests.clear()
+        attempt = self._ask_kernel(verb, payload, timeout, argument)
+        return replace(attempt, requests=tuple(self._requests)) if self._requests else attempt
+
+    def _ask_kernel(self, verb: Verb, payload: bytes, timeout: float, argument: int) -> Attempt:
         try:
-            answer = self.channel.ask(verb, payload, argument=argument, timeout=timeout)
+            answer = self.channel.ask(
+                verb, payload, argument=argument, timeout=timeout, provide=self._provide
+            )
             if answer.status:
                 raise KscaffoldError("KS611", f"the guest could not take the request: errno {-answer.status}")
             return _of_outcome(protocol.outcome(answer.payload))

@@ -1,5 +1,6 @@
 """Where modules are loaded, as the verbs see it: a sandbox or this machine."""
 
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from kscaffold.diagnosis.attempt import Attempt, Facts, Listed
@@ -8,6 +9,8 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.module.arguments import Parameters
 
 Kind = Literal["sandbox", "host"]
+# The modules to load for a name or an alias, each after those that it needs; None where there is no such one.
+Modprobe = Callable[[str], Sequence[ModuleFile] | None]
 
 
 class Target(Protocol):
@@ -17,6 +20,8 @@ class Target(Protocol):
     release: str
     accelerator: str | None
     cmdline: str
+    modprobe: Modprobe | None
+    """Finds what its kernel asks for (request_module); None: nobody does, or the machine's own modprobe."""
 
     def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:
         """Load a module once; `timeout` in seconds."""

@@ -37,4 +37,4 @@ def build_modules(project: Path, kernel: Kernel) -> dict[str, Path]:
         said = "\n".join(f"{c.file}:{c.line}: {c.text}" for c in report.complaints)
         why = report.explanation.cause if report.explanation else None
         pytest.fail(f"the build failed: {why or 'see the complaints'}\n{said}", pytrace=False)
-    return {normalize_name(target.name): target.ko for target in report.modules}
+    return {normalize_name(target.name): target.ko for target in report.project.targets}

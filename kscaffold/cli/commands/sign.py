@@ -1,5 +1,6 @@
 """`sign`: signatures as a kernel checks them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -89,6 +90,7 @@ def _to_sign(
 
 def _signed(file: Path, key: "Key", hash: str, out: Path | None) -> "SignReport":
     from kscaffold.make.fingerprint import record  # start-up time
+    from kscaffold.project.mirror import publish
     from kscaffold.signing.sign import sign_module
 
     before = record.recorded_facts(file)
@@ -101,6 +103,8 @@ def _signed(file: Path, key: "Key", hash: str, out: Path | None) -> "SignReport"
         ) from None
     if out is None:
         record.retake(file, before)
+        if (beside := publish(file)) != file:  # built beside the checkout: signed in both places
+            report = replace(report, path=beside, out=beside)
     return report
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kscaffold.sandbox.agent import protocol
-from kscaffold.sandbox.agent.protocol import Channel, Kind, Verb
+from kscaffold.sandbox.agent.protocol import Channel, Kind, Provide, Verb
 
 STDOUT, STDERR = 1, 2
 ETIME = 62
@@ -59,18 +59,20 @@ def run_program(
     input: int | bytes = b"",
     hear: Hear,
     pass_signals: bool = False,
+    provide: Provide | None = None,
 ) -> Ended:
     """Run a program until it ends, or for `timeout` seconds; then all of its process group is killed.
 
     `input`: its standard input, a file descriptor of this process or the bytes themselves. `pass_signals`:
-    what would interrupt or end this process goes to the program instead. Raises ChannelClosed and
+    what would interrupt or end this process goes to the program instead. `provide` finds the modules that the
+    guest's kernel asks for. Raises ChannelClosed and
     ChannelTimeout, with the request's nonce, when the guest is lost meanwhile.
     """
     words = (program.directory, program.path, *program.argv)
     variables = tuple(f"{name}={value}" for name, value in program.environment.items())
     payload = b"".join(os.fsencode(word) + b"\0" for word in (*words, *variables))
     nonce = channel.begin(Verb.EXEC, payload, argument=len(words), timeout=timeout)
-    conversation = _Conversation(channel, nonce, time.monotonic() + timeout, input, hear)
+    conversation = _Conversation(channel, nonce, time.monotonic() + timeout, input, hear, provide)
     try:
         with _signals() if pass_signals else contextlib.nullcontext() as signals:
             return conversation.to_the_end(signals)
@@ -82,11 +84,20 @@ def run_program(
 class _Conversation:
     """What goes to and fro while a program runs."""
 
-    def __init__(self, channel: Channel, nonce: int, deadline: float, input: int | bytes, hear: Hear) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        nonce: int,
+        deadline: float,
+        input: int | bytes,
+        hear: Hear,
+        provide: Provide | None,
+    ) -> None:
         self.channel = channel
         self.nonce = nonce
         self.deadline = deadline
         self.hear = hear
+        self.provide = provide
         self.source = input if isinstance(input, int) else None
         self.rest = memoryview(input if isinstance(input, bytes) else b"")
         self.wanted = False  # the agent takes a piece of input now
@@ -103,6 +114,8 @@ class _Conversation:
             kind, answer = self.channel.receive(self.nonce, self.deadline, _GRACE)
             if kind is Kind.OUTPUT:
                 self.hear(answer.status, answer.payload)
+            elif kind is Kind.WANT:
+                self.deadline += self.channel.give(self.nonce, answer, self.provide)
             elif kind is Kind.ACK:
                 self.wanted = True
                 if self.source is None:
