@@ -237,14 +237,18 @@ def _init_failed(e: Evidence, found: tuple[Complaint, ...], name: str, *, certai
     if number and number != name and certain:
         # Linux 7.0 and later, of -EEXIST: modprobe takes that for "loaded already", and so for success.
         cause += f", which this kernel tells as {name}"
+    code = "KS201"
     if missing:
         asked = f"{', '.join(missing)} (request_module)"
         cause += f", and had asked for {asked}, which neither the project nor the kernel has"
-    if leftovers:
+        code, fix = "KS299", _of("KS299").fix
+    elif leftovers:
         cause += f"; {leftovers[0].cause}"
-        fix = leftovers[0].fix
-    elif missing:
-        fix = catalogue.filled(_of("KS299").fix, {"name": missing[0]})
+        code, fix = "KS264", leftovers[0].fix
+    elif e.looked_for:
+        calls = ", ".join(f"{what} ({call})" for call, what in e.looked_for[:3])
+        cause += f": it looks for {calls}, and this machine has none"
+        code, fix = "KS200", _of("KS200").fix
     elif returned != -1:
         fix = "look at the last line init printed, and at the call in it that can fail with this"
     return Judgement(
@@ -253,7 +257,7 @@ def _init_failed(e: Evidence, found: tuple[Complaint, ...], name: str, *, certai
         errno=name,
         init_ran=True if certain else None,
         returned=returned if certain else None,
-        code=leftovers[0].entry.code if leftovers else "KS299" if missing else "KS201",
+        code=code,
         cause=cause if certain else f"probably {cause}: nothing else fails so without a line in the log",
         fix=fix,
         certain=certain,

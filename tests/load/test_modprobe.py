@@ -9,6 +9,7 @@ from tests.support.projects import write
 
 ASKS = """\
 // SPDX-License-Identifier: GPL-2.0
+#include <linux/dmi.h>
 #include <linux/kmod.h>
 #include <linux/module.h>
 #include <crypto/hash.h>
@@ -20,6 +21,8 @@ static int __init asks_init(void)
 {
 \tstruct crypto_shash *tfm;
 
+\tif (!strcmp(want, "hardware"))
+\t\treturn dmi_name_in_vendors("nobody") ? 0 : -ENODEV;
 \tif (request_module("%s", want))
 \t\treturn -EIO;
 \ttfm = crypto_alloc_shash("md4", 0, 0);
@@ -72,14 +75,19 @@ def test_what_init_asks_for_is_loaded_or_named(tmp_path: Path, kernel, ks):
         {"name": "crypto-md4", "modules": ["md4"]},
         {"name": "crypto-md4-all", "modules": None},
     ]
-    ran = ks("run", *where, "-p", "want=given-name", "-p", "want=nobody", "--json")
+    sets = ("-p", "want=given-name", "-p", "want=nobody", "-p", "want=hardware")
+    ran = ks("run", *where, *sets, "--json")
     assert ran.status == 1
-    good, failed = ran.json["results"]
+    good, failed, without = ran.json["results"]
     assert (good["requests"], good["clean"]) == (asked, True)
     assert good["stages"][-1]["status"] == "passed"
     assert (failed["verdict"], failed["errno"], failed["code"]) == ("init-failed", "EIO", "KS299")
     assert failed["requests"] == [{"name": "nobody", "modules": None}]
     assert "had asked for nobody (request_module)" in failed["cause"]
+    assert (without["verdict"], without["errno"], without["code"]) == ("init-failed", "ENODEV", "KS200")
+    assert (
+        "a machine of that maker (DMI) (dmi_name_in_vendors), and this machine has none" in without["cause"]
+    )
     try:
         ran = ks("load", *where, "want=given-name")
         assert ran.status == 0 and "note: given loaded for given-name (request_module)" in ran.err
