@@ -6,13 +6,13 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.files import paths
 from kscaffold.files.lock import is_locked
 from kscaffold.files.sweep import remove_entry
 from kscaffold.kernel import store
+from kscaffold.records import dataclass
 from kscaffold.sandbox.agent import guest_root
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm import snapshot
@@ -69,8 +69,8 @@ def _entries() -> Iterator[CacheEntry]:
         yield _entry("helper module", place)
     for place in _inside(cache / "instrumented"):
         yield _entry("instrumented", place, _gone_project(place))
-    for place in _inside(cache / "builds"):
-        yield _entry("build directories", place, _gone_project(place))
+    for place in _inside(cache / "checkouts"):
+        yield _entry("checkout", place, _gone_project(place))
     current = guest_root.agent_names()
     for place in _inside(cache / "guest"):
         other = place.name.removesuffix(".sha256") not in current

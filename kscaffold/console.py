@@ -6,12 +6,12 @@ With `--json` stdout carries exactly one JSON document (`logs -f`: one a line) a
 import contextlib
 import json
 import os
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from kscaffold import lazy
 from kscaffold.errors import KscaffoldError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ quiet = False
 # Stands for the beginning of an escape sequence of ours until a text is written: no text that is decoded
 # holds it, so what is a control character then is somebody else's.
 _STYLE = "\udfff"
-_OWN = re.compile(f"{_STYLE}([0-9]{{1,2}}m)")
+_OWN = lazy.pattern(f"{_STYLE}([0-9]{{1,2}}m)")
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 

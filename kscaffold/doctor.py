@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +13,7 @@ from kscaffold.files import paths
 from kscaffold.kernel import choose, store
 from kscaffold.kernel.buildable import build_problem
 from kscaffold.packages import apt
+from kscaffold.records import dataclass
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm import accelerator, snapshot
 

@@ -3,7 +3,7 @@
 import errno
 import os
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 EXIT_YES = 0
 EXIT_NO = 1
@@ -28,6 +28,16 @@ class KscaffoldError(Exception):
         self.what = what
         self.cause = cause
         self.fix = fix
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Its class and fields: it may have been raised on another machine."""
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[KscaffoldError], args: tuple[Any, ...]) -> KscaffoldError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class UsageError(KscaffoldError):

@@ -7,11 +7,12 @@ import shutil
 import signal
 import subprocess
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.errors import DeadlineError, ToolMissingError
+from kscaffold.records import dataclass
 
 # What would change a build or a program's language behind the user's back. MAKEFLAGS and its kin leak
 # in when kscaffold itself is run from a Makefile.
@@ -19,6 +20,9 @@ _DROPPED = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEFILES", "GNUMAKEFLAGS", "LA
 
 Child = subprocess.Popen[bytes]
 """A program that was started and not yet waited for."""
+
+# All that this process started, as long as somebody holds them.
+_children: "weakref.WeakSet[Child]" = weakref.WeakSet()
 
 # The Debian package of a program, for the fix line.
 PACKAGE_OF = {
@@ -195,7 +199,7 @@ def _start(
 ) -> "subprocess.Popen[bytes]":
     try:
         # A process group of its own, so that the whole family can be ended: make's children outlive make.
-        return subprocess.Popen(
+        child = subprocess.Popen(
             list(argv),
             cwd=cwd,
             env=dict(env) if env is not None else environment(),
@@ -204,6 +208,8 @@ def _start(
             stderr=subprocess.STDOUT if merge else subprocess.PIPE,
             process_group=0 if group else None,
         )
+        _children.add(child)
+        return child
     except FileNotFoundError:
         if cwd is not None and not cwd.is_dir():
             raise
@@ -259,7 +265,7 @@ def spawn(argv: Sequence[str], *, keep: Sequence[int], errors: Path, largest_fil
 
     try:
         with errors.open("wb") as stderr:
-            return subprocess.Popen(
+            child = subprocess.Popen(
                 list(argv),
                 env=environment(),
                 stdin=subprocess.DEVNULL,
@@ -271,9 +277,18 @@ def spawn(argv: Sequence[str], *, keep: Sequence[int], errors: Path, largest_fil
                 restore_signals=False,
                 start_new_session=True,
             )
+            _children.add(child)
+            return child
     except FileNotFoundError:
         need(argv[0])
         raise
+
+
+def end_children() -> None:
+    """End every program that this process started and that still runs, whichever thread waits for it."""
+    for child in _children.copy():
+        if child.poll() is None:
+            _end(child)
 
 
 def wait(child: Child, seconds: float) -> bool:

@@ -1,7 +1,8 @@
 """What a verb reports while it works: one value, handed down to all that works for the verb."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from kscaffold.records import dataclass
 
 
 def _ignore_step(verb: str, text: str) -> None:

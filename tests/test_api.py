@@ -23,7 +23,8 @@ SIGNATURES = {
     "check": "(ko, *, kernel=None, parameters=(), cmdline='')",
     "choose_kernel": "(release=None, *, offline=False, progress=SILENT)",
     "execute": "(*words, directory='.', input=b'', kernel=None, fresh=False, timeout=60.0, progress=SILENT)",
-    "test": "(*paths, directory='.', kernels=(), progress=SILENT)",
+    "test": "(*paths, directory='.', kernels=(), executor=None, progress=SILENT)",
+    "matrix": "(*kos, directory='.', kernels, sets=((),), executor=None, timeout=10.0, progress=SILENT)",
     "explain": "(topic=None, *, log=None)",
     "explain_load": "(*kos, directory='.', parameters=(), kernel=None, timeout=10.0, progress=SILENT)",
     "find_kernel": "(release=None)",
@@ -59,12 +60,14 @@ REPORTS = {
     "Kernel": None,
     "Listed": "name size refcount used_by state taints permanent",
     "LoadReport": "module file parameters target kernel judgement log seconds accelerator dependencies note "
-    "stack prediction_mismatch place timeline residue",
-    "LoadWalkthrough": "report anatomy observed steps flaw unload",
+    "stack prediction_mismatch place timeline residue as_user",
+    "LoadWalkthrough": "report anatomy observed steps flaw unload ordinary_user",
     "Loads": "reports failed_build",
     "Record": None,
     "Run": "tries build_seconds failed_build allow sanitizer",
-    "TestRun": "directory kernels results examined seconds",
+    "Matrix": "cells seconds",
+    "MatrixCell": "kernel parameters run error seconds",
+    "TestRun": "directory kernels results examined seconds no_answer part",
     "UnloadReport": "module judgement log seconds place dangling note",
     "Walkthroughs": "loads failed_build",
 }
@@ -136,7 +139,13 @@ def test_importing_it_costs_its_own_text():
     )
     loaded = set(done.stdout.split())
     ours = {name for name in loaded if name.split(".")[0] == "kscaffold"}
-    assert ours == {"kscaffold", "kscaffold.api", "kscaffold.errors", "kscaffold.progress"}
+    assert ours == {
+        "kscaffold",
+        "kscaffold.api",
+        "kscaffold.errors",
+        "kscaffold.progress",
+        "kscaffold.records",
+    }
     assert not {name for name in loaded - ours if name.split(".")[0] not in sys.stdlib_module_names}
 
 

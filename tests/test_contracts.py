@@ -39,11 +39,11 @@ DOCUMENTS = {
     "check several": "modules[]",
     "info": "module path architecture size compression signed modinfo[] imports exports sections[]",
     "load": "module path parameters target kernel verdict loaded stage errno init_ran returned code cause fix"
-    " log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue requests",
+    " log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue as_user requests",
     "load several": "seconds{} results[]",
     "run --sanitize": "module path parameters target kernel verdict loaded stage errno init_ran returned code"
-    " cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue requests"
-    " sanitizer{}",
+    " cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue"
+    " as_user requests sanitizer{}",
     "run --sanitize, several": "seconds{} results[] sanitizer{}",
     "load, not built": "build{}",
     "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
@@ -58,7 +58,7 @@ DOCUMENTS = {
     "explain --list": "topics[]",
     "explain load": "topic kind module path parameters target kernel verdict loaded stage errno init_ran"
     " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator steps[]"
-    " ko{} flaw clean note residue requests",
+    " ko{} flaw clean note residue as_user requests ordinary_user questions[]",
     "explain load several": "topic kind results[]",
     "kernel list": "kernels[] chosen default",
     "kernel add": "kernel{} already seconds",
@@ -94,7 +94,9 @@ PARTS = {
     "exec.complaints": "kind text where",
     "exec.log": "level time text",
     "test.modules": "module kernel outcome",
-    "test.tests": "test kernel modules outcome seconds text",
+    "test.tests": "test kernel modules outcome seconds text sections file line",
+    "test.sections": "title text",
+    "test.errors": "kernel code what cause fix",
     "run.residue": "kind name where",
     "run --sanitize.sanitizer": "reports[] unseen[]",
     "run --sanitize.reports": "kind code text detail cause fix where access size object lock task parameters"
@@ -113,6 +115,7 @@ PARTS = {
     "explain.steps": "stage title course functions what course_differs elsewhere",
     "explain load.steps": "stage title course[] status start microseconds within facts[]",
     "explain load.course": "step name",
+    "explain load.questions": "question answer",
     "explain load.facts": "label value source columns rows",
     "explain load.ko": "name size architecture signed license vermagic depends init exit parameters imports"
     " exports sections relocations",

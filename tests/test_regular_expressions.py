@@ -33,7 +33,7 @@ def expressions() -> Iterator[tuple[str, str, int, str]]:
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
                 continue
             called = ast.unparse(node.func)
-            if not re.fullmatch(r"re\.\w+", called) or not node.args:
+            if not re.fullmatch(r"re\.\w+|lazy\.pattern", called) or not node.args:
                 continue
             first = node.args[0]
             if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
@@ -47,7 +47,7 @@ def expressions() -> Iterator[tuple[str, str, int, str]]:
 
 def _use(called: str, node: ast.Call, file: Path) -> str:
     """How an expression is tried: at a text's beginning only, or at each of its places."""
-    if called != "re.compile":
+    if called not in ("re.compile", "lazy.pattern"):
         return "match" if called in ("re.match", "re.fullmatch") else "search"
     text = file.read_text()
     line = text.split("\n")[node.lineno - 1]

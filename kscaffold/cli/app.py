@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from kscaffold import __version__, console, timeouts, timing
 from kscaffold.cli.aliases import ALIASES
+from kscaffold.cli.verbs import GROUPS
 from kscaffold.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -21,8 +22,6 @@ from kscaffold.errors import (
 )
 
 _QUIET = frozenset({"-q", "--quiet"})
-# Commands that have sub-commands.
-_GROUPS = ("cache", "ci", "kbuild", "kernel", "package", "sandbox")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -141,11 +140,17 @@ def _tell_pace() -> None:
 def _named(args: list[str]) -> str:
     """The command that is asked for, with its sub-command: what JSON documents and fixes call it."""
     words = [a for a in args if not a.startswith("-")] or ["kscaffold"]
-    return " ".join(words[:2]) if words[0] in _GROUPS else words[0]
+    return " ".join(words[:2]) if words[0] in GROUPS else words[0]
 
 
 def _dispatch(args: list[str], command: str) -> int:
-    from kscaffold.cli.registry import commands  # after --version: typer takes 60 ms
+    from kscaffold.cli.remembered import remembered  # start-up time: after --version
+
+    if (known := remembered(args)) is not None:
+        timing.reached("the command line is known")
+        status = known()
+        return status if isinstance(status, int) else EXIT_YES
+    from kscaffold.cli.registry import commands  # start-up time: typer takes 25 ms
 
     app = commands(args)
     timing.reached("the command line is known")

@@ -1,11 +1,11 @@
 """Every command with its options, as data: for completion, the reference pages and the man page."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import typer.main
 
 from kscaffold.cli.registry import commands
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

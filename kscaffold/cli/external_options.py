@@ -1,12 +1,11 @@
 """The options of `kscaffold new` for templates of others; cli/external/ acts on them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated
 
-import typer
-
+from kscaffold.cli import typer_later as typer
 from kscaffold.errors import UsageError
+from kscaffold.records import dataclass
 
 Trust = Annotated[bool, typer.Option("--trust", help="Take a template of others without being asked.")]
 Hooks = Annotated[bool, typer.Option("--hooks", help="Let such a template run its own code.")]

@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from kscaffold.cli import typer_later as typer
 from kscaffold.timeouts import MOST
 
 # Of the 2047 bytes that an x86 kernel takes (COMMAND_LINE_SIZE) our own words need a quarter.

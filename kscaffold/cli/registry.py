@@ -1,38 +1,14 @@
-"""Every command and the room it lives in. Only the room of the command that was asked for is imported."""
+"""The command line, as typer parses it."""
 
 from collections.abc import Sequence
 from importlib import import_module
-from types import ModuleType
 
 import typer
 
 from kscaffold import __version__
+from kscaffold.cli import remembered, typer_later
+from kscaffold.cli.verbs import COMMANDS, GROUPS, command_of
 
-# room:function, in the order of a module's life: --help lists them so.
-_COMMANDS = {
-    "new": "new:new",
-    "update": "update:update",
-    "adopt": "adopt:adopt",
-    "build": "build:build",
-    "clean": "clean:clean",
-    "check": "check:check",
-    "info": "info:info",
-    "sign": "sign:sign",
-    "load": "load:load",
-    "unload": "unload:unload",
-    "reload": "reload:reload",
-    "list": "list:list_modules",
-    "logs": "logs:logs",
-    "run": "run:run",
-    "exec": "exec:exec_program",
-    "test": "test:test",
-    "watch": "watch:watch",
-    "explain": "explain:explain",
-    "doctor": "doctor:doctor",
-    "completion": "completion:completion",
-}
-# Rooms with an app of their own: their sub-commands.
-_GROUPS = ("cache", "ci", "kbuild", "kernel", "package", "sandbox")
 _SETTINGS = {
     # `explain -1` asks for an errno.
     "explain": {"ignore_unknown_options": True},
@@ -57,19 +33,24 @@ def commands(args: Sequence[str] = ()) -> typer.Typer:
     )
     app.callback()(_root)
     asked = args[0] if args else ""
-    one = asked in _COMMANDS or asked in _GROUPS
-    for name, place in _COMMANDS.items():
+    one = asked in COMMANDS or asked in GROUPS
+    for name in COMMANDS:
         if not one or name == asked:
-            room, _, function = place.partition(":")
-            app.command(name, context_settings=_SETTINGS.get(name))(getattr(_room(room), function))
-    for name in _GROUPS:
+            command = command_of(name)
+            typer_later.resolve(command)
+            app.command(name, context_settings=_SETTINGS.get(name))(remembered.noting(args, command))
+    for name in GROUPS:
         if not one or name == asked:
-            app.add_typer(_room(name).app, name=name)
+            app.add_typer(_group(name), name=name)
     return app
 
 
-def _room(name: str) -> ModuleType:
-    return import_module(f"kscaffold.cli.commands.{name}")
+def _group(name: str) -> typer.Typer:
+    group: typer.Typer = import_module(f"kscaffold.cli.commands.{name}").app
+    for command in group.registered_commands:
+        if command.callback is not None:
+            typer_later.resolve(command.callback)
+    return group
 
 
 def _version(wanted: bool) -> None:

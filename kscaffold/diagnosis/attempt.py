@@ -1,8 +1,7 @@
 """What a target saw of one call into its kernel, and what the kernel says of itself."""
 
-from dataclasses import dataclass
-
 from kscaffold.diagnosis.klog import Record
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

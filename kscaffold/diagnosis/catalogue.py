@@ -6,11 +6,12 @@ its codes or a match is asked for, not before.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from kscaffold import lazy
 from kscaffold.diagnosis.klog import Record
+from kscaffold.records import dataclass
 
 # Lines are matched on this much of them: enough for any line a kernel, make or a compiler writes.
 MAX_LINE = 2048
@@ -77,7 +78,7 @@ class CatalogueMatch:
         return filled(self.entry.fix, self.groups)
 
 
-_FIELD = re.compile(r"\{([a-z][a-z_]{0,20})\}")
+_FIELD = lazy.pattern(r"\{([a-z][a-z_]{0,20})\}")
 
 
 def filled(text: str, groups: Mapping[str, str]) -> str:

@@ -1,9 +1,9 @@
 """A kernel's command line, read as the kernel reads it (lib/cmdline.c, next_arg; kernel/params.c, parseq)."""
 
-import re
+from kscaffold import lazy
 
 # A word ends at white space outside double quotes.
-_WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|$))+')
+_WORD = lazy.pattern(r'(?:[^\s"]|"[^"]*(?:"|$))+')
 
 
 def values(cmdline: str, option: str) -> list[str]:

@@ -6,10 +6,11 @@ shape is asked for, not a word: a module may print "BUG" as often as it likes.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 
+from kscaffold import lazy
 from kscaffold.diagnosis.klog import LEVELS, Record
+from kscaffold.records import dataclass, replace
 
 # After these nothing can be trusted to go on: the verdict is `crashed`.
 FATAL = frozenset({"oops", "bug", "panic", "list-corruption", "nx", "stack-overflow"})
@@ -84,7 +85,7 @@ class _Head:
 
 # `Pid:` is of kernels before Linux kernel commit a43cb95d547a "dump_stack: unify debug information printed by
 # show_regs()" (in v3.10). A report that was cut off when it was pasted ends after `Modules linked in`.
-_TASK = re.compile(
+_TASK = lazy.pattern(
     r"^CPU: \d{1,5} (?:UID: \d{1,10} )?PID: \d{1,10} Comm: |^(?:RIP: |pc : |epc\s{1,3}: |PC is at |NIP[: ])"
     r"|^ ?Call [Tt]race:|^Pid: \d{1,10}, comm: |^Modules linked in: |^Krnl PSW : |^Process \S{1,15} \(pid: "
 )
@@ -93,12 +94,12 @@ _TASK = re.compile(
 DIED, _LOCKED_UP, _WARNED = 1 << 7, 1 << 14, 1 << 9 | 1 << 2 | 1 << 10 | 1 << 11
 REPORTED = DIED | 1 << 9
 """The bits of kernel.tainted that tell of a crash or a WARN, whoever did it."""
-_CUT = re.compile(r"^-{8,16}\[ cut here \]-{8,16}$")
-_SOURCE = re.compile(r"(?: at |^WARNING: |^UBSAN: [\w-]{1,40} in )(\S{1,400}?:\d{1,7})\b")
+_CUT = lazy.pattern(r"^-{8,16}\[ cut here \]-{8,16}$")
+_SOURCE = lazy.pattern(r"(?: at |^WARNING: |^UBSAN: [\w-]{1,40} in )(\S{1,400}?:\d{1,7})\b")
 
 # No report begins without one of these words. Looked for first: most loads have none of them, and the
 # patterns below take 5 ms to compile.
-_MARK = re.compile(
+_MARK = lazy.pattern(
     r"BUG|Oops|WARNING: |UBSAN: |panic|[lL](?:ockup|OCKUP)|stall|blocked |corruption|double add|fault|"
     r"Unable to handle|Internal error|NX-protected|: [0-9a-f]{4} (?:ilc:\d )?\[#|\[#\d|returned with |"
     r"Kernel attempted|SError|Insufficient stack"
@@ -217,28 +218,28 @@ def _warned(kind: str, pattern: str) -> _Head:
     return _Head(kind, re.compile(pattern), _TASK, taints=_WARNED)
 
 
-_NO_WORDS = re.compile(
+_NO_WORDS = lazy.pattern(
     r"(?:Modules linked in|CPU|Pid|Hardware name|RIP|Workqueue|Call [Tt]race): |[\d ]|-{4}"
 )
-_REFCOUNT = re.compile(r"^refcount_t: ")
+_REFCOUNT = lazy.pattern(r"^refcount_t: ")
 _PLACE = r"([A-Za-z_][\w.$]{0,200}\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})(?: \[([\w-]{1,64}))?"
 # Kernels before Linux kernel commit bb5e5ce545f2 "x86/dumpstack: Remove kernel text addresses from stack
 # dump" (in v4.10) print the address before the function's name, and that of RIP twice.
 _ADDRESS = r"(?: ?\[<?[0-9a-f]{8,16}>?\] ?){0,2}"
-_FRAME = re.compile(rf"^ ?{_ADDRESS}" + _PLACE)
-_DOUBTFUL = re.compile(rf"^ ?{_ADDRESS}\? (?!__pfx_)" + _PLACE)
+_FRAME = lazy.pattern(rf"^ ?{_ADDRESS}" + _PLACE)
+_DOUBTFUL = lazy.pattern(rf"^ ?{_ADDRESS}\? (?!__pfx_)" + _PLACE)
 # Where the machine stood, as x86, arm, arm64, riscv, mips, powerpc, s390 and loongarch print it.
-_AT = re.compile(
+_AT = lazy.pattern(
     r"^(?:RIP: [0-9a-f]{4}:|E?IP: |PC is at |PC: (?=\[)|pc : |epc\s{1,3}: (?:[0-9a-f]{8,16} )?|NIP (?=\[)|"
     rf"Krnl PSW : [0-9a-f]{{16}} [0-9a-f]{{16}} \(| {{0,3}}ERA: [0-9a-f]{{16}} ){_ADDRESS}" + _PLACE
 )
 # Functions that a report itself goes through: the place is below them.
-_REPORTER = re.compile(
+_REPORTER = lazy.pattern(
     r"(?:dump_|show_)(?:stack|backtrace)|__schedule|__warn|warn_slowpath|__ubsan|ubsan_epilogue|"
     r"exc_control_protection|do_kernel_cp_fault|(?:__)?fortify_|usercopy_abort|__check_object_size"
 )
-_IN_HEAD = re.compile(r"\b" + _PLACE)
-_END = re.compile(r"^---\[ end (?:trace|Kernel panic)|^={60,70}$")
+_IN_HEAD = lazy.pattern(r"\b" + _PLACE)
+_END = lazy.pattern(r"^---\[ end (?:trace|Kernel panic)|^={60,70}$")
 
 
 def harmless_complaints(found: Sequence[Complaint], tainted: int | None = None) -> tuple[Complaint, ...]:

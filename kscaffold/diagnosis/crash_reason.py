@@ -6,9 +6,9 @@ of the processor, the number of the oops, the letters of the taint.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kscaffold.diagnosis import fault
+from kscaffold.records import dataclass
 
 _PLACE = r"([A-Za-z_][\w.$]{0,200}\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})(?: \[([\w-]{1,64}))?"
 

@@ -1,11 +1,11 @@
 """Why the kernel refused a load without a line in its log: by errno, the trace and the target's facts."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from kscaffold.diagnosis import catalogue, cmdline
 from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.stages import ORDER
+from kscaffold.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """What is known of one load, gathered by whoever loaded: the verdict is made from it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from kscaffold.diagnosis.attempt import NOT_KNOWN, Attempt, Facts
 from kscaffold.diagnosis.trace import Timeline
+from kscaffold.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ arch/*/mm/fault.c and arch/*/kernel/traps.c.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from kscaffold.records import dataclass, replace
 
 Access = Literal["read", "write", "execute"]
 Why = Literal["unmapped", "protection", "alignment", "bus", "instruction", "division", "trap"]

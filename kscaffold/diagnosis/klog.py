@@ -5,7 +5,9 @@ Whatever bytes come in, records come out: a line of no known form is a record of
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from kscaffold import lazy
+from kscaffold.records import dataclass
 
 LEVELS = ("emerg", "alert", "crit", "err", "warn", "notice", "info", "debug")
 
@@ -31,7 +33,7 @@ class Record:
 
 # What a kernel says late in its boot, or when its host is busy, whatever is loaded meanwhile.
 _CLOCK = r"(?:tsc|hpet|acpi_pm|(?:refined-)?jiffies)"
-_BACKGROUND = re.compile(
+_BACKGROUND = lazy.pattern(
     rf"clocksource: (?:tsc: mask: |Switched to clocksource {_CLOCK}$"
     # The watchdog, on a machine too busy for its clock to be trusted.
     r"|timekeeping watchdog on CPU\d+: Marking clocksource 'tsc'"
@@ -46,8 +48,8 @@ def is_background(record: Record) -> bool:
     return record.facility == 0 and bool(_BACKGROUND.match(record.text[:200]))
 
 
-_KMSG = re.compile(r"(\d{1,4}),(\d{1,20}),(\d{1,20}),([^;]{0,128});(.*)", re.DOTALL)
-_ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})")
+_KMSG = lazy.pattern(r"(\d{1,4}),(\d{1,20}),(\d{1,20}),([^;]{0,128});(.*)", re.DOTALL)
+_ESCAPE = lazy.pattern(rb"\\x([0-9a-fA-F]{2})")
 
 
 def parse_kmsg(data: bytes | str) -> list[Record]:
@@ -87,19 +89,19 @@ def _unescape(text: str) -> str:
 
 
 # What a line may begin with before its text. Each is tried once, anchored, with bounded repetition.
-_PRIO = re.compile(r"<(\d{1,3})>")
-_DECODED = re.compile(r"(\w{3,8})\s{0,3}:(\w{3,7})\s{0,3}: (?=\[)")  # dmesg -x: `kern  :warn  : [`
+_PRIO = lazy.pattern(r"<(\d{1,3})>")
+_DECODED = lazy.pattern(r"(\w{3,8})\s{0,3}:(\w{3,7})\s{0,3}: (?=\[)")  # dmesg -x: `kern  :warn  : [`
 # The bracket is what a hand misses that marks the first line.
-_STAMP = re.compile(r"(?:\[\s{0,12}(?=\d{1,10}\.)|(?=\d{1,10}\.\d{6}\] ))(\d{1,10}\.\d{1,9})\] ?")
+_STAMP = lazy.pattern(r"(?:\[\s{0,12}(?=\d{1,10}\.)|(?=\d{1,10}\.\d{6}\] ))(\d{1,10}\.\d{1,9})\] ?")
 # Kernels with CONFIG_PRINTK_CALLER; MediaTek's: the processor, then the task.
-_CALLER = re.compile(r"\[\s{0,8}[TC]\d{1,8}\] ?|\(\d{1,2}\)\[\d{1,8}:[^\]\n]{1,32}\]")
+_CALLER = lazy.pattern(r"\[\s{0,8}[TC]\d{1,8}\] ?|\(\d{1,2}\)\[\d{1,8}:[^\]\n]{1,32}\]")
 # dmesg -T, and -H with its first line of a minute and what was added since.
-_WALL = re.compile(
+_WALL = lazy.pattern(
     r"\[(?:\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}|\w{3}[ \d]\d \d\d:\d\d"
     r"|\s{0,4}\+\s{0,4}\d{1,6}[.,]\d{6})\] ?"
     r"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{6}[+-]\d\d:\d\d "  # dmesg --time-format iso
 )
-_JOURNAL = re.compile(
+_JOURNAL = lazy.pattern(
     # The month as the reader's language has it (`sept. 27`, `12月 03`).
     r"(?:[^\W\d_]{3,9}\.? {1,2}\d{1,2} \d\d:\d\d:\d\d(?:\.\d{1,6})?| ?\d{1,2}月 \d\d \d\d:\d\d:\d\d"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S{0,16})"
@@ -107,8 +109,8 @@ _JOURNAL = re.compile(
     r"|(?:\S{1,64} )?kernel: "  # the time cut off by the one who pastes
 )
 # OpenWrt's logread: the day, then facility and level.
-_LOGREAD = re.compile(r"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4} kern\.(\w{3,7}) kernel: ")
-_MONOTONIC = re.compile(r"\S{1,255} kernel: ")  # after the stamp, journalctl -o short-monotonic
+_LOGREAD = lazy.pattern(r"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4} kern\.(\w{3,7}) kernel: ")
+_MONOTONIC = lazy.pattern(r"\S{1,255} kernel: ")  # after the stamp, journalctl -o short-monotonic
 
 
 def parse_text(text: str) -> list[Record]:

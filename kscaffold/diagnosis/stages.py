@@ -1,6 +1,6 @@
 """The stages of loading a module, in the kernel's order, and what a course calls them: data only."""
 
-from dataclasses import dataclass
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

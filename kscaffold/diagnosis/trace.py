@@ -5,12 +5,12 @@ The sources are tracepoints (module:*, initcall:*, syscalls:*_finit_module) and 
 kernel has as symbols depends on its compiler.
 """
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
 
+from kscaffold import lazy
 from kscaffold.diagnosis.stages import ORDER
+from kscaffold.records import dataclass, field
 
 Status = Literal["passed", "failed", "not-reached", "unobserved"]
 
@@ -59,13 +59,13 @@ class Timeline:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-_LINE = re.compile(
+_LINE = lazy.pattern(
     r"\s{0,40}.{1,32}?-(?P<tid>\d{1,10})\s{1,12}(?:\([ \d-]{1,12}\) {1,4})?\[\d{1,5}\] {1,4}"
     r"(?:\S{3,8} {1,8})?(?P<time>\d{1,12}\.\d{1,9}): (?P<rest>.{1,900})"
 )
-_SYSCALL = re.compile(r"(?P<name>sys_\w{1,40})(?:\(| -> (?P<ret>0x[0-9a-f]{1,16}))")
-_NAMED = re.compile(r"(?P<name>\w{1,64}): ?(?P<text>.{0,800})")
-_RET = re.compile(r"\bret=(?P<ret>-?\d{1,20}|0x[0-9a-f]{1,16})\b")
+_SYSCALL = lazy.pattern(r"(?P<name>sys_\w{1,40})(?:\(| -> (?P<ret>0x[0-9a-f]{1,16}))")
+_NAMED = lazy.pattern(r"(?P<name>\w{1,64}): ?(?P<text>.{0,800})")
+_RET = lazy.pattern(r"\bret=(?P<ret>-?\d{1,20}|0x[0-9a-f]{1,16})\b")
 
 
 def parse_trace(text: str) -> list[Event]:
@@ -350,7 +350,7 @@ def probes(available: Iterable[str]) -> list[str]:
     return lines
 
 
-_WHOLE = re.compile(r"(?:(?:isra|constprop)\.\d{1,4})?")
+_WHOLE = lazy.pattern(r"(?:(?:isra|constprop)\.\d{1,4})?")
 
 
 def anchors() -> list[str]:

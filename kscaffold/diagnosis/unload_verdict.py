@@ -1,11 +1,11 @@
 """The verdict on an unload. When the kernel refuses it prints nothing: errno and /proc/modules tell why."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from kscaffold.diagnosis import catalogue, crash, errnos
 from kscaffold.diagnosis.attempt import NOT_KNOWN, Attempt, Facts, Listed
 from kscaffold.diagnosis.crash import Complaint
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,16 @@ errno alone misleads (an init that returns -1 looks like a permission problem), 
 written by the module, the trace alone does not say why. Where they agree the answer is certain.
 """
 
-import re
-from dataclasses import dataclass, replace
 from typing import Literal
 
+from kscaffold import lazy
 from kscaffold.diagnosis import catalogue, crash, errnos, log_causes
 from kscaffold.diagnosis.catalogue import CatalogueMatch
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.errno_causes import Reason, reason
 from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.trace import StageTime, stages_of
+from kscaffold.records import dataclass, replace
 
 Verdict = Literal["loaded", "refused", "init-failed", "crashed", "hung", "lost"]
 
@@ -83,7 +83,7 @@ def _init_ran(e: Evidence) -> bool | None:
 
 
 # With initcall_debug on the command line, do_one_initcall() says this before and after each init.
-_INITCALL = re.compile(
+_INITCALL = lazy.pattern(
     r"(?:calling  |initcall )\S{1,300} \[(?P<module>[\w-]{1,64})\] (?:@ \d+|returned -?\d+ after)"
 )
 

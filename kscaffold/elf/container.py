@@ -4,12 +4,12 @@ import struct
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from sys import byteorder
 
 from kscaffold.arch.architecture import Architecture
 from kscaffold.elf import content, modinfo
 from kscaffold.elf.model import DamagedModule, Section
+from kscaffold.records import dataclass
 
 _MOST_SYMBOLS = 1 << 20  # the largest modules have a tenth of this
 # Which 32-bit word of a relocation entry has its type and its symbol: r_info is the second field.

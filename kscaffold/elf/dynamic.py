@@ -4,7 +4,8 @@ them.
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from kscaffold.records import dataclass
 
 _CLASSES = {1: 32, 2: 64}
 _ORDERS = {1: "<", 2: ">"}

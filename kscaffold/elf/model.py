@@ -1,11 +1,11 @@
 """What a .ko says, in the field's own names. The facts; `kofile.py` reads them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from kscaffold.errors import EXIT_NO, KscaffoldError
+from kscaffold.records import dataclass
 
 Compression = Literal["xz", "gzip", "zstd"]
 # Flags of a section (elf(5)).

@@ -1,11 +1,11 @@
 """Tables of a module that the kernel follows without a question: what must be in each of their places."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from kscaffold.arch.architecture import LoaderWrites
 from kscaffold.elf.model import SHF_EXECINSTR, Section
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
 """The few facts of a .ko that every load needs, without the 70 ms that importing an ELF reader takes."""
 
 import contextlib
-import re
 import struct
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from kscaffold import lazy
 from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
 from kscaffold.elf.module_name import normalize_name
@@ -15,7 +15,7 @@ from kscaffold.files import reader
 COMPRESSED = (b"\xfd7zXZ\x00", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")
 """How the files of compressed modules begin: xz, gzip, zstd."""
 BUILD_ID = ".note.gnu.build-id"
-_NAME = re.compile(rb"[A-Za-z0-9_]{1,59}")
+_NAME = lazy.pattern(rb"[A-Za-z0-9_]{1,59}")
 # The last bytes of a signed module (include/linux/module_signature.h).
 SIGNED = b"~Module signature appended~\n"
 

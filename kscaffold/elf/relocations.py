@@ -6,7 +6,6 @@ value that does not fit; that an entry points outside of its section it does not
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from operator import lt
 from typing import Literal
 
@@ -15,6 +14,7 @@ from kscaffold.elf.content import LIMIT
 from kscaffold.elf.model import Flaw, Section
 from kscaffold.elf.param_tables import TABLES, bare
 from kscaffold.elf.validity import THIS_MODULE
+from kscaffold.records import dataclass
 
 # The loader keeps these to itself before it relocates: rewrite_section_headers(), and per-cpu data, which
 # has a place of its own.

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from kscaffold.elf.model import Export, Function, Section
+from kscaffold.records import dataclass
 
 _SHN_UNDEF, _SHN_COMMON = 0, 0xFFF2
 # SHN_ABS, SHN_COMMON, SHN_LIVEPATCH: what simplify_symbols() knows.

@@ -1,10 +1,10 @@
 """A build error of a pasted log whose name is one that changed inside the kernel."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from kscaffold.explain import release as releases
 from kscaffold.make.kernel_api import ApiChange, changes_for
+from kscaffold.records import dataclass, replace
 
 # What compiler and modpost say of a name that they do not find, and of one that they find otherwise.
 _MISSING = frozenset({"KS114", "KS116", "KS118", "KS140", "KS141", "KS142", "KS153"})

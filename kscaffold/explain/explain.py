@@ -2,7 +2,6 @@
 
 import os
 import re
-from dataclasses import dataclass, replace
 from typing import Literal
 
 from kscaffold.diagnosis import catalogue, errnos, stages
@@ -12,6 +11,7 @@ from kscaffold.diagnosis.stages import Stage
 from kscaffold.explain import subjects, tables
 from kscaffold.explain.log import MatchedEntry, explain_log, plain
 from kscaffold.explain.tables import CommandRow, ReturnRow
+from kscaffold.records import dataclass, replace
 
 Kind = Literal[
     "course", "load", "return", "commands", "stage", "errno", "code", "word", "subject", "log", "unknown"

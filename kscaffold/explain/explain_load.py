@@ -3,12 +3,12 @@ restores meanwhile.
 """
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kscaffold.load.prewarm import Prewarmed, prewarm_guest
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass
 
 if TYPE_CHECKING:
     from kscaffold.explain.walkthrough import LoadWalkthrough
@@ -70,7 +70,7 @@ def _walk(plan: "LoadPlan", begun: Prewarmed, timeout: float, progress: Progress
             timeout=timeout,
             predictor=predictor,
             seconds={"build": plan.seconds, "start": time.monotonic() - began},
-            tell=lambda report: walked.append(load_walkthrough(report, target, planned.kernel)),
+            on_report=lambda report: walked.append(load_walkthrough(report, target, planned.kernel)),
         )
         return walked
     finally:

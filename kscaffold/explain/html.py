@@ -73,10 +73,14 @@ def _refused(path: Path, cause: str, fix: str = "name another file: --html load.
 
 def write_page(path: Path, walkthroughs: Sequence[LoadWalkthrough]) -> None:
     """Write the page, whole or not at all. Raises as check(), and KS063 where there is no room."""
+    write_text(path, render_page(walkthroughs, datetime.now().astimezone()))
+
+
+def write_text(path: Path, page: str) -> None:
+    """Write a page that is rendered, as `write_page` does."""
     target = check_path(path)
-    page = render_page(walkthroughs, datetime.now().astimezone()).encode(errors="backslashreplace")
     try:
-        write_whole(target, page)
+        write_whole(target, page.encode(errors="backslashreplace"))
     except OSError as error:
         why = f"{error.strerror or error}".lower()
         fix = "name a file elsewhere: --html FILE"

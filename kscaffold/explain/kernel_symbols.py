@@ -6,9 +6,10 @@ export it, because it never did, does no more, or was built with a list of the e
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from kscaffold.records import dataclass
 
 _SHOWN = 4
 

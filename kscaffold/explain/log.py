@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from kscaffold.diagnosis import catalogue, crash, klog
 from kscaffold.diagnosis.catalogue import CatalogueMatch, Entry
@@ -10,6 +9,7 @@ from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.explain import last_words, unwrap
 from kscaffold.explain.release import release_of_log
+from kscaffold.records import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

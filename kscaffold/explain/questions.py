@@ -1,11 +1,12 @@
 """The questions a teacher asks about one load, each with the answer that this load gives."""
 
 import os
-from dataclasses import dataclass
 
 from kscaffold.diagnosis import errnos
 from kscaffold.explain import tables
 from kscaffold.explain.walkthrough import LoadWalkthrough
+from kscaffold.load.report import LoadReport
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +88,25 @@ def _insmod(seen: LoadWalkthrough) -> str:
     if j.verdict == "init-failed" and j.errno == "EPERM":
         return (
             f"{said}, which init returned as -1. No permission was missing: the step that asks for it was "
-            "passed, and init ran after it. An ordinary user gets the same words, but then init does not run."
+            f"passed, and init ran after it. An ordinary user gets the same words{_beside(seen)}"
         )
     if j.verdict == "init-failed":
         return f"{said}, which init returned; insmod can't tell that from an errno of the kernel's own."
     return f"{said}, with which the kernel refused at the stage {j.stage}."
+
+
+def _beside(seen: LoadWalkthrough) -> str:
+    """What an ordinary user met who was let try it in the same guest."""
+    if seen.ordinary_user is None:
+        return ", but then init does not run."
+    j = seen.ordinary_user.judgement
+    ran = "ran, all the same" if j.init_ran else "did not run"
+    lines = len(_own_lines(seen.ordinary_user))
+    log = f"has {lines} lines of its own" if lines else "has no line of it"
+    return (
+        f": tried in this guest as uid 65534, the load ended at the stage {j.stage} with {j.errno}, init "
+        f"{ran}, and the log {log} (kscaffold run --as-user)."
+    )
 
 
 def _lsmod(seen: LoadWalkthrough) -> str:
@@ -111,19 +126,20 @@ def _lsmod(seen: LoadWalkthrough) -> str:
 
 def _messages(seen: LoadWalkthrough) -> str:
     where = "In the kernel's log, which dmesg prints (kscaffold logs), never on the terminal of insmod"
-    name = seen.report.module
-    own = [
-        r.text
-        for r in seen.report.log
-        if r.text.startswith(f"{name}: ") and "loading out-of-tree" not in r.text
-    ]
-    own = [text for text in own if "module verification failed" not in text]
+    own = _own_lines(seen.report)
     last = (
         f". The last line of its own is: {own[-1]}"
         if own
         else ". This load has no line that begins with its name"
     )
     return f"{where}{last}"
+
+
+def _own_lines(report: LoadReport) -> list[str]:
+    """The lines of a load's log that the module itself printed, as far as its name tells."""
+    own = [r.text for r in report.log if r.text.startswith(f"{report.module}: ")]
+    kernel_s = ("loading out-of-tree", "module verification failed")
+    return [text for text in own if not any(words in text for words in kernel_s)]
 
 
 def _order(seen: LoadWalkthrough) -> str:

@@ -4,7 +4,6 @@ A stage that was not reached did nothing, and one that nobody saw has nothing to
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from kscaffold.diagnosis.stages import BY_ID, Stage
 from kscaffold.diagnosis.trace import Status, enclosing_stage
@@ -13,6 +12,7 @@ from kscaffold.explain.stages.anatomy import Anatomy
 from kscaffold.explain.stages.fact import Fact, StageContext
 from kscaffold.explain.stages.observe import Observed
 from kscaffold.load.report import LoadReport
+from kscaffold.records import dataclass
 
 _TELL: dict[str, Callable[[StageContext], Iterator[Fact]]] = {
     "syscall": before_symbols.syscall,

@@ -2,10 +2,11 @@
 
 import re
 import tomllib
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

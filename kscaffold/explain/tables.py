@@ -1,6 +1,6 @@
 """What explain knows beside the stages and the catalogue: return values, commands, words. Data only."""
 
-from dataclasses import dataclass
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

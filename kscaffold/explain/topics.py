@@ -1,10 +1,9 @@
 """All that `explain` can be asked by name."""
 
-from dataclasses import dataclass
-
 from kscaffold.diagnosis import catalogue, stages
 from kscaffold.diagnosis.course import COURSE
 from kscaffold.explain import subjects
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

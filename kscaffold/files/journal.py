@@ -11,7 +11,6 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from kscaffold.files import atomic_dir, reader
 from kscaffold.files.atomic import sync_directory, write_new
 from kscaffold.files.lock import try_lock
 from kscaffold.files.tree import File, NotAFile, Ours, is_inside
+from kscaffold.records import dataclass
 
 DIRECTORY = ".kscaffold-update"
 _PLAN = "plan.json"

@@ -3,12 +3,12 @@
 import contextlib
 import difflib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import atomic_dir, reader
 from kscaffold.files.atomic import file_beside, sweep_beside
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

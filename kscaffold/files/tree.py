@@ -3,10 +3,10 @@
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kscaffold.files import reader
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,11 @@
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths, reader
-from kscaffold.instrument.mirror import KBUILD, make_mirror, surrounded
+from kscaffold.instrument.mirror import KBUILD, make_mirror
 from kscaffold.instrument.notebook import Notebook
 from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
@@ -17,7 +16,9 @@ from kscaffold.make.build import build
 from kscaffold.progress import Progress
 from kscaffold.project.ask import read_project
 from kscaffold.project.find import find_project
+from kscaffold.project.mirror import surrounded
 from kscaffold.project.project import Project
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ there; what was there stays, unused: no offset of another section moves.
 
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from kscaffold.errors import KscaffoldError
+from kscaffold.records import dataclass, field
 
 _SYMTAB, _UNDEFINED = 2, 0
 # struct modversion_info: an unsigned long and the name, 64 bytes in all (include/linux/module.h).

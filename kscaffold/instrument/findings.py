@@ -1,7 +1,6 @@
 """What the sanitizer found in a run, with places in the user's own source."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from kscaffold.diagnosis import catalogue
 from kscaffold.diagnosis.klog import Record
@@ -11,6 +10,7 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.instrument.sanitize import InstrumentedPlan
 from kscaffold.load.addr2line import SourceLine, place_of
 from kscaffold.load.tries import Try
+from kscaffold.records import dataclass, replace
 
 # The copy that was loaded, and the user's own .ko, by the kernel's names.
 Pair = tuple[ModuleFile, ModuleFile]

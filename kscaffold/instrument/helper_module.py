@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
@@ -20,6 +19,7 @@ from kscaffold.kernel.compiler import Toolchain, toolchain
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.command_line import make_argv
 from kscaffold.progress import Progress
+from kscaffold.records import dataclass
 
 SOURCES = Path(__file__).with_name("helpers")
 _TIMEOUT = 300.0  # seconds

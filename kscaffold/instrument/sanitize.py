@@ -1,7 +1,6 @@
 """`run --sanitize`: put instrumented copies in the place of a run's modules, and read what they found."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold.elf.module_file import ModuleFile
@@ -11,10 +10,11 @@ from kscaffold.files.atomic import write_whole
 from kscaffold.instrument import elf, plan
 from kscaffold.instrument.compile import Compiled, Recipe, compiled, copies_of
 from kscaffold.instrument.helper_module import SOURCES, Helper, helper
-from kscaffold.instrument.mirror import sweep_mirrors
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.plan import LoadPlan
 from kscaffold.progress import Progress
+from kscaffold.project.mirror import sweep_mirrors
+from kscaffold.records import dataclass, replace
 
 NAME = "sanitize"
 _RECIPE = Recipe(NAME, SOURCES / "sanitize_module.h", plan.compiler_flags)
@@ -42,7 +42,7 @@ class InstrumentedPlan:
     unseen: Mapping[str, str]
 
 
-def sanitized(jobs: LoadPlan, kernel: Kernel, progress: Progress) -> InstrumentedPlan:
+def sanitized(plan: LoadPlan, kernel: Kernel, progress: Progress) -> InstrumentedPlan:
     """The same plan with instrumented copies, built in a directory of their own; the user's files stay as
     they are.
 
@@ -51,10 +51,10 @@ def sanitized(jobs: LoadPlan, kernel: Kernel, progress: Progress) -> Instrumente
     built.
     """
     ours = helper(NAME, kernel, progress)
-    place = copies_of(jobs.home, kernel, _RECIPE)
-    sweep_mirrors(place.parent, place, jobs.home)
-    needed = [n for ns in jobs.needs.values() for n in ns if not _is_kernels(n.path, kernel)]
-    originals = {ko.path: ko for ko in (*jobs.kos, *needed)}
+    place = copies_of(plan.home, kernel, _RECIPE)
+    sweep_mirrors(place.parent, place, plan.home)
+    needed = [n for ns in plan.needs.values() for n in ns if not _is_kernels(n.path, kernel)]
+    originals = {ko.path: ko for ko in (*plan.kos, *needed)}
     built = compiled(list(originals), _RECIPE, place, kernel, progress)
     copies: dict[Path, ModuleFile] = {}
     unseen = {} if _counts_preemption(kernel) else {kernel.release: _NO_COUNT}
@@ -71,9 +71,9 @@ def sanitized(jobs: LoadPlan, kernel: Kernel, progress: Progress) -> Instrumente
         # Whoever predicts what the kernel will say of the copies finds their new imports here.
         write_whole(place / "loaded" / "Module.symvers", "".join(dict.fromkeys(symvers)))
     changed = replace(
-        jobs,
-        kos=tuple(copies[ko.path] for ko in jobs.kos),
-        needs={copies[ko].path: tuple(copies.get(n.path, n) for n in ns) for ko, ns in jobs.needs.items()},
+        plan,
+        kos=tuple(copies[ko.path] for ko in plan.kos),
+        needs={copies[ko].path: tuple(copies.get(n.path, n) for n in ns) for ko, ns in plan.needs.items()},
         first=(ModuleFile.open(ours.ko),),
     )
     return InstrumentedPlan(changed, {copy.path: originals[ko] for ko, copy in copies.items()}, unseen)

@@ -5,12 +5,12 @@ The store says whether a tree is usable; here it is only read, and what is absen
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.arch import table
 from kscaffold.files import reader
 from kscaffold.kernel.config import parse_config
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

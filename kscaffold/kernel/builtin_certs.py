@@ -12,12 +12,12 @@ segment, which are mapped as long as the kernel starts. The instruction then poi
 
 import re
 import struct
-from dataclasses import dataclass
 from mmap import mmap
 
 from kscaffold.elf.kofile import image_sections
 from kscaffold.elf.model import SHF_ALLOC, SHF_EXECINSTR, Section
 from kscaffold.pkcs7 import der
+from kscaffold.records import dataclass
 
 # A certificate of version 3: a sequence of a sequence that begins with [0] { INTEGER 2 } and a serial number.
 _BEGIN = re.compile(rb"\x30\x82..\x30(?:\x81.|\x82..)\xa0\x03\x02\x01\x02\x02", re.S)

@@ -2,12 +2,12 @@
 
 import os
 import re
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kscaffold import process
 from kscaffold.errors import ToolMissingError
 from kscaffold.kernel.buildtree import BuildTree
+from kscaffold.records import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)

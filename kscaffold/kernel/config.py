@@ -1,9 +1,9 @@
 """A kernel's configuration: the options that it was built with."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from kscaffold.files import reader
+from kscaffold.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

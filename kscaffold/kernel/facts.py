@@ -4,7 +4,6 @@ import mmap
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.config import UNKNOWN_CONFIG, KernelConfig
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.symvers import Symvers
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

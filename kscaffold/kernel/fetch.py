@@ -6,7 +6,6 @@ import shlex
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold.arch.architecture import Architecture
@@ -18,6 +17,7 @@ from kscaffold.kernel.host_programs import replace_too_new
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.packages.apt import Archive, Package, open_archive, unpack, why_not
 from kscaffold.progress import Progress
+from kscaffold.records import dataclass, replace
 
 # The decompressed image comes on top of what the packages hold.
 _VMLINUX_BYTES = 64 << 20

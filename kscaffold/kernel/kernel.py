@@ -1,9 +1,10 @@
 """What a kernel is to us: a tree to build for, an image to boot, modules to look up."""
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from kscaffold.records import dataclass, field
 
 Source = Literal["fetched", "running", "path"]
 

@@ -6,7 +6,6 @@ first: without it (ENOKEY) the content is never checked.
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
@@ -17,6 +16,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.pkcs7 import certificate, der, keyring
 from kscaffold.pkcs7.certificate import Certificate, Signer
 from kscaffold.pkcs7.der import DerError
+from kscaffold.records import dataclass
 
 _TIMEOUT = 20.0  # s
 # Each hash that a module may be signed with, and the option it comes with (crypto/Kconfig).

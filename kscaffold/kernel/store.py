@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kscaffold import lazy
 from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import KscaffoldError, UsageError
@@ -25,7 +26,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.progress import SILENT, Progress
 
 _RECORD = "kernel.json"
-_RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}")
+_RELEASE = lazy.pattern(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}")
 
 
 def root() -> Path:
@@ -203,6 +204,8 @@ def remove(release: str) -> Kernel:
             (root() / release).rename(place / "kernel")
             shutil.rmtree(paths.cache() / "images" / release, ignore_errors=True)
             shutil.rmtree(paths.cache() / "trusting" / release, ignore_errors=True)
+            for place in (paths.cache() / "checkouts").glob(f"*/{release}"):
+                shutil.rmtree(place, ignore_errors=True)
     if default() == release:
         set_default(None)
     return kernel

@@ -1,11 +1,11 @@
 """Module.symvers: what a build exports, one line a symbol, separated by tabs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from kscaffold.elf.module_name import module_name_of
 from kscaffold.files import reader
+from kscaffold.records import dataclass, field
 
 MOST_SYMVERS = 64 << 20
 """Bytes of a Module.symvers; a kernel's has about 1 MB."""

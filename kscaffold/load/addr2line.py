@@ -2,21 +2,21 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kscaffold import process
+from kscaffold import lazy, process
 from kscaffold.arch import table
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
+from kscaffold.records import dataclass, replace
 
 _AROUND = 2  # lines before and after
 _LARGEST = 4 << 20  # bytes of a source file that is shown
-_WHERE = re.compile(r"(?P<function>[\w.$]+)\+0x(?P<offset>[0-9a-f]+)/0x(?P<size>[0-9a-f]+)")
-_LINE = re.compile(r"^(?P<file>/.+?|[^/?].*?):(?P<line>[1-9]\d*)(?: \(discriminator \d+\))?$")
+_WHERE = lazy.pattern(r"(?P<function>[\w.$]+)\+0x(?P<offset>[0-9a-f]+)/0x(?P<size>[0-9a-f]+)")
+_LINE = lazy.pattern(r"^(?P<file>/.+?|[^/?].*?):(?P<line>[1-9]\d*)(?: \(discriminator \d+\))?$")
 
 
 @dataclass(frozen=True, slots=True)

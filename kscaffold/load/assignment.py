@@ -1,6 +1,5 @@
 """Which of several modules gets which parameter, and the name that was meant by one that no module has."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 
 from kscaffold.elf.module_file import ModuleFile
@@ -46,6 +45,8 @@ def known_names(ko: ModuleFile) -> frozenset[str]:
 def near_name(written: str, ko: ModuleFile) -> str:
     """What to write for a parameter that the module has not: the name that is near, or those there are."""
     known = sorted(known_names(ko))
+    import difflib  # start-up time: for a typing error
+
     near = difflib.get_close_matches(written.replace("-", "_"), known, 1)
     if near:
         return f"{near[0]}=… where {near[0]} was meant; kscaffold info lists the parameters"

@@ -3,7 +3,6 @@ when nobody is looking.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from kscaffold.diagnosis import catalogue, crash
 from kscaffold.diagnosis.crash import Complaint
@@ -12,6 +11,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.load.addr2line import locate_complaints
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
+from kscaffold.records import replace
 from kscaffold.targets.target import Target
 
 

@@ -1,7 +1,6 @@
 """What the kernel complained of while something other than a load went on, with the line of source."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from kscaffold.diagnosis import crash
@@ -10,6 +9,7 @@ from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.load.addr2line import SourceLine, locate_complaints
+from kscaffold.records import replace
 
 
 def complaints_of(

@@ -8,13 +8,14 @@ the names back.
 import contextlib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 
+from kscaffold import lazy
 from kscaffold.arch import table
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
+from kscaffold.records import dataclass, replace
 from kscaffold.targets.target import Target
 
 # What starts something, and what waits for its end, by the symbols that the kernel exports for it (those of
@@ -62,17 +63,17 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 )
 _BEFORE = {"timer_delete_sync": " (before 6.2: del_timer_sync)"}
 # What the kernel calls by itself, sooner or later.
-_REGISTERS = re.compile(
+_REGISTERS = lazy.pattern(
     r"(?:\w+_)?(?<!un)register_(?:\w+_)?(?:notifier|k(?:ret)?probes?|ftrace_function|console|shrinker|net_hooks?)"
 )
 
 _LONG, _SHORT = 1.5, 0.25  # s: nothing ends it; something does, and may come too early
-_RAW = re.compile(r"\b0x([0-9a-f]{8}(?:[0-9a-f]{8})?)\b")
-_FAULT = re.compile(r"unable to handle page fault for address: (?P<at>[0-9a-f]{16})")
-_ABSENT = re.compile(r"^#PF: error_code\(0x[0-9a-f]{4}\) - not-present page")
+_RAW = lazy.pattern(r"\b0x([0-9a-f]{8}(?:[0-9a-f]{8})?)\b")
+_FAULT = lazy.pattern(r"unable to handle page fault for address: (?P<at>[0-9a-f]{16})")
+_ABSENT = lazy.pattern(r"^#PF: error_code\(0x[0-9a-f]{4}\) - not-present page")
 # Kernels with CONFIG_ARCH_HAS_EXECMEM_ROX (x86, 7.x) keep the pages of a module that has gone, full of int3.
 # The processor stands behind the one it met; an address without a name is in no module that is loaded.
-_TRAP = re.compile(r"^(?:Oops: )?int3: [0-9a-f]{4} \[#\d")
+_TRAP = lazy.pattern(r"^(?:Oops: )?int3: [0-9a-f]{4} \[#\d")
 _NAMELESS = r"(?:%s)0x(?P<after>[0-9a-f]{8,16})$"
 
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,8 @@ from kscaffold.load.complaints import complaints_of
 from kscaffold.load.report import LoadReport
 from kscaffold.packages.busybox import busybox
 from kscaffold.program.ready import copied, ready
-from kscaffold.sandbox.agent.program import STDOUT, GuestProgram, Hear
+from kscaffold.records import dataclass, field
+from kscaffold.sandbox.agent.program import STDOUT, GuestProgram, OutputListener
 from kscaffold.targets.sandbox import Execution, SandboxTarget
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def run_in(
     target: SandboxTarget,
     request: ExecRequest,
     architecture: Architecture,
-    hear: Hear | None,
+    on_output: OutputListener | None,
     files: Mapping[str, ModuleFile],
     *,
     offline: bool = False,
@@ -90,7 +90,7 @@ def run_in(
         request.input,
         request.timeout,
         files,
-        hear=hear,
+        on_output=on_output,
         pass_signals=request.pass_signals,
     )
 
@@ -102,7 +102,7 @@ def run_program_in(
     timeout: float,
     files: Mapping[str, ModuleFile],
     *,
-    hear: Hear | None = None,
+    on_output: OutputListener | None = None,
     pass_signals: bool = False,
 ) -> Executed:
     """As `run_in`, of a program that is in the guest."""
@@ -112,7 +112,9 @@ def run_program_in(
     def keep(stream: int, data: bytes) -> None:
         kept[stream] += data
 
-    done = target.execute(program, timeout=timeout, input=input, hear=hear or keep, pass_signals=pass_signals)
+    done = target.execute(
+        program, timeout=timeout, input=input, on_output=on_output or keep, pass_signals=pass_signals
+    )
     seconds = time.monotonic() - began
     complaints, place = _complaints(done, target, files)
     return Executed(

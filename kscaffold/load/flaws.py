@@ -1,11 +1,11 @@
 """Why a load that succeeded is not clean: what the kernel complained of, and what was left behind."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kscaffold.diagnosis import catalogue
 from kscaffold.load.assignment import near_name
+from kscaffold.records import dataclass
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.crash import Complaint

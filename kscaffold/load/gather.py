@@ -1,10 +1,9 @@
 """What is known of a load: the attempt itself, and after a failure what tells its causes apart."""
 
 import errno
-import re
 from collections.abc import Iterator
-from dataclasses import replace
 
+from kscaffold import lazy
 from kscaffold.diagnosis import crash, trace
 from kscaffold.diagnosis.attempt import Attempt, Listed
 from kscaffold.diagnosis.evidence import Evidence
@@ -14,11 +13,12 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.quick import needed_back
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.records import replace
 from kscaffold.targets.target import Target
 
 # Where a task waits for a load or an unload of the same name to end: 6.1's function, and 6.4's.
-_WAITS_FOR_NAME = re.compile(r"\b(?:add_unformed_module|module_patient_check_exists)\b")
-_UNKNOWN = re.compile(r"^(?P<module>[\w-]{1,64}): Unknown symbol (?P<symbol>\S{1,255}) \(err -2\)$")
+_WAITS_FOR_NAME = lazy.pattern(r"\b(?:add_unformed_module|module_patient_check_exists)\b")
+_UNKNOWN = lazy.pattern(r"^(?P<module>[\w-]{1,64}): Unknown symbol (?P<symbol>\S{1,255}) \(err -2\)$")
 # Errors that have a cause in the state of the kernel, which its own files tell.
 _ASKED = frozenset({errno.EPERM, errno.EACCES, errno.EINVAL, errno.EKEYREJECTED})
 

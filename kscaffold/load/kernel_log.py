@@ -1,21 +1,21 @@
 """The kernel's log of a project's sandbox, or of the host: read, and followed."""
 
-import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kscaffold import lazy
 from kscaffold.diagnosis.klog import Record, parse_kmsg, parse_text
 from kscaffold.errors import KscaffoldError
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.agent import protocol
 from kscaffold.sandbox.live import registry
 from kscaffold.targets.host import HostTarget
 from kscaffold.targets.sandbox import SandboxTarget
 
 _POLL = 0.3  # s between two looks of `follow_log`
-_MARK = re.compile(r"kscaffold: request [0-9a-f]{16}")
+_MARK = lazy.pattern(r"kscaffold: request [0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from kscaffold.diagnosis.residue.compare import NOISE, compare, grown
@@ -14,6 +13,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
+from kscaffold.records import replace
 from kscaffold.targets.sandbox import SandboxTarget
 
 _LARGEST = 1 << 20  # bytes of a source file that is searched

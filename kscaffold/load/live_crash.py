@@ -34,7 +34,7 @@ def tell_crash(at: Path, target: SandboxTarget, progress: Progress) -> str | Non
         return None
     with contextlib.suppress(KscaffoldError):
         log = without_marks(target.log())
-        fatal = next((c for c in _tell(at, log.records[log.loads :], tainted, progress) if c.fatal), None)
+        fatal = next((c for c in _report(at, log.records[log.loads :], tainted, progress) if c.fatal), None)
         return fatal.summary if fatal else None
     return None
 
@@ -50,7 +50,7 @@ def tell_last_crash(at: Path, progress: Progress, *, previous: bool = False) -> 
     """Tell of the crash that the directory's last sandbox ended with, once; `previous`: the one before."""
     log = last_records(at, previous=previous)
     if log is not None:
-        _tell(at, log.records[log.loads :], None, progress, previous=previous)
+        _report(at, log.records[log.loads :], None, progress, previous=previous)
 
 
 def mark_told(at: Path, records: Sequence[Record], *, is_gone: bool) -> None:
@@ -77,7 +77,7 @@ def _write(file: Path, seq: int) -> None:
         write_whole(file, str(seq))
 
 
-def _tell(
+def _report(
     at: Path, records: Sequence[Record], tainted: int | None, progress: Progress, *, previous: bool = False
 ) -> tuple[Complaint, ...]:
     found = crash.complaints(records)

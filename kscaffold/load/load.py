@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from kscaffold import timing
 from kscaffold.diagnosis.verdict import judge
@@ -16,6 +15,7 @@ from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor, prediction_mismatch
 from kscaffold.load.report import NO_LOG, LoadReport
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
+from kscaffold.records import replace
 from kscaffold.targets.target import Target
 
 # A kernel of which no other load can be asked.
@@ -55,6 +55,9 @@ def load(
     fix = _with_arguments(judgement.fix, parameters)
     if judgement.code == "KS223":
         fix = near_name(judgement.warnings[0].groups["parameter"], ko)
+    if judgement.code == "KS232" and target.as_user:
+        cause = "an ordinary user (uid 65534) lacks CAP_SYS_MODULE, and init did not run"
+        fix = "leave out --as-user: then root loads it"
     judgement = replace(judgement, complaints=complaints, cause=cause, fix=fix)
     return LoadReport(
         module=name,
@@ -72,6 +75,7 @@ def load(
         prediction_mismatch=prediction_mismatch(predicted, judgement),
         timeline=evidence.timeline,
         requests=attempt.requests,
+        as_user=target.as_user,
     )
 
 
@@ -92,38 +96,38 @@ def _unquoted(value: str) -> str:
 
 
 def load_all(
-    jobs: LoadPlan,
+    plan: LoadPlan,
     target: Target,
     *,
     timeout: float,
     predictor: Predictor | None,
     seconds: Mapping[str, float],
-    tell: Callable[[LoadReport], None],
+    on_report: Callable[[LoadReport], None],
     ready: Callable[[Sequence[str]], None] = lambda needed: None,
 ) -> list[LoadReport]:
-    """Load `jobs.kos` in order; what they need and is not loaded yet is loaded before them, without
+    """Load `plan.kos` in order; what they need and is not loaded yet is loaded before them, without
     parameters, and named in their reports; where that fails, its own report is the answer.
 
     Where one is not loaded the others are tried all the same, but for those that need it: its report's note
     names them. A kernel that crashed, hung or is lost is given no more modules. `timeout` of each load and
-    `seconds` spent so far in seconds. `tell` hears of each report, `ready`
+    `seconds` spent so far in seconds. `on_report` gets each report, `ready`
     before each load of the modules that were loaded for it.
     """
     reports: list[LoadReport] = []
     if predictor:
-        target.modprobe = Modprobe([ko.path.absolute().parent for ko in jobs.kos], predictor.kernel)
-    given = assign(jobs.parameters, jobs.kos)
+        target.modprobe = Modprobe([ko.path.absolute().parent for ko in plan.kos], predictor.kernel)
+    given = assign(plan.parameters, plan.kos)
     skipped: set[str] = set()  # by the kernel's names
 
     def one(ko: ModuleFile, parameters: Parameters) -> LoadReport:
         return load(ko, parameters, target, timeout=timeout, seconds=dict(seconds), predictor=predictor)
 
-    for ko in jobs.kos:
+    for ko in plan.kos:
         if ko.module in skipped:
             continue
         loaded: list[str] = []
         report: LoadReport | None = None
-        for needed in jobs.needs.get(ko.path, ()):
+        for needed in plan.needs.get(ko.path, ()):
             if any(m.name == needed.module for m in target.modules()):
                 continue
             first = one(needed, NO_PARAMETERS)
@@ -135,19 +139,19 @@ def load_all(
             ready(loaded)
             report = replace(one(ko, given[ko.module]), dependencies=tuple(loaded))
         if not report.ok:
-            report = _without(report, jobs, skipped)
+            report = _without(report, plan, skipped)
         reports.append(report)
-        tell(report)
+        on_report(report)
         if report.judgement.verdict in _OVER:
             break
     return reports
 
 
-def _without(report: LoadReport, jobs: LoadPlan, skipped: set[str]) -> LoadReport:
+def _without(report: LoadReport, plan: LoadPlan, skipped: set[str]) -> LoadReport:
     """The report on a module that was not loaded, with the names of those that are not tried without it."""
     missing = {report.module}
-    for ko in jobs.kos:  # in the order in which each finds what it needs
-        needs = {*quick.depends(ko), *(n.module for n in jobs.needs.get(ko.path, ()))}
+    for ko in plan.kos:  # in the order in which each finds what it needs
+        needs = {*quick.depends(ko), *(n.module for n in plan.needs.get(ko.path, ()))}
         if ko.module != report.module and needs & missing:
             missing.add(ko.module)
     left = sorted(missing - {report.module} - skipped)

@@ -1,12 +1,12 @@
 """Which of the loaded modules are the user's."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.diagnosis.attempt import Listed
 from kscaffold.load.open_target import OpenTarget, running_target
 from kscaffold.load.plan import module_names_of
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass
 from kscaffold.sandbox.agent import guest_root
 from kscaffold.targets.target import Kind
 

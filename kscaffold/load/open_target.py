@@ -3,7 +3,6 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.diagnosis import crash
@@ -13,6 +12,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.prewarm import plan_guest
 from kscaffold.load.request import TargetRequest
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm import snapshot
 from kscaffold.sandbox.vm.plan import Plan

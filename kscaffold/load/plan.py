@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from kscaffold.module.arguments import Parameters
 from kscaffold.progress import Progress
 from kscaffold.project.find import find_project, home, is_project, plain_module_names
 from kscaffold.project.project import Project
+from kscaffold.records import dataclass, field, replace
 
 if TYPE_CHECKING:
     from kscaffold.make.report import BuildReport
@@ -32,7 +32,7 @@ class LoadPlan:
 
     `needs`: what is to be loaded before each module, by the module's path, where it is not loaded yet.
     `failed`: the build that did not succeed; there is nothing to load then. `first`: helper modules of an
-    instrument, loaded before all else and not reported of.
+    instrument, loaded before all else and not reported of. `as_user`: an ordinary user loads them.
     """
 
     home: Path
@@ -42,6 +42,7 @@ class LoadPlan:
     failed: "BuildReport | None" = None
     needs: Mapping[Path, tuple[ModuleFile, ...]] = field(default_factory=dict)
     first: tuple[ModuleFile, ...] = ()
+    as_user: bool = False
 
 
 def plan_loads(request: LoadRequest, kernel: Kernel | None, progress: Progress) -> LoadPlan:
@@ -51,10 +52,12 @@ def plan_loads(request: LoadRequest, kernel: Kernel | None, progress: Progress) 
     nothing is built with `build` off, or where a .ko can't be read.
     """
     if request.kos:
-        return _of_files(request, kernel)
-    if kernel is None:
+        found = _of_files(request, kernel)
+    elif kernel is None:
         raise ValueError("a project is built for a kernel")
-    return _of_project(request, kernel, progress)
+    else:
+        found = _of_project(request, kernel, progress)
+    return replace(found, as_user=request.as_user)
 
 
 def _of_files(request: LoadRequest, kernel: Kernel | None) -> LoadPlan:
@@ -117,16 +120,16 @@ def _read(directory: Path, kernel: Kernel) -> Project:
 
 
 def _with_needs(
-    jobs: LoadPlan, beside: list[Path], kernel: Kernel | None, files: dependencies.ModuleFiles
+    plan: LoadPlan, beside: list[Path], kernel: Kernel | None, files: dependencies.ModuleFiles
 ) -> LoadPlan:
-    """The jobs in an order in which each finds what it needs."""
-    kos = dependencies.in_dependency_order(jobs.kos)
+    """The plan in an order in which each finds what it needs."""
+    kos = dependencies.in_dependency_order(plan.kos)
     # A module that is asked for itself is in the order already, and gets the parameters.
     before = {
         ko.path: tuple(n for n in dependencies.dependencies(ko, beside, kernel, files) if n not in kos)
         for ko in kos
     }
-    return replace(jobs, kos=kos, needs=before)
+    return replace(plan, kos=kos, needs=before)
 
 
 def module_names_of(home: Path) -> set[str]:

@@ -3,7 +3,6 @@
 import contextlib
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 
 from kscaffold.diagnosis.verdict import Judgement
 from kscaffold.elf.module_file import ModuleFile
@@ -12,6 +11,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import prediction_cache
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 from kscaffold.module.predict.finding import Prediction
+from kscaffold.records import replace
 from kscaffold.targets.target import Target
 
 

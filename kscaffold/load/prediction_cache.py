@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Collection
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -86,6 +85,8 @@ def recall_prediction(name: str) -> Prediction | None:
 
 def remember_prediction(name: str, found: Prediction) -> None:
     """Keep a prediction. On a full disk it is not kept, and will be made again."""
+    from dataclasses import asdict  # start-up time: most predictions are known
+
     with contextlib.suppress(OSError):
         paths.make_own(_place())
         there = list(_place().iterdir())

@@ -5,18 +5,14 @@ So this file imports little.
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.choose import choose, to_load
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.load.trust import trusted_certificates
-from kscaffold.make.fingerprint.compare import fresh_targets
 from kscaffold.progress import SILENT, Progress
-from kscaffold.project.find import home
-from kscaffold.sandbox.live import registry
-from kscaffold.sandbox.vm import snapshot
+from kscaffold.records import dataclass
 from kscaffold.sandbox.vm.plan import Plan, plan_vm
 from kscaffold.sandbox.vm.restore import PendingRestore, begin_restore
 
@@ -52,6 +48,12 @@ def prewarm_sandbox(
     Nothing is started where something must be built first, for that may fail, nor where a boot would have
     to be reported.
     """
+    # start-up time: `run` keeps no sandbox
+    from kscaffold.make.fingerprint.compare import fresh_targets
+    from kscaffold.project.find import home
+    from kscaffold.sandbox.live import registry
+    from kscaffold.sandbox.vm import snapshot
+
     kernel = choose(where.kernel, offline=where.offline, progress=progress, programs=to_load())
     trusted = trusted_certificates(kernel, where, progress)
     with contextlib.suppress(KscaffoldError):  # the load raises it again, where somebody hears it

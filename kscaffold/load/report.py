@@ -1,6 +1,5 @@
 """What one load gave, and its JSON."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.addr2line import SourceLine
 from kscaffold.load.flaws import Flaw, flaws_of_load, flaws_of_residue
 from kscaffold.module.arguments import Parameters
+from kscaffold.records import dataclass
 from kscaffold.targets.target import Kind
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ class LoadReport:
     not come back. `prediction_mismatch`: how the kernel's answer differs from what was predicted.
     `place`: the line of source that the kernel's first complaint is about. `timeline`: what the trace
     showed, None where there was none. `residue`: what was left behind after the unload; None where nobody
-    looked, or could tell. `requests`: the modules that were asked for meanwhile (request_module).
+    looked, or could tell. `as_user`: an ordinary user loaded it. `requests`: the modules that were asked for
+    meanwhile (request_module).
 
     `seconds`: build, start (of the sandbox), load (in the kernel), total.
     """
@@ -49,6 +50,7 @@ class LoadReport:
     place: SourceLine | None = None
     timeline: Timeline | None = None
     residue: "tuple[Residue, ...] | None" = None
+    as_user: bool = False
     requests: tuple[ModuleRequest, ...] = ()
 
     @property

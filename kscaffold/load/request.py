@@ -1,16 +1,16 @@
 """What is to be loaded and where, before anything is built or started for it."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kscaffold import lazy
 from kscaffold.elf.quick import existing, foreign_machine
 from kscaffold.errors import UsageError
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
+from kscaffold.records import dataclass, replace
 
 # A module's name, not a file's: it has no ending.
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NAME = lazy.pattern(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class LoadRequest:
 
     `module`: the one of the project that is meant. `build`: build first. `dependencies`: load what the
     modules need before them. `allow`: codes of complaints that a run accepts, beside those that the project's
-    kscaffold.toml has. `sanitize`: load copies that look for bugs in the place of the modules.
+    kscaffold.toml has. `sanitize`: load copies that look for bugs in the place of the modules. `as_user`: an
+    ordinary user of the guest loads them, not root.
     """
 
     directory: Path
@@ -30,6 +31,12 @@ class LoadRequest:
     dependencies: bool = True
     allow: tuple[str, ...] = ()
     sanitize: bool = False
+    as_user: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sanitize and self.as_user:
+            what = "an ordinary user's load is refused before a module runs: --sanitize would find nothing"
+            raise UsageError("KS004", what, fix="leave out --as-user, or --sanitize")
 
     @classmethod
     def from_words(

@@ -106,7 +106,7 @@ class Sandbox:
             timeout=timeout,
             predictor=predictor,
             seconds={"start": self._seconds},
-            tell=lambda report: None,
+            on_report=lambda report: None,
         )
         self._files |= {report.module: report.file for report in reports}
         return reports[-1]

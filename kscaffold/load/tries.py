@@ -5,7 +5,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 from kscaffold import timeouts, timing
 from kscaffold.errors import KscaffoldError
@@ -20,6 +19,7 @@ from kscaffold.load.unload import UnloadReport, unload
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.vm.guest import Guest
 from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.restore import PendingRestore
@@ -29,24 +29,24 @@ from kscaffold.targets.target import Target
 
 Try = tuple[list[LoadReport], list[UnloadReport]]
 # The number of the try, the load, and the guest it was made in, while that can still be asked.
-Hear = Callable[[int, LoadReport, Target], None]
+TryListener = Callable[[int, LoadReport, Target], None]
 
 
 def run_tries(
-    jobs: LoadPlan,
+    plan: LoadPlan,
     tries: Sequence[Parameters],
     begun: Prewarmed,
     *,
     timeout: float,
     watch: float | None = None,
     progress: Progress = SILENT,
-    hear: Hear | None = None,
+    on_load: TryListener | None = None,
 ) -> list[Try]:
-    """Load what `jobs` names and unload it in reverse, once with each of the parameters in `tries`.
+    """Load what `plan` names and unload it in reverse, once with each of the parameters in `tries`.
 
     Each try gets a guest of its own, and as many run at once as this process may use processors. The
     results come in the order of `tries`. `begun`: the guest planned, the first one begun. `watch`:
-    seconds to look on after the last unload, None for what the modules' imports suggest. `hear` gets each
+    seconds to look on after the last unload, None for what the modules' imports suggest. `on_load` gets each
     load, from the thread that made it. Whatever happens, no guest is left.
     """
     results: list[Try | BaseException | None] = [None] * len(tries)
@@ -54,8 +54,8 @@ def run_tries(
     guests: list[Guest] = []
     lock = threading.Lock()
     planned = begun.plan
-    predictor = Predictor(jobs.kos, planned.kernel, progress.warn, planned.trusted)
-    around = _Around(guests, progress, hear, predictor, watch, _sections(jobs))
+    predictor = Predictor(plan.kos, planned.kernel, progress.warn, planned.trusted)
+    around = _Around(guests, progress, on_load, predictor, watch, _sections(plan))
     timing.reached("a prediction is made")
 
     def work() -> None:
@@ -66,7 +66,7 @@ def run_tries(
                 index = waiting.pop()
             try:
                 results[index] = _once(
-                    index, replace(jobs, parameters=tries[index]), planned, timeout, around
+                    index, replace(plan, parameters=tries[index]), planned, timeout, around
                 )
             except BaseException as error:
                 results[index] = error
@@ -76,7 +76,7 @@ def run_tries(
     try:
         # The first one alone: it makes the snapshot the others start from where there is none yet.
         first = waiting.pop()
-        job = replace(jobs, parameters=tries[first])
+        job = replace(plan, parameters=tries[first])
         results[first] = _once(first, job, planned, timeout, around, begun.restoring)
         if waiting:
             _side_by_side(work, min(len(waiting), len(os.sched_getaffinity(0))))
@@ -93,9 +93,9 @@ def run_tries(
     return done
 
 
-def _sections(jobs: LoadPlan) -> int:
+def _sections(plan: LoadPlan) -> int:
     # An instrument's helper keeps memory of its own: what a photograph shows then is not the modules'.
-    return 0 if jobs.first else sections_to_watch(jobs.kos)
+    return 0 if plan.first else sections_to_watch(plan.kos)
 
 
 def _side_by_side(work: Callable[[], None], count: int) -> None:
@@ -114,7 +114,7 @@ class _Around:
 
     guests: list[Guest]
     progress: Progress
-    hear: Hear | None
+    on_load: TryListener | None
     predictor: Predictor
     watch: float | None
     sections: int
@@ -122,28 +122,29 @@ class _Around:
 
 def _once(
     number: int,
-    jobs: LoadPlan,
+    plan: LoadPlan,
     planned: Plan,
     timeout: float,
     around: _Around,
     pending: PendingRestore | None = None,
 ) -> Try:
-    began, hear = time.monotonic(), around.hear
+    began, on_load = time.monotonic(), around.on_load
     guest = start_guest(planned, around.progress, pending)
     around.guests.append(guest)
     timing.reached("the guest answers")
     try:
         started = time.monotonic() - began
-        target = SandboxTarget.from_guest(guest, planned.machine.cmdline)
-        _load_helpers(jobs, target, timeout)
-        leftovers = Leftovers(jobs.kos, around.sections, target)
+        target = SandboxTarget.from_guest(guest, planned.machine.cmdline, as_user=plan.as_user)
+        _load_helpers(plan, target, timeout)
+        leftovers = Leftovers(plan.kos, around.sections, target)
         loads = load_all(
-            jobs,
+            plan,
             target,
             timeout=timeout,
-            predictor=around.predictor,
+            # It tells what root's load would meet.
+            predictor=None if plan.as_user else around.predictor,
             seconds={"start": started},
-            tell=lambda report: hear(number, report, target) if hear else None,
+            on_report=lambda report: on_load(number, report, target) if on_load else None,
             ready=leftovers.before_load,
         )
         unloads: list[UnloadReport] = []
@@ -158,7 +159,7 @@ def _once(
             unloads = watch_after_unload(unloads, target, around.watch)
         loads = blame_late_crash(loads, unloads, target)
         timing.reached("the guest is asked whether it is well")
-        loads = with_residue(loads, None if jobs.first else leftovers.find(loads, unloads))
+        loads = with_residue(loads, None if plan.first else leftovers.find(loads, unloads))
         timing.reached("what is left behind is looked for")
         total = time.monotonic() - began
         loads = [replace(r, seconds={**r.seconds, "total": total}) for r in loads]
@@ -180,9 +181,9 @@ def _unload_requested(loads: Sequence[LoadReport], target: Target, timeout: floa
                 target.unload(module, timeout)  # one that is in use stays, as it would with modprobe -r
 
 
-def _load_helpers(jobs: LoadPlan, target: Target, timeout: float) -> None:
+def _load_helpers(plan: LoadPlan, target: Target, timeout: float) -> None:
     """Load what an instrument needs. Raises KscaffoldError KS731 where the kernel does not take it."""
-    for ko in jobs.first:
+    for ko in plan.first:
         attempt = target.load(ko, NO_PARAMETERS, timeout)
         if attempt.errno != 0:
             said = [r.text for r in attempt.records or () if ko.module in r.text]

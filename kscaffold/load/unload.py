@@ -3,7 +3,6 @@
 import contextlib
 import errno
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold.diagnosis import catalogue, crash
@@ -19,6 +18,7 @@ from kscaffold.load.addr2line import SourceLine, locate_complaints, with_source_
 from kscaffold.load.dangling import DanglingCallbacks
 from kscaffold.load.flaws import Flaw, flaws_of_unload
 from kscaffold.load.gather import tainted
+from kscaffold.records import dataclass, replace
 from kscaffold.targets.target import Target
 
 

@@ -1,12 +1,12 @@
 """Wait for a crash after the last unload: what a module left running may kill its kernel some time later."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import dropwhile
 
 from kscaffold.diagnosis.attempt import Attempt
 from kscaffold.diagnosis.unload_verdict import UnloadEvidence, judge_unload
 from kscaffold.load.unload import UnloadReport, after_exit, with_lines
+from kscaffold.records import replace
 from kscaffold.targets.target import Target
 
 

@@ -2,7 +2,6 @@
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
@@ -27,6 +26,7 @@ from kscaffold.make.variables import with_variables
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.ask import read_project
 from kscaffold.project.project import Project
+from kscaffold.records import dataclass
 
 
 def build(

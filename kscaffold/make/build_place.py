@@ -11,10 +11,11 @@ from pathlib import Path
 from kscaffold.files import reader
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.fingerprint import compare
-from kscaffold.project.mirror import mirror
+from kscaffold.project.mirror import mirror, repository
 
-_TEXTS = ("Kbuild*", "Makefile*", "*.mk", "*.c", "*.h", "*.S")
-_UPWARDS = re.compile(rb"(?:^|[\s\"'=/()}])\.\.(?:/|\s|$)", re.M)
+_MAKEFILES = ("Kbuild*", "Makefile*", "*.mk")
+_SOURCES = ("*.c", "*.h", "*.S")
+_UPWARDS = re.compile(rb"(?<![\w.])\.\.(?:/\.\.)*(?![\w.])")
 _LARGEST = 4 << 20  # bytes; a longer file is data
 
 
@@ -37,8 +38,18 @@ def _is_self_contained(directory: Path, kernel: Kernel) -> bool:
 
     if known_targets(directory) is not None or own_way(directory) is not None:
         return False
-    for pattern in _TEXTS:
+    top = repository(directory)
+    for pattern in (*_MAKEFILES, *_SOURCES):
         for file in directory.rglob(pattern):
-            if file.is_file() and file.stat().st_size < _LARGEST and _UPWARDS.search(reader.read_bytes(file)):
+            if not file.is_file() or file.stat().st_size > _LARGEST:
+                continue
+            text = reader.read_bytes(file)
+            if pattern in _MAKEFILES:
+                # Headers are read there, objects would be written.
+                if any(_UPWARDS.search(word) for word in text.split() if not word.startswith(b"-I")):
+                    return False
+            else:
+                text = b"\n".join(line for line in text.splitlines() if b"#include" in line)
+            if any(ups.count(b"..") > len(file.relative_to(top).parts) - 1 for ups in _UPWARDS.findall(text)):
                 return False
     return True

@@ -57,14 +57,17 @@ def _build(here: Path, place: Path, kernel: Kernel, module: str | None, request:
     from kscaffold.make.build import build_as_asked  # start-up time: most builds have nothing to do
     from kscaffold.make.own_build import build_own_way
     from kscaffold.make.own_way import last_resort, own_way
-    from kscaffold.project.ask import read_project
+    from kscaffold.project.ask import kbuild_file, read_project
     from kscaffold.project.find import outer_project
+    from kscaffold.project.trust import require_trusted
 
     if outer := outer_project(here):
         whole = f"kscaffold build -C {outer} builds all of it"
         request.progress.step(
             "Note", f"the project meant is {here.name}, which lies in {outer.name}: {whole}"
         )
+    if place != here:
+        require_trusted(here, kbuild_file(here))
     way = own_way(place)
     if way is None:
         try:

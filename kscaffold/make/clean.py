@@ -1,11 +1,9 @@
 """Remove what building left in a project, as Kbuild's own clean does."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
 from kscaffold.errors import KscaffoldError
-from kscaffold.files.sweep import remove_entry
 from kscaffold.kernel.buildable import build_problem
 from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
@@ -16,8 +14,9 @@ from kscaffold.make.lock import project_lock
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.ask import kbuild_file
 from kscaffold.project.known import known_targets
-from kscaffold.project.mirror import mirrors
+from kscaffold.project.mirror import remove_mirrors
 from kscaffold.project.trust import require_trusted
+from kscaffold.records import dataclass
 
 _DEADLINE = 120.0  # seconds
 
@@ -54,8 +53,7 @@ def clean(directory: Path, kernel: Kernel, *, progress: Progress = SILENT) -> Cl
                 )
         # The next kernel that is built for has the checkout.
         (state / RECORD).unlink(missing_ok=True)
-        for place in mirrors(directory):
-            remove_entry(place)
+        remove_mirrors(directory)
         return CleanReport(tuple(sorted(before - _files(directory))))
 
 

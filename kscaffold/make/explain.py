@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from kscaffold.make.listed import nameless_object, variable_of
 from kscaffold.make.output import read_complaint, short
 from kscaffold.make.report import BuildExplanation, CompilerMessage
 from kscaffold.project.project import Project
+from kscaffold.records import replace
 
 _SOURCE_LINE = re.compile(r" *\d+ \|")
 

@@ -3,10 +3,10 @@
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.files import reader
+from kscaffold.records import dataclass
 
 _MAKEFILES = ("Makefile", "makefile", "GNUmakefile", "Kbuild", "*.mk")
 # By their names: what may write a header, and what runs each.

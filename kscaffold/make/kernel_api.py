@@ -3,7 +3,6 @@
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from itertools import takewhile
@@ -13,6 +12,7 @@ from typing import Any
 from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.kernel.symvers import MOST_SYMVERS
+from kscaffold.records import dataclass, replace
 
 # Searched in this order: what drivers include by name comes before what those include.
 _PLACES = (

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from kscaffold.make.report import CompilerMessage, Level
+from kscaffold.records import dataclass, field
 
 # Progress of Kbuild (`  CC [M]  /x/hello.o`), make's comings and goings, and what means nothing.
 _PROGRESS = re.compile(r"  ([A-Z][A-Z0-9+]*)\s+(?:\[M\]\s+)?\S")

@@ -2,7 +2,6 @@
 
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
@@ -21,6 +20,7 @@ from kscaffold.make.request import BuildRequest
 from kscaffold.project.ask import read_project
 from kscaffold.project.known import know_targets, known_targets
 from kscaffold.project.makefile import leads_to_kbuild
+from kscaffold.records import replace
 
 
 def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRequest) -> BuildReport:

@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold import process
@@ -28,6 +27,7 @@ from kscaffold.project.ask import ASK, answered, kbuild_environment, kbuild_file
 from kscaffold.project.dkms_conf import configures_build, has_make, read_dkms_conf
 from kscaffold.project.makefile import kernel_variables, leads_to_kbuild, read_makefile
 from kscaffold.project.project import Project
+from kscaffold.records import dataclass, replace
 
 _STAND_IN = Path(__file__).with_name("stand_in.py")
 # Its path, where make echoes a recipe.

@@ -1,12 +1,12 @@
 """What a build gave. Imports little: told on every load and run."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from kscaffold.files import paths
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.project import ModuleTarget, Project
+from kscaffold.records import dataclass
 
 Level = Literal["error", "warning"]
 

@@ -1,8 +1,7 @@
 """How a build was asked for."""
 
-from dataclasses import dataclass
-
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass
 
 TIMEOUT = 3600.0  # seconds
 

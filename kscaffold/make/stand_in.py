@@ -42,7 +42,7 @@ def main(args: list[str]) -> int:
     argv = [config["make"], "-C", config["tree"], *where, *rest, *variables, *parallel]
     status = os.spawnve(os.P_WAIT, config["make"], argv, env)
     if module:
-        _tell(config, f"@kscaffold@ status {status}")
+        _report(config, f"@kscaffold@ status {status}")
     return status if status >= 0 else 2
 
 
@@ -76,7 +76,7 @@ def _is_for_kbuild(directory: str | None, module: str | None, config: dict[str, 
 def _ask(module: str, variables: list[str], env: dict[str, str], config: dict[str, Any]) -> None:
     argv = [config["make"], "-rR", "--no-print-directory", "-C", config["ask_in"] or module]
     argv += ["-f", config["ask"], f"M={module}", f"obj={module}", *variables, "kscaffold-ask"]
-    _tell(config, f"@kscaffold@ kbuild {module}")
+    _report(config, f"@kscaffold@ kbuild {module}")
     answers = os.open(config["answers"], os.O_WRONLY | os.O_APPEND)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     redirected = [(os.POSIX_SPAWN_DUP2, answers, 1), (os.POSIX_SPAWN_DUP2, nowhere, 2)]
@@ -86,7 +86,7 @@ def _ask(module: str, variables: list[str], env: dict[str, str], config: dict[st
     os.waitpid(asking, 0)
 
 
-def _tell(config: dict[str, Any], line: str) -> None:
+def _report(config: dict[str, Any], line: str) -> None:
     with Path(config["answers"]).open("a") as file:
         file.write(f"{line}\n")
 

@@ -2,14 +2,14 @@
 
 import os
 import re
-from dataclasses import replace
 
-from kscaffold import process
+from kscaffold import lazy, process
 from kscaffold.errors import ToolMissingError, UsageError
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.kernel.compiler import Toolchain
+from kscaffold.records import replace
 
-_WORD = re.compile(r"(?P<name>[A-Za-z_][\w.-]*)(?:[:+?]?=)(?P<value>.*)", re.S)
+_WORD = lazy.pattern(r"(?P<name>[A-Za-z_][\w.-]*)(?:[:+?]?=)(?P<value>.*)", re.S)
 # Kbuild looks at the origin of these, or sets them itself: the environment's would be passed over. Other
 # values than these are somebody else's variable.
 _FROM_ENVIRONMENT = {

@@ -1,8 +1,7 @@
 """Module parameters on their way from a shell to the kernel, which has quotes of its own."""
 
-from dataclasses import dataclass
-
 from kscaffold.errors import UsageError
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

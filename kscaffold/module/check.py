@@ -3,7 +3,6 @@
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +19,7 @@ from kscaffold.kernel.symvers import beside
 from kscaffold.module.predict.finding import REBUILD, UNKNOWN, Finding, Level, Prediction
 from kscaffold.module.predict.predict import predict, predict_damaged
 from kscaffold.pkcs7.certificate import Certificate
+from kscaffold.records import dataclass, replace
 
 # Below it a second process costs more than it saves.
 _WORTH_PROCESSES = 48

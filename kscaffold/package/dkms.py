@@ -6,7 +6,6 @@ is quoted around. The directives are those of dkms(8) that 2.8 and 3.x agree on.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
@@ -18,6 +17,7 @@ from kscaffold.make.own_way import own_way
 from kscaffold.project.known import known_targets
 from kscaffold.project.makefile import kernel_variables
 from kscaffold.project.project import ModuleTarget, Project
+from kscaffold.records import dataclass
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,99}")

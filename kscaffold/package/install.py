@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
@@ -13,6 +12,7 @@ from kscaffold.elf.quick import module_name
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths, reader
 from kscaffold.files.atomic import sweep_beside, write_whole
+from kscaffold.records import dataclass
 
 _DEADLINE = 120.0  # seconds; depmod reads every module of the kernel
 # As depmod reads them: a file hides one of the same name in a later directory (depmod.d(5)).

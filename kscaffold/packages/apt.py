@@ -7,7 +7,6 @@ import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
@@ -17,6 +16,7 @@ from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.packages import sources
 from kscaffold.packages.sources import AptSource
 from kscaffold.progress import Progress
+from kscaffold.records import dataclass
 
 _UPDATE_TIMEOUT = 300.0
 _DOWNLOAD_TIMEOUT = 1800.0

@@ -1,11 +1,11 @@
 """Where the host's own apt gets packages from, and the private list of sources we make of it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold import process
 from kscaffold.files import reader
+from kscaffold.records import dataclass, replace
 
 _TIMEOUT = 30.0
 

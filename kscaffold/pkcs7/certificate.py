@@ -3,11 +3,11 @@
 """
 
 import hashlib
-from dataclasses import dataclass
 from typing import Literal
 
 from kscaffold.pkcs7 import der
 from kscaffold.pkcs7.der import DerError, Value
+from kscaffold.records import dataclass
 
 KeyType = Literal["rsa", "ec", "other"]
 

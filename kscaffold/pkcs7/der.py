@@ -4,10 +4,12 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from kscaffold import lazy
+from kscaffold.records import dataclass
 
 SEQUENCE, SET, INTEGER, BIT_STRING, OCTETS, OID = 0x30, 0x31, 0x02, 0x03, 0x04, 0x06
-_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)-----END \1-----", re.S)
+_PEM = lazy.pattern(rb"-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)-----END \1-----", re.S)
 
 
 class DerError(ValueError):

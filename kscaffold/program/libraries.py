@@ -1,7 +1,6 @@
 """The shared libraries of a program, found as the dynamic loader would find them (ld.so(8))."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from kscaffold.arch.architecture import Architecture
 from kscaffold.elf.dynamic import Dynamic, read_dynamic
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
+from kscaffold.records import dataclass
 
 # glibc opens it when a thread ends by pthread_exit or is cancelled; nothing names it before.
 _OPENED_LATER = "libgcc_s.so.1"

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kscaffold import process
@@ -13,6 +12,7 @@ from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files import reader
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.program.libraries import MOST_PROGRAM, libraries_of, search_path
+from kscaffold.records import dataclass, field, replace
 from kscaffold.sandbox.agent.guest_root import compiler
 
 _COMPILE_TIMEOUT = 120.0  # s

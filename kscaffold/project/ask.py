@@ -1,7 +1,6 @@
 """What a directory builds, asked of make: conditionals, sub-directories, includes and all."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 from kscaffold import process
@@ -12,6 +11,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.find import checked_path
 from kscaffold.project.project import ModuleTarget, Project
 from kscaffold.project.trust import require_trusted
+from kscaffold.records import replace
 
 ASK = Path(__file__).with_name("ask.mk")
 _MARK = "@kscaffold@"

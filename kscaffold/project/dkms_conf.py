@@ -1,12 +1,12 @@
 """dkms.conf, read: as text, where nothing may be run, and as dkms reads it, for a kernel."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
+from kscaffold.records import dataclass
 
 _DEADLINE = 20.0  # seconds
 # dkms(8) sources the file by bash with these variables set; each array is told entry by entry.

@@ -3,20 +3,21 @@
 import re
 from pathlib import Path
 
+from kscaffold import lazy
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths, reader
 
 # Says only that a Makefile is worth asking make about; what it builds is make's word (ask.py).
-_KERNEL_STYLE = re.compile(r"^[ \t]*+(?:obj-[my]|obj-\$)", re.M)
-_OBJ_M = re.compile(r"^[ \t]*+obj-m[ \t]*+[:+]?=([^#\n]*)", re.M)
+_KERNEL_STYLE = lazy.pattern(r"^[ \t]*+(?:obj-[my]|obj-\$)", re.M)
+_OBJ_M = lazy.pattern(r"^[ \t]*+obj-m[ \t]*+[:+]?=([^#\n]*)", re.M)
 _DEEPEST = 4
 _MOST = 2000
 _NAMED = 6
-_INCLUDE = re.compile(r"^[-s]?include\s+([^#\n]+)", re.M)
+_INCLUDE = lazy.pattern(r"^[-s]?include\s+([^#\n]+)", re.M)
 
 # Tried with Kbuild of 5.10, 6.1 and 6.12. make splits at spaces and colons, takes % for a pattern, expands
 # $ and stops at #; the shell lines of Kbuild do not quote; with '=' and ',' it always builds anew, or fails.
-_BAD = re.compile(r"[\s:%#$\\'\"`&;|()<>*?\[\]=,]")
+_BAD = lazy.pattern(r"[\s:%#$\\'\"`&;|()<>*?\[\]=,]")
 
 
 def find_project(start: Path) -> Path:

@@ -1,10 +1,10 @@
 """What a project's own Makefile does before and around Kbuild, read as text; nothing of it is run."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.files import reader
+from kscaffold.records import dataclass
 
 # Variables on the recipe's command line that say where and how to build, and not what.
 _PLACES = re.compile(

@@ -1,10 +1,10 @@
 """What a directory builds, as make itself says it. The facts; `ask.py` gets them."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.elf.module_name import module_name_of, normalize_name
 from kscaffold.errors import UsageError
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

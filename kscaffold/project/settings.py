@@ -1,9 +1,9 @@
 """`kscaffold.toml`: what a project wants of kscaffold, written by its people. No file of it is needed."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.errors import UsageError
+from kscaffold.records import dataclass
 
 FILE = "kscaffold.toml"
 _LARGEST = 64 << 10  # bytes

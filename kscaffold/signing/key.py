@@ -5,7 +5,6 @@ import os
 import shutil
 import stat
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
@@ -16,6 +15,7 @@ from kscaffold.pkcs7 import certificate, der, keyring
 from kscaffold.pkcs7.certificate import Certificate
 from kscaffold.pkcs7.der import DerError
 from kscaffold.progress import Progress
+from kscaffold.records import dataclass
 
 _TIMEOUT = 60.0  # s
 _MAKING = ".making-"

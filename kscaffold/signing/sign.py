@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
@@ -14,6 +13,7 @@ from kscaffold.files.identity import identify_if_there
 from kscaffold.pkcs7 import certificate, der, keyring
 from kscaffold.pkcs7.certificate import Certificate, Signer
 from kscaffold.pkcs7.der import DerError
+from kscaffold.records import dataclass
 from kscaffold.signing.key import PIN, Key, last_line, locked
 
 HASHES = ("sha256", "sha384", "sha512", "sha224", "sha1", "sha3-256", "sha3-384", "sha3-512")

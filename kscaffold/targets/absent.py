@@ -18,6 +18,10 @@ class AbsentSandbox:
     accelerator: str | None = None
     cmdline = ""
     modprobe: Modprobe | None = None
+    as_user = False
+
+    def as_ordinary_user(self) -> None:
+        """Nobody is there."""
 
     def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:
         """Raises KscaffoldError KS610: whoever loads starts a sandbox first."""

@@ -26,14 +26,18 @@ class HostTarget:
     """
 
     kind: Kind = "host"
+    as_user = False
 
-    def __init__(self, tell: Callable[[str], None], root: Path = Path("/")) -> None:
-        self._tell = tell
+    def __init__(self, detail: Callable[[str], None], root: Path = Path("/")) -> None:
+        self._detail = detail
         self._root = root
         self.release = os.uname().release
         self.accelerator: str | None = None
         self.modprobe: Modprobe | None = None
         self.cmdline = (self._text("proc/cmdline") or "").strip()
+
+    def as_ordinary_user(self) -> None:
+        """Nobody: this machine's users are its own."""
 
     def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:
         """insmod. An `errno` of 0 means that it exited with 0 and the name is in the list then."""
@@ -169,7 +173,7 @@ class HostTarget:
     def _as_root(self, argv: Sequence[str]) -> list[str]:
         """The command line that has the privilege, told before it is run."""
         whole = [*argv] if os.geteuid() == 0 else [process.need("sudo"), *argv]
-        self._tell(f"$ {process.display(whole)}")
+        self._detail(f"$ {process.display(whole)}")
         return whole
 
     def _elevated(self, argv: Sequence[str], timeout: float, module: str = "") -> process.Finished | None:

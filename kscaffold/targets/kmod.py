@@ -3,9 +3,9 @@
 import errno
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from kscaffold.diagnosis.attempt import Listed
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

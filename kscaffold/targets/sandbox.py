@@ -1,12 +1,12 @@
 """A guest as a target: each verb is one request over its channel."""
 
+import copy
 import errno
 import hashlib
 import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kscaffold import timeouts
@@ -17,8 +17,9 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.quick import SIGNED
 from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.module.arguments import Parameters
+from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.agent import protocol
-from kscaffold.sandbox.agent.program import ETIME, GuestProgram, Hear, run_program
+from kscaffold.sandbox.agent.program import ETIME, GuestProgram, OutputListener, run_program
 from kscaffold.sandbox.agent.protocol import Answer, Channel, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.targets.target import Kind, Modprobe, read_modules
 
@@ -35,6 +36,7 @@ _SLOWEST = 1e6  # bytes a second that go into a guest on a crowded machine
 _ANY = "[0-9a-f]{16}"
 _PHOTOGRAPH = 5.0  # s for a photograph; its usual time is some ms
 _FIRST = 1 << 31  # agent.c's FIRST
+_AS_USER = 1 << 31  # agent.c's AS_USER
 _NONBLOCK = 0o4000  # O_NONBLOCK, as rmmod calls delete_module(2)
 
 
@@ -54,7 +56,7 @@ class Execution:
 
 class SandboxTarget:
     """A guest, restored or live. `console` and `was_reset` tell of one that has gone; a keeper tells
-    that itself.
+    that itself. `as_user`: modules are loaded by an ordinary user of the guest (uid 65534), not by root.
     """
 
     kind: Kind = "sandbox"
@@ -67,6 +69,7 @@ class SandboxTarget:
         cmdline: str,
         console: Callable[[], str] | None = None,
         was_reset: Callable[[], bool] | None = None,
+        as_user: bool = False,
     ) -> None:
         self.channel = opened
         self.release = release
@@ -76,11 +79,20 @@ class SandboxTarget:
         self._requests: list[ModuleRequest] = []
         self._console = console
         self._was_reset = was_reset
+        self.as_user = as_user
 
     @classmethod
-    def from_guest(cls, guest: "Guest", cmdline: str) -> "SandboxTarget":
+    def from_guest(cls, guest: "Guest", cmdline: str, *, as_user: bool = False) -> "SandboxTarget":
         """A guest of this process's own; `cmdline`: what its kernel was given besides what every one gets."""
-        return cls(guest.channel, guest.release, guest.accelerator, cmdline, guest.console, guest.was_reset)
+        return cls(
+            guest.channel,
+            guest.release,
+            guest.accelerator,
+            cmdline,
+            guest.console,
+            guest.was_reset,
+            as_user,
+        )
 
     @classmethod
     def from_connection(cls, connection: "Connection") -> "SandboxTarget":
@@ -89,6 +101,12 @@ class SandboxTarget:
         return cls(
             connection.channel, greeting["kernel"], greeting["accelerator"], greeting.get("cmdline", "")
         )
+
+    def as_ordinary_user(self) -> "SandboxTarget":
+        """The same guest, where an ordinary user loads modules."""
+        other = copy.copy(self)
+        other.as_user = True
+        return other
 
     def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:
         """Load with finit_module(2) in a child of the agent's. A compressed module is unpacked before: the
@@ -104,7 +122,7 @@ class SandboxTarget:
             cause = f"the parameters have {len(arguments)} bytes, and {_MOST_ARGUMENTS} are the most"
             raise KscaffoldError("KS611", "the guest could not take the request", cause=cause)
         payload = len(arguments).to_bytes(4, "little") + arguments + image
-        return self._call(Verb.LOAD, payload, timeout, 0)
+        return self._call(Verb.LOAD, payload, timeout, _AS_USER if self.as_user else 0)
 
     def unload(self, name: str, timeout: float) -> Attempt:
         """Unload with delete_module(2) in a child of the agent's."""
@@ -126,10 +144,13 @@ class SandboxTarget:
             return None
 
     def facts(self, name: str) -> Facts:
-        """What the guest's kernel says of itself. The agent has the rights of the child that loads."""
+        """What the guest's kernel says of itself. The agent has the rights of the child that loads, but for
+        one that gave up root's.
+        """
         from kscaffold.targets.facts import KernelFiles, read_facts  # start-up time: only failures ask
 
-        return read_facts(name, KernelFiles(self.read))
+        found = read_facts(name, KernelFiles(self.read))
+        return replace(found, capable=False) if self.as_user else found
 
     def read(self, path: str) -> bytes:
         """A file of the guest. Raises OSError with the guest's errno."""
@@ -179,7 +200,7 @@ class SandboxTarget:
         *,
         timeout: float,
         input: int | bytes = b"",
-        hear: Hear,
+        on_output: OutputListener,
         pass_signals: bool = False,
     ) -> Execution:
         """Run a program of the guest, its streams here (`run_program`), and see what the kernel said
@@ -191,7 +212,7 @@ class SandboxTarget:
                 program,
                 timeout=timeout,
                 input=input,
-                hear=hear,
+                on_output=on_output,
                 pass_signals=pass_signals,
                 provide=self._provide,
             )

@@ -22,6 +22,11 @@ class Target(Protocol):
     cmdline: str
     modprobe: Modprobe | None
     """Finds what its kernel asks for (request_module); None: nobody does, or the machine's own modprobe."""
+    as_user: bool
+    """An ordinary user loads modules, not root."""
+
+    def as_ordinary_user(self) -> "Target | None":
+        """The same kernel, into which an ordinary user loads; None where nobody becomes one."""
 
     def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:
         """Load a module once; `timeout` in seconds."""

@@ -8,7 +8,6 @@ import re
 import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from kscaffold.diagnosis.crash import Complaint
@@ -22,6 +21,7 @@ from kscaffold.load.flaws import OTHERS, Flaw, flaws_of_residue
 from kscaffold.load.report import LoadReport
 from kscaffold.load.sandbox import Sandbox
 from kscaffold.load.unload import UnloadReport
+from kscaffold.records import dataclass, field
 
 _LOOK = 0.1  # s between two looks at the log
 TIMEOUT = 10.0
@@ -93,7 +93,9 @@ class Guest:
         __tracebackhide__ = True
         ko = self._ko(module)
         words = [f"{name}={value}" for name, value in parameters.items()]
-        self._note("load", os.path.relpath(ko), *words)
+        # By its name where the project builds it: by hand it may be another kernel's turn.
+        name = next((n for n, built in self._modules.items() if built == ko), None)
+        self._note("load", name or os.path.relpath(ko), *words)
         self._alive()
         report = self._sandbox.load(ko, timeout=TIMEOUT, **parameters)
         self.evidence.modules[report.module] = ko

@@ -34,6 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the project whose modules are tested; default: the one around each test",
     )
     group.addoption("--kscaffold-results", metavar="FILE", help="write each test's result as a line of JSON")
+    group.addoption(
+        "--kscaffold-apart",
+        action="store_true",
+        help="build in a directory of the kernel's own, as with several kernels, not in the project's",
+    )
     group.addoption("--kscaffold-shard", metavar="K/N", help="run the K-th of N parts of the tests")
 
 
@@ -93,10 +98,13 @@ def modules(request: pytest.FixtureRequest, kernel: "Kernel") -> dict[str, Path]
     # start-up time: pytest runs without us, too
     from kscaffold.testing.project import build_modules, project_of
 
-    project = project_of(request.config.getoption("--kscaffold-project") or request.path.parent)
+    config = request.config
+    project = project_of(config.getoption("--kscaffold-project") or request.path.parent)
     if project is None:
         return {}
-    return build_modules(project, kernel)
+    # Tests on several kernels take turns, or run at once with pytest-xdist.
+    apart = config.getoption("--kscaffold-apart") or len(config.getoption(_OPTION) or ()) > 1
+    return build_modules(project, kernel, apart=apart)
 
 
 @pytest.fixture
@@ -163,7 +171,13 @@ def pytest_runtest_makereport(
             ("kscaffold.modules", " ".join(sorted(names) or ([named] if named else []))),
         ]
     if call.when == "call" and guests and report.failed:
-        from kscaffold.testing.verdict import sections  # start-up time: pytest runs without us, too
+        # start-up time: pytest runs without us, too
+        from kscaffold.testing.results import SOURCE
+        from kscaffold.testing.verdict import again, sections, source_of
 
         report.sections += sections(guests, _MOST_LINES)
+        command = again(item.nodeid.partition("::")[2], item.path, guests[0].kernel.release)
+        report.sections.append(("again", command))
+        if source := source_of(guests, item.config.rootpath):
+            report.user_properties.append((SOURCE, source))
     return report

@@ -10,6 +10,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.build_project import build_project
 from kscaffold.make.fingerprint.compare import fresh_targets
 from kscaffold.project.find import find_project
+from kscaffold.project.mirror import kernel_place
 
 # There is none; make can't work at that path.
 _NO_PROJECT = "KS101"
@@ -25,10 +26,12 @@ def project_of(directory: str | Path) -> Path | None:
         raise
 
 
-def build_modules(project: Path, kernel: Kernel) -> dict[str, Path]:
-    """The .ko files that a project builds, by the kernel's names, built now where they are not up to date.
-    Fails the test where the build fails.
+def build_modules(project: Path, kernel: Kernel, *, apart: bool = False) -> dict[str, Path]:
+    """The .ko files that a project builds, by the kernel's names, built now where they are not up to date;
+    with `apart` in a directory of the kernel's own. Fails the test where the build fails.
     """
+    if apart:
+        project = kernel_place(project, kernel)
     ready = fresh_targets(project, kernel)
     if ready is not None:
         return {normalize_name(target.name): target.ko for target in ready.targets}

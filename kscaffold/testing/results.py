@@ -2,8 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+SOURCE = "kscaffold.source"
+"""The property of a report that has the line of the module's source: FILE:LINE from the project."""
 
 
 class Results:
@@ -12,19 +16,40 @@ class Results:
     def __init__(self, file: Path) -> None:
         self._file = file
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Write one line for a file that can't be read."""
+        if report.failed:
+            self._write(report.nodeid, "error", report.longreprtext, file=report.nodeid)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write one line a test: of its call; of its setup or teardown where that did not go well."""
         if report.when != "call" and report.passed:
             return
         facts = dict(report.user_properties)
-        text = "" if report.passed else (report.longreprtext or "")
+        test, number, _ = report.location
+        source, _, line = str(facts.get(SOURCE, "")).rpartition(":")
+        self._write(
+            report.nodeid,
+            "error" if report.failed and report.when != "call" else report.outcome,
+            "" if report.passed else (report.longreprtext or ""),
+            seconds=round(report.duration, 4),
+            modules=str(facts.get("kscaffold.modules", "")).split(),
+            sections=[list(one) for one in report.sections] if report.failed else [],
+            file=source or test,
+            line=int(line) if source else (number or 0) + 1,
+        )
+
+    def _write(self, test: str, outcome: str, text: str, **more: Any) -> None:
         line = {
-            "test": report.nodeid,
-            "outcome": "error" if report.failed and report.when != "call" else report.outcome,
-            "seconds": round(report.duration, 4),
-            "kernel": str(facts.get("kscaffold.kernel", "")),
-            "modules": str(facts.get("kscaffold.modules", "")).split(),
+            "test": test,
+            "outcome": outcome,
             "text": text[-4000:],
+            "seconds": 0.0,
+            "modules": [],
+            "sections": [],
+            "file": "",
+            "line": 0,
+            **more,
         }
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

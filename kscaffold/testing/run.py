@@ -2,51 +2,41 @@
 several.
 """
 
-import json
-import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, Literal
 
-from kscaffold import process
 from kscaffold.errors import KscaffoldError, UsageError
-from kscaffold.files import reader
-from kscaffold.files.scratch import scratch_directory
-from kscaffold.kernel.choose import choose
+from kscaffold.files.atomic import write_whole
+from kscaffold.kernel.obtain import obtain
+from kscaffold.load.executor import do_jobs
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.find import find_project
+from kscaffold.records import dataclass, field
+from kscaffold.testing.junit import joined
+from kscaffold.testing.pytest_job import (
+    INTERNAL,
+    INTERRUPTED,
+    NO_TESTS,
+    USAGE,
+    Outcome,
+    PytestEnded,
+    PytestJob,
+    TestResult,
+    run_pytest,
+)
+from kscaffold.testing.verdict import EXAMINATION
 
-Outcome = Literal["passed", "failed", "error", "skipped"]
-
-_TIMEOUT = 24 * 3600.0  # s; each test has deadlines of its own
-_EXAMINATION = Path(__file__).with_name("examination.py")
-# pytest's exit statuses that are no result.
-_INTERRUPTED, _INTERNAL, _USAGE, _NO_TESTS = 2, 3, 4, 5
 # The worst of several outcomes is the one that is told.
 _WORST: tuple[Outcome, ...] = ("error", "failed", "passed", "skipped")
 
 
 @dataclass(frozen=True, slots=True)
-class TestResult:
-    """One test on one kernel. `modules`: those that it loaded, by the kernel's names. `text`: why
-    it failed.
-    """
-
-    __test__ = False
-
-    test: str
-    outcome: Outcome
-    seconds: float
-    kernel: str
-    modules: tuple[str, ...]
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class TestRun:
-    """What a run of tests gave. `examined`: the project has no tests, so it was the standard examination."""
+    """What a run of tests gave. `examined`: the project has no tests, so it was the standard examination.
+    `no_answer`: why nothing could be tested on a kernel, by its name. `part`: of the tests, `K/N`.
+    """
 
     __test__ = False
 
@@ -55,12 +45,15 @@ class TestRun:
     results: tuple[TestResult, ...]
     examined: bool
     seconds: float
+    no_answer: "dict[str, KscaffoldError]" = field(default_factory=dict)
+    part: str | None = None
 
     @property
     def ok(self) -> bool:
-        """Each test passed, or was skipped, and one at least passed."""
+        """Each test passed, or was skipped, and one at least passed; a part may have no test."""
         outcomes = {result.outcome for result in self.results}
-        return "passed" in outcomes and not outcomes & {"failed", "error"}
+        some = "passed" in outcomes or (self.part is not None and not outcomes)
+        return some and not self.no_answer and not outcomes & {"failed", "error"}
 
     def table(self) -> dict[str, dict[str, Outcome]]:
         """The outcome by module and kernel: the worst of its tests. What no module was loaded for has the
@@ -79,7 +72,8 @@ class TestRun:
 class TestRequest:
     """Which tests to run, and how. `paths`: files or directories of tests; none: the project's tests/, or the
     standard examination where there is none. `kernels`: releases or beginnings of one; none: the default.
-    `keyword`, `first` as pytest's -k and -x. `shard`: `K/N`.
+    `keyword`, `first` as pytest's -k and -x. `shard`: `K/N`. `workers`: of pytest-xdist, for each kernel.
+    `more`: other words for pytest.
     """
 
     __test__ = False
@@ -91,89 +85,118 @@ class TestRequest:
     first: bool = False
     junit: Path | None = None
     shard: str | None = None
+    workers: int | None = None
     more: tuple[str, ...] = field(default=())
 
 
 def test(
     request: TestRequest,
-    hear: Callable[[str], None],
+    on_line: Callable[[str], None],
     *,
+    executor: Executor | None = None,
     offline: bool = False,
     progress: Progress = SILENT,
 ) -> TestRun:
-    """Run tests with pytest in a process of its own; `hear` gets each line that it prints.
+    """Run tests with pytest in a process of its own for each kernel; `on_line` gets each line that it prints.
 
-    Raises KscaffoldError where there is no project or kernel, and UsageError KS652 where no test is meant.
+    `executor` gets a job for each kernel; None: threads, and no job where there is one kernel. Raises
+    KscaffoldError where there is no project or kernel, and UsageError KS652 where no test is meant.
     """
     began = time.monotonic()
     project = find_project(request.directory)
-    names = request.kernels or (None,)
-    kernels = tuple(choose(name, offline=offline, progress=progress).release for name in names)
     paths, examined = _paths(request, project)
-    with scratch_directory() as place:
-        results = place / "results"
-        status = process.stream(
-            _argv(request, project, kernels, paths, results), hear, timeout=_TIMEOUT, cwd=request.directory
+    names = tuple(dict.fromkeys(request.kernels)) or (None,)
+    jobs = [
+        PytestJob(
+            request.directory.absolute(),
+            project,
+            name,
+            tuple(path.absolute() for path in paths),
+            _options(request),
+            offline,
+            request.junit is not None,
+            apart=len(names) > 1,
         )
-        found = tuple(_results(results, kernels))
-    if status == _INTERRUPTED and not found:
-        raise KeyboardInterrupt
-    if status == _NO_TESTS:
-        raise UsageError("KS652", "no test was meant", fix="kscaffold test")
-    if status in (_INTERNAL, _USAGE) or (status and not found):
-        raise KscaffoldError("KS653", f"pytest ended with {status}", fix="look at what it printed above")
-    return TestRun(project, kernels, found, examined, time.monotonic() - began)
+        for name in names
+    ]
+    if len(jobs) == 1 and executor is None:
+        # Fetched here, where somebody hears of it, and an error is raised.
+        obtain(names[0], offline=offline, progress=progress)
+        ended = [run_pytest(jobs[0], on_line)]
+    else:
+        ended = _several(jobs, on_line, executor, progress, stop=request.first)
+    if request.junit is not None:
+        write_whole(request.junit, joined([one.junit for one in ended if one.junit]))
+    _refuse_nothing(ended, request)
+    kernels = tuple(dict.fromkeys(one.kernel for one in ended))
+    results = tuple(result for one in ended for result in one.results)
+    failed = {one.kernel: one.error for one in ended if one.error}
+    seconds = time.monotonic() - began
+    return TestRun(project, kernels, results, examined, seconds, failed, request.shard)
 
 
 test.__test__ = False  # type: ignore[attr-defined]
 
 
+def _several(
+    jobs: list[PytestJob],
+    on_line: Callable[[str], None],
+    executor: Executor | None,
+    progress: Progress,
+    *,
+    stop: bool,
+) -> list[PytestEnded]:
+    """The jobs side by side, what each printed in one piece; with `stop` none begins after a failure."""
+
+    def fetch(job: PytestJob) -> None:
+        try:
+            obtain(job.kernel, offline=job.offline, progress=progress)
+        except KscaffoldError:
+            return  # the job says so
+
+    ended: dict[PytestJob, PytestEnded] = {}
+    for job, one in do_jobs(run_pytest, jobs, executor, prepare=fetch):
+        ended[job] = one
+        on_line(f"== {one.kernel} ==")
+        for line in one.lines:
+            on_line(line)
+        if one.error:
+            on_line(f"{one.error.what}: {one.error.fix or one.error.cause or one.error.code}")
+        if stop and (one.status or one.error):
+            break
+    return [ended[job] for job in jobs if job in ended]
+
+
+def _refuse_nothing(ended: list[PytestEnded], request: TestRequest) -> None:
+    """Raise where pytest has no result to tell of."""
+    for one in ended:
+        if one.error:
+            if len(ended) == 1:
+                raise one.error
+            continue
+        if one.status == INTERRUPTED and not one.results:
+            raise KeyboardInterrupt
+        if one.status == NO_TESTS and request.shard is None:
+            raise UsageError("KS652", "no test was meant", fix="kscaffold test")
+        if one.status in (INTERNAL, USAGE) or (one.status not in (0, NO_TESTS) and not one.results):
+            fix = "look at what it printed above"
+            raise KscaffoldError("KS653", f"pytest ended with {one.status}", fix=fix)
+
+
 def _paths(request: TestRequest, project: Path) -> tuple[tuple[Path, ...], bool]:
     """What pytest is given, and whether that is the standard examination."""
     for path in request.paths:
-        if not Path(str(path).partition("::")[0]).exists():
+        if not (request.directory / str(path).partition("::")[0]).exists():
             raise UsageError("KS651", f"there is no {path}", fix="ls tests")
     if request.paths:
-        return request.paths, False
+        return tuple(request.directory / path for path in request.paths), False
     tests = project / "tests"
     if tests.is_dir() and any((*tests.rglob("test_*.py"), *tests.rglob("*_test.py"))):
         return (tests,), False
-    return (_EXAMINATION,), True
+    return (EXAMINATION,), True
 
 
-def _argv(
-    request: TestRequest,
-    project: Path,
-    kernels: Sequence[str],
-    paths: Sequence[Path],
-    results: Path,
-) -> list[str]:
-    """pytest's command line. The plugin is named, for users who switch the search for plugins off."""
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "kscaffold", "--rootdir", str(project)]
-    for release in kernels:
-        words += ["--kscaffold-kernel", release]
-    words += ["--kscaffold-project", str(project), "--kscaffold-results", str(results)]
-    options = {
-        "-k": request.keyword,
-        "--junit-xml": request.junit,
-        "--kscaffold-shard": request.shard,
-    }
-    for option, value in options.items():
-        words += [option, str(value)] if value is not None else []
-    words += ["-x"] if request.first else []
-    return [*words, *request.more, *map(str, paths)]
-
-
-def _results(file: Path, kernels: Sequence[str]) -> list[TestResult]:
-    try:
-        lines = reader.read_text(file).splitlines()
-    except FileNotFoundError:
-        return []
-    return [_result(json.loads(line), kernels) for line in lines]
-
-
-def _result(line: dict[str, Any], kernels: Sequence[str]) -> TestResult:
-    kernel = line["kernel"] or next((k for k in kernels if k in line["test"]), kernels[0])
-    return TestResult(
-        line["test"], line["outcome"], line["seconds"], kernel, tuple(line["modules"]), line["text"]
-    )
+def _options(request: TestRequest) -> tuple[str, ...]:
+    options = {"-k": request.keyword, "--kscaffold-shard": request.shard, "-n": request.workers}
+    words = [word for option, value in options.items() if value is not None for word in (option, str(value))]
+    return (*words, *(["-x"] if request.first else []), *request.more)

@@ -1,11 +1,17 @@
 """Whether the guests of a test are clean at its end, and what the report of a failed test tells of them."""
 
+import os
 import re
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.load.flaws import Flaw
 from kscaffold.testing.guest import Guest
+
+EXAMINATION = Path(__file__).with_name("examination.py")
+"""The tests of a project that has none."""
 
 
 def judge(guests: Sequence[Guest], wanted: Sequence[str]) -> str | None:
@@ -57,6 +63,28 @@ def sections(guests: Sequence[Guest], most: int) -> list[tuple[str, str]]:
         if seen.commands:
             parts.append((f"by hand{which}", _by_hand(guest)))
     return parts
+
+
+def source_of(guests: Sequence[Guest], project: Path) -> str | None:
+    """FILE:LINE of the first complaint, from the project's directory; None where no line is known."""
+    for guest in guests:
+        seen = guest.evidence
+        for ko in seen.modules.values() if seen.place else ():
+            assert seen.place is not None
+            file = ko.parent / seen.place.file
+            if file.is_file():
+                # A build apart from the checkout has links to its sources.
+                return f"{os.path.relpath(file.resolve(), project)}:{seen.place.line}"
+    return None
+
+
+def again(test: str, file: Path, release: str) -> str:
+    """The command that runs one test again. `test`: its node's name in `file`."""
+    words = ["kscaffold", "test", "--kernel", release]
+    name = test.partition("[")[0]
+    if file == EXAMINATION:
+        return shlex.join([*words, "-k", name])
+    return shlex.join([*words, f"{os.path.relpath(file)}::{name}"])
 
 
 def _by_hand(guest: Guest) -> str:

@@ -49,7 +49,7 @@ def changes(directory: Path) -> Iterator[tuple[str, ...]]:
             yield tuple(sorted({str(Path(path).relative_to(project)) for _, path in found}))
 
 
-def again(verb: str, directory: Path, hear: Callable[[str], None]) -> int:
-    """Do a verb in a process of its own, and return its exit status; `hear` gets each line that it prints."""
+def again(verb: str, directory: Path, on_line: Callable[[str], None]) -> int:
+    """Do a verb in a process of its own, and return its exit status; `on_line` gets each printed line."""
     argv = [sys.executable, "-m", "kscaffold", verb, "-C", str(directory)]
-    return process.stream(argv, hear, timeout=_TIMEOUT)
+    return process.stream(argv, on_line, timeout=_TIMEOUT)

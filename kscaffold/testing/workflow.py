@@ -1,9 +1,9 @@
 """The workflow files of continuous integration, as text: nothing is written here."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from kscaffold.arch import table
+from kscaffold.records import dataclass
 
 _PACKAGES = ("ca-certificates", "gcc", "git", "kmod", "libc6-dev", "make", "python3-pip")
 _KERNELS = "~/.cache/kscaffold/kernels"

@@ -6,6 +6,7 @@ from importlib.resources import files
 import pytest
 
 from kscaffold.diagnosis import catalogue
+from kscaffold.diagnosis.residue import sections
 from kscaffold.diagnosis.residue.compare import NOISE, Part, compare, grown, parts
 from kscaffold.diagnosis.residue.kinds import KINDS, Residue
 from kscaffold.diagnosis.residue.sections import SECTIONS, sections_of
@@ -130,3 +131,9 @@ def test_only_what_the_imports_can_leave_is_looked_at():
     assert [s for i, s in enumerate(SECTIONS) if only >> i & 1] == ["/sys/kernel/debug"]
     unknown = sections_of({"of_somebody_else"})
     assert all(unknown >> SECTIONS.index(s) & 1 for s in ("/proc", "/dev", "/sys/class", "/proc/interrupts"))
+
+
+def test_common_imports_leave_nothing_by_the_patterns_either():
+    neutral, parts = sections._LEAVES[0]
+    assert parts == ()
+    assert [name for name in sections.COMMON if not re.fullmatch(neutral, name)] == []

@@ -169,8 +169,9 @@ def test_what_a_failed_test_tells(project):
     assert re.search(r"> +\d+ \| \tWARN_ON|> +\d+ \| +WARN_ON", told["test_warns"])
     assert f"trap.c:{LINE_OF_OOPS}" in told["test_oopses"] and "Call Trace" in told["test_oopses"]
     release = need_kernel("6.1").release
-    for command in (f"kscaffold load --kernel {release} trap.ko", "kscaffold exec"):
+    for command in (f"kscaffold load --kernel {release} trap", "kscaffold exec"):
         assert command in told["test_oopses"]
+    assert f"kscaffold test --kernel {release} tests/test_it.py::test_oopses" in told["test_oopses"]
     assert "did not end within 1 s" in told["test_never_ends"]
     assert "was to complain of 'oops', and did not" in told["test_a_complaint_that_does_not_come"]
     assert "init returned -22 (-EINVAL)" in told["test_a_load_that_fails"]

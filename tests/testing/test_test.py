@@ -81,6 +81,38 @@ def test_the_examination_of_a_bad_one(ks, here, good, bad, fails):
     assert not document["ok"]
 
 
+@pytest.mark.sandbox
+def test_several_kernels_side_by_side(ks, here):
+    write(here, tests_0_test_it__py=TESTS)
+    releases = [need_kernel(series).release for series in ("6.1", "6.12")]
+    words = [f"--kernel={release}" for release in releases]
+    ran = ks("test", *words, "--junit", "out.xml", "--html", "out.html")
+    assert ran.status == 1
+    heads = [line for line in ran.out.splitlines() if line.startswith("== ")]
+    assert sorted(heads) == [f"== {release} ==" for release in releases]
+    first, second = ran.out.splitlines()[-2:]
+    assert (first.split(), second.split()) == (["Module", *releases], ["trap", "failed", "failed"])
+    suites = list(ElementTree.parse(here / "out.xml").iter("testsuite"))
+    assert [(suite.get("tests"), suite.get("failures")) for suite in suites] == [("2", "1")] * 2
+    page = (here / "out.html").read_text()
+    assert all(release in page for release in releases) and f"trap.c:{LINE_OF_WARN}" in page
+    # The checkout is not built in: two kernels would meet there.
+    assert not list(here.glob("*.ko"))
+    document = ks("test", *words, "-k", "warns", "-x", "--executor", "dask", "--json").json
+    assert {(t["outcome"], t["file"], t["line"]) for t in document["tests"]} == {
+        ("failed", "trap.c", LINE_OF_WARN)
+    }
+    assert f"kscaffold test --kernel {document['kernels'][0]} tests/test_it.py::test_warns" in str(document)
+
+
+@pytest.mark.kernel
+def test_a_file_of_tests_that_can_not_be_read(ks, here):
+    write(here, tests_0_test_it__py="def test_it(:\n")
+    document = ks("test", "--json").json
+    assert [(t["test"], t["outcome"]) for t in document["tests"]] == [("tests/test_it.py", "error")]
+    assert "SyntaxError" in document["tests"][0]["text"]
+
+
 def test_a_path_that_is_not_there(ks, here):
     ran = ks("test", "no/such", "--json")
     assert ran.status == 2 and ran.json["error"]["code"] == "KS651"

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli import typer_later as typer
 from kscaffold.cli.documents import project as documents
 from kscaffold.errors import EXIT_NO, EXIT_YES
 
@@ -60,7 +59,7 @@ def _show(adopted: "Adoption") -> None:
         console.warn(adopted.problem.what)
     for path in adopted.unused:
         console.note(f"{_name(adopted, path)}: no module is made of it")
-    for found in adopted.habits:
+    for found in adopted.deprecations:
         place = f"{_name(adopted, found.file)}:{found.habit.line}"
         console.warn(f"{place}: {found.habit.message}", fix=found.habit.fix)
     if adopted.proposal:

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli import typer_later as typer
 from kscaffold.cli.documents import build as documents
 from kscaffold.cli.render.build import built
 from kscaffold.errors import EXIT_NO, EXIT_YES

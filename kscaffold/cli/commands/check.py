@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli import typer_later as typer
 from kscaffold.cli.documents import check as documents
 
 if TYPE_CHECKING:

@@ -2,10 +2,9 @@
 
 from typing import Annotated
 
-import typer
-
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli import typer_later as typer
 from kscaffold.cli.completion.scripts import SCRIPTS
 from kscaffold.errors import EXIT_YES, UsageError
 

@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli import typer_later as typer
 from kscaffold.cli.documents import explain as documents
 from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError, UsageError
 from kscaffold.files.log_end import read_end

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli import typer_later as typer
 from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError
 
 Kos = Annotated[list[Path] | None, typer.Argument(metavar="[KO]...", help="Modules, or directories of them.")]

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli import typer_later as typer
 
 All = Annotated[bool, typer.Option("--all", "-a", help="Every module, not only this project's.")]
 

@@ -9,7 +9,7 @@ from kscaffold.cli import options
 if TYPE_CHECKING:
     from kscaffold.kernel.kernel import Kernel
     from kscaffold.load.report import LoadReport
-    from kscaffold.load.verbs.load import Hear
+    from kscaffold.load.verbs.load import LoadListener
     from kscaffold.targets.target import Target
 
 
@@ -46,15 +46,15 @@ def load(
         words or (), directory or Path.cwd(), module, build=not no_build, dependencies=not no_deps
     )
 
-    def listen(chosen: "Kernel | None") -> "Hear":
+    def listen(chosen: "Kernel | None") -> "LoadListener":
         from kscaffold.cli.render import load as render  # start-up time: while the sandbox starts
 
-        def hear(report: "LoadReport", target: "Target") -> None:
+        def on_load(report: "LoadReport", target: "Target") -> None:
             render.loaded(report)
             if page is not None:
                 page.add_load(report, target, chosen)
 
-        return hear
+        return on_load
 
     loads = load_modules(request, where, timeout=timeout, progress=console.progress(), listen=listen)
     from kscaffold.cli.render import load as render  # start-up time: imported by now

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli import typer_later as typer
 from kscaffold.errors import EXIT_YES
 
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on showing what comes.")]

@@ -5,10 +5,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from kscaffold import console
 from kscaffold.cli import external_options, options
+from kscaffold.cli import typer_later as typer
 from kscaffold.cli.documents import project as documents
 from kscaffold.errors import EXIT_YES, UsageError
 
@@ -90,10 +89,10 @@ def new(
             git=git,
         )
     )
-    return _tell(created, directory, git)
+    return _report(created, directory, git)
 
 
-def _tell(created: "Created", directory: Path, git: bool) -> int:
+def _report(created: "Created", directory: Path, git: bool) -> int:
     shown = shlex.quote(str(directory / created.name))
     console.step("Created", f"{shown}: {created.module} from {', '.join(created.sources)}")
     if git and not created.repository:

@@ -43,7 +43,7 @@ def reload(
 
         page = LoadPage(html)
 
-    def hear(report: "LoadReport", target: "Target", kernel: "Kernel | None") -> None:
+    def on_load(report: "LoadReport", target: "Target", kernel: "Kernel | None") -> None:
         render.loaded(report)
         if page is not None:
             page.add_load(report, target, kernel)
@@ -57,8 +57,8 @@ def reload(
         where,
         timeout=timeout,
         progress=console.progress(),
-        hear=hear,
-        hear_unload=render.unloaded,
+        on_load=on_load,
+        on_unload=render.unloaded,
     )
     if done.stuck is not None:
         return render.unloads("reload", [done.stuck])

@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli import typer_later as typer
+from kscaffold.records import replace
 
 if TYPE_CHECKING:
     from kscaffold.cli.render.html import RunPage
     from kscaffold.kernel.kernel import Kernel
-    from kscaffold.load.tries import Hear
+    from kscaffold.load.tries import TryListener
 
 Set = Annotated[
     list[str] | None,
@@ -28,6 +28,9 @@ Allow = Annotated[
 Sanitize = Annotated[
     bool, typer.Option("--sanitize", help="Find bugs of memory, locks and undefined behaviour.")
 ]
+AsUser = Annotated[
+    bool, typer.Option("--as-user", help="Load as an ordinary user of the guest: a real EPERM.")
+]
 
 
 def run(
@@ -43,6 +46,7 @@ def run(
     watch: options.Watch = None,
     allow: Allow = None,
     sanitize: Sanitize = False,
+    as_user: AsUser = False,
     cmdline: options.Cmdline = "",
     cert: options.Cert = None,
     trace: options.Trace = False,
@@ -67,6 +71,7 @@ def run(
         allow=allow or (),
         sanitize=sanitize,
     )
+    request = replace(request, as_user=as_user)
     sets = [one for one in (params or [""]) for _ in range(repeat)]
     page: RunPage | None = None
     if html is not None:
@@ -74,7 +79,7 @@ def run(
 
         page = render_html.RunPage(html, len(sets))
 
-    def listen(chosen: "Kernel") -> "Hear | None":
+    def listen(chosen: "Kernel") -> "TryListener | None":
         from kscaffold.cli.render import load  # noqa: F401 - start-up time: while the guest restores
 
         return page.listen(chosen) if page else None

@@ -4,10 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli import typer_later as typer
 from kscaffold.cli.documents import check as documents
 from kscaffold.errors import EXIT_YES, KscaffoldError, UsageError
 
@@ -63,7 +62,7 @@ def sign(
     if used.readable_by_others:
         console.warn(f"others can read the key {used.file}", fix=f"chmod 600 {used.file}")
     reports = [_signed(file, used, hash, out) for file in files]
-    _tell(reports, used, chosen, bool(kos or out), ["--kernel", kernel] if kernel else [])
+    _report(reports, used, chosen, bool(kos or out), ["--kernel", kernel] if kernel else [])
     return EXIT_YES
 
 
@@ -82,10 +81,10 @@ def _to_sign(
         return modules_in([here / word for word in words]), find_kernel(spec), None
     chosen = choose(spec, offline=offline, progress=console.progress())
     request = LoadRequest(here, module=module, build=not no_build, dependencies=False)
-    jobs = plan_loads(request, chosen, console.progress())
-    if jobs.failed:
-        return [], chosen, failed_build("sign", jobs.failed)
-    return [ko.path for ko in jobs.kos], chosen, None
+    plan = plan_loads(request, chosen, console.progress())
+    if plan.failed:
+        return [], chosen, failed_build("sign", plan.failed)
+    return [ko.path for ko in plan.kos], chosen, None
 
 
 def _signed(file: Path, key: "Key", hash: str, out: Path | None) -> "SignReport":
@@ -114,7 +113,7 @@ def _short(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def _tell(
+def _report(
     reports: "list[SignReport]", key: "Key", kernel: "Kernel | None", named: bool, same: list[str]
 ) -> None:
     """Say what was done. `named`: the files were, on the command line. `same`: options to go on with."""

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli import typer_later as typer
 
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="[NAME]...", help="Modules; default: this project's.")
@@ -35,6 +34,6 @@ def unload(
         timeout=timeout,
         watch=watch,
         progress=console.progress(),
-        hear=render.unloaded,
+        on_unload=render.unloaded,
     )
     return render.unloads("unload", reports)

@@ -5,10 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from kscaffold import console
 from kscaffold.cli import external_options, options
+from kscaffold.cli import typer_later as typer
 from kscaffold.cli.documents import project as documents
 from kscaffold.errors import EXIT_NO, EXIT_YES, UsageError
 from kscaffold.files import paths

@@ -4,10 +4,9 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from kscaffold import console
 from kscaffold.cli import options
+from kscaffold.cli import typer_later as typer
 from kscaffold.errors import EXIT_YES, UsageError
 
 Verb = Annotated[

@@ -72,11 +72,15 @@ def _entry(matched: "MatchedEntry") -> Document:
 
 def walkthrough(one: "LoadWalkthrough") -> Document:
     """One load of `explain load`: the load's own keys, its stages with their facts, and the .ko's."""
+    from kscaffold.explain.questions import questions  # start-up time: `explain` of a word asks none
+
     return {
         **load(one.report),
         "steps": [_stage(stage) for stage in one.steps],
         "ko": _ko(one.anatomy) if one.anatomy else None,
         "flaw": one.flaw,
+        "questions": [{"question": q.question, "answer": q.answer} for q in questions(one)],
+        "ordinary_user": load(one.ordinary_user) if one.ordinary_user else None,
     }
 
 

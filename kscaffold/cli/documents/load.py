@@ -46,6 +46,7 @@ def load(report: "LoadReport") -> Document:
         "seconds": {k: round(v, 4) for k, v in report.seconds.items()},
         "accelerator": report.accelerator,
         "residue": _residue(report),
+        "as_user": report.as_user,
     }
 
 

@@ -103,7 +103,7 @@ def adopt(adopted: "Adoption") -> Document:
                 "mendable": f.mendable,
                 "mended": f.mended,
             }
-            for f in adopted.habits
+            for f in adopted.deprecations
         ],
         "proposal": {
             "text": proposal.text,

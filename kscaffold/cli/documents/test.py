@@ -7,7 +7,9 @@ if TYPE_CHECKING:
 
 
 def tested(done: "TestRun") -> dict[str, Any]:
-    """`test`. `modules`: a verdict for each module and kernel; `tests`: each test on each kernel."""
+    """`test`. `modules`: a verdict for each module and kernel; `tests`: each test on each kernel; `errors`:
+    why nothing could be tested on a kernel.
+    """
     cells = [
         {"module": name, "kernel": kernel, "outcome": outcome}
         for name, kernels in done.table().items()
@@ -21,8 +23,15 @@ def tested(done: "TestRun") -> dict[str, Any]:
             "outcome": result.outcome,
             "seconds": result.seconds,
             "text": result.text,
+            "sections": [{"title": title, "text": text} for title, text in result.sections],
+            "file": result.file,
+            "line": result.line,
         }
         for result in done.results
+    ]
+    errors = [
+        {"kernel": kernel, "code": error.code, "what": error.what, "cause": error.cause, "fix": error.fix}
+        for kernel, error in done.no_answer.items()
     ]
     return {
         "directory": str(done.directory),
@@ -30,5 +39,6 @@ def tested(done: "TestRun") -> dict[str, Any]:
         "examined": done.examined,
         "modules": cells,
         "tests": tests,
+        "errors": errors,
         "seconds": round(done.seconds, 4),
     }

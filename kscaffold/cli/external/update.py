@@ -2,11 +2,12 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 from kscaffold import console
 from kscaffold.cli.external.report import commits, show
+from kscaffold.records import dataclass, field
 from kscaffold.scaffold.external.inspect import Report
 from kscaffold.scaffold.external.trust import UntrustedError
 from kscaffold.scaffold.external.update import RerenderReport, UpdatePrompts

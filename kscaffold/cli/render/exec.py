@@ -46,14 +46,14 @@ def executed(request: ExecRequest, done: Executed, heard: Heard) -> int:
     for report in refused:
         render_load.loaded(report)
     if not refused:
-        _tell(request, done)
+        _report(request, done)
     console.emit(
         "exec", done.ok, documents.executed(request, done, heard.text(STDOUT), heard.text(STDOUT + 1))
     )
     return EXIT_NO if refused else _status(done)
 
 
-def _tell(request: ExecRequest, done: Executed) -> None:
+def _report(request: ExecRequest, done: Executed) -> None:
     from kscaffold.cli.render.source_line import source  # start-up time: the program ran meanwhile
 
     name = console.printable(request.words[0])

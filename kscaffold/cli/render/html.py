@@ -1,7 +1,6 @@
 """`--html FILE`: what was loaded, as one page for a browser."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from kscaffold import console
@@ -10,8 +9,9 @@ from kscaffold.explain import html
 from kscaffold.explain.walkthrough import LoadWalkthrough, load_walkthrough
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.report import LoadReport
-from kscaffold.load.tries import Hear
+from kscaffold.load.tries import TryListener
 from kscaffold.load.unload import UnloadReport
+from kscaffold.records import replace
 from kscaffold.targets.target import Target
 
 MOST = 100  # tries on one page
@@ -40,7 +40,7 @@ class RunPage:
         self._kernel: Kernel | None = None
         self._walkthroughs: dict[tuple[int, str], LoadWalkthrough] = {}
 
-    def listen(self, kernel: Kernel) -> Hear:
+    def listen(self, kernel: Kernel) -> TryListener:
         """Who hears of each load into this kernel."""
         self._kernel = kernel
         return self.add_load

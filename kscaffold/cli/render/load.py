@@ -1,10 +1,9 @@
 """How loads, unloads, lists and logs look to people, and their JSON documents."""
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from kscaffold import console
+from kscaffold import console, lazy
 from kscaffold.cli.documents import load as documents
 from kscaffold.cli.render.source_line import source
 from kscaffold.diagnosis import errnos
@@ -25,9 +24,11 @@ if TYPE_CHECKING:
 _LOUD = {"emerg": "red", "alert": "red", "crit": "red", "err": "red", "warn": "yellow"}
 _MOST_LINES = 16
 # Said of every module that is not signed and not of the kernel's own tree: taint, and no harm.
-_NOISE = re.compile(r"loading out-of-tree module taints kernel|module verification failed: signature and/or")
+_NOISE = lazy.pattern(
+    r"loading out-of-tree module taints kernel|module verification failed: signature and/or"
+)
 # How the kernel begins a report of a crash.
-_HEAD = re.compile(
+_HEAD = lazy.pattern(
     r"(?:BUG|Oops|.{1,64}->init suspiciously|"
     r"WARNING|Kernel panic|kernel BUG|RIP: 0010|watchdog|INFO: task|general protection)"
 )
@@ -52,14 +53,15 @@ def loaded(report: LoadReport) -> None:
 
 def _with(report: LoadReport) -> str:
     """The parameters of one load, behind its module's name: a run can have many sets of them."""
-    return f" {console.printable(report.parameters.text)}" if report.parameters else ""
+    who = ", as an ordinary user" if report.as_user else ""
+    return f" {console.printable(report.parameters.text)}{who}" if report.parameters else who
 
 
 def why(report: LoadReport) -> None:
     """The cause and the fix: the answer of a load that failed, a remark on one that went well."""
     j = report.judgement
     say = console.note if report.ok else console.out
-    if j.verdict == "init-failed" and j.certain and j.errno:
+    if (j.verdict == "init-failed" or report.as_user) and j.certain and j.errno:
         from kscaffold.explain import phrases  # start-up time: most loads go well
 
         say(f"   note: {phrases.said_by_insmod(j.errno)}; lsmod does not show {report.module}")

@@ -1,34 +1,105 @@
 """How a run of tests looks: pytest's own words, then one table of modules and kernels."""
 
+import os
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kscaffold import console
 from kscaffold.cli.documents import test as documents
-from kscaffold.errors import EXIT_NO, EXIT_YES
+from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES
 
 if TYPE_CHECKING:
     from kscaffold.testing.run import TestRun
 
-_STYLES = {"passed": "green", "failed": "red", "error": "red", "skipped": "yellow"}
+_STYLES = {"passed": "green", "failed": "red", "error": "red", "skipped": "yellow", "no answer": "red"}
+_WIDEST = 80
+_NUMBERS = re.compile(r"[\d.]+(?:\+\w+)?(?:-\d+)?")
 
 
-def tested(done: "TestRun") -> int:
-    """The table, the document and the exit status."""
+class Page:
+    """`--html FILE`. Raises UsageError, before anything is tested, where no page can be written there."""
+
+    def __init__(self, path: Path) -> None:
+        from kscaffold.explain.html import check_path  # start-up time: few want a page
+
+        self._path = path
+        check_path(path)
+
+    def write(self, done: "TestRun") -> None:
+        """Write it, and say so."""
+        from datetime import datetime  # start-up time: few want a page
+
+        from kscaffold.explain.html import write_text
+        from kscaffold.testing.html import render_page
+
+        write_text(self._path, render_page(done, datetime.now().astimezone()))
+        console.step("Wrote", str(self._path))
+
+
+def tested(done: "TestRun", page: Page | None = None) -> int:
+    """The table, the page, what a service of continuous integration shows, the document; the exit status."""
+    if page is not None:
+        page.write(done)
+    _annotate(done)
     console.emit("test", done.ok, documents.tested(done))
     if not console.json_mode:
         _table(done)
-    return EXIT_YES if done.ok else EXIT_NO
+    if done.ok:
+        return EXIT_YES
+    return EXIT_NO if done.results else EXIT_NO_ANSWER
+
+
+def _annotate(done: "TestRun") -> None:
+    from kscaffold.files.atomic import write_whole  # start-up time: the tests ran meanwhile
+    from kscaffold.testing import annotations
+
+    for line in annotations.github(done.results, done.directory, os.environ):
+        (console.note if console.json_mode else console.out)(line)
+    report = annotations.gitlab(done.results, done.directory, os.environ)
+    if report is not None:
+        write_whole(Path(annotations.GITLAB_REPORT), report.encode())
 
 
 def _table(done: "TestRun") -> None:
-    rows = done.table()
+    """Modules down, kernels across; in several tables where the kernels need more than a screen's width."""
+    rows: dict[str, dict[str, str]] = {name: dict(cells) for name, cells in done.table().items()}
+    for kernel in done.no_answer:
+        for cells in rows.values() if rows else (rows.setdefault(done.directory.name, {}),):
+            cells[kernel] = "no answer"
     first = max((len(name) for name in (*rows, "Module")), default=0)
-    widths = [max(len(kernel), len("skipped")) for kernel in done.kernels]
-    heads = "  ".join(k.ljust(w) for k, w in zip(done.kernels, widths, strict=True))
+    labels = _labels(done.kernels, first)
+    waiting = list(done.kernels)
+    while waiting:
+        part: list[str] = []
+        width = first
+        while waiting and (not part or width + 2 + len(labels[waiting[0]]) <= _WIDEST):
+            width += 2 + max(len(labels[waiting[0]]), len("skipped"))
+            part.append(waiting.pop(0))
+        _print_part(rows, part, labels, first)
+        if waiting:
+            console.out()
+
+
+def _print_part(
+    rows: dict[str, dict[str, str]], kernels: list[str], labels: dict[str, str], first: int
+) -> None:
+    widths = [max(len(labels[kernel]), len("skipped")) for kernel in kernels]
+    heads = "  ".join(labels[k].ljust(w) for k, w in zip(kernels, widths, strict=True))
     console.out(f"{'Module':<{first}}  {heads}".rstrip())
     for name, cells in rows.items():
         words = []
-        for kernel, width in zip(done.kernels, widths, strict=True):
+        for kernel, width in zip(kernels, widths, strict=True):
             word = cells.get(kernel, "-")
             words.append(console.styled(word, _STYLES.get(word, "dim")) + " " * (width - len(word)))
         console.out(f"{name:<{first}}  {'  '.join(words)}".rstrip())
+
+
+def _labels(kernels: tuple[str, ...], first: int) -> dict[str, str]:
+    """What stands above each column: the release, without its flavour where the table would be too wide."""
+    if first + sum(2 + len(kernel) for kernel in kernels) <= _WIDEST:
+        return {kernel: kernel for kernel in kernels}
+    short = {kernel: m[0] if (m := _NUMBERS.match(kernel)) else kernel for kernel in kernels}
+    last = {kernel: f"{short[kernel]}-{kernel.rpartition('-')[2]}" for kernel in kernels}
+    names = list(short.values())
+    return {k: short[k] if names.count(short[k]) == 1 else last[k] for k in kernels}

@@ -11,6 +11,7 @@ from kscaffold.diagnosis.course import COURSE
 from kscaffold.diagnosis.trace import StageTime
 from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES
 from kscaffold.explain.phrases import headline, untimed
+from kscaffold.explain.questions import questions
 from kscaffold.explain.stage_facts import StageFacts
 from kscaffold.explain.stages.fact import Fact, Source
 from kscaffold.explain.walkthrough import LoadWalkthrough
@@ -54,6 +55,22 @@ def print_walkthrough(walkthrough: LoadWalkthrough) -> None:
         load.why(walkthrough.report)
     for line in _legend(walkthrough):
         console.out(line)
+    console.out()
+    for line in _questions(walkthrough):
+        console.out(line)
+
+
+def _questions(walkthrough: LoadWalkthrough) -> Iterator[str]:
+    """What a teacher asks of this load, as on the page."""
+    for number, asked in enumerate(questions(walkthrough), 1):
+        yield console.styled(f"{f'{number}.':<3} {asked.question}", "bold")
+        yield from textwrap.wrap(
+            console.printable(asked.answer),
+            console.width(_WIDTH),
+            initial_indent=" " * 4,
+            subsequent_indent=" " * 4,
+            break_on_hyphens=False,
+        )
 
 
 def _step(number: int, step: StageFacts, total: int, walkthrough: LoadWalkthrough) -> Iterator[str]:

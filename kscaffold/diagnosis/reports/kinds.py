@@ -1,6 +1,6 @@
 """The kinds of reports, in the words of KASAN, UBSAN and lockdep: a table."""
 
-from dataclasses import dataclass
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

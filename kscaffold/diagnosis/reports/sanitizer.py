@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.reports.kinds import KINDS, Kind
+from kscaffold.records import dataclass, field
 
 _LINE = re.compile(r"^ks_sanitize: (?P<id>\d{1,9}) (?P<key>[a-z-]{1,32})(?: (?P<value>.*))?$")
 _SITE = re.compile(

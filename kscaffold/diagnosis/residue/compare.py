@@ -5,11 +5,12 @@ The guest is pristine, so the difference is the module's.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 
+from kscaffold import lazy
 from kscaffold.diagnosis.residue.kinds import Residue
 from kscaffold.diagnosis.residue.source import made_by
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,10 @@ NOISE = 512 << 10
 """Bytes that a kernel's memory may grow by over one load, whatever the module does."""
 
 # Threads and files that the kernel makes when it likes.
-_OWN_THREADS = re.compile(
+_OWN_THREADS = lazy.pattern(
     r"kworker/(?!R-)|ksoftirqd|migration/|cpuhp/|rcu|idle_inject|irq/|kswapd|khungtaskd|jbd2|scsi_"
 )
-_OWN_FILES = re.compile(
+_OWN_FILES = lazy.pattern(
     r"/proc/(?:self|thread-self)\b|/dev/(?:vport|pts/)|/sys/kernel/debug/(?:bdi|tracing|sched)/"
 )
 

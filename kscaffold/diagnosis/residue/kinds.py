@@ -1,6 +1,6 @@
 """The kinds of things that are left, and how each is told."""
 
-from dataclasses import dataclass
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

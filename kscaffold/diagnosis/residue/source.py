@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
+from kscaffold import lazy
 from kscaffold.diagnosis.residue.kinds import KINDS, Residue
+from kscaffold.records import replace
 
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
+_COMMENT = lazy.pattern(r"//[^\n]*|/\*.*?\*/", re.S)
 
 
 def made_by(left: Residue, sources: Sequence[tuple[str, str]]) -> Residue:

@@ -3,7 +3,6 @@ parameters. Facts of files, held against what the kernel said of the same.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.arch import table
@@ -13,6 +12,7 @@ from kscaffold.kernel.facts import KernelFacts, read_facts
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.symvers import Symvers, beside
 from kscaffold.module.arguments import Parameters
+from kscaffold.records import dataclass
 
 # The loader takes these from the file and does not keep them (rewrite_section_headers).
 _NOT_KEPT = frozenset({".modinfo", "__versions", "__version_ext_crcs", "__version_ext_names"})

@@ -1,11 +1,11 @@
 """One fact about one stage of one load, and what such facts are made from."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from kscaffold.explain.stages.anatomy import Anatomy
 from kscaffold.explain.stages.observe import Observed
 from kscaffold.load.report import LoadReport
+from kscaffold.records import dataclass
 
 # Where a fact is from: the .ko; files of the kernel or the project beside it (Module.symvers, its own
 # modules); the kernel's answer after the load; the trace of it; what it was asked with.

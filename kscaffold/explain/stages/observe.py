@@ -2,12 +2,12 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 from kscaffold.diagnosis.attempt import NOT_KNOWN, Facts, Listed
 from kscaffold.elf.model import KoFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.load.report import LoadReport
+from kscaffold.records import dataclass, field, replace
 from kscaffold.targets.facts import KernelFiles, read_facts
 from kscaffold.targets.target import Target
 

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from kscaffold.arch.architecture import Architecture
@@ -22,8 +21,9 @@ from kscaffold.load.trust import trusted_certificates
 from kscaffold.make.fingerprint.compare import recorded_targets
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.find import home
+from kscaffold.records import replace
 from kscaffold.sandbox.agent.guest_root import guest_architecture
-from kscaffold.sandbox.agent.program import Hear
+from kscaffold.sandbox.agent.program import OutputListener
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget
@@ -32,7 +32,7 @@ from kscaffold.targets.sandbox import SandboxTarget
 def execute(
     request: ExecRequest,
     where: TargetRequest,
-    hear: Hear | None,
+    on_output: OutputListener | None,
     *,
     fresh: bool = False,
     progress: Progress = SILENT,
@@ -40,13 +40,13 @@ def execute(
     """Run a program in the live sandbox of its directory, which is started where none runs; or with `fresh`
     in a pristine one with the project's modules loaded, which ends with the program.
 
-    `hear` gets its output; None: the report has it. Raises as `ready` does, and KscaffoldError where there is
-    no kernel or sandbox.
+    `on_output` gets its output; None: the report has it. Raises as `ready` does, and KscaffoldError where
+    there is no kernel or sandbox.
     """
     at = home(request.directory)
     if not fresh:
         with _live(at, where, progress) as (target, architecture):
-            return run_in(target, request, architecture, hear, _Files(at), offline=where.offline)
+            return run_in(target, request, architecture, on_output, _Files(at), offline=where.offline)
     with prewarm_guest(where, progress) as begun:
         plan = plan_loads(LoadRequest(request.directory), begun.kernel, progress)
         if plan.failed:
@@ -55,13 +55,13 @@ def execute(
             target = SandboxTarget.from_guest(guest, begun.plan.machine.cmdline)
             predictor = Predictor(plan.kos, begun.kernel, progress.warn, begun.plan.trusted)
             loads = load_all(
-                plan, target, timeout=10.0, predictor=predictor, seconds={}, tell=lambda report: None
+                plan, target, timeout=10.0, predictor=predictor, seconds={}, on_report=lambda report: None
             )
             if not all(report.ok for report in loads):
                 return Executed(loads=tuple(loads), kernel=target.release)
             architecture = guest_architecture(begun.kernel.arch)
             files = {report.module: report.file for report in loads}
-            done = run_in(target, request, architecture, hear, files, offline=where.offline)
+            done = run_in(target, request, architecture, on_output, files, offline=where.offline)
             return replace(done, loads=tuple(loads))
 
 

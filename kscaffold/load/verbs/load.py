@@ -1,7 +1,6 @@
 """Load what was asked for into the live sandbox, or the host. Imports little: the sandbox starts first."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kscaffold import timing
@@ -9,6 +8,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.prewarm import prewarm_sandbox
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass
 
 if TYPE_CHECKING:
     from kscaffold.load.open_target import OpenTarget
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from kscaffold.targets.target import Target
 
 # Gets each load, and the target while that can still be asked.
-Hear = Callable[["LoadReport", "Target"], None]
+LoadListener = Callable[["LoadReport", "Target"], None]
 # Called once with the kernel (None: not looked for), while the sandbox starts; who hears of each load.
-Listen = Callable[[Kernel | None], Hear]
+Listen = Callable[[Kernel | None], LoadListener]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def load(
 
     if where.host and not request.kos:  # no kernel is looked for to insmod a .ko here
         kernel = choose_kernel(where, progress)
-    hear = listen(kernel) if listen else ignore
+    on_load = listen(kernel) if listen else ignore
     plan = plan_loads(request, kernel, progress)
     if plan.failed:
         return Loads(failed_build=plan.failed)
@@ -74,11 +74,15 @@ def load(
     timing.reached("a prediction is made")
     with open_target(plan.home, kernel, where, trusted, progress) as opened:
         timing.reached("the sandbox answers")
-        return load_plan(plan, opened, predictor, timeout, hear)
+        return load_plan(plan, opened, predictor, timeout, on_load)
 
 
 def load_plan(
-    plan: "LoadPlan", opened: "OpenTarget", predictor: "Predictor | None", timeout: float, hear: Hear
+    plan: "LoadPlan",
+    opened: "OpenTarget",
+    predictor: "Predictor | None",
+    timeout: float,
+    on_load: LoadListener,
 ) -> Loads:
     """Load a plan into a target that is open."""
     from kscaffold.load.load import load_all  # start-up time: the sandbox starts now
@@ -89,7 +93,7 @@ def load_plan(
         timeout=timeout,
         predictor=predictor,
         seconds={"build": plan.seconds, "start": opened.seconds},
-        tell=lambda report: hear(report, opened.target),
+        on_report=lambda report: on_load(report, opened.target),
     )
     if opened.kind == "sandbox" and any(r.judgement.complaints or not r.ok for r in reports):
         from kscaffold.load.live_crash import mark_told  # start-up time: few loads are told twice

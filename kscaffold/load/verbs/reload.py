@@ -1,7 +1,6 @@
 """Load into a pristine sandbox, in the old one's place; on the host: unload, then load."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from kscaffold import timeouts
 from kscaffold.kernel.kernel import Kernel
@@ -14,12 +13,13 @@ from kscaffold.load.trust import trusted_certificates
 from kscaffold.load.unload import UnloadReport, unload
 from kscaffold.load.verbs.load import Loads, load_plan
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass
 from kscaffold.sandbox.live import registry
 from kscaffold.targets.target import Target
 
 # Gets each load, the target while that can still be asked, and the kernel (None: not looked for).
-HearLoad = Callable[[LoadReport, Target, Kernel | None], None]
-HearUnload = Callable[[UnloadReport], None]
+LoadListener = Callable[[LoadReport, Target, Kernel | None], None]
+UnloadListener = Callable[[UnloadReport], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ def reload(
     *,
     timeout: float,
     progress: Progress = SILENT,
-    hear: HearLoad = lambda report, target, kernel: None,
-    hear_unload: HearUnload = lambda report: None,
+    on_load: LoadListener = lambda report, target, kernel: None,
+    on_unload: UnloadListener = lambda report: None,
 ) -> Reload:
     """Build, end the old sandbox, load into a new one; `timeout` of each load in seconds, in the kernel.
 
@@ -60,20 +60,22 @@ def reload(
         registry.stop_sandbox(plan.home)
     predictor = Predictor(plan.kos, kernel, progress.warn, trusted) if kernel else None
     with open_target(plan.home, kernel, where, trusted, progress) as opened:
-        stuck = _unload_all(plan, opened, hear_unload) if where.host else None
+        stuck = _unload_all(plan, opened, on_unload) if where.host else None
         if stuck is not None:
             return Reload(Loads(), stuck)
         return Reload(
-            load_plan(plan, opened, predictor, timeout, lambda report, target: hear(report, target, kernel))
+            load_plan(
+                plan, opened, predictor, timeout, lambda report, target: on_load(report, target, kernel)
+            )
         )
 
 
-def _unload_all(plan: LoadPlan, opened: OpenTarget, hear: HearUnload) -> UnloadReport | None:
+def _unload_all(plan: LoadPlan, opened: OpenTarget, on_unload: UnloadListener) -> UnloadReport | None:
     """Unload the plan's modules, those that need others first; the report of the one that stays."""
     there = {m.name for m in opened.target.modules()}
     for name in [ko.module for ko in reversed(plan.kos) if ko.module in there]:
         gone = unload(name, opened.target, timeout=timeouts.seconds("UNLOAD_TIMEOUT"))
-        hear(gone)
+        on_unload(gone)
         if not gone.ok:
             return gone
     return None

@@ -1,7 +1,6 @@
 """Load and unload in pristine guests. Imports little: the first guest restores meanwhile."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kscaffold import timing
@@ -11,17 +10,18 @@ from kscaffold.load.flaws import RESIDUE, not_allowed
 from kscaffold.load.prewarm import prewarm_guest
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass
 
 if TYPE_CHECKING:
     from kscaffold.instrument.findings import Findings
     from kscaffold.instrument.sanitize import InstrumentedPlan
     from kscaffold.load.flaws import Flaw
     from kscaffold.load.plan import LoadPlan
-    from kscaffold.load.tries import Hear, Try
+    from kscaffold.load.tries import Try, TryListener
     from kscaffold.make.report import BuildReport
 
 # Called once with the kernel, while the first guest restores; who hears of each load, None for nobody.
-Listen = Callable[[Kernel], "Hear | None"]
+Listen = Callable[[Kernel], "TryListener | None"]
 # How many times longer instrumented code may take: a call for each access.
 _SLOWER = 4
 
@@ -83,7 +83,7 @@ def run(
         from kscaffold.load.tries import run_tries
 
         accepted = _accepted(request)
-        hear = listen(begun.kernel) if listen else None
+        on_load = listen(begun.kernel) if listen else None
         timing.reached("more of kscaffold is imported")
         plan = plan_loads(request, begun.kernel, progress)
         timing.reached("the modules are found, and built")
@@ -97,7 +97,7 @@ def run(
             timeout=timeout * (_SLOWER if copies else 1),
             watch=watch,
             progress=progress,
-            hear=hear,
+            on_load=on_load,
         )
         if copies is None:
             return Run(tuple(tries), plan.seconds, allow=accepted)

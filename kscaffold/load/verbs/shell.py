@@ -1,7 +1,6 @@
 """A BusyBox shell in the live sandbox of a directory."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from kscaffold.arch import table
@@ -12,6 +11,7 @@ from kscaffold.load.request import TargetRequest
 from kscaffold.load.trust import trusted_certificates
 from kscaffold.packages.busybox import busybox
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import replace
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.live.shell import shell as run_shell
 

@@ -1,7 +1,6 @@
 """Unload modules from the live sandbox, or the host, and look on whether the kernel stays well."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold.load.live_crash import mark_told
@@ -11,6 +10,7 @@ from kscaffold.load.unload import UnloadReport, file_of, module_of_word
 from kscaffold.load.unload import unload as unload_one
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ def unload(
     timeout: float,
     watch: float | None = None,
     progress: Progress = SILENT,
-    hear: Callable[[UnloadReport], None] = lambda report: None,
+    on_unload: Callable[[UnloadReport], None] = lambda report: None,
 ) -> tuple[UnloadReport, ...]:
     """Unload each module; `timeout` of each in seconds, in the kernel.
 
-    `watch`: seconds to look on afterwards, None for as long as the modules' imports suggest. `hear` gets each
-    report, and one again that changed while the kernel was watched.
+    `watch`: seconds to look on afterwards, None for as long as the modules' imports suggest. `on_unload` gets
+    each report, and one again that changed while the kernel was watched.
     """
     beside = sorted(request.at.glob("*.ko"))
     reports = []
@@ -50,11 +50,11 @@ def unload(
             ko = file_of(module, files, opened.target)
             report = unload_one(name, opened.target, timeout=timeout, ko=ko)
             reports.append(_after_crash(report, opened.crashed) if opened.crashed else report)
-            hear(reports[-1])
+            on_unload(reports[-1])
         watched = watch_after_unload(reports, opened.target, watch)
         for before, after in zip(reports, watched, strict=True):
             if after is not before:
-                hear(after)
+                on_unload(after)
         if opened.is_there and opened.kind == "sandbox":
             gone = any(r.judgement.verdict in ("crashed", "lost") for r in watched)
             mark_told(request.at, [r for report in watched for r in report.log], is_gone=gone)

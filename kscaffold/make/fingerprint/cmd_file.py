@@ -1,10 +1,10 @@
 """Kbuild's `.NAME.cmd` files: how an object was made, and of what."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.files import reader
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from kscaffold.arch import table
 from kscaffold.elf.model import SHF_WRITE, Section
 from kscaffold.elf.validity import THIS_MODULE
 from kscaffold.module.predict.finding import REBUILD, UNSURE, Finding
 from kscaffold.module.predict.question import Question
+from kscaffold.records import dataclass
 
 # More than any section wants: alignments beyond it, or that are no power of two, let sizes run over.
 _MOST_ALIGNED = 1 << 20

@@ -1,7 +1,8 @@
 """What a look at a module found, and what it means for loading it."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from kscaffold.records import dataclass
 
 UNSURE = "unsure"
 # The fix for a file that no build of today's sources would make.

@@ -1,12 +1,12 @@
 """What every stage of the prediction is asked about: one load, before it is tried."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from kscaffold.elf.model import KoFile
 from kscaffold.kernel.facts import KernelFacts
 from kscaffold.kernel.signature_check import SignatureCheck
 from kscaffold.kernel.symvers import Exported, Symvers
+from kscaffold.records import dataclass
 
 _MOST_NAMES = 6
 

@@ -4,7 +4,6 @@ Source: apply_relocations() in kernel/module/main.c, apply_relocate_add() in arc
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
@@ -12,6 +11,7 @@ from kscaffold.elf.model import Flaw, Relocations
 from kscaffold.elf.relocations import UNRELOCATED
 from kscaffold.module.predict.finding import REBUILD, UNSURE, Finding
 from kscaffold.module.predict.question import Question
+from kscaffold.records import dataclass
 
 _NO_FLAGS = "build it through Kbuild, with no flags like -fPIC or -mcmodel of its own"
 

@@ -4,7 +4,6 @@ Source: simplify_symbols() and resolve_symbol() in kernel/module/main.c.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 
 from kscaffold.arch import table
@@ -15,6 +14,7 @@ from kscaffold.kernel.symvers import Exported
 from kscaffold.module.predict.finding import REBUILD, UNSURE, Finding
 from kscaffold.module.predict.question import Question, abbreviate
 from kscaffold.module.predict.symbol_crc import crc_mismatch
+from kscaffold.records import dataclass
 
 # A symbol kept for named modules has a namespace that begins so: Linux kernel commit 707f853d7fa3 "module:
 # Provide EXPORT_SYMBOL_GPL_FOR_MODULES() helper" (in v6.16).

@@ -1,7 +1,8 @@
 """The guest's root: an archive in memory with the agent, the channel's drivers and the set-up lines."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from kscaffold.records import dataclass
 
 _TRAILER = "TRAILER!!!"
 _REGULAR = 0o100755

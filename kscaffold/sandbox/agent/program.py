@@ -9,8 +9,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 
+from kscaffold.records import dataclass, field
 from kscaffold.sandbox.agent import protocol
 from kscaffold.sandbox.agent.protocol import Channel, Kind, Provide, Verb
 
@@ -24,7 +24,7 @@ _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _PATIENCE = 3  # a program that takes so many Ctrl-C for nothing is killed
 
 # Gets what the program wrote: STDOUT or STDERR, and the bytes.
-Hear = Callable[[int, bytes], None]
+OutputListener = Callable[[int, bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def run_program(
     *,
     timeout: float,
     input: int | bytes = b"",
-    hear: Hear,
+    on_output: OutputListener,
     pass_signals: bool = False,
     provide: Provide | None = None,
 ) -> Ended:
@@ -72,7 +72,7 @@ def run_program(
     variables = tuple(f"{name}={value}" for name, value in program.environment.items())
     payload = b"".join(os.fsencode(word) + b"\0" for word in (*words, *variables))
     nonce = channel.begin(Verb.EXEC, payload, argument=len(words), timeout=timeout)
-    conversation = _Conversation(channel, nonce, time.monotonic() + timeout, input, hear, provide)
+    conversation = _Conversation(channel, nonce, time.monotonic() + timeout, input, on_output, provide)
     try:
         with _signals() if pass_signals else contextlib.nullcontext() as signals:
             return conversation.to_the_end(signals)
@@ -90,13 +90,13 @@ class _Conversation:
         nonce: int,
         deadline: float,
         input: int | bytes,
-        hear: Hear,
+        on_output: OutputListener,
         provide: Provide | None,
     ) -> None:
         self.channel = channel
         self.nonce = nonce
         self.deadline = deadline
-        self.hear = hear
+        self.on_output = on_output
         self.provide = provide
         self.source = input if isinstance(input, int) else None
         self.rest = memoryview(input if isinstance(input, bytes) else b"")
@@ -113,7 +113,7 @@ class _Conversation:
                 continue
             kind, answer = self.channel.receive(self.nonce, self.deadline, _GRACE)
             if kind is Kind.OUTPUT:
-                self.hear(answer.status, answer.payload)
+                self.on_output(answer.status, answer.payload)
             elif kind is Kind.WANT:
                 self.deadline += self.channel.give(self.nonce, answer, self.provide)
             elif kind is Kind.ACK:

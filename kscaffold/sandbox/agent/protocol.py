@@ -22,8 +22,9 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+
+from kscaffold.records import dataclass
 
 MAGIC = 0x3143534B
 REQUEST = struct.Struct("<IIQIIII")

@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import timeouts
@@ -22,6 +21,7 @@ from kscaffold.errors import KscaffoldError, from_os_error
 from kscaffold.files import ownership
 from kscaffold.files.atomic import write_whole
 from kscaffold.process import start_time
+from kscaffold.records import dataclass
 from kscaffold.sandbox.agent import protocol
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Kind, Verb
 from kscaffold.sandbox.vm.guest import Guest

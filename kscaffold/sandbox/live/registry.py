@@ -7,7 +7,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from kscaffold import process, timeouts
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import ownership, paths
 from kscaffold.files.lock import is_locked, wait_for_lock
+from kscaffold.records import dataclass
 from kscaffold.sandbox.agent.protocol import MOST_GRACE, Channel, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.sandbox.live import daemon
 from kscaffold.sandbox.vm.plan import Plan

@@ -8,8 +8,6 @@ is marked as broken until the host boots again.
 import contextlib
 import json
 import os
-import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
@@ -18,6 +16,7 @@ from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import DeadlineError, UsageError
 from kscaffold.files import paths
 from kscaffold.files.atomic import write_whole
+from kscaffold.records import dataclass
 from kscaffold.sandbox.vm.qemu import Accelerator
 
 _DEADLINE = 3.0  # s; a working KVM needs 0.1
@@ -103,6 +102,8 @@ def _boot_id() -> str:
 
 def _try_kvm(program: str) -> str | None:
     """Why KVM does not work here, None where it does."""
+    import tempfile  # start-up time: once a boot of the host
+
     with tempfile.TemporaryDirectory(prefix="kscaffold-probe-") as place:
         bios = Path(place) / "bios"
         bios.write_bytes(proof_of_life())

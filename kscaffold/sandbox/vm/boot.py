@@ -5,7 +5,6 @@ import mmap
 import os
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from kscaffold import process, timeouts
@@ -13,6 +12,7 @@ from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.progress import Progress
+from kscaffold.records import replace
 from kscaffold.sandbox.agent import guest_root
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout
 from kscaffold.sandbox.vm import qemu, snapshot

@@ -4,14 +4,13 @@ import contextlib
 import os
 import shutil
 import socket
-import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from kscaffold import process
 from kscaffold.files import paths
 from kscaffold.files.sweep import sweep_dead
+from kscaffold.records import dataclass, field
 from kscaffold.sandbox.agent.protocol import Answer, Channel, ChannelClosed, Verb
 from kscaffold.sandbox.vm import qemu
 from kscaffold.sandbox.vm.plan import Plan
@@ -74,7 +73,9 @@ def new_directory() -> Path:
     guests = paths.runtime() / "guests"
     paths.make_own(guests)
     sweep_dead(guests, "")
-    return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=guests))
+    directory = guests / f"{os.getpid()}-{os.urandom(6).hex()}"
+    directory.mkdir(mode=0o700)
+    return directory
 
 
 def spawn(

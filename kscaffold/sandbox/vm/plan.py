@@ -1,12 +1,12 @@
 """Which guest is wanted: its kernel, its machine and its snapshot, found out before anything is started."""
 
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
 from kscaffold.kernel import store
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.records import dataclass
 from kscaffold.sandbox.agent import guest_root
 from kscaffold.sandbox.vm import accelerator, qemu, snapshot
 from kscaffold.sandbox.vm.restore_probe import restores_live

@@ -1,10 +1,10 @@
 """QEMU's command line, as text; nothing is started here."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from kscaffold.arch.architecture import Architecture
+from kscaffold.records import dataclass
 
 Accelerator = Literal["kvm", "tcg"]
 

@@ -4,9 +4,9 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from kscaffold import process, timeouts
+from kscaffold.records import dataclass
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Verb
 from kscaffold.sandbox.vm import snapshot
 from kscaffold.sandbox.vm.guest import (

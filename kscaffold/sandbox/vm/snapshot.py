@@ -11,7 +11,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from kscaffold.files import paths
@@ -20,6 +19,7 @@ from kscaffold.files.identity import FileIdentity, identify
 from kscaffold.files.lock import try_lock
 from kscaffold.files.sweep import own_name, remove_entry, sweep_unlocked
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.agent import guest_root
 from kscaffold.sandbox.vm import qemu
 from kscaffold.sandbox.vm.qemu import Machine
@@ -83,7 +83,7 @@ def find_snapshot(name: str) -> Snapshot | None:
             if now != FileIdentity(**known):
                 if now.size != known["size"] or _digest(directory / file) != digest:
                     raise ValueError(f"{file} is not what was written")
-                record["files"][file] = {**asdict(now), "sha256": digest}
+                record["files"][file] = {**now.facts(), "sha256": digest}
                 changed = True
         if record["format"] != FORMAT or record["key"] != name:
             raise ValueError("another snapshot's record")
@@ -132,8 +132,8 @@ def write_snapshot(name: str, kernel: Kernel, memory: int, state: bytes, making:
         "kernel": kernel.release,
         "made": time.time(),
         "files": {
-            "ram": {**asdict(identify(making / "ram")), "sha256": ram_digest},
-            "state": {**asdict(identify(making / "state")), "sha256": state_digest},
+            "ram": {**identify(making / "ram").facts(), "sha256": ram_digest},
+            "state": {**identify(making / "state").facts(), "sha256": state_digest},
         },
     }
     _write_record(making, record)

@@ -1,12 +1,10 @@
 """The start of a guest in its pristine state: restored where there is a whole snapshot, else booted."""
 
-from dataclasses import replace
-
 from kscaffold.errors import KscaffoldError
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import replace
 from kscaffold.sandbox.agent.protocol import ChannelTimeout
 from kscaffold.sandbox.vm import accelerator, restore_probe, snapshot
-from kscaffold.sandbox.vm.boot import boot
 from kscaffold.sandbox.vm.guest import Guest
 from kscaffold.sandbox.vm.plan import Plan, plan_vm
 from kscaffold.sandbox.vm.restore import FAILURES, PendingRestore, begin_restore
@@ -33,6 +31,8 @@ def start_guest(planned: Plan, progress: Progress = SILENT, pending: PendingRest
         except BaseException:
             pending.close()
             raise
+    from kscaffold.sandbox.vm.boot import boot  # start-up time: most guests are restored
+
     try:
         return boot(planned, progress)
     except KscaffoldError as error:

@@ -3,7 +3,6 @@
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
@@ -15,6 +14,7 @@ from kscaffold.project.ask import UnsetOptionError, kbuild_file, read_project
 from kscaffold.project.find import below, checked_path
 from kscaffold.project.known import known_targets
 from kscaffold.project.project import ModuleTarget, Project
+from kscaffold.records import dataclass, replace
 from kscaffold.scaffold.adopt import deprecated as old
 from kscaffold.scaffold.adopt.circle import circle
 from kscaffold.scaffold.adopt.generated import refuse_where_made
@@ -33,7 +33,7 @@ class Deprecation:
     """An old habit in a file. `mendable`: --fix can do it; `mended`: it has."""
 
     file: Path
-    habit: old.Habit
+    habit: old.DeprecatedLine
     mendable: bool
     mended: bool = False
 
@@ -54,7 +54,7 @@ class Adoption:
     problem: KscaffoldError | None
     missing: dict[Path, tuple[str, ...]]
     unused: tuple[Path, ...]
-    habits: tuple[Deprecation, ...]
+    deprecations: tuple[Deprecation, ...]
     proposal: Proposal | None
     changes: tuple[TextChange, ...]
     written: tuple[Path, ...] = ()
@@ -87,7 +87,7 @@ def adopt(
     project, problem, way = _asked(directory, kernel)
     if problem:
         project = _without_slips(directory, kernel, problem)
-    found, mends = _habits(directory, project, kernel)
+    found, mends = _deprecations(directory, project, kernel)
     proposal = None
     if project is None and problem is None and way is None:
         refuse_where_made(directory)
@@ -155,7 +155,7 @@ def _without_slips(directory: Path, kernel: Kernel | None, problem: KscaffoldErr
     return _ask_draft(directory, kernel, TextChange(file, text, mended))
 
 
-def _habits(
+def _deprecations(
     directory: Path, project: Project | None, kernel: Kernel | None
 ) -> tuple[tuple[Deprecation, ...], tuple[TextChange, ...]]:
     """The old habits in every file make reads there, the user's Makefile included; and their mends."""
@@ -164,17 +164,17 @@ def _habits(
     changes: list[TextChange] = []
     for file in dict.fromkeys(f for f in files if f.is_file() and f.is_relative_to(directory)):
         text = read_text(file)
-        habits = old.find_deprecated(text, untabbed(file, text))
+        lines = old.find_deprecated(text, untabbed(file, text))
         renames: list[TextChange] = []
         for target in project.targets if project else ():
             if project and target.ko in project.circles and kbuild_file(target.directory) == file:
-                habit, rename = circle(target, old.mend(text, habits))
-                habits = (*habits, habit)
+                line, rename = circle(target, old.mend(text, lines))
+                lines = (*lines, line)
                 renames += [rename] if rename else []
-        after = old.mend(text, habits)
+        after = old.mend(text, lines)
         mends = [TextChange(file, text, after)] if after != text else []
         good = not mends or project is None or not _changes_meaning(project, mends[0], kernel)
-        found += [Deprecation(file, h, good and h.mended is not None) for h in habits]
+        found += [Deprecation(file, h, good and h.mended is not None) for h in lines]
         if good:
             changes += renames + mends
     return tuple(found), tuple(changes)
@@ -331,7 +331,7 @@ def _carry_out(adoption: Adoption, kernel: Kernel | None, write: bool, fix: bool
         return adoption
     project, problem, _ = _asked(adoption.directory, kernel)
     done = {c.path for c in chosen}
-    habits = tuple(replace(f, mended=f.mendable and f.file in done) for f in adoption.habits)
+    deprecations = tuple(replace(f, mended=f.mendable and f.file in done) for f in adoption.deprecations)
     sources, _ = _files(adoption.directory)
     return replace(
         adoption,
@@ -339,6 +339,6 @@ def _carry_out(adoption: Adoption, kernel: Kernel | None, write: bool, fix: bool
         problem=problem,
         missing={t.ko: _missing(t) for t in project.targets if _missing(t)} if project else {},
         unused=_unused(project, sources) if project else (),
-        habits=habits,
+        deprecations=deprecations,
         written=tuple(c.path for c in chosen),
     )

@@ -6,10 +6,10 @@ from pathlib import Path
 from kscaffold.files import reader
 from kscaffold.files.text_change import TextChange
 from kscaffold.project.project import ModuleTarget
-from kscaffold.scaffold.adopt.deprecated import Habit
+from kscaffold.scaffold.adopt.deprecated import DeprecatedLine
 
 
-def circle(target: ModuleTarget, text: str) -> tuple[Habit, TextChange | None]:
+def circle(target: ModuleTarget, text: str) -> tuple[DeprecatedLine, TextChange | None]:
     """The habit of a target that lists itself, and the renaming of its source that the mend needs."""
     own = re.escape(target.name)
     lines = text.split("\n")
@@ -20,20 +20,20 @@ def circle(target: ModuleTarget, text: str) -> tuple[Habit, TextChange | None]:
     number = next((n for n, line in enumerate(lines, 1) if listing.match(line) and word.search(line)), None)
     if number is None:  # spelled by a variable, or on a continued line
         fix = f"rename {target.name}.c, to {new}.c say, and list {new}.o in its place"
-        return Habit("circle", 1, "", message, fix, None), None
+        return DeprecatedLine("circle", 1, "", message, fix, None), None
     line = lines[number - 1]
     if target.objects == (f"{target.name}.o",) and not line.endswith("\\"):
-        return Habit(
+        return DeprecatedLine(
             "circle", number, line, message, f"delete the line: {target.name}.c is the source", ""
         ), None
     source = target.directory / f"{target.name}.c"
     fix = f"rename {target.name}.c to {new}.c, and list {new}.o in its place"
     if not source.is_file() or _is_named_elsewhere(source, text):
-        return Habit("circle", number, line, message, fix, None), None
+        return DeprecatedLine("circle", number, line, message, fix, None), None
     mended = listing.match(line)
     assert mended
     head, rest = line[: mended.end()], line[mended.end() :]
-    habit = Habit("circle", number, line, message, fix, head + word.sub(f"{new}.o", rest))
+    habit = DeprecatedLine("circle", number, line, message, fix, head + word.sub(f"{new}.o", rest))
     return habit, TextChange(source.with_name(f"{new}.c"), "", "", source=source)
 
 

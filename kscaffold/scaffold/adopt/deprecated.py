@@ -6,8 +6,9 @@ What they do is in the kernel's Documentation/kbuild/modules.rst and its history
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from kscaffold.records import dataclass
 
 Kind = Literal["subdirs", "extra-flags", "pwd", "spaces", "circle"]
 
@@ -25,7 +26,7 @@ _PASSING = re.compile(r"\s*(?:#|ifn?eq\b|ifn?def\b|else\b|endif\b)")
 
 
 @dataclass(frozen=True, slots=True)
-class Habit:
+class DeprecatedLine:
     """One old habit. `line` from 1. `mended`: the line as --fix would write it, with the mends of the habits
     before it; None: it is left to the user."""
 
@@ -37,10 +38,10 @@ class Habit:
     mended: str | None
 
 
-def find_deprecated(text: str, untabbed: Sequence[int] = ()) -> tuple[Habit, ...]:
+def find_deprecated(text: str, untabbed: Sequence[int] = ()) -> tuple[DeprecatedLine, ...]:
     """The habits of a Makefile's or Kbuild's text, in order. `untabbed`: lines that make says want a tab."""
     lines = text.split("\n")
-    found: list[Habit] = []
+    found: list[DeprecatedLine] = []
     owned = bool(re.search(r"^[ \t]*+(?:export\s+|override\s+)*PWD\s*[:?]?:?=", text, re.M))
     continues = ""
     in_rule = False
@@ -59,12 +60,12 @@ def find_deprecated(text: str, untabbed: Sequence[int] = ()) -> tuple[Habit, ...
     return tuple(found)
 
 
-def mend(text: str, habits: Sequence[Habit]) -> str:
-    """The text with every habit mended that can be."""
+def mend(text: str, found: Sequence[DeprecatedLine]) -> str:
+    """The text with every deprecated line mended that can be."""
     lines = text.split("\n")
-    for habit in habits:
-        if habit.mended is not None:
-            lines[habit.line - 1] = habit.mended
+    for one in found:
+        if one.mended is not None:
+            lines[one.line - 1] = one.mended
     return "\n".join(lines)
 
 
@@ -79,8 +80,8 @@ class _Line:
     untabbed: bool
     owned: bool
 
-    def habit(self, kind: Kind, message: str, fix: str, mended: str | None) -> Habit:
-        return Habit(kind, self.number, self.line, message, fix, mended)
+    def habit(self, kind: Kind, message: str, fix: str, mended: str | None) -> DeprecatedLine:
+        return DeprecatedLine(kind, self.number, self.line, message, fix, mended)
 
 
 def _in_rule(line: str, before: bool) -> bool:
@@ -100,7 +101,7 @@ def _kind_of(line: str, in_rule: bool) -> str:
     return "recipe" if line.startswith(" ") else ""
 
 
-def _spaces(line: str, at: _Line) -> Habit | None:
+def _spaces(line: str, at: _Line) -> DeprecatedLine | None:
     if not at.untabbed:
         return None
     return at.habit(
@@ -111,7 +112,7 @@ def _spaces(line: str, at: _Line) -> Habit | None:
     )
 
 
-def _subdirs(line: str, at: _Line) -> Habit | None:
+def _subdirs(line: str, at: _Line) -> DeprecatedLine | None:
     if not _SUBDIRS.search(line) or (_ASSIGN.match(line) and line.startswith("SUBDIRS")):
         return None
     if re.search(r"(?<![\w$({])M=", line):
@@ -122,7 +123,7 @@ def _subdirs(line: str, at: _Line) -> Habit | None:
     return at.habit("subdirs", message, "write M= instead of SUBDIRS=", mended)
 
 
-def _extra(line: str, at: _Line) -> Habit | None:
+def _extra(line: str, at: _Line) -> DeprecatedLine | None:
     found = _EXTRA.search(line)
     if found is None:
         return None
@@ -146,7 +147,7 @@ def _modern(name: re.Match[str]) -> str:
     return {"C": "ccflags-y", "A": "asflags-y", "LD": "ldflags-y"}[name[1]]
 
 
-def _pwd(line: str, at: _Line) -> Habit | None:
+def _pwd(line: str, at: _Line) -> DeprecatedLine | None:
     # Set by the file it is right for commands, where make runs here; Kbuild runs elsewhere.
     if not _PWD.search(line) or (at.owned and at.kind != "flags"):
         return None

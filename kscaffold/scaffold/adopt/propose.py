@@ -4,10 +4,10 @@ import itertools
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold.elf.module_name import normalize_name
+from kscaffold.records import dataclass
 from kscaffold.scaffold.adopt.sources import CSource
 from kscaffold.scaffold.kbuild.generate import ModuleSpec, kbuild
 

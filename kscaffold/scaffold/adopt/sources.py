@@ -4,8 +4,9 @@ This is reading, not compiling: macros and #ifdef are not expanded, so what is f
 """
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from kscaffold.records import dataclass
 
 # include/linux/init.h and module.h, and the macros of buses that make both (module_pci_driver and so on).
 _CALLED = re.compile(r"^[ \t]*+(\w++)\s*+\(", re.M)

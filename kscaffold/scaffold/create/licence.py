@@ -1,8 +1,7 @@
 """The licences a project can have: SPDX expression, what MODULE_LICENSE says, the texts."""
 
-from dataclasses import dataclass
-
 from kscaffold.errors import UsageError
+from kscaffold.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
 """`new`: a project that builds, loads and says something, from nothing."""
 
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import UsageError
 from kscaffold.files import atomic_dir, git
+from kscaffold.records import dataclass, replace
 from kscaffold.scaffold.create import escape, licence, params, render
 from kscaffold.scaffold.create.author import default_author
 from kscaffold.scaffold.kbuild import generate, names

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kscaffold.errors import UsageError
+from kscaffold.records import dataclass
 from kscaffold.scaffold.create.escape import c_string
 from kscaffold.scaffold.kbuild.names import C_KEYWORDS, reserved_names
 

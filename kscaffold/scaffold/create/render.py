@@ -7,12 +7,12 @@ front door would render the user's own texts as Jinja, and write to HOME.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import kscaffold
 from kscaffold.errors import UsageError
+from kscaffold.records import dataclass
 
 _FIRST = ("single", "multi", "params", "returns")
 

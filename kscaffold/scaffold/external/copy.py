@@ -2,10 +2,10 @@
 
 import os
 import stat
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from kscaffold.errors import UsageError
+from kscaffold.records import dataclass, field
 from kscaffold.scaffold.external.source import MOST_BYTES, MOST_FILES
 
 _OURS = ".kscaffold-new-"  # the directory that is copied to may be in the one that is copied

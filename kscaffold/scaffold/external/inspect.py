@@ -3,11 +3,11 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kscaffold.errors import UsageError
+from kscaffold.records import dataclass
 from kscaffold.scaffold.external.copy import TemplateCopy
 from kscaffold.scaffold.external.source import Origin
 

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kscaffold.files import atomic_dir, git
 from kscaffold.project.find import is_project
+from kscaffold.records import dataclass, field, replace
 from kscaffold.scaffold.external import answers as external_answers
 from kscaffold.scaffold.external import source, validate
 from kscaffold.scaffold.external.copy import copy_template

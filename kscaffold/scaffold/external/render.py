@@ -7,12 +7,12 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kscaffold import process
 from kscaffold.errors import DeadlineError, KscaffoldError, UsageError
+from kscaffold.records import dataclass
 from kscaffold.timeouts import seconds
 
 # All that the process, and hooks, get of the environment: no token, no agent, no proxy with a password.

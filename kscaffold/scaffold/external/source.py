@@ -5,11 +5,11 @@ import re
 import stat
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from kscaffold.errors import DeadlineError, KscaffoldError, UsageError
 from kscaffold.files import git
+from kscaffold.records import dataclass, replace
 from kscaffold.timeouts import seconds
 
 MOST_FILES = 5_000

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files import atomic_dir, paths, tree
 from kscaffold.files.tree import File
+from kscaffold.records import dataclass, replace
 from kscaffold.scaffold.external import answers as external_answers
 from kscaffold.scaffold.external import source, validate
 from kscaffold.scaffold.external.inspect import Report, inner

@@ -7,7 +7,6 @@ it said before with the wanted change and nothing else.
 import re
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold.elf.module_name import normalize_name
@@ -16,6 +15,7 @@ from kscaffold.files.text_change import TextChange, read_text, write_changes
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.ask import kbuild_file, read_project
 from kscaffold.project.project import ModuleTarget, Project
+from kscaffold.records import dataclass, replace
 from kscaffold.scaffold.kbuild import statements as edit
 from kscaffold.scaffold.kbuild.names import check_name
 

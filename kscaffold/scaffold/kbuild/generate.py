@@ -1,7 +1,8 @@
 """The text of Kbuild and Makefile. Pure: the one generator of both, for every project."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from kscaffold.records import dataclass
 
 _WIDTH = 80
 

@@ -7,7 +7,8 @@ and why.
 
 import re
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass, replace
+
+from kscaffold.records import dataclass, replace
 
 _WIDTH = 80
 _ASSIGN = re.compile(

@@ -7,13 +7,13 @@ other (`source`, `commit` and the answers it asks for).
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kscaffold import __version__
 from kscaffold.errors import UsageError
 from kscaffold.files import paths, reader
+from kscaffold.records import dataclass, field
 
 FILE = ".kscaffold.toml"
 SCHEMA = 1

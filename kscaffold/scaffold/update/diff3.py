@@ -6,10 +6,10 @@ The merging is done by diff3, which every Debian has (diffutils) and whose answe
 import difflib
 import re
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.records import dataclass
 
 _BASE = "base"
 _OURS = "yours"

@@ -1,10 +1,10 @@
 """What an update does to each file: base, ours, theirs. Nothing is read or written here, only decided."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Literal
 
 from kscaffold.files.tree import File, NotAFile, Ours, Tree
+from kscaffold.records import dataclass, replace
 from kscaffold.scaffold.update import diff3
 
 Kind = Literal["changed", "merged", "added", "removed", "deleted", "conflict"]

@@ -2,13 +2,13 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kscaffold.errors import UsageError
 from kscaffold.files import tree
 from kscaffold.files.tree import File
+from kscaffold.records import replace
 from kscaffold.scaffold.create import new, params
 from kscaffold.scaffold.metadata import answers
 from kscaffold.scaffold.metadata.answers import ProjectAnswers

@@ -12,7 +12,6 @@ import difflib
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +19,7 @@ from kscaffold import __version__
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import atomic_dir, journal, paths, reader
 from kscaffold.files.tree import File, NotAFile, Ours, Tree
+from kscaffold.records import dataclass, replace
 from kscaffold.scaffold.metadata import answers, base, keep
 from kscaffold.scaffold.update import diff3, renames, rerender
 from kscaffold.scaffold.update.plan import BESIDE, FileMerge, is_settled_merge, plan_merge

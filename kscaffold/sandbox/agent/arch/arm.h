@@ -10,6 +10,7 @@ enum {
 	SYS_clock_gettime = 403, SYS_clock_settime = 404, SYS_clock_nanosleep = 407, SYS_ppoll = 414,
 	SYS_chdir = 12, SYS_unlinkat = 328, SYS_linkat = 330, SYS_pidfd_open = 434,
 	SYS_getdents64 = 217,
+	SYS_setresuid = 208, SYS_setresgid = 210,
 };
 
 #define FORK(flags) sys(SYS_clone, flags, 0)

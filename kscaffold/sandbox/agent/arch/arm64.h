@@ -10,6 +10,7 @@ enum {
 	SYS_memfd_create = 279,
 	SYS_chdir = 49, SYS_unlinkat = 35, SYS_linkat = 37, SYS_pidfd_open = 434,
 	SYS_getdents64 = 61,
+	SYS_setresuid = 147, SYS_setresgid = 149,
 };
 
 #define FORK(flags) sys(SYS_clone, flags, 0)

@@ -11,6 +11,7 @@ enum {
 	SYS_memfd_create = 360,
 	SYS_chdir = 12, SYS_unlinkat = 292, SYS_linkat = 294, SYS_pidfd_open = 434,
 	SYS_getdents64 = 202,
+	SYS_setresuid = 164, SYS_setresgid = 169,
 };
 
 /* Its ioctl numbers have the direction in three bits, and the window size of its terminals is a newer one. */

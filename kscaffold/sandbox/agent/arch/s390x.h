@@ -10,6 +10,7 @@ enum {
 	SYS_memfd_create = 350,
 	SYS_chdir = 12, SYS_unlinkat = 294, SYS_linkat = 296, SYS_pidfd_open = 434,
 	SYS_getdents64 = 220,
+	SYS_setresuid = 208, SYS_setresgid = 210,
 };
 
 /* The stack comes first here (CONFIG_CLONE_BACKWARDS2). */

@@ -10,6 +10,7 @@ enum {
 	SYS_memfd_create = 319,
 	SYS_chdir = 80, SYS_unlinkat = 263, SYS_linkat = 265, SYS_pidfd_open = 434,
 	SYS_getdents64 = 217,
+	SYS_setresuid = 117, SYS_setresgid = 119,
 };
 
 #define FORK(flags) sys(SYS_clone, flags, 0)

@@ -1,0 +1,127 @@
+"""pytest on one kernel, in a process of its own: what is handed to an executor, and what comes back."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from kscaffold import process
+from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
+from kscaffold.files.scratch import scratch_directory
+from kscaffold.kernel.obtain import obtain
+from kscaffold.records import dataclass
+
+Outcome = Literal["passed", "failed", "error", "skipped"]
+
+_TIMEOUT = 24 * 3600.0  # s; each test has deadlines of its own
+# pytest's exit statuses that are no result.
+INTERRUPTED, INTERNAL, USAGE, NO_TESTS = 2, 3, 4, 5
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """One test on one kernel. `modules`: those that it loaded, by the kernel's names. `text`: why it failed;
+    `sections`: titles and texts of the evidence, the kernel's log among it. `file`, `line`: the line of
+    source that the kernel's first complaint is about, else the test's own; from the project's directory.
+    """
+
+    __test__ = False
+
+    test: str
+    outcome: Outcome
+    seconds: float
+    kernel: str
+    modules: tuple[str, ...]
+    text: str = ""
+    file: str = ""
+    line: int = 0
+    sections: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PytestJob:
+    """`kernel`: a release or the beginning of one, None for the default. `paths`: what pytest is given.
+    `options`: its other words. `apart`: build in a directory of the kernel's own, not in the checkout.
+    """
+
+    __test__ = False
+
+    directory: Path
+    project: Path
+    kernel: str | None
+    paths: tuple[Path, ...]
+    options: tuple[str, ...]
+    offline: bool = False
+    junit: bool = False
+    apart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PytestEnded:
+    """`status`: pytest's. `lines`: what it printed, where nobody heard that. `junit`: its report, as XML.
+    `error`: why it was not started; `kernel` is the word for it then.
+    """
+
+    kernel: str
+    status: int = 0
+    lines: tuple[str, ...] = ()
+    results: tuple[TestResult, ...] = ()
+    junit: bytes = b""
+    error: KscaffoldError | None = None
+
+
+def run_pytest(job: PytestJob, on_line: Callable[[str], None] | None = None) -> PytestEnded:
+    """Run a job; `on_line` gets each line that pytest prints. A kernel that can't be had is an `error`."""
+    try:
+        release = obtain(job.kernel, offline=job.offline).release
+    except KscaffoldError as error:
+        return PytestEnded(job.kernel or "the default kernel", error=error)
+    lines: list[str] = []
+    with scratch_directory() as place:
+        argv = _argv(job, release, place)
+        status = process.stream(argv, on_line or lines.append, timeout=_TIMEOUT, cwd=job.directory)
+        junit = place / "junit.xml"
+        return PytestEnded(
+            release,
+            status,
+            tuple(lines),
+            tuple(_results(place / "results", release)),
+            reader.read_bytes(junit) if junit.exists() else b"",
+        )
+
+
+def _argv(job: PytestJob, release: str, place: Path) -> list[str]:
+    """pytest's command line. The plugin is named, for users who switch the search for plugins off."""
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "kscaffold", "--rootdir", str(job.project)]
+    words += ["--kscaffold-kernel", release, "--kscaffold-project", str(job.project)]
+    words += ["--kscaffold-results", str(place / "results")]
+    if job.apart:
+        # The checkout's tests are read by several pytests at once, which would share their cache there.
+        words += ["--kscaffold-apart", "-p", "no:cacheprovider"]
+    words += ["--junit-xml", str(place / "junit.xml")] if job.junit else []
+    return [*words, *job.options, *map(str, job.paths)]
+
+
+def _results(file: Path, kernel: str) -> list[TestResult]:
+    try:
+        lines = reader.read_text(file).splitlines()
+    except FileNotFoundError:
+        return []
+    return [_result(json.loads(line), kernel) for line in lines]
+
+
+def _result(line: dict[str, Any], kernel: str) -> TestResult:
+    return TestResult(
+        line["test"],
+        line["outcome"],
+        line["seconds"],
+        kernel,
+        tuple(line["modules"]),
+        line["text"],
+        os.fspath(line["file"]),
+        int(line["line"]),
+        tuple((title, text) for title, text in line["sections"]),
+    )
