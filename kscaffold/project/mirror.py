@@ -178,10 +178,8 @@ def _is_built(name: str, there: Collection[str]) -> bool:
     """Whether a build made a file. An object without a command and without a source is the user's own."""
     if name.endswith(_BUILT) or f".{name}.cmd" in there:
         return True
-    stem, dot, suffix = name.rpartition(".")
-    return (
-        suffix in ("o", "a") and bool(dot) and any(f"{stem}.{source}" in there for source in ("c", "S", "rs"))
-    )
+    stem, _, suffix = name.rpartition(".")
+    return suffix in ("o", "a") and any(f"{stem}.{source}" in there for source in ("c", "S", "rs"))
 
 
 def _links(mirror: Path) -> Iterator[Path]:
