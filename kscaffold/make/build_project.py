@@ -3,7 +3,6 @@
 import os
 import re
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
@@ -14,6 +13,7 @@ from kscaffold.make.report import BuildReport, nothing_to_do
 from kscaffold.make.request import BuildRequest
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.mirror import publish
+from kscaffold.records import replace
 
 # Where Kbuild can't say what is built, the project's own make may: no Kbuild, one that make can't read
 # before something is made, one without a module.

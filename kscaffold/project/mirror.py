@@ -77,7 +77,7 @@ def publish(built: Path) -> Path:
         return beside
     try:
         with file_beside(beside) as hidden:
-            hidden.write_bytes(built.read_bytes())
+            hidden.write_bytes(reader.read_bytes(built, reader.MOST_IMAGE))
             hidden.replace(beside)
         # Without the record of its command make links the next one anew, whichever kernel it is for.
         beside.with_name(f".{beside.name}.cmd").unlink(missing_ok=True)
@@ -87,8 +87,10 @@ def publish(built: Path) -> Path:
 
 
 def _is_same(one: Path, other: Path) -> bool:
+    most = reader.MOST_IMAGE
     with contextlib.suppress(OSError):
-        return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
+        if one.stat().st_size == other.stat().st_size:
+            return reader.read_bytes(one, most) == reader.read_bytes(other, most)
     return False
 
 

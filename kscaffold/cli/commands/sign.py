@@ -1,6 +1,5 @@
 """`sign`: signatures as a kernel checks them."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +8,7 @@ from kscaffold.cli import options
 from kscaffold.cli import typer_later as typer
 from kscaffold.cli.documents import check as documents
 from kscaffold.errors import EXIT_YES, KscaffoldError, UsageError
+from kscaffold.records import replace
 
 if TYPE_CHECKING:
     from kscaffold.kernel.kernel import Kernel
