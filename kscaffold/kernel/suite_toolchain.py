@@ -54,7 +54,7 @@ def make_buildable(
         progress.step("Note", f"{compiler} of {archive.origin} can't be had: {error.what}")
         return
     for program in (*programs, *filter(is_too_new, _programs(made / TOOLCHAIN))):
-        _start_by_own_loader(program, made)
+        start_by_own_loader(program, made)
 
 
 def _package(tree: BuildTree, arch: str) -> str | None:
@@ -119,7 +119,7 @@ def _programs(toolchain: Path) -> Iterator[Path]:
                 yield file
 
 
-def _start_by_own_loader(program: Path, made: Path) -> None:
+def start_by_own_loader(program: Path, made: Path) -> None:
     """Put a script in the place of a program, which is the file of that name in a directory beside it. The
     script finds all by its own place: the cache may move.
     """
