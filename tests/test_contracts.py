@@ -32,7 +32,7 @@ DOCUMENTS = {
     "update": "directory template before after base up_to_date marked[] files[] diff backup origin{}",
     "update, not trusted": "error{} report{}",
     "build": "kernel modules[] up_to_date complaints[] notes log seconds code cause fix",
-    "clean": "directory removed",
+    "clean": "directory removed kept",
     "sign": "key certificate made signer hash modules[]",
     "check": "module path kernel init{} exit{} license vermagic parameters[] depends imports exports signed"
     " signature{} prediction{} findings[]",

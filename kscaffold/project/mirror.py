@@ -169,14 +169,14 @@ def _sources(project: Path) -> Iterator[Path]:
         directories[:] = sorted(d for d in directories if not d.startswith("."))
         there = frozenset(files)
         for name in sorted(files):
-            if not name.startswith(".") and name != _OURS and not _is_built(name, there):
+            if not name.startswith(".") and name != _OURS and not is_built(name, there):
                 count += 1
                 if count > _MOST:
                     return
                 yield (Path(directory) / name).relative_to(project)
 
 
-def _is_built(name: str, there: Collection[str]) -> bool:
+def is_built(name: str, there: Collection[str]) -> bool:
     """Whether a build made a file. An object without a command and without a source is the user's own."""
     if name.endswith(_BUILT) or f".{name}.cmd" in there:
         return True
