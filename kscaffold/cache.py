@@ -1,5 +1,5 @@
-"""What kscaffold keeps on this machine besides what a user made: listed with its size, and what nothing needs
-any more removed.
+"""What kscaffold keeps on this machine besides what a user made: listed with its size, and removed where
+nothing needs it.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ _BACKUPS = "before-update-*.tar.gz"  # of a user's files: never removed here
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
     """One thing that is kept. `bytes`: on disk. `used`: seconds since 1970 of its last change. `old`: why
-    nothing needs it any more, None where something may.
+    nothing needs the entry now, None where something may.
     """
 
     kind: str
@@ -43,7 +43,7 @@ def list_cache() -> tuple[CacheEntry, ...]:
 
 
 def prune_cache(*, dry_run: bool = False) -> tuple[CacheEntry, ...]:
-    """Remove what nothing needs any more, or only tell it; what was removed. What can't be
+    """Remove what nothing needs now, or only list it; returns what was removed. What can't be
     removed now is left for the next time, and not told.
     """
     old = [entry for entry in list_cache() if entry.old]

@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -15,7 +15,7 @@ from kscaffold import lazy
 from kscaffold.errors import KscaffoldError
 
 if TYPE_CHECKING:
-    from kscaffold.progress import Progress
+    from kscaffold.progress import Progress, Work
 
 SCHEMA = 1
 _NARROWEST = 30
@@ -91,7 +91,8 @@ def _harmless(text: str) -> str:
 
 
 def _is_harmless(c: str) -> bool:
-    # Bytes of a file name that are no text are lone surrogates; they are told as such when they are written.
+    # Bytes of a file name that are no text are lone surrogates; the reader sees them as such when they are
+    # written.
     return c in "\n\t\xa0" or c.isprintable() or c == _STYLE or "\udc80" <= c <= "\udcff"
 
 
@@ -148,7 +149,19 @@ def progress() -> "Progress":
     """What a verb reports, on stderr; a compiler's lines and the like can hold escape sequences."""
     from kscaffold.progress import Progress  # start-up time: --version reports nothing
 
-    return Progress(step, lambda text: note(printable_lines(text)), detail, warn, verbose)
+    return Progress(step, lambda text: note(printable_lines(text)), detail, warn, verbose, bar)
+
+
+@contextlib.contextmanager
+def bar(work: "Work") -> Iterator[None]:
+    """A bar on a terminal, for as long as the block takes."""
+    if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield
+        return
+    from kscaffold.bars import drawn  # start-up time: most commands have no long work
+
+    with drawn(work):
+        yield
 
 
 def ask(question: str, default: str) -> str:

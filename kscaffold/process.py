@@ -189,6 +189,19 @@ def stream(
             raise
 
 
+def read_so_far(pid: int, file: Path) -> int:
+    """How far a process, or a child that it shares the file with, has read a file that is open, in bytes; 0
+    where that can't be told.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for each in (str(pid), *children):
+            for link in Path(f"/proc/{each}/fd").iterdir():
+                if link.readlink() == file:
+                    return int(Path(f"/proc/{each}/fdinfo/{link.name}").read_text().split()[1])
+    return 0
+
+
 def _start(
     argv: Sequence[str],
     *,

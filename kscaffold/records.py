@@ -57,7 +57,7 @@ class _OfTwin:
 
 
 def _dataclass(*, frozen: bool = False, slots: bool) -> Callable[[Any], Any]:
-    """As dataclasses.dataclass(frozen=frozen, slots=True): the class anew, with a slot for each field."""
+    """As dataclasses.dataclass(frozen=frozen, slots=True): the class again, with a slot for each field."""
     assert slots
 
     def decorate(cls: Any) -> Any:

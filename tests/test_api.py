@@ -39,7 +39,7 @@ SIGNATURES = {
     "Project.build": "(self, kernel=None, *, jobs=None, progress=SILENT)",
     "Project.find": "(directory='.')",
     "Project.modules": "(self, kernel=None)",
-    "Progress": "(step=_ignore_step, note=_ignore, detail=_ignore, warn=_ignore, verbose=False)",
+    "Progress": "(step=_ignore_step, note=_ignore, detail=_ignore, warn=_ignore, verbose=False, bar=_no_bar)",
     "Sandbox": "(kernel=None, *, cmdline='', certs=None, offline=False, progress=SILENT)",
     "Sandbox.exec": "(self, program, *arguments, input=b'', copy=(), env=None, timeout=60.0)",
     "Sandbox.write": "(self, path, data)",

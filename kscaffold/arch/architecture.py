@@ -109,7 +109,7 @@ class Architecture(NamedTuple):
     cmdline: tuple[str, ...]
     # The kernel's parameter for the rate of the processor's counter, in kHz. None where none is needed.
     counter_parameter: str | None
-    # Whether the kernel is told where in memory its initramfs lies (initrdmem=), and keeps off that memory
+    # Whether initrdmem= names the place of the initramfs in memory, and the kernel keeps off that memory
     # (memmap=), instead of QEMU placing it.
     initramfs_in_memory: bool
     # How many times as long as x86-64's its boot may take, firmware included, before it counts as hung.
@@ -120,7 +120,7 @@ class Architecture(NamedTuple):
     agent_flags: tuple[str, ...]
 
     def __hash__(self) -> int:
-        """That of its name: no two records have one name."""
+        """The hash of the name: no two records have one name."""
         return hash(self.name)
 
     def from_linker(self, symbol: str) -> bool:

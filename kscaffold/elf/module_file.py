@@ -58,7 +58,9 @@ class ModuleFile:
         return self._content()[0]
 
     def kofile(self) -> "KoFile":
-        """All that the file says. Raises DamagedModule where its bytes are no module."""
+        """The whole .ko, as pyelftools and our readers see it. Raises DamagedModule where its bytes are no
+        module.
+        """
         if self._kofile is None:
             from kscaffold.elf import kofile  # start-up time: a load that went well does not need it
 

@@ -28,7 +28,7 @@ class Readable(Protocol):
         """The file's name."""
 
     def read_bytes(self) -> bytes:
-        """Its bytes."""
+        """All bytes of the file."""
 
 
 _SYMTAB, _FUNC = 2, 2
@@ -93,7 +93,7 @@ class _Elf(NamedTuple):
 
 
 def existing(ko: Path) -> Path:
-    """The same path. Raises UsageError KS281 where there is no such file."""
+    """`path`, once a file is there. Raises UsageError KS281 where there is none."""
     if ko.is_dir():
         raise UsageError("KS281", f"{ko} is a directory", fix="name a .ko, or cd there and name none")
     if not ko.is_file():

@@ -27,7 +27,7 @@ class Walkthroughs:
 
     @property
     def ok(self) -> bool:
-        """All that was asked for was loaded."""
+        """Whether every module that was asked for was loaded."""
         return self.failed_build is None and all(one.report.ok for one in self.loads)
 
 

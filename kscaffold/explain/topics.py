@@ -1,4 +1,4 @@
-"""All that `explain` can be asked by name."""
+"""The topics that `explain` knows by name."""
 
 from kscaffold.diagnosis import catalogue, stages
 from kscaffold.diagnosis.course import COURSE

@@ -1,5 +1,5 @@
 """Programs kept in the cache: each with its digest beside it, which is looked at before the program runs or
-is packed. A file that was cut short, or replaced, is made anew.
+is packed. A file that was cut short, or replaced, is made again.
 """
 
 import hashlib

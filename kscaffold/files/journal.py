@@ -70,7 +70,7 @@ def locked(project: Path) -> Iterator[None]:
 def apply(project: Path, writes: Sequence[Write]) -> None:
     """Make all the writes, in their order. Call it under the lock.
 
-    Raises KscaffoldError KS041 where a file is not any more what it was, OSError where a place can't be
+    Raises KscaffoldError KS041 where a file has changed since, OSError where a place can't be
     written to; nothing is changed then.
     """
     for write in writes:

@@ -1,4 +1,4 @@
-"""The one door for files that are not ours: what a user, a project or a kernel package put there is read with
+"""The one door for files that are not ours. What a user, a project or a kernel package put there is read with
 a type, a size and a deadline.
 
 A FIFO without a writer, a device that never ends, a sparse file of a terabyte: each gives one error at once.

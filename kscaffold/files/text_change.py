@@ -47,7 +47,7 @@ def write_changes(change: TextChange) -> None:
     """Make one change; of a renaming the new name, the old one is the caller's to remove.
 
     A file keeps its mode and owner; a link stays, and what it points at is changed. Raises KscaffoldError
-    KS041 where the file is not any more what the change was made from, OSError where the place can't be
+    KS041 where the file has changed since the change was planned, OSError where the place can't be
     written to; nothing is changed then.
     """
     target = Path(os.path.realpath(change.path))

@@ -1,7 +1,7 @@
 """The ELF writer: a copy of a .ko whose chosen undefined symbols have other names, and versions to match.
 
-Any width and byte order. What grows is written anew behind the file's end and its section header points
-there; what was there stays, unused: no offset of another section moves.
+Any width and byte order. A section that grows is written again behind the file's end and its section header
+points there; what was there stays, unused: no offset of another section moves.
 """
 
 import struct

@@ -89,7 +89,7 @@ def _without(log: Sequence[Record]) -> tuple[Record, ...]:
 
 
 def _once(found: Sequence[Finding]) -> list[Finding]:
-    """Tries with other parameters often find the same: it is told of the first."""
+    """Tries with other parameters often find the same bug: the first one is reported."""
     first: dict[tuple[str, str], Finding] = {}
     for one in found:
         where = one.report.where

@@ -11,7 +11,7 @@ from kscaffold.files.atomic import write_whole
 class Notebook:
     """For each .ko of the user's: as it was when a copy was compiled beside it, and where that copy is.
 
-    A .ko is made anew when a file has changed that it depends on: while it is the same, so is the copy.
+    A .ko is made again when a file that it depends on has changed: the copy stays while the .ko does.
     `rules`: what else decides how copies are compiled.
     """
 

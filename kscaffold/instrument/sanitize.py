@@ -43,8 +43,8 @@ class InstrumentedPlan:
 
 
 def sanitized(plan: LoadPlan, kernel: Kernel, progress: Progress) -> InstrumentedPlan:
-    """The same plan with instrumented copies, built in a directory of their own; the user's files stay as
-    they are.
+    """The plan with instrumented copies of its modules, built in a directory of their own; the user's files
+    stay as they are.
 
     A module whose sources are beside it is compiled again for it; of any other the imports are renamed, and
     no more is seen than they show. Raises KscaffoldError: as `helper`, and KS732 where the copy can't be

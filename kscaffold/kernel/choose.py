@@ -28,9 +28,9 @@ def choose(
     """The kernel to use: as `find`, else the distribution's own, fetched now.
 
     `programs`: what the caller will do with it needs these programs and libraries, each with its Debian
-    package; all that is missing is told before anything is fetched (KS001). Raises UsageError KS530 for a
-    `spec` that means no kernel or several, KscaffoldError KS531 when one would have to be fetched offline,
-    and what `fetch` raises.
+    package; everything that is missing is reported before anything is fetched (KS001). Raises UsageError
+    KS530 for a `spec` that means no kernel or several, KscaffoldError KS531 when one would have to be fetched
+    offline, and what `fetch` raises.
     """
     kernel = find_kernel(spec)
     if kernel:
@@ -47,7 +47,9 @@ def choose(
     machine = split_spec(spec)[0]
     whose = f"{machine.title} kernel" if machine else "kernel"
     progress.step("Fetching", f"a {whose} of the distribution, once: there is none here yet")
-    return fetch(None, None, progress, machine=machine).kernel
+    added = fetch(None, None, progress, machine=machine)
+    progress.step("Added", added.text)
+    return added.kernel
 
 
 def spec_of(release: str | None, arch: str | None) -> str | None:

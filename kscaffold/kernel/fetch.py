@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from kscaffold import process
 from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths, reader
@@ -16,7 +17,7 @@ from kscaffold.kernel import image, store
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.suite_toolchain import make_buildable
 from kscaffold.packages.apt import Archive, Package, open_archive, unpack, why_not
-from kscaffold.progress import Progress
+from kscaffold.progress import Progress, Work
 from kscaffold.records import dataclass, replace
 
 # The decompressed image comes on top of what the packages hold.
@@ -31,6 +32,14 @@ class Added:
     already: bool
     size: int
     seconds: float
+
+    @property
+    def text(self) -> str:
+        """For people: which kernel, its size and time."""
+        return (
+            f"{self.kernel.release} of {self.kernel.origin} ({self.size / 1e6:.0f} MB on disk) "
+            f"in {self.seconds:.1f} s"
+        )
 
 
 def fetch(
@@ -177,12 +186,9 @@ def _make(
 ) -> Kernel:
     """Download, unpack, mend and record a kernel, and put it in its place. The caller holds its lock."""
     debs = archive.download(packages, progress)
-    progress.step("Unpacking", f"{len(debs)} packages")
     made = place / "kernel"
     made.mkdir()
-    for deb in debs:
-        unpack(deb, made)
-        deb.unlink()
+    _unpack(debs, packages, made, progress)
     machine = archive.distribution.architecture
     make_buildable(archive, made, release, machine.name, place, progress)
     kernel = _mend(made, Kernel(release, "fetched", None, None, None, None, archive.origin, machine.name))
@@ -194,6 +200,26 @@ def _make(
     size = sum(e.lstat().st_blocks * 512 for e in made.rglob("*"))
     store.write_record(made, kernel, {"packages": _versions(packages), "bytes": size})
     return store.install(made, release)
+
+
+def _unpack(debs: Sequence[Path], packages: Sequence[Package], made: Path, progress: Progress) -> None:
+    """Unpack the packages' files into `made`, and remove them."""
+    sizes, total = [p.size for p in packages], sum(p.size for p in packages)
+    pids: list[int] = []
+    reached = 0
+
+    def amount() -> float:
+        nonlocal reached  # who has read a package to its end can't be asked any more
+        if begun := len(pids):
+            here = process.read_so_far(pids[-1], debs[begun - 1])
+            reached = max(reached, sum(sizes[: begun - 1]) + here)
+        return reached
+
+    what = f"{len(debs)} packages, {sum(p.installed for p in packages) / 1e6:.0f} MB of files"
+    with progress.work(Work("Unpacking", what, amount, total)):
+        for deb in debs:
+            unpack(deb, made, pids.append)
+            deb.unlink()
 
 
 def _mend(made: Path, kernel: Kernel) -> Kernel:

@@ -173,7 +173,7 @@ def add_path(
 
 
 def _release_of_both(build: Path | None, image: Path | None) -> str:
-    """The one release that a tree and an image are of. Raises UsageError KS514."""
+    """The release that a tree and an image have in common. Raises UsageError KS514."""
     if not (build or image):
         raise UsageError("KS514", "no kernel is given", fix="kscaffold kernel add --build DIR --image FILE")
     releases = {}

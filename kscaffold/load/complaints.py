@@ -18,7 +18,8 @@ def complaints_of(
     """The complaints in these records, each with its line of source where it is in one of `files` (by the
     kernel's name of the module), and the first of these lines.
 
-    `tainted`: the kernel's kernel.tainted since; None where it can't be asked any more: a panic counts then.
+    `tainted`: the kernel's kernel.tainted since; None where the kernel no longer answers: a panic counts
+    then.
     """
     if not crash.may_have_complaint(records):
         return (), None

@@ -29,7 +29,7 @@ class ModuleFiles:
         return self._opened[path]
 
     def by_name(self, paths: Sequence[Path]) -> dict[str, ModuleFile]:
-        """Those of the files that can be read, by the kernel's names."""
+        """The modules of the readable files, by the kernel's names."""
         found = {}
         for path in paths:
             with contextlib.suppress(KscaffoldError):  # it may not be needed; the kernel says so if it is
@@ -39,7 +39,7 @@ class ModuleFiles:
 
 
 def in_dependency_order(kos: Sequence[ModuleFile]) -> tuple[ModuleFile, ...]:
-    """The same modules, each after those of them that it needs; in their order otherwise."""
+    """The modules in an order in which each comes after what it needs; their own order otherwise."""
     if len(kos) < 2:
         return tuple(kos)
     by_name = {ko.module: ko for ko in kos}

@@ -67,7 +67,7 @@ class Executed:
 
     @property
     def ok(self) -> bool:
-        """It ended with 0, and the kernel has nothing to complain of."""
+        """Whether the program ended with 0, and the kernel complains of nothing."""
         return self.status == 0 and not self.complaints
 
 

@@ -69,7 +69,7 @@ def flaws_of_residue(residue: "Sequence[Residue]") -> tuple[Flaw, ...]:
 
 
 def not_allowed(flaws: Sequence[Flaw], allow: Collection[str]) -> tuple[Flaw, ...]:
-    """Those of the flaws whose code nobody accepted."""
+    """The flaws whose code nobody accepted."""
     return tuple(f for f in flaws if f.code not in allow)
 
 

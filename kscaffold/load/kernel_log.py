@@ -26,7 +26,7 @@ class KernelLog:
     loads: int
 
     def last(self, count: int) -> "KernelLog":
-        """Its last `count` records."""
+        """The log's last `count` records."""
         gone = max(0, len(self.records) - count)
         return KernelLog(self.records[gone:], max(0, self.loads - gone))
 

@@ -42,7 +42,8 @@ class Leftovers:
 
     def before_load(self, needed: Sequence[str]) -> None:
         """Said before each load, with the modules that were loaded for it. These stay, and what they made is
-        theirs: the first photograph is taken anew. It can't be when one of the guest's own is in already.
+        theirs: the first photograph is taken again. Nobody can take it when one of the guest's own modules is
+        in already.
         """
         if needed and self._sections:
             self._is_comparable = self._is_comparable and not self._began

@@ -91,10 +91,14 @@ def open_sandbox(
     """The live sandbox of that directory, started now where none runs, and the seconds that took."""
     plan = plan_guest(kernel, where, trusted, progress)
     began = time.monotonic()
-    if registry.find_sandbox(at) is None and not (snapshot.snapshots_dir() / plan.key).exists():
-        progress.step("Booting", f"{kernel.release} (once: later starts take a tenth of the time)")
     with contextlib.ExitStack() as stack:
-        connection = _healthy(stack, at, plan, progress)
+        with contextlib.ExitStack() as waiting:
+            if registry.find_sandbox(at) is None and not (snapshot.snapshots_dir() / plan.key).exists():
+                from kscaffold.sandbox.vm.boot import boot_work  # start-up time: once a kernel
+
+                registry.begin_sandbox(at, plan)  # a fork, before a bar has a thread
+                waiting.enter_context(progress.work(boot_work(plan)))
+            connection = _healthy(stack, at, plan, progress)
         seconds = time.monotonic() - began
         if connection.started:
             if (registry.sandbox_dir(at) / f"{registry.PREVIOUS}log").exists():

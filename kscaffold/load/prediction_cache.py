@@ -47,7 +47,8 @@ def prediction_key(
         kernel.vmlinux or Path("/nothing"),
     )
     digest = hashlib.sha256(b"".join([ko.digest(), *trusted]))
-    # symvers.beside() looks there, and in the directories above. By content: each build writes it anew.
+    # symvers.beside() looks there, and in the directories above. By content: each build writes the file
+    # again.
     for above in list(ko.path.absolute().parents)[:8]:
         with contextlib.suppress(OSError):
             digest.update(hashlib.sha256(reader.read_bytes(above / "Module.symvers", MOST_SYMVERS)).digest())

@@ -60,7 +60,7 @@ class LoadReport:
 
     @property
     def ok(self) -> bool:
-        """It is loaded, or was until it was unloaded well."""
+        """Whether the module is loaded, or was until it was unloaded well."""
         return self.judgement.verdict == "loaded"
 
     @property
@@ -70,7 +70,7 @@ class LoadReport:
 
     @property
     def clean(self) -> bool | None:
-        """It is loaded, and there is nothing against it. None where the kernel's log can't be read."""
+        """Whether the module is loaded, and nothing is against it. None where the log can't be read."""
         if not self.ok or self.flaws:
             return False
         return None if self.note == NO_LOG else True

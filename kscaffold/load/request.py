@@ -96,6 +96,6 @@ class TargetRequest:
             )
 
     def for_modules(self, kos: Sequence[Path]) -> "TargetRequest":
-        """The same, and where no kernel is named for these .ko files, one of the machine they are for."""
+        """This target; where it names no kernel for these .ko files, a kernel of their machine."""
         machine = foreign_machine(kos[0]) if kos and not (self.kernel or self.host) else None
         return replace(self, kernel=f"{machine.debian}:") if machine else self

@@ -38,7 +38,7 @@ class Sandbox:
     """A guest with a kernel of its own, no network and no file of the host; it ends with the `with` block.
 
     A module that crashes its kernel ends no more than the guest: the report says so, and a load after that
-    raises KscaffoldError, or is told of a kernel that crashed. Not for several threads at once.
+    raises KscaffoldError, or reports a kernel that crashed. Not for several threads at once.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport, unload
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
-from kscaffold.progress import SILENT, Progress
+from kscaffold.progress import SILENT, Progress, Work
 from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.vm.guest import Guest
 from kscaffold.sandbox.vm.plan import Plan
@@ -79,7 +79,8 @@ def run_tries(
         job = replace(plan, parameters=tries[first])
         results[first] = _once(first, job, planned, timeout, around, begun.restoring)
         if waiting:
-            _side_by_side(work, min(len(waiting), len(os.sched_getaffinity(0))))
+            with progress.work(_work(len(waiting), results)):
+                _side_by_side(work, _at_once(len(waiting)))
     finally:
         for guest in list(guests):
             with contextlib.suppress(Exception):
@@ -91,6 +92,15 @@ def run_tries(
         if result is not None:
             done.append(result)
     return done
+
+
+def _at_once(tries: int) -> int:
+    return min(tries, len(os.sched_getaffinity(0)))
+
+
+def _work(waiting: int, results: Sequence[object]) -> Work:
+    what = f"{waiting} more tries, {_at_once(waiting)} at once"
+    return Work("Running", what, lambda: len(results) - results.count(None), len(results), "tries")
 
 
 def _sections(plan: LoadPlan) -> int:

@@ -39,7 +39,7 @@ class UnloadReport:
 
     @property
     def ok(self) -> bool:
-        """It is gone."""
+        """Whether the module is gone."""
         return self.judgement.verdict == "unloaded"
 
     @property

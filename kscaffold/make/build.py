@@ -1,5 +1,6 @@
 """Build a project's modules for a kernel: Kbuild does it, we call it right and say what it said."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ from kscaffold.make.report import BuildExplanation, nothing_to_do
 from kscaffold.make.report import BuildReport as BuildReport
 from kscaffold.make.request import TIMEOUT, BuildRequest
 from kscaffold.make.variables import with_variables
-from kscaffold.progress import SILENT, Progress
+from kscaffold.progress import SILENT, Progress, Work
 from kscaffold.project.ask import read_project
 from kscaffold.project.project import Project
 from kscaffold.records import dataclass
@@ -104,12 +105,12 @@ class _Call:
 
 def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> BuildReport:
     started, request = time.monotonic(), call.request
-    names = ", ".join(t.name for t in project.targets)
+    working = contextlib.ExitStack()
     output = Output(
         project.directory,
         request.progress.note,
         request.everything,
-        on_work=lambda: request.progress.step("Building", f"{names} for {tree.release}"),
+        on_work=lambda: working.enter_context(request.progress.work(_work(project, tree, output))),
     )
     before = [identify_if_there(t.ko) for t in project.targets]
     record.begin_record(tree, call.state)
@@ -125,7 +126,7 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
 
     env = make_environment(project.directory)
     try:
-        with noted_group(call.state) as note:
+        with working, noted_group(call.state) as note:
             status = process.stream(argv, take, timeout=request.timeout, env=env, on_start=note)
     finally:
         log.write(call.state / "make.log")
@@ -154,6 +155,14 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
         up_to_date=ok and before == [identify_if_there(t.ko) for t in project.targets],
         explanation=explanation,
     )
+
+
+def _work(project: Project, tree: BuildTree, output: Output) -> Work:
+    """A build to who waits for it: make tells each file that it makes."""
+    names = ", ".join(t.name for t in project.targets)
+    # Its objects, where there are several one of them all; then .mod.o and .ko, and modpost for all modules.
+    files = sum(len(t.objects) + (len(t.objects) > 1) + 2 for t in project.targets) + 1
+    return Work("Building", f"{names} for {tree.release}", lambda: output.made, files, "files")
 
 
 def explained(project: Project, tree: BuildTree, output: Output, log: BuildLog) -> BuildExplanation:

@@ -108,7 +108,7 @@ class ApiChange:
 
     def advice(self, version: tuple[int, ...], headers: BuildTree | None = None) -> str | None:
         """What to write for a kernel, or None when the change does not touch it. An empty version is an
-        unknown one: then both ways are told."""
+        unknown version: both ways are named then."""
         if not version and headers is None and self.seen is None and self.use and self.before:
             return f"{self.use} (since {self.release}), {self.before} (until then)"
         if not version and headers is None and self.seen is None:

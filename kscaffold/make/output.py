@@ -56,13 +56,14 @@ class Output:
     """A build's output as it comes.
 
     `show` gets the lines worth showing; with `everything` set, all of them. `on_work` is called once, at
-    the first thing that make really does.
+    the first thing that make really does. `made`: the files that make has told of.
     """
 
     directory: Path
     show: Callable[[str], None]
     everything: bool = False
-    on_work: Callable[[], None] = lambda: None
+    on_work: Callable[[], object] = lambda: None
+    made: int = 0
     complaints: list[CompilerMessage] = field(default_factory=list)
     echoes: list[str] = field(default_factory=list)
     worked: bool = False
@@ -73,6 +74,7 @@ class Output:
     def feed(self, line: str) -> None:
         """Take the next line."""
         progress = bool(_PROGRESS.match(line))
+        self.made += progress
         if not self.worked and (progress or not _NOISE.match(line)):
             self.worked = True
             self.on_work()
@@ -90,8 +92,9 @@ class Output:
             self.show(short(line, self.directory))
 
     def _folds(self, line: str) -> bool:
-        """Whether a line is part of what is told in fewer words: of a long way of includes the source it
-        began at, of macros in headers none, of probes the first and their number."""
+        """Whether a line belongs to a block that is shown in fewer words: of a long way of includes the
+        source it began at, of macros in headers none, of probes the first and their number.
+        """
         if included := _INCLUDED.match(line):
             self._included.append(included["place"])
             if included["end"] == ":":

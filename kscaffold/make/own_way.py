@@ -177,7 +177,7 @@ def _seen(directory: Path, answers: str, status: int) -> OwnBuild:
 
 
 def _joined(project: Project, other: Project) -> Project:
-    """Both: of a .ko that both tell, the later word counts."""
+    """Two lists of modules as one: of a .ko in both, the second list's words count."""
     targets = {t.ko: t for t in (*project.targets, *other.targets)}
     read = tuple(dict.fromkeys((*project.read, *other.read)))
     return replace(project, targets=tuple(targets.values()), read=read, flags=(*project.flags, *other.flags))

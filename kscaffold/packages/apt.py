@@ -3,10 +3,11 @@
 Signatures and hashes are checked by apt itself, against the distribution's keyring.
 """
 
+import contextlib
 import os
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kscaffold import process
@@ -15,7 +16,7 @@ from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.packages import sources
 from kscaffold.packages.sources import AptSource
-from kscaffold.progress import Progress
+from kscaffold.progress import Progress, Work
 from kscaffold.records import dataclass
 
 _UPDATE_TIMEOUT = 300.0
@@ -114,11 +115,15 @@ class Archive:
             output.append(line)
             words = line.split()
             if line.startswith("Get:") and len(words) > 4 and words[4] in sizes:
-                progress.step("Fetching", f"{words[4]} ({sizes[words[4]].megabytes})")
+                progress.detail(f"{words[4]} ({sizes[words[4]].megabytes})")
 
         names = [f"{self._qualified(p)}={p.version}" for p in packages]
         argv = ["apt-get", "download", *self.options, *names]
-        status = process.stream(argv, on_line, timeout=_DOWNLOAD_TIMEOUT, cwd=into)
+        total = sum(p.size for p in packages)
+        what = packages[0].name if len(packages) == 1 else f"{len(packages)} packages of {self.origin}"
+        what += f" ({total / 1e6:.1f} MB)"
+        with progress.work(Work("Fetching", what, lambda: _bytes_in(into), total)):
+            status = process.stream(argv, on_line, timeout=_DOWNLOAD_TIMEOUT, cwd=into)
         debs = [next(into.glob(f"{p.name}_*.deb"), None) for p in packages]
         if status != 0 or None in debs:
             raise _failure("the packages can't be fetched", output, self.directory)
@@ -137,6 +142,13 @@ class Archive:
     def _ask(self, program: str, *words: str) -> str:
         done = process.run([program, words[0], *self.options, *words[1:]], timeout=_QUERY_TIMEOUT)
         return done.stdout
+
+
+def _bytes_in(directory: Path) -> int:
+    """The bytes of the files in a directory to which another process adds."""
+    with contextlib.suppress(OSError):  # a file was renamed meanwhile
+        return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
+    return 0
 
 
 def configuration(here: Path, architectures: Sequence[str]) -> str:
@@ -195,11 +207,14 @@ def fetch(
     return packages
 
 
-def unpack(deb: Path, into: Path) -> None:
-    """The files of a package, anywhere, without root and without its scripts."""
-    done = process.run(["dpkg-deb", "-x", str(deb), str(into)], timeout=_UNPACK_TIMEOUT)
-    if done.returncode != 0:
-        raise _failure(f"{deb.name} can't be unpacked", done.stderr.splitlines(), into)
+def unpack(deb: Path, into: Path, on_start: Callable[[int], None] = lambda pid: None) -> None:
+    """The files of a package, anywhere, without root and without its scripts. `on_start` gets the number of
+    the process that reads it.
+    """
+    said: list[str] = []
+    argv = ["dpkg-deb", "-x", str(deb), str(into)]
+    if process.stream(argv, said.append, timeout=_UNPACK_TIMEOUT, on_start=on_start) != 0:
+        raise _failure(f"{deb.name} can't be unpacked", said, into)
 
 
 def why_not(machine: Architecture | None = None) -> KscaffoldError | None:
@@ -258,10 +273,11 @@ def open_archive(
 
 
 def _update(archive: Archive, wanted: list[AptSource], progress: Progress) -> None:
-    progress.step("Updating", f"package lists of {', '.join(dict.fromkeys(s.suite for s in wanted))}")
+    what = f"package lists of {', '.join(dict.fromkeys(s.suite for s in wanted))}"
     output: list[str] = []
     try:
-        process.stream(["apt-get", "update", *archive.options], output.append, timeout=_UPDATE_TIMEOUT)
+        with progress.work(Work("Updating", what)):
+            process.stream(["apt-get", "update", *archive.options], output.append, timeout=_UPDATE_TIMEOUT)
     except DeadlineError:
         output.append(f"E: the mirror did not answer within {_UPDATE_TIMEOUT:g} s")
     # apt-get's exit status is 100 when one of many is missing, and 0 when the network is down: ask what came.

@@ -61,7 +61,7 @@ class Certificate:
 
     @property
     def key_name(self) -> str:
-        """Its kind of key, for people."""
+        """The kind of the signer's key, for people."""
         return {"rsa": f"RSA {self.bits}", "ec": f"ECDSA {self.curve}", "other": "unknown"}[self.key]
 
 
@@ -88,7 +88,7 @@ class Signer:
 
     @property
     def shown(self) -> str:
-        """Its key, as modinfo shows it."""
+        """The key's identifier, as modinfo shows it."""
         return self.key_id or spaced(self.serial)
 
 

@@ -14,7 +14,7 @@ _LARGEST = 1 << 20  # bytes of a file with a certificate
 
 
 def known_certificates() -> list[Certificate]:
-    """Those there are, the last used first. What can't be read is passed over."""
+    """The keys of the keyring, the last used first. A file that can't be read is passed over."""
     found = []
     files = list(paths.certificates().glob("*.der")) if paths.certificates().is_dir() else []
     for file in sorted(files, key=lambda f: -f.stat().st_mtime_ns):

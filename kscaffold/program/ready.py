@@ -35,7 +35,7 @@ class GuestFile:
 @dataclass(frozen=True, slots=True)
 class ReadyProgram:
     """What is to be run and what it needs. `path`: its file in the guest. `busybox`: it wants the commands of
-    a shell. `library_path`: directories that the dynamic loader is told of.
+    a shell. `library_path`: directories for the dynamic loader to search.
     """
 
     path: str

@@ -9,7 +9,7 @@ from kscaffold.files import reader
 from kscaffold.records import dataclass
 
 _DEADLINE = 20.0  # seconds
-# dkms(8) sources the file by bash with these variables set; each array is told entry by entry.
+# dkms(8) sources the file by bash with these variables set; each array is printed entry by entry.
 _SCRIPT = r"""
 cd "$1" || exit 1
 . ./dkms.conf >/dev/null || exit 1

@@ -15,8 +15,8 @@ _MOST = 2000
 _NAMED = 6
 _INCLUDE = lazy.pattern(r"^[-s]?include\s+([^#\n]+)", re.M)
 
-# Tried with Kbuild of 5.10, 6.1 and 6.12. make splits at spaces and colons, takes % for a pattern, expands
-# $ and stops at #; the shell lines of Kbuild do not quote; with '=' and ',' it always builds anew, or fails.
+# Tried with Kbuild of 5.10, 6.1 and 6.12. make splits at spaces and colons, takes % for a pattern, expands $
+# and stops at #; the shell lines of Kbuild do not quote; with '=' and ',' make always builds again, or fails.
 _BAD = lazy.pattern(r"[\s:%#$\\'\"`&;|()<>*?\[\]=,]")
 
 

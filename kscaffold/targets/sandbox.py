@@ -103,7 +103,7 @@ class SandboxTarget:
         )
 
     def as_ordinary_user(self) -> "SandboxTarget":
-        """The same guest, where an ordinary user loads modules."""
+        """The guest for an ordinary user who loads modules."""
         other = copy.copy(self)
         other.as_user = True
         return other
@@ -239,8 +239,8 @@ class SandboxTarget:
 
     def photograph(self, sections: int, *, first: bool = False) -> "list[Part]":
         """What these parts of the kernel (bits by the order of residue.SECTIONS) have now and had not in the
-        first photograph. `first`: take that one anew. It is taken by a child: a list that leads to a module
-        that has gone kills its reader. Raises KscaffoldError KS610 where the guest does not answer.
+        first photograph. `first`: take that one again. A child of the agent takes it: a list that leads to a
+        module that has gone kills its reader. Raises KscaffoldError KS610 where the guest does not answer.
         """
         from kscaffold.diagnosis.residue.compare import (
             parts,

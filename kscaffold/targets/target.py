@@ -26,7 +26,7 @@ class Target(Protocol):
     """An ordinary user loads modules, not root."""
 
     def as_ordinary_user(self) -> "Target | None":
-        """The same kernel, into which an ordinary user loads; None where nobody becomes one."""
+        """The target's kernel for an ordinary user who loads; None where nobody can become one."""
 
     def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:
         """Load a module once; `timeout` in seconds."""

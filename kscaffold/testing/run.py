@@ -28,7 +28,7 @@ from kscaffold.testing.pytest_job import (
 )
 from kscaffold.testing.verdict import EXAMINATION
 
-# The worst of several outcomes is the one that is told.
+# The worst of several outcomes is the one that counts.
 _WORST: tuple[Outcome, ...] = ("error", "failed", "passed", "skipped")
 
 
@@ -50,7 +50,7 @@ class TestRun:
 
     @property
     def ok(self) -> bool:
-        """Each test passed, or was skipped, and one at least passed; a part may have no test."""
+        """Whether each test passed or was skipped, and one at least passed; a part may have no test."""
         outcomes = {result.outcome for result in self.results}
         some = "passed" in outcomes or (self.part is not None and not outcomes)
         return some and not self.no_answer and not outcomes & {"failed", "error"}

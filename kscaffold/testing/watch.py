@@ -16,7 +16,7 @@ _TIMEOUT = 24 * 3600.0  # s; each verb has deadlines of its own
 # What a person writes. What make writes is hidden, or ends otherwise.
 _SUFFIXES = frozenset({".c", ".h", ".S", ".py", ".lds"})
 _NAMES = frozenset({"Kbuild", "Makefile", "Kconfig"})
-_QUIET = 100  # ms without a change after which the changes of one save are told
+_QUIET = 100  # ms without a change after which the changes of one save are passed on
 
 
 def is_source(path: str) -> bool:
@@ -30,7 +30,7 @@ def is_source(path: str) -> bool:
 def changes(directory: Path) -> Iterator[tuple[str, ...]]:
     """Nothing at first, when the watch has begun; then the sources of a project that were saved, each time
     some were: also as an editor does that writes a new file and renames it. What is saved while nobody asks
-    is told at the next time.
+    is passed on the next time.
 
     Raises KeyboardInterrupt at Ctrl-C, KscaffoldError where there is no project.
     """

@@ -24,7 +24,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Remove nothing; s
 
 @app.callback()
 def cache(context: typer.Context, json: options.Json = False, verbose: options.Verbose = False) -> int | None:
-    """Show what is kept on this machine: how big, how old, and what nothing needs any more."""
+    """Show what is kept on this machine: how big, how old, and what nothing needs now."""
     if context.invoked_subcommand is not None:
         return None
     from kscaffold.cache import list_cache  # start-up time
@@ -40,7 +40,7 @@ def cache(context: typer.Context, json: options.Json = False, verbose: options.V
 
 @app.command()
 def prune(dry_run: DryRun = False, json: options.Json = False, verbose: options.Verbose = False) -> int:
-    """Remove what nothing needs any more. Kernels go with `kscaffold kernel remove`."""
+    """Remove what nothing needs now. Kernels go with `kscaffold kernel remove`."""
     from kscaffold.cache import prune_cache  # start-up time
 
     removed = prune_cache(dry_run=dry_run)

@@ -87,8 +87,7 @@ def add(
 
     added = fetch(version, suite, console.progress(), flavour, machine)
     verb = "Already here" if added.already else "Added"
-    text = f"{added.kernel.release} of {added.kernel.origin} ({added.size / 1e6:.0f} MB on disk)"
-    console.step(verb, f"{text} in {added.seconds:.1f} s")
+    console.step(verb, added.text)
     fields = {"already": added.already, "seconds": round(added.seconds, 3)}
     return _added(added.kernel, fields)
 

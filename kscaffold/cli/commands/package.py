@@ -98,7 +98,7 @@ def install(
 
 
 def _check_built(kos: list[Path], release: str) -> None:
-    """Each is there, and for this kernel."""
+    """Refuse modules that are missing, or built for another kernel."""
     from kscaffold.make.fingerprint.other_kernel import release_of  # start-up time
 
     for ko in kos:

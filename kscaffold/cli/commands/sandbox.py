@@ -16,7 +16,7 @@ app = typer.Typer(help="The throwaway machines that modules are loaded into.", n
 All = Annotated[
     bool, typer.Option("--all", "-a", help="Every sandbox of this user, not only this project's.")
 ]
-# It need not be there any more: its sandbox may.
+# The directory may be gone while its sandbox still runs.
 Gone = Annotated[
     Path | None, typer.Option("--directory", "-C", metavar="DIR", help="Act there instead of here.")
 ]

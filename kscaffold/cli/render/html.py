@@ -46,7 +46,7 @@ class RunPage:
         return self.add_load
 
     def add_load(self, number: int, report: LoadReport, target: Target) -> None:
-        """One load of this try has been made."""
+        """Add a load of this try to the page."""
         self._walkthroughs[number, report.module] = load_walkthrough(report, target, self._kernel)
 
     def write(self, results: Sequence[tuple[Sequence[LoadReport], Sequence[UnloadReport]]]) -> None:
@@ -69,7 +69,7 @@ class LoadPage:
         self._walkthroughs: list[LoadWalkthrough] = []
 
     def add_load(self, report: LoadReport, target: Target, kernel: Kernel | None) -> None:
-        """One load has been made."""
+        """Add a load to the page."""
         self._walkthroughs.append(load_walkthrough(report, target, kernel))
 
     def write(self) -> None:

@@ -12,7 +12,7 @@ _SITE = re.compile(
     r"(?P<function>[\w.$]+)\+0x(?P<offset>[0-9a-f]+)/0x(?P<size>[0-9a-f]+)(?: \[(?P<module>[\w-]+)[^]]*\])?"
 )
 _KERNELS_OWN = re.compile(r"do_one_initcall\+|do_init_module\+|__(?:do_)?sys_\w+\+|do_syscall_64\+")
-# Sites a report can have beside its own, in the order they are told.
+# Sites a report can have beside its own, in the order they are shown.
 SITES = {
     "alloc": "allocated",
     "free": "freed",
@@ -93,7 +93,7 @@ def is_sanitizers(record: Record) -> bool:
 
 
 def read_reports(records: Iterable[Record]) -> tuple[Report, ...]:
-    """The reports in a log, in their order. One that was cut off is told as far as it goes."""
+    """The reports in a log, in their order. A report that was cut off counts as far as it goes."""
     reports: dict[int, _Open] = {}
     done: list[Report] = []
     for record in records:

@@ -69,7 +69,7 @@ def compare(found: Sequence[Part], sources: Sequence[tuple[str, str]] = ()) -> l
     return _folded([made_by(each, sources) for each in left])
 
 
-# What a list that can't be read any more is a list of.
+# What each list holds, for a list that crashes its reader.
 _OF_SECTION = {
     "/proc/misc": "misc",
     "/proc/filesystems": "filesystem",
@@ -130,7 +130,7 @@ def _of_path(path: str) -> list[tuple[str, str]]:
 
 
 def _folded(left: Sequence[Residue]) -> list[Residue]:
-    """Each thing once, without what comes with another one."""
+    """Each leftover once, without the leftovers that another one brings along."""
     known = {(r.kind, r.name): r for r in left}
     names = {name for kind, name in known if kind in ("device", "misc", "netdev")}
     areas = any(kind == "vmalloc" for kind, _ in known)
@@ -191,7 +191,7 @@ def _of_ranges(kind: str, before: str, after: str) -> list[tuple[str, str]]:
 
 
 def _of_vmallocinfo(before: str, after: str) -> list[tuple[str, str]]:
-    """Areas that the module's own code asked for: their caller has no name any more, or its module's."""
+    """Areas that the module's own code asked for: their caller has lost its name, or has the module's."""
     known, found = {line.split(" ", 1)[0] for line in before.splitlines()}, []
     for line in after.splitlines():
         words = line.split()

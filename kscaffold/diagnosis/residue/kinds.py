@@ -1,4 +1,4 @@
-"""The kinds of things that are left, and how each is told."""
+"""The kinds of things that a module leaves behind, and the words for each."""
 
 from kscaffold.records import dataclass
 
@@ -7,7 +7,7 @@ from kscaffold.records import dataclass
 class Residue:
     """One thing that is left. `kind`: a key of KINDS. `name`: as the kernel lists it. `where`: `file.c:line`
     of the call that probably made it, None where no source has one. `crashed`: the list of the kernel's that
-    nobody can read any more because of it, None where it can be read.
+    crashes its reader because of the leftover, None where it can be read.
     """
 
     kind: str

@@ -12,7 +12,7 @@ _COMMENT = lazy.pattern(r"//[^\n]*|/\*.*?\*/", re.S)
 
 def made_by(left: Residue, sources: Sequence[tuple[str, str]]) -> Residue:
     """The same with the call in `sources` that probably made it: that which names it, else the first of its
-    kind. Where the kernel can't tell the name any more, the call's own is taken.
+    kind. Where the kernel has lost the name, the call's own is taken.
     """
     words = [w for w in re.split(r"[\s/()]+", left.name) if w]
     found: list[tuple[int, str, str]] = []

@@ -36,7 +36,7 @@ class Loads:
 
     @property
     def ok(self) -> bool:
-        """All that was asked for is loaded."""
+        """Whether every module that was asked for is loaded."""
         return self.failed_build is None and all(report.ok for report in self.reports)
 
 
@@ -96,7 +96,7 @@ def load_plan(
         on_report=lambda report: on_load(report, opened.target),
     )
     if opened.kind == "sandbox" and any(r.judgement.complaints or not r.ok for r in reports):
-        from kscaffold.load.live_crash import mark_told  # start-up time: few loads are told twice
+        from kscaffold.load.live_crash import mark_told  # start-up time: few loads crash
 
         gone = any(r.judgement.verdict in ("crashed", "lost") for r in reports)
         mark_told(plan.home, [r for report in reports for r in report.log], is_gone=gone)

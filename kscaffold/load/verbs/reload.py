@@ -31,7 +31,7 @@ class Reload:
 
     @property
     def ok(self) -> bool:
-        """All that was asked for is loaded anew."""
+        """Whether every module that was asked for is loaded again."""
         return self.stuck is None and self.loads.ok
 
 

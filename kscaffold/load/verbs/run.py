@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from kscaffold import timing
 from kscaffold.errors import UsageError
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.load.flaws import RESIDUE, not_allowed
 from kscaffold.load.prewarm import prewarm_guest
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.progress import SILENT, Progress
@@ -41,7 +40,7 @@ class Run:
 
     @property
     def ok(self) -> bool:
-        """Each try loaded all and unloaded all, and is clean."""
+        """Whether each try loaded and unloaded all modules, and is clean."""
         return self.failed_build is None and all(map(self.went_well, self.tries))
 
     def went_well(self, one: "Try") -> bool:
@@ -55,6 +54,8 @@ class Run:
 
     def flaws(self, one: "Try") -> tuple["Flaw", ...]:
         """What a try is not clean for, but for what is accepted; the kernel's complaints come first."""
+        from kscaffold.load.flaws import RESIDUE, not_allowed  # start-up time: while the guest restores
+
         found = [f for reports in one for r in reports for f in r.flaws]
         return not_allowed(sorted(found, key=lambda f: f.code in RESIDUE), self.allow)
 

@@ -153,7 +153,7 @@ def _stem(target: ModuleTarget) -> str:
 
 
 def _objects(target: ModuleTarget) -> list[Path]:
-    """All that Kbuild makes of a module, each with a command of its own."""
+    """The files that Kbuild makes of a module, each with a command of its own."""
     made = [f"{_stem(target)}{suffix}" for suffix in (".o", ".mod", ".mod.o", ".ko")]
     return list(dict.fromkeys([*(target.directory / o for o in target.objects), *map(Path, made)]))
 

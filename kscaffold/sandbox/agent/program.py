@@ -143,7 +143,7 @@ class _Conversation:
         return not ready or self.channel.fileno() in ready
 
     def _send_input(self) -> None:
-        """One piece; an empty one tells the end, once."""
+        """Send one piece of the input; an empty piece tells the end, once."""
         if self.input_ended:
             return
         if self.source is not None:

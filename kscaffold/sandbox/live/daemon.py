@@ -209,7 +209,7 @@ class _Keeper:
                 _save_log(self.directory, self.guest)
 
     def _end(self) -> None:
-        """End the guest and take it off the list; clients are told afterwards."""
+        """End the guest and take it off the list; clients hear of it afterwards."""
         self.guest.close()
         _remove(self.directory)
 

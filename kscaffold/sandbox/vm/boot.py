@@ -11,7 +11,7 @@ from kscaffold import process, timeouts
 from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import DeadlineError, KscaffoldError
-from kscaffold.progress import Progress
+from kscaffold.progress import Progress, Work
 from kscaffold.records import replace
 from kscaffold.sandbox.agent import guest_root
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout
@@ -33,9 +33,20 @@ def boot(planned: Plan, progress: Progress) -> Guest:
 
     Raises DeadlineError KS604 when the guest does not come up, KscaffoldError KS605 when QEMU fails.
     """
+    with progress.work(boot_work(planned)):
+        return _boot(planned, progress)
+
+
+def boot_work(planned: Plan) -> Work:
+    """What a boot is to who waits for it."""
     once = "once: later starts take a tenth of the time"
     each = f"each time: this QEMU restores no {planned.machine.architecture.title} guest alive"
-    progress.step("Booting", f"{planned.kernel.release} ({once if planned.restorable else each})")
+    text, began = f"{planned.kernel.release} ({once if planned.restorable else each})", time.monotonic()
+    usual = snapshot.usual_boot(planned.kernel.release)
+    return Work("Booting", text, (lambda: time.monotonic() - began) if usual else None, usual, "s")
+
+
+def _boot(planned: Plan, progress: Progress) -> Guest:
     hung = reset = 0
     while True:
         try:
@@ -53,7 +64,7 @@ def boot(planned: Plan, progress: Progress) -> Guest:
 
 
 def boot_once(planned: Plan, progress: Progress) -> Guest:
-    """One try of `boot`, within a third of the boot's time; slow machines get several times that."""
+    """Try `boot` once, within a third of its time; slow machines get several times that."""
     began = time.monotonic()
     patience = planned.machine.architecture.boot_patience
     timeout = timeouts.seconds("BOOT_TIMEOUT") / _BOOT_TRIES * patience
@@ -126,7 +137,8 @@ def _freeze(planned: Plan, guest: Guest, qmp: Monitor, memory: int, progress: Pr
             stopped = True
             qmp.save(state.fileno(), timeouts.seconds("BOOT_TIMEOUT"))
             state.seek(0)
-            snapshot.write_snapshot(planned.key, planned.kernel, memory, state.read(), making)
+            booted = guest.times["booted"] / 1000
+            snapshot.write_snapshot(planned.key, planned.kernel, memory, state.read(), making, seconds=booted)
     except OSError as error:
         progress.detail(f"no snapshot was kept: {error.strerror or error}")
         if not stopped:

@@ -112,7 +112,7 @@ def _initramfs(initramfs: Initramfs | None) -> list[str]:
 
 
 def kernel_cmdline(machine: Machine) -> str:
-    """What the guest's kernel is told; the user's addition comes last and wins."""
+    """The guest kernel's command line; the user's addition comes last and wins."""
     words = [
         f"console={machine.architecture.console}",
         # Emergencies only: under TCG a flood of lines to a serial port takes minutes.

@@ -117,8 +117,11 @@ def scratch_dir() -> Iterator[Path]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def write_snapshot(name: str, kernel: Kernel, memory: int, state: bytes, making: Path) -> None:
+def write_snapshot(
+    name: str, kernel: Kernel, memory: int, state: bytes, making: Path, *, seconds: float
+) -> None:
     """Write a snapshot and make it appear whole. `memory`: a descriptor of the guest's stopped memory.
+    `seconds`: its boot took.
 
     Zero pages become holes. Raises OSError (a full disk); nothing is left then. Where another
     command has made the same snapshot meanwhile, this one takes its place: they are worth the same.
@@ -131,6 +134,7 @@ def write_snapshot(name: str, kernel: Kernel, memory: int, state: bytes, making:
         "key": name,
         "kernel": kernel.release,
         "made": time.time(),
+        "seconds": seconds,
         "files": {
             "ram": {**identify(making / "ram").facts(), "sha256": ram_digest},
             "state": {**identify(making / "state").facts(), "sha256": state_digest},
@@ -158,6 +162,17 @@ def all_snapshots() -> list[tuple[str, str, int, float]]:
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return found
+
+
+def usual_boot(release: str) -> float | None:
+    """The seconds that the last boot of a kernel of this flavour took here, None where there was none."""
+    flavour, found = release.rpartition("-")[2], []
+    for directory in snapshots_dir().glob("[!.]*") if snapshots_dir().is_dir() else []:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            record = paths.recorded(directory / "snapshot.json")
+            if str(record["kernel"]).endswith(f"-{flavour}"):
+                found.append((float(record["made"]), float(record["seconds"])))
+    return max(found)[1] if found else None
 
 
 def remove_snapshots(release: str) -> int:

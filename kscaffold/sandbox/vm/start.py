@@ -45,7 +45,7 @@ def start_guest(planned: Plan, progress: Progress = SILENT, pending: PendingRest
 
 
 def _without_life(planned: Plan, silence: ChannelTimeout, progress: Progress) -> Plan:
-    """The plan once a restored guest has given no sign of life; what that proves is told and remembered."""
+    """The plan once a restored guest gave no sign of life; what that proves is reported and remembered."""
     machine = planned.machine.architecture
     restore_probe.note_dead(planned.program, machine, greeted=silence.acknowledged)
     if restore_probe.restores_live(planned.program, machine):

@@ -55,7 +55,7 @@ def find_answers(directory: Path) -> Path:
     """
     start = directory.resolve()
     for above in (start, *start.parents):
-        # A FIFO or a device there is told when it is read; a directory holds no answers.
+        # A FIFO or a device there is an error when it is read; a directory holds no answers.
         if (above / FILE).exists() and not (above / FILE).is_dir():
             return above
         if above == paths.home() or (above / ".git").exists():
