@@ -92,10 +92,15 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
         return report
     if way.dkms and leads_to_kbuild(directory):
         return build_own_way(directory, kernel, replace(way, dkms=False), request)
+    why = "left no module in its place" if done.reached else "did not come to it"
+    return _by_kbuild(directory, kernel, request, f"{program} {why}") or report
+
+
+def _by_kbuild(directory: Path, kernel: Kernel, request: BuildRequest, why: str) -> BuildReport | None:
+    """The report on a build by Kbuild alone, where that succeeds."""
     with suppress(KscaffoldError):
         project = read_project(directory, kernel)
-        why = "left no module in its place" if done.reached else "did not come to it"
-        request.progress.step("Building", f"{directory.name} by Kbuild: {program} {why}")
+        request.progress.step("Building", f"{directory.name} by Kbuild: {why}")
         plain = build_as_asked(project, kernel, request)
-        return plain if plain.ok else report
-    return report
+        return plain if plain.ok else None
+    return None
