@@ -51,16 +51,17 @@ SIGNATURES = {
 }
 # The reports: their fields are the facts that a script reads.
 REPORTS = {
-    "BuildReport": "ok project modules release log complaints notes seconds up_to_date explanation",
-    "CheckReport": "path ko kernel prediction findings signature",
+    "BuildReport": "ok project modules release arch log complaints notes seconds up_to_date explanation",
+    "CheckReport": "path ko kernel arch prediction findings signature",
     "Created": "name path template module sources files repository",
-    "Executed": "status errno late lost complaints place log stdout stderr kernel seconds loads failed_build",
+    "Executed": "status errno late lost complaints place log stdout stderr kernel arch seconds loads"
+    " failed_build",
     "Explanation": None,
     "Judgement": None,
     "Kernel": None,
     "Listed": "name size refcount used_by state taints permanent",
     "LoadReport": "module file parameters target kernel judgement log seconds accelerator dependencies note "
-    "stack prediction_mismatch place timeline residue as_user",
+    "stack prediction_mismatch place timeline residue as_user arch",
     "LoadWalkthrough": "report anatomy observed steps flaw unload ordinary_user",
     "Loads": "reports failed_build",
     "Record": None,

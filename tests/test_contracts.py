@@ -31,32 +31,34 @@ DOCUMENTS = {
     "new --list": "templates[]",
     "update": "directory template before after base up_to_date marked[] files[] diff backup origin{}",
     "update, not trusted": "error{} report{}",
-    "build": "kernel modules[] up_to_date complaints[] notes log seconds code cause fix",
+    "build": "kernel arch modules[] up_to_date complaints[] notes log seconds code cause fix",
     "clean": "directory removed kept",
     "sign": "key certificate made signer hash modules[]",
-    "check": "module path kernel init{} exit{} license vermagic parameters[] depends imports exports signed"
-    " signature{} prediction{} findings[]",
+    "check": "module path kernel arch init{} exit{} license vermagic parameters[] depends imports exports"
+    " signed signature{} prediction{} findings[]",
     "check several": "modules[]",
     "info": "module path architecture size compression signed modinfo[] imports exports sections[]",
-    "load": "module path parameters target kernel verdict loaded stage errno init_ran returned code cause fix"
-    " log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue as_user requests",
+    "load": "module path parameters target kernel arch verdict loaded stage errno init_ran returned code"
+    " cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue as_user"
+    " requests",
     "load several": "seconds{} results[]",
-    "run --sanitize": "module path parameters target kernel verdict loaded stage errno init_ran returned code"
-    " cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue"
+    "run --sanitize": "module path parameters target kernel arch verdict loaded stage errno init_ran returned"
+    " code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue"
     " as_user requests sanitizer{}",
     "run --sanitize, several": "seconds{} results[] sanitizer{}",
     "load, not built": "build{}",
     "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
     "unload several": "results[]",
-    "list": "target modules[]",
-    "exec": "program kernel status signal errno late lost stdout stderr complaints[] log[] loads[] seconds",
+    "list": "target kernel arch modules[]",
+    "exec": "program kernel arch status signal errno late lost stdout stderr complaints[] log[] loads[]"
+    " seconds",
     "test": "directory kernels examined modules[] tests[] seconds",
     "ci": "path text",
     "logs": "log[]",
     "logs -f": "level time text own",
     "explain": "topic kind title text steps[] returns[] commands[] entries[] folded[]",
     "explain --list": "topics[]",
-    "explain load": "topic kind module path parameters target kernel verdict loaded stage errno init_ran"
+    "explain load": "topic kind module path parameters target kernel arch verdict loaded stage errno init_ran"
     " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator steps[]"
     " ko{} flaw clean note residue as_user requests ordinary_user questions[]",
     "explain load several": "topic kind results[]",
@@ -128,7 +130,7 @@ PARTS = {
     "explain.commands": "plain wrapped does",
     "explain.entries": "code title stage what proof cause fix see lines where",
     "kernel": "release source origin arch build image modules bytes",
-    "sandbox status.sandboxes": "id project kernel cmdline accelerator keeper qemu seconds rss",
+    "sandbox status.sandboxes": "id project kernel arch cmdline accelerator keeper qemu seconds rss",
     "sandbox status.snapshots": "key kernel bytes used",
     "doctor.findings": "what state text fix",
     "doctor.cache": "path kernels snapshots",

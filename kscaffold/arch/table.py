@@ -74,6 +74,16 @@ def by_word(word: str) -> Architecture | None:
     )
 
 
+def kernel_name(release: str, machine: str) -> str:
+    """How a kernel is named to people, and to --kernel: by its release; where its machine (as `uname -m` says
+    it) is not this one, with Debian's name of that before it: `armhf:6.1.0-50-armmp`.
+    """
+    architecture = by_uname(machine)
+    if architecture is None or architecture is host():
+        return release
+    return f"{architecture.debian}:{release}"
+
+
 def cross_prefix(architecture: Architecture | None) -> str:
     """What is before the names of the programs (`gcc`, `addr2line`) that make and read code of this
     architecture here: CROSS_COMPILE. Nothing for this machine's own, and for an unknown one.

@@ -99,7 +99,7 @@ def render_page(walkthroughs: Sequence[LoadWalkthrough], when: datetime) -> str:
         files("kscaffold.explain").joinpath("page.html").read_text(encoding="utf-8")
     )
     names = ", ".join(one.report.path.name for one in walkthroughs)
-    kernel = walkthroughs[0].report.kernel if walkthroughs else ""
+    kernel = walkthroughs[0].report.kernel_name if walkthroughs else ""
     return template.render(
         walkthroughs=walkthroughs,
         title=f"{names} on {kernel}: what happened when it was loaded",

@@ -13,7 +13,7 @@ from kscaffold.load.unload import UnloadReport
 def headline(report: LoadReport) -> str:
     """What became of a load, in one line."""
     j = report.judgement
-    name, kernel = report.path.name, report.kernel
+    name, kernel = report.path.name, report.kernel_name
     errno = f" with {j.errno}" if j.errno else ""
     returned = f"returned {j.returned}" if j.returned is not None else ""
     number = f" (-{j.errno})" if j.errno and j.errno.startswith("E") else ""

@@ -50,7 +50,7 @@ def helper(name: str, kernel: Kernel, progress: Progress) -> Helper:
     if not (place / "Module.symvers").exists():
         with locked(paths.cache() / "locks" / f"helper-{place.name}.lock"):
             if not (place / "Module.symvers").exists():
-                progress.step("Building", f"kscaffold's {name} helper for {tree.release}, once")
+                progress.step("Building", f"kscaffold's {name} helper for {tree.name}, once")
                 _build(name, tree, tools, place)
     return _read(name, place)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from kscaffold.arch import table
 from kscaffold.files import reader
 from kscaffold.kernel.config import parse_config
-from kscaffold.records import dataclass
+from kscaffold.records import dataclass, field
 
 TOOLCHAIN = "toolchain"
 """The directory of a fetched kernel that has a compiler of its suite."""
@@ -27,6 +27,7 @@ class BuildTree:
     Kbuild's ARCH. `cross`: the beginning of the names of the compiler's programs (CROSS_COMPILE), nothing
     where the tree is for this machine; `compiler_package`: Debian's, for a machine that is not this one.
     `programs`: the directory of a compiler that was unpacked beside the kernel (suite_toolchain.py).
+    `arch`: that machine, as `uname -m` says it.
     """
 
     directory: Path
@@ -41,7 +42,13 @@ class BuildTree:
     kbuild: str
     cross: str
     compiler_package: str
-    programs: Path | None
+    programs: Path | None = None
+    arch: str = field(default_factory=lambda: os.uname().machine)
+
+    @property
+    def name(self) -> str:
+        """The kernel's, as people and --kernel name it."""
+        return table.kernel_name(self.release, self.arch)
 
 
 def read_tree(build: Path, arch: str | None = None) -> BuildTree:
@@ -71,6 +78,7 @@ def read_tree(build: Path, arch: str | None = None) -> BuildTree:
         cross=table.cross_prefix(architecture),
         compiler_package=f"gcc-{architecture.triple}" if architecture else "gcc",
         programs=programs_beside(directory),
+        arch=machine,
     )
 
 

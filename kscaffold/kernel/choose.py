@@ -67,6 +67,19 @@ def spec_of(release: str | None, arch: str | None) -> str | None:
     return f"{wanted.debian}:{rest or ''}"
 
 
+def options_of(spec: str | None) -> str:
+    """The options that name a kernel as `spec` does: `--arch s390x --kernel 6.1`."""
+    machine, release = split_spec(spec)
+    words = ["--arch", machine.debian] if machine else []
+    return shlex.join([*words, *(["--kernel", release] if release else [])])
+
+
+def fits(release: str, arch: str, spec: str | None) -> bool:
+    """Whether a kernel of this release and machine (as `uname -m` says it) is one that `spec` may mean."""
+    machine, wanted = split_spec(spec)
+    return (machine is None or arch in machine.uname) and release.startswith(wanted or "")
+
+
 def split_spec(spec: str | None) -> tuple[Architecture | None, str | None]:
     """The architecture that a kernel's name begins with, and the rest; None for each that is not said.
 

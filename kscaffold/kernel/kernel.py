@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from kscaffold.arch import table
 from kscaffold.records import dataclass, field
 
 Source = Literal["fetched", "running", "path"]
@@ -27,3 +28,8 @@ class Kernel:
     modules: Path | None
     origin: str
     arch: str = field(default_factory=lambda: os.uname().machine)
+
+    @property
+    def name(self) -> str:
+        """As people and --kernel name it: the release, with the machine before it where it is another one."""
+        return table.kernel_name(self.release, self.arch)

@@ -5,17 +5,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kscaffold.arch.architecture import Architecture
+from kscaffold.arch import table
 from kscaffold.diagnosis.crash import Complaint, may_have_complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.files import reader
+from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.addr2line import SourceLine
 from kscaffold.load.complaints import complaints_of
 from kscaffold.load.report import LoadReport
 from kscaffold.packages.busybox import busybox
 from kscaffold.program.ready import copied, ready
+from kscaffold.progress import SILENT, Progress
 from kscaffold.records import dataclass, field
+from kscaffold.sandbox.agent.guest_root import guest_architecture
 from kscaffold.sandbox.agent.program import STDOUT, GuestProgram, OutputListener
 from kscaffold.targets.sandbox import Execution, SandboxTarget
 
@@ -48,7 +51,8 @@ class Executed:
     where nobody knows. `errno`: why it did not start, or 0. `late`: it was killed at its deadline. `lost`:
     the guest did not outlive it. `complaints`: what the kernel complained of meanwhile; `place`: the line of
     source of the first one; `log`: all that the kernel said meanwhile. `stdout`, `stderr`: what it wrote,
-    where nobody else got that. `loads`: of a pristine guest. `seconds`: the program took.
+    where nobody else got that. `kernel`, `arch`: the release, and
+    the machine as `uname -m` says it. `loads`: of a pristine guest. `seconds`: the program took.
     """
 
     status: int | None = None
@@ -61,6 +65,7 @@ class Executed:
     stdout: bytes = b""
     stderr: bytes = b""
     kernel: str = ""
+    arch: str = ""
     seconds: float = 0.0
     loads: tuple[LoadReport, ...] = ()
     failed_build: "BuildReport | None" = None
@@ -74,16 +79,17 @@ class Executed:
 def run_in(
     target: SandboxTarget,
     request: ExecRequest,
-    architecture: Architecture,
+    kernel: Kernel,
     on_output: OutputListener | None,
     files: Mapping[str, ModuleFile],
     *,
     offline: bool = False,
+    progress: Progress = SILENT,
 ) -> Executed:
-    """Run a program in a guest that is open. `files`: the modules whose lines of source may be told, looked
-    at only where the kernel complained.
+    """Run a program in a guest of this kernel that is open. `files`: the modules whose lines of source may be
+    told, looked at only where the kernel complained.
     """
-    program = bring(target, request, architecture, offline=offline)
+    program = bring(target, request, kernel, offline=offline, progress=progress)
     return run_program_in(
         target,
         program,
@@ -128,24 +134,39 @@ def run_program_in(
         bytes(kept[STDOUT]),
         bytes(kept[STDOUT + 1]),
         target.release,
+        target.arch,
         seconds,
     )
 
 
 def bring(
-    target: SandboxTarget, request: ExecRequest, architecture: Architecture, *, offline: bool = False
+    target: SandboxTarget,
+    request: ExecRequest,
+    kernel: Kernel,
+    *,
+    offline: bool = False,
+    progress: Progress = SILENT,
 ) -> GuestProgram:
     """Put the program and all that it needs into the guest."""
     directory = request.directory.absolute()
-    program = ready(request.words[0], directory, architecture)
+    program = ready(request.words[0], directory, guest_architecture(kernel.arch))
     if program.busybox:
-        target.install_busybox(reader.read_bytes(busybox(offline=offline)))
+        target.install_busybox(busybox_of(kernel, offline=offline, progress=progress))
     for file in (*program.files, *copied(request.copies, directory)):
         target.install(file.content, file.place, file.mode)
     variables = {"PATH": _PATH, "HOME": "/", "TERM": "linux"}
     if program.library_path:
         variables["LD_LIBRARY_PATH"] = ":".join(program.library_path)
     return GuestProgram(program.path, request.words, str(directory), {**variables, **request.environment})
+
+
+def busybox_of(kernel: Kernel, *, offline: bool, progress: Progress = SILENT) -> bytes:
+    """BusyBox for a guest of this kernel: of its machine, from the suite that the kernel came from. Raises as
+    `packages.busybox` does.
+    """
+    suite = kernel.origin if kernel.source == "fetched" else None
+    machine = table.by_uname(kernel.arch)
+    return reader.read_bytes(busybox(machine, suite, offline=offline, progress=progress))
 
 
 def _complaints(

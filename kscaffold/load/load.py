@@ -65,6 +65,7 @@ def load(
         parameters=parameters,
         target=target.kind,
         kernel=target.release,
+        arch=target.arch,
         judgement=judgement,
         log=attempt.log,
         seconds=spent,

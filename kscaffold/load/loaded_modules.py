@@ -13,11 +13,15 @@ from kscaffold.targets.target import Kind
 
 @dataclass(frozen=True, slots=True)
 class LoadedModules:
-    """The modules of a target. `is_there`: False where no sandbox runs."""
+    """The modules of a target. `kernel`, `arch`: its release, and its machine as `uname -m` says it; empty
+    where no sandbox runs. `is_there`: False then.
+    """
 
     modules: tuple[Listed, ...]
     kind: Kind
     is_there: bool
+    kernel: str
+    arch: str
 
 
 def loaded_modules(
@@ -27,7 +31,7 @@ def loaded_modules(
     with running_target(at, host=host, progress=progress) as opened:
         target = opened.target
         listed = target.modules() if everything else own_modules(opened, module_names_of(at))
-        return LoadedModules(tuple(listed), opened.kind, opened.is_there)
+        return LoadedModules(tuple(listed), opened.kind, opened.is_there, target.release, target.arch)
 
 
 def own_modules(opened: OpenTarget, names: set[str]) -> list[Listed]:

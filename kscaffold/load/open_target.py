@@ -1,13 +1,14 @@
 """Which target a load acts on: found, started, or replaced where it crashed."""
 
 import contextlib
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from kscaffold.diagnosis import crash
-from kscaffold.errors import KscaffoldError
-from kscaffold.kernel.choose import choose, to_load
+from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.kernel.choose import choose, fits, options_of, to_load
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.prewarm import plan_guest
 from kscaffold.load.request import TargetRequest
@@ -41,6 +42,22 @@ def choose_kernel(where: TargetRequest, progress: Progress = SILENT) -> Kernel:
     if where.host:
         return choose(HostTarget(progress.note).release, offline=True, progress=progress)
     return choose(where.kernel, offline=where.offline, progress=progress, programs=to_load())
+
+
+def check_runs(at: Path, kernel: str | None, *, host: bool = False) -> None:
+    """Raise UsageError KS534 where a kernel is named, and the live sandbox of that directory runs another;
+    KS004 where the host's is meant.
+    """
+    where = TargetRequest(host, kernel)
+    card = registry.find_sandbox(at) if where.kernel else None
+    if card is not None and not fits(card.kernel, card.arch, where.kernel):
+        there = "" if at == Path.cwd() else f" -C {shlex.quote(str(at))}"
+        raise UsageError(
+            "KS534",
+            f"the sandbox of this project runs {card.name}",
+            cause=f"{options_of(kernel)} names another kernel, and a project has one sandbox",
+            fix=f"kscaffold load{there} {options_of(kernel)} starts one with that kernel in its place",
+        )
 
 
 @contextlib.contextmanager

@@ -90,7 +90,7 @@ def prediction_mismatch(predicted: Prediction | None, judgement: Judgement) -> s
 
 def _refusal(ko: ModuleFile, found: Prediction, kernel: Kernel) -> str:
     why = [f.message for f in found.findings if f.stage == found.stage and f.errno]
-    return f"{kernel.release} will refuse {ko.name}: {'; '.join(why)} ({found.errno} at stage {found.stage})"
+    return f"{kernel.name} will refuse {ko.name}: {'; '.join(why)} ({found.errno} at stage {found.stage})"
 
 
 def predict_load(

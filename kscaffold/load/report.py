@@ -1,8 +1,10 @@
 """What one load gave, and its JSON."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kscaffold.arch import table
 from kscaffold.diagnosis.attempt import ModuleRequest
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.trace import Timeline
@@ -11,7 +13,7 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.addr2line import SourceLine
 from kscaffold.load.flaws import Flaw, flaws_of_load, flaws_of_residue
 from kscaffold.module.arguments import Parameters
-from kscaffold.records import dataclass
+from kscaffold.records import dataclass, field
 from kscaffold.targets.target import Kind
 
 if TYPE_CHECKING:
@@ -23,13 +25,14 @@ NO_LOG = "this user may not read the kernel's log; kscaffold logs --host asks fo
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """One module, loaded once. `file`: the .ko that was loaded. `dependencies`: the kernel's names of the
-    modules that were loaded for it. `note`: what its log lacks. `stack`: the kernel stack of a load that did
-    not come back. `prediction_mismatch`: how the kernel's answer differs from what was predicted.
-    `place`: the line of source that the kernel's first complaint is about. `timeline`: what the trace
-    showed, None where there was none. `residue`: what was left behind after the unload; None where nobody
-    looked, or could tell. `as_user`: an ordinary user loaded it. `requests`: the modules that were asked for
-    meanwhile (request_module).
+    """One module, loaded once. `file`: the .ko that was loaded. `kernel`, `arch`: the kernel's release, and
+    its machine as `uname -m` says it. `dependencies`: the kernel's names of the modules that were loaded for
+    it. `note`: what its log lacks. `stack`: the kernel stack of a load that did not come back.
+    `prediction_mismatch`: how the kernel's answer differs from what was predicted. `place`: the line of
+    source that the kernel's first complaint is about. `timeline`: what the trace showed, None where there
+    was none. `residue`: what was left behind after the unload; None where nobody looked, or could tell.
+    `as_user`: an ordinary user loaded it. `requests`: the modules that were asked for meanwhile
+    (request_module).
 
     `seconds`: build, start (of the sandbox), load (in the kernel), total.
     """
@@ -52,6 +55,12 @@ class LoadReport:
     residue: "tuple[Residue, ...] | None" = None
     as_user: bool = False
     requests: tuple[ModuleRequest, ...] = ()
+    arch: str = field(default_factory=lambda: os.uname().machine)
+
+    @property
+    def kernel_name(self) -> str:
+        """The kernel, as people and --kernel name it."""
+        return table.kernel_name(self.kernel, self.arch)
 
     @property
     def path(self) -> Path:

@@ -24,7 +24,6 @@ from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.load.unload import UnloadReport, module_of_word, unload
 from kscaffold.module.arguments import Parameters
 from kscaffold.progress import SILENT, Progress
-from kscaffold.sandbox.agent.guest_root import guest_architecture
 from kscaffold.sandbox.agent.program import GuestProgram
 from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget
@@ -158,7 +157,7 @@ class Sandbox:
         begun, target = self._open()
         words = tuple(str(word) for word in (program, *arguments))
         request = ExecRequest(words, Path.cwd(), tuple(copy), dict(env or {}), input, timeout)
-        return run_in(target, request, guest_architecture(begun.kernel.arch), None, self._files)
+        return run_in(target, request, begun.kernel, None, self._files)
 
     def pass_file(self, path: str, data: bytes | None = None, *, timeout: float = TIMEOUT) -> Executed:
         """Read a file of the guest into `stdout`, or write `data` to it, from a process of the guest's own: a

@@ -148,6 +148,7 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
         project=project,
         modules=project.targets,
         release=tree.release,
+        arch=tree.arch,
         log=call.state / "make.log",
         complaints=tuple(output.complaints),
         notes=tools.notes,
@@ -162,7 +163,7 @@ def _work(project: Project, tree: BuildTree, output: Output) -> Work:
     names = ", ".join(t.name for t in project.targets)
     # Its objects, where there are several one of them all; then .mod.o and .ko, and modpost for all modules.
     files = sum(len(t.objects) + (len(t.objects) > 1) + 2 for t in project.targets) + 1
-    return Work("Building", f"{names} for {tree.release}", lambda: output.made, files, "files")
+    return Work("Building", f"{names} for {tree.name}", lambda: output.made, files, "files")
 
 
 def explained(project: Project, tree: BuildTree, output: Output, log: BuildLog) -> BuildExplanation:

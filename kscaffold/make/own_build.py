@@ -41,14 +41,13 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
     started = time.monotonic()
     with project_lock(directory, request.progress) as state:
         tree, tools = tools_for(kernel, request)
-        known = known_targets(directory)
-        if known is not None:
+        if (known := known_targets(directory)) is not None:
             forget_another_s(known, tree, request)
         files = files_of(directory)
         before = {t.ko: identify_if_there(t.ko) for t in (known.targets if known else ())}
         record.begin_record(tree, state)
         program = "dkms.conf's commands" if way.dkms else "the project's own make"
-        request.progress.step("Building", f"{directory.name} for {tree.release} by {program}: {way.reason}")
+        request.progress.step("Building", f"{directory.name} for {tree.name} by {program}: {way.reason}")
         output, log = Output(directory, request.progress.note, request.everything), BuildLog()
 
         def take(line: str) -> None:
@@ -70,6 +69,7 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
             project=project,
             modules=project.targets,
             release=tree.release,
+            arch=tree.arch,
             log=state / "make.log",
             complaints=tuple(output.complaints),
             notes=(*tools.notes, *([done.exclusion] if done.exclusion else [])),

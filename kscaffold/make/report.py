@@ -36,6 +36,7 @@ class BuildReport:
     """What a build gave.
 
     `ok`: every module of the project is there and for this kernel. `modules`: the project's targets.
+    `release`, `arch`: the kernel's, and its machine's as `uname -m` says it.
     `log`: make's whole output of the last build that ran make. `explanation` says why when not ok.
     """
 
@@ -43,6 +44,7 @@ class BuildReport:
     project: Project
     modules: tuple[ModuleTarget, ...]
     release: str
+    arch: str
     log: Path
     complaints: tuple[CompilerMessage, ...]
     notes: tuple[str, ...]
@@ -54,4 +56,6 @@ class BuildReport:
 def nothing_to_do(project: Project, kernel: Kernel, seconds: float) -> BuildReport:
     """The report on a project that is up to date (`freshness.fresh_targets`)."""
     log = paths.project_state(project.directory) / "make.log"
-    return BuildReport(True, project, project.targets, kernel.release, log, (), (), seconds, up_to_date=True)
+    return BuildReport(
+        True, project, project.targets, kernel.release, kernel.arch, log, (), (), seconds, up_to_date=True
+    )

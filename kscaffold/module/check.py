@@ -45,12 +45,14 @@ NO_TRUST = Trust()
 @dataclass(frozen=True, slots=True)
 class CheckReport:
     """What a check found. `ko` is None where the file is damaged; `kernel` the release it was held
-    against, None where there was none. `signature`: what there is to say of it, None without one.
+    against, `arch` that kernel's machine as `uname -m` says it; None where there was none. `signature`:
+    what there is to say of it, None without one.
     """
 
     path: Path
     ko: KoFile | None
     kernel: str | None
+    arch: str | None
     prediction: Prediction
     findings: tuple[Finding, ...]
     signature: SignatureCheck | None = None
@@ -76,18 +78,18 @@ def check_module(
     and the keys that it and we know besides its own. Raises UsageError where there is no
     such file and KscaffoldError where it can't be read; a damaged file is a report.
     """
-    release = kernel.release if kernel else None
+    release, machine = (kernel.release, kernel.arch) if kernel else (None, None)
     facts = replace(read_facts(kernel), cmdline=trust.cmdline) if kernel else None
     try:
         ko = kofile.read_ko(path)
     except DamagedModule as flaw:
         prediction = predict_damaged(flaw, facts)
-        return CheckReport(path, None, release, prediction, prediction.findings)
+        return CheckReport(path, None, release, machine, prediction, prediction.findings)
     verify = trust.thorough or not ko.info("intree")
     signature = check_signature(ko, kernel, trust.trusted, trust.given, verify)
     prediction = predict(ko, facts, arguments, beside(path), signature) if facts else UNKNOWN
     findings = (*_own_findings(ko, expected_name, kernel, signature), *prediction.findings)
-    return CheckReport(path, ko, release, prediction, findings, signature)
+    return CheckReport(path, ko, release, machine, prediction, findings, signature)
 
 
 def modules_in(paths: Sequence[Path]) -> list[Path]:
@@ -163,7 +165,7 @@ def _check_one(
 def unreadable(path: Path, kernel: Kernel | None, error: KscaffoldError) -> CheckReport:
     """The report of a .ko that can't be read, where others were asked about with it."""
     return CheckReport(
-        path, None, None, UNKNOWN, (Finding(error.code, "error", None, _sentence(error), error.fix),)
+        path, None, None, None, UNKNOWN, (Finding(error.code, "error", None, _sentence(error), error.fix),)
     )
 
 

@@ -15,6 +15,7 @@ class AbsentSandbox:
 
     kind: Kind = "sandbox"
     release = ""
+    arch = ""
     accelerator: str | None = None
     cmdline = ""
     modprobe: Modprobe | None = None

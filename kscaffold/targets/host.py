@@ -32,6 +32,7 @@ class HostTarget:
         self._detail = detail
         self._root = root
         self.release = os.uname().release
+        self.arch = os.uname().machine
         self.accelerator: str | None = None
         self.modprobe: Modprobe | None = None
         self.cmdline = (self._text("proc/cmdline") or "").strip()

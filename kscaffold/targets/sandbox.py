@@ -55,8 +55,9 @@ class Execution:
 
 
 class SandboxTarget:
-    """A guest, restored or live. `console` and `was_reset` tell of one that has gone; a keeper tells
-    that itself. `as_user`: modules are loaded by an ordinary user of the guest (uid 65534), not by root.
+    """A guest, restored or live. `kernel`: its release, and its machine as `uname -m` says it. `console`
+    and `was_reset` tell of one that has gone; a keeper tells that itself. `as_user`: modules are loaded by
+    an ordinary user of the guest (uid 65534), not by root.
     """
 
     kind: Kind = "sandbox"
@@ -64,7 +65,7 @@ class SandboxTarget:
     def __init__(
         self,
         opened: Channel,
-        release: str,
+        kernel: tuple[str, str],
         accelerator: str,
         cmdline: str,
         console: Callable[[], str] | None = None,
@@ -72,7 +73,7 @@ class SandboxTarget:
         as_user: bool = False,
     ) -> None:
         self.channel = opened
-        self.release = release
+        self.release, self.arch = kernel
         self.accelerator: str | None = accelerator
         self.cmdline = cmdline
         self.modprobe: Modprobe | None = None
@@ -86,7 +87,7 @@ class SandboxTarget:
         """A guest of this process's own; `cmdline`: what its kernel was given besides what every one gets."""
         return cls(
             guest.channel,
-            guest.release,
+            (guest.release, guest.arch),
             guest.accelerator,
             cmdline,
             guest.console,
@@ -98,9 +99,8 @@ class SandboxTarget:
     def from_connection(cls, connection: "Connection") -> "SandboxTarget":
         """A live sandbox, which its keeper holds."""
         greeting = connection.facts
-        return cls(
-            connection.channel, greeting["kernel"], greeting["accelerator"], greeting.get("cmdline", "")
-        )
+        kernel = (greeting["kernel"], greeting["arch"])
+        return cls(connection.channel, kernel, greeting["accelerator"], greeting.get("cmdline", ""))
 
     def as_ordinary_user(self) -> "SandboxTarget":
         """The guest for an ordinary user who loads modules."""

@@ -18,6 +18,7 @@ class Target(Protocol):
 
     kind: Kind
     release: str
+    arch: str
     accelerator: str | None
     cmdline: str
     modprobe: Modprobe | None

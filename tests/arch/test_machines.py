@@ -118,14 +118,25 @@ def test_a_module_s_whole_life_on_each_machine(other: Kernel, sleeper: Path, ks:
 
 @pytest.mark.sandbox
 def test_a_live_sandbox_of_each_machine(other: Kernel, sleeper: Path, ks: Ks):
-    at = ("-C", sleeper)
-    loaded = ks("load", *at, "-k", other.release, "--timeout", ENOUGH, "--json")
+    """Loaded, listed, a command of BusyBox run, unloaded, its log read; and the machine is named by each."""
+    machine = table.by_uname(other.arch)
+    assert machine is not None
+    at, named = ("-C", sleeper), ("--arch", machine.debian)
+    loaded = ks("load", *at, *named, "-k", other.release, "--timeout", ENOUGH)
     assert loaded.status == 0, loaded.err
-    assert loaded.json["kernel"] == other.release
-    listed = ks("list", *at, "--json")
-    assert [module["name"] for module in listed.json["modules"]] == ["sleeper"]
-    assert ks("unload", *at, "--timeout", ENOUGH, "--json").status == 0
-    assert "goodbye" in texts(ks("logs", *at, "--json").json)
+    assert f"({machine.debian}:{other.release}, sandbox)" in loaded.err
+    listed = ks("list", *at, *named, "--json").json
+    assert (listed["kernel"], listed["arch"]) == (other.release, other.arch)
+    assert [module["name"] for module in listed["modules"]] == ["sleeper"]
+    assert f"{machine.debian}:{other.release}" in ks("sandbox", "status").out
+    ran = ks("exec", *at, *named, "--", "uname", "-m")
+    assert (ran.status, ran.out.strip()) == (0, machine.name), ran.err
+    here = table.host()
+    assert here is not None
+    asked = ks("unload", *at, "--arch", here.debian)
+    assert asked.status == 2 and "KS534" in asked.err and f"{machine.debian}:{other.release}" in asked.err
+    assert ks("unload", *at, *named, "--timeout", ENOUGH, "--json").status == 0
+    assert "goodbye" in texts(ks("logs", *at, *named, "--json").json)
 
 
 @pytest.mark.kernel

@@ -13,6 +13,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.kernel import store
 from kscaffold.kernel.buildtree import BuildTree, read_tree
 from kscaffold.kernel.fetch import fetch, is_prefix
+from kscaffold.progress import SILENT
 from tests.conftest import REAL_CACHE, missing
 from tests.support.kernels import SUITES, need_kernel
 
@@ -42,7 +43,7 @@ def _find_or_fetch(series: str) -> BuildTree | KscaffoldError:
         reason: KscaffoldError | None = None
         for suite in _NEWER[series]:
             try:
-                kernel = fetch(series, suite, lambda verb, text: None).kernel
+                kernel = fetch(series, suite, SILENT).kernel
             except KscaffoldError as error:
                 reason = error
                 continue

@@ -39,7 +39,7 @@ def adopt(
         console.step("Wrote", names)
         if adopted.proposal:
             _modules(adopted)
-    _next(adopted, directory)
+    _next(adopted, directory, kernel)
     ok = adopted.problem is None
     console.emit("adopt", ok, documents.adopt(adopted))
     return EXIT_YES if ok else EXIT_NO
@@ -80,12 +80,15 @@ def _modules(adopted: "Adoption") -> None:
         console.detail(f"{_name(adopted, where)}: {variable} = {value}")
 
 
-def _next(adopted: "Adoption", directory: Path) -> None:
+def _next(adopted: "Adoption", directory: Path, kernel: str | None) -> None:
+    from kscaffold.kernel.choose import options_of  # start-up time
+
+    named = f" {options_of(kernel)}" if kernel else ""
     given = "" if directory == Path() else f" {directory}"
     pending = [c for c in adopted.changes if c.path not in adopted.written]
     if any(c.before is None for c in pending):
-        console.step("Next", f"kscaffold adopt{given} --write")
+        console.step("Next", f"kscaffold adopt{given}{named} --write")
     elif pending:
-        console.step("Next", f"kscaffold adopt{given} --fix")
+        console.step("Next", f"kscaffold adopt{given}{named} --fix")
     else:
-        console.step("Next", f"kscaffold load{f' -C{given}' if given else ''}")
+        console.step("Next", f"kscaffold load{f' -C{given}' if given else ''}{named}")

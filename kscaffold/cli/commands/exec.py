@@ -32,6 +32,7 @@ def exec_program(
     timeout: options.Timeout = 60.0,
     fresh: Fresh = False,
     kernel: options.KernelName = None,
+    arch: options.Arch = None,
     cmdline: options.Cmdline = "",
     offline: options.Offline = False,
     directory: options.Directory = None,
@@ -41,6 +42,7 @@ def exec_program(
     """Run a program in the sandbox, and tell what the kernel said."""
     # Words behind PROG are the program's own, and --json may be one of them.
     console.json_mode, console.verbose = json, verbose
+    kernel = options.spec_of(kernel, arch)
     from kscaffold.cli.render import exec as render  # start-up time
     from kscaffold.load.execute import ExecRequest
     from kscaffold.load.request import TargetRequest

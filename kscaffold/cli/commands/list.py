@@ -12,16 +12,21 @@ All = Annotated[bool, typer.Option("--all", "-a", help="Every module, not only t
 
 def list_modules(
     everything: All = False,
+    kernel: options.KernelName = None,
+    arch: options.Arch = None,
     host: options.Host = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
     """List the loaded modules of this project (lsmod)."""
+    kernel = options.spec_of(kernel, arch)
     # start-up time
     from kscaffold.cli.render import load as render
     from kscaffold.load.loaded_modules import loaded_modules
+    from kscaffold.load.open_target import check_runs
     from kscaffold.project.find import home
 
     at = home(directory or Path.cwd())
+    check_runs(at, kernel, host=host)
     return render.listed(loaded_modules(at, host=host, everything=everything, progress=console.progress()))

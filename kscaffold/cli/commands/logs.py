@@ -17,20 +17,25 @@ def logs(
     follow: Follow = False,
     lines: Last = None,
     previous: Previous = False,
+    kernel: options.KernelName = None,
+    arch: options.Arch = None,
     host: options.Host = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
     """Show the kernel's log, this project's lines marked (dmesg). Answers after a crash, too."""
+    kernel = options.spec_of(kernel, arch)
     # start-up time
     from kscaffold.cli.render import load as render
     from kscaffold.load import kernel_log
+    from kscaffold.load.open_target import check_runs
     from kscaffold.load.plan import module_names_of
     from kscaffold.project.find import home
 
     console.json_lines = follow
     at, progress = home(directory or Path.cwd()), console.progress()
+    check_runs(at, kernel, host=host)
     marked = module_names_of(at)
     if follow and host:
         kernel_log.follow_host_log(lambda new: render.log(new, marked), progress)

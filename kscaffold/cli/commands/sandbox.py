@@ -36,7 +36,7 @@ def status(json: options.Json = False, verbose: options.Verbose = False) -> int:
     for c in cards:
         minutes = (time.time() - c.started) / 60
         extra = f"  {c.cmdline}" if c.cmdline else ""
-        console.out(f"{c.project}  {c.kernel}  {c.accelerator}  {minutes:.0f} min  {c.rss >> 20} MB{extra}")
+        console.out(f"{c.project}  {c.name}  {c.accelerator}  {minutes:.0f} min  {c.rss >> 20} MB{extra}")
         tell_news(c.project, console.progress())
     if not cards:
         console.note("no sandbox is running")

@@ -43,7 +43,8 @@ def sign(
 ) -> int:
     """Sign this project's modules, or a .ko. With your key, or one made here; builds first when needed."""
     kernel = options.spec_of(kernel, arch)
-    from kscaffold.signing import key as keys  # start-up time
+    from kscaffold.kernel.choose import options_of  # start-up time
+    from kscaffold.signing import key as keys
     from kscaffold.signing.sign import HASHES
 
     if hash not in HASHES:
@@ -61,8 +62,9 @@ def sign(
     used = given or keys.own(console.progress())
     if used.readable_by_others:
         console.warn(f"others can read the key {used.file}", fix=f"chmod 600 {used.file}")
+    same = [*(["-C", str(directory)] if directory and not kos else []), *options_of(kernel).split()]
     reports = [_signed(file, used, hash, out) for file in files]
-    _report(reports, used, chosen, bool(kos or out), ["--kernel", kernel] if kernel else [])
+    _report(reports, used, chosen, bool(kos or out), same)
     return EXIT_YES
 
 

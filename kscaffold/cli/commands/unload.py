@@ -15,6 +15,8 @@ Names = Annotated[
 def unload(
     names: Names = None,
     module: options.Module = None,
+    kernel: options.KernelName = None,
+    arch: options.Arch = None,
     host: options.Host = False,
     timeout: options.Timeout = 10.0,
     watch: options.Watch = None,
@@ -23,14 +25,18 @@ def unload(
     json: options.Json = False,
 ) -> int:
     """Unload this project's modules, or the named ones (rmmod)."""
+    kernel = options.spec_of(kernel, arch)
     # start-up time
     from kscaffold.cli.render import load as render
+    from kscaffold.load.open_target import check_runs
     from kscaffold.load.verbs.unload import UnloadRequest
     from kscaffold.load.verbs.unload import unload as unload_modules
     from kscaffold.project.find import home
 
+    at = home(directory or Path.cwd())
+    check_runs(at, kernel, host=host)
     reports = unload_modules(
-        UnloadRequest(home(directory or Path.cwd()), tuple(names or ()), module, host),
+        UnloadRequest(at, tuple(names or ()), module, host),
         timeout=timeout,
         watch=watch,
         progress=console.progress(),

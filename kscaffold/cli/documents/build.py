@@ -18,6 +18,7 @@ def build(report: "BuildReport", modules: "Sequence[ModuleTarget]") -> Document:
     why = report.explanation
     return {
         "kernel": report.release,
+        "arch": report.arch,
         "modules": [{"name": t.name, "path": str(t.ko)} for t in modules],
         "up_to_date": report.up_to_date,
         "complaints": [

@@ -20,6 +20,7 @@ def check(report: "CheckReport") -> Document:
         "module": ko.name if ko else None,
         "path": str(report.path),
         "kernel": report.kernel,
+        "arch": report.arch,
         "init": function(ko.init) if ko else None,
         "exit": function(ko.exit) if ko else None,
         "license": ko.license if ko else None,

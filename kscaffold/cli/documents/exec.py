@@ -14,6 +14,7 @@ def executed(request: "ExecRequest", done: "Executed", out: str, errors: str) ->
     return {
         "program": list(request.words),
         "kernel": done.kernel,
+        "arch": done.arch,
         "status": status if status is not None and status >= 0 else None,
         "signal": -status if status is not None and status < 0 else None,
         "errno": done.errno,

@@ -4,13 +4,12 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kscaffold.diagnosis.attempt import Listed
     from kscaffold.diagnosis.crash import Complaint
     from kscaffold.diagnosis.klog import Record
+    from kscaffold.load.loaded_modules import LoadedModules
     from kscaffold.load.report import LoadReport
     from kscaffold.load.unload import UnloadReport
     from kscaffold.load.verbs.run import Run
-    from kscaffold.targets.target import Kind
 
 Document = dict[str, Any]
 
@@ -24,6 +23,7 @@ def load(report: "LoadReport") -> Document:
         "parameters": report.parameters.text,
         "target": report.target,
         "kernel": report.kernel,
+        "arch": report.arch,
         "verdict": j.verdict,
         "loaded": j.verdict == "loaded",
         "clean": report.clean,
@@ -161,7 +161,7 @@ def _try(loaded: "LoadReport", unloaded: "Sequence[UnloadReport]", allow: Collec
     return fields
 
 
-def listed(modules: "Iterable[Listed]", kind: "Kind") -> Document:
+def listed(found: "LoadedModules") -> Document:
     """`list`."""
     fields = [
         {
@@ -173,9 +173,10 @@ def listed(modules: "Iterable[Listed]", kind: "Kind") -> Document:
             "permanent": m.permanent,
             "taints": m.taints,
         }
-        for m in modules
+        for m in found.modules
     ]
-    return {"target": kind, "modules": fields}
+    kernel = {"kernel": found.kernel or None, "arch": found.arch or None}
+    return {"target": found.kind, **kernel, "modules": fields}
 
 
 def logs(records: "Sequence[Record]", own: Sequence[bool]) -> list[Document]:

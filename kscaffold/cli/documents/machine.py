@@ -43,6 +43,7 @@ def sandbox_status(
                 "id": s.id,
                 "project": str(s.project),
                 "kernel": s.kernel,
+                "arch": s.arch,
                 "cmdline": s.cmdline,
                 "accelerator": s.accelerator,
                 "keeper": s.keeper,

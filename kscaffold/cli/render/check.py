@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kscaffold import console
+from kscaffold.arch.table import kernel_name
 from kscaffold.errors import EXIT_NO, EXIT_YES
 
 # Of more modules each has one line, and only where there are findings.
@@ -102,9 +103,11 @@ def _place(function: dict[str, str] | None) -> str:
 
 
 def _prediction(document: dict[str, Any]) -> str:
-    prediction, kernel = document["prediction"], document["kernel"] or "the kernel"
+    prediction, release, kernel = document["prediction"], document["kernel"], "the kernel"
+    if release:
+        kernel = kernel_name(release, document["arch"])
     if prediction["loads"]:
         return f"{kernel} will take it"
     if prediction["loads"] is None:
-        return "unknown" if document["kernel"] else "none: no kernel is at hand (kscaffold kernel add)"
+        return "unknown" if release else "none: no kernel is at hand (kscaffold kernel add)"
     return f"{kernel} will refuse it: {prediction['errno']} at stage {prediction['stage']}"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from kscaffold import console, lazy
+from kscaffold.arch.table import kernel_name
 from kscaffold.cli.documents import load as documents
 from kscaffold.cli.render.source_line import source
 from kscaffold.diagnosis import errnos
@@ -40,7 +41,7 @@ def loaded(report: LoadReport) -> None:
     if report.ok:
         ms = report.seconds["load"] * 1000
         after = f", after {', '.join(report.dependencies)}" if report.dependencies else ""
-        console.step("Loaded", f"{name} ({report.kernel}, {report.target}) in {ms:.0f} ms{after}")
+        console.step("Loaded", f"{name} ({report.kernel_name}, {report.target}) in {ms:.0f} ms{after}")
     else:
         console.out(f"{console.styled(name, 'bold')}{_with(report)}: {_sentence(report)}")
     log_lines(report.log, report.module)
@@ -238,7 +239,7 @@ def _tell_run(one: "Try", flaws: "Sequence[Flaw]", has_bugs: bool) -> None:
     if good and unloads_ and all(u.ok for u in unloads_):
         names = ", ".join(console.printable(r.path.name) for r in good)
         spent = f"{last.seconds['total']:.2f} s"
-        text = f"{names}{_with(last)}: loaded and unloaded ({last.kernel}) in {spent}"
+        text = f"{names}{_with(last)}: loaded and unloaded ({last.kernel_name}) in {spent}"
         if flaws or has_bugs:
             console.out(f"{text}, {console.styled('but not clean', 'red')}")
         else:
@@ -307,13 +308,17 @@ def unloads(command: str, reports: Sequence[UnloadReport]) -> int:
 
 def listed(found: "LoadedModules") -> int:
     """The list of modules, as lsmod's."""
-    modules = found.modules
-    console.emit("list", True, documents.listed(modules, found.kind))
+    modules, name = found.modules, kernel_name(found.kernel, found.arch)
+    console.emit("list", True, documents.listed(found))
     if not found.is_there:
         console.note("no sandbox runs for this project: kscaffold load starts one")
     elif not modules:
-        console.note("none of this project's modules is loaded")
+        where = f" in {name}" if name != found.kernel else ""
+        console.note(f"none of this project's modules is loaded{where}")
     elif not console.json_mode:
+        # As lsmod's, for this machine's own kernels.
+        if name != found.kernel:
+            console.note(f"loaded in {name}:")
         console.out(f"{'Module':<24} {'Size':>8}  Used by")
         for m in modules:
             state = "" if m.state == "Live" else f"  ({m.state.lower()})"

@@ -4,10 +4,10 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from kscaffold.arch.architecture import Architecture
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.choose import choose
+from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.complaints import files_by_module
 from kscaffold.load.execute import ExecRequest, Executed, run_in
 from kscaffold.load.load import load_all
@@ -22,7 +22,6 @@ from kscaffold.make.fingerprint.compare import recorded_targets
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.find import home
 from kscaffold.records import replace
-from kscaffold.sandbox.agent.guest_root import guest_architecture
 from kscaffold.sandbox.agent.program import OutputListener
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm.start import start_guest
@@ -45,8 +44,10 @@ def execute(
     """
     at = home(request.directory)
     if not fresh:
-        with _live(at, where, progress) as (target, architecture):
-            return run_in(target, request, architecture, on_output, _Files(at), offline=where.offline)
+        with _live(at, where, progress) as (target, kernel):
+            return run_in(
+                target, request, kernel, on_output, _Files(at), offline=where.offline, progress=progress
+            )
     with prewarm_guest(where, progress) as begun:
         plan = plan_loads(LoadRequest(request.directory), begun.kernel, progress)
         if plan.failed:
@@ -58,15 +59,16 @@ def execute(
                 plan, target, timeout=10.0, predictor=predictor, seconds={}, on_report=lambda report: None
             )
             if not all(report.ok for report in loads):
-                return Executed(loads=tuple(loads), kernel=target.release)
-            architecture = guest_architecture(begun.kernel.arch)
+                return Executed(loads=tuple(loads), kernel=target.release, arch=target.arch)
             files = {report.module: report.file for report in loads}
-            done = run_in(target, request, architecture, on_output, files, offline=where.offline)
+            done = run_in(
+                target, request, begun.kernel, on_output, files, offline=where.offline, progress=progress
+            )
             return replace(done, loads=tuple(loads))
 
 
 @contextlib.contextmanager
-def _live(at: Path, where: TargetRequest, progress: Progress) -> Iterator[tuple[SandboxTarget, Architecture]]:
+def _live(at: Path, where: TargetRequest, progress: Progress) -> Iterator[tuple[SandboxTarget, Kernel]]:
     """The live sandbox; one that runs keeps its kernel, where no other is asked for."""
     card = registry.find_sandbox(at)
     where = replace(where, kernel=where.kernel or (card.kernel if card else None))
@@ -77,7 +79,7 @@ def _live(at: Path, where: TargetRequest, progress: Progress) -> Iterator[tuple[
     with open_sandbox(at, kernel, where, trusted, progress) as (target, _):
         # Where make left modules the last time: it is not asked for every program.
         target.modprobe = Modprobe([t.ko.parent for t in recorded_targets(at)] or [at], kernel)
-        yield target, guest_architecture(kernel.arch)
+        yield target, kernel
 
 
 class _Files(Mapping[str, ModuleFile]):

@@ -3,13 +3,11 @@
 import os
 from pathlib import Path
 
-from kscaffold.arch import table
-from kscaffold.files import reader
 from kscaffold.kernel.choose import choose
+from kscaffold.load.execute import busybox_of
 from kscaffold.load.open_target import open_sandbox
 from kscaffold.load.request import TargetRequest
 from kscaffold.load.trust import trusted_certificates
-from kscaffold.packages.busybox import busybox
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import replace
 from kscaffold.sandbox.live import registry
@@ -24,10 +22,9 @@ def shell(at: Path, where: TargetRequest, progress: Progress = SILENT) -> int:
     card = registry.find_sandbox(at)
     where = replace(where, kernel=where.kernel or (card.kernel if card else None))
     kernel = choose(where.kernel, offline=where.offline, progress=progress)
-    suite = kernel.origin if kernel.source == "fetched" else None
-    program = busybox(table.by_uname(kernel.arch), suite, offline=where.offline, progress=progress)
+    program = busybox_of(kernel, offline=where.offline, progress=progress)
     trusted = trusted_certificates(kernel, where, progress)
     with open_sandbox(at, kernel, where, trusted, progress) as (target, _):
-        target.install_busybox(reader.read_bytes(program))
+        target.install_busybox(program)
         status = os.waitstatus_to_exitcode(run_shell(target.channel, ["/bin/sh", "-i"]))
         return status if status >= 0 else 128 - status

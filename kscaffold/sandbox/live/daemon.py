@@ -125,6 +125,7 @@ def _write_card(sandbox: SandboxDir, planned: Plan, *, keeper: int, qemu: int) -
     card = {
         "project": str(sandbox.project),
         "kernel": planned.kernel.release,
+        "arch": planned.kernel.arch,
         "cmdline": planned.machine.cmdline,
         "accelerator": planned.machine.accelerator,
         "keeper": keeper,
@@ -175,6 +176,7 @@ class _Keeper:
         self.served = 0
         self.facts = {
             "kernel": planned.kernel.release,
+            "arch": planned.kernel.arch,
             "keeper": os.getpid(),
             "cmdline": planned.machine.cmdline,
             "accelerator": guest.accelerator,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kscaffold import process, timeouts
+from kscaffold.arch import table
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import ownership, paths
 from kscaffold.files.lock import is_locked, wait_for_lock
@@ -36,6 +37,7 @@ class SandboxInfo:
     id: str
     project: Path
     kernel: str
+    arch: str
     cmdline: str
     accelerator: str
     keeper: int
@@ -44,6 +46,11 @@ class SandboxInfo:
     key: str
     rss: int
     keeper_started: int = 0
+
+    @property
+    def name(self) -> str:
+        """The kernel's, as people and --kernel name it."""
+        return table.kernel_name(self.kernel, self.arch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +116,7 @@ def connect_or_start(project: Path, planned: Plan, note: Callable[[str], None]) 
     with _starting(directory):
         card = _read_card(directory)
         if card and card.key != planned.key:
-            ran = f"{card.kernel} {card.cmdline}".strip()
+            ran = f"{card.name} {card.cmdline}".strip()
             # The same words stand for another kernel image: one that trusts other keys.
             same = (card.kernel, card.cmdline) == (planned.kernel.release, planned.machine.cmdline)
             ran = "with other keys or another image" if same else ran
@@ -301,6 +308,7 @@ def _read_card(directory: Path) -> SandboxInfo | None:
             id=directory.name,
             project=Path(facts["project"]),
             kernel=facts["kernel"],
+            arch=facts["arch"],
             cmdline=facts["cmdline"],
             accelerator=facts["accelerator"],
             keeper=facts["keeper"],

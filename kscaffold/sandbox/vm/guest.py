@@ -32,6 +32,7 @@ class Guest:
     channel: Channel
     directory: Path
     release: str
+    arch: str
     accelerator: Accelerator
     restored: bool
     times: dict[str, float] = field(default_factory=dict)
@@ -93,7 +94,8 @@ def spawn(
             largest_file=_LARGEST_FILE,
         )
     opened = Channel(ours, lambda: process.cpu_wait_seconds(child.pid))
-    guest = Guest(child, opened, directory, planned.kernel.release, machine.accelerator, restore)
+    kernel = planned.kernel
+    guest = Guest(child, opened, directory, kernel.release, kernel.arch, machine.accelerator, restore)
     return guest, Monitor(monitor_ours)
 
 

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 
 from kscaffold import process, timeouts
+from kscaffold.arch import table
 from kscaffold.records import dataclass
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Verb
 from kscaffold.sandbox.vm import snapshot
 from kscaffold.sandbox.vm.guest import (
     Guest,
     check_greeted,
+    greet,
     greeting,
     milliseconds_since,
     new_directory,
@@ -29,12 +31,15 @@ class PendingRestore:
     """A guest that restores while its command does other work. Finish it, or close it.
 
     `hello`: the nonce of the greeting that waits for the agent. `began`: a moment of time.monotonic().
+    `foreign`: it is of another machine. Its agent may find a greeting that waited without an interrupt; it is
+    greeted once more.
     """
 
     guest: Guest
     monitor: Monitor
     hello: int
     began: float
+    foreign: bool
     finished: bool = False
 
     def finish(self) -> Guest:
@@ -44,6 +49,8 @@ class PendingRestore:
         self.monitor.end_restore(timeout)
         self.guest.times["restored"] = milliseconds_since(self.began)
         check_greeted(self.guest.channel.answer(self.hello, timeout))
+        if self.foreign:
+            greet(self.guest, timeout)
         self.guest.times["answered"] = milliseconds_since(self.began)
         self.monitor.close()
         return self.guest
@@ -83,4 +90,4 @@ def _begin(planned: Plan, frozen: snapshot.Snapshot) -> PendingRestore:
         # The greeting waits for the agent in the socket.
         hello = guest.channel.begin(Verb.HELLO, greeting(), timeout=timeout)
         undo.pop_all()
-    return PendingRestore(guest, qmp, hello, began)
+    return PendingRestore(guest, qmp, hello, began, planned.machine.architecture is not table.host())
