@@ -328,6 +328,7 @@ def test_both_targets_have_the_whole_protocol():
         "modules",
         "read",
         "tainted",
+        "timers",
         "unload",
         "watch",
     }

@@ -8,7 +8,7 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.load.dependencies import ModuleFiles, dependencies, of_kernel
+from kscaffold.load.dependencies import ModuleFiles, dependencies, module_of_kernel
 
 
 class Modprobe:
@@ -49,5 +49,5 @@ class Modprobe:
             if any(aliases.matches(alias, wanted) for alias in aliases.aliases_of(ko.read_bytes())):
                 yield ko
         for module in (wanted, *aliases.modules_of_alias(wanted, self._kernel)):
-            if path := of_kernel(module, self._kernel):
+            if path := module_of_kernel(module, self._kernel):
                 yield self._files.open(path)

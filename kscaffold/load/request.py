@@ -73,7 +73,9 @@ class TargetRequest:
     `kernel`: a release or the beginning of one, None for the default. `cmdline`: what is added to the guest
     kernel's command line. `certs`: files of the certificates that its kernel trusts, "none" for none of the
     user's; None for those of keys that signed here, where the kernel wants signatures. `offline`: fetch no
-    kernel. Raises UsageError KS004 for a kernel or certificates on the host.
+    kernel. `devices`: further devices of the sandbox's machine, as QEMU's -device takes them.
+
+    Raises UsageError KS004 for a kernel or certificates on the host.
     """
 
     host: bool = False
@@ -81,6 +83,7 @@ class TargetRequest:
     cmdline: str = ""
     certs: Sequence[str] | None = None
     offline: bool = False
+    devices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.host and self.kernel:

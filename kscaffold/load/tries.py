@@ -166,7 +166,7 @@ def _once(
                     break
             timing.reached("unloaded")
             _unload_requested(loads, target, wait)
-            unloads = watch_after_unload(unloads, target, around.watch)
+            unloads = watch_after_unload(unloads, target, around.watch, around.progress)
         loads = blame_late_crash(loads, unloads, target)
         timing.reached("the guest is asked whether it is well")
         loads = with_residue(loads, None if plan.first else leftovers.find(loads, unloads))

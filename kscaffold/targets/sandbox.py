@@ -5,8 +5,9 @@ import errno
 import hashlib
 import os
 import re
+import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kscaffold import timeouts
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.compare import Part
     from kscaffold.sandbox.live.registry import Connection
     from kscaffold.sandbox.vm.guest import Guest
+    from kscaffold.targets.timers import Timer
 
 TAINTED = "/proc/sys/kernel/tainted"
 _KEPT = "/.kscaffold"  # the guest's directory of what was sent, each file under its digest
@@ -264,6 +266,36 @@ class SandboxTarget:
         except (ChannelTimeout, ChannelClosed) as error:
             return self._unanswered(error, _ANY)
         return Attempt(None, _since_mark(records, _ANY), answered=False)
+
+    def timers(self) -> "list[Timer] | None":
+        """All armed timers of the guest's kernel; None where it does not tell them: one without /proc/kcore,
+        for instance.
+        """
+        from kscaffold.targets import timers  # start-up time: few modules have any
+        from kscaffold.targets.kernel_memory import KCORE, KernelMemory
+        from kscaffold.targets.symbol_addresses import symbol_addresses
+
+        try:
+            memory = KernelMemory(lambda parts: self._peek(KCORE, parts))
+            kernel = f"{self.release} {self.cmdline} {self.accelerator}"
+            addresses = symbol_addresses(memory, kernel, timers.SYMBOLS, self._look_up)
+            return timers.armed_timers(memory, addresses, float(self.read("/proc/uptime").split()[0]))
+        except (OSError, KscaffoldError, ValueError, IndexError, struct.error):
+            return None
+
+    def _peek(self, path: str, parts: Sequence[tuple[int, int]]) -> bytes:
+        """Parts of a file of the guest, each an offset and a size. Raises OSError with the guest's errno."""
+        wanted = b"".join(offset.to_bytes(8, "little") + size.to_bytes(8, "little") for offset, size in parts)
+        answer = self._ask(Verb.PEEK, path.encode() + b"\0" + wanted)
+        if answer.status < 0:
+            raise OSError(-answer.status, "in the guest", path)
+        return answer.payload
+
+    def _look_up(self, names: Sequence[str]) -> list[int]:
+        """The addresses of the kernel's own symbols, 0 for what it has not."""
+        answer = self._ask(Verb.SYMBOLS, b"".join(name.encode() + b"\0" for name in names))
+        found = answer.payload
+        return [int.from_bytes(found[at : at + 8], "little") for at in range(0, 8 * len(names), 8)]
 
     def _ask_once(self, verb: Verb, payload: bytes = b"") -> Answer:
         return self.channel.ask(verb, payload, timeout=timeouts.seconds("ANSWER_TIMEOUT"))

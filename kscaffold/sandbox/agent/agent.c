@@ -90,6 +90,13 @@ static u64 length(const char *s)
 	return n;
 }
 
+static int same(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
 static s64 now(int clock)	/* ns */
 {
 	struct timespec t = { 0, 0 };
@@ -144,7 +151,8 @@ static u64 le64(u64 n)
 enum { MAGIC = 0x3143534b };	/* "KSC1" */
 enum verb {
 	HELLO = 1, LOAD = 2, UNLOAD = 3, LIST = 4, LOG = 5, READ = 6, WRITE = 7, RUN = 8, SHELL = 9,
-	INPUT = 10, RESIZE = 11, POWEROFF = 12, PHOTOGRAPH = 13, PROVIDE = 14,
+	INPUT = 10, RESIZE = 11, POWEROFF = 12, PHOTOGRAPH = 13, PEEK = 14, SYMBOLS = 15,
+	PROVIDE = 16,
 	EXEC = 32, SIGNAL = 33, INSTALL = 34,
 };
 enum kind { ACK = 1, END = 2, OUTPUT = 3, WANT = 6 };
@@ -1014,6 +1022,24 @@ static char *take_string(void)
 	return s;
 }
 
+/* Split the payload's NUL-terminated strings in place; the last pointer is 0. */
+static char **strings_of(char *s, u32 n, char **list, u32 most)
+{
+	u32 count = 0;
+
+	for (u32 at = 0; at < n && count < most - 1; at += length(s + at) + 1)
+		list[count++] = s + at;
+	list[count] = 0;
+	return list;
+}
+
+static char **arguments_of(char *s, u32 n)
+{
+	static char *argv[256];
+
+	return strings_of(s, n, argv, 256);
+}
+
 static void unload(void)
 {
 	char *name = take_string();
@@ -1067,6 +1093,84 @@ static void read_file(void)
 	finish(0, text, n);
 }
 
+/* Payload: path, NUL, then for each part of the file a u64 offset and a u64 length. What can't be read is zeros. */
+static void peek(void)
+{
+	char *s = take_string();
+	u32 n = 0;
+	s32 fd;
+
+	if (!s)
+		return;
+	fd = open(s, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+	if (fd < 0)
+		return finish(fd, 0, 0);
+	for (u64 at = length(s) + 1; at + 16 <= asked.length; at += 16) {
+		u64 part[2], end;
+		s64 got = 1;
+
+		memcpy(part, s + at, sizeof(part));
+		end = n + le64(part[1]);
+		if (end > TEXT)
+			break;
+		memset(text + n, 0, end - n);
+		/* A 32-bit kernel's lseek(2) takes as much as its memory has. */
+		if (sys(SYS_lseek, fd, le64(part[0]), SEEK_SET) < 0)
+			n = end;
+		while (n < end && (got = sys(SYS_read, fd, text + n, end - n)) > 0)
+			n += got;
+		n = end;
+	}
+	sys(SYS_close, fd);
+	finish(0, text, n);
+}
+
+/*
+ * Payload: names, each NUL-terminated. The addresses that /proc/kallsyms has for these symbols of the kernel's own,
+ * a u64 each; 0 for what it has not. It has a hundred thousand lines and more: `address type name`, and a tab and
+ * [module] behind what is a module's.
+ */
+static void symbols(void)
+{
+	static u64 found[64];
+	char *s = take_string(), **names, name[64];
+	u32 field = 0, n = 0, count = 0, left;
+	u64 address = 0;
+	s64 got;
+	s32 fd;
+
+	if (!s)
+		return;
+	names = arguments_of(s, asked.length);
+	while (names[count] && count < 64)
+		found[count++] = 0;
+	left = count;
+	fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return finish(fd, 0, 0);
+	while (left && (got = sys(SYS_read, fd, chunk, CHUNK)) > 0)
+		for (s64 i = 0; i < got; i++) {
+			u8 c = chunk[i];
+
+			if (c == '\n') {
+				name[n] = 0;
+				for (u32 k = 0; field == 2 && k < count; k++)
+					if (name[0] == names[k][0] && !found[k] && same(name, names[k])) {
+						found[k] = le64(address);
+						left--;
+					}
+				field = n = address = 0;
+			} else if (c == ' ' || c == '\t')
+				field++;
+			else if (field == 0)
+				address = address << 4 | (c <= '9' ? c - '0' : c - 'a' + 10);
+			else if (field == 2 && n < sizeof(name) - 1)
+				name[n++] = c;
+		}
+	sys(SYS_close, fd);
+	finish(0, found, count * sizeof(*found));
+}
+
 /* Payload: path, NUL, contents. `argument` is the mode of a new file. */
 static void write_file(void)
 {
@@ -1098,24 +1202,6 @@ static void write_file(void)
 	error = receive_into(fd, rest);
 	sys(SYS_close, fd);
 	finish(error, 0, 0);
-}
-
-/* Split the payload's NUL-terminated strings in place; the last pointer is 0. */
-static char **strings_of(char *s, u32 n, char **list, u32 most)
-{
-	u32 count = 0;
-
-	for (u32 at = 0; at < n && count < most - 1; at += length(s + at) + 1)
-		list[count++] = s + at;
-	list[count] = 0;
-	return list;
-}
-
-static char **arguments_of(char *s, u32 n)
-{
-	static char *argv[256];
-
-	return strings_of(s, n, argv, 256);
 }
 
 static char *environment[] = {
@@ -1635,6 +1721,8 @@ static void serve(void)
 		case SHELL: shell(); break;
 		case POWEROFF: power_off(); break;
 		case PHOTOGRAPH: compare(); break;
+		case PEEK: peek(); break;
+		case SYMBOLS: symbols(); break;
 		case EXEC: exec(); break;
 		case INSTALL: install(); break;
 		default: skip(asked.length); finish(-EINVAL, 0, 0);
