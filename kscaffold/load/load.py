@@ -35,8 +35,7 @@ def load(
     """Load `ko` once; `timeout` in seconds.
 
     `predictor`: warns of what the kernel will refuse, and is held against its answer; its kernel's files
-    help to explain a failure.
-    Raises KscaffoldError when the target can't be asked or can't take the file.
+    help to explain a failure. Raises KscaffoldError when the target can't be asked or can't take the file.
     """
     began, name = time.monotonic(), ko.module
     predicted = predictor.before(ko, parameters, target) if predictor else None
