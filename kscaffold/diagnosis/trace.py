@@ -89,7 +89,7 @@ def parse_trace(text: str) -> list[Event]:
 
 
 def _signed(text: str) -> int:
-    value = int(text, 0)
+    value = int(text, 16 if text.startswith("0x") else 10)
     return value - (1 << 64) if value >= 1 << 63 else value
 
 

@@ -1,11 +1,14 @@
 """Where modules are loaded, as the verbs see it: a sandbox or this machine."""
 
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from kscaffold.diagnosis.attempt import Attempt, Facts, Listed
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.module.arguments import Parameters
+
+if TYPE_CHECKING:
+    from kscaffold.targets.timers import Timer
 
 Kind = Literal["sandbox", "host"]
 
@@ -44,8 +47,14 @@ class Target(Protocol):
     def read(self, path: str) -> bytes:
         """A file of the machine that the kernel runs on. Raises OSError as open(2) and read(2) fail there."""
 
+    def add_firmware(self, name: str, content: bytes) -> None:
+        """Have a file where the kernel looks for the firmware of that name; this machine's is its owner's."""
+
     def tainted(self) -> int | None:
         """kernel.tainted, where all its bits are from modules that were loaded here; else None."""
+
+    def timers(self) -> "list[Timer] | None":
+        """All armed timers of the kernel; None where it does not tell them."""
 
     def watch(self, seconds: float) -> Attempt | None:
         """Look on for so many seconds, whether the kernel stays well after the last call into it. `errno` is
