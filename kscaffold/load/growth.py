@@ -21,9 +21,7 @@ _LEAST, _MOST = 32, 512  # rounds
 _MEMORY = sum(1 << SECTIONS.index(s) for s in ("/proc/meminfo", "/proc/zoneinfo", "/proc/slabinfo"))
 
 
-def with_growth(
-    one: Try, jobs: LoadPlan, parameters: Parameters, planned: Plan, rounds: int, progress: Progress
-) -> Try:
+def with_growth(one: Try, jobs: LoadPlan, planned: Plan, rounds: int, progress: Progress) -> Try:
     """A try that went well, and what the same loads leave of the kernel's memory where they are repeated in a
     guest of their own: at least 32 times, at most 512.
     """
@@ -33,7 +31,7 @@ def with_growth(
         return one
     rounds = min(max(rounds, _LEAST), _MOST)
     progress.detail(f"loaded and unloaded {rounds} times more in one guest, to see whether its memory grows")
-    left = _repeat(jobs, parameters, planned, rounds, progress)
+    left = _repeat(jobs, jobs.parameters, planned, rounds, progress)
     found = tuple(made_by(each, sources_of(jobs.kos)) for each in left)
     return ([*loads[:-1], replace(loads[-1], residue=(*(loads[-1].residue or ()), *found))], unloads)
 
