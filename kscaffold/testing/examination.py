@@ -122,9 +122,7 @@ def _values(parameter: ModuleParameter) -> tuple[str, ...]:
 
 
 def test_unload_while_in_use(guest: Guest, module_name: str, tmp_path: Path) -> None:
-    """Where a file of the module's is open, the unload is refused, or survived: the close that comes after it,
-    too.
-    """
+    """Where a file of the module's is open, the unload is refused, or survived: so is the close after it."""
     before = _files(guest)
     guest.load(module_name)
     files = sorted(_files(guest) - before)
