@@ -35,14 +35,13 @@ jobs:
           pip install --break-system-packages kscaffold
       - uses: actions/checkout@v4
       # A cache is never written again: each month begins one, from that of the month before.
-      - id: now
-        name: The month
-        run: echo "month=$(date +%Y-%m)" >> "$GITHUB_OUTPUT"
+      - name: The month
+        run: echo "month=$(date +%Y-%m)" >> "$GITHUB_ENV"
       # Only the kernel: snapshots of guests are of one machine, and made anew in seconds.
       - uses: actions/cache@v4
         with:
           path: {cache}
-          key: kernel-bookworm-${{{{ runner.arch }}}}-${{{{ matrix.kernel }}}}-${{{{ steps.now.outputs.month }}}}
+          key: kernel-bookworm-${{{{ runner.arch }}}}-${{{{ matrix.kernel }}}}-${{{{ env.month }}}}
           restore-keys: kernel-bookworm-${{{{ runner.arch }}}}-${{{{ matrix.kernel }}}}-
       - name: Fetch the kernel
         run: kscaffold kernel add ${{{{ matrix.kernel }}}}

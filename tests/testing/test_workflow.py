@@ -76,7 +76,7 @@ def test_the_steps_run_as_a_shell_would(service, tmp_path):
         "PATH": f"{tmp_path}:/usr/bin:/bin",
         "KERNEL": "6.1",
         "SHARD": "1/1",
-        "GITHUB_OUTPUT": str(tmp_path / "output"),
+        "GITHUB_ENV": str(tmp_path / "output"),
         "GITHUB_WORKSPACE": str(tmp_path),
     }
     subprocess.run(["sh", "-euc", text], env=env, check=True)
