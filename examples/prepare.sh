@@ -28,11 +28,11 @@ install_missing() {
 		echo "  apt-get update && apt-get install -y --no-install-recommends$missing" >&2
 		exit 69
 	fi
-	echo "+ apt-get install$missing" >&2
+	echo "+ apt-get install$missing (a minute)" >&2
 	as_root apt-get update -qq
 	# shellcheck disable=SC2086 # a list of names
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing \
-		>&2 </dev/null
+		>/dev/null </dev/null
 }
 
 # A Python of at least 3.11 that can make virtual environments.
@@ -90,7 +90,7 @@ install_by_tool() {
 	if command -v uv >/dev/null && bin=$(uv tool dir --bin 2>/dev/null); then
 		[ -x "$bin/kscaffold" ] || { echo "+ uv tool install -e ." >&2 && uv tool install -q -e . >&2; } || return 1
 	elif command -v pipx >/dev/null && bin=$(pipx environment --value PIPX_BIN_DIR 2>/dev/null); then
-		[ -x "$bin/kscaffold" ] || { echo "+ pipx install -e ." >&2 && pipx install -q -e . >&2; } || return 1
+		[ -x "$bin/kscaffold" ] || { echo "+ pipx install -e ." >&2 && pipx install -e . >&2; } || return 1
 	else
 		return 1
 	fi
