@@ -58,6 +58,10 @@ class Execution:
     stack: str = ""
 
 
+# Requests that load and unload nothing.
+_READING = frozenset({Verb.LIST, Verb.LOG, Verb.READ, Verb.PHOTOGRAPH, Verb.INSTALL})
+
+
 class SandboxTarget:
     """A guest, restored or live. `kernel`: its release, and its machine as `uname -m` says it. `console`
     and `was_reset` tell of one that has gone; a keeper tells that itself. `as_user`: modules are loaded by
@@ -83,19 +87,18 @@ class SandboxTarget:
         self._console = console
         self._was_reset = was_reset
         self.as_user = as_user
+        # /proc/modules while nothing has been done that could change it.
+        self._pristine: str | None = None
 
     @classmethod
     def from_guest(cls, guest: "Guest", cmdline: str, *, as_user: bool = False) -> "SandboxTarget":
         """A guest of this process's own; `cmdline`: what its kernel was given besides what every one gets."""
-        return cls(
-            guest.channel,
-            (guest.release, guest.arch),
-            guest.accelerator,
-            cmdline,
-            guest.console,
-            guest.was_reset,
-            as_user,
+        kernel = (guest.release, guest.arch)
+        target = cls(
+            guest.channel, kernel, guest.accelerator, cmdline, guest.console, guest.was_reset, as_user
         )
+        target._pristine = guest.modules
+        return target
 
     @classmethod
     def from_connection(cls, connection: "Connection") -> "SandboxTarget":
@@ -132,6 +135,8 @@ class SandboxTarget:
 
     def modules(self) -> list[Listed]:
         """/proc/modules of the guest."""
+        if self._pristine is not None:
+            return read_modules(self._pristine)
         return read_modules(self._ask(Verb.LIST).payload.decode(errors="replace"))
 
     def log(self) -> list[Record]:
@@ -213,6 +218,7 @@ class SandboxTarget:
         meanwhile; `timeout` in seconds.
         """
         try:
+            self._pristine = None
             ended = run_program(
                 self.channel,
                 program,
@@ -307,6 +313,8 @@ class SandboxTarget:
     def _ask(
         self, verb: Verb, payload: bytes = b"", *, argument: int = 0, timeout: float | None = None
     ) -> Answer:
+        if verb not in _READING:
+            self._pristine = None
         try:
             wait = timeouts.seconds("ANSWER_TIMEOUT") if timeout is None else timeout
             return self.channel.ask(verb, payload, argument=argument, timeout=wait)
@@ -319,6 +327,7 @@ class SandboxTarget:
             ) from None
 
     def _call(self, verb: Verb, payload: bytes, timeout: float, argument: int) -> Attempt:
+        self._pristine = None
         try:
             answer = self.channel.ask(verb, payload, argument=argument, timeout=timeout)
             if answer.status:
