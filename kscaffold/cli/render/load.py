@@ -83,6 +83,12 @@ def why(report: LoadReport) -> None:
 def _notes(report: LoadReport, say: Callable[[str], None]) -> None:
     if report.note:
         say(f"   note: {report.note}")
+    for request in report.requests if report.ok or console.verbose else ():
+        if request.modules:
+            for_it = ", ".join(request.modules)
+            say(f"   note: {for_it} loaded for {console.printable(request.name)} (request_module)")
+        elif request.modules is None and console.verbose:
+            say(f"   note: nobody has {console.printable(request.name)} (request_module)")
     if report.prediction_mismatch:
         say(f"   note: {console.printable(report.prediction_mismatch)}")
 
@@ -213,6 +219,14 @@ def runs(done: "Run", trace: bool) -> int:
         from kscaffold.cli.render import sanitizer  # start-up time: few runs are sanitized
 
         sanitizer.findings(done.sanitizer)
+    if done.faults:
+        from kscaffold.cli.render import faults  # start-up time: few runs have failing calls
+
+        faults.faults(done.faults, done.allow)
+    if done.coverage:
+        from kscaffold.cli.render import coverage  # start-up time: few runs count
+
+        coverage.coverage(done.coverage)
     console.emit("run", done.ok, documents.run(done))
     if len(results) > 1:
         well = sum(map(done.went_well, results))
