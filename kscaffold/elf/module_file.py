@@ -27,6 +27,10 @@ class ModuleFile:
         self._kofile: KoFile | None = None
         self._digest: bytes | None = None
 
+    def __reduce__(self) -> "tuple[type[ModuleFile], tuple[Path, bytes]]":
+        """The path and the bytes: all else is worked out again."""
+        return ModuleFile, (self.path, self.raw)
+
     @classmethod
     def open(cls, path: Path) -> "ModuleFile":
         """Read the file at `path`. Raises UsageError KS401 where there is none, KscaffoldError KS402 where it
