@@ -128,7 +128,7 @@ SOURCES: dict[str, tuple[str, str]] = {
     "bigbss": ("static char b[1200UL << 20];", "b[jiffies & 0xfffff] = 1; return b[5];"),
     "bigpcpu": ("static DEFINE_PER_CPU(char[1 << 20], big);", "return this_cpu_read(big[5]);"),
     "wx": (
-        'asm(".pushsection .zoo_wx, \\"awx\\", @progbits; .byte 0xc3; .popsection");',
+        'asm(".pushsection .zoo_wx, \\"awx\\", %progbits; .byte 0xc3; .popsection");',
         "return 0;",
     ),
     "leaky": (_ENTRY, 'proc_create_single("zoo_leaky", 0444, NULL, show); return -1;'),
@@ -145,7 +145,7 @@ SOURCES: dict[str, tuple[str, str]] = {
     "oops": ("static int *volatile p;", "*p = 1; return 0;"),
     "bug": ("static volatile int yes = 1;", "BUG_ON(yes); return 0;"),
     "panics": ("", 'panic("on purpose"); return 0;'),
-    "divide": ("static volatile unsigned int zero;", "return jiffies % zero;"),
+    "divide": ("static volatile unsigned int zero, sink;", "sink = jiffies % zero; return 0;"),
     "nx": ("static char data[16];", "((void (*)(void))(unsigned long)data)(); return 0;"),
     # Faults whose address or status tells what the code did.
     "user-pointer": (
@@ -298,7 +298,7 @@ def built(kernel: Kernel) -> Path:
     several = "".join(f"{name}-y := {name}-1.o {name}-2.o\n" for name in SECOND)
     (place / "Kbuild").write_text(f"ccflags-y := -g0\nobj-m := {objects}\n{several}")
     assert kernel.build is not None
-    tree = read_tree(kernel.build)
+    tree = read_tree(kernel.build, kernel.arch)
     # Symbols that nobody has are what some of them are for: modpost is to warn only.
     argv = [*make_argv(place, tree, toolchain(tree), "modules", jobs=2), "KBUILD_MODPOST_WARN=1"]
     done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
