@@ -74,6 +74,8 @@ class Architecture(NamedTuple):
     relocations: Mapping[int, str]
     # The types that the module loader of some kernel series applies.
     loader_relocations: frozenset[int]
+    # The errno that the loader has for another type.
+    unknown_relocation: Literal["ENOEXEC", "EINVAL"]
     # How the loader writes them; None where kscaffold does not follow it relocation by relocation.
     loader_writes: LoaderWrites | None
     # Sections that a .ko has nearly empty and the loader fills (module_frob_arch_sections).

@@ -110,6 +110,8 @@ def reason(kind: str, before: Sequence[str], block: Sequence[str], module: str |
     if kind in ("oops", "nx"):
         found = fault.read_fault(block)
         words, cause = found.words, _cause(found, block[0])
+        if name == "user-pointer" and fault.kind_of_address(found) == "null":
+            name = None  # which riscv's kernel calls a program's memory, too
         name = name or (_of_fault(found, block) if kind == "oops" else None)
         if kind == "oops" and any(_LOADER.search(line) for line in block):
             name = "loader"

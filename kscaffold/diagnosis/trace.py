@@ -67,6 +67,8 @@ _SYSCALL = lazy.pattern(r"(?P<name>sys_\w{1,40})(?:\(| -> (?P<ret>0x[0-9a-f]{1,1
 _NAMED = lazy.pattern(r"(?P<name>\w{1,64}): ?(?P<text>.{0,800})")
 _RET = lazy.pattern(r"\bret=(?P<ret>-?\d{1,20}|0x[0-9a-f]{1,16})\b")
 
+_MOST_ERRNO = 4095  # include/linux/err.h
+
 
 def parse_trace(text: str) -> list[Event]:
     """The events of an ftrace `trace` file. Lines of any other form are passed over."""
@@ -90,6 +92,9 @@ def parse_trace(text: str) -> list[Event]:
 
 def _signed(text: str) -> int:
     value = int(text, 0)
+    # A long, or an error in a pointer, of a 32-bit kernel.
+    if (1 << 32) - _MOST_ERRNO <= value < 1 << 32:
+        return value - (1 << 32)
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
