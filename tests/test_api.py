@@ -40,7 +40,7 @@ SIGNATURES = {
     "Project.find": "(directory='.')",
     "Project.modules": "(self, kernel=None)",
     "Progress": "(step=_ignore_step, note=_ignore, detail=_ignore, warn=_ignore, verbose=False, bar=_no_bar)",
-    "Sandbox": "(kernel=None, *, cmdline='', certs=None, offline=False, progress=SILENT)",
+    "Sandbox": "(kernel=None, *, cmdline='', certs=None, offline=False, devices=(), progress=SILENT)",
     "Sandbox.exec": "(self, program, *arguments, input=b'', copy=(), env=None, timeout=60.0)",
     "Sandbox.write": "(self, path, data)",
     "Sandbox.load": "(self, ko, *, timeout=10.0, **parameters)",
@@ -53,7 +53,7 @@ SIGNATURES = {
 REPORTS = {
     "BuildReport": "ok project modules release arch log complaints notes seconds up_to_date explanation",
     "CheckReport": "path ko kernel arch prediction findings signature",
-    "Created": "name path template module sources files repository",
+    "Created": "name path template module sources files repository needs",
     "Executed": "status errno late lost complaints place log stdout stderr kernel arch seconds loads"
     " failed_build",
     "Explanation": None,
@@ -69,7 +69,7 @@ REPORTS = {
     "Matrix": "cells seconds",
     "MatrixCell": "kernel parameters run error seconds",
     "TestRun": "directory kernels results examined seconds no_answer part",
-    "UnloadReport": "module judgement log seconds place dangling note",
+    "UnloadReport": "module judgement log seconds place dangling note due",
     "Walkthroughs": "loads failed_build",
 }
 ERRORS = ("KscaffoldError", "UsageError")

@@ -97,6 +97,8 @@ class Architecture(NamedTuple):
     machine: str
     # Options of -machine.
     machine_options: tuple[str, ...]
+    # Options of -machine besides, where a device is to be on the PCI bus; None where there can be none.
+    pci_options: tuple[str, ...] | None
     # QEMU's -cpu, by accelerator.
     cpu: Mapping[str, str]
     # The kernel's name of the machine's first serial device (console=).

@@ -62,6 +62,7 @@ ARCHITECTURE = Architecture(
     machine="virt",
     # With its PCI bus above 4 GiB, a kernel without LPAE finds none, and the agent's port never appears.
     machine_options=("highmem=off",),
+    pci_options=(),
     cpu={"kvm": "host", "tcg": "cortex-a15"},
     console="ttyAMA0",
     agent_device="virtio-serial-pci",

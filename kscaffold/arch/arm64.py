@@ -74,6 +74,7 @@ ARCHITECTURE = Architecture(
     machine="virt",
     machine_options=("gic-version=3",),
     # The architecture's own pointer authentication algorithm makes emulation slow.
+    pci_options=(),
     cpu={"kvm": "host", "tcg": "max,pauth-impdef=on"},
     console="ttyAMA0",
     # VIRTIO_MMIO is a module in Debian's kernels, and the port of virtio-serial-device never appeared.

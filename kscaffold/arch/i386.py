@@ -50,6 +50,7 @@ ARCHITECTURE = Architecture(
     qemu_package="qemu-system-x86",
     machine="microvm",
     machine_options=("pic=off",),
+    pci_options=("pcie=on",),
     cpu={"kvm": "host", "tcg": "max"},
     console="ttyS0",
     agent_device="virtio-serial-device",

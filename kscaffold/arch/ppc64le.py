@@ -72,6 +72,7 @@ ARCHITECTURE = Architecture(
     qemu_package="qemu-system-ppc",
     machine="pseries",
     machine_options=(),
+    pci_options=(),
     cpu={"kvm": "host", "tcg": "power9"},
     console="hvc0",
     agent_device="virtio-serial-pci",

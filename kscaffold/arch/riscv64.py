@@ -70,6 +70,7 @@ ARCHITECTURE = Architecture(
     qemu_package="qemu-system-misc",
     machine="virt",
     machine_options=(),
+    pci_options=(),
     cpu={"kvm": "host", "tcg": "rv64"},
     console="ttyS0",
     agent_device="virtio-serial-pci",

@@ -75,6 +75,8 @@ ARCHITECTURE = Architecture(
     qemu_package="qemu-system-misc",
     machine="s390-ccw-virtio",
     machine_options=(),
+    # Its PCI functions have identifiers instead of slots.
+    pci_options=None,
     cpu={"kvm": "host", "tcg": "max"},
     console="ttyS1",
     agent_device="virtio-serial-ccw",

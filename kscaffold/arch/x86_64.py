@@ -51,6 +51,7 @@ ARCHITECTURE = Architecture(
     machine_options=("pic=off",),
     # Without cmpxchg16b: TCG's own is not atomic against its interrupts, and 6.12, whose allocator uses it
     # on per-CPU data, dies of it in six boots of ten.
+    pci_options=("pcie=on",),
     cpu={"kvm": "host", "tcg": "max,-cx16"},
     console="ttyS0",
     agent_device="virtio-serial-device",

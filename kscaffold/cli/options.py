@@ -80,6 +80,10 @@ Cert = Annotated[
     list[str] | None,
     typer.Option("--cert", metavar="FILE", help="Its kernel trusts this key; `none`: none of yours."),
 ]
+Devices = Annotated[
+    list[str] | None,
+    typer.Option("--device", metavar="D", help="A PCI device of QEMU's in the guest: edu (repeatable)."),
+]
 Watch = Annotated[
     float | None,
     typer.Option(

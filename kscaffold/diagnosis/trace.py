@@ -91,7 +91,7 @@ def parse_trace(text: str) -> list[Event]:
 
 
 def _signed(text: str) -> int:
-    value = int(text, 0)
+    value = int(text, 16 if text.startswith("0x") else 10)
     # A long, or an error in a pointer, of a 32-bit kernel.
     if (1 << 32) - _MOST_ERRNO <= value < 1 << 32:
         return value - (1 << 32)

@@ -48,7 +48,7 @@ _UNLOADED = {
 
 def unloaded(judgement: UnloadJudgement) -> str:
     """What became of an unload, in a few words."""
-    if judgement.code == "KS617":
+    if judgement.code == "KS617" and judgement.verdict != "unloaded":
         return f"{judgement.verdict} the kernel after it was unloaded"
     return _UNLOADED[judgement.verdict]
 

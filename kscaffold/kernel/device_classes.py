@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
-from kscaffold.kernel import config
+from kscaffold.arch import table
+from kscaffold.arch.architecture import Architecture
+from kscaffold.kernel import config, store
+from kscaffold.kernel.buildtree import BuildTree
+from kscaffold.kernel.choose import of_machine
+from kscaffold.kernel.kernel import Kernel
 
 # From the headers' own `#if IS_ENABLED(CONFIG_X)` and the Kconfig files of the directories that export what
 # they declare. The longest beginning of a header's name decides.
@@ -42,6 +47,25 @@ OPTION_OF = {
     "net/mac80211.h": "MAC80211",
     "sound/": "SND",
 }
+
+
+def kernel_with(option: str, machine: Architecture | None = None) -> Kernel | None:
+    """The first kernel here that is built with an option, CONFIG_SPI; of `machine`, None: this machine's."""
+    found = (k for k in of_machine(store.known(), machine) if k.build and k.image)
+    name = option.removeprefix("CONFIG_")
+    return next((k for k in found if k.build and config.read_config(k.build).value(name)), None)
+
+
+def where_to_find(option: str | None, tree: BuildTree) -> str:
+    """What a user does who needs more than the kernel of the tree has: an option, where it is known which."""
+    machine = next((a for a in table.every() if a.kbuild == tree.kbuild), None)
+    there = kernel_with(option, machine) if option else None
+    if there is not None:
+        return f"build for a kernel that has it: --kernel {there.release}"
+    if "cloud" not in tree.release:
+        return "build for a kernel that is configured with it"
+    series = ".".join(tree.version[:2])
+    return f"build for the full kernel of that release: kscaffold kernel add {series} --flavour amd64"
 
 
 def lacking_option(header: str, build: Path) -> str | None:

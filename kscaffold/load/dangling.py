@@ -7,7 +7,8 @@ the names back.
 
 import contextlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from kscaffold import lazy
 from kscaffold.arch import table
@@ -17,6 +18,9 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.records import dataclass, replace
 from kscaffold.targets.target import Target
+
+if TYPE_CHECKING:
+    from kscaffold.targets.timers import Timer
 
 # What starts something, and what waits for its end, by the symbols that the kernel exports for it (those of
 # 5.10 and those of later kernels). A macro or an inline function of a header ends in one of these.
@@ -62,12 +66,24 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("tracepoint_probe_register",), ("tracepoint_probe_unregister",)),
 )
 _BEFORE = {"timer_delete_sync": " (before 6.2: del_timer_sync)"}
+_STOPS = {
+    "timer": "timer_delete_sync() (before 6.2: del_timer_sync)",
+    "hrtimer": "hrtimer_cancel()",
+    "delayed work": "cancel_delayed_work_sync()",
+}
 # What the kernel calls by itself, sooner or later.
 _REGISTERS = lazy.pattern(
     r"(?:\w+_)?(?<!un)register_(?:\w+_)?(?:notifier|k(?:ret)?probes?|ftrace_function|console|shrinker|net_hooks?)"
 )
 
+# Who waits like this, or holds a reference to a module, may have seen the end of all that it started.
+_WAITS = lazy.pattern(
+    r"wait_for_completion\w*|prepare_to_wait\w*|finish_wait|wait_woken|\w*wait_on_bit\w*|\w*wait_var_event"
+    r"|\w*module_get|\w*module_put\w*|synchronize_\w+"
+)
+
 _LONG, _SHORT = 1.5, 0.25  # s: nothing ends it; something does, and may come too early
+_ALL = "what waits for the end of all that init started"
 _RAW = lazy.pattern(r"\b0x([0-9a-f]{8}(?:[0-9a-f]{8})?)\b")
 _FAULT = lazy.pattern(r"unable to handle page fault for address: (?P<at>[0-9a-f]{16})")
 _ABSENT = lazy.pattern(r"^#PF: error_code\(0x[0-9a-f]{4}\) - not-present page")
@@ -77,28 +93,61 @@ _TRAP = lazy.pattern(r"^(?:Oops: )?int3: [0-9a-f]{4} \[#\d")
 _NAMELESS = r"(?:%s)0x(?P<after>[0-9a-f]{8,16})$"
 
 
+def without_end(imports: Collection[str]) -> tuple[str, str] | None:
+    """The first function among these imports that starts what runs later, where none of them ends that, and
+    the one that would.
+    """
+    known = set(imports)
+    for starts, ends in _PAIRS:
+        started = next((s for s in starts if s in known), None)
+        if started and not known & set(ends):
+            return started, ends[0]
+    for name in sorted(known):
+        if _REGISTERS.fullmatch(name) and (end := name.replace("register_", "unregister_", 1)) not in known:
+            return name, end
+    return None
+
+
 def seconds_to_watch(imports: Collection[str]) -> tuple[float, str]:
     """For how many seconds to watch a kernel after the unload of a module with these imports, and what the
     module's exit should call. 0 where the module starts nothing that could outlive it.
     """
-    known, wait = set(imports), 0.0
-    for starts, ends in _PAIRS:
-        started = next((s for s in starts if s in known), None)
-        if started and not known & set(ends):
-            return _LONG, f"{ends[0]}(){_BEFORE.get(ends[0], '')} for what {started}() started"
-        wait = max(wait, _SHORT if started else 0.0)
-    for name in sorted(known):
-        if _REGISTERS.fullmatch(name):
-            end = name.replace("register_", "unregister_", 1)
-            if end not in known:
-                return _LONG, f"{end}() for {name}()"
-    return wait, "what waits for the end of all that init started"
+    if found := without_end(imports):
+        started, end = found
+        did = "for" if _REGISTERS.fullmatch(started) else "for what"
+        return _LONG, f"{end}(){_BEFORE.get(end, '')} {did} {started}(){'' if did == 'for' else ' started'}"
+    known = set(imports)
+    if any(known & set(starts) for starts, _ in _PAIRS):
+        return _SHORT, _ALL
+    return 0.0, _ALL
+
+
+def forgotten_end(ko: ModuleFile) -> tuple[str, str] | None:
+    """As `without_end`, of a module that alone can end what it starts: it needs no other module and no other
+    one needs it, and it neither waits for an end nor holds a reference to itself.
+    """
+    imports = quick.imports(ko)
+    if any(map(_WAITS.fullmatch, imports)) or quick.depends(ko) or quick.exports(ko):
+        return None
+    return without_end(imports)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingCallback:
+    """What a module left to be called. `function`: of the module's, or where its timer was; `seconds`: until
+    then; `stop`: what exit should call.
+    """
+
+    function: str
+    seconds: float
+    stop: str
 
 
 @dataclass(frozen=True, slots=True)
 class DanglingCallbacks:
     """A module that is about to go. `seconds` to watch its kernel afterwards; `stop`: what exit should call;
-    `places`: addresses and sizes of its sections in the kernel, by name.
+    `places`: addresses and sizes of its sections in the kernel, by name; `forgotten`: what forgotten_end()
+    says; `armed`: the kernel's timers.
     """
 
     module: str
@@ -106,6 +155,28 @@ class DanglingCallbacks:
     seconds: float
     stop: str
     places: Mapping[str, tuple[int, int]]
+    forgotten: tuple[str, str] | None = None
+    armed: "tuple[Timer, ...]" = ()
+
+    def pending(self, timers: "Iterable[Timer]") -> tuple[PendingCallback, ...]:
+        """Which of the kernel's timers will call this module, or are in its memory; the first one to come
+        first.
+        """
+        found, before = set(), {timer.at: timer for timer in self.armed if timer.function}
+        for now in timers:
+            # What is in the memory that was given back with the module is not known any more.
+            timer = before.get(now.at, now) if self._what(now.at) else now
+            if not timer.function:
+                continue
+            work, *others = map(self._what, (timer.work, timer.function, timer.at))
+            if name := work or next(filter(None, others), None):
+                kind = "delayed work" if work else timer.kind
+                found.add(PendingCallback(name, timer.seconds, _STOPS[kind]))
+        return tuple(sorted(found, key=lambda one: one.seconds))
+
+    def wake_ups(self, timers: "Iterable[Timer]") -> list[float]:
+        """In how many seconds each task wakes that sleeps in the code of this module, by its stack."""
+        return [t.seconds for t in timers if any(self._what(word) for word in t.stack)]
 
     def symbolize(self, records: Sequence[Record]) -> tuple[Record, ...]:
         """The records with names for addresses of this module's, written as the kernel does."""
@@ -151,4 +222,5 @@ def find_dangling(ko: ModuleFile, module: str, target: Target) -> DanglingCallba
     for section, size in quick.resident(ko).items():
         with contextlib.suppress(OSError, KscaffoldError, ValueError):
             places[section] = int(target.read(f"/sys/module/{module}/sections/{section}"), 16), size
-    return DanglingCallbacks(module, ko, seconds, stop, places)
+    armed = tuple(target.timers() or ())
+    return DanglingCallbacks(module, ko, seconds, stop, places, forgotten_end(ko), armed)

@@ -63,7 +63,7 @@ def dependencies(
     def find(name: str) -> ModuleFile | None:
         if name in own:
             return own[name]
-        path = _of_kernel(name, kernel) if kernel else None
+        path = module_of_kernel(name, kernel) if kernel else None
         return files.open(path) if path else None
 
     return tuple(_closure(ko, find))
@@ -82,8 +82,10 @@ def _closure(ko: ModuleFile, find: Find, above: tuple[ModuleFile, ...] = ()) -> 
                 yield needed
 
 
-def _of_kernel(name: str, kernel: Kernel) -> Path | None:
-    """A module that came with the kernel, ready to load."""
+def module_of_kernel(name: str, kernel: Kernel) -> Path | None:
+    """A module that came with the kernel, ready to load; `name` as the kernel spells it. None where it has
+    none of that name.
+    """
     if kernel.modules is None:
         return None
     try:

@@ -59,7 +59,7 @@ def prewarm_sandbox(
     with contextlib.suppress(KscaffoldError):  # the load raises it again, where somebody hears it
         at = home(request.directory)
         if request.kos or fresh_targets(at, kernel) is not None:
-            plan = plan_vm(kernel, where.cmdline, trusted)
+            plan = plan_vm(kernel, where.cmdline, trusted, where.devices)
             if not plan.probed and (snapshot.snapshots_dir() / plan.key).exists():
                 registry.begin_sandbox(at, plan)
     return kernel, trusted
@@ -67,7 +67,7 @@ def prewarm_sandbox(
 
 def plan_guest(kernel: Kernel, where: TargetRequest, trusted: tuple[bytes, ...], progress: Progress) -> Plan:
     """The guest for a kernel; reports once why it is not accelerated."""
-    plan = plan_vm(kernel, where.cmdline, trusted)
+    plan = plan_vm(kernel, where.cmdline, trusted, where.devices)
     if plan.why_no_kvm:
         report = progress.note if plan.probed else progress.detail
         report(f"running without KVM: {plan.why_no_kvm}")

@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from kscaffold import lazy
 from kscaffold.elf.quick import existing, foreign_machine
 from kscaffold.errors import UsageError
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
+from kscaffold.project.meant import meant
 from kscaffold.records import dataclass, replace
-
-# A module's name, not a file's: it has no ending.
-_NAME = lazy.pattern(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +54,9 @@ class LoadRequest:
         """
         named = [word for word in words if "=" not in word]
         parameters = Parameters.from_arguments([word for word in words if "=" in word])
-        if len(named) == 1 and not (directory / named[0]).is_file():
-            if (directory / named[0]).is_dir():
-                directory, named = directory / named[0], []
-            elif module is None and _NAME.fullmatch(named[0]):
-                module, named = named[0], []
-        kos = tuple(existing(directory / word) for word in named)
-        return cls(directory, kos, parameters, module, build, dependencies, tuple(allow), sanitize)
+        m = meant(named, directory, module)
+        kos = tuple(existing(file) for file in m.files)
+        return cls(m.directory, kos, parameters, m.module, build, dependencies, tuple(allow), sanitize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +66,9 @@ class TargetRequest:
     `kernel`: a release or the beginning of one, None for the default. `cmdline`: what is added to the guest
     kernel's command line. `certs`: files of the certificates that its kernel trusts, "none" for none of the
     user's; None for those of keys that signed here, where the kernel wants signatures. `offline`: fetch no
-    kernel. Raises UsageError KS004 for a kernel or certificates on the host.
+    kernel. `devices`: further devices of the sandbox's machine, as QEMU's -device takes them.
+
+    Raises UsageError KS004 for a kernel or certificates on the host.
     """
 
     host: bool = False
@@ -81,6 +76,7 @@ class TargetRequest:
     cmdline: str = ""
     certs: Sequence[str] | None = None
     offline: bool = False
+    devices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.host and self.kernel:

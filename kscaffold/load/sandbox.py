@@ -47,16 +47,19 @@ class Sandbox:
         cmdline: str = "",
         certs: Sequence[str] | None = None,
         offline: bool = False,
+        devices: Sequence[str] = (),
         progress: Progress = SILENT,
     ) -> None:
         """Nothing is started before `with`.
 
         `kernel`: a release or the beginning of one, None for the default. `cmdline`: added to what the
         guest's kernel is started with. `certs`: files of certificates that its kernel trusts. `offline`:
-        fetch no kernel.
+        fetch no kernel. `devices`: further devices on its PCI bus, as QEMU's -device takes them ("edu").
         """
         release = kernel.release if isinstance(kernel, Kernel) else kernel
-        self._where = TargetRequest(kernel=release, cmdline=cmdline, certs=certs, offline=offline)
+        self._where = TargetRequest(
+            kernel=release, cmdline=cmdline, certs=certs, offline=offline, devices=tuple(devices)
+        )
         self._progress = progress
         self._stack = contextlib.ExitStack()
         self._running: tuple[Prewarmed, SandboxTarget] | None = None

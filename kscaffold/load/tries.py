@@ -165,7 +165,7 @@ def _once(
                 if not unloads[-1].ok:
                     break
             timing.reached("unloaded")
-            unloads = watch_after_unload(unloads, target, around.watch)
+            unloads = watch_after_unload(unloads, target, around.watch, around.progress)
         loads = blame_late_crash(loads, unloads, target)
         timing.reached("the guest is asked whether it is well")
         loads = with_residue(loads, None if plan.first else leftovers.find(loads, unloads))

@@ -15,7 +15,7 @@ from kscaffold.elf.module_name import module_name_of
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.load import dangling
 from kscaffold.load.addr2line import SourceLine, locate_complaints, with_source_line
-from kscaffold.load.dangling import DanglingCallbacks
+from kscaffold.load.dangling import DanglingCallbacks, PendingCallback
 from kscaffold.load.flaws import Flaw, flaws_of_unload
 from kscaffold.load.gather import tainted
 from kscaffold.records import dataclass, replace
@@ -25,8 +25,8 @@ from kscaffold.targets.target import Target
 @dataclass(frozen=True, slots=True)
 class UnloadReport:
     """One module, unloaded or not. `seconds`: in the kernel. `place`: the line of source that the
-    kernel's first complaint is about. `dangling`: what the module may have left running. `note`: what the log
-    lacks.
+    kernel's first complaint is about. `dangling`: what the module may have left running; `due`: in how many
+    seconds each of the timers is due that it did leave. `note`: what the log lacks.
     """
 
     module: str
@@ -36,6 +36,7 @@ class UnloadReport:
     place: SourceLine | None = None
     dangling: DanglingCallbacks | None = None
     note: str | None = None
+    due: tuple[float, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -68,7 +69,13 @@ def unload(name: str, target: Target, *, timeout: float, ko: ModuleFile | None =
     if left and judgement.verdict == "crashed" and (gone := left.freed_address(attempt.log)):
         # Exit had ended: what is there while it runs can't be missing.
         judgement = after_exit(judgement, module, left, place, gone)
-    return UnloadReport(module, judgement, attempt.log, attempt.seconds, place, left, attempt.note)
+    due: tuple[float, ...] = ()
+    if left and judgement.verdict == "unloaded":
+        timers = target.timers()
+        pending = left.pending(timers or ())
+        due = (*(one.seconds for one in pending), *left.wake_ups(timers or ()))
+        judgement = still_running(judgement, module, left, pending)
+    return UnloadReport(module, judgement, attempt.log, attempt.seconds, place, left, attempt.note, due)
 
 
 def _gather(module: str, attempt: Attempt, target: Target, left: DanglingCallbacks | None) -> UnloadEvidence:
@@ -121,6 +128,37 @@ def after_exit(
     fix = catalogue.filled(entry.fix, {"stop": left.stop}) if left else entry.fix
     return replace(
         judgement, code=entry.code, cause=f"{cause}; {module} was unloaded already", fix=fix, certain=True
+    )
+
+
+def still_running(
+    judgement: UnloadJudgement, module: str, left: DanglingCallbacks, pending: Sequence[PendingCallback]
+) -> UnloadJudgement:
+    """The judgement on an unload that went well, with what the module left to be called: certain where that
+    is known, likely where its imports say so.
+    """
+    entry = catalogue.entry("KS617")
+    assert entry is not None
+    if pending:
+        first = pending[0]
+        more = f", and {len(pending) - 1} more" if len(pending) > 1 else ""
+        when = f"in {first.seconds:.1f} s" if first.seconds < 100 else f"in {first.seconds:.0f} s"
+        cause = (
+            f"a timer that exit left armed calls {first.function} {when}{more}; {module} was unloaded already"
+        )
+    elif left.forgotten:
+        start, end = left.forgotten
+        cause = (
+            f"likely: {module} calls {start}(), and never {end}(): what that started may run after the unload"
+        )
+    else:
+        return judgement
+    return replace(
+        judgement,
+        code=entry.code,
+        cause=cause,
+        fix=catalogue.filled(entry.fix, {"stop": pending[0].stop if pending else left.stop}),
+        certain=bool(pending),
     )
 
 

@@ -6,22 +6,29 @@ from itertools import dropwhile
 from kscaffold.diagnosis.attempt import Attempt
 from kscaffold.diagnosis.unload_verdict import UnloadEvidence, judge_unload
 from kscaffold.load.unload import UnloadReport, after_exit, with_lines
+from kscaffold.progress import SILENT, Progress
 from kscaffold.records import replace
 from kscaffold.targets.target import Target
 
+# s that a timer is waited for: those of 10 s end here, those of 15 s do not, however long exit took.
+_MOST = 12.0
+_AFTER = 0.5  # s from the time a timer is due to the end of the crash that it makes
+
 
 def watch_after_unload(
-    reports: Sequence[UnloadReport], target: Target, seconds: float | None = None
+    reports: Sequence[UnloadReport],
+    target: Target,
+    seconds: float | None = None,
+    progress: Progress = SILENT,
 ) -> list[UnloadReport]:
-    """Watch the kernel for `seconds`, or for as long as the imports of the unloaded modules suggest.
+    """Watch the kernel for `seconds`, or for as long as the imports of the unloaded modules suggest, and
+    until the timers that they left are due, where that is soon.
 
     Returns the same reports. Where the kernel did not stay well, the report of the module that left
     something running is `crashed`: certain where the kernel missed that module's code or variables, or where
     no other module can have left anything.
     """
-    wait = (
-        max((r.dangling.seconds for r in reports if r.dangling), default=0.0) if seconds is None else seconds
-    )
+    wait = _seconds(reports, progress) if seconds is None else seconds
     if not wait or not all(r.ok for r in reports):
         return list(reports)
     seen = target.watch(wait)
@@ -31,6 +38,15 @@ def watch_after_unload(
     blamed = list(reports)
     blamed[index] = _crashed(reports[index], seen, is_certain=is_certain)
     return blamed
+
+
+def _seconds(reports: Sequence[UnloadReport], progress: Progress) -> float:
+    """For how long to watch."""
+    suspected = max((r.dangling.seconds for r in reports if r.dangling), default=0.0)
+    due = max((s for r in reports for s in r.due if s <= _MOST), default=0.0)
+    if due > suspected:
+        progress.note(f"what exit left is due in {due:.0f} s: waiting for it (--watch 0 does not)")
+    return max(suspected, due + _AFTER if due else 0.0)
 
 
 def _guilty(reports: Sequence[UnloadReport], seen: Attempt) -> tuple[int, bool]:

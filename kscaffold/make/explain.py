@@ -10,7 +10,7 @@ from kscaffold.diagnosis import catalogue
 from kscaffold.diagnosis.catalogue import CatalogueMatch
 from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree
-from kscaffold.kernel.device_classes import lacking_option
+from kscaffold.kernel.device_classes import lacking_option, where_to_find
 from kscaffold.make.first_error import permissions_refused, stopped_by_source
 from kscaffold.make.generated import maker_of
 from kscaffold.make.kernel_api import (
@@ -176,18 +176,11 @@ def _namespace(project: Project, tree: BuildTree) -> BuildExplanation | None:
     return None
 
 
-def _fuller(tree: BuildTree) -> str:
-    """Where to find what a small kernel lacks."""
-    if "cloud" not in tree.release:
-        return "build for a kernel that is configured with it"
-    series = ".".join(tree.version[:2])
-    return f"build for the full kernel of that release: kscaffold kernel add {series} --flavour amd64"
-
-
 def _without(found: BuildExplanation, name: str, header: str, tree: BuildTree) -> BuildExplanation:
     """What a kernel is built without: the class of devices by its option, where the header says which."""
-    found = replace(found, fix=_fuller(tree))
-    if (option := lacking_option(header, tree.directory)) is None:
+    option = lacking_option(header, tree.directory)
+    found = replace(found, fix=where_to_find(option, tree))
+    if option is None:
         return found
     cause = f"{name} of {header} belongs to {option}"
     return replace(found, what=f"kernel {tree.release} is built without {option}", cause=cause)

@@ -32,7 +32,7 @@ def read_settings(project: Path) -> Settings:
         raise _damaged(path, f"it has more than {_LARGEST} bytes")
     try:
         table = tomllib.loads(content.decode("utf-8")).get("run", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number too long, a value too deep
         raise _damaged(path, str(error)) from None
     allow = table.get("allow", []) if isinstance(table, dict) else None
     if not isinstance(allow, list) or not all(isinstance(code, str) for code in allow):

@@ -1,6 +1,7 @@
 """What stands where no sandbox runs: nothing is loaded there, and nothing can be."""
 
 import errno
+from typing import TYPE_CHECKING
 
 from kscaffold.diagnosis.attempt import Attempt, Facts, Listed
 from kscaffold.diagnosis.klog import Record
@@ -8,6 +9,9 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.module.arguments import Parameters
 from kscaffold.targets.target import Kind
+
+if TYPE_CHECKING:
+    from kscaffold.targets.timers import Timer
 
 
 class AbsentSandbox:
@@ -48,6 +52,10 @@ class AbsentSandbox:
         raise FileNotFoundError(errno.ENOENT, "no sandbox", path)
 
     def tainted(self) -> int | None:
+        """Not known."""
+        return None
+
+    def timers(self) -> "list[Timer] | None":
         """Not known."""
         return None
 

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kscaffold import process
 from kscaffold.diagnosis.attempt import Attempt, Facts, Listed
@@ -14,6 +15,9 @@ from kscaffold.module.arguments import Parameters
 from kscaffold.targets import kmod
 from kscaffold.targets.facts import KernelFiles, read_facts
 from kscaffold.targets.target import Kind
+
+if TYPE_CHECKING:
+    from kscaffold.targets.timers import Timer
 
 _KILLED = (-9, 137)  # a shell's or sudo's way to say SIGKILL: an oops in init ends insmod so
 _PASSWORD = 300.0  # s that sudo may wait for a password
@@ -100,6 +104,10 @@ class HostTarget:
         """Not asked: this kernel may have been tainted long before, by modules that nobody here loaded. A bit
         of it proves nothing of a load.
         """
+        return None
+
+    def timers(self) -> "list[Timer] | None":
+        """Not looked at: it takes root, and most are not the module's."""
         return None
 
     def watch(self, seconds: float) -> Attempt | None:

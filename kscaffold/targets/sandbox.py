@@ -5,8 +5,9 @@ import errno
 import hashlib
 import os
 import re
+import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kscaffold import timeouts
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.compare import Part
     from kscaffold.sandbox.live.registry import Connection
     from kscaffold.sandbox.vm.guest import Guest
+    from kscaffold.targets.timers import Timer
 
 TAINTED = "/proc/sys/kernel/tainted"
 _KEPT = "/.kscaffold"  # the guest's directory of what was sent, each file under its digest
@@ -54,6 +56,10 @@ class Execution:
     lost: bool = False
 
 
+# Requests that load and unload nothing.
+_READING = frozenset({Verb.LIST, Verb.LOG, Verb.READ, Verb.PHOTOGRAPH, Verb.INSTALL})
+
+
 class SandboxTarget:
     """A guest, restored or live. `kernel`: its release, and its machine as `uname -m` says it. `console`
     and `was_reset` tell of one that has gone; a keeper tells that itself. `as_user`: modules are loaded by
@@ -79,19 +85,18 @@ class SandboxTarget:
         self._console = console
         self._was_reset = was_reset
         self.as_user = as_user
+        # /proc/modules while nothing has been done that could change it.
+        self._pristine: str | None = None
 
     @classmethod
     def from_guest(cls, guest: "Guest", cmdline: str, *, as_user: bool = False) -> "SandboxTarget":
         """A guest of this process's own; `cmdline`: what its kernel was given besides what every one gets."""
-        return cls(
-            guest.channel,
-            (guest.release, guest.arch),
-            guest.accelerator,
-            cmdline,
-            guest.console,
-            guest.was_reset,
-            as_user,
+        kernel = (guest.release, guest.arch)
+        target = cls(
+            guest.channel, kernel, guest.accelerator, cmdline, guest.console, guest.was_reset, as_user
         )
+        target._pristine = guest.modules
+        return target
 
     @classmethod
     def from_connection(cls, connection: "Connection") -> "SandboxTarget":
@@ -128,6 +133,8 @@ class SandboxTarget:
 
     def modules(self) -> list[Listed]:
         """/proc/modules of the guest."""
+        if self._pristine is not None:
+            return read_modules(self._pristine)
         return read_modules(self._ask(Verb.LIST).payload.decode(errors="replace"))
 
     def log(self) -> list[Record]:
@@ -205,6 +212,7 @@ class SandboxTarget:
         meanwhile; `timeout` in seconds.
         """
         try:
+            self._pristine = None
             ended = run_program(
                 self.channel,
                 program,
@@ -262,12 +270,44 @@ class SandboxTarget:
             return self._unanswered(error, _ANY)
         return Attempt(None, _since_mark(records, _ANY), answered=False)
 
+    def timers(self) -> "list[Timer] | None":
+        """All armed timers of the guest's kernel; None where it does not tell them: one without /proc/kcore,
+        for instance.
+        """
+        from kscaffold.targets import timers  # start-up time: few modules have any
+        from kscaffold.targets.kernel_memory import KCORE, KernelMemory
+        from kscaffold.targets.symbol_addresses import symbol_addresses
+
+        try:
+            memory = KernelMemory(lambda parts: self._peek(KCORE, parts))
+            kernel = f"{self.release} {self.cmdline} {self.accelerator}"
+            addresses = symbol_addresses(memory, kernel, timers.SYMBOLS, self._look_up)
+            return timers.armed_timers(memory, addresses, float(self.read("/proc/uptime").split()[0]))
+        except (OSError, KscaffoldError, ValueError, IndexError, struct.error):
+            return None
+
+    def _peek(self, path: str, parts: Sequence[tuple[int, int]]) -> bytes:
+        """Parts of a file of the guest, each an offset and a size. Raises OSError with the guest's errno."""
+        wanted = b"".join(offset.to_bytes(8, "little") + size.to_bytes(8, "little") for offset, size in parts)
+        answer = self._ask(Verb.PEEK, path.encode() + b"\0" + wanted)
+        if answer.status < 0:
+            raise OSError(-answer.status, "in the guest", path)
+        return answer.payload
+
+    def _look_up(self, names: Sequence[str]) -> list[int]:
+        """The addresses of the kernel's own symbols, 0 for what it has not."""
+        answer = self._ask(Verb.SYMBOLS, b"".join(name.encode() + b"\0" for name in names))
+        found = answer.payload
+        return [int.from_bytes(found[at : at + 8], "little") for at in range(0, 8 * len(names), 8)]
+
     def _ask_once(self, verb: Verb, payload: bytes = b"") -> Answer:
         return self.channel.ask(verb, payload, timeout=timeouts.seconds("ANSWER_TIMEOUT"))
 
     def _ask(
         self, verb: Verb, payload: bytes = b"", *, argument: int = 0, timeout: float | None = None
     ) -> Answer:
+        if verb not in _READING:
+            self._pristine = None
         try:
             wait = timeouts.seconds("ANSWER_TIMEOUT") if timeout is None else timeout
             return self.channel.ask(verb, payload, argument=argument, timeout=wait)
@@ -280,6 +320,7 @@ class SandboxTarget:
             ) from None
 
     def _call(self, verb: Verb, payload: bytes, timeout: float, argument: int) -> Attempt:
+        self._pristine = None
         try:
             answer = self.channel.ask(verb, payload, argument=argument, timeout=timeout)
             if answer.status:

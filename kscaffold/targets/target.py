@@ -1,11 +1,14 @@
 """Where modules are loaded, as the verbs see it: a sandbox or this machine."""
 
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from kscaffold.diagnosis.attempt import Attempt, Facts, Listed
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.module.arguments import Parameters
+
+if TYPE_CHECKING:
+    from kscaffold.targets.timers import Timer
 
 Kind = Literal["sandbox", "host"]
 
@@ -46,6 +49,9 @@ class Target(Protocol):
 
     def tainted(self) -> int | None:
         """kernel.tainted, where all its bits are from modules that were loaded here; else None."""
+
+    def timers(self) -> "list[Timer] | None":
+        """All armed timers of the kernel; None where it does not tell them."""
 
     def watch(self, seconds: float) -> Attempt | None:
         """Look on for so many seconds, whether the kernel stays well after the last call into it. `errno` is

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
+from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.addr2line import SourceLine
 from kscaffold.load.complaints import complaints_of, files_by_module
+from kscaffold.load.dependencies import module_of_kernel
 from kscaffold.load.execute import Executed
 from kscaffold.load.flaws import OTHERS, Flaw, flaws_of_residue
 from kscaffold.load.report import LoadReport
@@ -65,19 +67,22 @@ class Guest:
     A method fails the test where the kernel says no; those that begin with `try_` return what it said.
     """
 
-    def __init__(self, sandbox: Sandbox, modules: Mapping[str, Path], directory: Path) -> None:
+    def __init__(
+        self, sandbox: Sandbox, modules: Mapping[str, Path], directory: Path, devices: Sequence[str] = ()
+    ) -> None:
         self._sandbox = sandbox
         self._modules = dict(modules)
         self._directory = directory
         self.kernel: Kernel = sandbox.kernel
+        self.devices = tuple(devices)
         self.evidence = Evidence()
 
     def __repr__(self) -> str:
         return f"Guest({self.kernel.release})"
 
     def load(self, module: str | Path | None = None, **parameters: object) -> LoadReport:
-        """insmod: a module of the project by name, or a .ko; None for the project's only one. The test fails
-        where it is not loaded.
+        """insmod: a module of the project or of the kernel by name, or a .ko; None: the project's only one.
+        The test fails where it is not loaded.
         """
         __tracebackhide__ = True
         report = self.try_load(module, **parameters)
@@ -278,11 +283,14 @@ class Guest:
         name = str(module)
         if name.endswith(".ko"):
             return self._directory / name
-        try:
-            return self._modules[name.replace("-", "_")]
-        except KeyError:
+        wanted = normalize_name(name)
+        found = self._modules.get(wanted) or module_of_kernel(wanted, self.kernel)
+        if found is None:
             names = ", ".join(self._modules) or "none"
-            raise GuestFailure(f"the project has no module {name}; it has: {names}") from None
+            raise GuestFailure(
+                f"neither the project nor {self.kernel.release} has a module {name}; the project has: {names}"
+            )
+        return found
 
     def _note(self, *words: str) -> None:
         self.evidence.commands.append(shlex.join(("kscaffold", *words)))

@@ -3,7 +3,7 @@
 pytest loads this file wherever kscaffold is installed, so it imports little.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "complaint(which): the kernel is to complain: a kind (warn, oops), or a regular expression that is in"
         " its words; the test fails where it does not",
+    )
+    config.addinivalue_line(
+        "markers", "device(word): the test's guest has this device on its PCI bus, as QEMU's -device takes it"
     )
     results = config.getoption("--kscaffold-results")
     if results and not hasattr(config, "workerinput"):
@@ -111,8 +114,8 @@ def modules(request: pytest.FixtureRequest, kernel: "Kernel") -> dict[str, Path]
 def new_guest(
     request: pytest.FixtureRequest, kernel: "Kernel", modules: dict[str, Path]
 ) -> Iterator[Callable[..., "Guest"]]:
-    """A function that gives one more pristine guest; `cmdline`: words for its kernel. All end with
-    the test.
+    """A function that gives one more pristine guest; `cmdline`: words for its kernel;
+    `devices`: further devices on its PCI bus, as QEMU's -device takes them. All end with the test.
     """
     import contextlib  # start-up time: pytest runs without us, too
 
@@ -122,9 +125,9 @@ def new_guest(
     guests = request.node.stash.setdefault(_GUESTS, [])
     with contextlib.ExitStack() as stack:
 
-        def start(cmdline: str = "") -> Guest:
-            sandbox = stack.enter_context(Sandbox(kernel, cmdline=cmdline))
-            guest = Guest(sandbox, modules, request.path.parent)
+        def start(cmdline: str = "", devices: Sequence[str] = ()) -> Guest:
+            sandbox = stack.enter_context(Sandbox(kernel, cmdline=cmdline, devices=devices))
+            guest = Guest(sandbox, modules, request.path.parent, devices)
             guests.append(guest)
             return guest
 
@@ -132,9 +135,12 @@ def new_guest(
 
 
 @pytest.fixture
-def guest(new_guest: Callable[..., "Guest"]) -> "Guest":
-    """A pristine kernel for this test, restored from a snapshot."""
-    return new_guest()
+def guest(request: pytest.FixtureRequest, new_guest: Callable[..., "Guest"]) -> "Guest":
+    """A pristine kernel for this test, restored from a snapshot, in a machine with the devices that its
+    markers name.
+    """
+    marks = request.node.iter_markers("device")
+    return new_guest(devices=[str(word) for mark in marks for word in mark.args])
 
 
 @pytest.hookimpl(wrapper=True)

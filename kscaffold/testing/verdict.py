@@ -90,9 +90,10 @@ def again(test: str, file: Path, release: str) -> str:
 def _by_hand(guest: Guest) -> str:
     """The commands that do what the test did, in a new sandbox."""
     release = guest.kernel.release
+    devices = "".join(f" --device {shlex.quote(word)}" for word in guest.devices)
     lines = ["kscaffold sandbox stop"]
     for command in guest.evidence.commands:
         verb = command.split(" ", 2)[1]
         rest = command[len("kscaffold ") + len(verb) :]
-        lines.append(f"kscaffold {verb} --kernel {release}{rest}" if verb != "unload" else command)
+        lines.append(f"kscaffold {verb} --kernel {release}{devices}{rest}" if verb != "unload" else command)
     return "\n".join(lines)

@@ -20,8 +20,8 @@ def example(ks, tmp_path: Path):
 
     def copy(name: str) -> Path:
         for file in without_build_products(EXAMPLES / name):
-            (tmp_path / name).mkdir(exist_ok=True)
-            shutil.copy(EXAMPLES / name / file, tmp_path / name)
+            (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(EXAMPLES / name / file, tmp_path / name / file)
         return tmp_path / name
 
     return copy

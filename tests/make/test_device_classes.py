@@ -1,10 +1,13 @@
 """A driver of a class that the kernel is built without: the truth first, and the kernel that has it."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from kscaffold.kernel import store
 from kscaffold.kernel.device_classes import OPTION_OF, lacking_option
+from kscaffold.kernel.kernel import Kernel
 from tests.support.projects import HELLO, write
 
 DRIVERS = {
@@ -23,10 +26,20 @@ DRIVERS = {
 }
 
 
+def _only(kernel: Kernel, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache with this kernel and no other; where its kernels are."""
+    kernels = cache / "kscaffold/kernels"
+    kernels.mkdir(parents=True)
+    (kernels / kernel.release).symlink_to(store.root() / kernel.release)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    return kernels
+
+
 @pytest.mark.kernel
 @pytest.mark.parametrize("option", ["SPI", "USB", "I2C", "IIO"])
-def test_what_the_kernel_is_built_without(tmp_path: Path, kernel, ks, option: str):
+def test_what_the_kernel_is_built_without(tmp_path: Path, kernel, ks, option: str, monkeypatch):
     k = kernel("6.1")
+    _only(k, tmp_path / "cache", monkeypatch)
     include, data, call = DRIVERS[option]
     text = HELLO.replace("#include <linux/module.h>", f"#include <linux/module.h>\n{include}\n{data}")
     write(tmp_path, Kbuild="obj-m := hello.o\n", hello__c=text.replace("return 0;", f"return {call};"))
@@ -35,6 +48,24 @@ def test_what_the_kernel_is_built_without(tmp_path: Path, kernel, ks, option: st
     told = ran.err[ran.err.index("error[") :]
     assert f"kernel {k.release} is built without CONFIG_{option}" in told.splitlines()[0]
     assert "kscaffold kernel add 6.1 --flavour amd64" in told
+
+
+@pytest.mark.kernel
+def test_a_kernel_here_that_has_it_is_named(tmp_path: Path, kernel, ks, monkeypatch):
+    k = kernel("6.1")
+    full = _only(k, tmp_path / "cache", monkeypatch) / "6.1.0-99-amd64"
+    full.mkdir()
+    record = json.loads((store.root() / k.release / "kernel.json").read_text().replace(k.release, full.name))
+    (full / "kernel.json").write_text(json.dumps(record))
+    (full / record["build"] / "include/config").mkdir(parents=True)
+    (full / record["build"] / "include/config/auto.conf").write_text("CONFIG_USB=m\n")
+    (full / "boot").mkdir()
+    (full / record["image"]).touch()
+    assert ks("kernel", "default", k.release).status == 0
+    made = ks("new", "plug", "-t", "usb", "-C", tmp_path)
+    assert (made.status, f"kscaffold test --kernel {full.name}" in made.err) == (0, True)
+    ran = ks("build", "-C", tmp_path / "plug", "-k", k.release)
+    assert (ran.status, f"--kernel {full.name}" in ran.err) == (1, True)
 
 
 def test_the_longest_beginning_of_a_header_decides(tmp_path: Path):

@@ -48,7 +48,8 @@ def test_four_typed_words_make_the_course_s_module(ks, here):
         "        Next cd ownname && kscaffold load",
     ]
     project = here / "ownname"
-    assert set(os.listdir(project)) == EVERYWHERE | {"ret-1.c"}
+    assert set(os.listdir(project)) == EVERYWHERE | {"ret-1.c", "tests"}
+    assert os.listdir(project / "tests") == ["test_ownname.py"]
     kbuild = (project / "Kbuild").read_text().splitlines()
     assert kbuild[1:] == ["obj-m := ownname.o", "ownname-objs := ret-1.o"]
     source = (project / "ret-1.c").read_text()
@@ -83,10 +84,10 @@ def test_json_tells_what_was_made(ks, here, words, template, sources):
         "path": str(here / "sub/my-mod"),
         "template": template,
         "module": "my-mod.ko",
-        "files": sorted(EVERYWHERE | sources),
+        "files": sorted(EVERYWHERE | sources | {"tests/test_my_mod.py"}),
     }
     assert set(os.listdir(here / "sub")) == {"my-mod"}
-    assert set(os.listdir(here / "sub/my-mod")) == EVERYWHERE | sources
+    assert set(os.listdir(here / "sub/my-mod")) == EVERYWHERE | sources | {"tests"}
 
 
 def test_list_has_a_line_for_each_template(ks, here):
@@ -94,7 +95,8 @@ def test_list_has_a_line_for_each_template(ks, here):
     # fmt: off
     assert [line.split()[0] for line in lines] == [
         "single", "multi", "params", "returns",
-        "block", "chardev", "debugfs", "exporter", "netdev", "procfs", "sysfs", "timer",
+        "block", "chardev", "debugfs", "exporter", "i2c", "input", "kprobe", "misc", "netdev", "pci",
+        "platform", "procfs", "spi", "sysfs", "timer", "usb",
     ]
     # fmt: on
     assert all(len(line.split(maxsplit=1)[1]) > 10 and len(line) <= 80 for line in lines)
@@ -253,9 +255,9 @@ def test_files_have_the_users_mode_whatever_the_templates_have(ks, here):
         assert ks("new", "mod").status == 0
     finally:
         os.umask(before)
-    modes = {p.name: p.stat().st_mode & 0o777 for p in (here / "mod").iterdir()}
-    assert set(modes.values()) == {0o640}
-    assert (here / "mod").stat().st_mode & 0o777 == 0o750
+    made = [here / "mod", *(here / "mod").rglob("*")]
+    assert {p.stat().st_mode & 0o777 for p in made if p.is_file()} == {0o640}
+    assert {p.stat().st_mode & 0o777 for p in made if p.is_dir()} == {0o750}
 
 
 def test_the_author_is_the_one_git_knows(ks, here, own_world, monkeypatch):
@@ -301,8 +303,8 @@ def test_readme_names_what_is_there(ks, here):
 
 def test_no_file_of_a_project_has_trailing_blanks_or_jinja_left(ks, here):
     assert ks("new", "mod", "--objs", "a,b", "--param", "n:int").status == 0
-    for path in (here / "mod").iterdir():
-        if path.name == ".kscaffold.base":
+    for path in (here / "mod").rglob("*"):
+        if path.name == ".kscaffold.base" or path.is_dir():
             continue
         text = path.read_text()
         assert text.endswith("\n") and not text.endswith("\n\n"), path

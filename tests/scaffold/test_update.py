@@ -61,11 +61,11 @@ def left_nothing(project: Path) -> bool:
 def test_every_template_s_project_is_brought_to_the_newer_template(ks, tmp_path, newer, template):
     project = made(ks, tmp_path, "my-mod", "--template", template)
     newer.edit(template, "*.c", "#include <linux/module.h>", "#include <linux/module.h> /* newer */")
-    body = "\treturn code;\n" if template == "returns" else "\treturn 0;\n"
+    body = {"returns": "\treturn code;\n", "misc": "\treturn copied;\n"}.get(template, "\treturn 0;\n")
     newer.edit(template, "*.c", body, f"\t/* Newer, too. */\n{body}")
     (newer.within("common") / "NOTES.md").write_text("{{ cookiecutter.name }} has notes\n")
     (newer.within("common") / ".clangd").unlink()
-    sources = sorted(project.glob("*.c"))
+    sources = sorted(project.rglob("*.c"))
     for source in sources:
         source.write_text(source.read_text() + MINE)
     before = snapshot(project)

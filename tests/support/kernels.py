@@ -44,24 +44,29 @@ ALWAYS = ("arm64", "s390x")
 _SUITES_OF_MACHINES: dict[str, tuple[str | None, ...]] = {"riscv64": ("trixie",)}
 
 
+# Beside the kernels of the small flavour the series of a full one would be ambiguous.
+FULL_CACHE = REAL_CACHE / "kscaffold-tests" / "full"
+
+
 @functools.cache
-def find_or_fetch(series: str, arch: str = "amd64") -> Kernel | KscaffoldError:
+def find_or_fetch(series: str, arch: str = "amd64", full: bool = False) -> Kernel | KscaffoldError:
     """A kernel of a series and of a machine (Debian's name) that can be built for and booted, or why there is
-    none.
+    none. `full`: of its last flavour, which has all classes of devices, in FULL_CACHE.
     """
     machine = table.by_debian(arch)
     assert machine is not None
+    flavour = machine.flavours[-1 if full else 0]
     before = os.environ.get("XDG_CACHE_HOME")
-    os.environ["XDG_CACHE_HOME"] = str(REAL_CACHE)
+    os.environ["XDG_CACHE_HOME"] = str(FULL_CACHE if full else REAL_CACHE)
     try:
         for kernel in store.known():
-            ours = is_prefix(series, kernel.release) and kernel.release.endswith(f"-{machine.flavours[0]}")
+            ours = is_prefix(series, kernel.release) and kernel.release.endswith(f"-{flavour}")
             if ours and kernel.source == "fetched" and not build_problem(kernel):
                 return kernel
         reason: KscaffoldError | None = None
         for suite in _SUITES_OF_MACHINES.get(arch, SUITES[series]):
             try:
-                kernel = fetch(series, suite, SILENT, machine=machine).kernel
+                kernel = fetch(series, suite, SILENT, flavour if full else None, machine=machine).kernel
             except KscaffoldError as error:
                 reason = error
                 continue
@@ -105,6 +110,17 @@ def only(release: str) -> Kernel:
     """The one kernel of a release that the store knows."""
     (kernel,) = (k for k in store.known() if k.release == release)
     return kernel
+
+
+@pytest.fixture
+def full_kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    """A 6.1 with all classes of devices (USB, I2C, SPI), in a cache of its own, which is the test's now."""
+    found = find_or_fetch("6.1", full=True)
+    if isinstance(found, KscaffoldError):
+        missing("kernel", f"XDG_CACHE_HOME={FULL_CACHE} kscaffold kernel add 6.1 --flavour amd64")
+        raise found
+    monkeypatch.setenv("XDG_CACHE_HOME", str(FULL_CACHE))
+    return found
 
 
 @pytest.fixture

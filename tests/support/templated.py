@@ -15,7 +15,9 @@ from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
+from kscaffold.kernel.config import read_config
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.dependencies import ModuleFiles, dependencies
 from kscaffold.module.arguments import Parameters
 from kscaffold.sandbox.vm.plan import plan_vm
 from kscaffold.sandbox.vm.start import start_guest
@@ -29,9 +31,13 @@ from tests.support.kernels import need_kernel, need_machine
 _NORMAL = ("loading out-of-tree module taints kernel", "module verification failed")
 
 
-def names() -> list[str]:
-    """Every template."""
-    return [t.name for t in templates()]
+def names(kernel: Kernel | None = None) -> list[str]:
+    """Every template; with a kernel those that can be built for it."""
+    if kernel is None:
+        return [t.name for t in templates()]
+    assert kernel.build is not None
+    has = read_config(kernel.build).value
+    return [t.name for t in templates() if not t.needs or has(t.needs.removeprefix("CONFIG_"))]
 
 
 def module(template: str) -> str:
@@ -41,34 +47,42 @@ def module(template: str) -> str:
 
 @dataclass(frozen=True)
 class Built:
-    """One directory with a project of each template. `output`: make's, with W=1 and sparse's warnings."""
+    """One directory with a project of each template that goes with the kernel. `output`: make's, with W=1 and
+    sparse's warnings.
+    """
 
     place: Path
     status: int
     output: str
+    names: tuple[str, ...]
 
     def ko(self, template: str, end: str = "") -> Path:
         """The module of a template."""
         return self.place / module(template) / f"{module(template)}{end}.ko"
 
 
-@functools.cache
 def built(series: str, arch: str = "amd64") -> Built:
     """All templates for one kernel, by one make. Without sparse they are built all the same."""
     kernel = _kernel(series, arch)  # the one that is booted, too
+    return built_for(kernel, tuple(names(kernel)))
+
+
+@functools.cache
+def built_for(kernel: Kernel, names: tuple[str, ...]) -> Built:
+    """These templates for a kernel, by one make."""
     assert kernel.build is not None
     tree = read_tree(kernel.build, kernel.arch)
     place = Path(tempfile.mkdtemp(prefix="ks-templates-"))
-    for template in names():
+    for template in names:
         new(ProjectRequest(module(template), place, template, author="Ann Other"))
-    (place / "Kbuild").write_text("obj-m := " + " ".join(f"{module(t)}/" for t in names()) + "\n")
+    (place / "Kbuild").write_text("obj-m := " + " ".join(f"{module(t)}/" for t in names) + "\n")
     # Debian 12's sparse stops at the -march of 6.12's riscv64.
-    takes_sparse = arch != "riscv64" and shutil.which("sparse")
+    takes_sparse = kernel.arch != "riscv64" and shutil.which("sparse")
     sparse = ("C=2", "CF=-D__CHECK_ENDIAN__") if takes_sparse else ()
     variables = (*toolchain(tree).variables, "W=1", *sparse)
     argv = ["make", "-j2", "-C", str(kernel.build), f"M={place}", *variables, "modules"]
     done = process.run(argv, timeout=600, env={**os.environ, "LC_ALL": "C"})
-    return Built(place, done.returncode, done.stdout + done.stderr)
+    return Built(place, done.returncode, done.stdout + done.stderr, names)
 
 
 def _kernel(series: str, arch: str) -> Kernel:
@@ -82,14 +96,24 @@ class Guest:
         self.series, self.kernel, self.target = series, kernel, target
         self.built = built(series, arch)
         self._before = len(target.log())
+        self._files = ModuleFiles()
 
     def load(self, template: str, parameters: str = "", end: str = "") -> int:
         """The errno of loading it, 0 for success."""
+        self.load_classes(template)
         tried = self.target.load(
             ModuleFile.open(self.built.ko(template, end)), Parameters.parse(parameters), 20
         )
         assert tried.errno is not None, tried
         return tried.errno
+
+    def load_classes(self, template: str) -> None:
+        """Load the kernel's own modules that it needs: the class of its devices, where that is a module."""
+        module = ModuleFile.open(self.built.ko(template))
+        there = {listed.name for listed in self.target.modules()}
+        for needed in dependencies(module, (), self.kernel, self._files):
+            if needed.module not in there:
+                assert self.target.load(needed, Parameters(), 20).errno == 0
 
     def unload(self, template: str, end: str = "") -> int:
         """The errno of unloading it, 0 for success."""
@@ -100,6 +124,7 @@ class Guest:
     @contextlib.contextmanager
     def loaded(self, template: str, parameters: str = "") -> Iterator[str]:
         """It is loaded; the kernel's name for it. Afterwards it is unloaded, and nothing is left."""
+        self.load_classes(template)
         before = self.target.modules()
         assert self.load(template, parameters) == 0
         yield module(template).replace("-", "_")
@@ -129,9 +154,11 @@ class Guest:
 
 
 @contextlib.contextmanager
-def guest(series: str, arch: str = "amd64") -> Iterator[Guest]:
-    """A pristine guest of a series and of a machine (Debian's name), or the test is skipped."""
+def guest(series: str, arch: str = "amd64", devices: tuple[str, ...] = ()) -> Iterator[Guest]:
+    """A pristine guest of a series and of a machine (Debian's name), or the test is skipped. `devices`: of
+    its PCI bus.
+    """
     need_program("qemu-system-x86_64", "qemu-system-x86")
     kernel = _kernel(series, arch)
-    with contextlib.closing(start_guest(plan_vm(kernel))) as started:
+    with contextlib.closing(start_guest(plan_vm(kernel, devices=devices))) as started:
         yield Guest(series, kernel, SandboxTarget.from_guest(started, ""), arch)

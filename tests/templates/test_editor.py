@@ -16,7 +16,7 @@ def test_clang_format_leaves_every_template_as_it_is(ks, tmp_path):
         name = templated.module(template)
         assert ks("new", name, "-t", template, "--author", "Ann Other", "-C", tmp_path).status == 0
     assert ks("new", "many", "--objs", "a,b,c,d-e", "--author", "Ann Other", "-C", tmp_path).status == 0
-    files = sorted(tmp_path.glob("*/*.[ch]"))
+    files = sorted(tmp_path.rglob("*.[ch]"))
     ran = subprocess.run([program, "--dry-run", "--Werror", *files], capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
 

@@ -40,7 +40,7 @@ def refusal(guest: Guest, path: str, content: str) -> int:
 
 def test_every_template_twice_and_nothing_is_left(guest):
     before = guest.target.modules()
-    for template in templated.names():
+    for template in guest.built.names:
         for _ in range(2):
             assert (template, guest.load(template)) == (template, 0)
             assert (template, guest.load(template)) == (template, errno.EEXIST)
@@ -53,7 +53,7 @@ def test_what_the_readme_says_works():
     """Line by line in a shell of the guest, after the module was loaded."""
     with templated.guest("6.1") as guest:
         guest.target.install_busybox(busybox(offline=False).read_bytes())
-        for template in (t for t in templates() if t.tries):
+        for template in (t for t in templates() if t.tries and t.name in guest.built.names):
             with guest.loaded(template.name) as name:
                 for line in template.tries:
                     typed = line.format(name=templated.module(template.name), kernel_name=name)

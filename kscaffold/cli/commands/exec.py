@@ -34,6 +34,7 @@ def exec_program(
     kernel: options.KernelName = None,
     arch: options.Arch = None,
     cmdline: options.Cmdline = "",
+    device: options.Devices = None,
     offline: options.Offline = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
@@ -57,7 +58,7 @@ def exec_program(
         timeout,
         pass_signals=True,
     )
-    where = TargetRequest(kernel=kernel, cmdline=cmdline, offline=offline)
+    where = TargetRequest(kernel=kernel, cmdline=cmdline, offline=offline, devices=tuple(device or ()))
     heard = render.Heard(keep=json)
     done = execute(request, where, heard, fresh=fresh, progress=console.progress())
     return render.executed(request, done, heard)

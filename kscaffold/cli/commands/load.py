@@ -23,6 +23,7 @@ def load(
     no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
     cmdline: options.Cmdline = "",
+    device: options.Devices = None,
     cert: options.Cert = None,
     trace: options.Trace = False,
     html: options.Html = None,
@@ -36,7 +37,7 @@ def load(
     from kscaffold.load.request import LoadRequest, TargetRequest  # start-up time
     from kscaffold.load.verbs.load import load as load_modules
 
-    where = TargetRequest(host, kernel, cmdline, cert, offline)
+    where = TargetRequest(host, kernel, cmdline, cert, offline, devices=tuple(device or ()))
     page = None
     if html is not None:
         from kscaffold.cli.render.html import LoadPage  # start-up time: few want a page

@@ -23,8 +23,15 @@ _Objs = Annotated[
 _Param = Annotated[
     list[str] | None,
     typer.Option(
-        "--param", metavar="NAME:TYPE[@PERM][=DEFAULT][:TEXT]", help="A module parameter (repeatable)."
+        "--param",
+        metavar="NAME:TYPE[@PERM][=DEFAULT][:TEXT]",
+        help="A module parameter (repeatable); int[4] is an array.",
     ),
+]
+
+_NoTests = Annotated[bool, typer.Option("--no-tests", help="Leave the directory tests out.")]
+_Template = Annotated[
+    str | None, typer.Option("--template", "-t", help="See --list; or a cookiecutter template's PATH or URL.")
 ]
 
 _LICENSE = "GPL-2.0-only"
@@ -37,16 +44,14 @@ def new(
     directory: Annotated[
         Path, typer.Option("--directory", "-C", metavar="DIR", help="Where to make it.")
     ] = Path(),
-    template: Annotated[
-        str | None,
-        typer.Option("--template", "-t", help="See --list; or a cookiecutter template's PATH or URL."),
-    ] = None,
+    template: _Template = None,
     objs: _Objs = None,
     param: _Param = None,
     author: Annotated[str | None, typer.Option(help="For MODULE_AUTHOR; else as git knows you.")] = None,
     description: Annotated[str | None, typer.Option(help="For MODULE_DESCRIPTION.")] = None,
     license: Annotated[str, typer.Option(help="An SPDX licence, or mit, bsd for dual ones.")] = _LICENSE,
     interactive: Annotated[bool, typer.Option("-i", help="Ask for the texts, on a terminal.")] = False,
+    no_tests: _NoTests = False,
     list_: Annotated[bool, typer.Option("--list", help="Show the templates.")] = False,
     git: external_options.Git = False,
     trust: external_options.Trust = False,
@@ -64,7 +69,8 @@ def new(
         raise UsageError("KS004", "missing argument NAME", fix="kscaffold new hello")
     theirs = external_options.Given(trust, hooks, tuple(answer or ()), checkout, template_dir)
     if template is not None and _is_foreign(template):
-        external_options.refuse({"objs": objs, "param": param, "license": license != _LICENSE})
+        given = {"objs": objs, "param": param, "license": license != _LICENSE, "no-tests": no_tests}
+        external_options.refuse(given)
         from kscaffold.cli.external.new import new_foreign, wanted_of  # start-up time
 
         texts = {"author": author, "description": description}
@@ -87,6 +93,7 @@ def new(
             description=description,
             license=license,
             git=git,
+            tests=not no_tests,
         )
     )
     return _report(created, directory, git)
@@ -97,9 +104,33 @@ def _report(created: "Created", directory: Path, git: bool) -> int:
     console.step("Created", f"{shown}: {created.module} from {', '.join(created.sources)}")
     if git and not created.repository:
         console.note(external_options.nested(shown))
-    console.step("Next", f"cd {shown} && kscaffold load")
+    release = _kernel_for(created)
+    kernel = f" --kernel {release}" if release else ""
+    console.step("Next", f"cd {shown} && kscaffold {'test' if created.needs else 'load'}{kernel}")
     console.emit("new", True, documents.new(created))
     return EXIT_YES
+
+
+def _kernel_for(created: "Created") -> str | None:
+    """The kernel to name, where the usual one is built without what the project needs; what to do where no
+    kernel here has it is told.
+    """
+    if not created.needs:
+        return None
+    from kscaffold.kernel.choose import find_kernel  # start-up time: most templates need nothing
+    from kscaffold.kernel.config import read_config
+    from kscaffold.kernel.device_classes import kernel_with
+
+    option = created.needs.removeprefix("CONFIG_")
+    usual = find_kernel(None)
+    if usual is None or (usual.build and read_config(usual.build).value(option)):
+        return None
+    other = kernel_with(option)
+    if other is None:
+        full = "kscaffold kernel add --flavour amd64, then --kernel as it says"
+        console.note(f"it needs a kernel with {created.needs}; {usual.release} has none: {full}")
+        return None
+    return other.release
 
 
 def _is_foreign(template: str) -> bool:

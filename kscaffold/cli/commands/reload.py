@@ -22,6 +22,7 @@ def reload(
     no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
     cmdline: options.Cmdline = "",
+    device: options.Devices = None,
     cert: options.Cert = None,
     trace: options.Trace = False,
     html: options.Html = None,
@@ -48,7 +49,7 @@ def reload(
         if page is not None:
             page.add_load(report, target, kernel)
 
-    where = TargetRequest(host, kernel, cmdline, cert, offline)
+    where = TargetRequest(host, kernel, cmdline, cert, offline, devices=tuple(device or ()))
     request = LoadRequest.from_words(
         words or (), directory or Path.cwd(), module, build=not no_build, dependencies=not no_deps
     )

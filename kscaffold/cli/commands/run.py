@@ -48,6 +48,7 @@ def run(
     sanitize: Sanitize = False,
     as_user: AsUser = False,
     cmdline: options.Cmdline = "",
+    device: options.Devices = None,
     cert: options.Cert = None,
     trace: options.Trace = False,
     html: options.Html = None,
@@ -61,7 +62,7 @@ def run(
     from kscaffold.load.request import LoadRequest, TargetRequest  # start-up time
     from kscaffold.load.verbs.run import run as run_modules
 
-    where = TargetRequest(False, kernel, cmdline, cert, offline)
+    where = TargetRequest(False, kernel, cmdline, cert, offline, devices=tuple(device or ()))
     request = LoadRequest.from_words(
         words or (),
         directory or Path.cwd(),

@@ -51,7 +51,7 @@ def unload(
             report = unload_one(name, opened.target, timeout=timeout, ko=ko)
             reports.append(_after_crash(report, opened.crashed) if opened.crashed else report)
             on_unload(reports[-1])
-        watched = watch_after_unload(reports, opened.target, watch)
+        watched = watch_after_unload(reports, opened.target, watch, progress)
         for before, after in zip(reports, watched, strict=True):
             if after is not before:
                 on_unload(after)

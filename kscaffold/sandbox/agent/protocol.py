@@ -56,6 +56,8 @@ class Verb(IntEnum):
     RESIZE = 11
     POWEROFF = 12
     PHOTOGRAPH = 13
+    PEEK = 14
+    SYMBOLS = 15
     # A user's program, and its files.
     EXEC = 32
     SIGNAL = 33
@@ -72,6 +74,9 @@ class Kind(IntEnum):
     OUTPUT = 3
     LOST = 4
     WELCOME = 5
+
+
+_KINDS = frozenset(Kind)
 
 
 class ChannelClosed(Exception):
@@ -293,7 +298,7 @@ class Channel:
         while True:
             self._fill(ANSWER.size, deadline)
             magic, kind, its_nonce, status, length = ANSWER.unpack_from(self._unread)
-            if magic != MAGIC or length > MAX_ANSWER:
+            if magic != MAGIC or length > MAX_ANSWER or kind not in _KINDS:
                 raise ChannelClosed("the guest's answer is no frame of ours")
             end = ANSWER.size + length
             self._fill(end, deadline)  # nothing is taken before all is there: it may be asked for again

@@ -174,7 +174,10 @@ def _freeze(planned: Plan, guest: Guest, qmp: Monitor, memory: int, progress: Pr
 
 def _without_cmdline(planned: Plan) -> str | None:
     """What to try first where a guest does not come up."""
-    return f"leave out --cmdline {planned.machine.cmdline!r:.200}" if planned.machine.cmdline else None
+    machine = planned.machine
+    if machine.cmdline:
+        return f"leave out --cmdline {machine.cmdline!r:.200}"
+    return f"leave out --device {machine.devices[0]!r:.200}" if machine.devices else None
 
 
 def _ended(guest: Guest, planned: Plan) -> KscaffoldError:

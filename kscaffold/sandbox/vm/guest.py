@@ -25,7 +25,8 @@ class Guest:
     """One running guest. Close it: its QEMU ends then, or with this process.
 
     `directory`: holds its console and QEMU's complaints. `restored`: it came from a snapshot. `times`:
-    milliseconds from its start to each step that it reached.
+    milliseconds from its start to each step that it reached. `modules`: /proc/modules before the first load,
+    once the agent has been greeted.
     """
 
     qemu: process.Child
@@ -36,6 +37,7 @@ class Guest:
     accelerator: Accelerator
     restored: bool
     times: dict[str, float] = field(default_factory=dict)
+    modules: str = ""
 
     def alive(self) -> bool:
         """QEMU still runs."""
@@ -101,7 +103,7 @@ def spawn(
 
 def greet(guest: Guest, timeout: float) -> None:
     """Greet the agent and wait for its answer: `timeout` in seconds. Raises as the channel does."""
-    check_greeted(guest.channel.ask(Verb.HELLO, greeting(), timeout=timeout, grace=0))
+    take_greeting(guest, guest.channel.ask(Verb.HELLO, greeting(), timeout=timeout, grace=0))
 
 
 def greeting() -> bytes:
@@ -109,10 +111,11 @@ def greeting() -> bytes:
     return time.time_ns().to_bytes(8, "little") + os.urandom(32)
 
 
-def check_greeted(answer: Answer) -> None:
-    """Raise ChannelClosed for an answer to a greeting that is not our agent's."""
+def take_greeting(guest: Guest, answer: Answer) -> None:
+    """Take what the agent says of its guest. Raises ChannelClosed for an answer that is not our agent's."""
     if answer.status:
         raise ChannelClosed("the agent does not know us")
+    guest.modules = answer.payload.decode(errors="replace")
 
 
 def milliseconds_since(began: float) -> float:

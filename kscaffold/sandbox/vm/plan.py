@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.errors import UsageError
 from kscaffold.kernel import store
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.records import dataclass
@@ -29,11 +30,19 @@ class Plan:
     restorable: bool = True
 
 
-def plan_vm(kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = ()) -> Plan:
-    """Find QEMU, the kernel's image and the accelerator. Raises KscaffoldError for what is missing, and
+def plan_vm(
+    kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = (), devices: tuple[str, ...] = ()
+) -> Plan:
+    """Find QEMU, the kernel's image and the accelerator. `devices`: as QEMU's -device takes them.
+
+    Raises KscaffoldError for what is missing, UsageError KS004 for devices where there is no PCI bus, and
     KS540 where the kernel can't be given the certificates in `trusted`.
     """
     architecture = guest_root.guest_architecture(kernel.arch)
+    if devices and architecture.pci_options is None:
+        raise UsageError(
+            "KS004", f"--device: a sandbox of {architecture.title} has no PCI bus", fix="leave it out"
+        )
     program = process.need(architecture.qemu, architecture.qemu_package)
     vmlinux = _image(kernel, trusted)
     probe = accelerator.probe(program, architecture)
@@ -42,6 +51,7 @@ def plan_vm(kernel: Kernel, cmdline: str = "", trusted: tuple[bytes, ...] = ()) 
         vmlinux=vmlinux,
         accelerator=probe.accelerator,
         cmdline=" ".join(cmdline.split()),
+        devices=devices,
     )
     cpu = architecture.cpu[probe.accelerator] + (_host_cpu() if probe.accelerator == "kvm" else "")
     key = snapshot.snapshot_key(program, kernel, machine, cpu)

@@ -14,7 +14,8 @@ class Machine:
     """What a guest is made of. Everything here is part of a snapshot's key.
 
     `memory` in MiB, `tsc_khz` the rate of the host's counter or None, `cmdline` the user's addition.
-    `initramfs`: what a boot starts from, None for a restore, which is past that.
+    `initramfs`: what a boot starts from, None for a restore, which is past that. `devices`: more on its
+    PCI bus, as QEMU's -device takes them.
     """
 
     architecture: Architecture
@@ -25,6 +26,7 @@ class Machine:
     cpus: int = 1
     tsc_khz: int | None = None
     cmdline: str = ""
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def argv(program: str, machine: Machine, wires: Wires) -> list[str]:
         # A panic asks for a reboot (panic=-1); QEMU ends then, which is how a panic is noticed at once.
         "-no-reboot",
         "-machine",
-        ",".join((arch.machine, "memory-backend=ram", *arch.machine_options)),
+        ",".join((arch.machine, "memory-backend=ram", *arch.machine_options, *_pci(machine))),
         "-accel",
         machine.accelerator,
         "-cpu",
@@ -95,8 +97,30 @@ def argv(program: str, machine: Machine, wires: Wires) -> list[str]:
         f"socket,id=monitor,fd={wires.monitor}",
         "-mon",
         "chardev=monitor,mode=control",
+        *_devices(machine),
         *(["-incoming", "defer"] if wires.restore else []),
     ]
+
+
+# The slots before it are the machine's own.
+_FIRST_SLOT = 0x10
+
+
+def pci_address(number: int) -> str:
+    """Where Linux finds the `number`-th of the machine's further devices, from 0 on."""
+    return f"0000:00:{_FIRST_SLOT + number:02x}.0"
+
+
+def _devices(machine: Machine) -> list[str]:
+    words = []
+    for number, device in enumerate(machine.devices):
+        words += ["-device", f"{device},addr={_FIRST_SLOT + number:#x}"]
+    return words
+
+
+def _pci(machine: Machine) -> tuple[str, ...]:
+    """What gives the machine a PCI bus, where a device wants one: each boot looks for devices on it."""
+    return machine.architecture.pci_options or () if machine.devices else ()
 
 
 _MEGABYTE = 1 << 20

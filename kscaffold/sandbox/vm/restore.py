@@ -12,12 +12,12 @@ from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Verb
 from kscaffold.sandbox.vm import snapshot
 from kscaffold.sandbox.vm.guest import (
     Guest,
-    check_greeted,
     greet,
     greeting,
     milliseconds_since,
     new_directory,
     spawn,
+    take_greeting,
 )
 from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.qmp import Monitor, MonitorError
@@ -48,7 +48,7 @@ class PendingRestore:
         timeout = timeouts.seconds("RESTORE_TIMEOUT")
         self.monitor.end_restore(timeout)
         self.guest.times["restored"] = milliseconds_since(self.began)
-        check_greeted(self.guest.channel.answer(self.hello, timeout))
+        take_greeting(self.guest, self.guest.channel.answer(self.hello, timeout))
         if self.foreign:
             greet(self.guest, timeout)
         self.guest.times["answered"] = milliseconds_since(self.began)

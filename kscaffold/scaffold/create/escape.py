@@ -47,9 +47,15 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
 
 
+def python(text: str) -> str:
+    """The text as a literal of Python, in double quotes where that takes no escape more."""
+    literal = repr(text)
+    return f'"{literal[1:-1]}"' if literal[0] == "'" and '"' not in literal else literal
+
+
 class Escapes(Extension):
-    """The filters `c_string` and `markdown` for templates (`_extensions` of cookiecutter.json)."""
+    """The filters `c_string`, `markdown` and `python` of templates (`_extensions` of cookiecutter.json)."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        environment.filters.update(c_string=c_string, markdown=markdown)
+        environment.filters.update(c_string=c_string, markdown=markdown, python=python)

@@ -1,6 +1,8 @@
 """`new`: a project that builds, loads and says something, from nothing."""
 
 import os
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +30,12 @@ _PARAMETERS = (
     params.TemplateParameter("balance", "long", 0o444, "-5", "as wide as a register, signed"),
     params.TemplateParameter("bytes", "ulong", 0o444, "4096", "as wide as a register, unsigned"),
     params.TemplateParameter("serial", "ullong", 0o444, "0x123456789", "64 bits on every machine"),
+    params.TemplateParameter("sizes", "int", 0o444, "1,2", "up to four sizes", 4),
 )
+_CODE = params.TemplateParameter("code", "int", 0o444, "0", "what init returns")
 # What the README tells of the parameters that a template has by itself.
 _SHOWN = {
     "params": _PARAMETERS,
-    "returns": (params.TemplateParameter("code", "int", 0o444, "0", "what init returns"),),
     "timer": (params.TemplateParameter("period", "uint", 0o444, "1000", "milliseconds from tick to tick"),),
     "block": (params.TemplateParameter("megabytes", "uint", 0o444, "4", "size of the disk"),),
 }
@@ -40,7 +43,8 @@ _SHOWN = {
 
 @dataclass(frozen=True, slots=True)
 class ProjectRequest:
-    """What a user asks for. `directory`: the parent of the project. None: not said."""
+    """What a user asks for. `directory`: the parent of the project. None: not said. `tests`: whether the
+    project gets the tests of its template."""
 
     name: str
     directory: Path
@@ -51,11 +55,14 @@ class ProjectRequest:
     description: str | None = None
     license: str = "GPL-2.0-only"
     git: bool = False
+    tests: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A project that was made. `module`: the file it builds. `files`: relative to `path`, sorted."""
+    """A project that was made. `module`: the file it builds. `files`: relative to `path`, sorted. `needs`: an
+    option that its kernels must be built with, or "".
+    """
 
     name: str
     path: Path
@@ -64,6 +71,7 @@ class Created:
     sources: tuple[str, ...]
     files: tuple[str, ...]
     repository: bool = False
+    needs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,8 @@ class Planned:
     licence: licence.Licence
     values: dict[str, Any]
     linked: tuple[generate.ModuleSpec, ...]
+    tests: bool
+    needs: str
     answers: dict[str, Any]
 
 
@@ -99,21 +109,22 @@ def new(wanted: ProjectRequest) -> Created:
             git.init(project)
         atomic_dir.publish_directory(project, target)
     module = f"{wanted.name}.ko"
-    return Created(wanted.name, target, planned.template, module, planned.sources, files, repository)
+    return Created(
+        wanted.name, target, planned.template, module, planned.sources, files, repository, planned.needs
+    )
 
 
 def plan(wanted: ProjectRequest) -> Planned:
     """Find out what is to be made, whatever place it will have. Raises UsageError."""
-    names.check_name(wanted.name)
     template = render.template(_choose(wanted))
     chosen = template.name
-    modules = [wanted.name, *(wanted.name + end for end in template.modules)]
-    for further in modules[1:]:
-        names.check_name(further)
+    modules = _modules(wanted.name, template)
     objects = wanted.objects or (_OBJECTS if chosen == "multi" else ())
     names.check_objects(wanted.name, objects)
-    parameters = wanted.parameters or _SHOWN.get(chosen, ())
-    params.check_parameters(parameters, _c_names(wanted.name, objects))
+    main, *others = objects or (wanted.name,)
+    parameters = wanted.parameters or _shown(chosen, main)
+    arrays = any(p.count for p in parameters)
+    params.check_parameters(parameters, [*_c_names(wanted.name, objects), *(["i"] if arrays else [])])
     licensed = licence.find_licence(wanted.license)
     author = _text("author", wanted.author) if wanted.author is not None else default_author()
     described = wanted.description if wanted.description is not None else f"The {wanted.name} kernel module"
@@ -121,7 +132,6 @@ def plan(wanted: ProjectRequest) -> Planned:
     for parameter in parameters:
         _text(f"parameter {parameter.name}", parameter.description + (parameter.default or ""))
 
-    main, *others = objects or (wanted.name,)
     named = {"name": wanted.name, "kernel_name": normalize_name(wanted.name), "main": main}
     sources = [f"{stem}.c" for stem in (main, *others)] + [f"{wanted.name}.h"] * bool(others)
     sources = [source.format(**named) for source in template.sources] or sources
@@ -134,10 +144,14 @@ def plan(wanted: ProjectRequest) -> Planned:
         "license": licensed.module,
         "_others": [{"stem": o, "ident": names.identifier(o)} for o in others],
         "_parameters": list(parameters),
+        "_arrays": arrays,
         "_showcase": chosen == "params" and not wanted.parameters,
         "_sources": sources,
         "_modules": [{"name": m, "kernel_name": normalize_name(m)} for m in modules],
         "_try": [line.format(**named) for line in template.tries],
+        "_tests": wanted.tests,
+        "_code": _code_of(main),
+        "_needs": template.needs,
     }
     linked = (generate.ModuleSpec(wanted.name, objects), *(generate.ModuleSpec(m) for m in modules[1:]))
     # The parameters that a template shows by itself are its own, and follow it: they are no answer.
@@ -149,13 +163,33 @@ def plan(wanted: ProjectRequest) -> Planned:
         description=description,
         license=licensed.spdx,
     )
-    return Planned(wanted.name, chosen, tuple(sources), licensed, values, linked, _answers(asked))
+    return Planned(
+        wanted.name,
+        chosen,
+        tuple(sources),
+        licensed,
+        values,
+        linked,
+        wanted.tests,
+        template.needs,
+        _answers(asked),
+    )
+
+
+def _modules(name: str, template: render.Template) -> list[str]:
+    """The modules of a project of this name. Raises UsageError where one can't have its name."""
+    modules = [name, *(name + end for end in template.modules)]
+    for module in modules:
+        names.check_name(module)
+    return modules
 
 
 def fill(planned: Planned, into: Path) -> Path:
     """Make the project's directory, `into`/NAME, with all that the template gives."""
     _render(planned.template, planned.values, into)
     project = into / planned.name
+    if not planned.tests:
+        shutil.rmtree(project / "tests", ignore_errors=True)
     spdx = planned.licence.spdx
     _write(project / "Kbuild", generate.kbuild(planned.linked, spdx))
     _write(project / "Makefile", generate.makefile(spdx))
@@ -170,7 +204,7 @@ def _answers(asked: ProjectRequest) -> dict[str, Any]:
     parameters = [
         {
             "name": p.name,
-            "type": p.type,
+            "type": p.shown_type,
             "permission": f"{p.permission:04o}",
             **({} if p.default is None else {"default": p.default}),
             "description": p.description,
@@ -183,6 +217,7 @@ def _answers(asked: ProjectRequest) -> dict[str, Any]:
         "author": asked.author,
         "description": asked.description,
         "license": asked.license,
+        "tests": asked.tests,
         "parameters": parameters,
     }
 
@@ -215,6 +250,19 @@ def _c_names(module: str, objects: tuple[str, ...]) -> list[str]:
     for other in objects[1:]:
         taken += [f"{names.identifier(other)}_start", f"{names.identifier(other)}_stop"]
     return taken
+
+
+def _shown(template: str, main: str) -> tuple[params.TemplateParameter, ...]:
+    """The parameters that a template has by itself."""
+    if template == "returns":
+        return (replace(_CODE, default=str(_code_of(main))),)
+    return _SHOWN.get(template, ())
+
+
+def _code_of(source: str) -> int:
+    """What init of the template `returns` returns by itself: that of ret-1 returns -1, others 0."""
+    found = re.fullmatch(r"ret-([1-9][0-9]{0,2})", source)
+    return -int(found[1]) if found else 0
 
 
 def _text(what: str, text: str) -> str:

@@ -1,4 +1,4 @@
-"""Module parameters as they are asked for: `name:type[@perm][=default][:description]`."""
+"""Module parameters as they are asked for: `name:type[@perm][=default][:text]`; `int[4]` is an array."""
 
 import re
 from collections.abc import Sequence
@@ -51,15 +51,30 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """A value that a parameter is tried with. `shown`: what its file in /sys holds then."""
+
+    given: str
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
 class TemplateParameter:
     """A parameter, validated. `default` is as the user gave it (for charp the text itself), None for
-    none; `description` may be empty. `permission` is the mode of its file in /sys/module/M/parameters."""
+    none; `description` may be empty. `permission` is the mode of its file in /sys/module/M/parameters.
+    `count`: the most values that an array takes; 0 for one that is no array."""
 
     name: str
     type: str
     permission: int = PERMISSION
     default: str | None = None
     description: str = ""
+    count: int = 0
+
+    @property
+    def shown_type(self) -> str:
+        """The type as it is asked for, `int[4]` for an array."""
+        return f"{self.type}[{self.count}]" if self.count else self.type
 
     @property
     def variable(self) -> str:
@@ -67,9 +82,16 @@ class TemplateParameter:
         return f"not_{self.name}" if self.type == "invbool" else self.name
 
     @property
+    def given(self) -> str:
+        """The C variable that is told how many values of an array came."""
+        return f"{self.name}_given"
+
+    @property
     def declaration(self) -> str:
         """The variable's declaration. C zeroes a static variable: none is set to 0 (checkpatch)."""
-        value = self._literal()
+        if self.count:
+            return self._array_declaration()
+        value = self._literal(self.default)
         return f"static {TYPES[self.type].c}{self.variable}" + (f" = {value};" if value else ";")
 
     @property
@@ -80,9 +102,11 @@ class TemplateParameter:
     @property
     def macro(self) -> str:
         """The line that makes it a parameter."""
-        if self.variable != self.name:
-            return f"module_param_named({self.name}, {self.variable}, {self.type}, {self.mode});"
-        return f"module_param({self.name}, {self.type}, {self.mode});"
+        named = self.variable != self.name
+        words = [self.name, *([self.variable] if named else []), self.type]
+        words += [f"&{self.given}"] if self.count else []
+        array = "_array" if self.count else ""
+        return f"module_param{array}{'_named' if named else ''}({', '.join((*words, self.mode))});"
 
     @property
     def conversion(self) -> str:
@@ -91,31 +115,89 @@ class TemplateParameter:
 
     @property
     def value(self) -> str:
-        """The C expression of its value, as the user sees it."""
-        return f"!{self.variable}" if self.type == "invbool" else self.variable
+        """The C expression of its value, as the user sees it; of an array that of its i-th."""
+        value = f"{self.variable}[i]" if self.count else self.variable
+        return f"!{value}" if self.type == "invbool" else value
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """The values of an array where none are given."""
+        return tuple(self.default.split(",")) if self.default else ()
 
     @property
     def shown_default(self) -> str:
         """The value where none is given, for people."""
+        if self.count:
+            return self.default or ""
         if self.type in ("bool", "invbool"):
             return "yes" if self.default in _TRUE else "no"
         return self.default or ("" if self.type == "charp" else "0")
 
-    def _literal(self) -> str | None:
-        """The initial value in C, None for zero."""
+    @property
+    def in_its_file(self) -> str:
+        """What its file in /sys holds where none is given."""
+        if not self.count:
+            return self._shown(self.default) + "\n"
+        return ",".join(map(self._shown, self.elements)) + ("\n" if self.elements else "")
+
+    @property
+    def tried(self) -> tuple[Trial, ...]:
+        """Values for the test of its file; none where it has no file that root may read."""
+        if not self.permission & 0o400:
+            return ()
+        kind = TYPES[self.type]
+        if kind.most is not None:
+            # What a register of 32 bits holds, too.
+            values = [str(min(kind.most, 2**31 - 1) if self.type in ("long", "ulong") else kind.most)]
+        elif self.type == "charp":
+            values = ["another"]
+        else:
+            values = ["N" if self.default in _TRUE else "Y"]
+        # All that an array takes, of a long one as many as a line of the test holds.
+        values += [self._small] * (min(self.count, 8) - 1)
+        return (Trial(",".join(values), ",".join(map(self._shown, values)) + "\n"),)
+
+    @property
+    def _small(self) -> str:
+        """Any value that is short."""
+        return "x" if self.type == "charp" else "1" if TYPES[self.type].most is not None else "Y"
+
+    def _array_declaration(self) -> str:
+        """The array, and the variable that is told how many of its values came."""
+        kind = TYPES[self.type].c
+        literals = [
+            self._literal(one) or ("false" if TYPES[self.type].least is None else "0")
+            for one in self.elements
+        ]
+        values = f" = {{ {', '.join(literals)} }}" if literals else ""
+        number = f" = {len(literals)}" if literals else ""
+        array = f"static {kind}{self.variable}[{self.count}]{values};"
+        return f"{array}\nstatic unsigned int {self.given}{number};"
+
+    def _shown(self, value: str | None) -> str:
+        """One value as the kernel shows it (kernel/params.c)."""
+        if self.type == "charp":
+            return value or ""
+        if self.type in ("bool", "invbool"):
+            return "Y" if value in _TRUE else "N"
+        number = _number(value or "0")
+        return f"{number:#08x}" if self.type == "hexint" else str(number)
+
+    def _literal(self, text: str | None) -> str | None:
+        """A value in C, None for zero."""
         kind = TYPES[self.type]
         if self.type == "charp":
-            return f'"{c_string(self.default or "")}"'
+            return f'"{c_string(text or "")}"'
         if self.type in ("bool", "invbool"):
-            on = (self.default in _TRUE) != (self.type == "invbool")
+            on = (text in _TRUE) != (self.type == "invbool")
             return "true" if on else None
         assert kind.least is not None
-        number = _number(self.default or "0")
+        number = _number(text or "0")
         if number == 0:
             return None
         if number == -(2**63):
             return f"(-{2**63 - 1}L - 1)"  # 2^63 is no long: the minus comes after the number
-        digits = f"0x{number:x}" if "x" in (self.default or "").lower() and number > 0 else str(number)
+        digits = f"0x{number:x}" if "x" in (text or "").lower() and number > 0 else str(number)
         return digits + ("" if -(2**31) <= number < 2**31 else kind.suffix)
 
 
@@ -133,18 +215,11 @@ def parse_parameter(text: str) -> TemplateParameter:
             fix=f"--param '{name if _NAME.fullmatch(name) else 'howmany'}:int=1:how many there are'",
         )
     head, default, description = _split(rest)
-    kind, at, mode = head.partition("@")
+    said, at, mode = head.partition("@")
     _check_name(name)
-    if kind not in TYPES:
-        raise UsageError(
-            "KS015",
-            f"{kind!a} is not a type of a module parameter",
-            cause=f"given for the parameter {name}",
-            fix="one of: " + " ".join(TYPES),
-        )
-    parameter = TemplateParameter(
-        name, kind, _permission(name, mode) if at else PERMISSION, default, description
-    )
+    kind, count = _type(name, said)
+    permission = _permission(name, mode) if at else PERMISSION
+    parameter = TemplateParameter(name, kind, permission, default, description, count)
     _check_default(parameter)
     return parameter
 
@@ -153,15 +228,37 @@ def check_parameters(parameters: Sequence[TemplateParameter], taken: Sequence[st
     """Whether the parameters' names go together, and with the C names the project has (`taken`)."""
     seen = dict.fromkeys(taken, "something in the module's own code")
     for parameter in parameters:
-        for name in {parameter.name, parameter.variable}:
+        names = {parameter.name, parameter.variable} | ({parameter.given} if parameter.count else set())
+        for name in names:
             if name in seen:
                 raise UsageError(
                     "KS018",
                     f"the parameter {parameter.name} is named like {seen[name]}",
                     fix="give each parameter a name of its own",
                 )
-        for name in {parameter.name, parameter.variable}:
-            seen[name] = "another parameter"
+        seen |= dict.fromkeys(names, "another parameter")
+
+
+def _type(name: str, said: str) -> tuple[str, int]:
+    """A type, and the number of values of an array: `int[4]` is ("int", 4), `int` ("int", 0)."""
+    kind, bracket, size = said.partition("[")
+    if kind not in TYPES:
+        raise UsageError(
+            "KS015",
+            f"{said!a} is not a type of a module parameter",
+            cause=f"given for the parameter {name}",
+            fix="one of: " + " ".join(TYPES) + "; int[4] is an array of up to four",
+        )
+    if not bracket:
+        return kind, 0
+    if not re.fullmatch(r"[1-9][0-9]{0,3}\]", size):
+        raise UsageError(
+            "KS015",
+            f"{said!a} is not a type of a module parameter",
+            cause="the size of an array is a number from 1 to 9999",
+            fix=f"--param '{name}:{kind}[4]'",
+        )
+    return kind, int(size[:-1])
 
 
 def _check_name(name: str) -> None:
@@ -218,22 +315,39 @@ def _permission(name: str, mode: str) -> int:
 
 
 def _check_default(parameter: TemplateParameter) -> None:
-    kind, default = TYPES[parameter.type], parameter.default
-    if default is None or parameter.type == "charp":
+    if parameter.default is None:
         return
-    what = f"{default!a} is no default for {parameter.name}, {_a(parameter.type)}"
+    if not parameter.count:
+        _check_value(parameter, parameter.default)
+        return
+    if len(parameter.elements) > parameter.count:
+        raise UsageError(
+            "KS016",
+            f"{parameter.default!a} are {len(parameter.elements)} values for {parameter.name}",
+            cause=f"{parameter.shown_type} has room for {parameter.count}",
+            fix=f"{parameter.name}:{parameter.type}[{len(parameter.elements)}]={parameter.default}",
+        )
+    for one in parameter.elements:
+        _check_value(parameter, one)
+
+
+def _check_value(parameter: TemplateParameter, value: str) -> None:
+    kind = TYPES[parameter.type]
+    if parameter.type == "charp":
+        return
+    what = f"{value!a} is no default for {parameter.name}, {_a(parameter.type)}"
     if kind.least is None or kind.most is None:
-        if default not in _TRUE | _FALSE:
-            raise UsageError("KS016", what, fix=f"{parameter.name}:{parameter.type}=y or =n")
+        if value not in _TRUE | _FALSE:
+            raise UsageError("KS016", what, fix=f"{parameter.name}:{parameter.shown_type}=y or =n")
         return
-    if not _NUMBER.fullmatch(default):
+    if not _NUMBER.fullmatch(value):
         raise UsageError(
             "KS016",
             what,
             cause="it is no whole number (decimal, 0x… or octal 0…)",
-            fix=f"{parameter.name}:{parameter.type}=0",
+            fix=f"{parameter.name}:{parameter.shown_type}=0",
         )
-    if not kind.least <= _number(default) <= kind.most:
+    if not kind.least <= _number(value) <= kind.most:
         raise UsageError("KS016", what, cause=f"{_a(parameter.type)} goes from {kind.least} to {kind.most}")
 
 

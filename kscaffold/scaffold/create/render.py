@@ -23,7 +23,8 @@ class Template:
 
     `about`: one line. `takes`: which of the options objs and param it can use; obj: --objs with one file.
     `sources`: the files it brings, where they follow from nothing else; `modules`: what ends the names of
-    further modules; `tries`: commands for the README. In `sources` and `tries` stand {name}, {kernel_name}
+    further modules; `tries`: commands for the README; `needs`: an option that a kernel must be built with, or
+    "". In `sources` and `tries` stand {name}, {kernel_name}
     and, in `sources`, {main}.
     """
 
@@ -33,6 +34,7 @@ class Template:
     sources: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     tries: tuple[str, ...] = ()
+    needs: str = ""
 
 
 def templates_directory() -> Path:
@@ -48,8 +50,10 @@ def templates() -> list[Template]:
     for described in templates_directory().glob("*/cookiecutter.json"):
         facts = json.loads(described.read_text(encoding="utf-8"))
         if "_about" in facts:  # the others are layers only
-            lists = (tuple(facts.get(key, ())) for key in ("_sources", "_modules", "_try"))
-            found.append(Template(described.parent.name, facts["_about"], tuple(facts["_takes"]), *lists))
+            name, about, takes = described.parent.name, facts["_about"], tuple(facts["_takes"])
+            sources, modules, tries = (tuple(facts.get(key, ())) for key in ("_sources", "_modules", "_try"))
+            needs = facts.get("_needs", "")
+            found.append(Template(name, about, takes, sources, modules, tries, needs))
     return sorted(found, key=lambda t: (_FIRST.index(t.name) if t.name in _FIRST else len(_FIRST), t.name))
 
 

@@ -249,7 +249,7 @@ def replace_word(text: str, names: Set[str], what: str, old: str, new: str) -> s
     if at.odd or old not in _words(at.worth):
         raise UneditableError(at.first + 1, at.odd or f"{old} is in a variable there")
     lines = text.split("\n")
-    word = re.compile(rf"(?<![^\s=]){re.escape(old)}(?=[\s\\#]|$)")
+    word = re.compile(rf"(?<![^\s=]){re.escape(old)}(?=[\s#]|\\?$)")
     for number in range(at.first, at.last + 1):
         code, comment = _split(lines[number])
         lines[number] = word.sub(lambda _: new, code) + comment
@@ -265,7 +265,7 @@ def rename_behind(text: str, old: str, new: str) -> str:
     lines = text.split("\n")
     for name, (last, value) in _plain(text, found).items():
         use = rf"\$(?:\({re.escape(name)}\)|\{{{re.escape(name)}\}})"
-        as_list, as_module = re.compile(rf"\s*{use}-"), re.compile(rf"(?<![^\s=]){use}\.o(?=[\s\\#]|$)")
+        as_list, as_module = re.compile(rf"\s*{use}-"), re.compile(rf"(?<![^\s=]){use}\.o(?=[\s#]|\\?$)")
         lists = {s.first for s in found if s.live is not False and as_list.match(s.written)}
         modules = {n for s in found if s.live and s.name == "obj-m" for n in range(s.first, s.last + 1)}
         if value.strip() != old or not (lists or any(as_module.search(_split(lines[n])[0]) for n in modules)):

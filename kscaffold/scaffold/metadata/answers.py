@@ -4,6 +4,7 @@ The template and its answers are two tables of plain values: those of kscaffold'
 other (`source`, `commit` and the answers it asks for).
 """
 
+import datetime
 import re
 import tomllib
 from collections.abc import Mapping
@@ -73,7 +74,7 @@ def read_answers(project: Path) -> ProjectAnswers:
     kscaffold wrote them."""
     try:
         found = tomllib.loads(reader.read_bytes(project / FILE).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number too long, a value too deep
         raise damaged(project, str(error)) from None
     schema, version = found.get("schema"), found.get("kscaffold")
     if not isinstance(schema, int) or not isinstance(version, str):
@@ -132,6 +133,8 @@ def _value(value: Any) -> str:
         return _string(value)
     if isinstance(value, int | float):
         return repr(value)
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
     if isinstance(value, list | tuple):
         return f"[{', '.join(_value(v) for v in value)}]"
     if isinstance(value, dict):

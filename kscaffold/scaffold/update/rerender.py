@@ -94,6 +94,7 @@ def _wanted(project: Path, project_answers: ProjectAnswers) -> new.ProjectReques
             author=_text(given, "author") if "author" in given else None,
             description=_text(given, "description") if "description" in given else None,
             license=_text(given, "license") if "license" in given else "GPL-2.0-only",
+            tests=_flag(given, "tests"),
         )
     except UsageError as error:
         raise answers.damaged(project, error.what) from None
@@ -117,6 +118,13 @@ def _text(table: Mapping[str, Any], key: str) -> str:
     if not isinstance(table[key], str):
         raise TypeError(f"{key} is no text")
     return str(table[key])
+
+
+def _flag(table: Mapping[str, Any], key: str) -> bool:
+    """A yes or no; yes for a project that was made before it was asked."""
+    if not isinstance(table.get(key, True), bool):
+        raise TypeError(f"{key} is neither true nor false")
+    return bool(table.get(key, True))
 
 
 def _texts(values: Any) -> list[str]:

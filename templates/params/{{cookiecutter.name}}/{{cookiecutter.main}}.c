@@ -21,6 +21,9 @@
  * none. A value that the type can't hold is refused, and init does not run.
  */
 {% for p in cookiecutter._parameters %}
+{% if p.count %}
+/* Up to {{ p.count }}, with commas: {{ p.name }}=A,B. {{ p.given }} is told how many came. */
+{% endif %}
 {% if p.variable != p.name %}
 /* Holds the opposite: setting {{ p.name }} clears it. */
 {% endif %}
@@ -32,12 +35,6 @@ MODULE_PARM_DESC({{ p.name }}, "{{ p.description | c_string }}");
 
 {% endfor %}
 {% if cookiecutter._showcase %}
-/* Up to four numbers: sizes=1,2,3. The third argument is told how many came. */
-static int sizes[4] = { 1, 2 };
-static unsigned int sizes_given = 2;
-module_param_array(sizes, int, &sizes_given, 0444);
-MODULE_PARM_DESC(sizes, "up to four sizes");
-
 /*
  * A charp points to the kernel's copy of the text; this is an array of our own,
  * and a text that doesn't fit is refused.
@@ -89,22 +86,25 @@ MODULE_PARM_DESC(percent, "0 to 100");
  */
 static int __init {{ cookiecutter.ident }}_init(void)
 {
-{% if cookiecutter._showcase %}
+{% if cookiecutter._arrays %}
 	unsigned int i;
 {% endif %}
 {% if cookiecutter._others %}
 	int err;
 {% endif %}
-{% if cookiecutter._showcase or cookiecutter._others %}
+{% if cookiecutter._arrays or cookiecutter._others %}
 
 {% endif %}
 	pr_info("hello from init\n");
 {% for p in cookiecutter._parameters %}
+{% if p.count %}
+	for (i = 0; i < {{ p.given }}; i++)
+		pr_info("{{ p.name }}[%u] = {{ p.conversion }}\n", i, {{ p.value }});
+{% else %}
 	pr_info("{{ p.name }} = {{ p.conversion }}\n", {{ p.value }});
+{% endif %}
 {% endfor %}
 {% if cookiecutter._showcase %}
-	for (i = 0; i < sizes_given; i++)
-		pr_info("sizes[%u] = %d\n", i, sizes[i]);
 	pr_info("tag = %s\n", tag);
 	pr_info("percent = %u\n", percent);
 {% endif %}

@@ -8,7 +8,7 @@
 #include <linux/moduleparam.h>
 #include <linux/printk.h>
 
-static int code;
+static int code{{ ' = %d' % cookiecutter._code if cookiecutter._code }};
 module_param(code, int, 0444);
 MODULE_PARM_DESC(code, "what init returns: 0, or an errno such as -12");
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+
+#define RESTORED_UNARMED
 /* 64-bit PowerPC, ELFv2: the system calls' numbers and instructions. What a header gives is listed in
  * ../agent.c. */
 

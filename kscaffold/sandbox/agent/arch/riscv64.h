@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* 64-bit RISC-V: the system calls' instructions. What a header gives is listed in ../agent.c. */
 
+#define RESTORED_UNARMED
+
 #include "generic.h"
 
 static long syscall6(long n, long a, long b, long c, long d, long e, long f)

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What ownname does. `kscaffold test` gives each test a kernel of its own, and throws that away."""
+
+HEAD = "ownname: "
+
+
+def said(guest):
+    """What the module has printed so far."""
+    return [line.removeprefix(HEAD) for line in guest.log() if line.startswith(HEAD)]
+
+
+def test_starts_its_parts_and_stops_them_in_reverse(guest):
+    guest.load()
+    guest.unload()
+    words = said(guest)
+    assert words[words.index("hello from init") :] == [
+        "hello from init",
+        "goodbye from exit",
+    ]
+
+
+def test_can_come_back(guest):
+    # What exit forgets to undo is in the way of the second load.
+    for _ in range(2):
+        guest.load()
+        guest.unload()

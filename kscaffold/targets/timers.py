@@ -1,0 +1,167 @@
+"""The timers that wait in a guest's kernel: whom they will call, and when.
+
+They are read from the kernel's memory. (/proc/timer_list has those of high resolution; but the kernel follows
+their tree to make it, and dies where a part of that has been given back.) No layout is believed but that of
+the timers themselves: each proves itself by a pointer or a number that leads back to where it was found.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple
+
+from kscaffold.records import dataclass, replace
+from kscaffold.targets.kernel_memory import KernelMemory
+
+SYMBOLS = ("__per_cpu_offset", "hrtimer_bases", "hrtimer_wakeup", "jiffies", "process_timeout", "timer_bases")
+"""What has to be known of a kernel to find its timers."""
+
+_WHEEL = 16 << 10  # bytes: two or three struct timer_base of up to 576 buckets each
+_TREES = 2 << 10  # bytes: struct hrtimer_cpu_base with its eight clocks
+_DEEPEST = 64  # entries of a bucket, levels of a tree
+_TRIES = 5
+_STACK = 64  # words of a stack: from schedule_timeout() up to who called what called it
+# struct timer_list's flags: the number of its processor, and that of its bucket (include/linux/timer.h).
+_PROCESSOR, _BUCKET, _MOST_BUCKETS = (1 << 18) - 1, 22, 576
+_ENQUEUED = 1  # of struct hrtimer's state
+_HZ = (24, 48, 64, 100, 128, 200, 250, 256, 300, 500, 512, 1000, 1024, 1200)
+_BOOT = 300  # s before it overflows that the kernel's count of ticks begins (INITIAL_JIFFIES)
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A timer that is armed. `at`: the address of its struct; `function`: what it calls, and `work`: what
+    that will run, where it is a delayed work; `seconds`: until it is due. These are 0 where no timer is seen
+    at the address that the kernel has: what was one there has been given back, or it never was one. `stack`:
+    of a timer that ends a sleep, what the sleeping task's stack has above it.
+    """
+
+    kind: Literal["timer", "hrtimer"]
+    at: int
+    function: int = 0
+    work: int = 0
+    seconds: float = 0.0
+    stack: tuple[int, ...] = ()
+
+
+def armed_timers(memory: KernelMemory, addresses: Mapping[str, int], uptime: float) -> list[Timer]:
+    """All armed timers of the one processor, each once. `addresses`: of SYMBOLS; `uptime`: seconds since its
+    start.
+    """
+    offset, ticks = (memory.words(data)[0] for data in memory.read(
+        [(addresses["__per_cpu_offset"], memory.word), (addresses["jiffies"], memory.word)]
+    ))  # fmt: skip
+    wheel, trees = ((addresses[name] + offset) % memory.end for name in ("timer_bases", "hrtimer_bases"))
+    rate = _rate(ticks, uptime)
+
+    def left(expires: int) -> float:
+        passed = (expires - ticks) % memory.end
+        return 0.0 if passed >= memory.end // 2 else passed / rate
+
+    found = _all_of(memory, wheel, _WHEEL, lambda heads: _of_wheel(memory, wheel, heads, left))
+    found += _all_of(memory, trees, _TREES, lambda roots: _of_trees(memory, trees, roots, uptime))
+    return _with_stacks(memory, found, (addresses["process_timeout"], addresses["hrtimer_wakeup"]))
+
+
+def _all_of(
+    memory: KernelMemory, start: int, size: int, follow: Callable[[dict[int, int]], Iterable[Timer]]
+) -> list[Timer]:
+    """What `follow` finds behind the pointers in a piece of memory: it gets each with the address of its
+    place. Done again where somebody changed them meanwhile.
+    """
+
+    def pointers() -> dict[int, int]:
+        (content,) = memory.read([(start, size)])
+        words = enumerate(memory.words(content))
+        return {at: start + index * memory.word for index, at in words if at and memory.is_mapped(at)}
+
+    found: dict[int, Timer] = {}
+    for _ in range(_TRIES):
+        before = pointers()
+        for timer in follow(before):
+            if timer.function or timer.at not in found:
+                found[timer.at] = timer
+        if pointers() == before:
+            break
+    return list(found.values())
+
+
+class _Entry(NamedTuple):
+    """A struct timer_list, and the word before it."""
+
+    work: int
+    following: int
+    before: int
+    expires: int
+    function: int
+    flags: int
+
+
+def _of_wheel(
+    memory: KernelMemory, wheel: int, heads: Mapping[int, int], left: Callable[[int], float]
+) -> Iterator[Timer]:
+    """The timers of all buckets, which are hash lists: the second pointer of an entry leads back to the
+    pointer to it. The word before one is the function of the work that a delayed work's timer is in (struct
+    delayed_work).
+    """
+    form = struct.Struct(f"{memory.order}5{memory.letter}I")
+    waiting: dict[int, tuple[int, int | None]] = {at: (back, None) for at, back in heads.items()}
+    for _ in range(_DEEPEST):
+        following: dict[int, tuple[int, int | None]] = {}
+        content = memory.read([(at - memory.word, form.size) for at in waiting])
+        for (at, (back, number)), data in zip(waiting.items(), content, strict=True):
+            entry = _Entry(*form.unpack(data))
+            bucket = entry.flags >> _BUCKET
+            is_timer = entry.before == back and entry.function and not entry.flags & _PROCESSOR
+            # The pointer to the first entry lies in its base's array of buckets; all of a bucket have its
+            # number.
+            in_array = bucket < _MOST_BUCKETS and back - bucket * memory.word >= wheel
+            if is_timer and (bucket == number or (number is None and in_array)):
+                yield Timer("timer", at, entry.function, entry.work, left(entry.expires))
+                if entry.following:
+                    following[entry.following] = (at, bucket)
+            else:
+                yield Timer("timer", at)
+        if not (waiting := following):
+            return
+
+
+def _of_trees(memory: KernelMemory, trees: int, roots: Mapping[int, int], uptime: float) -> Iterator[Timer]:
+    """The timers of high resolution, which are nodes of red-black trees: each has a pointer to its clock's
+    base.
+    """
+    # struct hrtimer: parent and colour, right, left, expires, its earliest time, function, base, state.
+    form = struct.Struct(f"{memory.order}3{memory.letter}{memory.hole}2q2{memory.letter}B")
+    waiting, seen = set(roots), set(roots)
+    for _ in range(_DEEPEST):
+        children: set[int] = set()
+        places = sorted(waiting)
+        for at, data in zip(places, memory.read([(at, form.size) for at in places]), strict=True):
+            _, right, below, expires, _, function, base, state = form.unpack(data)
+            if function and state & _ENQUEUED and trees <= base < trees + _TREES:
+                yield Timer("hrtimer", at, function, 0, max(0.0, expires / 1e9 - uptime))
+                children |= {child for child in (right, below) if child and memory.is_mapped(child)}
+            else:
+                yield Timer("hrtimer", at)
+        waiting = children - seen
+        seen |= children
+        if not waiting:
+            return
+
+
+def _with_stacks(memory: KernelMemory, timers: Iterable[Timer], wakes: Iterable[int]) -> list[Timer]:
+    """The timers; those of sleeps, which call one of `wakes`, with what their stacks have."""
+    found, wakers = list(timers), set(wakes)
+    sleeps = [index for index, timer in enumerate(found) if timer.function in wakers]
+    stacks = memory.read([(found[index].at, _STACK * memory.word) for index in sleeps])
+    for index, stack in zip(sleeps, stacks, strict=True):
+        found[index] = replace(found[index], stack=memory.words(stack))
+    return found
+
+
+def _rate(ticks: int, uptime: float) -> int:
+    """Ticks a second (CONFIG_HZ), by the count of ticks after so many seconds."""
+    passed = uptime - _BOOT
+    if abs(passed) < 1:
+        return 250
+    rate = (ticks - (1 << 32)) / passed
+    return min(_HZ, key=lambda hz: abs(hz - rate))

@@ -1,0 +1,141 @@
+"""What a module leaves armed when it goes is told whatever the clock says, and nothing is told of healthy
+ones.
+"""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.load.dangling import DanglingCallbacks, forgotten_end
+from kscaffold.targets.timers import Timer
+from tests.conftest import need_program
+from tests.support.elf import Ko
+from tests.support.kernels import need_kernel
+from tests.zoo.armed import ARMED, FEW, built_armed, remove_armed
+
+EACH_SERIES = pytest.mark.parametrize("series", ["6.1", "5.10", "6.12"])
+HEALTHY = [name for name, each in ARMED.items() if each.verdict is None]
+FAR = [name for name, each in ARMED.items() if each.verdict == "loaded"]
+NEAR = [name for name, each in ARMED.items() if each.verdict == "crashed"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def armed():
+    """One build of all of them a kernel, for every test here."""
+    yield
+    remove_armed()
+
+
+def files(series: str, names: list[str]) -> tuple[str, dict[str, Path]]:
+    """The kernel of a series, and those of the modules that are built for it."""
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel(series)
+    place = built_armed(kernel) if series == "6.1" else built_armed(kernel, FEW)
+    there = {name: place / f"armed_{name}.ko" for name in names}
+    return kernel.release, {name: ko for name, ko in there.items() if ko.exists()}
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+@EACH_SERIES
+def test_nothing_is_told_of_a_module_that_ends_what_it_starts(ks, series):
+    release, healthy = files(series, [*HEALTHY, "two"])
+    assert len(healthy) >= 4
+    ran = ks("run", "--json", "-k", release, *healthy.values())
+    assert (ran.status, ran.json["ok"]) == (0, True), ran.out
+    assert [r["complaints"] for r in ran.json["results"]] == [[]] * len(healthy)
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+@EACH_SERIES
+def test_what_is_due_in_an_hour_is_told_at_once(ks, series):
+    release, far = files(series, FAR)
+    ran = ks("run", "--json", "-k", release, *far.values())
+    assert (ran.status, ran.json["ok"]) == (1, False)
+    for name, told in zip(far, ran.json["results"], strict=True):
+        assert (told["verdict"], told["code"]) == ("loaded", "KS617"), told
+        assert ARMED[name].runs in told["cause"], told["cause"]
+        assert told["cause"].startswith("likely: ") is (name in ("notifier", "tasklet", "rcu"))
+    fixes = {name: told["fix"] for name, told in zip(far, ran.json["results"], strict=True)}
+    assert "hrtimer_cancel()" in fixes["high_hour"] and "cancel_delayed_work_sync()" in fixes["heap_hour"]
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+@pytest.mark.parametrize("name", NEAR)
+def test_what_is_due_soon_is_waited_for(ks, name):
+    release, near = files("6.1", [name])
+    ran = ks("run", "--json", "-k", release, near[name])
+    assert (ran.status, ran.json["verdict"], ran.json["code"]) == (1, "crashed", "KS617"), ran.json["cause"]
+    assert ARMED[name].runs in ran.json["cause"], ran.json["cause"]
+    assert "what exit left is due in 2 s: waiting for it" in ran.err
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+def test_unload_tells_of_it_too(ks, tmp_path, monkeypatch):
+    release, far = files("6.1", ["heap_hour"])
+    shutil.copy(far["heap_hour"], tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert ks("load", "-k", release, "armed_heap_hour.ko").status == 0
+    ran = ks("unload", "armed_heap_hour")
+    assert ran.status == 0 and "a timer that exit left armed calls late() in" in ran.err
+    assert "cancel_delayed_work_sync()" in ran.err
+
+
+def module(directory: Path, **more) -> ModuleFile:
+    path = directory / "m.ko"
+    path.write_bytes(Ko("m", **more).bytes())
+    return ModuleFile.open(path)
+
+
+STARTS = {"mod_timer": 1, "_printk": 2}
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ({"imports": STARTS}, ("mod_timer", "timer_delete_sync")),
+        (
+            {"imports": {"register_reboot_notifier": 1}},
+            ("register_reboot_notifier", "unregister_reboot_notifier"),
+        ),
+        ({"imports": {"_printk": 2}}, None),
+        # Others may end it, or exit waits, or the module can't go before its end.
+        ({"imports": STARTS, "depends": "timers"}, None),
+        ({"imports": STARTS, "exports": {"stop": "gpl"}}, None),
+        ({"imports": {**STARTS, "wait_for_completion": 3}}, None),
+        ({"imports": {**STARTS, "try_module_get": 3, "module_put": 4}}, None),
+        ({"imports": {**STARTS, "del_timer": 3}}, None),
+    ],
+)
+def test_imports_alone_accuse_only_who_ends_all_alone(tmp_path, more, found):
+    assert forgotten_end(module(tmp_path, **more)) == found
+
+
+def test_a_timer_is_the_modules_by_its_function_its_work_its_place_or_its_sleepers_stack(tmp_path):
+    text, data = 0xFFFFFFFFC0226000, 0xFFFFFFFFC0228000
+    places = {".text": (text, 0x40), ".data": (data, 0x40)}
+    static = Timer("timer", data + 8, text + 4, 0, 7.0)
+    left = DanglingCallbacks("m", module(tmp_path), 1.5, "stop", places, None, (static,))
+    mine = [
+        Timer("hrtimer", 0xFFFF888001, text + 1, 0, 3.0),
+        Timer("timer", 0xFFFF888002, 0xFFFFFFFF81000000, text + 2, 5.0),
+        Timer("timer", data + 8),  # its memory has been given back
+    ]
+    others = [
+        Timer("timer", 0xFFFF888003, 0xFFFFFFFF81000000, 0, 1.0),
+        Timer("timer", 0xFFFF888004),
+        Timer("timer", data + 16),  # nothing was armed there
+        Timer("timer", 0xFFFF888005, 0xFFFFFFFF81000000, 0, 2.5, (0, text + 9, 4)),
+    ]
+    assert [one.seconds for one in left.pending([*others, *mine])] == [3.0, 5.0, 7.0]
+    assert [one.stop.split("(")[0] for one in left.pending(mine)] == [
+        "hrtimer_cancel",
+        "cancel_delayed_work_sync",
+        "timer_delete_sync",
+    ]
+    assert left.wake_ups([*others, *mine]) == [2.5]
