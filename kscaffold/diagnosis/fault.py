@@ -51,7 +51,9 @@ _WORDS: tuple[tuple[re.Pattern[str], Access | None, Why | None], ...] = (
     (re.compile(r"data access on read"), "read", None),
     (re.compile(r"data access on write"), "write", None),
     (
-        re.compile(r"execut(?:e from|ion of) (?:(?:non-executable|user) )?memory|instruction fetch at"),
+        re.compile(
+            r"execut(?:e from|ion of) (?:(?:non-executable|user) )?memory|(?:kernel )?instruction fetch\b"
+        ),
         "execute",
         None,
     ),

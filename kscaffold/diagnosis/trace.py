@@ -214,7 +214,8 @@ class _TimelineBuilder:
                 self._spend(event.time)
             self.unwinding = True
             if event.value is not None:
-                self.errno = -event.value if event.value < 0 else 0
+                # The call gives 0 or an error; POWER's is a positive number, and a flag says that it is one.
+                self.errno = abs(event.value)
             return
         if self.unwinding:
             return

@@ -377,7 +377,8 @@ CRASHES = (
     Case("50 panic()", "panics", crashed("KS253")),
     Case("jumps into data", "nx", crashed("KS262")),
     Case("list corruption", "list", crashed("KS258")),
-    Case("stack overflow", "deep", crashed("KS265"), says="deep+0x", unsaid=("s390x",)),
+    # Nothing guards the stack of POWER's kernel: it writes over whatever is below.
+    Case("stack overflow", "deep", crashed("KS265"), says="deep+0x", unsaid=("s390x",), on={"ppc64el": None}),
     Case("a worker that init waits for", "waiter", crashed("KS250"), says=", in f+0x", seconds=5.0),
     Case("WARN()", "warns", warned("KS252")),
     Case("refcount", "refcount", warned("KS257")),
