@@ -49,8 +49,8 @@ DOCUMENTS = {
     "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
     "unload several": "results[]",
     "list": "target kernel arch modules[]",
-    "exec": "program kernel arch status signal errno late lost stdout stderr complaints[] log[] loads[]"
-    " seconds",
+    "exec": "program kernel arch status signal errno late lost stack[] stdout stderr complaints[] log[]"
+    " loads[] seconds",
     "test": "directory kernels examined modules[] tests[] seconds",
     "test, projects": "kernels projects[] seconds",
     "ci": "path text",

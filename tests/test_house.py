@@ -320,6 +320,7 @@ def test_a_target_is_asked_and_never_told_apart_by_its_class():
 def test_both_targets_have_the_whole_protocol():
     wanted = {n for n in vars(Target) if not n.startswith("_")}
     assert wanted == {
+        "add_firmware",
         "as_ordinary_user",
         "facts",
         "load",

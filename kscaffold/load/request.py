@@ -17,7 +17,7 @@ class LoadRequest:
     `module`: the one of the project that is meant. `build`: build first. `dependencies`: load what the
     modules need before them. `allow`: codes of complaints that a run accepts, beside those that the project's
     kscaffold.toml has. `sanitize`: load copies that look for bugs in the place of the modules. `as_user`: an
-    ordinary user of the guest loads them, not root.
+    ordinary user of the guest loads them, not root. `firmware`: FILE or FILE:NAME, for the guest.
     """
 
     directory: Path
@@ -29,6 +29,7 @@ class LoadRequest:
     allow: tuple[str, ...] = ()
     sanitize: bool = False
     as_user: bool = False
+    firmware: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.sanitize and self.as_user:
@@ -57,6 +58,13 @@ class LoadRequest:
         m = meant(named, directory, module)
         kos = tuple(existing(file) for file in m.files)
         return cls(m.directory, kos, parameters, m.module, build, dependencies, tuple(allow), sanitize)
+
+    def with_firmware(self, firmware: Sequence[str], where: "TargetRequest") -> "LoadRequest":
+        """The same with files for the guest. Raises UsageError KS004 for any on the host."""
+        if firmware and where.host:
+            fix = f"sudo cp {firmware[0].partition(':')[0]} /lib/firmware"
+            raise UsageError("KS004", "--firmware is for a sandbox: /lib/firmware is this machine's", fix=fix)
+        return replace(self, firmware=tuple(firmware))
 
 
 @dataclass(frozen=True, slots=True)

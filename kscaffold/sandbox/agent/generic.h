@@ -2,7 +2,8 @@
 /* The system calls' numbers of every machine that came to Linux since 2.6.39: asm-generic/unistd.h has them. */
 
 enum {
-	SYS_dup3 = 24, SYS_ioctl = 29, SYS_mkdirat = 34, SYS_mount = 40, SYS_openat = 56, SYS_close = 57,
+	SYS_dup3 = 24, SYS_fcntl = 25, SYS_ioctl = 29, SYS_mkdirat = 34, SYS_mount = 40, SYS_openat = 56,
+	SYS_close = 57,
 	SYS_pipe2 = 59, SYS_lseek = 62, SYS_read = 63, SYS_write = 64, SYS_ppoll = 73, SYS_exit = 93,
 	SYS_delete_module = 106, SYS_clock_settime = 112, SYS_clock_gettime = 113,
 	SYS_clock_nanosleep = 115, SYS_kill = 129, SYS_reboot = 142, SYS_setsid = 157, SYS_uname = 160,
