@@ -127,6 +127,13 @@ class Architecture(NamedTuple):
         """The hash of the name: no two records have one name."""
         return hash(self.name)
 
+    def compiler_package(self, version: int | None = None) -> str:
+        """Debian's package of the compiler for it on another machine: `gcc-12-x86-64-linux-gnu`. The name of
+        a package has no underscore.
+        """
+        name = f"gcc-{version}" if version else "gcc"
+        return f"{name}-{self.triple.replace('_', '-')}"
+
     def from_linker(self, symbol: str) -> bool:
         """Whether an undefined symbol is made by the linker or the loader, so that nobody exports it."""
         return any(

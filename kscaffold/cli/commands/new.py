@@ -127,7 +127,8 @@ def _kernel_for(created: "Created") -> str | None:
         return None
     other = kernel_with(option)
     if other is None:
-        full = "kscaffold kernel add --flavour amd64, then --kernel as it says"
+        flavour = usual.release.rpartition("cloud-")[2] if "cloud-" in usual.release else "NAME"
+        full = f"kscaffold kernel add --flavour {flavour}, then --kernel as it says"
         console.note(f"it needs a kernel with {created.needs}; {usual.release} has none: {full}")
         return None
     return other.release

@@ -153,7 +153,7 @@ def compiler(architecture: Architecture) -> str:
         path = process.which(name)
         if path:
             return path
-    return process.need(names[0], None if names[0] == "gcc" else f"gcc-{architecture.triple}")
+    return process.need(names[0], None if names[0] == "gcc" else architecture.compiler_package())
 
 
 def _drivers(kernel: Kernel, architecture: Architecture) -> list[bytes]:
