@@ -114,10 +114,7 @@ def _heads() -> tuple[_Head, ...]:
 def _of_tasks() -> tuple[_Head, ...]:
     """Of what the kernel says of tasks that do not go on, or that do what their context forbids."""
     return (
-        # s390's kernel_stack_overflow().
-        _Head(
-            "stack-overflow", re.compile(r"^Kernel panic - not syncing: Corrupt kernel stack"), None, "emerg"
-        ),
+        _died("stack-overflow", r"^Kernel panic - not syncing: Corrupt kernel stack"),  # s390's
         _Head("panic", re.compile(r"^Kernel panic - not syncing: "), None, "emerg"),
         _Head(
             "soft-lockup",
