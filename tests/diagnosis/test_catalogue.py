@@ -197,7 +197,7 @@ def test_filled_leaves_nothing_in_braces():
 
 
 def test_entry_of_an_unknown_code():
-    assert catalogue.entry("KS299") is None
+    assert catalogue.entry("KS899") is None
     assert catalogue.entry("ks204") is not None
     assert catalogue.entry("KS20") is None
     assert catalogue.entry("KS２04") is None

@@ -83,6 +83,12 @@ def why(report: LoadReport) -> None:
 def _notes(report: LoadReport, say: Callable[[str], None]) -> None:
     if report.note:
         say(f"   note: {report.note}")
+    for request in report.requests if report.ok or console.verbose else ():
+        if request.modules:
+            for_it = ", ".join(request.modules)
+            say(f"   note: {for_it} loaded for {console.printable(request.name)} (request_module)")
+        elif request.modules is None and console.verbose:
+            say(f"   note: nobody has {console.printable(request.name)} (request_module)")
     if report.prediction_mismatch:
         say(f"   note: {console.printable(report.prediction_mismatch)}")
 
