@@ -128,8 +128,8 @@ def _kernel_for(created: "Created") -> str | None:
     other = kernel_with(option)
     if other is None:
         flavour = usual.release.rpartition("cloud-")[2] if "cloud-" in usual.release else "NAME"
-        full = f"kscaffold kernel add --flavour {flavour}, then --kernel as it says"
-        console.note(f"it needs a kernel with {created.needs}; {usual.release} has none: {full}")
+        lack = f"it needs {created.needs}, which {usual.release} is built without"
+        console.note(f"{lack}; a full kernel has it: kscaffold kernel add --flavour {flavour}")
         return None
     return other.release
 
