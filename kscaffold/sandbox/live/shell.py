@@ -7,7 +7,6 @@ import select
 import signal
 import struct
 import termios
-import time
 import tty
 from collections.abc import Iterator
 
@@ -43,7 +42,7 @@ def shell(opened: Channel, argv: list[str]) -> int:
                     _send(opened, Verb.INPUT, typed or _END_OF_FILE)
                 if opened.fileno() not in ready:
                     continue
-            kind, answer = opened.receive(nonce, time.monotonic() + _START)
+            kind, answer = opened.receive(nonce, opened.now() + _START)
             if kind is Kind.OUTPUT:
                 _write(answer.payload)
             elif kind is Kind.END:
@@ -53,7 +52,7 @@ def shell(opened: Channel, argv: list[str]) -> int:
 
 
 def _send(opened: Channel, verb: Verb, payload: bytes) -> None:
-    opened.send(protocol.request(verb, 0, payload), time.monotonic() + _START)
+    opened.send(protocol.request(verb, 0, payload), opened.now() + _START)
 
 
 def _tell_size(opened: Channel) -> None:
