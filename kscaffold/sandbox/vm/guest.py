@@ -26,8 +26,8 @@ class Guest:
     """One running guest. Close it: its QEMU ends then, or with this process.
 
     `directory`: holds its console (open as `console_fd`) and QEMU's complaints. `restored`: it came from a
-    snapshot. `times`: milliseconds from its start to each step that it reached. `modules`: /proc/modules before
-    the first load, once the agent has been greeted.
+    snapshot. `times`: milliseconds from its start to each step that it reached. `modules`: /proc/modules
+    before the first load, once the agent has been greeted.
     """
 
     qemu: process.Child
