@@ -28,11 +28,11 @@ install_missing() {
 		echo "  apt-get update && apt-get install -y --no-install-recommends$missing" >&2
 		exit 69
 	fi
-	echo "+ apt-get install$missing" >&2
+	echo "+ apt-get install$missing (a minute)" >&2
 	as_root apt-get update -qq
 	# shellcheck disable=SC2086 # a list of names
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing \
-		>&2 </dev/null
+		>/dev/null </dev/null
 }
 
 # A Python of at least 3.11 that can make virtual environments.

@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -26,6 +26,8 @@ json_mode = False
 # Set by the one command that goes on and on: a document is a line then.
 json_lines = False
 verbose = False
+# The command line's words: what mends it names the same directory.
+words: Sequence[str] = ()
 # Neither steps nor notes: answers, warnings and errors only.
 quiet = False
 
@@ -33,7 +35,7 @@ quiet = False
 # holds it, so what is a control character then is somebody else's.
 _STYLE = "\udfff"
 _OWN = lazy.pattern(f"{_STYLE}([0-9]{{1,2}}m)")
-_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "magenta": "35", "cyan": "36"}
 
 
 def open_streams() -> None:
@@ -138,18 +140,36 @@ def detail(text: str) -> None:
         _write(sys.stderr, styled(text, "dim", sys.stderr))
 
 
+def placed(fix: str) -> str:
+    """A fix with the directory that this command line names."""
+    from kscaffold.cli.named_place import (
+        placed as with_place,  # start-up time: few commands have a fix to tell
+    )
+
+    return with_place(fix, words)
+
+
 def warn(text: str, fix: str | None = None) -> None:
     """A warning on stderr, with the way to mend it."""
     _write(sys.stderr, f"{styled('warning', 'yellow', sys.stderr)}: {text}")
     if fix:
-        _write(sys.stderr, f"    {styled('fix', 'cyan', sys.stderr)}: {fix}")
+        _write(sys.stderr, f"    {styled('fix', 'cyan', sys.stderr)}: {placed(fix)}")
 
 
 def progress() -> "Progress":
     """What a verb reports, on stderr; a compiler's lines and the like can hold escape sequences."""
     from kscaffold.progress import Progress  # start-up time: --version reports nothing
 
-    return Progress(step, lambda text: note(printable_lines(text)), detail, warn, verbose, bar)
+    return Progress(step, lambda text: note(_compiler_s(printable_lines(text))), detail, warn, verbose, bar)
+
+
+def _compiler_s(text: str) -> str:
+    """What may be a compiler's line, as gcc colours it."""
+    if not _has_colour(sys.stderr):
+        return text
+    from kscaffold.message_colours import coloured  # start-up time: most commands compile nothing
+
+    return "\n".join(coloured(line, lambda t, s: styled(t, s, sys.stderr)) for line in text.split("\n"))
 
 
 @contextlib.contextmanager
@@ -188,7 +208,7 @@ def failure(error: KscaffoldError, command: str, more: Mapping[str, Any] | None 
     if cause:
         _write(sys.stderr, f"  {styled('cause', 'cyan', sys.stderr)}: {cause}")
     if fix:
-        _write(sys.stderr, f"    {styled('fix', 'cyan', sys.stderr)}: {fix}")
+        _write(sys.stderr, f"    {styled('fix', 'cyan', sys.stderr)}: {placed(fix)}")
 
 
 def emit(command: str, ok: bool, fields: Mapping[str, Any]) -> None:

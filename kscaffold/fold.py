@@ -11,6 +11,7 @@ _LABELS = re.compile(
     r"| {0,8}(?:ok|missing|note)  "
     r"| {8}  cache: "
     r"|[> ] \[ *\d+\.\d+\] "
+    r"|\S+ +(?:failed|error) {2,}"  # a project of many
     r"|(?=\S+\.ko\b)"
 )
 _SMALLEST = 20  # columns for text: with less, the label's width is not kept free

@@ -42,6 +42,7 @@ SIGNATURES = {
     "Progress": "(step=_ignore_step, note=_ignore, detail=_ignore, warn=_ignore, verbose=False, bar=_no_bar)",
     "Sandbox": "(kernel=None, *, cmdline='', certs=None, offline=False, devices=(), progress=SILENT)",
     "Sandbox.exec": "(self, program, *arguments, input=b'', copy=(), env=None, timeout=60.0)",
+    "Sandbox.firmware": "(self, name, data)",
     "Sandbox.write": "(self, path, data)",
     "Sandbox.load": "(self, ko, *, timeout=10.0, **parameters)",
     "Sandbox.log": "(self)",
@@ -55,7 +56,7 @@ REPORTS = {
     "CheckReport": "path ko kernel arch prediction findings signature",
     "Created": "name path template module sources files repository needs",
     "Executed": "status errno late lost complaints place log stdout stderr kernel arch seconds loads"
-    " failed_build",
+    " failed_build stack",
     "Explanation": None,
     "Judgement": None,
     "Kernel": None,

@@ -49,9 +49,10 @@ DOCUMENTS = {
     "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
     "unload several": "results[]",
     "list": "target kernel arch modules[]",
-    "exec": "program kernel arch status signal errno late lost stdout stderr complaints[] log[] loads[]"
-    " seconds",
+    "exec": "program kernel arch status signal errno late lost stack[] stdout stderr complaints[] log[]"
+    " loads[] seconds",
     "test": "directory kernels examined modules[] tests[] seconds",
+    "test, projects": "kernels projects[] seconds",
     "ci": "path text",
     "logs": "log[]",
     "logs -f": "level time text own",
@@ -94,6 +95,7 @@ PARTS = {
     "load.complaints": "kind text where",
     "exec.complaints": "kind text where",
     "exec.log": "level time text",
+    "test, projects.projects": "directory ok error modules[] tests[] seconds",
     "test.modules": "module kernel outcome",
     "test.tests": "test kernel modules outcome seconds text sections file line",
     "test.sections": "title text",

@@ -25,6 +25,7 @@ _LONG = "a word " * 30
         "      ok  ",
         "          cache: ",
         "> [    2.751151] ",
+        "bob      failed  ",
         "  \033[36mcause\033[0m: ",
     ],
 )

@@ -25,7 +25,7 @@ PACKAGE = ROOT / "kscaffold"
 # From the top down. A room imports from rooms below its own line, and from its own room; rooms of one line
 # may use each other where no circle comes of it.
 FLOORS = (
-    ("cli", "console", "bars", "fold", "__main__"),
+    ("cli", "console", "bars", "message_colours", "fold", "__main__"),
     ("api",),
     ("explain", "testing"),
     ("scaffold", "load", "instrument", "package", "signing", "doctor", "cache"),
@@ -320,6 +320,7 @@ def test_a_target_is_asked_and_never_told_apart_by_its_class():
 def test_both_targets_have_the_whole_protocol():
     wanted = {n for n in vars(Target) if not n.startswith("_")}
     assert wanted == {
+        "add_firmware",
         "as_ordinary_user",
         "facts",
         "load",

@@ -46,6 +46,7 @@ def _main(argv: Sequence[str] | None) -> int:
     if "exec" in options:  # what follows its program is the program's own
         options = options[: options.index("exec")]
     console.quiet = bool(_QUIET & set(options))
+    console.words = options
     args = [*(a for a in options if a not in _QUIET), *args[len(options) :]]
     command = _named(args)
     try:
@@ -171,10 +172,26 @@ def _dispatch(args: list[str], command: str) -> int:
             return EXIT_USAGE
         fix = f"kscaffold {_known(command, app)}--help"
         what = "no command is given" if type(error).__name__ == "NoArgsIsHelpError" else _as_phrase(message())
+        fix = _with_directory(what, fix)
         raise UsageError("KS004", what, fix=fix) from None
     if status == EXIT_INTERRUPTED:  # typer's own answer to Ctrl-C
         raise KeyboardInterrupt
     return status if isinstance(status, int) else EXIT_YES
+
+
+def _with_directory(what: str, fix: str) -> str:
+    """Where a directory was one word too many: -C is meant."""
+    # start-up time: most command lines are right
+    import re
+    import shlex
+    from pathlib import Path
+
+    from kscaffold.project.meant import is_directory
+
+    found = re.fullmatch(r"got unexpected extra argument(?:\(s\))? \((.*)\)", what)
+    if found is None or not is_directory(Path(found[1])):
+        return fix
+    return fix.replace("--help", f"-C {shlex.quote(found[1])}")
 
 
 def _known(command: str, app: object) -> str:

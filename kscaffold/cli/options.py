@@ -13,8 +13,8 @@ MOST_WORDS = 1500
 MOST_JOBS = 10000
 
 
-def _number(seconds: float | None) -> float | None:
-    """NaN is in every range."""
+def number(seconds: float | None) -> float | None:
+    """The callback of an option that takes seconds: NaN is in every range."""
     if seconds != seconds:
         raise typer.BadParameter("nan is no number of seconds")
     return seconds
@@ -66,7 +66,7 @@ Timeout = Annotated[
         metavar="S",
         min=0.1,
         max=MOST,
-        callback=_number,
+        callback=number,
         help="The deadline in the kernel, in seconds.",
     ),
 ]
@@ -80,6 +80,10 @@ Cert = Annotated[
     list[str] | None,
     typer.Option("--cert", metavar="FILE", help="Its kernel trusts this key; `none`: none of yours."),
 ]
+Firmware = Annotated[
+    list[str] | None,
+    typer.Option("--firmware", metavar="FILE[:NAME]", help="Have this in the sandbox's /lib/firmware."),
+]
 Devices = Annotated[
     list[str] | None,
     typer.Option("--device", metavar="D", help="A PCI device of QEMU's in the guest: edu (repeatable)."),
@@ -87,7 +91,7 @@ Devices = Annotated[
 Watch = Annotated[
     float | None,
     typer.Option(
-        "--watch", metavar="S", min=0, max=MOST, callback=_number, help="Look on so long after the unload."
+        "--watch", metavar="S", min=0, max=MOST, callback=number, help="Look on so long after the unload."
     ),
 ]
 Directory = Annotated[

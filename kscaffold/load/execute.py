@@ -1,17 +1,19 @@
 """A program of the user's, run in a guest that is open."""
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kscaffold import lazy
 from kscaffold.arch import table
 from kscaffold.diagnosis.crash import Complaint, may_have_complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.files import reader
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.load.addr2line import SourceLine
+from kscaffold.load.addr2line import SourceLine, place_of
 from kscaffold.load.complaints import complaints_of
 from kscaffold.load.report import LoadReport
 from kscaffold.packages.busybox import busybox
@@ -25,6 +27,7 @@ from kscaffold.targets.sandbox import Execution, SandboxTarget
 if TYPE_CHECKING:
     from kscaffold.make.report import BuildReport
 
+_FRAME = lazy.pattern(r"(?m)^\[<\w+>\] (\S+\+0x\w+/0x\w+) \[(\w+)\]")
 _PATH = "/bin:/sbin:/usr/bin:/usr/sbin"
 
 
@@ -33,7 +36,8 @@ class ExecRequest:
     """A program to run. `words`: as they were typed, the program first. `directory`: the one that they are
     relative to, and that the program is in, in the guest too. `copies`: FILE or FILE:DEST. `environment`:
     what the program gets besides PATH, HOME and TERM. `input`: a file descriptor, or the bytes. `timeout` in
-    seconds. `pass_signals`: what would end this process goes to the program.
+    seconds. `pass_signals`: what would end this process goes to the program. `terminal`: `input` is
+    one, and the program gets one. `firmware`: FILE or FILE:NAME, for the guest.
     """
 
     words: tuple[str, ...]
@@ -43,6 +47,8 @@ class ExecRequest:
     input: int | bytes = b""
     timeout: float = 60.0
     pass_signals: bool = False
+    terminal: bool = False
+    firmware: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,9 @@ class Executed:
     where nobody knows. `errno`: why it did not start, or 0. `late`: it was killed at its deadline. `lost`:
     the guest did not outlive it. `complaints`: what the kernel complained of meanwhile; `place`: the line of
     source of the first one; `log`: all that the kernel said meanwhile. `stdout`, `stderr`: what it wrote,
-    where nobody else got that. `kernel`, `arch`: the release, and
-    the machine as `uname -m` says it. `loads`: of a pristine guest. `seconds`: the program took.
+    where nobody else got that. `kernel`, `arch`: the release, and the machine as `uname -m` says it. `loads`:
+    of a pristine guest. `seconds`: the program took. `stack`: the kernel's, of a program that was late:
+    `place` is its line of source then.
     """
 
     status: int | None = None
@@ -69,6 +76,7 @@ class Executed:
     seconds: float = 0.0
     loads: tuple[LoadReport, ...] = ()
     failed_build: "BuildReport | None" = None
+    stack: str = ""
 
     @property
     def ok(self) -> bool:
@@ -123,6 +131,7 @@ def run_program_in(
     )
     seconds = time.monotonic() - began
     complaints, place = _complaints(done, target, files)
+    place = place or _place_of_stack(done.stack, files)
     return Executed(
         done.status,
         done.errno,
@@ -136,6 +145,7 @@ def run_program_in(
         target.release,
         target.arch,
         seconds,
+        stack=done.stack,
     )
 
 
@@ -157,7 +167,18 @@ def bring(
     variables = {"PATH": _PATH, "HOME": "/", "TERM": "linux"}
     if program.library_path:
         variables["LD_LIBRARY_PATH"] = ":".join(program.library_path)
-    return GuestProgram(program.path, request.words, str(directory), {**variables, **request.environment})
+    if request.terminal:
+        variables["TERM"] = os.environ.get("TERM", "linux")
+    variables |= request.environment
+    return GuestProgram(program.path, request.words, str(directory), variables, request.terminal)
+
+
+def _place_of_stack(stack: str, files: Mapping[str, ModuleFile]) -> SourceLine | None:
+    """The line where a program waits in a module: /proc/PID/stack has the innermost call first."""
+    for where, module in _FRAME.findall(stack):
+        if module in files:
+            return place_of(where, files[module], ())
+    return None
 
 
 def busybox_of(kernel: Kernel, *, offline: bool, progress: Progress = SILENT) -> bytes:

@@ -15,6 +15,7 @@ from kscaffold.targets.host import HostTarget
 from kscaffold.targets.sandbox import SandboxTarget
 
 _POLL = 0.3  # s between two looks of `follow_log`
+_SUCCESSOR = 3.0  # s in which a reload starts the next sandbox
 _MARK = lazy.pattern(r"kscaffold: request [0-9a-f]{16}")
 
 
@@ -80,28 +81,34 @@ def without_marks(records: list[Record]) -> KernelLog:
 def follow_log(
     at: Path, show: Callable[[KernelLog], None], *, seen: int, progress: Progress = SILENT
 ) -> None:
-    """Hand over new records of the sandbox as they come, until Ctrl-C or its end.
+    """Hand over new records of the sandbox as they come, and of the one that takes its place, until Ctrl-C
+    or until none is there.
 
     `seen`: the sequence number after which they are new.
     """
     first = registry.find_sandbox(at)
-    while True:
+    keeper, gone = first.keeper if first else None, None
+    while gone is None or time.monotonic() - gone < _SUCCESSOR:
         time.sleep(_POLL)
         try:
             with registry.connect(at) as connection:
-                now = registry.find_sandbox(at)
-                if connection is None or (first and now and now.keeper != first.keeper):
-                    progress.note("the sandbox has ended")
-                    return
-                whole = without_marks(SandboxTarget.from_connection(connection).log())
+                if connection is None:
+                    is_ended = registry.is_ended(registry.sandbox_dir(at))
+                    gone = (gone or time.monotonic()) if is_ended else None
+                    continue
+                gone, whole = None, without_marks(SandboxTarget.from_connection(connection).log())
+                count = sum(1 for r in whole.records if r.seq is not None and r.seq > seen)
+                if connection.facts["keeper"] != keeper:
+                    keeper, count = connection.facts["keeper"], len(whole.records) - whole.loads
+                    progress.note("a new sandbox has taken its place")
         except KscaffoldError as error:
             if error.code in ("KS606", "KS607", "KS610"):
                 continue  # busy, or just gone: the next look says
             raise
-        new = whole.last(sum(1 for r in whole.records if r.seq is not None and r.seq > seen))
-        if new.records:
-            seen = new.records[-1].seq or seen
-            show(new)
+        seen = next((r.seq for r in reversed(whole.records) if r.seq is not None), seen)
+        if count:
+            show(whole.last(count))
+    progress.note("the sandbox has ended")
 
 
 def follow_host_log(show: Callable[[KernelLog], None], progress: Progress = SILENT) -> None:

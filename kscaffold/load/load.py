@@ -9,6 +9,7 @@ from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.addr2line import locate_complaints, with_source_line
 from kscaffold.load.assignment import assign, near_name
+from kscaffold.load.firmware import add_firmware, asked_for, give, missing_firmware
 from kscaffold.load.gather import gather
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor, prediction_mismatch
@@ -52,6 +53,11 @@ def load(
     if judgement.verdict == "lost" and attempt.note:
         cause, note = attempt.note, None  # the target knows more than that nothing came back
     fix = _with_arguments(judgement.fix, parameters)
+    if target.kind == "sandbox" and (missing := missing_firmware(attempt.log)):
+        if judgement.verdict == "init-failed":
+            cause, fix = f"{cause}; {asked_for(name, missing)}", give(missing)
+        else:
+            note = "; ".join(filter(None, (note, f"{asked_for(name, missing)}: {give(missing)}")))
     if judgement.code == "KS223":
         fix = near_name(judgement.warnings[0].groups["parameter"], ko)
     if judgement.code == "KS232" and target.as_user:
@@ -112,6 +118,7 @@ def load_all(
     `seconds` spent so far in seconds. `on_report` gets each report, `ready`
     before each load of the modules that were loaded for it.
     """
+    add_firmware(plan.firmware, target)
     reports: list[LoadReport] = []
     given = assign(plan.parameters, plan.kos)
     skipped: set[str] = set()  # by the kernel's names

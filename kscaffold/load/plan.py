@@ -10,6 +10,7 @@ from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import dependencies
+from kscaffold.load.firmware import firmware_files
 from kscaffold.load.request import LoadRequest
 from kscaffold.make.fingerprint.compare import fresh_targets, recorded_targets
 from kscaffold.module.arguments import Parameters
@@ -33,6 +34,7 @@ class LoadPlan:
     `needs`: what is to be loaded before each module, by the module's path, where it is not loaded yet.
     `failed`: the build that did not succeed; there is nothing to load then. `first`: helper modules of an
     instrument, loaded before all else and not reported of. `as_user`: an ordinary user loads them.
+    `firmware`: files for the guest, by the name that a driver asks for.
     """
 
     home: Path
@@ -43,6 +45,7 @@ class LoadPlan:
     needs: Mapping[Path, tuple[ModuleFile, ...]] = field(default_factory=dict)
     first: tuple[ModuleFile, ...] = ()
     as_user: bool = False
+    firmware: Mapping[str, Path] = field(default_factory=dict)
 
 
 def plan_loads(request: LoadRequest, kernel: Kernel | None, progress: Progress) -> LoadPlan:
@@ -57,7 +60,9 @@ def plan_loads(request: LoadRequest, kernel: Kernel | None, progress: Progress) 
         raise ValueError("a project is built for a kernel")
     else:
         found = _of_project(request, kernel, progress)
-    return replace(found, as_user=request.as_user)
+    places = (found.home, *(ko.path.parent for ko in found.kos))
+    files = firmware_files(request.firmware, request.directory, places)
+    return replace(found, as_user=request.as_user, firmware=files)
 
 
 def _of_files(request: LoadRequest, kernel: Kernel | None) -> LoadPlan:

@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from kscaffold import lazy
 from kscaffold.elf.quick import existing, foreign_machine
 from kscaffold.errors import UsageError
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
+from kscaffold.project.meant import meant
 from kscaffold.records import dataclass, replace
-
-# A module's name, not a file's: it has no ending.
-_NAME = lazy.pattern(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +17,7 @@ class LoadRequest:
     `module`: the one of the project that is meant. `build`: build first. `dependencies`: load what the
     modules need before them. `allow`: codes of complaints that a run accepts, beside those that the project's
     kscaffold.toml has. `sanitize`: load copies that look for bugs in the place of the modules. `as_user`: an
-    ordinary user of the guest loads them, not root.
+    ordinary user of the guest loads them, not root. `firmware`: FILE or FILE:NAME, for the guest.
     """
 
     directory: Path
@@ -32,6 +29,7 @@ class LoadRequest:
     allow: tuple[str, ...] = ()
     sanitize: bool = False
     as_user: bool = False
+    firmware: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.sanitize and self.as_user:
@@ -57,13 +55,16 @@ class LoadRequest:
         """
         named = [word for word in words if "=" not in word]
         parameters = Parameters.from_arguments([word for word in words if "=" in word])
-        if len(named) == 1 and not (directory / named[0]).is_file():
-            if (directory / named[0]).is_dir():
-                directory, named = directory / named[0], []
-            elif module is None and _NAME.fullmatch(named[0]):
-                module, named = named[0], []
-        kos = tuple(existing(directory / word) for word in named)
-        return cls(directory, kos, parameters, module, build, dependencies, tuple(allow), sanitize)
+        m = meant(named, directory, module)
+        kos = tuple(existing(file) for file in m.files)
+        return cls(m.directory, kos, parameters, m.module, build, dependencies, tuple(allow), sanitize)
+
+    def with_firmware(self, firmware: Sequence[str], where: "TargetRequest") -> "LoadRequest":
+        """The same with files for the guest. Raises UsageError KS004 for any on the host."""
+        if firmware and where.host:
+            fix = f"sudo cp {firmware[0].partition(':')[0]} /lib/firmware"
+            raise UsageError("KS004", "--firmware is for a sandbox: /lib/firmware is this machine's", fix=fix)
+        return replace(self, firmware=tuple(firmware))
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,10 @@ class Sandbox:
         """
         self._open()[1].write(path, data, 0 if path.startswith(_OF_THE_KERNEL) else 0o644)
 
+    def firmware(self, name: str, data: bytes) -> None:
+        """Have a file where the guest's kernel looks for the firmware that drivers ask for by this name."""
+        self._open()[1].add_firmware(name, data)
+
     def exec(
         self,
         program: str | Path,

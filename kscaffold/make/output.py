@@ -22,6 +22,8 @@ _NOISE = re.compile(
 )
 # gcc's way from the file it compiles to the header with the complaint, innermost first.
 _INCLUDED = re.compile(r"(?:In file included from|\s+from) (?P<place>\S+?)(?P<end>[,:])$")
+# The headers of a distribution's kernel.
+_HEADERS = re.compile(r"(?:/[^/\s:]+)+/linux-headers-[^/\s:]+/")
 # Macros of headers on the way from a complaint in a header to the source that used the outermost.
 _EXPANDED = re.compile(r"/\S+: note: in (?:expansion|definition) of macro ")
 # What a configure script, or a driver's own tests of the kernel's interface, say of each thing they try.
@@ -99,6 +101,9 @@ class Output:
             self._included.append(included["place"])
             if included["end"] == ":":
                 headers, self._included = len(self._included) - 1, []
+                # gcc leaves out what it has told before: a way that ends in other headers says nothing.
+                if not included["place"].startswith(f"{self.directory}/"):
+                    return True
                 through = f" (through {headers} more header{'s' * (headers > 1)})" if headers else ""
                 self.show(short(f"In file included from {included['place']}{through}:", self.directory))
             return True
@@ -115,7 +120,8 @@ class Output:
 
 
 def short(line: str, directory: Path) -> str:
-    """The line with paths below `directory` relative to it."""
+    """The line with paths below `directory` relative to it, and those of the kernel's headers to these."""
+    line = _HEADERS.sub("…/", line)
     return re.sub(rf"{re.escape(str(directory))}/(?=[\w.])", "", line)
 
 

@@ -51,6 +51,9 @@ class AbsentSandbox:
         """There are no files: raises FileNotFoundError."""
         raise FileNotFoundError(errno.ENOENT, "no sandbox", path)
 
+    def add_firmware(self, name: str, content: bytes) -> None:
+        """Nowhere."""
+
     def tainted(self) -> int | None:
         """Not known."""
         return None

@@ -45,7 +45,8 @@ _NONBLOCK = 0o4000  # O_NONBLOCK, as rmmod calls delete_module(2)
 class Execution:
     """A program of the user's that ran in a guest. `status`: its exit code, or the signal that killed it,
     negative; None where that is not known. `errno`: why it did not start, or 0. `late`: it did not end by its
-    deadline. `lost`: the guest did not outlive it. `records`: what the kernel said meanwhile.
+    deadline; `stack`: where it was in the kernel then. `lost`: the guest did not outlive it. `records`: what
+    the kernel said meanwhile.
     """
 
     status: int | None
@@ -53,6 +54,7 @@ class Execution:
     records: tuple[Record, ...]
     late: bool = False
     lost: bool = False
+    stack: str = ""
 
 
 # Requests that load and unload nothing.
@@ -190,6 +192,10 @@ class SandboxTarget:
             self.write(kept, content)
         return True
 
+    def add_firmware(self, name: str, content: bytes) -> None:
+        """Put a file into the guest's /lib/firmware."""
+        self.install(content, f"/lib/firmware/{name}")
+
     def run(self, argv: list[str], timeout: float) -> tuple[int, bytes]:
         """Run a program of the guest: its wait status (as os.waitstatus_to_exitcode takes it), its output."""
         payload = b"".join(a.encode() + b"\0" for a in argv)
@@ -225,7 +231,8 @@ class SandboxTarget:
             last = self._unanswered(error, f"{error.nonce:016x}" if error.nonce else _ANY)
             return Execution(None, 0, last.log, lost=True, late=last.late)
         records = _since_mark(parse_kmsg(b"\n".join(protocol.records(said))), f"{ended.nonce:016x}")
-        return Execution(ended.status, ended.errno, records, late=ended.errno == ETIME)
+        late = ended.errno == ETIME
+        return Execution(ended.status, ended.errno, records, late=late, stack=ended.stack)
 
     def install_busybox(self, program: bytes) -> None:
         """Put BusyBox and its names into the guest's /bin, once."""

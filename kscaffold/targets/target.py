@@ -47,6 +47,9 @@ class Target(Protocol):
     def read(self, path: str) -> bytes:
         """A file of the machine that the kernel runs on. Raises OSError as open(2) and read(2) fail there."""
 
+    def add_firmware(self, name: str, content: bytes) -> None:
+        """Have a file where the kernel looks for the firmware of that name; this machine's is its owner's."""
+
     def tainted(self) -> int | None:
         """kernel.tainted, where all its bits are from modules that were loaded here; else None."""
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kscaffold.diagnosis.crash import Complaint
+from kscaffold.diagnosis.crash import Complaint, may_have_complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError
@@ -54,6 +54,7 @@ class Evidence:
     records: list[Record] = field(default_factory=list)
     place: SourceLine | None = None
     trace: str = ""
+    stack: str = ""
     lost: bool = False
     used: bool = False
     loads: list[LoadReport] = field(default_factory=list)
@@ -191,6 +192,12 @@ class Guest:
         self._note("exec", "--", "sh", "-c", f"printf %s {shlex.quote(text)} > {path}")
         self._pass_file(path, data.encode() if isinstance(data, str) else data, timeout)
 
+    def firmware(self, name: str, data: bytes) -> None:
+        """Have firmware in the guest's /lib/firmware, beside what the project has in `firmware/`."""
+        __tracebackhide__ = True
+        self._alive()
+        self._sandbox.firmware(name, data)
+
     def log(self) -> list[str]:
         """The lines of the kernel's log since the first load or program."""
         __tracebackhide__ = True
@@ -234,9 +241,11 @@ class Guest:
         if not self.evidence.lost:
             known = {complaint.seq for complaint in found}
             files = files_by_module(self.evidence.modules.values())
-            more, place = complaints_of(records, files, self._sandbox.tainted())
-            found += [one for one in more if one.seq not in known]
-            self.evidence.place = self.evidence.place or place
+            # A kernel that says nothing is not asked whether it is well: that costs each test its time.
+            if may_have_complaint(records):
+                more, place = complaints_of(records, files, self._sandbox.tainted())
+                found += [one for one in more if one.seq not in known]
+                self.evidence.place = self.evidence.place or place
         return tuple(found)
 
     def flaws(self) -> tuple[Flaw, ...]:
@@ -266,6 +275,7 @@ class Guest:
 
     def _judge(self, done: Executed, name: str, timeout: float) -> None:
         __tracebackhide__ = True
+        self.evidence.stack = done.stack
         if done.lost:
             raise GuestFailure(f"the guest did not outlive {name}: its kernel crashed, or hangs")
         if done.late:

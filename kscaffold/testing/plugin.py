@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _OPTION = "--kscaffold-kernel"
 _GUESTS = pytest.StashKey[list["Guest"]]()
+_CASE = "kscaffold.case"
 # Longer logs are cut in the middle.
 _MOST_LINES = 120
 
@@ -52,11 +53,26 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "device(word): the test's guest has this device on its PCI bus, as QEMU's -device takes it"
     )
+    if hasattr(config, "workerinput"):
+        return  # of pytest-xdist: the first process hears of all reports
+    config.pluginmanager.register(_CaseNames(), "kscaffold-cases")
     results = config.getoption("--kscaffold-results")
-    if results and not hasattr(config, "workerinput"):
+    if results:
         from kscaffold.testing.results import Results  # start-up time: pytest runs without us, too
 
         config.pluginmanager.register(Results(Path(results)), "kscaffold-results")
+
+
+class _CaseNames:
+    """Gives reports of a kernel's own cases their names: a worker may send reports of its tests only."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Put the case behind the test."""
+        case = dict(report.user_properties).get(_CASE)
+        if case and not report.nodeid.endswith(f"::{case}"):
+            file, line, test = report.location
+            report.nodeid, report.location = f"{report.nodeid}::{case}", (file, line, f"{test}::{case}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -158,6 +174,27 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     return result
 
 
+def _report_ktap(item: pytest.Item, report: pytest.TestReport, guests: list["Guest"]) -> None:
+    """A report of its own for each case that the kernel printed the result of: KUnit, kselftest."""
+    lines = [record.text for guest in guests for record in guest.evidence.records]
+    if not any("tests" in line or "TAP version" in line for line in lines):
+        return
+    from kscaffold.testing.ktap import results  # start-up time: pytest runs without us, too
+
+    for one in results(lines):
+        item.ihook.pytest_runtest_logreport(
+            report=pytest.TestReport(
+                nodeid=item.nodeid,
+                location=report.location,
+                keywords={},
+                outcome=one.outcome,
+                longrepr=(str(item.path), 0, one.text) if one.outcome == "skipped" else one.text or None,
+                when="call",
+                user_properties=[*report.user_properties, (_CASE, one.name)],
+            )
+        )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
@@ -176,6 +213,8 @@ def pytest_runtest_makereport(
             ("kscaffold.kernel", release or ""),
             ("kscaffold.modules", " ".join(sorted(names) or ([named] if named else []))),
         ]
+    if call.when == "call" and guests:
+        _report_ktap(item, report, guests)
     if call.when == "call" and guests and report.failed:
         # start-up time: pytest runs without us, too
         from kscaffold.testing.results import SOURCE

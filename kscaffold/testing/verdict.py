@@ -9,6 +9,7 @@ from pathlib import Path
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.load.flaws import Flaw
 from kscaffold.testing.guest import Guest
+from kscaffold.testing.ktap import results
 
 EXAMINATION = Path(__file__).with_name("examination.py")
 """The tests of a project that has none."""
@@ -30,6 +31,12 @@ def judge(guests: Sequence[Guest], wanted: Sequence[str]) -> str | None:
     ]
     lines += [
         f"not clean: {one.text} ({one.code})" for one in flaws if not any(_is(one, which) for which in wanted)
+    ]
+    lines += [
+        f"{one.name}: not ok{f' ({one.text.splitlines()[-1]})' if one.text else ''}"
+        for guest in guests
+        for one in results(record.text for record in guest.evidence.records)
+        if one.outcome == "failed"
     ]
     lines += [f"the kernel was to complain of {which!r}, and did not" for which in missing]
     if not lines and any(guest.evidence.lost for guest in guests) and not wanted:
@@ -58,6 +65,8 @@ def sections(guests: Sequence[Guest], most: int) -> list[tuple[str, str]]:
             lines = [*lines[:half], f"… ({len(lines) - most} lines)", *lines[-half:]]
         if lines:
             parts.append((f"kernel log{which} ({guest.kernel.release})", "\n".join(lines)))
+        if seen.stack:
+            parts.append((f"kernel stack of the program{which}", seen.stack.rstrip()))
         if seen.trace:
             parts.append((f"stages of the last load{which}", seen.trace))
         if seen.commands:

@@ -108,7 +108,8 @@ def test_in_a_directory_that_was_removed(here, command):
     assert ran.returncode == 69 and "error[KS088]" in ran.stderr and "fix: cd" in ran.stderr
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/..", "/"])
+# "." is this project, as to each verb.
+@pytest.mark.parametrize("name", ["", "..", "a/..", "/"])
 def test_unload_of_no_name(ks, here, name):
     assert code(ks("unload", name, "--json")) == (2, "KS089")
 

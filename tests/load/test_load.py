@@ -401,13 +401,19 @@ def test_following_the_log(ks, here):
     assert [text for text in own if "taint" not in text] == ["hello from init", "goodbye"]
 
 
-def test_following_ends_with_the_sandbox(ks, here):
+def test_following_goes_on_across_a_reload_and_ends_with_the_sandbox(ks, here):
     assert ks("load", module("hello")).status == 0
-    follower = start("logs", "-f")
-    assert follower.stdout and follower.stdout.readline()
+    follower = start("logs", "-f", "-n", "1")
+    assert follower.stdout and "hello from init" in follower.stdout.readline()
+    assert ks("reload", module("hello")).status == 0
+    lines = [follower.stdout.readline()]
+    while "hello from init" not in lines[-1]:
+        lines.append(follower.stdout.readline())
+    assert all(line.startswith(">") for line in lines), "the boot of the next one is told"
     assert ks("sandbox", "stop").status == 0
     _, said = follower.communicate(timeout=60)
-    assert follower.returncode == 0 and "the sandbox has ended" in said
+    assert follower.returncode == 0 and said.count("a new sandbox has taken its place") == 1
+    assert said.count("the sandbox has ended") == 1
 
 
 def test_a_reader_that_leaves(ks, here):

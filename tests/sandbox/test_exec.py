@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from kscaffold.load.sandbox import Sandbox
 from tests.conftest import ROOT, need_program
 from tests.support.kernels import need_kernel
 from tests.support.projects import write
+from tests.support.typist import Typist
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.kernel]
 
@@ -168,3 +170,56 @@ def test_a_driver_that_never_answers_ends_the_program_at_its_deadline(ks, projec
     ran = ks("exec", "--timeout", "1", "--json", "--", "stay.c")
     assert ran.json["late"] and ran.status == 69
     assert ks("unload", "trap").status == 0  # nobody has it open any more
+
+
+PROMPT = """
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+static void show(int n)
+{
+	struct winsize w;
+
+	ioctl(0, TIOCGWINSZ, &w);
+	printf("%d x %d\\n", w.ws_row, w.ws_col);
+}
+static void end(int n) { puts("interrupted"); exit(42); }
+int main(void)
+{
+	char line[80];
+
+	signal(SIGWINCH, show);
+	signal(SIGINT, end);
+	setbuf(stdout, 0);
+	printf("%d%d%d %s\\n", isatty(0), isatty(1), isatty(2), getenv("TERM"));
+	show(0);
+	for (;;)
+		if (fgets(line, sizeof(line), stdin))
+			printf("<%.3s>\\n", line);
+		else
+			clearerr(stdin);
+}
+"""
+
+
+def test_a_terminal_where_there_is_one(project, monkeypatch):
+    monkeypatch.setenv("TERM", "vt220")
+    (project / "prompt.c").write_text(PROMPT)
+    typist = Typist([sys.executable, "-m", "kscaffold", "exec", "prompt.c"])
+    try:
+        typist.expect(r"111 vt220\r\n24 x 80\r\n")
+        typist.type("yes\n")
+        typist.expect(r"yes\r\n<yes>\r\n")  # the guest's terminal echoes
+        typist.size(50, 132)
+        typist.expect(r"50 x 132\r\n")
+        typist.type("\x03")
+        typist.expect(r"interrupted\r\n")
+        assert typist.child.wait(60) == 42
+        # The user's own terminal is as it was.
+        assert termios.tcgetattr(typist.master)[3] & termios.ICANON
+    finally:
+        typist.child.kill()
+        typist.child.wait()
+        os.close(typist.master)

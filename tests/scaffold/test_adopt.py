@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.scaffold.adopt.sources import read_source
 from tests.conftest import ROOT, need_program
 from tests.support.projects import COURSE, HELLO, write
 
@@ -279,6 +280,12 @@ UTIL = '#include "util.h"\nint util_answer(int (*how)(int))\n{\n\treturn 42;\n}\
 USER = HELLO.replace("\treturn 0;", "\treturn util_answer(NULL);").replace(
     "\n\nstatic", '\n#include "util.h"\n\nstatic', 1
 )
+
+
+def test_macros_may_share_a_line():
+    text = 'module_init(h); module_exit(b); MODULE_LICENSE("GPL");\n'
+    found = read_source(Path("hello.c"), text)
+    assert (found.init, found.exit, found.license) == (True, True, True)
 
 
 def test_a_kbuild_is_proposed_from_sources_and_written_only_when_asked(ks, tmp_path):

@@ -69,6 +69,8 @@ def project(pytester):
 def run(project, text: str, *words: str):
     project.path.joinpath("tests/test_it.py").write_text(text)
     release = need_kernel("6.1").release
+    if "-n" in words:  # workers are processes of their own
+        return project.runpytest_subprocess("-p", "no:cacheprovider", "--kscaffold-kernel", release, *words)
     return project.runpytest(
         "-p", "no:cacheprovider", "-p", "no:xdist", "--kscaffold-kernel", release, *words
     )
@@ -217,3 +219,44 @@ def test_shards_are_all_and_none_twice(count):
 def test_a_shard_that_is_none(shard):
     with pytest.raises(pytest.UsageError):
         split([1, 2], shard)
+
+
+KTAP = """
+#include <linux/module.h>
+static bool bad;
+module_param(bad, bool, 0444);
+static int __init ktap_init(void)
+{
+	printk(KERN_INFO "KTAP version 1\\n");
+	printk(KERN_INFO "1..1\\n");
+	printk(KERN_INFO "    KTAP version 1\\n");
+	printk(KERN_INFO "    # Subtest: suite\\n");
+	printk(KERN_INFO "    1..3\\n");
+	printk(KERN_INFO "    ok 1 good\\n");
+	printk(KERN_INFO "    ok 2 left_out # SKIP no device\\n");
+	printk(KERN_INFO "    # wrong: EXPECTATION FAILED at ktap.c:12\\n");
+	printk(KERN_INFO "    %sok 3 wrong\\n", bad ? "not " : "");
+	printk(KERN_INFO "%sok 1 suite\\n", bad ? "not " : "");
+	return 0;
+}
+static void __exit ktap_exit(void) { }
+module_init(ktap_init);
+module_exit(ktap_exit);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("for a test");
+"""
+
+
+@pytest.mark.sandbox
+def test_lines_of_ktap_are_results(project):
+    project.path.joinpath("Kbuild").write_text("obj-m := ktap.o\n")
+    project.path.joinpath("ktap.c").write_text(KTAP)
+    text = "import pytest\n@pytest.mark.parametrize('bad', [False, True])\n"
+    text += "def test_kunit(guest, bad):\n    guest.load(bad=bad)\n"
+    for words in ((), ("-n", "1")):
+        ran = run(project, text, "--junit-xml", "out.xml", *words)
+        # Of the good one all but what is skipped; of the bad one the case and the test itself fail.
+        ran.assert_outcomes(passed=4, failed=2, skipped=2)
+        assert re.search(r"FAILED .*test_kunit\[.*True\]::suite.wrong", str(ran.stdout))
+        assert "suite.wrong: not ok (wrong: EXPECTATION FAILED at ktap.c:12)" in str(ran.stdout)
+    assert 'name="test_kunit' in (project.path / "out.xml").read_text()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold import console
 from kscaffold.cli.render import test as render
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.testing import annotations
@@ -35,7 +36,8 @@ def run_of(*results: TestResult, kernels=KERNELS, **more) -> TestRun:
     return TestRun(Path("/src/driver"), kernels, results, False, 1.5, **more)
 
 
-def test_the_table_fits_a_screen_and_tells_architectures_apart(capsys):
+def test_the_table_fits_a_screen_and_tells_architectures_apart(capsys, monkeypatch):
+    monkeypatch.setattr(console, "json_mode", False)  # another command of this process may have set it
     done = run_of(
         *map(result, KERNELS[:-1]), no_answer={KERNELS[-1]: KscaffoldError("KS502", "there is none")}
     )

@@ -17,12 +17,14 @@ Jobs = Annotated[
     int | None,
     typer.Option("--jobs", "-j", metavar="N", min=1, max=options.MOST_JOBS, help="Compilers at once."),
 ]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[MODULE] [VARIABLE=VALUE]...", help="A module or project; for make."),
+]
 
 
 def build(
-    variables: Annotated[
-        list[str] | None, typer.Argument(metavar="[VARIABLE=VALUE]...", help="For make's command line.")
-    ] = None,
+    words: Words = None,
     kernel: options.KernelName = None,
     arch: options.Arch = None,
     jobs: Jobs = None,
@@ -38,16 +40,22 @@ def build(
     from kscaffold.make.build_project import build_project
     from kscaffold.make.variables import make_variables
     from kscaffold.project.find import find_project
+    from kscaffold.project.meant import meant
 
-    where, progress = find_project(directory or Path.cwd()), console.progress()
+    here, named = directory or Path.cwd(), [word for word in words or () if "=" not in word]
+    if len(named) == 1 and named[0].endswith(".ko"):  # that is to be made
+        here, named = here / Path(named[0]).parent, [Path(named[0]).stem]
+    m = meant(named, here, module)
+    module, progress = m.module, console.progress()
+    variables = make_variables([word for word in words or () if "=" in word or m.files])
+    where = find_project(m.directory)
     chosen = choose(kernel, offline=offline, progress=progress, programs=TO_BUILD)
-    words = make_variables(variables or [])
     report = build_project(
         where,
         chosen,
         module=module,
-        variables=words,
-        everything=verbose or any(w.startswith("V=") and w != "V=0" for w in words),
+        variables=variables,
+        everything=verbose or any(w.startswith("V=") and w != "V=0" for w in variables),
         jobs=jobs,
         progress=progress,
     )

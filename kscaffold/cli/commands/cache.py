@@ -31,6 +31,7 @@ def cache(context: typer.Context, json: options.Json = False, verbose: options.V
 
     entries = list_cache()
     _show(entries)
+    console.out(f"{_megabytes(entries):>11}  in all")
     old = [entry for entry in entries if entry.old]
     if old:
         console.note(f"kscaffold cache prune removes what is old: {_megabytes(old)}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Words = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KO]... [PARAM=VALUE]...", help="Modules, or directories of them; values to try."
+        metavar="[KO]... [PARAM=VALUE]...", help="Modules, a project, or directories of .ko; values to try."
     ),
 ]
 Cmdline = Annotated[str, typer.Option("--cmdline", metavar="TEXT", help="What the kernel is started with.")]
@@ -40,17 +40,18 @@ def check(
     from kscaffold.cli.render import check as render  # start-up time
     from kscaffold.module.arguments import kernel_string, split
     from kscaffold.module.check import check_many, modules_in
+    from kscaffold.project.meant import files_meant, meant
 
     here = directory or Path()
     given = [word for word in words or () if "=" in word and not (here / word).exists()]
-    paths = [here / word for word in words or () if word not in given]
+    named = [word for word in words or () if word not in given]
+    m = meant(named, here, module)
     arguments = split(kernel_string(given))
-    if paths:
+    if files := modules_in(files_meant(named, m)):
         from kscaffold.elf.quick import foreign_machine  # start-up time
         from kscaffold.kernel.choose import find_kernel
 
         # Nothing is fetched for a file that is there: without a kernel it still answers.
-        files = modules_in(paths)
         machine = None if kernel else foreign_machine(files[0])
         # Its own machine's kernel where one is here; else the one that commands take, which refuses it.
         found = find_kernel(f"{machine.debian}:") if machine else None
@@ -61,9 +62,9 @@ def check(
     from kscaffold.project.find import find_project
     from kscaffold.project.known import built_targets
 
-    project = find_project(here)
+    project = find_project(m.directory)
     chosen = choose(kernel, offline=offline, progress=console.progress())
-    targets = built_targets(project, chosen, module)
+    targets = built_targets(project, chosen, m.module)
     trust = _trust(chosen, cmdline, cert)
     return render.checked(_of_project(targets, chosen, arguments, trust))
 

@@ -9,6 +9,9 @@ from kscaffold import console
 from kscaffold.cli import options
 from kscaffold.cli import typer_later as typer
 from kscaffold.errors import UsageError
+from kscaffold.timeouts import MOST
+
+_USUAL, _AT_A_TERMINAL = 60.0, 12 * 3600.0  # s
 
 Copy = Annotated[
     list[str] | None,
@@ -20,6 +23,17 @@ Env = Annotated[
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="In a pristine sandbox with the module loaded, not the live one.")
 ]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        metavar="S",
+        min=0.1,
+        max=MOST,
+        callback=options.number,
+        help="The program's deadline in seconds: 60, on a terminal 12 hours.",
+    ),
+]
 Words = Annotated[
     list[str], typer.Argument(metavar="PROG [ARG]...", help="A program, a script, or a .c file.")
 ]
@@ -29,8 +43,9 @@ def exec_program(
     words: Words,
     copy: Copy = None,
     env: Env = None,
-    timeout: options.Timeout = 60.0,
+    timeout: Timeout = None,
     fresh: Fresh = False,
+    firmware: options.Firmware = None,
     kernel: options.KernelName = None,
     arch: options.Arch = None,
     cmdline: options.Cmdline = "",
@@ -49,14 +64,17 @@ def exec_program(
     from kscaffold.load.request import TargetRequest
     from kscaffold.load.verbs.exec import execute
 
+    terminal = not json and sys.stdin.isatty() and sys.stdout.isatty()
     request = ExecRequest(
         tuple(words),
         directory or Path.cwd(),
         tuple(copy or ()),
         dict(_pair(one) for one in env or ()),
-        b"" if sys.stdin.isatty() else _standard_input(),
-        timeout,
+        _standard_input(),
+        timeout or (_AT_A_TERMINAL if terminal else _USUAL),
         pass_signals=True,
+        terminal=terminal,
+        firmware=tuple(firmware or ()),
     )
     where = TargetRequest(kernel=kernel, cmdline=cmdline, offline=offline, devices=tuple(device or ()))
     heard = render.Heard(keep=json)

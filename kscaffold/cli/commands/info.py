@@ -8,7 +8,9 @@ from kscaffold.cli import options
 from kscaffold.cli import typer_later as typer
 from kscaffold.errors import EXIT_NO, EXIT_YES, KscaffoldError
 
-Kos = Annotated[list[Path] | None, typer.Argument(metavar="[KO]...", help="Modules, or directories of them.")]
+Kos = Annotated[
+    list[str] | None, typer.Argument(metavar="[KO]...", help="Modules, a project, or directories of .ko.")
+]
 
 
 def info(
@@ -25,18 +27,19 @@ def info(
     kernel = options.spec_of(kernel, arch)
     from kscaffold.module import modinfo_view as room  # start-up time
     from kscaffold.module.check import modules_in
+    from kscaffold.project.meant import files_meant, meant
 
     here = directory or Path()
-    if kos:
-        paths = modules_in([here / ko for ko in kos])
-    else:
+    m = meant(kos or [], here, module)
+    paths = modules_in(files_meant(kos or [], m))
+    if not paths:
         from kscaffold.kernel.choose import choose  # start-up time
         from kscaffold.project.find import find_project
         from kscaffold.project.known import built_targets
 
-        where = find_project(here)
+        where = find_project(m.directory)
         chosen = choose(kernel, offline=offline, progress=console.progress())
-        paths = [target.ko for target in built_targets(where, chosen, module)]
+        paths = [target.ko for target in built_targets(where, chosen, m.module)]
     documents = []
     for path in paths:
         try:

@@ -1,5 +1,6 @@
 """`kscaffold kernel`: the kernels to build for and to boot."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,11 +77,12 @@ def add(
     """Fetch a distribution's kernel, or record one that is here. The latter by --build and --image."""
     from kscaffold.kernel import choose  # start-up time
 
+    before = _taken()
     machine, version = choose.split_spec(choose.spec_of(version, arch))
     if build or image or modules:
         if version or suite or flavour:
             raise UsageError("KS004", "a kernel is either fetched or given by path, not both")
-        return _add_path(build, image, modules, machine)
+        return _add_path(build, image, modules, machine, before)
     if offline:
         raise KscaffoldError("KS531", "--offline forbids to fetch a kernel", fix="leave out --offline")
     from kscaffold.kernel.fetch import fetch  # start-up time
@@ -89,11 +91,15 @@ def add(
     verb = "Already here" if added.already else "Added"
     console.step(verb, added.text)
     fields = {"already": added.already, "seconds": round(added.seconds, 3)}
-    return _added(added.kernel, fields)
+    return _added(added.kernel, before, fields)
 
 
 def _add_path(
-    build: Path | None, image: Path | None, modules: Path | None, machine: "Architecture | None"
+    build: Path | None,
+    image: Path | None,
+    modules: Path | None,
+    machine: "Architecture | None",
+    before: str | None,
 ) -> int:
     import time  # start-up time
 
@@ -102,10 +108,21 @@ def _add_path(
     started = time.monotonic()
     kernel = store.add_path(build, image, modules, machine)
     console.step("Added", f"{kernel.release} from {kernel.origin}")
-    return _added(kernel, {"already": False, "seconds": round(time.monotonic() - started, 3)})
+    fields = {"already": False, "seconds": round(time.monotonic() - started, 3)}
+    return _added(kernel, before, fields)
 
 
-def _added(kernel: "Kernel", fields: dict[str, Any]) -> int:
+def _taken() -> str | None:
+    """The release that commands take where none is named, None where there is none."""
+    from kscaffold.kernel import choose  # start-up time
+
+    with contextlib.suppress(KscaffoldError):  # the default one is gone
+        kernel = choose.find_kernel(None)
+        return kernel.release if kernel else None
+    return None
+
+
+def _added(kernel: "Kernel", before: str | None, fields: dict[str, Any]) -> int:
     # start-up time
     from kscaffold.kernel.buildable import build_problem, compiler_problem, missing_packages
 
@@ -116,6 +133,10 @@ def _added(kernel: "Kernel", fields: dict[str, Any]) -> int:
     problem = build_problem(kernel) or (None if missing else compiler_problem(kernel))
     if problem:
         console.warn(f"{problem.what} ({problem.cause})" if problem.cause else problem.what, problem.fix)
+    now = _taken()
+    if before is not None and now is not None and now != before:
+        console.step("Default", f"{now} is what commands take from now on")
+        console.note(f"             (it was {before}: kscaffold kernel default {before} keeps that)")
     console.emit("kernel add", True, {"kernel": documents.kernel(kernel), **fields})
     return EXIT_YES
 

@@ -25,6 +25,7 @@ def load(
     cmdline: options.Cmdline = "",
     device: options.Devices = None,
     cert: options.Cert = None,
+    firmware: options.Firmware = None,
     trace: options.Trace = False,
     html: options.Html = None,
     offline: options.Offline = False,
@@ -45,7 +46,7 @@ def load(
         page = LoadPage(html)
     request = LoadRequest.from_words(
         words or (), directory or Path.cwd(), module, build=not no_build, dependencies=not no_deps
-    )
+    ).with_firmware(firmware or (), where)
 
     def listen(chosen: "Kernel | None") -> "LoadListener":
         from kscaffold.cli.render import load as render  # start-up time: while the sandbox starts

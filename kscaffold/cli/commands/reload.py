@@ -24,6 +24,7 @@ def reload(
     cmdline: options.Cmdline = "",
     device: options.Devices = None,
     cert: options.Cert = None,
+    firmware: options.Firmware = None,
     trace: options.Trace = False,
     html: options.Html = None,
     offline: options.Offline = False,
@@ -52,7 +53,7 @@ def reload(
     where = TargetRequest(host, kernel, cmdline, cert, offline, devices=tuple(device or ()))
     request = LoadRequest.from_words(
         words or (), directory or Path.cwd(), module, build=not no_build, dependencies=not no_deps
-    )
+    ).with_firmware(firmware or (), where)
     done = reload_modules(
         request,
         where,

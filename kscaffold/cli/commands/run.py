@@ -50,6 +50,7 @@ def run(
     cmdline: options.Cmdline = "",
     device: options.Devices = None,
     cert: options.Cert = None,
+    firmware: options.Firmware = None,
     trace: options.Trace = False,
     html: options.Html = None,
     offline: options.Offline = False,
@@ -64,15 +65,10 @@ def run(
 
     where = TargetRequest(False, kernel, cmdline, cert, offline, devices=tuple(device or ()))
     request = LoadRequest.from_words(
-        words or (),
-        directory or Path.cwd(),
-        module,
-        build=not no_build,
-        dependencies=not no_deps,
-        allow=allow or (),
-        sanitize=sanitize,
+        words or (), directory or Path.cwd(), module, build=not no_build, dependencies=not no_deps
     )
-    request = replace(request, as_user=as_user)
+    accepted, files = tuple(allow or ()), tuple(firmware or ())
+    request = replace(request, allow=accepted, sanitize=sanitize, as_user=as_user, firmware=files)
     sets = [one for one in (params or [""]) for _ in range(repeat)]
     page: RunPage | None = None
     if html is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kscaffold.signing.key import Key
     from kscaffold.signing.sign import SignReport
 
-Kos = Annotated[list[Path] | None, typer.Argument(metavar="[KO]...", help="Modules; else this project's.")]
+Kos = Annotated[list[str] | None, typer.Argument(metavar="[KO]...", help="Modules; else this project's.")]
 KeyFile = Annotated[
     str | None, typer.Option("--key", metavar="FILE", help="Private key; else one made on its first use.")
 ]
@@ -52,7 +52,7 @@ def sign(
         raise UsageError("KS081", "--cert comes without its key", fix=f"--key FILE --cert {cert}")
     here = directory or Path.cwd()
     given = keys.given(Path(key), cert) if key is not None else None
-    files, chosen, failed = _to_sign([str(ko) for ko in kos or ()], here, kernel, module, no_build, offline)
+    files, chosen, failed = _to_sign(kos or [], here, kernel, module, no_build, offline)
     if failed is not None:
         return failed
     if out is not None and len(files) != 1:
@@ -76,12 +76,14 @@ def _to_sign(
     from kscaffold.load.plan import plan_loads
     from kscaffold.load.request import LoadRequest
     from kscaffold.module.check import modules_in
+    from kscaffold.project.meant import files_meant, meant
 
-    if words:
+    m = meant(words, here, module)
+    if files := modules_in(files_meant(words, m)):
         # Nothing is fetched for a file that is there; what its kernel is, is only told.
-        return modules_in([here / word for word in words]), find_kernel(spec), None
+        return files, find_kernel(spec), None
     chosen = choose(spec, offline=offline, progress=console.progress())
-    request = LoadRequest(here, module=module, build=not no_build, dependencies=False)
+    request = LoadRequest(m.directory, module=m.module, build=not no_build, dependencies=False)
     plan = plan_loads(request, chosen, console.progress())
     if plan.failed:
         return [], chosen, failed_build("sign", plan.failed)

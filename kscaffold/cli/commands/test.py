@@ -9,7 +9,7 @@ from kscaffold.cli import options
 from kscaffold.cli import typer_later as typer
 
 Paths = Annotated[
-    list[Path] | None, typer.Argument(metavar="[PATH]...", help="Tests to run, as pytest takes them.")
+    list[Path] | None, typer.Argument(metavar="[PATH]...", help="Tests, as pytest takes them; or projects.")
 ]
 Kernels = Annotated[
     list[str] | None, typer.Option("--kernel", metavar="[A:]R", help="A kernel to test on; repeatable.")
@@ -55,6 +55,8 @@ def test(
 ) -> int:
     """Test the modules: by pytest, else the standard examination."""
     from kscaffold.cli.render import test as render  # start-up time
+    from kscaffold.records import replace
+    from kscaffold.testing.classroom import are_projects, test_projects
     from kscaffold.testing.executor import open_executor
     from kscaffold.testing.run import TestRequest
     from kscaffold.testing.run import test as run_tests
@@ -70,6 +72,15 @@ def test(
         workers,
         ("-v",) if verbose else (),
     )
+    there = [request.directory / path for path in request.paths]
+    if are_projects(there):
+        every = test_projects(
+            replace(request, paths=tuple(there)),
+            lambda project, line: console.detail(f"{project.name}: {line}"),
+            offline=offline,
+            progress=console.progress(),
+        )
+        return render.tested_projects(every)
     page = render.Page(html) if html else None
     on_line = console.note if json else console.out
     with open_executor(executor) if executor else contextlib.nullcontext() as opened:

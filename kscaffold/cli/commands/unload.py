@@ -8,7 +8,7 @@ from kscaffold.cli import options
 from kscaffold.cli import typer_later as typer
 
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME]...", help="Modules; default: this project's.")
+    list[str] | None, typer.Argument(metavar="[NAME]...", help="Modules, or a project; default: this one's.")
 ]
 
 
@@ -31,12 +31,17 @@ def unload(
     from kscaffold.load.open_target import check_runs
     from kscaffold.load.verbs.unload import UnloadRequest
     from kscaffold.load.verbs.unload import unload as unload_modules
-    from kscaffold.project.find import home
+    from kscaffold.project.find import home, is_project
+    from kscaffold.project.meant import meant
 
-    at = home(directory or Path.cwd())
+    here, words = directory or Path.cwd(), names or []
+    m = meant(words, here, module)
+    if any(words) and not m.files and m.module == module and is_project(m.directory):
+        here, words = m.directory, []  # a project's modules, as load takes them
+    at = home(here)
     check_runs(at, kernel, host=host)
     reports = unload_modules(
-        UnloadRequest(at, tuple(names or ()), module, host),
+        UnloadRequest(at, tuple(words), module, host),
         timeout=timeout,
         watch=watch,
         progress=console.progress(),

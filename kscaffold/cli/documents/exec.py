@@ -20,6 +20,7 @@ def executed(request: "ExecRequest", done: "Executed", out: str, errors: str) ->
         "errno": done.errno,
         "late": done.late,
         "lost": done.lost,
+        "stack": done.stack.splitlines(),
         "stdout": out,
         "stderr": errors,
         "complaints": complaints(done.complaints),

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kscaffold.testing.classroom import ClassRun
     from kscaffold.testing.run import TestRun
 
 
@@ -42,3 +43,19 @@ def tested(done: "TestRun") -> dict[str, Any]:
         "errors": errors,
         "seconds": round(done.seconds, 4),
     }
+
+
+def tested_projects(done: "ClassRun") -> dict[str, Any]:
+    """`test` of several projects. `error`: why a project's tests could not be run; it has none then."""
+    projects = []
+    for one in done.projects:
+        error = one.error and {
+            "code": one.error.code,
+            "message": one.error.what,
+            "cause": one.error.cause,
+            "fix": one.error.fix,
+        }
+        found = tested(one.run) if one.run else {"modules": [], "tests": [], "seconds": None}
+        fields = {key: found[key] for key in ("modules", "tests", "seconds")}
+        projects.append({"directory": str(one.directory), "ok": one.ok, "error": error, **fields})
+    return {"kernels": list(done.kernels), "projects": projects, "seconds": round(done.seconds, 4)}

@@ -11,6 +11,7 @@ from kscaffold.load.execute import ExecRequest, Executed
 from kscaffold.sandbox.agent.program import STDOUT
 
 _BY_SIGNAL = 128  # added to a signal's number, as shells do
+_MOST_FRAMES = 8
 _NOT_FOUND, _NOT_RUN = 127, 126
 
 
@@ -64,6 +65,8 @@ def _report(request: ExecRequest, done: Executed) -> None:
             f"{name} did not end within {request.timeout:g} s, and was killed",
             f"kscaffold exec --timeout {request.timeout * 5:g} …",
         )
+        for line in done.stack.splitlines()[:_MOST_FRAMES]:
+            console.note(f"  | {console.printable(line)}")
     if done.lost:
         console.warn(f"the sandbox did not outlive {name}: its kernel crashed, or does not answer any more")
     if done.status is not None and done.status < 0:

@@ -73,7 +73,7 @@ def why(report: LoadReport) -> None:
     elif j.cause:
         say(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
         if j.fix:
-            say(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
+            say(f"    {console.styled('fix', 'cyan')}: {console.printable(console.placed(j.fix))}")
         if report.place:
             source(report.place, say)
         if j.code:
@@ -94,7 +94,7 @@ def _flaw(flaw: "Flaw", head: Callable[[str], None], say: Callable[[str], None])
     if flaw.place:
         source(flaw.place, say)
     if flaw.fix:
-        say(f"    {console.styled('fix', 'cyan')}: {console.printable(flaw.fix)}")
+        say(f"    {console.styled('fix', 'cyan')}: {console.printable(console.placed(flaw.fix))}")
     say(f"   {console.styled('more', 'cyan')}: kscaffold explain {flaw.code}")
 
 
@@ -282,7 +282,7 @@ def unloaded(report: UnloadReport) -> None:
     if report.place:
         source(report.place, console.out)
     if j.fix:
-        console.out(f"    {console.styled('fix', 'cyan')}: {console.printable(j.fix)}")
+        console.out(f"    {console.styled('fix', 'cyan')}: {console.printable(console.placed(j.fix))}")
 
 
 def _regrets(report: UnloadReport) -> None:

@@ -10,6 +10,7 @@ from kscaffold.cli.documents import test as documents
 from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES
 
 if TYPE_CHECKING:
+    from kscaffold.testing.classroom import ClassRun, ProjectRun
     from kscaffold.testing.run import TestRun
 
 _STYLES = {"passed": "green", "failed": "red", "error": "red", "skipped": "yellow", "no answer": "red"}
@@ -103,3 +104,35 @@ def _labels(kernels: tuple[str, ...], first: int) -> dict[str, str]:
     last = {kernel: f"{short[kernel]}-{kernel.rpartition('-')[2]}" for kernel in kernels}
     names = list(short.values())
     return {k: short[k] if names.count(short[k]) == 1 else last[k] for k in kernels}
+
+
+def tested_projects(done: "ClassRun") -> int:
+    """A row for each project, the document and the exit status."""
+    console.emit("test", done.ok, documents.tested_projects(done))
+    first = max((len(one.directory.name) for one in done.projects), default=0)
+    for one in done.projects:
+        word, why = _outcome(one)
+        padding = " " * (first - len(one.directory.name) + 2)
+        row = f"{console.printable(one.directory.name)}{padding}{console.styled(word, _STYLES[word])}"
+        console.out(f"{row}{' ' * (8 - len(word))}{console.printable(why)}".rstrip())
+    well = sum(one.ok for one in done.projects)
+    text = f"{well} of {len(done.projects)} projects went well"
+    console.note(f"{text} on {', '.join(done.kernels)} in {done.seconds:.0f} s")
+    return EXIT_YES if done.ok else EXIT_NO
+
+
+def _outcome(one: "ProjectRun") -> tuple[str, str]:
+    """The word of a project's row, and why it is not `passed`: its first failure's test and last line."""
+    for error in (one.error, *(one.run.no_answer.values() if one.run else ())):
+        if error is not None:
+            return "error", f"{error.code}: {error.what}"
+    bad = [r for r in (one.run.results if one.run else ()) if r.outcome in ("failed", "error")]
+    if not bad:
+        return ("passed" if one.ok else "skipped"), ""
+    lines = [line.strip() for line in bad[0].text.splitlines() if line.strip()]
+    # pytest marks what was raised; a failure without a traceback is its own text.
+    said = [line[1:].strip() for line in lines if line.startswith("E ")] or lines
+    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+    test = bad[0].test.rpartition("::")[2].partition("[")[0]
+    word = said[0].removeprefix("kscaffold.testing.guest.GuestFailure: ") if said else "no word"
+    return bad[0].outcome, f"{test}: {word}{more}"

@@ -10,6 +10,7 @@ from kscaffold.kernel.choose import choose
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.complaints import files_by_module
 from kscaffold.load.execute import ExecRequest, Executed, run_in
+from kscaffold.load.firmware import add_firmware, firmware_files
 from kscaffold.load.load import load_all
 from kscaffold.load.open_target import open_sandbox
 from kscaffold.load.plan import plan_loads
@@ -43,11 +44,13 @@ def execute(
     at = home(request.directory)
     if not fresh:
         with _live(at, where, progress) as (target, kernel):
+            add_firmware(firmware_files(request.firmware, request.directory, ()), target)
             return run_in(
                 target, request, kernel, on_output, _Files(at), offline=where.offline, progress=progress
             )
     with prewarm_guest(where, progress) as begun:
-        plan = plan_loads(LoadRequest(request.directory), begun.kernel, progress)
+        jobs = LoadRequest(request.directory, firmware=request.firmware)
+        plan = plan_loads(jobs, begun.kernel, progress)
         if plan.failed:
             return Executed(failed_build=plan.failed)
         with contextlib.closing(start_guest(begun.plan, progress, begun.restoring)) as guest:

@@ -41,7 +41,7 @@ enum {
 	EINTR = 4, EAGAIN = 11, ENOMEM = 12, EINVAL = 22, EPIPE = 32, ETIME = 62, EMSGSIZE = 90,
 	POLLIN = 1, POLLOUT = 4, POLLHUP = 16, WNOHANG = 1, SIGKILL = 9,
 	CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1,
-	SEEK_SET = 0, SEEK_END = 2, AT_FDCWD = -100,
+	SEEK_SET = 0, SEEK_END = 2, AT_FDCWD = -100, F_SETFL = 4, F_SETPIPE_SZ = 1031,
 	CLONE_VM = 0x100, SIGCHLD = 17, NOBODY = 65534,
 };
 
@@ -164,6 +164,9 @@ static u64 le64(u64 n)
 
 
 enum { MAGIC = 0x3143534b };	/* "KSC1" */
+/* In `argument` of EXEC: the program gets a terminal. */
+#define TERMINAL 0x80000000u
+
 enum verb {
 	HELLO = 1, LOAD = 2, UNLOAD = 3, LIST = 4, LOG = 5, READ = 6, WRITE = 7, RUN = 8, SHELL = 9,
 	INPUT = 10, RESIZE = 11, POWEROFF = 12, PHOTOGRAPH = 13, PEEK = 14, SYMBOLS = 15,
@@ -185,7 +188,8 @@ struct outcome {
 };
 
 /* RING: the most records that a log of 4 MiB (log_buf_len) has. After so many, all that was there is read. */
-enum { RING = 1 << 17, PART = 1024, HALF = 256 << 10, TEXT = 1 << 20, CHUNK = 64 << 10 };
+enum { RING = 1 << 17, PART = 1024, HALF = 256 << 10, TEXT = 1 << 20, CHUNK = 64 << 10,
+       PIPE = 1 << 20 };
 
 /* ns that a call may come back late. The host gives up two seconds after its deadline. */
 enum { LATE = 1000000000 };
@@ -1090,34 +1094,70 @@ static void run(void)
 	finish(status, text, n);
 }
 
+enum { TERMINAL_NAME = 16 };
+static struct winsize window = { 24, 80, 0, 0 };	/* of the host's terminal */
+
+/* The payload of RESIZE, for the terminal that is open (-1: none). */
+static void take_window(s32 master)
+{
+	if (asked.length != sizeof(window))
+		return skip(asked.length);
+	read_all(port, &window, sizeof(window));
+	window.rows = le16(window.rows);
+	window.columns = le16(window.columns);
+	window.x = le16(window.x);
+	window.y = le16(window.y);
+	if (master >= 0)
+		sys(SYS_ioctl, master, TIOCSWINSZ, &window);
+}
+
+/* A new terminal: our end of it, or an errno. `path`: of the program's end. */
+static s32 open_terminal(char *path)
+{
+	s32 master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC, 0), zero = 0, number = 0;
+	u64 at = 9;
+
+	if (master < 0)
+		return master;
+	sys(SYS_ioctl, master, TIOCSPTLCK, &zero);
+	sys(SYS_ioctl, master, TIOCGPTN, &number);
+	memcpy(path, "/dev/pts/", at);
+	if (number >= 10)
+		path[at++] = '0' + number / 10 % 10;
+	path[at++] = '0' + number % 10;
+	path[at] = 0;
+	sys(SYS_ioctl, master, TIOCSWINSZ, &window);
+	return master;
+}
+
+/* In a child that leads a session: make the terminal its own, and its three streams. */
+static void take_terminal(const char *path)
+{
+	s32 fd = open(path, O_RDWR, 0);
+
+	sys(SYS_ioctl, fd, TIOCSCTTY, 0);
+	for (s32 i = 0; i < 3; i++)
+		sys(SYS_dup3, fd, i, 0);
+}
+
 /* An interactive program on a terminal of its own. Payload: as RUN. Afterwards INPUT and RESIZE come in. */
 static void shell(void)
 {
-	char *s = take_string(), **argv, path[32] = "/dev/pts/";
-	s32 master, pid, status = 0, zero = 0, number = 0;
-	u64 at = 9, shell_nonce = asked.nonce;
+	char *s = take_string(), **argv, path[TERMINAL_NAME];
+	s32 master, pid, status = 0;
+	u64 shell_nonce = asked.nonce;
 
 	if (!s)
 		return;
 	argv = arguments_of(s, asked.length);
-	master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
+	master = open_terminal(path);
 	if (master < 0 || !argv[0])
 		return finish(master < 0 ? master : -EINVAL, 0, 0);
-	sys(SYS_ioctl, master, TIOCSPTLCK, &zero);
-	sys(SYS_ioctl, master, TIOCGPTN, &number);
-	if (number >= 10)
-		path[at++] = '0' + number / 10;
-	path[at] = '0' + number % 10;
 	send(ACK, 0, 0);
 	pid = FORK(SIGCHLD);
 	if (pid == 0) {
-		s32 fd;
-
 		sys(SYS_setsid);
-		fd = open(path, O_RDWR, 0);
-		sys(SYS_ioctl, fd, TIOCSCTTY, 0);
-		for (s32 i = 0; i < 3; i++)
-			sys(SYS_dup3, fd, i, 0);
+		take_terminal(path);
 		sys(SYS_execve, argv[0], argv, environment);
 		sys(SYS_exit, 127);
 	}
@@ -1138,15 +1178,8 @@ static void shell(void)
 		if (wait[1].revents & POLLIN) {
 			take_request();
 			asked.nonce = shell_nonce;	/* all that is answered here is the shell's */
-			if (asked.verb == RESIZE && asked.length == sizeof(struct winsize)) {
-				struct winsize size;
-
-				read_all(port, &size, sizeof(size));
-				size.rows = le16(size.rows);
-				size.columns = le16(size.columns);
-				size.x = le16(size.x);
-				size.y = le16(size.y);
-				sys(SYS_ioctl, master, TIOCSWINSZ, &size);
+			if (asked.verb == RESIZE) {
+				take_window(master);
 			} else if (asked.verb == INPUT) {
 				receive_into(master, asked.length);
 			} else {
@@ -1225,7 +1258,7 @@ static void install(void)
 
 /* What EXEC works with. `input`: of what the host has sent, `input_length` bytes are still to be written. */
 static struct {
-	s32 pid, ended, in, out[2], failure;
+	s32 pid, ended, in, out[2], failure, terminal;
 	u32 input_at, input_length;
 	int input_ends;
 	u8 input[CHUNK];
@@ -1248,14 +1281,21 @@ static s64 pass_file(char **argv)
 	return got < 0 ? got : put < 0 ? put : 0;
 }
 
-/* In the child: arrange the streams and become the program. What can't be is told through `failure`. */
-static void become(char **argv, char **envp, const char *directory, const s32 *ends, s32 failure)
+/*
+ * In the child: arrange the streams and become the program. `terminal`: the name of the one that is all three.
+ * What can't be is told through `failure`.
+ */
+static void become(char **argv, char **envp, const char *directory, const s32 *ends, const char *terminal,
+		   s32 failure)
 {
 	s32 error;
 
 	sys(SYS_setsid);
-	for (s32 i = 0; i < 3; i++)
-		sys(SYS_dup3, ends[i], i, 0);
+	if (terminal)
+		take_terminal(terminal);
+	else
+		for (s32 i = 0; i < 3; i++)
+			sys(SYS_dup3, ends[i], i, 0);
 	error = sys(SYS_chdir, directory);
 	if (!error && !argv[0][0]) {
 		error = pass_file(argv + 1);
@@ -1276,6 +1316,8 @@ static void hear(u64 nonce)
 		program.input_at = 0;
 		program.input_length = asked.length;
 		program.input_ends = !asked.length;
+	} else if (asked.verb == RESIZE) {
+		take_window(program.terminal);
 	} else {
 		skip(asked.length);
 		if (asked.verb == SIGNAL)
@@ -1303,10 +1345,10 @@ static int pass_output(int which)
 	return 1;
 }
 
-/* Write the next piece of its input: a pipe that has room takes a page at once. */
+/* Write as much of its input as it takes now. */
 static void pass_input(u64 nonce)
 {
-	u32 part = program.input_length < 4096 ? program.input_length : 4096;
+	u32 part = program.input_length;
 	s64 put = part ? sys(SYS_write, program.in, program.input + program.input_at, part) : 0;
 
 	if (put == -EINTR || put == -EAGAIN)
@@ -1366,35 +1408,41 @@ static void drain_output(int which)
 /*
  * Payload: the directory to be in, the program's path (empty: pass_file), its arguments and its environment,
  * each NUL-terminated;
- * `argument` is the number of all but the environment. OUTPUT comes with status 1 or 2, of which stream it is.
+ * `argument` is the number of all but the environment, with TERMINAL where a terminal is to be all three
+ * streams; its size is that of the last RESIZE. OUTPUT comes with status 1 or 2, of which stream it is.
  * Each ACK allows the host one INPUT of at most CHUNK bytes, an empty one is the end of the input. Status: as
- * wait(2) has it, -ETIME at the deadline, else the errno of the start.
+ * wait(2) has it, -ETIME at the deadline (the payload is the program's kernel stack), else the errno of the start.
  */
 static void exec(void)
 {
 	static char *words[512], *envp[256];
-	char *s = take_string();
+	char *s = take_string(), name[TERMINAL_NAME];
 	s32 in[2], out[2], errors[2], failure[2], status = 0, error = 0;
 	s64 left = (s64)asked.timeout_ms * 1000000;
-	u32 count = 0, n = 0;
+	u32 count = 0, n = 0, stuck = 0, given = asked.argument & ~TERMINAL;
 
 	if (!s)
 		return;
 	strings_of(s, asked.length, words, 512);
 	while (words[count])
 		count++;
-	if (asked.argument < 3 || count < asked.argument)
+	if (given < 3 || count < given)
 		return finish(-EINVAL, 0, 0);
-	for (u32 i = asked.argument; i < count && n < 255; i++)
+	for (u32 i = given; i < count && n < 255; i++)
 		envp[n++] = words[i];
 	envp[n] = 0;
-	words[asked.argument] = 0;
+	words[given] = 0;
+	program.terminal = asked.argument & TERMINAL ? open_terminal(name) : -1;
 	make_parents(words[0]);
 	sys(SYS_mkdirat, AT_FDCWD, words[0], 0755);
 	sys(SYS_pipe2, in, O_CLOEXEC);
 	sys(SYS_pipe2, out, O_CLOEXEC);
 	sys(SYS_pipe2, errors, O_CLOEXEC);
 	sys(SYS_pipe2, failure, O_CLOEXEC | O_NONBLOCK);
+	sys(SYS_fcntl, in[1], F_SETFL, O_NONBLOCK);
+	/* The fewer turns of reader and writer, the faster; a kernel without the memory keeps 64 KiB. */
+	sys(SYS_fcntl, in[1], F_SETPIPE_SZ, PIPE);
+	sys(SYS_fcntl, out[1], F_SETPIPE_SZ, PIPE);
 	mark_log();
 	send(ACK, 0, 0);
 	program.pid = FORK(SIGCHLD);
@@ -1402,13 +1450,20 @@ static void exec(void)
 		s32 ends[] = { in[0], out[1], errors[1] };
 
 		sys(SYS_close, in[1]);	/* else a program without a path would wait for the end of its own input */
-		become(words + 1, envp, words[0], ends, failure[1]);
+		become(words + 1, envp, words[0], ends, program.terminal < 0 ? 0 : name, failure[1]);
 	}
 	sys(SYS_close, in[0]);
 	sys(SYS_close, out[1]);
 	sys(SYS_close, errors[1]);
 	sys(SYS_close, failure[1]);
 	program.ended = sys(SYS_pidfd_open, program.pid, 0);
+	if (program.terminal >= 0) {	/* the pipes have served their purpose: nobody has their other ends */
+		sys(SYS_close, in[1]);
+		sys(SYS_close, out[0]);
+		in[1] = sys(SYS_dup3, program.terminal, out[0], O_CLOEXEC);
+		sys(SYS_fcntl, in[1], F_SETFL, O_NONBLOCK);
+		out[0] = program.terminal;
+	}
 	program.in = in[1];
 	program.out[0] = out[0];
 	program.out[1] = errors[0];
@@ -1416,6 +1471,7 @@ static void exec(void)
 	if (program.pid < 0) {
 		error = program.pid;
 	} else if (!attend(left)) {
+		stuck = child_file(program.pid, "stack", text, TEXT);
 		/* All of its group; a task that is stuck in the kernel stays. */
 		sys(SYS_kill, -program.pid, SIGKILL);
 		sleep_ms(20);
@@ -1433,7 +1489,7 @@ static void exec(void)
 		sys(SYS_close, program.in);
 	sys(SYS_close, program.ended);
 	sys(SYS_close, failure[0]);
-	finish(error ? error : status, 0, 0);
+	finish(error ? error : status, text, stuck);
 }
 
 static void power_off(void)
@@ -1541,6 +1597,7 @@ static void serve(void)
 		case PEEK: peek(); break;
 		case SYMBOLS: symbols(); break;
 		case EXEC: exec(); break;
+		case RESIZE: take_window(-1); finish(0, 0, 0); break;
 		case INSTALL: install(); break;
 		default: skip(asked.length); finish(-EINVAL, 0, 0);
 		}

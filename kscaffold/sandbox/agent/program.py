@@ -20,6 +20,7 @@ ETIME = 62
 _PIECE = 64 << 10  # bytes of one INPUT: agent.c's CHUNK
 _GRACE = 3.0  # s beyond the deadline that the guest has to say so
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_TERMINAL = 1 << 31  # agent.c's TERMINAL
 _PATIENCE = 3  # a program that takes so many Ctrl-C for nothing is killed
 
 # Gets what the program wrote: STDOUT or STDERR, and the bytes.
@@ -29,25 +30,29 @@ OutputListener = Callable[[int, bytes], None]
 @dataclass(frozen=True, slots=True)
 class GuestProgram:
     """A program of the guest. `path`: its file. `argv`: with its name first. `directory`: the one to be in,
-    made where it is not there.
+    made where it is not there. `terminal`: its three streams are a terminal, and what it hears from is one of
+    this process's, whose keys and size it gets.
     """
 
     path: str
     argv: tuple[str, ...]
     directory: str = "/"
     environment: Mapping[str, str] = field(default_factory=dict)
+    terminal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a program ended. `status`: its exit code, or the signal that killed it, negative; None where it did
     not start, or was ended at the deadline. `errno`: why it did not start, ETIME for the deadline, else 0.
-    `nonce`: of the request, which marks its place in the kernel's log.
+    `nonce`: of the request, which marks its place in the kernel's log. `stack`: the kernel's, at the
+    deadline.
     """
 
     status: int | None
     errno: int
     nonce: int
+    stack: str = ""
 
 
 def run_program(
@@ -68,14 +73,29 @@ def run_program(
     words = (program.directory, program.path, *program.argv)
     variables = tuple(f"{name}={value}" for name, value in program.environment.items())
     payload = b"".join(os.fsencode(word) + b"\0" for word in (*words, *variables))
-    nonce = channel.begin(Verb.EXEC, payload, argument=len(words), timeout=timeout)
+    terminal = input if program.terminal and isinstance(input, int) else None
+    if terminal is not None:
+        channel.ask(Verb.RESIZE, _size_of(terminal), timeout=_GRACE)
+    count = len(words) | (0 if terminal is None else _TERMINAL)
+    nonce = channel.begin(Verb.EXEC, payload, argument=count, timeout=timeout)
     conversation = _Conversation(channel, nonce, channel.now() + timeout, input, on_output)
     try:
-        with _signals() if pass_signals else contextlib.nullcontext() as signals:
+        with contextlib.ExitStack() as around:
+            if terminal is not None:
+                from kscaffold.sandbox.agent.terminal import raw  # start-up time: few have one
+
+                around.enter_context(raw(terminal))
+            signals = around.enter_context(_signals(terminal is not None)) if pass_signals else None
             return conversation.to_the_end(signals)
     except (protocol.ChannelClosed, protocol.ChannelTimeout) as error:
         error.nonce = nonce
         raise
+
+
+def _size_of(terminal: int) -> bytes:
+    from kscaffold.sandbox.agent.terminal import window_size  # start-up time: few have one
+
+    return window_size(terminal)
 
 
 class _Conversation:
@@ -111,7 +131,7 @@ class _Conversation:
             elif kind is Kind.LOST:
                 raise protocol.lost(answer)
             elif answer.status < 0:
-                return Ended(None, -answer.status, self.nonce)
+                return Ended(None, -answer.status, self.nonce, answer.payload.decode(errors="replace"))
             else:
                 return Ended(os.waitstatus_to_exitcode(answer.status), 0, self.nonce)
 
@@ -145,6 +165,9 @@ class _Conversation:
         self._send(protocol.request(Verb.INPUT, 0, piece))
 
     def _send_signal(self, number: int) -> None:
+        if number == signal.SIGWINCH and self.source is not None:
+            self._send(protocol.request(Verb.RESIZE, 0, _size_of(self.source)))
+            return
         self.interrupts += number == signal.SIGINT
         if self.interrupts >= _PATIENCE:
             number = signal.SIGKILL
@@ -155,9 +178,9 @@ class _Conversation:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[int | None]:
-    """A descriptor that has a byte for each signal that this process got, its number. None where Python
-    handles no signals: outside of its first thread.
+def _signals(terminal: bool) -> Iterator[int | None]:
+    """A descriptor that has a byte for each signal that this process got, its number; with `terminal` also
+    when its size has changed. None where Python handles no signals: outside of its first thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield None
@@ -169,7 +192,8 @@ def _signals() -> Iterator[int | None]:
         with contextlib.suppress(BlockingIOError):
             os.write(writer, bytes((number,)))
 
-    before = {number: signal.signal(number, note) for number in _PASSED_ON}
+    passed_on = (*_PASSED_ON, signal.SIGWINCH) if terminal else _PASSED_ON
+    before = {number: signal.signal(number, note) for number in passed_on}
     try:
         yield reader
     finally:

@@ -24,6 +24,7 @@ from kscaffold.process import start_time
 from kscaffold.records import dataclass
 from kscaffold.sandbox.agent import protocol
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Kind, Verb
+from kscaffold.sandbox.live.idle import LOOK, guests_beside, idle_time, memory_now
 from kscaffold.sandbox.vm.guest import Guest
 from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.start import start_guest
@@ -188,15 +189,20 @@ class _Keeper:
 
     def serve(self) -> None:
         """Serve until a client says stop, the idle time or the limit is over, or the guest has gone."""
+        used = time.monotonic()
         while time.monotonic() < self.limit:
-            patience = min(self.idle, self.limit - time.monotonic())
+            idle = idle_time(self.idle, guests_beside(self.directory), memory_now())
+            over = min(used + idle, self.limit)
+            patience = max(0.0, min(LOOK, over - time.monotonic()))
             guest, listener = self.guest.channel.fileno(), self.listener.fileno()
             ready, _, _ = select.select([listener, guest], [], [], patience)
             if guest in ready and not self.guest.alive():
                 return
             if listener not in ready:
-                if not ready:
+                if not ready and time.monotonic() >= over:
                     return
+                if not ready:
+                    continue
                 time.sleep(0.05)  # the channel was closed a moment before its QEMU ends
                 continue
             sock, _ = self.listener.accept()
@@ -206,6 +212,7 @@ class _Keeper:
                 self._name_client(sock)
                 going_on = self._serve_client(sock)
             (self.directory / "client").unlink(missing_ok=True)
+            used = time.monotonic()
             if not going_on or not self.guest.alive():
                 return
             with contextlib.suppress(OSError):

@@ -1,17 +1,14 @@
 """An interactive shell in the guest: bytes both ways, the size of the terminal, Ctrl-C passed through."""
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
-import struct
-import termios
-import tty
 from collections.abc import Iterator
 
 from kscaffold.sandbox.agent import protocol
 from kscaffold.sandbox.agent.protocol import Channel, Kind, Verb
+from kscaffold.sandbox.agent.terminal import raw, window_size
 
 _START = 10.0  # s until the shell has begun
 _END_OF_FILE = b"\x04"
@@ -25,7 +22,7 @@ def shell(opened: Channel, argv: list[str]) -> int:
     payload = b"".join(word.encode() + b"\0" for word in argv)
     nonce = opened.begin(Verb.SHELL, payload, timeout=_START)
     terminal = os.isatty(0)
-    with _raw(0) if terminal else contextlib.nullcontext(), _resizes() as resized:
+    with raw(0) if terminal else contextlib.nullcontext(), _resizes() as resized:
         listening = True
         if terminal:
             _tell_size(opened)
@@ -56,24 +53,12 @@ def _send(opened: Channel, verb: Verb, payload: bytes) -> None:
 
 
 def _tell_size(opened: Channel) -> None:
-    size = fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)) if os.isatty(0) else struct.pack("4H", 24, 80, 0, 0)
-    _send(opened, Verb.RESIZE, size)
+    _send(opened, Verb.RESIZE, window_size(0))
 
 
 def _write(data: bytes) -> None:
     while data:
         data = data[os.write(1, data) :]
-
-
-@contextlib.contextmanager
-def _raw(fd: int) -> Iterator[None]:
-    """Every key goes to the guest's terminal, which makes of it what it means: Ctrl-C too."""
-    before = termios.tcgetattr(fd)
-    tty.setraw(fd)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(fd, termios.TCSAFLUSH, before)
 
 
 @contextlib.contextmanager

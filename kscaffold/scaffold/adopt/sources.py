@@ -9,13 +9,13 @@ from pathlib import Path
 from kscaffold.records import dataclass
 
 # include/linux/init.h and module.h, and the macros of buses that make both (module_pci_driver and so on).
-_CALLED = re.compile(r"^[ \t]*+(\w++)\s*+\(", re.M)
+_CALLED = re.compile(r"(?:^|[;}])[ \t]*+(\w++)\s*+\(", re.M)
 _INIT = re.compile(r"module_(?:init|driver|misc_device|\w+_driver\w*)|\w+_initcall(?:_sync)?")
 _EXIT = re.compile(r"module_(?:exit|driver|misc_device|\w+_driver\w*)")
 _LONGEST_NAME = 200  # characters; of a longer one no question is asked
 _OLD_INIT = re.compile(r"\bint\s+(?:__init\s+)?init_module\s*\(\s*void\s*\)\s*\{")
 _OLD_EXIT = re.compile(r"\bvoid\s+(?:__exit\s+)?cleanup_module\s*\(\s*void\s*\)\s*\{")
-_LICENSE = re.compile(r"^[ \t]*MODULE_LICENSE\s*\(", re.M)
+_LICENSE = re.compile(r"(?:^|[;}])[ \t]*+MODULE_LICENSE\s*+\(", re.M)
 _EXPORT = re.compile(r"(?<![\w#])(?:EXPORT_SYMBOL|EXPORT_PER_CPU_SYMBOL)\w*\s*\(\s*(\w+)")
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.M)
 _OF_LIBC = re.compile(

@@ -8,7 +8,7 @@ enum {
 	SYS_clock_nanosleep = 115, SYS_kill = 129, SYS_reboot = 142, SYS_setsid = 157, SYS_uname = 160,
 	SYS_getpid = 172, SYS_clone = 220, SYS_execve = 221, SYS_wait4 = 260, SYS_finit_module = 273,
 	SYS_memfd_create = 279,
-	SYS_chdir = 49, SYS_unlinkat = 35, SYS_linkat = 37, SYS_pidfd_open = 434,
+	SYS_chdir = 49, SYS_unlinkat = 35, SYS_linkat = 37, SYS_pidfd_open = 434, SYS_fcntl = 25,
 	SYS_getdents64 = 61,
 	SYS_setresuid = 147, SYS_setresgid = 149,
 };

@@ -11,7 +11,7 @@ enum {
 	SYS_clock_settime = 245, SYS_clock_gettime = 246, SYS_clock_nanosleep = 248, SYS_ppoll = 281,
 	SYS_openat = 286, SYS_mkdirat = 287, SYS_dup3 = 316, SYS_pipe2 = 317, SYS_finit_module = 353,
 	SYS_memfd_create = 360,
-	SYS_chdir = 12, SYS_unlinkat = 292, SYS_linkat = 294, SYS_pidfd_open = 434,
+	SYS_chdir = 12, SYS_unlinkat = 292, SYS_linkat = 294, SYS_pidfd_open = 434, SYS_fcntl = 55,
 	SYS_getdents64 = 202,
 	SYS_setresuid = 164, SYS_setresgid = 169,
 };

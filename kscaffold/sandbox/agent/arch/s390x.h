@@ -8,7 +8,7 @@ enum {
 	SYS_clock_settime = 259, SYS_clock_gettime = 260, SYS_clock_nanosleep = 262, SYS_openat = 288,
 	SYS_mkdirat = 289, SYS_ppoll = 302, SYS_pipe2 = 325, SYS_dup3 = 326, SYS_finit_module = 344,
 	SYS_memfd_create = 350,
-	SYS_chdir = 12, SYS_unlinkat = 294, SYS_linkat = 296, SYS_pidfd_open = 434,
+	SYS_chdir = 12, SYS_unlinkat = 294, SYS_linkat = 296, SYS_pidfd_open = 434, SYS_fcntl = 55,
 	SYS_getdents64 = 220,
 	SYS_setresuid = 208, SYS_setresgid = 210,
 };

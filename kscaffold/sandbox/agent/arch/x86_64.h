@@ -8,7 +8,7 @@ enum {
 	SYS_clock_settime = 227, SYS_clock_gettime = 228, SYS_clock_nanosleep = 230, SYS_openat = 257,
 	SYS_mkdirat = 258, SYS_ppoll = 271, SYS_dup3 = 292, SYS_pipe2 = 293, SYS_finit_module = 313,
 	SYS_memfd_create = 319,
-	SYS_chdir = 80, SYS_unlinkat = 263, SYS_linkat = 265, SYS_pidfd_open = 434,
+	SYS_chdir = 80, SYS_unlinkat = 263, SYS_linkat = 265, SYS_pidfd_open = 434, SYS_fcntl = 72,
 	SYS_getdents64 = 217,
 	SYS_setresuid = 117, SYS_setresgid = 119,
 };

@@ -1,0 +1,150 @@
+"""Many tests, and tests whose module kills their guest: nothing is left, and no other test is touched."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import need_program
+from tests.support.kernels import need_kernel
+from tests.support.projects import HELLO
+
+pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.sandbox
+
+MANY = """
+import json, os, resource
+from pathlib import Path
+import pytest
+
+@pytest.fixture
+def measured():
+    yield
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    facts = [os.getpid(), pages * resource.getpagesize(), len(os.listdir("/proc/self/fd"))]
+    with open("figures", "a") as file:
+        file.write(json.dumps(facts) + "\\n")
+
+@pytest.mark.parametrize("number", range(200))
+def test_it(measured, guest, number):
+    if number % 20 == 0:
+        guest.load()
+"""
+
+
+def processes() -> dict[int, str]:
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+    return found
+
+
+def ours(mark: str) -> list[str]:
+    """The command lines of running guests and pytests that name a directory of this test's own."""
+    return [line for line in processes().values() if mark in line]
+
+
+@pytest.fixture
+def project(pytester):
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    pytester.path.joinpath("Kbuild").write_text("obj-m := hello.o\n")
+    pytester.path.joinpath("hello.c").write_text(HELLO)
+    return pytester
+
+
+def test_two_hundred_tests_leave_nothing(project):
+    runtime = os.environ["XDG_RUNTIME_DIR"]
+    scratch = Path(os.environ["XDG_CACHE_HOME"], "kscaffold/tmp")
+    project.makepyfile(MANY)
+    release = need_kernel("6.1").release
+    before = set(scratch.glob("*"))
+    ran = project.runpytest_subprocess("-n", "2", "-q", "--kscaffold-kernel", release)
+    ran.assert_outcomes(passed=200)
+    assert ours(runtime) == []
+    assert list(Path(runtime, "kscaffold/guests").iterdir()) == []
+    assert {p for p in set(scratch.glob("*")) - before if str(os.getpid()) in p.name} == set()
+    figures = [json.loads(line) for line in project.path.joinpath("figures").read_text().splitlines()]
+    assert len(figures) == 200
+    workers = {pid for pid, _, _ in figures}
+    assert len(workers) == 2
+    for worker in workers:
+        own = [(memory, files) for pid, memory, files in figures if pid == worker]
+        # The first tests import what the others use.
+        warm, last = own[len(own) // 3], own[-1]
+        assert last[1] == warm[1], "descriptors"
+        assert last[0] - warm[0] < 4 << 20, "memory"
+
+
+DEADLY = """
+#include <linux/delay.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+static int *volatile nowhere;
+static DEFINE_MUTEX(lock);
+static long deadly_ioctl(struct file *f, unsigned int what, unsigned long argument)
+{
+	switch (what) {
+	case 101:
+		*nowhere = 1; /* oops */
+		break;
+	case 102:
+		mutex_lock(&lock);
+		mutex_lock(&lock); /* for ever */
+		break;
+	case 103:
+		for (;;)
+			cpu_relax();
+	}
+	return 0;
+}
+static const struct file_operations deadly_ops = { .owner = THIS_MODULE, .unlocked_ioctl = deadly_ioctl };
+static struct miscdevice deadly = { .minor = MISC_DYNAMIC_MINOR, .name = "deadly", .fops = &deadly_ops };
+module_misc_device(deadly);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("for a test");
+"""
+CALL = """
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+int main(int n, char **w)
+{
+	return ioctl(open("/dev/deadly", O_RDWR), atoi(w[1])) != 0;
+}
+"""
+TESTS = """
+import pytest
+
+@pytest.mark.parametrize("call", [100, 101, 102, 103, 104])
+def test_call(guest, call):
+    guest.load()
+    assert guest.exec("call.c", call, timeout=3).returncode == 0
+"""
+
+
+def test_a_module_that_kills_its_guest_ends_its_own_test_only(project):
+    project.path.joinpath("Kbuild").write_text("obj-m := deadly.o\n")
+    project.path.joinpath("deadly.c").write_text(DEADLY)
+    project.path.joinpath("call.c").write_text(CALL)
+    project.makepyfile(TESTS)
+    began = time.monotonic()
+    ran = project.runpytest_subprocess(
+        "-q", "-p", "no:xdist", "--kscaffold-kernel", need_kernel("6.1").release, "--durations=0"
+    )
+    ran.assert_outcomes(passed=2, failed=3)
+    assert time.monotonic() - began < 120
+    told = str(ran.stdout)
+    line = 1 + DEADLY.splitlines().index("\t\t*nowhere = 1; /* oops */")
+    assert f"deadly.c:{line}" in told and "NULL pointer dereference" in told
+    # The program that waits for its own lock, and the one that never comes back: each within its deadline.
+    assert told.count("GuestFailure: call.c did not end within 3 s") == 2
+    line = 1 + DEADLY.splitlines().index("\t\tmutex_lock(&lock); /* for ever */")
+    assert f"deadly.c:{line}" in told and "deadly_ioctl" in told
+    assert ours(os.environ["XDG_RUNTIME_DIR"]) == []
