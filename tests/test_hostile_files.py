@@ -86,6 +86,10 @@ NEEDED = {
     ".hello.o.cmd": (),
     "other.c": (),
     "hello.h": (),
+    "kscaffold.toml": (),
+    ".gitignore": (),
+    ".git": (),
+    "dkms.conf": (),
 }
 
 
