@@ -90,7 +90,7 @@ install_by_tool() {
 	if command -v uv >/dev/null && bin=$(uv tool dir --bin 2>/dev/null); then
 		[ -x "$bin/kscaffold" ] || { echo "+ uv tool install -e ." >&2 && uv tool install -q -e . >&2; } || return 1
 	elif command -v pipx >/dev/null && bin=$(pipx environment --value PIPX_BIN_DIR 2>/dev/null); then
-		[ -x "$bin/kscaffold" ] || { echo "+ pipx install -e ." >&2 && pipx install -q -e . >&2; } || return 1
+		[ -x "$bin/kscaffold" ] || { echo "+ pipx install -e ." >&2 && pipx install -e . >&2; } || return 1
 	else
 		return 1
 	fi

@@ -59,7 +59,9 @@ def _display(work: Work) -> "Progress":
     if work.amount is not None:
         columns.append(_amounts(work.unit))
     columns += [TimeRemainingColumn(), TextColumn("left")] if work.total else [TimeElapsedColumn()]
-    return Progress(*columns, console=Console(file=sys.stderr), transient=True)
+    # Lines that are printed meanwhile go above the bar; data that goes elsewhere goes there.
+    stdout = sys.stdout.isatty()
+    return Progress(*columns, console=Console(file=sys.stderr), transient=True, redirect_stdout=stdout)
 
 
 def _amounts(unit: str) -> "ProgressColumn":

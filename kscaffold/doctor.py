@@ -48,11 +48,12 @@ class DoctorReport:
 
 def doctor() -> DoctorReport:
     """Look at everything. Starts no guest but the accelerator's probe, fetches nothing."""
-    if unsafe := _own_directories():
+    unsafe, places = _own_directories(), _places()
+    if unsafe or places.state == "missing":
         # Nothing in them can be asked before that is mended.
-        return DoctorReport((*map(_program, ("make", "gcc")), *unsafe, _places()), 0, 0)
+        return DoctorReport((*map(_program, ("make", "gcc")), *unsafe, places), 0, 0)
     requirements = [*map(_program, ("make", "gcc")), _qemu(), _kernel(), _packages(), _modules(), _signing()]
-    requirements += [_sandboxes(), _places()]
+    requirements += [_sandboxes(), places]
     kernels = sum(
         int(store.details(k.release).get("bytes", 0)) for k in store.known() if k.source == "fetched"
     )
@@ -70,7 +71,7 @@ def _own_directories() -> list[Requirement]:
             left = (
                 next((p for p in _inside(directory) if p.lstat().st_uid == 0), None) if os.geteuid() else None
             )
-            problem = root_owned(left) if left else _unwritable(directory)
+            problem = root_owned(left) if left else None
         except KscaffoldError as error:
             problem = error
         if problem is not None:
@@ -86,19 +87,6 @@ def _inside(directory: Path) -> Iterator[Path]:
             yield entry
             if entry.is_dir() and not entry.is_symlink():
                 yield from entry.iterdir()
-
-
-def _unwritable(directory: Path) -> KscaffoldError | None:
-    """Why nothing can be kept there."""
-    above = next(p for p in (directory, *directory.parents) if p.exists())
-    if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
-        return None
-    return KscaffoldError(
-        "KS006",
-        f"{directory} can't be written to",
-        cause=f"HOME is {os.environ.get('HOME', '')!r}",
-        fix=paths.VARIABLES,
-    )
 
 
 def _program(name: str) -> Requirement:

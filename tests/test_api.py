@@ -62,7 +62,7 @@ REPORTS = {
     "Kernel": None,
     "Listed": "name size refcount used_by state taints permanent",
     "LoadReport": "module file parameters target kernel judgement log seconds accelerator dependencies note "
-    "stack prediction_mismatch place timeline residue as_user arch",
+    "stack prediction_mismatch place timeline residue as_user requests arch",
     "LoadWalkthrough": "report anatomy observed steps flaw unload ordinary_user",
     "Loads": "reports failed_build",
     "Record": None,

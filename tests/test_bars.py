@@ -16,6 +16,7 @@ began = time.monotonic()
 with console.progress().work(Work("Fetching", "it all", lambda: (time.monotonic() - began) * 1e6, 4e6)):
     time.sleep({seconds})
     console.note("a line meanwhile")
+    console.out("data")
     time.sleep(0.3)
 console.note("rich is imported" if "rich" in sys.modules else "rich is not imported")
 """
@@ -26,7 +27,8 @@ def on_terminal(seconds: float, *, quiet: bool = False) -> str:
     ours, theirs = pty.openpty()
     program = _WORK.format(seconds=seconds, quiet=quiet)
     env = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "NO_COLOR": ""}
-    with subprocess.Popen([sys.executable, "-c", program], stderr=theirs, env=env) as child:
+    argv = [sys.executable, "-c", program]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=theirs, env=env, text=True) as child:
         os.close(theirs)
         got = b""
         while True:
@@ -35,6 +37,7 @@ def on_terminal(seconds: float, *, quiet: bool = False) -> str:
             except OSError:  # EIO: nobody has the other end open
                 break
             got += part
+        assert child.stdout and child.stdout.read() == "data\n", "data of a pipe goes to the terminal"
     os.close(ours)
     assert child.returncode == 0
     return got.decode()
@@ -64,6 +67,7 @@ def test_elsewhere_one_line_stands_for_it():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     lines = done.stderr.splitlines()
     assert lines == ["    Fetching it all", "a line meanwhile", "rich is not imported"]
+    assert done.stdout == "data\n"
 
 
 def test_amounts():

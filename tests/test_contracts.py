@@ -32,18 +32,19 @@ DOCUMENTS = {
     "update": "directory template before after base up_to_date marked[] files[] diff backup origin{}",
     "update, not trusted": "error{} report{}",
     "build": "kernel arch modules[] up_to_date complaints[] notes log seconds code cause fix",
-    "clean": "directory removed",
+    "clean": "directory removed kept",
     "sign": "key certificate made signer hash modules[]",
     "check": "module path kernel arch init{} exit{} license vermagic parameters[] depends imports exports"
     " signed signature{} prediction{} findings[]",
     "check several": "modules[]",
     "info": "module path architecture size compression signed modinfo[] imports exports sections[]",
     "load": "module path parameters target kernel arch verdict loaded stage errno init_ran returned code"
-    " cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue as_user",
+    " cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue as_user"
+    " requests",
     "load several": "seconds{} results[]",
     "run --sanitize": "module path parameters target kernel arch verdict loaded stage errno init_ran returned"
     " code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue"
-    " as_user sanitizer{}",
+    " as_user requests sanitizer{}",
     "run --sanitize, several": "seconds{} results[] sanitizer{}",
     "load, not built": "build{}",
     "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
@@ -60,7 +61,7 @@ DOCUMENTS = {
     "explain --list": "topics[]",
     "explain load": "topic kind module path parameters target kernel arch verdict loaded stage errno init_ran"
     " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator steps[]"
-    " ko{} flaw clean note residue as_user ordinary_user questions[]",
+    " ko{} flaw clean note residue as_user requests ordinary_user questions[]",
     "explain load several": "topic kind results[]",
     "kernel list": "kernels[] chosen default",
     "kernel add": "kernel{} already seconds",

@@ -263,6 +263,7 @@ READS_ITSELF = {
     "explain/subjects.py",
     "load/live_crash.py",
     "make/compile_commands.py",
+    "make/api_changes.py",
     "make/kernel_api.py",
     "make/lock.py",
     "make/stand_in.py",

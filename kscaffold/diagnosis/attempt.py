@@ -25,6 +25,16 @@ NOT_KNOWN = Facts()
 
 
 @dataclass(frozen=True, slots=True)
+class ModuleRequest:
+    """A module that the kernel asked modprobe for. `modules`: those that were loaded for it, by the kernel's
+    names, none where it is built in; None where there is no such module.
+    """
+
+    name: str
+    modules: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """What was seen of one call into the kernel. None: not known there.
 
@@ -33,7 +43,7 @@ class Attempt:
     target can still be asked. `alive`: the target lives. `reset`: the guest's machine reset itself while
     the request was under way. `late`: the deadline passed. `killed_by`: the signal that ended the calling
     task. `note`: what the log lacks. `trace`: ftrace's text. `stack`: the kernel stack of a task that did
-    not come back. `seconds`: spent in the kernel.
+    not come back. `seconds`: spent in the kernel. `requests`: the modules that were asked for meanwhile.
     """
 
     errno: int | None = None
@@ -48,6 +58,7 @@ class Attempt:
     note: str | None = None
     stack: str = ""
     seconds: float = 0.0
+    requests: tuple[ModuleRequest, ...] = ()
 
     @property
     def log(self) -> tuple[Record, ...]:

@@ -18,7 +18,8 @@ class Evidence:
     `tainted`: kernel.tainted after the load. `loaded_before`: the name was in the list before, as
     `state_before` (Live, Loading, Unloading). `state_after`: its state after the load. `cmdline`: the
     kernel's. `symbols`: for symbols that may be unknown to the kernel, `gpl-only`, `missing`, or the name
-    of the module that exports it; `circle NAME` where that module needs this one in turn.
+    of the module that exports it; `circle NAME` where that module needs this one in turn. `looked_for`: the
+    functions by which the module looks for hardware, and for what, where init says there is none.
     """
 
     module: str
@@ -35,3 +36,4 @@ class Evidence:
     state_after: str | None = None
     cmdline: str = ""
     symbols: Mapping[str, str] = field(default_factory=dict)
+    looked_for: tuple[tuple[str, str], ...] = ()

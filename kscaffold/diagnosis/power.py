@@ -12,7 +12,7 @@ _ENDS: Mapping[str, tuple[str, str]] = {
 
 
 def told_to_end(seen: Attempt) -> dict[str, str] | None:
-    """How a kernel that does not answer was ended by a call, as groups for KS299; None where it was not: a
+    """How a kernel that does not answer was ended by a call, as groups for KS619; None where it was not: a
     kernel that still answers has only a module that prints such a line.
     """
     if seen.answered or seen.outlived:

@@ -50,9 +50,9 @@ def judge_unload(e: UnloadEvidence) -> UnloadJudgement:
     if fatal is not None:
         return _judgement(e, "crashed", "KS308", found, cause=fatal.summary)
     if ended := told_to_end(seen):
-        entry = catalogue.entry("KS299")
+        entry = catalogue.entry("KS619")
         assert entry is not None
-        judgement = _judgement(e, "crashed", "KS299", found, cause=catalogue.filled(entry.cause, ended))
+        judgement = _judgement(e, "crashed", "KS619", found, cause=catalogue.filled(entry.cause, ended))
         return replace(judgement, fix=catalogue.filled(entry.fix, ended))
     if seen.reset:
         return _judgement(e, "crashed", "KS268", found, cause="the processor reset while exit ran")

@@ -115,7 +115,7 @@ def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None)
     fix = entry.fix if entry else None
     ended = told_to_end(e.attempt) if fatal is None else None
     if ended:
-        entry = catalogue.entry("KS299")
+        entry = catalogue.entry("KS619")
         assert entry is not None
         cause, fix = catalogue.filled(entry.cause, ended), catalogue.filled(entry.fix, ended)
     is_live = stage == "live"
@@ -240,12 +240,22 @@ def _init_failed(e: Evidence, found: tuple[Complaint, ...], name: str, *, certai
     fix = entry.fix
     leftovers = [f for f in _warnings(e) if f.entry.code == "KS264"]
     cause = f"init returned {said}"
+    missing = _missing_requests(e)
     if number and number != name and certain:
         # Linux 7.0 and later, of -EEXIST: modprobe takes that for "loaded already", and so for success.
         cause += f", which this kernel tells as {name}"
-    if leftovers:
+    code = "KS201"
+    if missing:
+        asked = f"{', '.join(missing)} (request_module)"
+        cause += f", and had asked for {asked}, which neither the project nor the kernel has"
+        code, fix = "KS299", _of("KS299").fix
+    elif leftovers:
         cause += f"; {leftovers[0].cause}"
-        fix = leftovers[0].fix
+        code, fix = "KS264", leftovers[0].fix
+    elif e.looked_for:
+        calls = ", ".join(f"{what} ({call})" for call, what in e.looked_for[:3])
+        cause += f": it looks for {calls}, and this machine has none"
+        code, fix = "KS200", _of("KS200").fix
     elif returned != -1:
         fix = "look at the last line init printed, and at the call in it that can fail with this"
     return Judgement(
@@ -254,13 +264,28 @@ def _init_failed(e: Evidence, found: tuple[Complaint, ...], name: str, *, certai
         errno=name,
         init_ran=True if certain else None,
         returned=returned if certain else None,
-        code=leftovers[0].entry.code if leftovers else "KS201",
+        code=code,
         cause=cause if certain else f"probably {cause}: nothing else fails so without a line in the log",
         fix=fix,
         certain=certain,
         complaints=found,
         stages=_stages(e, failed="init", reached=None),
     )
+
+
+def _missing_requests(e: Evidence) -> list[str]:
+    """What the kernel asked modprobe for and there is not. A cipher is asked for as `crypto-NAME`, then
+    as `crypto-NAME-all` all the same: the second says nothing where the first was found.
+    """
+    found = {r.name for r in e.attempt.requests if r.modules is not None}
+    names = (r.name for r in e.attempt.requests if r.name not in found)
+    return list(dict.fromkeys(n for n in names if n.removesuffix("-all") not in found))
+
+
+def _of(code: str) -> catalogue.Entry:
+    entry = catalogue.entry(code)
+    assert entry is not None, code
+    return entry
 
 
 def _refused(

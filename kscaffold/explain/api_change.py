@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from kscaffold.explain import release as releases
-from kscaffold.make.kernel_api import ApiChange, changes_for
+from kscaffold.make.api_changes import ApiChange, changes_for
 from kscaffold.records import dataclass, replace
 
 # What compiler and modpost say of a name that they do not find, and of one that they find otherwise.

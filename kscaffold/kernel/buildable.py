@@ -8,6 +8,7 @@ from kscaffold import process
 from kscaffold.arch import table
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
+from kscaffold.kernel.buildtree import programs_beside
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.store import release_of_tree
 
@@ -43,7 +44,12 @@ def _problem_of(kernel: Kernel, build: Path) -> KscaffoldError | None:
             cause="its path has a space, ':' or '%'",
             fix="move it to a plain path, or reach it through a link that has one",
         )
-    return _unprepared(build) or _moved(kernel, build) or _other_release(kernel, build) or _foreign(build)
+    return (
+        _unprepared(build)
+        or _moved(kernel, build)
+        or _other_release(kernel, build)
+        or _foreign(kernel, build)
+    )
 
 
 def compiler_problem(kernel: Kernel) -> KscaffoldError | None:
@@ -53,7 +59,7 @@ def compiler_problem(kernel: Kernel) -> KscaffoldError | None:
     except OSError:
         return None  # only Debian's headers name their compiler
     pinned = re.search(r"\bgcc-(\d+)\s*$", text, re.MULTILINE)
-    if not pinned:
+    if not pinned or (kernel.build and programs_beside(kernel.build)):
         return None
     wanted = int(pinned[1])
     machine = table.by_uname(kernel.arch)
@@ -66,7 +72,8 @@ def compiler_problem(kernel: Kernel) -> KscaffoldError | None:
         "KS526",
         f"kernel {kernel.release} was compiled by gcc-{wanted}, and no {prefix}gcc here is as new",
         cause="an older compiler may not know the flags that this kernel's modules are compiled with",
-        fix=f"sudo apt-get install --no-install-recommends {package}, or build for another kernel",
+        fix=(_is_of_other_suite(kernel) and _fetched_again(kernel))
+        or f"sudo apt-get install --no-install-recommends {package}",
     )
 
 
@@ -79,7 +86,8 @@ def missing_packages(kernel: Kernel) -> list[str]:
     if machine is None or not prefix:
         return []
     packages = [] if process.which(machine.qemu) else [machine.qemu_package]
-    return packages if _has_compiler(prefix) else [*packages, f"gcc-{machine.triple}"]
+    beside = kernel.build is not None and programs_beside(kernel.build) is not None
+    return packages if beside or _has_compiler(prefix) else [*packages, f"gcc-{machine.triple}"]
 
 
 def _has_compiler(prefix: str) -> bool:
@@ -132,7 +140,7 @@ def _other_release(kernel: Kernel, build: Path) -> KscaffoldError | None:
     )
 
 
-def _foreign(build: Path) -> KscaffoldError | None:
+def _foreign(kernel: Kernel, build: Path) -> KscaffoldError | None:
     """Host programs of another architecture, or of a newer C library than this machine's."""
     for name in ("scripts/basic/fixdep", "scripts/mod/modpost", "scripts/mod/modpost.real-lsb-64"):
         program = reader.read_bytes(build / name) if (build / name).is_file() else b""
@@ -151,9 +159,28 @@ def _foreign(build: Path) -> KscaffoldError | None:
                 "KS522",
                 f"the programs of the kernel tree {build} don't run on this machine",
                 cause=f"{name} needs the C library {needed}, which is newer than the one here",
-                fix="build for a kernel of this release of the distribution: kscaffold kernel add",
+                fix=_fetched_again(kernel) or f"make -C {build} modules_prepare on this machine",
             )
     return None
+
+
+def _is_of_other_suite(kernel: Kernel) -> bool:
+    """Whether a kernel was fetched from a release of the distribution that is not this machine's."""
+    import platform  # start-up time: asked only for a problem
+
+    try:
+        own = platform.freedesktop_os_release().get("VERSION_CODENAME")
+    except OSError:
+        return False
+    return bool(own and kernel.origin) and not str(kernel.origin).startswith(str(own))
+
+
+def _fetched_again(kernel: Kernel) -> str | None:
+    """The commands that fetch a kernel anew; its suite's compiler comes with it then."""
+    if kernel.source != "fetched":
+        return None
+    suite = f" --suite {kernel.origin}" if kernel.origin else ""
+    return f"kscaffold kernel remove {kernel.release} && kscaffold kernel add {kernel.release}{suite}"
 
 
 def missing_libc(program: bytes) -> str | None:

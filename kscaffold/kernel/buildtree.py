@@ -12,6 +12,9 @@ from kscaffold.files import reader
 from kscaffold.kernel.config import parse_config
 from kscaffold.records import dataclass, field
 
+TOOLCHAIN = "toolchain"
+"""The directory of a fetched kernel that has a compiler of its suite."""
+
 
 @dataclass(frozen=True, slots=True)
 class BuildTree:
@@ -23,6 +26,7 @@ class BuildTree:
     tree names (`gcc-12`), `built_by` the version text of the compiler the kernel was built with. `kbuild`:
     Kbuild's ARCH. `cross`: the beginning of the names of the compiler's programs (CROSS_COMPILE), nothing
     where the tree is for this machine; `compiler_package`: Debian's, for a machine that is not this one.
+    `programs`: the directory of a compiler that was unpacked beside the kernel (suite_toolchain.py).
     `arch`: that machine, as `uname -m` says it.
     """
 
@@ -38,6 +42,7 @@ class BuildTree:
     kbuild: str
     cross: str
     compiler_package: str
+    programs: Path | None = None
     arch: str = field(default_factory=lambda: os.uname().machine)
 
     @property
@@ -72,8 +77,15 @@ def read_tree(build: Path, arch: str | None = None) -> BuildTree:
         kbuild=architecture.kbuild if architecture else machine,
         cross=table.cross_prefix(architecture),
         compiler_package=f"gcc-{architecture.triple}" if architecture else "gcc",
+        programs=programs_beside(directory),
         arch=machine,
     )
+
+
+def programs_beside(build: Path) -> Path | None:
+    """The compiler's programs that were unpacked beside a fetched kernel, of its build tree."""
+    programs = build.parent.parent.parent / TOOLCHAIN / "usr/bin"
+    return programs if programs.is_dir() else None
 
 
 def _version(code: int) -> tuple[str, str, str]:

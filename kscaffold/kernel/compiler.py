@@ -28,7 +28,8 @@ def toolchain(tree: BuildTree) -> Toolchain:
     Raises ToolMissingError KS001 without make or linker, KS106 without a compiler that can do it.
     """
     process.need("make")
-    chosen = _clang(tree) if tree.clang else _gcc(tree)
+    suite = _of_suite(tree)
+    chosen = suite or (_clang(tree) if tree.clang else _gcc(tree))
     if tree.cross:
         # Some headers set both themselves (`override`), and are deaf to these.
         words = (f"ARCH={tree.kbuild}", f"CROSS_COMPILE={tree.cross}")
@@ -45,6 +46,24 @@ def toolchain(tree: BuildTree) -> Toolchain:
             (*chosen.programs, "pahole"),
         )
     return chosen
+
+
+# Kbuild's variables and the programs that they stand for.
+_TOOLS = {"LD": "ld", "AR": "ar", "NM": "nm", "STRIP": "strip"} | {
+    name.upper(): name for name in ("objcopy", "objdump", "readelf")
+}
+
+
+def _of_suite(tree: BuildTree) -> Toolchain | None:
+    """The compiler that was unpacked beside the kernel, where one was."""
+    if tree.programs is None:
+        return None
+    triple = tree.compiler_package.removeprefix("gcc-")
+    compiler = next(iter(sorted(tree.programs.glob(f"{triple}-gcc-*"))), None)
+    if compiler is None:
+        return None
+    tools = (f"{name}={tree.programs}/{triple}-{program}" for name, program in _TOOLS.items())
+    return Toolchain((f"CC={compiler}", *tools), programs=("make",))
 
 
 def _gcc(tree: BuildTree) -> Toolchain:

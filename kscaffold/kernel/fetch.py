@@ -14,8 +14,8 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths, reader
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.kernel import image, store
-from kscaffold.kernel.host_programs import replace_too_new
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.kernel.suite_toolchain import make_buildable
 from kscaffold.packages.apt import Archive, Package, open_archive, unpack, why_not
 from kscaffold.progress import Progress, Work
 from kscaffold.records import dataclass, replace
@@ -189,9 +189,8 @@ def _make(
     made = place / "kernel"
     made.mkdir()
     _unpack(debs, packages, made, progress)
-    (place / "programs").mkdir()
-    replace_too_new(made, release, place / "programs", progress)
     machine = archive.distribution.architecture
+    make_buildable(archive, made, release, machine.name, place, progress)
     kernel = _mend(made, Kernel(release, "fetched", None, None, None, None, archive.origin, machine.name))
     assert kernel.image
     unpacked = image.unpacked(reader.read_bytes(kernel.image, reader.MOST_IMAGE), machine)

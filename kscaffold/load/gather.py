@@ -8,6 +8,7 @@ from kscaffold.diagnosis import crash, trace
 from kscaffold.diagnosis.attempt import Attempt, Listed
 from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.stages import ORDER
+from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.quick import needed_back
 from kscaffold.errors import KscaffoldError
@@ -20,6 +21,8 @@ _WAITS_FOR_NAME = lazy.pattern(r"\b(?:add_unformed_module|module_patient_check_e
 _UNKNOWN = lazy.pattern(r"^(?P<module>[\w-]{1,64}): Unknown symbol (?P<symbol>\S{1,255}) \(err -2\)$")
 # Errors that have a cause in the state of the kernel, which its own files tell.
 _ASKED = frozenset({errno.EPERM, errno.EACCES, errno.EINVAL, errno.EKEYREJECTED})
+
+_NO_DEVICE = frozenset({errno.ENODEV, errno.ENXIO})
 
 
 def gather(ko: ModuleFile, attempt: Attempt, target: Target, kernel: Kernel | None = None) -> Evidence:
@@ -94,11 +97,17 @@ def _of_file(e: Evidence, ko: ModuleFile) -> Evidence:
         facts = ko.kofile()
     except KscaffoldError:
         return e
+    looked: tuple[tuple[str, str], ...] = ()
+    if e.attempt.errno in _NO_DEVICE:
+        from kscaffold.diagnosis.hardware import looked_for  # start-up time: few loads fail so
+
+        looked = looked_for(quick.imports(ko))
     return replace(
         e,
         has_init=facts.init is not None,
         signed=facts.signed,
         layout_version="module_layout" in (facts.versions or {}),
+        looked_for=looked,
     )
 
 

@@ -11,6 +11,7 @@ from kscaffold.load.addr2line import locate_complaints, with_source_line
 from kscaffold.load.assignment import assign, near_name
 from kscaffold.load.firmware import add_firmware, asked_for, give, missing_firmware
 from kscaffold.load.gather import gather
+from kscaffold.load.modprobe import Modprobe
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor, prediction_mismatch
 from kscaffold.load.report import NO_LOG, LoadReport
@@ -34,8 +35,7 @@ def load(
     """Load `ko` once; `timeout` in seconds.
 
     `predictor`: warns of what the kernel will refuse, and is held against its answer; its kernel's files
-    help to explain a failure.
-    Raises KscaffoldError when the target can't be asked or can't take the file.
+    help to explain a failure. Raises KscaffoldError when the target can't be asked or can't take the file.
     """
     began, name = time.monotonic(), ko.module
     predicted = predictor.before(ko, parameters, target) if predictor else None
@@ -80,6 +80,7 @@ def load(
         place=place,
         prediction_mismatch=prediction_mismatch(predicted, judgement),
         timeline=evidence.timeline,
+        requests=attempt.requests,
         as_user=target.as_user,
     )
 
@@ -120,6 +121,8 @@ def load_all(
     """
     add_firmware(plan.firmware, target)
     reports: list[LoadReport] = []
+    if predictor:
+        target.modprobe = Modprobe([ko.path.absolute().parent for ko in plan.kos], predictor.kernel)
     given = assign(plan.parameters, plan.kos)
     skipped: set[str] = set()  # by the kernel's names
 

@@ -82,7 +82,7 @@ def _of_project(request: LoadRequest, kernel: Kernel, progress: Progress) -> Loa
     directory = find_project(request.directory)
     tries = 0
     while True:
-        project = fresh_targets(directory, kernel)
+        project = fresh_targets(directory, kernel) or _fresh_beside(directory, kernel)
         if project is None and request.build:
             from kscaffold.make.build_project import build_project  # start-up time
 
@@ -102,6 +102,14 @@ def _of_project(request: LoadRequest, kernel: Kernel, progress: Progress) -> Loa
     if not request.dependencies:
         return found
     return _with_needs(found, [t.ko for t in project.targets if t.ko.exists()], kernel, files)
+
+
+def _fresh_beside(directory: Path, kernel: Kernel) -> Project | None:
+    """The project as it was built for this kernel beside the checkout, where that is up to date."""
+    from kscaffold.make.build_place import build_place  # start-up time: most projects have one kernel
+
+    place = build_place(directory, kernel)
+    return None if place == directory else fresh_targets(place, kernel)
 
 
 def _is_for_another(ko: ModuleFile, kernel: Kernel) -> bool:

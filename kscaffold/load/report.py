@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kscaffold.arch import table
+from kscaffold.diagnosis.attempt import ModuleRequest
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.trace import Timeline
 from kscaffold.diagnosis.verdict import Judgement
@@ -30,7 +31,8 @@ class LoadReport:
     `prediction_mismatch`: how the kernel's answer differs from what was predicted. `place`: the line of
     source that the kernel's first complaint is about. `timeline`: what the trace showed, None where there
     was none. `residue`: what was left behind after the unload; None where nobody looked, or could tell.
-    `as_user`: an ordinary user loaded it.
+    `as_user`: an ordinary user loaded it. `requests`: the modules that were asked for meanwhile
+    (request_module).
 
     `seconds`: build, start (of the sandbox), load (in the kernel), total.
     """
@@ -52,6 +54,7 @@ class LoadReport:
     timeline: Timeline | None = None
     residue: "tuple[Residue, ...] | None" = None
     as_user: bool = False
+    requests: tuple[ModuleRequest, ...] = ()
     arch: str = field(default_factory=lambda: os.uname().machine)
 
     @property

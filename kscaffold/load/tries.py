@@ -165,6 +165,7 @@ def _once(
                 if not unloads[-1].ok:
                     break
             timing.reached("unloaded")
+            _unload_requested(loads, target, wait)
             unloads = watch_after_unload(unloads, target, around.watch, around.progress)
         loads = blame_late_crash(loads, unloads, target)
         timing.reached("the guest is asked whether it is well")
@@ -179,6 +180,15 @@ def _once(
         guest.close()
         around.guests.remove(guest)
         timing.reached("the guest has ended")
+
+
+def _unload_requested(loads: Sequence[LoadReport], target: Target, timeout: float) -> None:
+    """Unload what modprobe was asked for and loaded: what is left then, the project's modules left."""
+    mine = {r.module for r in loads}
+    for request in (r for report in reversed(loads) for r in reversed(report.requests)):
+        for module in reversed(request.modules or ()):
+            if module not in mine:
+                target.unload(module, timeout)  # one that is in use stays, as it would with modprobe -r
 
 
 def _load_helpers(plan: LoadPlan, target: Target, timeout: float) -> None:

@@ -1,16 +1,19 @@
 """A project made up to date: nothing where that is proven, else a build. Imports little for the first."""
 
+import os
 import re
 import time
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.make.build_place import build_place
 from kscaffold.make.fingerprint.compare import fresh_targets
 from kscaffold.make.report import BuildReport, nothing_to_do
 from kscaffold.make.request import BuildRequest
 from kscaffold.progress import SILENT, Progress
-from kscaffold.project.mirror import build_place
+from kscaffold.project.mirror import publish
+from kscaffold.records import replace
 
 # Where Kbuild can't say what is built, the project's own make may: no Kbuild, one that make can't read
 # before something is made, one without a module.
@@ -35,44 +38,67 @@ def build_project(
     reported. `jobs`: compilers at once, None for one a processor. Raises KscaffoldError where make can't be
     called.
     """
-    started = time.monotonic()
-    place = build_place(directory.resolve())
-    if place != directory.resolve():
+    here = directory.resolve()
+    place = build_place(here, kernel)
+    if not os.access(here, os.W_OK):
         progress.step("Note", f"{directory} can't be written to: built in {place}")
-    directory = place
-    project = None if variables else fresh_targets(directory, kernel)
+    request = BuildRequest(progress, everything, jobs, variables)
+    report = _build(here, place, kernel, module, request)
+    return report if place == here or not report.ok else _published(report, here)
+
+
+def _build(here: Path, place: Path, kernel: Kernel, module: str | None, request: BuildRequest) -> BuildReport:
+    """Build in `place`, the directory of this kernel for the checkout in `here`."""
+    started = time.monotonic()
+    project = None if request.variables else fresh_targets(place, kernel)
     if project:
         project.named(module)
         return nothing_to_do(project, kernel, time.monotonic() - started)
     from kscaffold.make.build import build_as_asked  # start-up time: most builds have nothing to do
     from kscaffold.make.own_build import build_own_way
     from kscaffold.make.own_way import last_resort, own_way
-    from kscaffold.project.ask import read_project
+    from kscaffold.project.ask import kbuild_file, read_project
     from kscaffold.project.find import outer_project
+    from kscaffold.project.trust import require_trusted
 
-    if outer := outer_project(directory):
+    if outer := outer_project(here):
         whole = f"kscaffold build -C {outer} builds all of it"
-        progress.step("Note", f"the project meant is {directory.name}, which lies in {outer.name}: {whole}")
-    request = BuildRequest(progress, everything, jobs, variables)
-    way = own_way(directory)
+        request.progress.step(
+            "Note", f"the project meant is {here.name}, which lies in {outer.name}: {whole}"
+        )
+    if place != here:
+        require_trusted(here, kbuild_file(here))
+    way = own_way(place)
     if way is None:
         try:
-            project = read_project(directory, kernel)
+            project = read_project(place, kernel)
         except KscaffoldError as error:
-            way = last_resort(directory, error.what) if error.code in _FOR_OWN_MAKE else None
+            way = last_resort(place, error.what) if error.code in _FOR_OWN_MAKE else None
             if way is None:
                 raise
         else:
             project.named(module)
             report = build_as_asked(project, kernel, request)
-            made = None if report.ok else _made_first(report, directory)
-            way = last_resort(directory, made) if made else None
+            made = None if report.ok else _made_first(report, place)
+            way = last_resort(place, made) if made else None
             if way is None:
                 return report
-    report = build_own_way(directory, kernel, way, request)
+    # Rules of the project's own may write to its files: not to those that links lead to.
+    report = build_own_way(here if os.access(here, os.W_OK) else place, kernel, way, request)
     if report.ok:
         report.project.named(module)
     return report
+
+
+def _published(report: BuildReport, here: Path) -> BuildReport:
+    """The report on modules that were built beside the checkout, each put where make would have left it. Who
+    builds there now leaves its own.
+    """
+    from kscaffold.make.lock import lock_if_idle  # start-up time: most builds are in the checkout
+
+    with lock_if_idle(here) as idle:
+        modules = (replace(t, ko=publish(t.ko)) for t in report.modules) if idle else report.modules
+        return replace(report, modules=tuple(modules))
 
 
 def _made_first(report: BuildReport, directory: Path) -> str | None:

@@ -11,13 +11,11 @@ from kscaffold.diagnosis.catalogue import CatalogueMatch
 from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.kernel.device_classes import lacking_option, where_to_find
+from kscaffold.make.api_changes import ApiChange, api_changes, changes_for
 from kscaffold.make.first_error import permissions_refused, stopped_by_source
 from kscaffold.make.generated import maker_of
 from kscaffold.make.kernel_api import (
     USER_SPACE,
-    ApiChange,
-    api_changes,
-    changes_for,
     exporters,
     header_defining,
     header_of,

@@ -11,6 +11,10 @@ _CLANG_DIRECTIVE = re.compile(r"^\s*\d+ \|\s*#\s*error\b")
 _ERROR = re.compile(r"^(?P<place>\S+?:\d+)(?::\d+)?: (?:fatal )?error: (?P<text>.*)")
 _USED = re.compile(r"^(?P<place>[^/\s]\S*?:\d+)(?::\d+)?: note: (?:in expansion of|expanded from) macro")
 _OCTAL = re.compile(r"\b0[0-7]{3,4}\b|\bS_I(?:WUGO|RWXUGO|ALLUGO|WOTH|RWXO)\b")
+RULE_FAILED = re.compile(
+    r"make(?:\[\d+\])?: \*\*\* \[(?:(?P<place>[^/\s]\S*:\d+): )?(?P<target>[^\s\]]+)\] Error \d+"
+)
+"""How make tells of a rule that failed; a relative place is in the project."""
 
 
 def stopped_by_source(block: list[str], tree: BuildTree) -> BuildExplanation | None:
@@ -64,6 +68,24 @@ def permissions_refused(block: list[str]) -> BuildExplanation | None:
     return BuildExplanation(
         "KS107", "permissions that the kernel refuses", cause, "write 0644, 0444 or 0200, as it is meant"
     )
+
+
+def rule_failed(lines: list[str]) -> BuildExplanation | None:
+    """Of a rule of the project's own Makefile that failed before make came to Kbuild: make's line names the
+    rule, and the line before says why.
+    """
+    for i, line in enumerate(lines):
+        if failed := RULE_FAILED.match(line):
+            said = next((text.strip() for text in reversed(lines[:i]) if text.strip()), "")
+            where = f"{failed['place']}: " if failed["place"] else ""
+            target = failed["target"]
+            return BuildExplanation(
+                "KS107",
+                f"the rule for {target} failed",
+                f"{where}{said or 'its commands say nothing'}",
+                f"make {target} shows it alone; mend what it needs, then build again",
+            )
+    return None
 
 
 def _lets_all_write(mode: str) -> bool:

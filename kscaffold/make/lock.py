@@ -47,6 +47,18 @@ def project_lock(directory: Path, progress: Progress, *, patience: float | None 
 
 
 @contextmanager
+def lock_if_idle(directory: Path) -> Iterator[bool]:
+    """Hold the build lock of the project in `directory` where nobody has it; whether it is held."""
+    state = paths.project_state(directory)
+    paths.make_own(state)
+    with (state / "lock").open("a+") as file:
+        held = try_lock(file.fileno())
+        if held:
+            write_holder(file.fileno())
+        yield held
+
+
+@contextmanager
 def noted_group(state: Path) -> Iterator[Callable[[int], None]]:
     """Note make's process group while it runs, so that the next build ends it if this process is killed."""
     file = state / _MAKE

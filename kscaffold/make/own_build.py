@@ -1,6 +1,7 @@
 """Build a project by its own make: the report, as that of a build by Kbuild alone."""
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from kscaffold.make.build import build_as_asked, explained, forget_another_s, to
 from kscaffold.make.compile_commands import write_database
 from kscaffold.make.fingerprint import record
 from kscaffold.make.fingerprint.own_record import files_of, write_own_record
+from kscaffold.make.first_error import RULE_FAILED, rule_failed
 from kscaffold.make.lock import project_lock
 from kscaffold.make.log import BuildLog
 from kscaffold.make.output import Output
@@ -21,6 +23,17 @@ from kscaffold.project.ask import read_project
 from kscaffold.project.known import know_targets, known_targets
 from kscaffold.project.makefile import leads_to_kbuild
 from kscaffold.records import replace
+
+
+def _forget_half_made(directory: Path, log: BuildLog, before: Mapping[str, object] | None) -> None:
+    """Remove what a rule that failed had begun to write: make itself would take it for made the next time
+    (it removes such files only where a Makefile has .DELETE_ON_ERROR).
+    """
+    for line in log.lines():
+        if failed := RULE_FAILED.match(line):
+            file = directory / failed["target"]
+            if before is not None and str(file) not in before and file.is_file() and not file.is_symlink():
+                file.unlink()
 
 
 def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRequest) -> BuildReport:
@@ -47,6 +60,8 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
             done = run_own_way(directory, kernel, way, take, request, (tree, tools, state))
         finally:
             log.write(state / "make.log")
+        if done.status != 0:
+            _forget_half_made(directory, log, files)
         project = done.project
         made = bool(project.targets) and all(t.ko.exists() for t in project.targets)
         report = BuildReport(
@@ -71,15 +86,21 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
                 what = f"its own make ended with {done.status} after its modules were built"
                 report = replace(report, notes=(*report.notes, what))
             return report
-        report = replace(report, explanation=explained(project, tree, output, log))
+        cause = None if done.reached else rule_failed(log.lines())
+        report = replace(report, explanation=cause or explained(project, tree, output, log))
     if done.reached and (made or not done.built):
         return report
     if way.dkms and leads_to_kbuild(directory):
         return build_own_way(directory, kernel, replace(way, dkms=False), request)
+    why = "left no module in its place" if done.reached else "did not come to it"
+    return _by_kbuild(directory, kernel, request, f"{program} {why}") or report
+
+
+def _by_kbuild(directory: Path, kernel: Kernel, request: BuildRequest, why: str) -> BuildReport | None:
+    """The report on a build by Kbuild alone, where that succeeds."""
     with suppress(KscaffoldError):
         project = read_project(directory, kernel)
-        why = "left no module in its place" if done.reached else "did not come to it"
-        request.progress.step("Building", f"{directory.name} by Kbuild: {program} {why}")
+        request.progress.step("Building", f"{directory.name} by Kbuild: {why}")
         plain = build_as_asked(project, kernel, request)
-        return plain if plain.ok else report
-    return report
+        return plain if plain.ok else None
+    return None

@@ -100,12 +100,31 @@ def _builds_nothing(project: Project, draft: tuple[Path, Path] | None) -> Kscaff
                 fix=f"set it in the environment of each command, {options[0]}=m kscaffold build; "
                 f"or add a line at the top of {name}: export {options[0]} := m",
             )
+        if unset := _unset_variable(text):
+            import difflib  # start-up time: only when nothing is built
+
+            name_of, others = unset
+            near = difflib.get_close_matches(name_of, others, 1)
+            meant = f"write $({near[0]}), which is set there" if near else "write the names of the modules"
+            return UnbuildableError(
+                "KS104",
+                what,
+                cause=f"obj-m is $({name_of}) in {name}, and nothing sets {name_of}",
+                fix=f"{meant}; or, where a command line gives it: kscaffold build {name_of}=NAME.o",
+            )
     return UnbuildableError(
         "KS104",
         what,
         cause=f"make read {there} and found obj-m empty",
         fix=f"add a line to {there.name}: obj-m := NAME.o",
     )
+
+
+def _unset_variable(text: str) -> tuple[str, list[str]] | None:
+    """The variable that a Kbuild's obj-m is taken from and that is not set there, and those that are."""
+    used = re.search(r"^[ \t]*+obj-m[ \t]*+[:+?]?=[^#\n]*?\$[({](\w+)[)}]", text, re.M)
+    is_set = re.findall(r"^[ \t]*+(?:(?:export|override)[ \t]++)?+(\w+)[ \t]*+[:+?]?=", text, re.M)
+    return (used[1], is_set) if used and used[1] not in is_set else None
 
 
 def kbuild_file(directory: Path) -> Path | None:

@@ -9,7 +9,7 @@ from kscaffold.files import paths
 from kscaffold.files.atomic import write_whole
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.ask import read_project
-from kscaffold.project.mirror import build_place
+from kscaffold.project.mirror import mirrors
 from kscaffold.project.project import ModuleTarget, Project
 
 _FILE = "targets.json"
@@ -47,7 +47,8 @@ def known_targets(directory: Path) -> Project | None:
 def project_at(directory: Path, kernel: Kernel | None) -> Project:
     """As `read_project`; where make can't tell without running the project's own rules, what those built the
     last time."""
-    directory = build_place(directory)
+    if not os.access(directory, os.W_OK):  # what is built of it is in the cache
+        directory = next(iter(mirrors(directory.resolve())), directory)
     known = known_targets(directory)
     if known is not None and all(t.ko.exists() for t in known.targets):
         return known

@@ -8,7 +8,7 @@ from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.module.arguments import Parameters
-from kscaffold.targets.target import Kind
+from kscaffold.targets.target import Kind, Modprobe
 
 if TYPE_CHECKING:
     from kscaffold.targets.timers import Timer
@@ -22,6 +22,7 @@ class AbsentSandbox:
     arch = ""
     accelerator: str | None = None
     cmdline = ""
+    modprobe: Modprobe | None = None
     as_user = False
 
     def as_ordinary_user(self) -> None:

@@ -14,7 +14,7 @@ from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.module.arguments import Parameters
 from kscaffold.targets import kmod
 from kscaffold.targets.facts import KernelFiles, read_facts
-from kscaffold.targets.target import Kind
+from kscaffold.targets.target import Kind, Modprobe
 
 if TYPE_CHECKING:
     from kscaffold.targets.timers import Timer
@@ -38,6 +38,7 @@ class HostTarget:
         self.release = os.uname().release
         self.arch = os.uname().machine
         self.accelerator: str | None = None
+        self.modprobe: Modprobe | None = None
         self.cmdline = (self._text("proc/cmdline") or "").strip()
 
     def as_ordinary_user(self) -> None:

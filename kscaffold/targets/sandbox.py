@@ -4,15 +4,14 @@ import copy
 import errno
 import hashlib
 import os
-import re
 import struct
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kscaffold import timeouts
 from kscaffold.diagnosis import crash
-from kscaffold.diagnosis.attempt import Attempt, Facts, Listed
-from kscaffold.diagnosis.klog import Record, parse_kmsg, parse_text
+from kscaffold.diagnosis.attempt import Attempt, Facts, Listed, ModuleRequest
+from kscaffold.diagnosis.klog import Record, parse_kmsg
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.quick import SIGNED
 from kscaffold.errors import DeadlineError, KscaffoldError
@@ -21,7 +20,8 @@ from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.agent import protocol
 from kscaffold.sandbox.agent.program import ETIME, GuestProgram, OutputListener, run_program
 from kscaffold.sandbox.agent.protocol import Answer, Channel, ChannelClosed, ChannelTimeout, Verb
-from kscaffold.targets.target import Kind, read_modules
+from kscaffold.targets.answers import of_console, of_outcome, since_mark
+from kscaffold.targets.target import Kind, Modprobe, read_modules
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.compare import Part
@@ -83,6 +83,8 @@ class SandboxTarget:
         self.release, self.arch = kernel
         self.accelerator: str | None = accelerator
         self.cmdline = cmdline
+        self.modprobe: Modprobe | None = None
+        self._requests: list[ModuleRequest] = []
         self._console = console
         self._was_reset = was_reset
         self.as_user = as_user
@@ -225,12 +227,13 @@ class SandboxTarget:
                 input=input,
                 on_output=on_output,
                 pass_signals=pass_signals,
+                provide=self._provide,
             )
             said = self._ask_once(Verb.LOG).payload
         except (ChannelTimeout, ChannelClosed) as error:
             last = self._unanswered(error, f"{error.nonce:016x}" if error.nonce else _ANY)
             return Execution(None, 0, last.log, lost=True, late=last.late)
-        records = _since_mark(parse_kmsg(b"\n".join(protocol.records(said))), f"{ended.nonce:016x}")
+        records = since_mark(parse_kmsg(b"\n".join(protocol.records(said))), f"{ended.nonce:016x}")
         late = ended.errno == ETIME
         return Execution(ended.status, ended.errno, records, late=late, stack=ended.stack)
 
@@ -274,7 +277,7 @@ class SandboxTarget:
             records = parse_kmsg(b"\n".join(protocol.records(self._ask_once(Verb.LOG).payload)))
         except (ChannelTimeout, ChannelClosed) as error:
             return self._unanswered(error, _ANY)
-        return Attempt(None, _since_mark(records, _ANY), answered=False)
+        return Attempt(None, since_mark(records, _ANY), answered=False)
 
     def timers(self) -> "list[Timer] | None":
         """All armed timers of the guest's kernel; None where it does not tell them: one without /proc/kcore,
@@ -325,13 +328,27 @@ class SandboxTarget:
                 fix="kscaffold reload starts a new one",
             ) from None
 
+    def _provide(self, name: str) -> list[bytes] | None:
+        """What the guest's kernel asked for, as bytes; noted down."""
+        found = self.modprobe(name) if self.modprobe else None
+        modules = None if found is None else tuple(ko.module for ko in found)
+        self._requests.append(ModuleRequest(name, modules))
+        return None if found is None else [ko.read_bytes() for ko in found]
+
     def _call(self, verb: Verb, payload: bytes, timeout: float, argument: int) -> Attempt:
         self._pristine = None
+        self._requests.clear()
+        attempt = self._ask_kernel(verb, payload, timeout, argument)
+        return replace(attempt, requests=tuple(self._requests)) if self._requests else attempt
+
+    def _ask_kernel(self, verb: Verb, payload: bytes, timeout: float, argument: int) -> Attempt:
         try:
-            answer = self.channel.ask(verb, payload, argument=argument, timeout=timeout)
+            answer = self.channel.ask(
+                verb, payload, argument=argument, timeout=timeout, provide=self._provide
+            )
             if answer.status:
                 raise KscaffoldError("KS611", f"the guest could not take the request: errno {-answer.status}")
-            return _of_outcome(protocol.outcome(answer.payload))
+            return of_outcome(protocol.outcome(answer.payload))
         except (ChannelTimeout, ChannelClosed) as error:
             attempt = self._unanswered(error, f"{error.nonce:016x}")
             begun = error.acknowledged
@@ -345,43 +362,7 @@ class SandboxTarget:
         reset = isinstance(error, ChannelClosed) and (
             error.reset or bool(self._was_reset and self._was_reset())
         )
-        records = _of_console(error.console or (self._console() if self._console else ""), nonce)
+        records = of_console(error.console or (self._console() if self._console else ""), nonce)
         # Nobody knows what a guest would do that a signal keeps from running.
         late = isinstance(error, ChannelTimeout) and not error.stopped
         return Attempt(None, records, answered=False, heard=False, alive=not closed, reset=reset, late=late)
-
-
-def _of_outcome(seen: protocol.Outcome) -> Attempt:
-    records = parse_kmsg(b"\n".join(seen.records))
-    note = None
-    if seen.cut or seen.lost:
-        left_out = f"{seen.cut} bytes of it" if seen.cut else "a part of it"
-        note = f"the log was too long; {left_out} left out in the middle"
-    return Attempt(
-        errno=None if seen.result is None else max(0, -seen.result),
-        records=tuple(records),
-        # A child that was killed or did not come back is the agent's own answer too, but no errno.
-        answered=seen.result is not None,
-        late=seen.running,
-        killed_by=seen.signal or None,
-        trace=seen.trace or None,
-        note=note,
-        stack=seen.stack,
-        seconds=(seen.end_ns - seen.start_ns) / 1e9,
-    )
-
-
-def _of_console(text: str, nonce: str) -> tuple[Record, ...]:
-    """The kernel's last words of this request. A panic prints the whole log again where the kernel can
-    (5.18 and later): then what follows the agent's mark is the request's own, module's lines included.
-    """
-    return _since_mark(parse_text(text), nonce)
-
-
-def _since_mark(records: list[Record], nonce: str) -> tuple[Record, ...]:
-    """The records after the last mark of that request; all of them where there is none."""
-    mark = re.compile(f"kscaffold: request {nonce}")
-    for index in range(len(records) - 1, -1, -1):
-        if mark.fullmatch(records[index].text[:100]):
-            return tuple(records[index + 1 :])
-    return tuple(records)

@@ -1,5 +1,6 @@
 """Where modules are loaded, as the verbs see it: a sandbox or this machine."""
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from kscaffold.diagnosis.attempt import Attempt, Facts, Listed
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from kscaffold.targets.timers import Timer
 
 Kind = Literal["sandbox", "host"]
+# The modules to load for a name or an alias, each after those that it needs; None where there is no such one.
+Modprobe = Callable[[str], Sequence[ModuleFile] | None]
 
 
 class Target(Protocol):
@@ -21,6 +24,8 @@ class Target(Protocol):
     arch: str
     accelerator: str | None
     cmdline: str
+    modprobe: Modprobe | None
+    """Finds what its kernel asks for (request_module); None: nobody does, or the machine's own modprobe."""
     as_user: bool
     """An ordinary user loads modules, not root."""
 

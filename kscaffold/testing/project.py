@@ -31,7 +31,7 @@ def build_modules(project: Path, kernel: Kernel, *, apart: bool = False) -> dict
     with `apart` in a directory of the kernel's own. Fails the test where the build fails.
     """
     if apart:
-        project = kernel_place(project, kernel.release)
+        project = kernel_place(project, kernel)
     ready = fresh_targets(project, kernel)
     if ready is not None:
         return {normalize_name(target.name): target.ko for target in ready.targets}
@@ -40,4 +40,4 @@ def build_modules(project: Path, kernel: Kernel, *, apart: bool = False) -> dict
         said = "\n".join(f"{c.file}:{c.line}: {c.text}" for c in report.complaints)
         why = report.explanation.cause if report.explanation else None
         pytest.fail(f"the build failed: {why or 'see the complaints'}\n{said}", pytrace=False)
-    return {normalize_name(target.name): target.ko for target in report.modules}
+    return {normalize_name(target.name): target.ko for target in report.project.targets}

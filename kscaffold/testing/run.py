@@ -11,7 +11,7 @@ from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files.atomic import write_whole
 from kscaffold.kernel.obtain import obtain
 from kscaffold.load.executor import do_jobs
-from kscaffold.progress import SILENT, Progress
+from kscaffold.progress import SILENT, Progress, Work
 from kscaffold.project.find import find_project
 from kscaffold.records import dataclass, field
 from kscaffold.testing.junit import joined
@@ -155,15 +155,16 @@ def _several(
             return  # the job says so
 
     ended: dict[PytestJob, PytestEnded] = {}
-    for job, one in do_jobs(run_pytest, jobs, executor, prepare=fetch):
-        ended[job] = one
-        on_line(f"== {one.kernel} ==")
-        for line in one.lines:
-            on_line(line)
-        if one.error:
-            on_line(f"{one.error.what}: {one.error.fix or one.error.cause or one.error.code}")
-        if stop and (one.status or one.error):
-            break
+    with progress.work(Work("Testing", f"on {len(jobs)} kernels", lambda: len(ended), len(jobs), "kernels")):
+        for job, one in do_jobs(run_pytest, jobs, executor, prepare=fetch):
+            ended[job] = one
+            on_line(f"== {one.kernel} ==")
+            for line in one.lines:
+                on_line(line)
+            if one.error:
+                on_line(f"{one.error.what}: {one.error.fix or one.error.cause or one.error.code}")
+            if stop and (one.status or one.error):
+                break
     return [ended[job] for job in jobs if job in ended]
 
 

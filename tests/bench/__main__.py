@@ -4,6 +4,7 @@
     python -m tests.bench --json figures.json  the same, kept
     python -m tests.bench --only load          those whose name has the word, and what they are compared with
     python -m tests.bench --boots 100 --busy 3 cold boots beside busy loops: none may be lost
+    python -m tests.bench --against REV        the daily commands beside those of an older commit, as ratios
 
 Each figure is a whole process, started and reaped; after a warm-up all cases run in turns, so that the
 ratios of one run hold on a busy machine, where the seconds don't. `bar` is what the project promises, for
@@ -26,7 +27,7 @@ from typing import Any
 
 from kscaffold import __version__, process
 from kscaffold.errors import KscaffoldError
-from tests.bench import boots, cases, memory, plain, table
+from tests.bench import against, boots, cases, memory, plain, table
 from tests.bench.timing import BenchError, Case, Row, measure
 from tests.bench.world import World, world
 
@@ -37,7 +38,8 @@ def main() -> int:
     given = _options()
     try:
         with world(given.kernel) as made:
-            document = {"machine": _machine(made), **(_boots if given.boots else _figures)(made, given)}
+            work = _against if given.against else _boots if given.boots else _figures
+            document = {"machine": _machine(made), **work(made, given)}
     except KeyboardInterrupt:
         return 130
     except (BenchError, KscaffoldError, subprocess.SubprocessError) as error:
@@ -58,6 +60,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--kernel", metavar="R", help="release, as kscaffold takes it")
     parser.add_argument("--boots", type=int, default=0, metavar="N", help="only so many cold boots")
     parser.add_argument("--busy", type=int, default=3, metavar="N", help="busy loops beside them")
+    parser.add_argument("--against", default="", metavar="REV", help="only beside this commit, or directory")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     return parser.parse_args()
 
@@ -91,6 +94,13 @@ def _boots(made: World, given: argparse.Namespace) -> dict[str, Any]:
     _say("")
     _print([_described(made)], boots.lines(report))
     return {"boots": asdict(report)}
+
+
+def _against(made: World, given: argparse.Namespace) -> dict[str, Any]:
+    ratios = against.measure_against(made, given.against, given.turns, given.only, _say)
+    _say("")
+    _print([_described(made)], against.lines(given.against, ratios))
+    return {"against": [asdict(one) for one in ratios]}
 
 
 def _machine(made: World) -> dict[str, Any]:

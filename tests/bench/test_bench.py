@@ -104,3 +104,11 @@ def test_told_to_end_it_takes_its_sandbox_along(tmp_path: Path):
     child.communicate(timeout=60)
     assert child.returncode == 143
     assert_nothing_left(child.pid)
+
+
+def test_an_older_checkout_runs_beside_this_one(tmp_path: Path):
+    told = bench(tmp_path / "figures.json", f"--against={ROOT}", "--turns=1", "--only=--version")
+    (row,) = told["against"]
+    assert (row["name"], row["count"], row["wall_bar"]) == ("--version", 1, 1.0)
+    assert row["wall"] == pytest.approx(row["new"] / row["old"]) and row["cpu"] > 0
+    assert "--version" in told["shown"]

@@ -25,13 +25,16 @@ _PREFIX = "kscaffold-bench-"
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`place`: its directory, gone afterwards. `hello`, `sets`: projects; `plain`: hello for plain make."""
+    """`place`: its directory, gone afterwards. `hello`, `sets`: projects; `plain`: hello for plain make.
+    `code`: the checkout whose commands are meant.
+    """
 
     place: Path
     kernel: Kernel
     hello: Path
     plain: Path
     sets: Path
+    code: Path = ROOT
 
     @property
     def ko(self) -> Path:
@@ -83,7 +86,8 @@ def world(spec: str | None) -> Iterator[World]:
     place = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir="/tmp"))  # short: sockets are in it
     before = dict(os.environ)
     try:
-        _enter(place)
+        enter(place)
+        store.root().mkdir(parents=True)
         if stored.is_dir():
             (store.root() / kernel.release).symlink_to(stored)
         yield _projects(place, next(k for k in store.known() if k.release == kernel.release))
@@ -97,9 +101,8 @@ def world(spec: str | None) -> Iterator[World]:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _enter(place: Path) -> None:
-    for name in ("home", "cache", "config", "state", "run", "bin"):
-        (place / name).mkdir(mode=0o700)
+def home_of(place: Path, code: Path = ROOT) -> None:
+    """Put a home below `place`, and the checkout `code`, into this process's environment."""
     os.environ["HOME"] = str(place / "home")
     for variable, name in (("CACHE_HOME", "cache"), ("CONFIG_HOME", "config"), ("STATE_HOME", "state")):
         os.environ[f"XDG_{variable}"] = str(place / name)
@@ -108,10 +111,16 @@ def _enter(place: Path) -> None:
     for name in [name for name in os.environ if name.startswith("PYTHON")]:
         del os.environ[name]
     os.environ["PYTHONPYCACHEPREFIX"] = str(place / "pycache")
-    os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ["PYTHONPATH"] = str(code)
     # If this process is killed, the sandboxes it started end soon all the same.
     os.environ.setdefault("KSCAFFOLD_SANDBOX_IDLE", "120")
-    store.root().mkdir(parents=True)
+
+
+def enter(place: Path, code: Path = ROOT) -> None:
+    """Make a home below `place`, and put it into this process's environment."""
+    for name in ("home", "cache", "config", "state", "run", "bin"):
+        (place / name).mkdir(mode=0o700)
+    home_of(place, code)
     # As pip writes it.
     (place / "bin/kscaffold").write_text(
         "import sys\nfrom kscaffold.cli.app import main\nif __name__ == '__main__':\n    sys.exit(main())\n"

@@ -141,7 +141,8 @@ def test_pipx_does_it_where_it_is(machine):
     machine.program("pipx", _PIPX)
     ran = machine.run("--install-only")
     assert ran.returncode == 0 and ran.stdout == "kscaffold 0\n"
-    assert "pipx install -q -e ." in machine.log and not machine.link.exists()
+    # Debian 12's pipx knows no -q.
+    assert "pipx install -e ." in machine.log and not machine.link.exists()
     assert machine.log.count("pipx install") == 1
     machine.run("--install-only")
     assert machine.log.count("pipx install") == 1

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from kscaffold.instrument.mirror import make_mirror, surrounded, sweep_mirrors
+from kscaffold.instrument.mirror import make_mirror
+from kscaffold.project.mirror import surrounded, sweep_mirrors
 from tests.support.projects import write
 
 

@@ -62,5 +62,5 @@ def test_doctor_names_all_variables_where_there_is_no_home(ks, tmp_path, monkeyp
     monkeypatch.delenv("XDG_CACHE_HOME")
     finding = next(f for f in ks("doctor", "--json").json["findings"] if f["what"] == "places")
     assert finding["state"] == "missing" and f"(HOME is {tmp_path}/file)" in finding["text"]
-    names = ("XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")
+    names = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
     assert finding["fix"] == "export " + " ".join(f"{n}=DIR" for n in names) + ", directories of yours"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kscaffold.kernel.buildtree import BuildTree
-from kscaffold.make.kernel_api import ApiChange, api_changes, changes_for
+from kscaffold.make.api_changes import ApiChange, api_changes, changes_for
 from tests.support.headers import SERIES, need_headers
 
 OLDEST = (5, 10)

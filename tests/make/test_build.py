@@ -86,6 +86,21 @@ def test_build_then_nothing_to_do_then_clean(hello: Path, kernel, ks):
     assert ks("build", "-C", hello, "-k", k.release).status == 0
 
 
+def test_clean_spares_what_no_build_made(hello: Path, kernel, ks):
+    """Kbuild's clean goes by names alone."""
+    release = kernel("6.1").release
+    mine = {"blob.o": "given", "startup.s": "written", "sub/grammar.tab.c": "checked in"}
+    write(hello, Kbuild="obj-m := hello.o\n")
+    assert ks("build", "-C", hello, "-k", release).status == 0
+    for name, text in mine.items():
+        (hello / name).parent.mkdir(exist_ok=True)
+        (hello / name).write_text(text)
+    ran = ks("clean", "-C", hello, "-k", release, "--json")
+    assert ran.status == 0 and ran.json["kept"] == sorted(mine)
+    assert "hello.o" in ran.json["removed"] and not (hello / "hello.o").exists()
+    assert {name: (hello / name).read_text() for name in mine} == mine
+
+
 @pytest.mark.parametrize("series", ["5.10", "6.1", "6.12"])
 def test_the_course_s_makefile_builds_unchanged(tmp_path: Path, kernel, ks, series: str):
     k = kernel(series)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from kscaffold.kernel.buildtree import BuildTree
+from kscaffold.make.api_changes import changes_for
 from kscaffold.make.explain import explain_build
 from kscaffold.make.generated import maker_of
-from kscaffold.make.kernel_api import changes_for
 from kscaffold.make.output import Output
 from kscaffold.make.report import BuildExplanation
 from kscaffold.project.project import Project

@@ -10,7 +10,7 @@ import pytest
 
 from kscaffold.make.fingerprint.compare import fresh_targets
 from kscaffold.make.fingerprint.other_kernel import release_of
-from tests.support.projects import HELLO
+from tests.support.projects import HELLO, write
 
 pytestmark = pytest.mark.kernel
 
@@ -210,3 +210,26 @@ def test_it_builds_as_its_own_make_does(tmp_path: Path, kernel, ks, name: str):
     source = next(p for p in tmp_path.rglob("*.c") if not p.name.endswith(".mod.c"))
     source.write_text(source.read_text() + "\n")
     assert fresh_targets(tmp_path, k) is None
+
+
+def test_a_rule_that_fails_leaves_no_half_made_file_to_build_with(tmp_path: Path, kernel, ks):
+    write(
+        tmp_path,
+        Makefile=f"obj-m := hello.o\n{KDIR}all: version.h\n\t$(MAKE) -C $(KDIR) M=$(PWD) modules\n"
+        "version.h:\n\t./not-there > $@\n",
+        hello__c=USES_VERSION,
+    )
+    ran = ks("build", "-C", tmp_path, "-k", kernel("6.1").release, "--json")
+    assert (ran.status, ran.json["code"]) == (1, "KS107")
+    assert "Makefile:" in ran.json["cause"] and "not-there: not found" in ran.json["cause"]
+    assert "make version.h" in ran.json["fix"]
+    assert not (tmp_path / "version.h").exists() and not (tmp_path / "hello.ko").exists()
+
+
+def test_modules_that_are_in_a_variable_nobody_sets(tmp_path: Path, kernel, ks):
+    write(tmp_path, Kbuild="MODULES := hello.o\nobj-m := $(MODULE)\n", hello__c=HELLO)
+    ran = ks("build", "-C", tmp_path, "-k", kernel("6.1").release, "--json")
+    error = ran.json["error"]
+    assert (ran.status, error["code"]) == (1, "KS104")
+    assert error["cause"] == "obj-m is $(MODULE) in Kbuild, and nothing sets MODULE"
+    assert error["fix"].startswith("write $(MODULES), which is set there")

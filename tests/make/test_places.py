@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from kscaffold.files.git import exclude
+from kscaffold.make.compile_commands import NAME
 from kscaffold.make.fingerprint.other_kernel import release_of
+from kscaffold.project.mirror import mirrors
 from tests.conftest import missing, need_program
-from tests.support.projects import HELLO, write
+from tests.support.projects import HELLO, identity, write
 
 
 def git(*words: str | Path, cwd: Path) -> str:
@@ -102,3 +104,39 @@ def test_two_kernels_at_once_in_one_checkout(tmp_path: Path, kernel):
         for release, said in zip(releases, pool.map(run, releases), strict=True):
             assert f"hello.ko: loaded and unloaded ({release})" in said
     assert release_of(tmp_path / "hello.ko") in releases
+
+
+@pytest.mark.kernel
+def test_each_kernel_has_a_build_directory_of_its_own(tmp_path: Path, kernel, ks):
+    directory = write(tmp_path / "p", Kbuild="obj-m := hello.o\n", hello__c=HELLO)
+    one, other = (kernel(series).release for series in ("6.1", "6.12"))
+
+    def build(release: str) -> dict:
+        ran = ks("build", "-C", directory, "-k", release, "--json")
+        assert ran.status == 0, ran.err
+        assert release_of(directory / "hello.ko") == release
+        assert ran.json["modules"] == [{"name": "hello", "path": str(directory / "hello.ko")}]
+        return ran.json
+
+    build(one)
+    made = {path.name for path in directory.iterdir()}
+    objects = identity(directory / "hello.o")
+    assert not build(other)["up_to_date"]
+    assert identity(directory / "hello.o") == objects
+    # make in the checkout links anew: the .ko there is another kernel's.
+    assert {path.name for path in directory.iterdir()} == made - {".hello.ko.cmd"}
+    build(one)
+    assert identity(directory / "hello.o") == objects
+    assert build(other)["up_to_date"]
+    (directory / "hello.c").write_text(HELLO.replace("hello\\n", "again\\n"))
+    assert not build(other)["up_to_date"]
+    assert b"again" in (directory / "hello.ko").read_bytes()
+    (place,) = mirrors(directory)
+    assert ks("clean", "-C", directory, "-k", one).status == 0
+    assert not place.exists() and {p.name for p in directory.iterdir()} - {"Kbuild", "hello.c"} <= {NAME}
+    # What is above the project is not in a directory of links.
+    write(directory, Kbuild="obj-m := hello.o\nccflags-y := -I$(src)/..\n")
+    build(one)
+    objects = identity(directory / "hello.o")
+    build(other)
+    assert identity(directory / "hello.o") != objects and not mirrors(directory)

@@ -310,6 +310,23 @@ def test_another_kernel_command_line_is_another_guest(ks, kernel61, here):
     assert ran.json["verdict"] == "loaded"
 
 
+def test_a_device_is_on_the_bus_of_each_guest(ks, kernel61, here):
+    hello = built(kernel61) / "hello.ko"
+    assert ks("load", "-k", kernel61.release, "--device", "edu", hello).status == 0
+    seen = []
+    for again in range(2):  # the live guest, which a snapshot was taken of; then a restored one
+        cat = ("exec", "-k", kernel61.release, "--device", "edu", "--", "cat")
+        seen.append(ks(*cat, "/sys/bus/pci/devices/0000:00:10.0/resource").out.split()[:2])
+        if not again:
+            assert ks("sandbox", "stop").status == 0
+    begin, end = (int(word, 16) for word in seen[0])
+    assert seen[0] == seen[1] and end - begin == 0xFFFFF  # edu's registers have an address
+    refused = ks("run", "--json", "-k", kernel61.release, "--device", "nosuch", hello)
+    assert refused.json["error"]["code"] == "KS605" and "'nosuch'" in refused.json["error"]["cause"]
+    assert refused.json["error"]["fix"] == "leave out --device 'nosuch'"
+    assert ks("run", "--arch", "s390x", "--device", "edu", hello, "--json").json["error"]["code"] == "KS004"
+
+
 def test_a_guest_that_does_not_boot_is_an_answer_in_time(ks, kernel61, here, monkeypatch):
     monkeypatch.setenv("KSCAFFOLD_BOOT_TIMEOUT", "3")
     for verb in ("run", "load"):
@@ -472,6 +489,11 @@ def test_the_command_line_of_qemu():
     assert " initrdmem=0x8000000,5000 memmap=1M$0x8000000 a=1" in qemu.kernel_cmdline(machine)
     left = qemu.argv("qemu", replace(machine, initramfs=qemu.Initramfs(Path("/i"), 5000, None)), wires)
     assert left[left.index("-initrd") + 1] == "/i" and "initrdmem" not in " ".join(left)
+    # A bus for devices only where there is one: each boot looks what is on it.
+    assert "pcie=on" not in joined
+    more = " ".join(qemu.argv("qemu", replace(machine, devices=("edu", "pci-testdev")), wires))
+    assert "pcie=on" in more and "-device edu,addr=0x10 -device pci-testdev,addr=0x11 -incoming" in more
+    assert [qemu.pci_address(n) for n in (0, 1)] == ["0000:00:10.0", "0000:00:11.0"]
     none = " ".join(qemu.argv("qemu", replace(machine, initramfs=None), wires))
     assert "-initrd" not in none and "loader" not in none and "initrdmem" not in none
 

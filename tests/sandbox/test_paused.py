@@ -114,7 +114,7 @@ def test_a_kernel_that_was_told_to_end_did_not_crash_by_itself(kernel, how, call
     with guest_of(kernel) as (_, target):
         report = load_one(*ask(kernel, "ender", f"how={how}"), target, timeout=2)
     told = report.judgement
-    assert (told.verdict, told.code, told.certain) == ("crashed", "KS299", True)
+    assert (told.verdict, told.code, told.certain) == ("crashed", "KS619", True)
     assert call in told.cause and call in told.fix
     assert (
         judge(evidence("m", records=report.log, errno=0)).code is None
@@ -130,7 +130,7 @@ def test_exit_and_a_module_that_only_prints_such_a_line(kernel):
         assert unload_one("ender", target, timeout=5).ok
         assert load_one(*ask(kernel, "ender", "how=5"), target, timeout=5).ok
         told = unload_one("ender", target, timeout=5).judgement
-    assert (told.verdict, told.code) == ("crashed", "KS299")
+    assert (told.verdict, told.code) == ("crashed", "KS619")
     assert "kernel_power_off()" in told.cause
 
 

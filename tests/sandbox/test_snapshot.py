@@ -153,6 +153,8 @@ def test_each_part_of_the_key_matters(kernel61, tmp_path):
             for change in (
                 {"vmlinux": image},
                 {"cmdline": "lockdown=integrity"},
+                {"devices": ("edu",)},
+                {"devices": ("edu", "edu")},
                 {"accelerator": "kvm"},
                 {"memory": 512},
                 {"cpus": 2},

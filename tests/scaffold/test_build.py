@@ -28,6 +28,11 @@ EVERY_TYPE = [
         + ([("=a\\:b %s", ":text"), ("=", "")] if name == "charp" else [])
     )
 ]
+ARRAYS = [
+    f"--param={name}_{n}:{name}[3]{value}"
+    for name, kind in params.TYPES.items()
+    for n, value in enumerate(["", "=y,n:some" if kind.least is None else "=1,0:some"])
+]
 MADE = {
     "single": ["my-mod"],
     "multi-1": ["my-mod", "--objs", "ret-1"],
@@ -35,6 +40,7 @@ MADE = {
     "multi-4": ["my-mod", "--objs", "a,b-c,time,d"],
     "params": ["my-mod", "--template", "params"],
     "params-all": ["my-mod", *EVERY_TYPE],
+    "params-arrays": ["my-mod", *ARRAYS],
     "params-objs": ["my-mod", "--param", "n:int=3", "--objs", "a,b"],
     "longest": ["m" * 55, "--objs", "o" * 55 + "," + "p" * 55],
 }

@@ -181,6 +181,8 @@ def test_a_makefile_has_tabs_and_curdir_and_no_pwd():
         ("n:int@0644=5:a number", params.TemplateParameter("n", "int", 0o644, "5", "a number")),
         ("n:int@0:a: b=c@d", params.TemplateParameter("n", "int", 0, None, "a: b=c@d")),
         ("n:int:=5", params.TemplateParameter("n", "int", 0o444, None, "=5")),
+        ("n:int[4]", params.TemplateParameter("n", "int", count=4)),
+        ("n:byte[2]@0=1,0xff:some", params.TemplateParameter("n", "byte", 0, "1,0xff", "some", 2)),
         ("s:charp=", params.TemplateParameter("s", "charp", 0o444, "")),
         ("s:charp=a=b@c", params.TemplateParameter("s", "charp", 0o444, "a=b@c")),
         (r"s:charp=a\:b\\c\d:e\:f", params.TemplateParameter("s", "charp", 0o444, r"a:b\c\d", r"e\:f")),

@@ -1,7 +1,7 @@
 """The template chardev with a bug of each kind in each of its handlers, one at a time.
 
-All bugs are compiled in, and a number in the module's data says which one is there: a .ko for each is the same
-file with another number.
+All bugs are compiled in, and a number in the module's data says which one is there: a .ko for each is the
+same file with another number.
 """
 
 import re
@@ -69,9 +69,7 @@ def _test_of(handler: str, kind: str) -> str:
 
 BUGS = tuple(
     Bug(number, handler, kind, _test_of(handler, kind))
-    for number, (handler, kind) in enumerate(
-        ((h, k) for h in _HANDLERS for k in (*_KINDS, "result")), 1
-    )
+    for number, (handler, kind) in enumerate(((h, k) for h in _HANDLERS for k in (*_KINDS, "result")), 1)
 )
 
 

@@ -5,11 +5,11 @@ import subprocess
 
 import pytest
 
-from tests.support import templated
 from tests.conftest import need_program
+from tests.scaffold.test_build import checkpatch, warnings
+from tests.support import templated
 from tests.support.kdirs import SERIES, Tree
 from tests.support.kernels import need_kernel
-from tests.scaffold.test_build import checkpatch, warnings
 
 pytestmark = pytest.mark.kernel
 

@@ -9,31 +9,49 @@ from pathlib import Path
 import pytest
 
 from kscaffold import process
+from tests.scaffold.test_build import warnings
 from tests.support import templated
 from tests.support.kernels import need_kernel
-from tests.scaffold.test_build import warnings
 from tests.templates.chardev_bugs import BUGS, MARK, chardev_with_bugs
 
 pytestmark = [pytest.mark.kernel, pytest.mark.sandbox]
 
 # All templates are built by one make already.
-_BUILT = '''
+_BUILT = """
 import pytest
 
 @pytest.fixture
 def modules(request):
     return {ko.stem.replace("-", "_"): ko for ko in request.path.parent.parent.glob("*.ko")}
-'''
+"""
 _TIMEOUT = 300.0  # s
 
 
-def own_tests(place: Path, release: str, conftest: str, tests: Iterable[str] = ("",)
+def own_tests(
+    place: Path, release: str, conftest: str, tests: Iterable[str] = ("",)
 ) -> tuple[list[dict], str]:
-    """Run tests below a directory on a kernel, by one pytest: a line of results for each, and what was printed."""
+    """Run tests below a directory on a kernel, by one pytest: a line of results for each, and the output."""
     (place / "conftest.py").write_text(conftest)
     results = place / f"results-{release}"
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", place]
-    argv += ["--kscaffold-kernel", release, "--kscaffold-results", results, *(f"{place}/{test}" for test in tests)]
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "--rootdir",
+        place,
+    ]
+    argv += [
+        "--kscaffold-kernel",
+        release,
+        "--kscaffold-results",
+        results,
+        *(f"{place}/{test}" for test in tests),
+    ]
     done = process.run([str(word) for word in argv], timeout=_TIMEOUT, cwd=place)
     assert results.exists(), done.stdout + done.stderr
     return [json.loads(line) for line in results.read_text().splitlines()], done.stdout
@@ -83,7 +101,7 @@ def test_without_tests(ks, tmp_path):
     assert not (project / "tests").exists()
 
 
-_WITH_BUGS = '''
+_WITH_BUGS = """
 import pytest
 
 def pytest_generate_tests(metafunc):
@@ -98,7 +116,7 @@ def modules(request, bug):
 @pytest.fixture(autouse=True)
 def _has_bug(bug):
     pass
-'''
+"""
 
 
 def test_a_bug_in_a_handler_fails_the_right_test_with_its_line(tmp_path):

@@ -5,14 +5,20 @@ import functools
 import os
 import re
 import tempfile
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from kscaffold import process
-from kscaffold.kernel.compiler import toolchain
+from kscaffold.diagnosis.crash import complaints
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.kernel.buildtree import read_tree
+from kscaffold.kernel.compiler import toolchain
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.dependencies import module_of_kernel
+from kscaffold.load.sandbox import Sandbox
 from kscaffold.module.arguments import Parameters
 from kscaffold.scaffold.create.new import ProjectRequest, new
 from tests.support import templated
@@ -52,7 +58,7 @@ CALLS = {
 }
 # How many calls are made: netdev's are made once for each end.
 TIMES = {template: len(calls) for template, calls in CALLS.items()} | {"netdev": 4}
-# How many of them are made by init: the rest by probe, and where that fails the driver stays without its device.
+# How many of them init makes: the others are of probe, and where that fails the driver has no device.
 OF_INIT = TIMES | {"input": 2, "pci": 0, "platform": 2}
 
 _HEAD = """
@@ -65,26 +71,38 @@ static bool failing(void) { return ++calls == fail_at; }
 @functools.cache
 def built(series: str) -> Path:
     """Modules f-TEMPLATE with a parameter fail_at: which of the calls fails, 0 for none."""
+    return _build(need_kernel(series), CALLS)
+
+
+def _build(kernel: Kernel, calls: Mapping[str, list[tuple[str, str]]]) -> Path:
+    """Modules f-TEMPLATE of a kernel. A name with `-sim` at its end is the template's second module."""
     place = Path(tempfile.mkdtemp(prefix="ks-unwinding-"))
-    for template, calls in CALLS.items():
-        source = new(ProjectRequest(f"f-{template}", place, template)).path / f"f-{template}.c"
-        text = source.read_text()
-        for call, failed in calls:
-            text, count = re.subn(rf"= {call}\(", f"= failing() ? {failed} : {call}(", text)
-            assert count
-        last = text.rindex("#include")
-        end = text.index("\n", last) + 1
-        if text[end:].startswith("#endif"):
-            end = text.index("\n", end) + 1
-        source.write_text(text[:end] + _HEAD + text[end:])
-    (place / "Kbuild").write_text("obj-m := " + " ".join(f"f-{t}/" for t in CALLS) + "\n")
-    kernel = need_kernel(series)
+    for module in calls:
+        template = module.removesuffix("-sim")
+        if not (place / f"f-{template}").exists():
+            new(ProjectRequest(f"f-{template}", place, template))
+        _let_fail(place / f"f-{template}" / f"f-{module}.c", calls[module])
+    kinds = " ".join(f"{project.name}/" for project in place.iterdir())
+    (place / "Kbuild").write_text(f"obj-m := {kinds}\n")
     assert kernel.build is not None
     variables = toolchain(read_tree(kernel.build)).variables
     argv = ["make", "-j2", "-C", str(kernel.build), f"M={place}", *variables, "modules"]
     done = process.run(argv, timeout=600, env={**os.environ, "LC_ALL": "C"})
     assert done.returncode == 0, done.stdout + done.stderr
     return place
+
+
+def _let_fail(source: Path, calls: list[tuple[str, str]]) -> None:
+    """Make each of the calls fail that `fail_at` says."""
+    text = source.read_text()
+    for call, failed in calls:
+        text, count = re.subn(rf"= {call}\(", f"= failing() ? {failed} : {call}(", text)
+        assert count, call
+    last = text.rindex("#include")
+    end = text.index("\n", last) + 1
+    if text[end:].startswith("#endif"):
+        end = text.index("\n", end) + 1
+    source.write_text(text[:end] + _HEAD + text[end:])
 
 
 @pytest.mark.parametrize("series", SERIES)
@@ -111,15 +129,21 @@ def test_init_fails_at_each_step_and_nothing_is_left(template, series):
         assert _traces(guest, ko.stem) != seen
         assert guest.target.unload(ko.stem.replace("-", "_"), 20).errno == 0
         assert _traces(guest, ko.stem) == seen
-        # The kernel's own word on a probe that failed.
-        assert [text for text in guest.quarrels() if "failed with error -12" not in text] == []
+        # The kernel's word on a probe that failed, and kprobe's own.
+        told = ("failed with error -12", "can't be watched")
+        assert [text for text in guest.quarrels() if not text.endswith(told)] == []
 
 
 def _traces(guest: templated.Guest, stem: str) -> list[str]:
     """What a module of this name could leave: files of its name, threads, network devices."""
     name = stem.replace("-", "_")
     found = []
-    for path in (f"/proc/{name}", f"/sys/devices/platform/{name}/uevent", f"/sys/kernel/{name}/celsius", f"/sys/block/{name}/size"):
+    for path in (
+        f"/proc/{name}",
+        f"/sys/devices/platform/{name}/uevent",
+        f"/sys/kernel/{name}/celsius",
+        f"/sys/block/{name}/size",
+    ):
         try:
             found.append(f"{path}: {guest.target.read(path)!r}")
         except OSError:
@@ -140,6 +164,74 @@ def _traces(guest: templated.Guest, stem: str) -> list[str]:
         if name[:10] in comm and not re.match(r"kworker/[^+]*-", comm):
             threads.append(comm)
     return [*found, *sorted(misc), *sorted(net), *sorted(threads)]
+
+
+# Of classes that only a full kernel has.
+FULL_CALLS = {
+    "i2c": [("i2c_smbus_read_byte_data", "-ENOMEM")],
+    "spi": [("spi_setup", "-ENOMEM"), ("chip_read", "-ENOMEM")],
+    "spi-sim": [
+        ("root_device_register", "ERR_PTR(-ENOMEM)"),
+        ("__spi_alloc_controller", "NULL"),
+        ("spi_register_controller", "-ENOMEM"),
+    ],
+    "usb": [("usb_find_common_endpoints", "-ENOMEM"), ("devm_kzalloc", "NULL")],
+}
+_FAILED = "failed with error -12"  # the kernel's word on a probe
+
+
+def test_a_probe_that_fails_leaves_nothing_on_a_full_kernel(full_kernel):
+    place = _build(full_kernel, FULL_CALLS)
+
+    def ko(module: str) -> Path:
+        return place / f"f-{module.removesuffix('-sim')}" / f"f-{module}.ko"
+
+    with Sandbox(full_kernel) as box:
+        stub = module_of_kernel("i2c_stub", full_kernel)
+        assert stub and box.load(stub, chip_addr="0x48").ok
+        adapter, chip = "/sys/bus/i2c/devices/i2c-0", "/sys/bus/i2c/devices/0-0048/temperature"
+        for step in (1, 0):
+            assert box.load(ko("i2c"), fail_at=step).ok
+            box.write(f"{adapter}/new_device", b"example-sensor 0x48")
+            assert _there(box, chip) == (step == 0)
+            box.write(f"{adapter}/delete_device", b"0x48")
+            assert box.unload("f-i2c").ok
+
+        for step in (1, 2, 3):
+            assert box.load(ko("spi-sim"), fail_at=step).judgement.errno == "ENOMEM"
+        for step in (1, 2, 0):
+            assert box.load(ko("spi"), fail_at=step).ok and box.load(ko("spi-sim")).ok
+            assert _there(box, "/sys/bus/spi/devices/spi0.0/level") == (step == 0)
+            assert box.unload("f-spi-sim").ok and box.unload("f-spi").ok
+
+        plug = place / "f-usb/tests/plug.sh"
+        for name in ("dummy_hcd", "usb_f_ss_lb"):
+            module = module_of_kernel(name, full_kernel)
+            assert module and box.load(module).ok
+        for step in (1, 2, 3, 0):
+            assert box.load(ko("usb"), fail_at=step).ok
+            assert box.exec(plug, "in").status == 0
+            _await(box, "1-1:1.0: a loop" if step == 0 else _FAILED, max(step, 1))
+            assert _there(box, "/sys/bus/usb/devices/1-1:1.0/message") == (step == 0)
+            assert box.exec(plug, "out").status == 0
+            assert box.unload("f-usb").ok
+        assert complaints(box.log()) == []
+
+
+def _there(box: Sandbox, path: str) -> bool:
+    try:
+        box.read(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _await(box: Sandbox, words: str, times: int) -> None:
+    """Wait until a line of the log about usb has come so often."""
+    deadline = time.monotonic() + 20
+    while sum(words in r.text for r in box.log() if "1-1:1.0" in r.text) < times:
+        assert time.monotonic() < deadline, [r.text for r in box.log()][-20:]
+        time.sleep(0.1)
 
 
 def test_memory_of_the_disk_is_given_back():

@@ -59,7 +59,8 @@ def build(
         jobs=jobs,
         progress=progress,
     )
-    modules = report.project.named(module) if report.ok else report.modules
+    names = {t.name for t in (report.project.named(module) if report.ok else report.modules)}
+    modules = tuple(t for t in report.modules if t.name in names)
     built(report, modules)
     console.emit("build", report.ok, documents.build(report, modules))
     return EXIT_YES if report.ok else EXIT_NO

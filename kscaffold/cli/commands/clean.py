@@ -29,5 +29,9 @@ def clean(
     console.step("Removed", f"{count} file{'' if count == 1 else 's'}" if count else "nothing: it was clean")
     for name in report.removed:
         console.detail(f"  {name}")
-    console.emit("clean", True, documents.clean(where, report.removed))
+    if report.kept:
+        console.step(
+            "Kept", f"{', '.join(report.kept)}: make clean takes files of such names, no build made these"
+        )
+    console.emit("clean", True, documents.clean(where, report.removed, report.kept))
     return EXIT_YES

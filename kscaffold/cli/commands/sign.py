@@ -8,6 +8,7 @@ from kscaffold.cli import options
 from kscaffold.cli import typer_later as typer
 from kscaffold.cli.documents import check as documents
 from kscaffold.errors import EXIT_YES, KscaffoldError, UsageError
+from kscaffold.records import replace
 
 if TYPE_CHECKING:
     from kscaffold.kernel.kernel import Kernel
@@ -92,6 +93,7 @@ def _to_sign(
 
 def _signed(file: Path, key: "Key", hash: str, out: Path | None) -> "SignReport":
     from kscaffold.make.fingerprint import record  # start-up time
+    from kscaffold.project.mirror import publish
     from kscaffold.signing.sign import sign_module
 
     before = record.recorded_facts(file)
@@ -104,6 +106,8 @@ def _signed(file: Path, key: "Key", hash: str, out: Path | None) -> "SignReport"
         ) from None
     if out is None:
         record.retake(file, before)
+        if (beside := publish(file)) != file:  # built beside the checkout: signed in both places
+            report = replace(report, path=beside, out=beside)
     return report
 
 

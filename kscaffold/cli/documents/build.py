@@ -33,9 +33,9 @@ def build(report: "BuildReport", modules: "Sequence[ModuleTarget]") -> Document:
     }
 
 
-def clean(directory: Path, removed: "Iterable[str]") -> Document:
+def clean(directory: Path, removed: "Iterable[str]", kept: "Iterable[str]") -> Document:
     """`clean`."""
-    return {"directory": str(directory), "removed": list(removed)}
+    return {"directory": str(directory), "removed": list(removed), "kept": list(kept)}
 
 
 def package_dkms(report: "DkmsReport", directory: Path, diff: str) -> Document:

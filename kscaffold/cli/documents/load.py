@@ -38,6 +38,10 @@ def load(report: "LoadReport") -> Document:
         "complaints": _complaints(report),
         "stages": [{"id": s.id, "status": s.status, "microseconds": s.microseconds} for s in j.stages],
         "dependencies": list(report.dependencies),
+        "requests": [
+            {"name": r.name, "modules": None if r.modules is None else list(r.modules)}
+            for r in report.requests
+        ],
         "note": report.note,
         "seconds": {k: round(v, 4) for k, v in report.seconds.items()},
         "accelerator": report.accelerator,

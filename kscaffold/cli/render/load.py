@@ -83,6 +83,12 @@ def why(report: LoadReport) -> None:
 def _notes(report: LoadReport, say: Callable[[str], None]) -> None:
     if report.note:
         say(f"   note: {report.note}")
+    for request in report.requests if report.ok or console.verbose else ():
+        if request.modules:
+            for_it = ", ".join(request.modules)
+            say(f"   note: {for_it} loaded for {console.printable(request.name)} (request_module)")
+        elif request.modules is None and console.verbose:
+            say(f"   note: nobody has {console.printable(request.name)} (request_module)")
     if report.prediction_mismatch:
         say(f"   note: {console.printable(report.prediction_mismatch)}")
 
@@ -111,7 +117,7 @@ def _sentence(report: LoadReport) -> str:
         return f"{console.styled('init failed', 'red')}: it ran and returned {number}({_minus(name)})"
     words = {
         "refused": f"{probably}refused by the kernel{stage}{errno}",
-        "crashed": f"{'ended' if j.code == 'KS299' else 'crashed'} the kernel{stage}",
+        "crashed": f"{'ended' if j.code == 'KS619' else 'crashed'} the kernel{stage}",
         "hung": f"hung: no end within the deadline{stage}",
         "lost": "lost: nothing is known of how it ended",
     }

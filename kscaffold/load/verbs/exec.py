@@ -12,12 +12,14 @@ from kscaffold.load.complaints import files_by_module
 from kscaffold.load.execute import ExecRequest, Executed, run_in
 from kscaffold.load.firmware import add_firmware, firmware_files
 from kscaffold.load.load import load_all
+from kscaffold.load.modprobe import Modprobe
 from kscaffold.load.open_target import open_sandbox
 from kscaffold.load.plan import plan_loads
 from kscaffold.load.prediction import Predictor
 from kscaffold.load.prewarm import prewarm_guest
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.load.trust import trusted_certificates
+from kscaffold.make.fingerprint.compare import recorded_targets
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.find import home
 from kscaffold.records import replace
@@ -78,6 +80,8 @@ def _live(at: Path, where: TargetRequest, progress: Progress) -> Iterator[tuple[
     if card is None:
         progress.note("no sandbox was running: one starts, without a module (kscaffold load loads it)")
     with open_sandbox(at, kernel, where, trusted, progress) as (target, _):
+        # Where make left modules the last time: it is not asked for every program.
+        target.modprobe = Modprobe([t.ko.parent for t in recorded_targets(at)] or [at], kernel)
         yield target, kernel
 
 

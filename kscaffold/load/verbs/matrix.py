@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 
 from kscaffold.errors import KscaffoldError
+from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.obtain import obtain
 from kscaffold.load.executor import do_jobs
 from kscaffold.load.request import LoadRequest, TargetRequest
@@ -105,16 +106,16 @@ def _cell(job: _Job) -> MatrixCell:
         if not request.kos:
             place = kernel_place(find_project(request.directory), found)
             request = replace(request, directory=place)
-        where = replace(job.where, kernel=found)
+        where = replace(job.where, kernel=found.release)
         done = run(request, where, [job.parameters], timeout=job.timeout)
-        return MatrixCell(found, job.parameters, done, None, time.monotonic() - began)
+        return MatrixCell(found.release, job.parameters, done, None, time.monotonic() - began)
     except KscaffoldError as error:
-        return MatrixCell(found, job.parameters, None, error, time.monotonic() - began)
+        return MatrixCell(found.release, job.parameters, None, error, time.monotonic() - began)
 
 
-def _kernel(job: _Job, progress: Progress) -> str | KscaffoldError:
-    """The release of a job's kernel, fetched where it is not here."""
+def _kernel(job: _Job, progress: Progress) -> Kernel | KscaffoldError:
+    """A job's kernel, fetched where it is not here."""
     try:
-        return obtain(job.where.kernel, offline=job.where.offline, progress=progress).release
+        return obtain(job.where.kernel, offline=job.where.offline, progress=progress)
     except KscaffoldError as error:
         return error

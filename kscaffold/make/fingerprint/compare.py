@@ -90,6 +90,12 @@ def last_tree(directory: Path) -> str | None:
     return str(record["tree"]) if record else None
 
 
+def last_kernel(directory: Path) -> str | None:
+    """The build tree that the objects in `directory` were last built for; None where none is known."""
+    record = _read(directory)
+    return str(record["kernel"]) if record else None
+
+
 def facts_of(file: str) -> list[int] | None:
     """What changes when a file does; None when it is not there."""
     try:

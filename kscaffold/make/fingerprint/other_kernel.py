@@ -13,6 +13,7 @@ from pathlib import Path
 from kscaffold.elf import content
 from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree
+from kscaffold.make.fingerprint.cmd_file import command_file
 from kscaffold.project.project import Project
 
 
@@ -32,13 +33,14 @@ def built_for_another(project: Project, tree: BuildTree, last: str | None) -> bo
     """Whether objects are there that belong to another tree than `tree`.
 
     `last`: the `identity` of the tree of the last build that we know of. Plain make may have built since:
-    a .ko says itself which release it is for.
+    a .ko says itself which release it is for; one without the record of its command was put there.
     """
     if not any(_command_files(project)):
         return False
     if last is not None and last != kernel_identity(tree):
         return True
-    return any(r is not None and r != tree.release for r in (release_of(t.ko) for t in project.targets))
+    linked = (release_of(t.ko) for t in project.targets if command_file(t.ko).exists())
+    return any(release is not None and release != tree.release for release in linked)
 
 
 def release_of(ko: Path) -> str | None:

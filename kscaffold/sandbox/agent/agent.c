@@ -170,9 +170,10 @@ enum { MAGIC = 0x3143534b };	/* "KSC1" */
 enum verb {
 	HELLO = 1, LOAD = 2, UNLOAD = 3, LIST = 4, LOG = 5, READ = 6, WRITE = 7, RUN = 8, SHELL = 9,
 	INPUT = 10, RESIZE = 11, POWEROFF = 12, PHOTOGRAPH = 13, PEEK = 14, SYMBOLS = 15,
+	PROVIDE = 16,
 	EXEC = 32, SIGNAL = 33, INSTALL = 34,
 };
-enum kind { ACK = 1, END = 2, OUTPUT = 3 };
+enum kind { ACK = 1, END = 2, OUTPUT = 3, WANT = 6 };
 
 struct request { u32 magic, verb; u64 nonce; u32 argument, timeout_ms, length, zero; };
 struct answer { u32 magic, kind; u64 nonce; s32 status; u32 length; };
@@ -437,22 +438,219 @@ static u32 drain_rest(s32 fd, s64 seconds, int acknowledged)
 	return times + part;
 }
 
-/* ---- a child that calls into the kernel for a request ---- */
+/* ---- modprobe: the kernel starts this program for each module that it asks for (request_module) ----
+ *
+ * That process tells PID 1, which asks the host, and loads what the host gives. The two share no more than
+ * /proc/PID/fd: PID 1 has the end of a pipe for the names, and the modules, each at a known number, while a
+ * request of the host's is served that may call into the kernel. At other times nobody can be asked, and the
+ * kernel is told at once that there is no such module.
+ */
 
-struct report { s64 result; u64 start_ns, end_ns; };
+enum { NAMES = 100, NAMES_END = 101, GIVEN = 110, GIVEN_END = 900, WANTS = 16, EEXIST = 17 };
 
-static u32 child_file(s32 pid, const char *name, u8 *to, u32 room)
+/* What the asking process writes to NAMES_END: `answer` is its own descriptor that takes a struct given. */
+struct want { s32 pid, answer; char name[64]; };
+/* The modules are the descriptors `first` and so on of PID 1. */
+struct given { s32 found, first, count; };
+
+/* What the host was asked for and has not answered yet, in order. */
+static struct { struct want want[WANTS]; s64 since[WANTS]; u32 first, count; s32 slot; } wanted;
+
+/* "/proc/PID/", and then `name`. */
+static char *path_of(s32 pid, const char *name, char *path)
 {
-	char path[64] = "/proc/", digits[16];
+	char digits[16];
 	u64 at = 6, n = 0;
 
+	memcpy(path, "/proc/", 6);
 	for (u32 rest = pid; rest; rest /= 10)
 		digits[n++] = '0' + rest % 10;
 	while (n)
 		path[at++] = digits[--n];
 	path[at++] = '/';
 	memcpy(path + at, name, length(name) + 1);
-	return slurp(path, to, room);
+	return path;
+}
+
+/* Open what another process has open as `fd`, below 1000. */
+static s32 open_of(s32 pid, s32 fd, int flags)
+{
+	char name[] = "fd/000", path[64];
+
+	name[3] += fd / 100;
+	name[4] += fd / 10 % 10;
+	name[5] += fd % 10;
+	while (name[3] == '0' && name[4])	/* the kernel takes no leading zero */
+		memcpy(name + 3, name + 4, length(name + 3));
+	return open(path_of(pid, name, path), flags | O_CLOEXEC, 0);
+}
+
+__attribute__((noreturn)) static void leave(int status)
+{
+	sys(SYS_exit, status);
+	for (;;)
+		;
+}
+
+/* As the kernel starts modprobe: `-q -- NAME`. */
+static void modprobe(const char *name)
+{
+	struct want w = { 0 };
+	struct given g = { 0 };
+	s32 names = open_of(1, NAMES_END, O_WRONLY), ends[2], error = 0;
+	u64 n = length(name);
+
+	if (names < 0 || sys(SYS_pipe2, ends, O_CLOEXEC) < 0)
+		leave(1);
+	w.pid = sys(SYS_getpid);
+	w.answer = ends[1];
+	memcpy(w.name, name, n < sizeof(w.name) ? n : sizeof(w.name) - 1);
+	sys(SYS_write, names, &w, sizeof(w));
+	sys(SYS_close, names);
+	for (;;) {
+		struct pollfd wait = { ends[0], POLLIN, 0 };
+
+		if (poll(&wait, 1, 1000) > 0)
+			break;
+		names = open_of(1, NAMES_END, O_WRONLY);	/* whom we asked has gone on to something else */
+		if (names < 0)
+			leave(1);
+		sys(SYS_close, names);
+	}
+	sys(SYS_read, ends[0], &g, sizeof(g));
+	for (s32 i = 0; i < g.count; i++) {
+		s32 fd = open_of(1, g.first + i, O_RDONLY);
+
+		error = sys(SYS_finit_module, fd, "", 0);
+		sys(SYS_close, fd);
+	}
+	leave(!g.found || (error && error != -EEXIST));
+}
+
+static void hear_modprobe(void)
+{
+	s32 ends[2];
+
+	wanted.first = wanted.count = 0;
+	wanted.slot = GIVEN;
+	if (sys(SYS_pipe2, ends, O_CLOEXEC | O_NONBLOCK) < 0)
+		return;
+	sys(SYS_dup3, ends[0], NAMES, O_CLOEXEC);
+	sys(SYS_dup3, ends[1], NAMES_END, O_CLOEXEC);
+	sys(SYS_close, ends[0]);
+	sys(SYS_close, ends[1]);
+}
+
+static void ignore_modprobe(void)
+{
+	sys(SYS_close, NAMES_END);
+	sys(SYS_close, NAMES);
+	while (wanted.slot > GIVEN)
+		sys(SYS_close, --wanted.slot);
+}
+
+static void give(const struct want *w, struct given g)
+{
+	s32 fd = open_of(w->pid, w->answer, O_WRONLY);
+
+	if (fd < 0)
+		return;
+	sys(SYS_write, fd, &g, sizeof(g));
+	sys(SYS_close, fd);
+}
+
+/* One name that was asked for: the host is told. */
+static void pass_on_want(void)
+{
+	struct want *w = &wanted.want[(wanted.first + wanted.count) % WANTS], unheard;
+
+	if (wanted.count == WANTS)
+		w = &unheard;
+	if (sys(SYS_read, NAMES, w, sizeof(*w)) != sizeof(*w))
+		return;
+	if (w == &unheard)
+		return give(w, (struct given){ 0 });
+	wanted.since[(wanted.first + wanted.count++) % WANTS] = now(CLOCK_MONOTONIC);
+	send(WANT, 0, length(w->name));
+	write_all(port, w->name, length(w->name));
+}
+
+/*
+ * A module of n bytes of the request in a file of its own, open for reading. A file that somebody has open for
+ * writing is ETXTBSY to finit_module.
+ */
+static s32 receive_module(u32 n)
+{
+	s32 written = sys(SYS_memfd_create, "module", 1 /* close on exec */), readable;
+	s64 error = receive_into(written, n);
+
+	readable = open_of(sys(SYS_getpid), written, O_RDONLY);
+	sys(SYS_close, written);
+	if (!error || readable < 0)
+		return readable;
+	sys(SYS_close, readable);
+	return error;
+}
+
+/*
+ * PROVIDE: the host's answer to the oldest WANT. `argument`: 0 where there is no such module, else their number
+ * and 1; payload: u32 length and content of each. How long it took, in ns, is returned: nobody else's time.
+ */
+static s64 provide(void)
+{
+	u32 at = wanted.first, rest = asked.length, n;
+	struct given g = { asked.argument != 0, wanted.slot, 0 };
+
+	while (rest >= 4) {
+		s32 fd;
+
+		read_all(port, &n, 4);
+		rest -= 4;
+		n = le32(n);
+		if (n > rest)
+			break;
+		fd = receive_module(n);
+		rest -= n;
+		if (fd >= 0 && wanted.slot < GIVEN_END) {
+			sys(SYS_dup3, fd, wanted.slot++, O_CLOEXEC);
+			g.count++;
+		} else
+			g.found = 0;
+		sys(SYS_close, fd);
+	}
+	skip(rest);
+	if (!wanted.count)
+		return 0;
+	wanted.first = (at + 1) % WANTS;
+	wanted.count--;
+	give(&wanted.want[at], g);
+	return now(CLOCK_MONOTONIC) - wanted.since[at];
+}
+
+/* What the host sends during a call: modules. The request that is being served stays as it is. */
+static s64 hear_host(void)
+{
+	struct request served = asked;
+	s64 spent = 0;
+
+	take_request();
+	if (asked.verb == PROVIDE)
+		spent = provide();
+	else
+		skip(asked.length);
+	asked = served;
+	return spent;
+}
+
+/* ---- a child that calls into the kernel for a request ---- */
+
+struct report { s64 result; u64 start_ns, end_ns; };
+
+static u32 child_file(s32 pid, const char *name, u8 *to, u32 room)
+{
+	char path[64];
+
+	return slurp(path_of(pid, name, path), to, room);
 }
 
 /* ---- a photograph: the names of what a kernel has, to find what a module leaves behind ---- */
@@ -698,6 +896,7 @@ static void in_child(u32 verb, s32 ko, const char *name)
 		clear_trace();
 		trace("1");
 	}
+	hear_modprobe();
 	call.verb = verb;
 	call.ko = ko;
 	call.name = name;
@@ -707,14 +906,21 @@ static void in_child(u32 verb, s32 ko, const char *name)
 	o.start_ns = now(CLOCK_MONOTONIC);
 	o.running = 1;
 	for (int last = 0; o.running && !last;) {
-		struct pollfd wait[2] = { { ends[0], POLLIN, 0 }, { log, POLLIN, 0 } };
+		struct pollfd wait[] = {
+			{ ends[0], POLLIN, 0 }, { log, POLLIN, 0 }, { NAMES, POLLIN, 0 },
+			{ wanted.count ? port : -1, POLLIN, 0 },
+		};
 
 		last = left < 1000000;
 		if (last)	/* the deadline is over; who is a moment late has come back all the same */
 			left = LATE;
-		left = poll_counted(wait, log < 0 ? 1 : 2, left);
+		left = poll_counted(wait, 4, left);
 		if (wait[1].revents)
 			drain_log(log, 256);
+		if (wait[2].revents & POLLIN)
+			pass_on_want();
+		if (wait[3].revents)
+			left += hear_host();
 		if (wait[0].revents) {		/* the report, or the end of a child that was killed */
 			got = sys(SYS_read, ends[0], &r, sizeof(r)) == sizeof(r);
 			sys(SYS_wait4, pid, &status, 0, 0);
@@ -723,6 +929,7 @@ static void in_child(u32 verb, s32 ko, const char *name)
 	}
 	if (traced)
 		trace("0");
+	ignore_modprobe();
 	o.end_ns = now(CLOCK_MONOTONIC);
 	if (got) {
 		o.result = r.result;
@@ -804,10 +1011,7 @@ static void load(void)
 {
 	static char arguments[CHUNK];
 	u32 n, rest = asked.length;
-	s32 written, readable;
-	char path[] = "/proc/self/fd/\0\0\0";
-	u32 at = 14;
-	s64 error;
+	s32 readable;
 
 	if (rest < 4) {
 		skip(rest);
@@ -822,16 +1026,9 @@ static void load(void)
 	}
 	read_all(port, arguments, n);
 	arguments[n] = 0;
-	written = sys(SYS_memfd_create, "module", 1 /* close on exec */);
-	error = receive_into(written, rest - n);
-	/* A file that somebody has open for writing is ETXTBSY to finit_module. */
-	if (written >= 10)
-		path[at++] = '0' + written / 10;
-	path[at] = '0' + written % 10;
-	readable = open(path, O_RDONLY | O_CLOEXEC, 0);
-	sys(SYS_close, written);
-	if (error || readable < 0)
-		finish(error ? error : readable, 0, 0);
+	readable = receive_module(rest - n);
+	if (readable < 0)
+		finish(readable, 0, 0);
 	else
 		in_child(LOAD, readable, arguments);
 	sys(SYS_close, readable);
@@ -1261,6 +1458,7 @@ static struct {
 	s32 pid, ended, in, out[2], failure, terminal;
 	u32 input_at, input_length;
 	int input_ends;
+	s64 waited;	/* ns that the host took to find modules */
 	u8 input[CHUNK];
 } program;
 
@@ -1311,7 +1509,9 @@ static void become(char **argv, char **envp, const char *directory, const s32 *e
 static void hear(u64 nonce)
 {
 	take_request();
-	if (asked.verb == INPUT && asked.length <= CHUNK && !program.input_length) {
+	if (asked.verb == PROVIDE) {
+		program.waited += provide();
+	} else if (asked.verb == INPUT && asked.length <= CHUNK && !program.input_length) {
 		read_all(port, program.input, asked.length);
 		program.input_at = 0;
 		program.input_length = asked.length;
@@ -1369,17 +1569,23 @@ static void pass_input(u64 nonce)
 static int attend(s64 left)
 {
 	u64 nonce = asked.nonce;
+	s64 credited = 0;
 
 	for (;;) {
 		struct pollfd wait[] = {
 			{ program.ended, POLLIN, 0 }, { port, POLLIN, 0 }, { program.out[0], POLLIN, 0 },
 			{ program.out[1], POLLIN, 0 },
 			{ program.input_length || program.input_ends ? program.in : -1, POLLOUT, 0 },
+			{ NAMES, POLLIN, 0 },
 		};
 
+		left += program.waited - credited;
+		credited = program.waited;
 		if (left < 1000000)
 			return 0;
-		left = poll_counted(wait, 5, left);
+		left = poll_counted(wait, 6, left);
+		if (wait[5].revents & POLLIN)
+			pass_on_want();
 		if (wait[1].revents & POLLIN)
 			hear(nonce);
 		for (int i = 0; i < 2; i++)
@@ -1445,6 +1651,8 @@ static void exec(void)
 	sys(SYS_fcntl, out[1], F_SETPIPE_SZ, PIPE);
 	mark_log();
 	send(ACK, 0, 0);
+	hear_modprobe();
+	program.waited = 0;
 	program.pid = FORK(SIGCHLD);
 	if (program.pid == 0) {
 		s32 ends[] = { in[0], out[1], errors[1] };
@@ -1477,6 +1685,7 @@ static void exec(void)
 		sleep_ms(20);
 		error = -ETIME;
 	}
+	ignore_modprobe();
 	drain_output(0);
 	drain_output(1);
 	if (program.pid > 0 && !error)
@@ -1629,10 +1838,22 @@ static void print_counter_khz(void)
 	sys(SYS_exit, 0);
 }
 
+/* Not PID 1: started by a guest's kernel as modprobe, or on the host. */
+static void start_as_another(void)
+{
+	u32 n = slurp("/proc/self/cmdline", text, TEXT - 1);
+	static char *argv[8];
+
+	strings_of((char *)text, n, argv, 8);
+	if (argv[0] && argv[1] && argv[2] && argv[3] && argv[1][0] == '-' && argv[1][1] == 'q')
+		modprobe(argv[3]);
+	print_counter_khz();
+}
+
 void start(void)
 {
 	if (sys(SYS_getpid) != 1)
-		print_counter_khz();
+		start_as_another();
 	sys(SYS_mkdirat, AT_FDCWD, "/proc", 0755);
 	sys(SYS_mkdirat, AT_FDCWD, "/sys", 0755);
 	sys(SYS_mkdirat, AT_FDCWD, "/tmp", 01777);

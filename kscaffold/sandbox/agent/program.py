@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from kscaffold.records import dataclass, field
 from kscaffold.sandbox.agent import protocol
-from kscaffold.sandbox.agent.protocol import Channel, Kind, Verb
+from kscaffold.sandbox.agent.protocol import Channel, Kind, Provide, Verb
 
 STDOUT, STDERR = 1, 2
 ETIME = 62
@@ -63,11 +63,13 @@ def run_program(
     input: int | bytes = b"",
     on_output: OutputListener,
     pass_signals: bool = False,
+    provide: Provide | None = None,
 ) -> Ended:
     """Run a program until it ends, or for `timeout` seconds; then all of its process group is killed.
 
     `input`: its standard input, a file descriptor of this process or the bytes themselves. `pass_signals`:
-    what would interrupt or end this process goes to the program instead. Raises ChannelClosed and
+    what would interrupt or end this process goes to the program instead. `provide` finds the modules that the
+    guest's kernel asks for. Raises ChannelClosed and
     ChannelTimeout, with the request's nonce, when the guest is lost meanwhile.
     """
     words = (program.directory, program.path, *program.argv)
@@ -78,7 +80,7 @@ def run_program(
         channel.ask(Verb.RESIZE, _size_of(terminal), timeout=_GRACE)
     count = len(words) | (0 if terminal is None else _TERMINAL)
     nonce = channel.begin(Verb.EXEC, payload, argument=count, timeout=timeout)
-    conversation = _Conversation(channel, nonce, channel.now() + timeout, input, on_output)
+    conversation = _Conversation(channel, nonce, channel.now() + timeout, input, on_output, provide)
     try:
         with contextlib.ExitStack() as around:
             if terminal is not None:
@@ -102,12 +104,19 @@ class _Conversation:
     """What goes to and fro while a program runs."""
 
     def __init__(
-        self, channel: Channel, nonce: int, deadline: float, input: int | bytes, on_output: OutputListener
+        self,
+        channel: Channel,
+        nonce: int,
+        deadline: float,
+        input: int | bytes,
+        on_output: OutputListener,
+        provide: Provide | None,
     ) -> None:
         self.channel = channel
         self.nonce = nonce
         self.deadline = deadline
         self.on_output = on_output
+        self.provide = provide
         self.source = input if isinstance(input, int) else None
         self.rest = memoryview(input if isinstance(input, bytes) else b"")
         self.wanted = False  # the agent takes a piece of input now
@@ -124,6 +133,8 @@ class _Conversation:
             kind, answer = self.channel.receive(self.nonce, self.deadline, _GRACE)
             if kind is Kind.OUTPUT:
                 self.on_output(answer.status, answer.payload)
+            elif kind is Kind.WANT:
+                self.deadline += self.channel.give(self.nonce, answer, self.provide)
             elif kind is Kind.ACK:
                 self.wanted = True
                 if self.source is None:

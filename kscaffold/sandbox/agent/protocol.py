@@ -8,7 +8,8 @@ machine.
     answer    magic u32, kind u32, nonce u64, status s32, length u32, payload
 
 A request is answered by an ACK when the work has begun, more of them while a long answer is put together,
-any OUTPUT (a shell's), and one END.
+any OUTPUT (a shell's), and one END. Where the guest's kernel asks for a module meanwhile, a WANT with its
+name comes, and a PROVIDE is its answer.
 
 A keeper (daemon.py) speaks the same protocol on its socket: it passes requests and answers on, greets each
 client with a WELCOME, and sends LOST instead of END when its guest is lost.
@@ -19,7 +20,7 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from kscaffold.records import dataclass
@@ -58,6 +59,7 @@ class Verb(IntEnum):
     PHOTOGRAPH = 13
     PEEK = 14
     SYMBOLS = 15
+    PROVIDE = 16
     # A user's program, and its files.
     EXEC = 32
     SIGNAL = 33
@@ -74,6 +76,7 @@ class Kind(IntEnum):
     OUTPUT = 3
     LOST = 4
     WELCOME = 5
+    WANT = 6
 
 
 _KINDS = frozenset(Kind)
@@ -193,6 +196,19 @@ def frame(kind: Kind, nonce: int, status: int = 0, payload: bytes = b"") -> byte
     return ANSWER.pack(MAGIC, kind, nonce, status, len(payload)) + payload
 
 
+# Gives the modules, ready to load, that a name stands for, each after those that it needs; None where there
+# is no such module.
+Provide = Callable[[str], Sequence[bytes] | None]
+
+
+def provided(nonce: int, kos: Sequence[bytes] | None) -> bytes:
+    """The answer to a WANT as bytes. Modules too large for one request are none."""
+    payload = b"".join(len(ko).to_bytes(4, "little") + ko for ko in kos or ())
+    if kos is None or len(payload) > MAX_PAYLOAD:
+        return request(Verb.PROVIDE, nonce)
+    return request(Verb.PROVIDE, nonce, payload, argument=len(kos) + 1)
+
+
 SILENT, RESET, GONE, STOPPED = 1, 2, 3, 4
 """The status of a LOST frame; the payload is the text of the guest's console."""
 
@@ -254,17 +270,26 @@ class Channel:
         self._sock.close()
 
     def ask(
-        self, verb: Verb, payload: bytes = b"", *, argument: int = 0, timeout: float, grace: float = 2.0
+        self,
+        verb: Verb,
+        payload: bytes = b"",
+        *,
+        argument: int = 0,
+        timeout: float,
+        grace: float = 2.0,
+        provide: Provide | None = None,
     ) -> Answer:
         """Send a request and wait for its END.
 
-        `timeout`: seconds the guest gets for the work; `grace`: seconds more until it is given up.
-        Raises ChannelTimeout and ChannelClosed.
+        `timeout`: seconds the guest gets for the work; `grace`: seconds more until it is given up. `provide`
+        finds the modules that the guest's kernel asks for meanwhile. Raises ChannelTimeout and ChannelClosed.
         """
         nonce = self.begin(verb, payload, argument=argument, timeout=timeout, grace=grace)
-        return self.answer(nonce, timeout, grace)
+        return self.answer(nonce, timeout, grace, provide)
 
-    def answer(self, nonce: int, timeout: float, grace: float = 0.0) -> Answer:
+    def answer(
+        self, nonce: int, timeout: float, grace: float = 0.0, provide: Provide | None = None
+    ) -> Answer:
         """Wait for the END of a request that `begin` sent, as `ask` does."""
         given = deadline = self.now() + timeout
         acknowledged = False
@@ -275,11 +300,21 @@ class Channel:
                     return answer
                 if kind is Kind.LOST:
                     raise lost(answer)
+                if kind is Kind.WANT:
+                    given += self.give(nonce, answer, provide)
                 acknowledged = True
                 deadline = self.prolonged(given)
         except (ChannelClosed, ChannelTimeout) as error:
             error.acknowledged, error.nonce = acknowledged, nonce
             raise
+
+    def give(self, nonce: int, want: Answer, provide: Provide | None) -> float:
+        """Answer a WANT; the seconds that finding the modules took."""
+        began = self.now()
+        kos = provide(want.payload.decode(errors="replace")) if provide else None
+        spent = self.now() - began
+        self.send(provided(nonce, kos), self.now() + self._most)
+        return spent
 
     def begin(
         self, verb: Verb, payload: bytes = b"", *, argument: int = 0, timeout: float = 0, grace: float = 2.0

@@ -278,6 +278,11 @@ class _Keeper:
                         sock.sendall(protocol.frame(kind, nonce, answer.status, answer.payload))
                 except OSError:
                     there = False
+                if kind is Kind.WANT and verb not in _CONVERSATIONS:
+                    began = time.monotonic()
+                    there = _relay_modules(sock, nonce, self.guest) and there
+                    given += time.monotonic() - began
+                    deadline = self.guest.channel.prolonged(given)
                 if kind is Kind.END:
                     if verb in (Verb.LOAD, Verb.UNLOAD) and protocol.still_running(answer.payload):
                         # It may hold a processor for as long as the guest lives.
@@ -304,6 +309,17 @@ def _has_left(client: socket.socket, guest: protocol.Channel, deadline: float) -
     poll.register(guest, select.POLLIN)
     heard = [fd for fd, _ in guest.wait_for(poll, deadline)]
     return client.fileno() in heard and guest.fileno() not in heard
+
+
+def _relay_modules(sock: socket.socket, nonce: int, guest: Guest) -> bool:
+    """The client's answer to a WANT. False: the client has gone, and the guest has been told of no module."""
+    try:
+        head = _exactly(sock, protocol.REQUEST.size)
+        frame = head + _exactly(sock, protocol.REQUEST.unpack(head)[5]) if head else b""
+    except (OSError, EOFError):
+        frame = b""
+    guest.channel.send(frame or protocol.provided(nonce, None), guest.channel.now() + _GRACE)
+    return bool(frame)
 
 
 def _relay_input(sock: socket.socket, guest: Guest) -> bool:

@@ -101,8 +101,8 @@ static int loop_probe(struct usb_interface *interface,
 
 	mutex_init(&loop->lock);
 	loop->device = device;
-	loop->in = usb_rcvbulkpipe(device, in->bEndpointAddress);
-	loop->out = usb_sndbulkpipe(device, out->bEndpointAddress);
+	loop->in = usb_rcvbulkpipe(device, usb_endpoint_num(in));
+	loop->out = usb_sndbulkpipe(device, usb_endpoint_num(out));
 	usb_set_intfdata(interface, loop);
 	dev_info(&interface->dev, "a loop\n");
 

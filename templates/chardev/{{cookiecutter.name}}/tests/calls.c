@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,7 +128,7 @@ static void rmmod_while_open(const char *module)
 static void again(long times)
 {
 	struct pollfd asked = { .events = POLLIN };
-	uint32_t length;
+	__u32 length;
 
 	while (times-- > 0) {
 		asked.fd = device(O_RDWR);

@@ -10,7 +10,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -21,7 +20,7 @@
 /* Prints how many bytes wait to be read. */
 static int length(int file)
 {
-	uint32_t bytes;
+	__u32 bytes;
 
 	if (ioctl(file, MAILBOX_LENGTH, &bytes)) {
 		perror("MAILBOX_LENGTH");

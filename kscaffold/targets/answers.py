@@ -1,0 +1,44 @@
+"""What a guest's answers say: an attempt, and the records that belong to a request."""
+
+import re
+
+from kscaffold.diagnosis.attempt import Attempt
+from kscaffold.diagnosis.klog import Record, parse_kmsg, parse_text
+from kscaffold.sandbox.agent import protocol
+
+
+def of_outcome(seen: protocol.Outcome) -> Attempt:
+    """What the agent's answer to a load or an unload says."""
+    records = parse_kmsg(b"\n".join(seen.records))
+    note = None
+    if seen.cut or seen.lost:
+        left_out = f"{seen.cut} bytes of it" if seen.cut else "a part of it"
+        note = f"the log was too long; {left_out} left out in the middle"
+    return Attempt(
+        errno=None if seen.result is None else max(0, -seen.result),
+        records=tuple(records),
+        # A child that was killed or did not come back is the agent's own answer too, but no errno.
+        answered=seen.result is not None,
+        late=seen.running,
+        killed_by=seen.signal or None,
+        trace=seen.trace or None,
+        note=note,
+        stack=seen.stack,
+        seconds=(seen.end_ns - seen.start_ns) / 1e9,
+    )
+
+
+def of_console(text: str, nonce: str) -> tuple[Record, ...]:
+    """The kernel's last words of this request. A panic prints the whole log again where the kernel can
+    (5.18 and later): then what follows the agent's mark is the request's own, module's lines included.
+    """
+    return since_mark(parse_text(text), nonce)
+
+
+def since_mark(records: list[Record], nonce: str) -> tuple[Record, ...]:
+    """The records after the last mark of that request; all of them where there is none."""
+    mark = re.compile(f"kscaffold: request {nonce}")
+    for index in range(len(records) - 1, -1, -1):
+        if mark.fullmatch(records[index].text[:100]):
+            return tuple(records[index + 1 :])
+    return tuple(records)
