@@ -24,7 +24,7 @@ import pytest
 def modules(request):
     return {ko.stem.replace("-", "_"): ko for ko in request.path.parent.parent.glob("*.ko")}
 """
-_TIMEOUT = 300.0  # s
+_TIMEOUT = 900.0  # s
 
 
 def own_tests(

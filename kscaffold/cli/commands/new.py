@@ -127,8 +127,8 @@ def _kernel_for(created: "Created") -> str | None:
         return None
     other = kernel_with(option)
     if other is None:
-        full = "kscaffold kernel add --flavour amd64, then --kernel as it says"
-        console.note(f"it needs a kernel with {created.needs}; {usual.release} has none: {full}")
+        lack = f"it needs {created.needs}, which {usual.release} is built without"
+        console.note(f"{lack}; a full kernel has it: kscaffold kernel add --flavour amd64")
         return None
     return other.release
 

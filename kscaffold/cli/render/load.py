@@ -219,6 +219,14 @@ def runs(done: "Run", trace: bool) -> int:
         from kscaffold.cli.render import sanitizer  # start-up time: few runs are sanitized
 
         sanitizer.findings(done.sanitizer)
+    if done.faults:
+        from kscaffold.cli.render import faults  # start-up time: few runs have failing calls
+
+        faults.faults(done.faults, done.allow)
+    if done.coverage:
+        from kscaffold.cli.render import coverage  # start-up time: few runs count
+
+        coverage.coverage(done.coverage)
     console.emit("run", done.ok, documents.run(done))
     if len(results) > 1:
         well = sum(map(done.went_well, results))

@@ -668,7 +668,7 @@ static const char *const seen[] = {
 	"0/proc/iomem", "0/proc/interrupts", "0/proc/filesystems", "0/proc/misc", "0/proc/crypto",
 };
 
-enum { SEEN = sizeof(seen) / sizeof(*seen), PHOTO = 512 << 10, DEEPEST = 3, DT_DIR = 4, ALL = 0x7fffffff };
+enum { SEEN = sizeof(seen) / sizeof(*seen), PHOTO = 512 << 10, DEEPEST = 3, DT_DIR = 4, DT_LNK = 10, ALL = 0x7fffffff };
 
 /* `argument` of PHOTOGRAPH: the parts to take, by bits; with FIRST it is the one to compare with. */
 #define FIRST 0x80000000u
@@ -707,12 +707,25 @@ static void add_task(struct photo *p, u32 pid)
 	p->length += child_file(pid, "comm", p->text + p->length, PHOTO - p->length);
 }
 
+/*
+ * SLUB lets small caches share one, called `:flags-size`: the name that a module gave is a link to that, and stays
+ * when the cache is destroyed. What tells is how many share it.
+ */
+static void add_sharers(struct photo *p, char *path, u32 n)
+{
+	memcpy(path + n, "/aliases", 9);
+	add(p, " ", 1);
+	p->length += slurp(path, p->text + p->length, PHOTO - p->length);
+	path[n] = 0;
+}
+
 /* `path`: ends with NUL at n, and has room for a name at each level. */
 static void walk(struct photo *p, char *path, u32 n, int depth)
 {
 	static u8 read[DEEPEST][16 << 10];
 	s32 fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
 	u8 *entries = read[depth - 1];
+	int slabs = n == 16 && path[12] == 's' && path[13] == 'l';	/* "/sys/kernel/slab" */
 	s64 got;
 
 	while (fd >= 0 && (got = sys(SYS_getdents64, fd, entries, sizeof(read[0]))) > 0) {
@@ -730,7 +743,9 @@ static void walk(struct photo *p, char *path, u32 n, int depth)
 			path[n] = '/';
 			memcpy(path + n + 1, e->name, m + 1);
 			add(p, path, n + 1 + m);
-			add(p, "\n", 1);
+			if (slabs && e->name[0] == ':')
+				add_sharers(p, path, n + 1 + m);
+			add(p, slabs && e->type == DT_LNK ? "@\n" : "\n", slabs && e->type == DT_LNK ? 2 : 1);
 			/* Below debugfs's `tracing` is another mount, with ten thousand names. */
 			if (depth > 1 && e->type == DT_DIR && !(m == 7 && e->name[0] == 't'))
 				walk(p, path, n + 1 + m, depth - 1);

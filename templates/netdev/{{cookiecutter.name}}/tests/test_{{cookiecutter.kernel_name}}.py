@@ -33,8 +33,10 @@ def test_what_one_sends_the_other_receives(up):
     ask_for_nobody(up)
     sent = count(up, "pair0", "tx_packets")
     assert sent > before
+    # The kernel may send more at any time: what was sent is asked first.
     assert count(up, "pair1", "rx_packets") >= sent
-    assert count(up, "pair1", "rx_bytes") >= count(up, "pair0", "tx_bytes") > 0
+    sent = count(up, "pair0", "tx_bytes")
+    assert count(up, "pair1", "rx_bytes") >= sent > 0
 
 
 def test_has_a_carrier_when_both_ends_are_up(guest):
