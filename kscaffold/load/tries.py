@@ -102,7 +102,7 @@ def _at_once(tries: int) -> int:
 
 
 def _work(waiting: int, results: Sequence[object]) -> Work:
-    what = f"{waiting} more tries, {_at_once(waiting)} at once"
+    what = "one more try" if waiting == 1 else f"{waiting} more tries, {_at_once(waiting)} at once"
     return Work("Running", what, lambda: len(results) - results.count(None), len(results), "tries")
 
 
