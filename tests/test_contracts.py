@@ -46,6 +46,9 @@ DOCUMENTS = {
     " code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue"
     " as_user requests sanitizer{}",
     "run --sanitize, several": "seconds{} results[] sanitizer{}",
+    "run --faults --coverage": "module path parameters target kernel verdict loaded stage errno init_ran"
+    " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note"
+    " residue as_user faults{} coverage{}",
     "load, not built": "build{}",
     "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
     "unload several": "results[]",
@@ -109,6 +112,13 @@ PARTS = {
     "run --sanitize.object": "kind size offset count",
     "run --sanitize.sites": "role at where",
     "run --sanitize.unseen": "module what",
+    "run --faults.faults": "clean rows[] left_out problem",
+    "run --faults.rows": "number call function where outcome failed_with returned code cause fix wrong[]"
+    " parameters test",
+    "run --faults.where": "file line function",
+    "run --faults.wrong": "text where",
+    "run --coverage.coverage": "share files[] unseen[]",
+    "run --coverage.files": "file lines[] functions[]",
     "load.stages": "id status microseconds",
     "load.seconds": "build start load total",
     "load several.seconds": "total",
@@ -380,7 +390,7 @@ def test_run_sanitized(ks, tmp_path, monkeypatch):
     monkeypatch.chdir(write(tmp_path / "bug", Kbuild="obj-m := hello.o\n", hello__c=bug))
     ran = ks("run", "--sanitize", "--json")
     document = is_document(ran, "run --sanitize", "run")
-    assert ran.status == 1 and document["loaded"] and document["residue"] is None
+    assert ran.status == 1 and document["loaded"] and document["residue"] == []
     assert document["clean"] is False
     part = document["sanitizer"]
     is_part(part, "run --sanitize.sanitizer")
@@ -395,6 +405,31 @@ def test_run_sanitized(ks, tmp_path, monkeypatch):
     document = is_document(ran, "run --sanitize, several", "run")
     is_part(document["sanitizer"]["unseen"], "run --sanitize.unseen")
     assert document["sanitizer"]["unseen"] and ran.status == 1
+
+
+@pytest.mark.sandbox
+def test_run_with_failing_calls(ks, tmp_path, monkeypatch):
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel("6.1")
+    assert ks("kernel", "default", kernel.release).status == 0
+    bug = HELLO.replace("#include <linux/module.h>", "#include <linux/module.h>\n#include <linux/slab.h>")
+    bug = bug.replace(
+        "\treturn 0;",
+        "\tif (!kmalloc(8, GFP_KERNEL) || !kmalloc(9, GFP_KERNEL))\n\t\treturn -ENOMEM;\n\treturn 0;",
+        1,
+    )
+    monkeypatch.chdir(write(tmp_path / "bug", Kbuild="obj-m := hello.o\n", hello__c=bug))
+    ran = ks("run", "--faults", "--coverage", "--json")
+    document = is_document(ran, "run --faults --coverage", "run")
+    is_part(document["coverage"], "run --coverage.coverage")
+    is_part(document["coverage"]["files"], "run --coverage.files")
+    part = document["faults"]
+    is_part(part, "run --faults.faults")
+    is_part(part["rows"], "run --faults.rows")
+    is_part(part["rows"][0]["where"], "run --faults.where")
+    assert [row["outcome"] for row in part["rows"]] == ["clean", "leaked"]
+    is_part(part["rows"][1]["wrong"], "run --faults.wrong")
+    assert ran.status == 1
 
 
 @pytest.mark.sandbox

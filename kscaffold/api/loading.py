@@ -74,25 +74,30 @@ def run(
     directory: str | Path = ".",
     sets: "Sequence[Sequence[str]]" = ((),),
     kernel: "str | Kernel | None" = None,
+    instruments: "Sequence[str]" = (),
     timeout: float = TIMEOUT,
     progress: Progress = SILENT,
 ) -> "Run":
     """Load and unload .ko files, or what the project in `directory` builds, in pristine guests: one for each
     set of parameters (`NAME=VALUE`, as for insmod). Builds first when needed; no guest is left.
 
-    `timeout` of each load in seconds, in the kernel.
+    `instruments`: `sanitize`, `faults`, `faults=all`, as the command's options; the report's `sanitizer` and
+    `faults` have what they found. `timeout` of each load in seconds, in the kernel.
     """
-    from kscaffold.load.request import TargetRequest  # start-up time
+    from kscaffold.load.request import Instruments, TargetRequest  # start-up time
     from kscaffold.load.verbs.run import run as run_modules
     from kscaffold.module.arguments import kernel_string
+    from kscaffold.records import replace
 
-    return run_modules(
-        request_of(kos, directory, ()),
-        TargetRequest(kernel=release_of(kernel)),
-        [kernel_string(list(one)) for one in sets],
-        timeout=timeout,
-        progress=progress,
-    )
+    request = replace(request_of(kos, directory, ()), instruments=Instruments.named(instruments))
+    where = TargetRequest(kernel=release_of(kernel))
+    words = [kernel_string(list(one)) for one in sets]
+    done = run_modules(request, where, words, timeout=timeout, progress=progress)
+    if request.instruments.faults == "all":
+        from kscaffold.testing.faults import with_later_calls  # start-up time
+
+        return with_later_calls(done, request, where, progress)
+    return done
 
 
 def execute(

@@ -20,18 +20,22 @@ def test(
     *paths: str | Path,
     directory: str | Path = ".",
     kernels: "Sequence[str]" = (),
+    instruments: "Sequence[str]" = (),
     executor: "Executor | None" = None,
     progress: Progress = SILENT,
 ) -> "TestRun":
     """Run the tests of the project in `directory` with pytest, or the standard examination where it has none,
     on each of `kernels`: side by side where there are several. `progress.note` gets what pytest prints.
 
-    `executor` gets a job for each kernel; None: threads. Its workers need this directory at the same path.
+    `instruments`: `sanitize`, whose reports fail a test; `coverage`, which the report has. `executor` gets a
+    job for each kernel; None: threads. Its workers need this directory at the same path.
     """
-    from kscaffold.testing.run import TestRequest  # start-up time
+    from kscaffold.load.request import Instruments  # start-up time
+    from kscaffold.testing.run import TestRequest
     from kscaffold.testing.run import test as run_tests
 
-    request = TestRequest(Path(directory), tuple(map(Path, paths)), tuple(kernels))
+    asked = Instruments.named(instruments)
+    request = TestRequest(Path(directory), tuple(map(Path, paths)), tuple(kernels), instruments=asked)
     return run_tests(request, progress.note, executor=executor, progress=progress)
 
 

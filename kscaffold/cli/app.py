@@ -86,7 +86,19 @@ def _as_typed(argv: Sequence[str]) -> list[str]:
         args = [*args[1:], "--help"]
     if args and args[0] in ALIASES:
         args[0] = ALIASES[args[0]]
-    return args
+    return _with_value(args)
+
+
+def _with_value(args: list[str]) -> list[str]:
+    """`--faults` may stand alone, which typer's options can't."""
+    if "--faults" not in args:
+        return args
+    at = args.index("--faults")
+    if "--" in args[:at]:
+        return args
+    has_value = args[at + 1 : at + 2] in (["init"], ["all"])
+    value = args[at + 1] if has_value else "init"
+    return [*args[:at], f"--faults={value}", *args[at + 1 + has_value :]]
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from kscaffold.explain.stages.fact import SOURCES
 from kscaffold.explain.walkthrough import LoadWalkthrough
 from kscaffold.files.atomic import write_whole
 from kscaffold.load.report import LoadReport
+from kscaffold.records import dataclass
 
 _STATES = {
     "passed": ("✓", "passed"),
@@ -71,9 +72,22 @@ def _refused(path: Path, cause: str, fix: str = "name another file: --html load.
     return UsageError("KS063", f"no page can be written to {path}", cause=cause, fix=fix)
 
 
-def write_page(path: Path, walkthroughs: Sequence[LoadWalkthrough]) -> None:
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What follows the loads on a page: a table, and lines of source under titles: number, text, and whether
+    the line is marked.
+    """
+
+    title: str
+    summary: str
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[object, ...], ...] = ()
+    sources: tuple[tuple[str, tuple[tuple[int, str, bool], ...]], ...] = ()
+
+
+def write_page(path: Path, walkthroughs: Sequence[LoadWalkthrough], sections: Sequence[Section] = ()) -> None:
     """Write the page, whole or not at all. Raises as check(), and KS063 where there is no room."""
-    write_text(path, render_page(walkthroughs, datetime.now().astimezone()))
+    write_text(path, render_page(walkthroughs, datetime.now().astimezone(), sections))
 
 
 def write_text(path: Path, page: str) -> None:
@@ -89,7 +103,9 @@ def write_text(path: Path, page: str) -> None:
         ) from None
 
 
-def render_page(walkthroughs: Sequence[LoadWalkthrough], when: datetime) -> str:
+def render_page(
+    walkthroughs: Sequence[LoadWalkthrough], when: datetime, sections: Sequence[Section] = ()
+) -> str:
     """The page as text. `when`: the loads were made."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -102,6 +118,7 @@ def render_page(walkthroughs: Sequence[LoadWalkthrough], when: datetime) -> str:
     kernel = walkthroughs[0].report.kernel_name if walkthroughs else ""
     return template.render(
         walkthroughs=walkthroughs,
+        sections=sections,
         title=f"{names} on {kernel}: what happened when it was loaded",
         version=__version__,
         date=when.strftime("%-d %B %Y, %H:%M:%S %Z"),

@@ -2,11 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths, reader
+from kscaffold.instrument import plan
 from kscaffold.instrument.mirror import KBUILD, make_mirror
 from kscaffold.instrument.notebook import Notebook
 from kscaffold.kernel.buildtree import read_tree
@@ -23,15 +24,19 @@ from kscaffold.records import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How an instrument's objects are compiled. `header`: what each source reads first.
-
-    `flags`: the compiler's, from its name (`gcc`, `clang`), the header, and the directories of the mirror and
-    of the project.
+    """How an instrument's objects are compiled: `parts` are the keys of plan.FLAGS, none where nothing is
+    compiled. `header`: what each source reads first.
     """
 
     instrument: str
     header: Path
-    flags: Callable[[str, Path, Path, Path], str]
+    parts: tuple[str, ...]
+
+    def flags(self, compiler: str, copied: Path, original: Path) -> str:
+        """The compiler's flags, from its name (`gcc`, `clang`) and the directories of the mirror and of the
+        project.
+        """
+        return plan.compiler_flags(compiler, self.parts, self.header, copied, original)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +46,21 @@ class Compiled:
     ko: Path
     instrumented: bool
 
+    def homes(self, original: Path) -> tuple[Path, Path]:
+        """The directory in which it was compiled, and the one that stands for: the project's, or one above.
+        `original`: the user's own .ko.
+        """
+        copied, home = Path(os.path.realpath(self.ko.parent)), Path(os.path.realpath(original.parent))
+        while copied.name == home.name and copied != home:
+            copied, home = copied.parent, home.parent
+        return copied, home
 
-def copies_of(home: Path, kernel: Kernel, recipe: Recipe) -> Path:
+
+def copies_of(home: Path, kernel: Kernel, instrument: str) -> Path:
     """The directory, in the user's cache, of all that an instrument compiles for the project in `home`."""
     real = os.path.realpath(home)
     digest = hashlib.blake2b(f"{real}\0{kernel.build}".encode(errors="surrogateescape"), digest_size=8)
-    return paths.cache() / "instrumented" / f"{recipe.instrument}-{digest.hexdigest()}"
+    return paths.cache() / "instrumented" / f"{instrument}-{digest.hexdigest()}"
 
 
 def compiled(
@@ -82,7 +96,7 @@ def _rules(recipe: Recipe) -> str:
     """What besides its sources decides how a copy is compiled."""
     digest = hashlib.blake2b(reader.read_bytes(recipe.header) + KBUILD.encode(), digest_size=8)
     for compiler in ("gcc", "clang"):
-        digest.update(recipe.flags(compiler, recipe.header, Path(), Path()).encode())
+        digest.update(recipe.flags(compiler, Path(), Path()).encode())
     return digest.hexdigest()
 
 
@@ -97,7 +111,7 @@ def _build_mirror(project: Project, mirror: Path, recipe: Recipe, kernel: Kernel
     assert kernel.build is not None
     tools = toolchain(read_tree(kernel.build, kernel.arch))
     compiler = "clang" if any(v.startswith("LLVM=") for v in tools.variables) else "gcc"
-    flags = recipe.flags(compiler, recipe.header, mirror, project.directory)
+    flags = recipe.flags(compiler, mirror, project.directory)
     make_mirror(project.directory, mirror, project.kbuild_file, flags)
 
     def step(verb: str, text: str) -> None:

@@ -7,13 +7,10 @@ from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.reports import sanitizer
 from kscaffold.diagnosis.reports.sanitizer import Report, Site
 from kscaffold.elf.module_file import ModuleFile
-from kscaffold.instrument.sanitize import InstrumentedPlan
+from kscaffold.instrument.copies import InstrumentedPlan
 from kscaffold.load.addr2line import SourceLine, place_of
 from kscaffold.load.tries import Try
 from kscaffold.records import dataclass, replace
-
-# The copy that was loaded, and the user's own .ko, by the kernel's names.
-Pair = tuple[ModuleFile, ModuleFile]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,32 +57,51 @@ class Findings:
 
 
 def take_findings(results: Sequence[Try], copies: InstrumentedPlan) -> tuple[list[Try], Findings]:
-    """The tries as of the user's own modules, without the sanitizer's lines, and what these say."""
-    plan = copies.plan
-    loaded = (*plan.kos, *(n for ns in plan.needs.values() for n in ns))
-    kos = {ko.module: (ko, copies.originals[ko.path]) for ko in loaded if ko.path in copies.originals}
+    """The tries as of the user's own modules, without the instruments' lines, and what these say."""
+    kos = copies_by_module(copies)
     tries: list[Try] = []
     found: list[Finding] = []
     unseen = dict(copies.unseen)
     buggy: set[int] = set()
-    for number, (loads, unloads) in enumerate(results):
-        records = [*(r for load in loads for r in load.log), *(r for one in unloads for r in one.log)]
-        parameters = loads[-1].parameters.text if loads else ""
-        reports = sanitizer.read_reports(records)
-        buggy |= {number} if reports else set()
-        found += [_located(r, kos, parameters) for r in reports]
-        lost = sanitizer.notes(records).get("untracked")
+    for number, one in enumerate(results):
+        of_try = findings_of(one, kos)
+        buggy |= {number} if of_try else set()
+        found += of_try
+        lost = sanitizer.notes(_records(one)).get("untracked")
         if lost:
             unseen["memory"] = f"{lost} allocations, for which the record had no memory"
-        tries.append((
-            [replace(r, file=copies.originals.get(r.path, r.file), log=_without(r.log)) for r in loads],
-            [replace(u, log=_without(u.log)) for u in unloads],
-        ))  # fmt: skip
+        tries.append(as_users(one, copies))
     return tries, Findings(tuple(_once(found)), unseen, frozenset(buggy))
 
 
+def copies_by_module(copies: InstrumentedPlan) -> dict[str, ModuleFile]:
+    """The copies that are loaded, by the kernel's names of the modules."""
+    plan = copies.plan
+    loaded = (*plan.kos, *(n for ns in plan.needs.values() for n in ns))
+    return {ko.module: ko for ko in loaded if ko.path in copies.originals}
+
+
+def findings_of(one: Try, kos: dict[str, ModuleFile]) -> list[Finding]:
+    """What the sanitizer found in one try."""
+    parameters = one[0][-1].parameters.text if one[0] else ""
+    return [locate(r, kos, parameters) for r in sanitizer.read_reports(_records(one))]
+
+
+def as_users(one: Try, copies: InstrumentedPlan) -> Try:
+    """A try as of the user's own modules, without the instruments' lines."""
+    loads, unloads = one
+    return (
+        [replace(r, file=copies.originals.get(r.path, r.file), log=_without(r.log)) for r in loads],
+        [replace(u, log=_without(u.log)) for u in unloads],
+    )
+
+
+def _records(one: Try) -> list[Record]:
+    return [record for reports in one for report in reports for record in report.log]
+
+
 def _without(log: Sequence[Record]) -> tuple[Record, ...]:
-    return tuple(r for r in log if not sanitizer.is_sanitizers(r))
+    return tuple(r for r in log if not sanitizer.is_instruments(r))
 
 
 def _once(found: Sequence[Finding]) -> list[Finding]:
@@ -97,7 +113,8 @@ def _once(found: Sequence[Finding]) -> list[Finding]:
     return list(first.values())
 
 
-def _located(report: Report, kos: dict[str, Pair], parameters: str) -> Finding:
+def locate(report: Report, kos: dict[str, ModuleFile], parameters: str) -> Finding:
+    """A report with its places in the source. `kos`: the copies, by the kernel's names of the modules."""
     places = tuple((site, _place(site, kos)) for site in report.sites)
     where = report.where
     place = next((p for site, p in places if site is where), None)
@@ -108,11 +125,15 @@ def _located(report: Report, kos: dict[str, Pair], parameters: str) -> Finding:
     return Finding(report, place, places, parameters)
 
 
-def _place(site: Site, kos: dict[str, Pair]) -> SourceLine | None:
-    if site.module not in kos:
+def _place(site: Site, kos: dict[str, ModuleFile]) -> SourceLine | None:
+    return place_in(site.text, site.module, kos)
+
+
+def place_in(where: str, module: str | None, kos: dict[str, ModuleFile]) -> SourceLine | None:
+    """The line of the user's source of a place in a copy, as the kernel names it."""
+    if module not in kos:
         return None
-    copy, original = kos[site.module]
-    return place_of(site.text, copy, (), original.path.absolute().parent)
+    return place_of(where, kos[module], ())
 
 
 def detail(report: Report) -> str | None:

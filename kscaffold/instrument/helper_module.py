@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from kscaffold import process
@@ -13,6 +13,7 @@ from kscaffold.files import paths, reader
 from kscaffold.files.lock import locked
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.instrument import plan
+from kscaffold.instrument.fault_calls import calls_header
 from kscaffold.kernel.buildable import build_problem
 from kscaffold.kernel.buildtree import BuildTree, read_tree
 from kscaffold.kernel.compiler import Toolchain, toolchain
@@ -23,6 +24,8 @@ from kscaffold.records import dataclass
 
 SOURCES = Path(__file__).with_name("helpers")
 _TIMEOUT = 300.0  # seconds
+# A source of a helper's that is made of what the kernel exports.
+_MADE: Mapping[str, tuple[str, Callable[[Collection[str]], str]]] = {"faults": ("calls.h", calls_header)}
 _ASKED = re.compile(r"\bHAVE_(\w+)")
 
 
@@ -77,17 +80,16 @@ def _digest(name: str, tree: BuildTree, tools: Toolchain) -> str:
 
 
 def _build(name: str, tree: BuildTree, tools: Toolchain, place: Path) -> None:
-    exports = {
-        words[1]
-        for line in reader.read_text(tree.directory / "Module.symvers").splitlines()
-        if len(words := line.split("\t", 2)) > 1
-    }
+    exports = {words[1] for words in _symvers(tree)}
     with scratch_directory() as work:
         directory = work / name
         shutil.copytree(SOURCES / name, directory)
         texts = [reader.read_text(file) for file in directory.glob("*.[ch]")]
         asked = {found for text in texts for found in _ASKED.findall(text)}
         (directory / "have.h").write_text(plan.needed_symbols(asked, exports))
+        if name in _MADE:
+            file, make = _MADE[name]
+            (directory / file).write_text(make(_of_the_kernel_itself(tree)))
         done = process.run(make_argv(directory, tree, tools, "modules"), timeout=_TIMEOUT)
         ko = directory / f"ks_{name}.ko"
         if done.returncode or not ko.exists():
@@ -99,6 +101,17 @@ def _build(name: str, tree: BuildTree, tools: Toolchain, place: Path) -> None:
         paths.make_own(place.parent)
         shutil.rmtree(place, ignore_errors=True)
         result.rename(place)
+
+
+def _symvers(tree: BuildTree) -> list[list[str]]:
+    """The words of each line of the kernel's Module.symvers: version, symbol, who exports it."""
+    lines = reader.read_text(tree.directory / "Module.symvers").splitlines()
+    return [words for line in lines if len(words := line.split("\t")) > 2]
+
+
+def _of_the_kernel_itself(tree: BuildTree) -> frozenset[str]:
+    """What is exported by no module, and so is there when a helper is loaded."""
+    return frozenset(words[1] for words in _symvers(tree) if words[2] == "vmlinux")
 
 
 def _unbuilt(name: str, tree: BuildTree, said: str) -> KscaffoldError:

@@ -34,28 +34,38 @@ _COMPILERS = ("__asan_", "__hwasan_", "__kasan_", "__ubsan_")
 _UNDEFINED = "-fsanitize=bounds,shift,integer-divide-by-zero,bool,enum,unreachable,alignment"
 
 
-def compiler_flags(compiler: str, header: Path, copied: Path, original: Path) -> str:
-    """The flags of a module's own objects, for `gcc` or `clang`.
+# The counters of gcov, beside the code that they count: no call, and no sampling. A function that is inlined
+# before the counters come has none of its own; those that are moved out of a loop miss what a crash leaves.
+_COVERAGE = ("-fprofile-arcs", "-ftest-coverage", "-fno-early-inlining", "-fno-tree-loop-im")
+
+
+def compiler_flags(compiler: str, parts: Collection[str], header: Path, copied: Path, original: Path) -> str:
+    """The flags of a module's own objects, for `gcc` or `clang`. `parts`: `sanitize`, `coverage` or both.
 
     `header`: what each source reads first. Debug information names files below `original` where the compiler
     is given those below `copied`.
     """
-    renamed = f"-ffile-prefix-map={copied}={original}"
-    # A hook knows its caller by the address it returns to: a call at a function's end must not be a jump.
-    return " ".join((
-        *_ADDRESS[compiler], _UNDEFINED, "-fno-optimize-sibling-calls", renamed, f"-include {header}"
-    ))  # fmt: skip
+    flags = [f"-ffile-prefix-map={copied}={original}"]
+    if "sanitize" in parts:
+        # A hook knows its caller by the address it returns to: a call at a function's end must not be a jump.
+        flags = [*_ADDRESS[compiler], _UNDEFINED, "-fno-optimize-sibling-calls", *flags, f"-include {header}"]
+    if "coverage" in parts:
+        flags += _COVERAGE
+    return " ".join(flags)
 
 
-def renames(imports: Iterable[str], hooks: Collection[str], *, hears_unlocks: bool) -> dict[str, str]:
-    """The new name of each import that there is a hook for. `hooks`: what the helper exports.
+def renames(
+    imports: Iterable[str], hooks: Collection[str], *, hears_unlocks: bool, prefix: str = PREFIX
+) -> dict[str, str]:
+    """The new name of each import that there is a hook for. `hooks`: what the helper exports, under names
+    that begin with `prefix`.
 
     `hears_unlocks`: whether every unlock of a spinlock is a call.
     """
     return {
-        name: PREFIX + name
+        name: prefix + name
         for name in imports
-        if PREFIX + name in hooks and _may(name) and (hears_unlocks or not name.startswith(_SPINNING))
+        if prefix + name in hooks and _may(name) and (hears_unlocks or not name.startswith(_SPINNING))
     }
 
 

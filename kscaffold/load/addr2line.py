@@ -63,13 +63,8 @@ def with_source_line(
     return cause
 
 
-def place_of(
-    where: str, ko: ModuleFile, records: Sequence[Record], home: Path | None = None
-) -> SourceLine | None:
-    """The line of source of `function+0xoffset/0xsize`; None where it can't be found.
-
-    `home`: the directory that files are named from, the .ko's own by default.
-    """
+def place_of(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLine | None:
+    """The line of source of `function+0xoffset/0xsize`; None where it can't be found."""
     found = _WHERE.match(where)
     if found is None:
         return None
@@ -95,8 +90,7 @@ def place_of(
     # Inlined code comes first: of the frames the innermost that is not in a header of the kernel's.
     own = Path(frames[-1]["file"]).parent
     chosen = next(m for m in frames if Path(m["file"]).is_relative_to(own))
-    near = home or ko.path.absolute().parent
-    return _read(Path(chosen["file"]), int(chosen["line"]), found["function"], near)
+    return _read(Path(chosen["file"]), int(chosen["line"]), found["function"], ko.home)
 
 
 def _exact(place: str, records: Sequence[Record]) -> bool:

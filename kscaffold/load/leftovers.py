@@ -18,6 +18,8 @@ from kscaffold.targets.sandbox import SandboxTarget
 
 _LARGEST = 1 << 20  # bytes of a source file that is searched
 _MOST_FILES = 64
+# Parts that tell of memory: an instrument's helper keeps some of its own.
+_MEMORY = sum(1 << SECTIONS.index(f"/proc/{name}") for name in ("meminfo", "zoneinfo", "vmallocinfo"))
 _ZONES = 1 << SECTIONS.index("/proc/zoneinfo")  # it takes as long as all others: asked only where it decides
 
 
@@ -40,6 +42,12 @@ class Leftovers:
         self._is_comparable = True
         self._began = False
 
+    def after_helpers(self) -> None:
+        """Said when an instrument's helpers are in: what they made is theirs, and memory tells nothing."""
+        self._sections &= ~_MEMORY
+        if self._sections:
+            self._target.photograph(self._sections, first=True)
+
     def before_load(self, needed: Sequence[str]) -> None:
         """Said before each load, with the modules that were loaded for it. These stay, and what they made is
         theirs: the first photograph is taken again. Nobody can take it when one of the guest's own modules is
@@ -55,11 +63,11 @@ class Leftovers:
         self, loads: Sequence[LoadReport], unloads: Sequence[UnloadReport]
     ) -> tuple[Residue, ...] | None:
         """What is left; None where nobody can tell: a module is still in, or the kernel is not well."""
-        gone = len(unloads) == len(loads) and all(r.ok for r in loads) and all(r.ok for r in unloads)
-        failed = loads[-1].judgement.verdict == "init-failed" and len(loads) == 1
+        failed = sum(r.judgement.verdict == "init-failed" for r in loads)
+        gone = len(unloads) + failed == len(loads) and all(r.ok for r in unloads)
         judged = [r.judgement.complaints for r in loads] + [r.judgement.complaints for r in unloads]
         crashed = any(c.fatal for complaints in judged for c in complaints)
-        if not (gone or failed) or crashed or not self._is_comparable:
+        if not gone or crashed or not self._is_comparable:
             return None
         if not self._sections:
             return ()

@@ -33,8 +33,8 @@ class LoadPlan:
 
     `needs`: what is to be loaded before each module, by the module's path, where it is not loaded yet.
     `failed`: the build that did not succeed; there is nothing to load then. `first`: helper modules of an
-    instrument, loaded before all else and not reported of. `as_user`: an ordinary user loads them.
-    `firmware`: files for the guest, by the name that a driver asks for.
+    instrument with their parameters, loaded before all else and not reported of. `as_user`: an ordinary user
+    loads them. `firmware`: files for the guest, by the name that a driver asks for.
     """
 
     home: Path
@@ -43,7 +43,7 @@ class LoadPlan:
     seconds: float
     failed: "BuildReport | None" = None
     needs: Mapping[Path, tuple[ModuleFile, ...]] = field(default_factory=dict)
-    first: tuple[ModuleFile, ...] = ()
+    first: tuple[tuple[ModuleFile, Parameters], ...] = ()
     as_user: bool = False
     firmware: Mapping[str, Path] = field(default_factory=dict)
 

@@ -11,13 +11,60 @@ from kscaffold.records import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
+class Instruments:
+    """What looks for bugs while modules run. `sanitize`: memory, locks, undefined behaviour. `faults`: each
+    call that can fail fails once: `init`, those of init; `all`, those after it, too. `coverage`: which lines
+    ran.
+    """
+
+    sanitize: bool = False
+    faults: str = ""
+    coverage: bool = False
+
+    @classmethod
+    def of(cls, *, sanitize: bool = False, faults: str = "", coverage: bool = False) -> "Instruments":
+        """Raises UsageError KS004 for a word that --faults does not know."""
+        if faults not in ("", "init", "all"):
+            raise UsageError(
+                "KS004", f"--faults={faults} is not known", fix="--faults (those of init), or --faults=all"
+            )
+        return cls(sanitize, faults, coverage)
+
+    @classmethod
+    def named(cls, words: Sequence[str]) -> "Instruments":
+        """As a script names them: `sanitize`, `faults`, `faults=all`, `coverage`. Raises UsageError KS004."""
+        for word in words:
+            if word not in ("sanitize", "faults", "faults=all", "coverage"):
+                fix = "sanitize, faults, faults=all, coverage"
+                raise UsageError("KS004", f"{word!r} is no instrument", fix=fix)
+        faults = "all" if "faults=all" in words else "init" if "faults" in words else ""
+        return cls("sanitize" in words, faults, "coverage" in words)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """As `named` takes them."""
+        faults = {"init": ("faults",), "all": ("faults=all",)}.get(self.faults, ())
+        return (
+            *(["sanitize"] if self.sanitize else []),
+            *faults,
+            *(["coverage"] if self.coverage else []),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.sanitize or self.faults or self.coverage)
+
+
+NO_INSTRUMENTS = Instruments()
+
+
+@dataclass(frozen=True, slots=True)
 class LoadRequest:
     """What was asked for. `kos`: the .ko files that were named, none where the project's modules are meant.
 
     `module`: the one of the project that is meant. `build`: build first. `dependencies`: load what the
     modules need before them. `allow`: codes of complaints that a run accepts, beside those that the project's
-    kscaffold.toml has. `sanitize`: load copies that look for bugs in the place of the modules. `as_user`: an
-    ordinary user of the guest loads them, not root. `firmware`: FILE or FILE:NAME, for the guest.
+    kscaffold.toml has. `instruments`: load copies that look for bugs in the place of the modules. `as_user`:
+    an ordinary user of the guest loads them, not root. `firmware`: FILE or FILE:NAME, for the guest.
     """
 
     directory: Path
@@ -27,14 +74,16 @@ class LoadRequest:
     build: bool = True
     dependencies: bool = True
     allow: tuple[str, ...] = ()
-    sanitize: bool = False
+    instruments: Instruments = NO_INSTRUMENTS
     as_user: bool = False
     firmware: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.sanitize and self.as_user:
-            what = "an ordinary user's load is refused before a module runs: --sanitize would find nothing"
-            raise UsageError("KS004", what, fix="leave out --as-user, or --sanitize")
+        if self.instruments and self.as_user:
+            what = (
+                "an ordinary user's load is refused before a module runs: no instrument would find anything"
+            )
+            raise UsageError("KS004", what, fix="leave out --as-user, or --sanitize, --faults and --coverage")
 
     @classmethod
     def from_words(
@@ -46,7 +95,7 @@ class LoadRequest:
         build: bool,
         dependencies: bool,
         allow: Sequence[str] = (),
-        sanitize: bool = False,
+        instruments: Instruments = NO_INSTRUMENTS,
     ) -> "LoadRequest":
         """Of words as they were typed: .ko files, or one project's directory or one module's name (no `=`),
         and `NAME=VALUE` parameters.
@@ -57,7 +106,7 @@ class LoadRequest:
         parameters = Parameters.from_arguments([word for word in words if "=" in word])
         m = meant(named, directory, module)
         kos = tuple(existing(file) for file in m.files)
-        return cls(m.directory, kos, parameters, m.module, build, dependencies, tuple(allow), sanitize)
+        return cls(m.directory, kos, parameters, m.module, build, dependencies, tuple(allow), instruments)
 
     def with_firmware(self, firmware: Sequence[str], where: "TargetRequest") -> "LoadRequest":
         """The same with files for the guest. Raises UsageError KS004 for any on the host."""

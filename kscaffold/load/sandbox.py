@@ -13,10 +13,11 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.quick import existing
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.execute import ExecRequest, Executed, run_in, run_program_in
+from kscaffold.load.flaws import Flaw
 from kscaffold.load.kernel_log import without_marks
 from kscaffold.load.leftovers import Leftovers, sections_to_watch
 from kscaffold.load.load import load_all
-from kscaffold.load.plan import plan_loads
+from kscaffold.load.plan import LoadPlan, plan_loads
 from kscaffold.load.prediction import Predictor
 from kscaffold.load.prewarm import Prewarmed, prewarm_guest
 from kscaffold.load.report import LoadReport
@@ -100,7 +101,7 @@ class Sandbox:
         begun, target = self._open()
         words = [f"{name}={_text(value)}" for name, value in parameters.items()]
         request = LoadRequest(Path(), (existing(Path(ko)),), Parameters.from_arguments(words))
-        plan = plan_loads(request, begun.kernel, self._progress)
+        plan = self._prepared(plan_loads(request, begun.kernel, self._progress))
         predictor = Predictor(plan.kos, begun.kernel, self._progress.detail, begun.plan.trusted)
         reports = load_all(
             plan,
@@ -189,6 +190,14 @@ class Sandbox:
     def modules(self) -> list[Listed]:
         """The loaded modules, as lsmod lists them; a guest begins with a few of its own (virtio_console)."""
         return self._open()[1].modules()
+
+    def bugs(self) -> tuple[Flaw, ...]:
+        """What instruments found so far: a plain sandbox has none."""
+        return ()
+
+    def _prepared(self, plan: LoadPlan) -> LoadPlan:
+        """What is loaded in the place of a plan."""
+        return plan
 
     def _open(self) -> tuple[Prewarmed, SandboxTarget]:
         if self._running is None:

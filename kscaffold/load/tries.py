@@ -17,7 +17,6 @@ from kscaffold.load.prewarm import Prewarmed
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport, unload
 from kscaffold.load.unload_watch import watch_after_unload
-from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 from kscaffold.progress import SILENT, Progress, Work
 from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.vm.guest import Guest
@@ -30,32 +29,39 @@ from kscaffold.targets.target import Target
 Try = tuple[list[LoadReport], list[UnloadReport]]
 # The number of the try, the load, and the guest it was made in, while that can still be asked.
 TryListener = Callable[[int, LoadReport, Target], None]
+# The number of the try, what it gave, and its guest, which ends when this returns.
+Last = Callable[[int, Try, SandboxTarget], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How each try is made. `timeout` of each load, and `watch`, how long to look on after the last unload,
+    in seconds; None for what the modules' imports suggest. `on_load` gets each load, and `last` each try
+    before its guest ends, from the thread that made it.
+    """
+
+    timeout: float
+    watch: float | None = None
+    on_load: TryListener | None = None
+    last: Last | None = None
 
 
 def run_tries(
-    plan: LoadPlan,
-    tries: Sequence[Parameters],
-    begun: Prewarmed,
-    *,
-    timeout: float,
-    watch: float | None = None,
-    progress: Progress = SILENT,
-    on_load: TryListener | None = None,
+    tries: Sequence[LoadPlan], begun: Prewarmed, options: RunOptions, progress: Progress = SILENT
 ) -> list[Try]:
-    """Load what `plan` names and unload it in reverse, once with each of the parameters in `tries`.
+    """Load what each plan names and unload it in reverse. The plans differ in parameters only.
 
     Each try gets a guest of its own, and as many run at once as this process may use processors. The
-    results come in the order of `tries`. `begun`: the guest planned, the first one begun. `watch`:
-    seconds to look on after the last unload, None for what the modules' imports suggest. `on_load` gets each
-    load, from the thread that made it. Whatever happens, no guest is left.
+    results come in the order of `tries`. `begun`: the guest planned, the first one begun. Whatever happens,
+    no guest is left.
     """
     results: list[Try | BaseException | None] = [None] * len(tries)
     waiting = list(range(len(tries)))[::-1]
     guests: list[Guest] = []
     lock = threading.Lock()
     planned = begun.plan
-    predictor = Predictor(plan.kos, planned.kernel, progress.warn, planned.trusted)
-    around = _Around(guests, progress, on_load, predictor, watch, _sections(plan))
+    predictor = Predictor(tries[0].kos, planned.kernel, progress.warn, planned.trusted)
+    around = _Around(guests, progress, options, predictor, sections_to_watch(tries[0].kos))
     timing.reached("a prediction is made")
 
     def work() -> None:
@@ -65,9 +71,7 @@ def run_tries(
                     return
                 index = waiting.pop()
             try:
-                results[index] = _once(
-                    index, replace(plan, parameters=tries[index]), planned, timeout, around
-                )
+                results[index] = _once(index, tries[index], planned, around)
             except BaseException as error:
                 results[index] = error
                 with lock:
@@ -76,8 +80,7 @@ def run_tries(
     try:
         # The first one alone: it makes the snapshot the others start from where there is none yet.
         first = waiting.pop()
-        job = replace(plan, parameters=tries[first])
-        results[first] = _once(first, job, planned, timeout, around, begun.restoring)
+        results[first] = _once(first, tries[first], planned, around, begun.restoring)
         if waiting:
             with progress.work(_work(len(waiting), results)):
                 _side_by_side(work, _at_once(len(waiting)))
@@ -99,13 +102,8 @@ def _at_once(tries: int) -> int:
 
 
 def _work(waiting: int, results: Sequence[object]) -> Work:
-    what = f"{waiting} more tries, {_at_once(waiting)} at once"
+    what = "one more try" if waiting == 1 else f"{waiting} more tries, {_at_once(waiting)} at once"
     return Work("Running", what, lambda: len(results) - results.count(None), len(results), "tries")
-
-
-def _sections(plan: LoadPlan) -> int:
-    # An instrument's helper keeps memory of its own: what a photograph shows then is not the modules'.
-    return 0 if plan.first else sections_to_watch(plan.kos)
 
 
 def _side_by_side(work: Callable[[], None], count: int) -> None:
@@ -124,9 +122,8 @@ class _Around:
 
     guests: list[Guest]
     progress: Progress
-    on_load: TryListener | None
+    options: RunOptions
     predictor: Predictor
-    watch: float | None
     sections: int
 
 
@@ -134,27 +131,28 @@ def _once(
     number: int,
     plan: LoadPlan,
     planned: Plan,
-    timeout: float,
     around: _Around,
     pending: PendingRestore | None = None,
 ) -> Try:
-    began, on_load = time.monotonic(), around.on_load
+    began, options = time.monotonic(), around.options
     guest = start_guest(planned, around.progress, pending)
     around.guests.append(guest)
     timing.reached("the guest answers")
     try:
         started = time.monotonic() - began
         target = SandboxTarget.from_guest(guest, planned.machine.cmdline, as_user=plan.as_user)
-        _load_helpers(plan, target, timeout)
         leftovers = Leftovers(plan.kos, around.sections, target)
+        if plan.first:
+            load_helpers(plan, target, options.timeout)
+            leftovers.after_helpers()
         loads = load_all(
             plan,
             target,
-            timeout=timeout,
+            timeout=options.timeout,
             # It tells what root's load would meet.
             predictor=None if plan.as_user else around.predictor,
             seconds={"start": started},
-            on_report=lambda report: on_load(number, report, target) if on_load else None,
+            on_report=lambda report: options.on_load(number, report, target) if options.on_load else None,
             ready=leftovers.before_load,
         )
         unloads: list[UnloadReport] = []
@@ -166,10 +164,12 @@ def _once(
                     break
             timing.reached("unloaded")
             _unload_requested(loads, target, wait)
-            unloads = watch_after_unload(unloads, target, around.watch, around.progress)
+            unloads = watch_after_unload(unloads, target, options.watch, around.progress)
         loads = blame_late_crash(loads, unloads, target)
         timing.reached("the guest is asked whether it is well")
-        loads = with_residue(loads, None if plan.first else leftovers.find(loads, unloads))
+        if options.last:
+            options.last(number, (loads, unloads), target)
+        loads = with_residue(loads, leftovers.find(loads, unloads))
         timing.reached("what is left behind is looked for")
         total = time.monotonic() - began
         loads = [replace(r, seconds={**r.seconds, "total": total}) for r in loads]
@@ -191,10 +191,10 @@ def _unload_requested(loads: Sequence[LoadReport], target: Target, timeout: floa
                 target.unload(module, timeout)  # one that is in use stays, as it would with modprobe -r
 
 
-def _load_helpers(plan: LoadPlan, target: Target, timeout: float) -> None:
+def load_helpers(plan: LoadPlan, target: Target, timeout: float) -> None:
     """Load what an instrument needs. Raises KscaffoldError KS731 where the kernel does not take it."""
-    for ko in plan.first:
-        attempt = target.load(ko, NO_PARAMETERS, timeout)
+    for ko, parameters in plan.first:
+        attempt = target.load(ko, parameters, timeout)
         if attempt.errno != 0:
             said = [r.text for r in attempt.records or () if ko.module in r.text]
             raise KscaffoldError(

@@ -256,6 +256,8 @@ class Guest:
         seen = self.evidence
         reports: list[LoadReport | UnloadReport] = [*seen.loads, *seen.unloads]
         found = [f for r in reports for f in r.flaws if f.kind in OTHERS]
+        if not seen.lost:
+            found += self._sandbox.bugs()
         if not seen.used and not seen.lost:
             found += flaws_of_residue(self._sandbox.residue(seen.loads, seen.unloads) or ())
         return tuple(found)

@@ -11,6 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from kscaffold.kernel.kernel import Kernel
+    from kscaffold.load.sandbox import Sandbox
     from kscaffold.testing.guest import Guest
 
 _OPTION = "--kscaffold-kernel"
@@ -34,6 +35,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="the project whose modules are tested; default: the one around each test",
     )
+    group.addoption(
+        "--kscaffold-instruments", metavar="I", help="load copies that look for bugs: sanitize, coverage"
+    )
+    group.addoption("--kscaffold-fail", metavar="N", type=int, default=0, help="this call after init fails")
+    group.addoption("--kscaffold-counts", metavar="DIR", help="write the counters of lines there")
     group.addoption("--kscaffold-results", metavar="FILE", help="write each test's result as a line of JSON")
     group.addoption(
         "--kscaffold-apart",
@@ -135,19 +141,22 @@ def new_guest(
     """
     import contextlib  # start-up time: pytest runs without us, too
 
-    from kscaffold.load.sandbox import Sandbox
     from kscaffold.testing.guest import Guest
+    from kscaffold.testing.instruments import note_calls, sandbox_of
 
     guests = request.node.stash.setdefault(_GUESTS, [])
+    sandboxes: list[Sandbox] = []
     with contextlib.ExitStack() as stack:
 
         def start(cmdline: str = "", devices: Sequence[str] = ()) -> Guest:
-            sandbox = stack.enter_context(Sandbox(kernel, cmdline=cmdline, devices=devices))
+            sandbox = stack.enter_context(sandbox_of(request.config, kernel, cmdline, devices))
+            sandboxes.append(sandbox)
             guest = Guest(sandbox, modules, request.path.parent, devices)
             guests.append(guest)
             return guest
 
         yield start
+        note_calls(request, guests, sandboxes)
 
 
 @pytest.fixture
@@ -195,6 +204,15 @@ def _report_ktap(item: pytest.Item, report: pytest.TestReport, guests: list["Gue
         )
 
 
+def _plainly(report: pytest.TestReport, call: pytest.CallInfo[Any]) -> None:
+    """What could not be done, its cause and the way to mend it: a traceback through our code says less."""
+    error: Any = call.excinfo.value if call.excinfo and report.failed else None
+    if type(error).__module__.partition(".")[0] == "kscaffold" and hasattr(error, "fix"):
+        lines = [f"error[{error.code}]: {error.what}"]
+        lines += [f"  {word}: {text}" for word in ("cause", "fix") if (text := getattr(error, word))]
+        report.longrepr = "\n".join(lines)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
@@ -203,6 +221,7 @@ def pytest_runtest_makereport(
     hand.
     """
     report = yield
+    _plainly(report, call)
     guests = item.stash.get(_GUESTS, None) or []
     params = getattr(getattr(item, "callspec", None), "params", {})
     names = {name for guest in guests for name in guest.evidence.modules}

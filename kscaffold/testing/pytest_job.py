@@ -5,14 +5,19 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kscaffold import process
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.kernel.obtain import obtain
+from kscaffold.load.request import NO_INSTRUMENTS, Instruments
+from kscaffold.project import trust
 from kscaffold.records import dataclass
+
+if TYPE_CHECKING:
+    from kscaffold.instrument.coverage import Coverage
 
 Outcome = Literal["passed", "failed", "error", "skipped"]
 
@@ -45,6 +50,7 @@ class TestResult:
 class PytestJob:
     """`kernel`: a release or the beginning of one, None for the default. `paths`: what pytest is given.
     `options`: its other words. `apart`: build in a directory of the kernel's own, not in the checkout.
+    `instruments`: what the guests' modules are instrumented with.
     """
 
     __test__ = False
@@ -57,12 +63,14 @@ class PytestJob:
     offline: bool = False
     junit: bool = False
     apart: bool = False
+    instruments: Instruments = NO_INSTRUMENTS
 
 
 @dataclass(frozen=True, slots=True)
 class PytestEnded:
     """`status`: pytest's. `lines`: what it printed, where nobody heard that. `junit`: its report, as XML.
-    `error`: why it was not started; `kernel` is the word for it then.
+    `error`: why it was not started; `kernel` is the word for it then. `coverage`: of all tests, None where
+    it was not asked for. `calls`: what each test wrote of the calls after init, as JSON.
     """
 
     kernel: str
@@ -71,25 +79,43 @@ class PytestEnded:
     results: tuple[TestResult, ...] = ()
     junit: bytes = b""
     error: KscaffoldError | None = None
+    coverage: "Coverage | None" = None
+    calls: tuple[str, ...] = ()
 
 
 def run_pytest(job: PytestJob, on_line: Callable[[str], None] | None = None) -> PytestEnded:
     """Run a job; `on_line` gets each line that pytest prints. A kernel that can't be had is an `error`."""
     try:
-        release = obtain(job.kernel, offline=job.offline).release
+        kernel = obtain(job.kernel, offline=job.offline)
+        release = kernel.release
     except KscaffoldError as error:
         return PytestEnded(job.kernel or "the default kernel", error=error)
     lines: list[str] = []
     with scratch_directory() as place:
         argv = _argv(job, release, place)
-        status = process.stream(argv, on_line or lines.append, timeout=_TIMEOUT, cwd=job.directory)
+        # Whoever asked for the tests named the project, or owns it: pytest may read it, too.
+        trusted = os.pathsep.join(filter(None, (os.environ.get(trust.VARIABLE), str(job.project))))
+        status = process.stream(
+            argv,
+            on_line or lines.append,
+            timeout=_TIMEOUT,
+            cwd=job.directory,
+            env=process.environment({trust.VARIABLE: trusted}),
+        )
         junit = place / "junit.xml"
+        coverage = None
+        if job.instruments.coverage:
+            from kscaffold.testing.instruments import coverage_in  # start-up time: few tests count
+
+            coverage = coverage_in(place / "counts", job.project, kernel)
         return PytestEnded(
             release,
             status,
             tuple(lines),
             tuple(_results(place / "results", release)),
             reader.read_bytes(junit) if junit.exists() else b"",
+            coverage=coverage,
+            calls=tuple(reader.read_text(file) for file in sorted((place / "counts").glob("*.calls"))),
         )
 
 
@@ -102,6 +128,9 @@ def _argv(job: PytestJob, release: str, place: Path) -> list[str]:
         # The checkout's tests are read by several pytests at once, which would share their cache there.
         words += ["--kscaffold-apart", "-p", "no:cacheprovider"]
     words += ["--junit-xml", str(place / "junit.xml")] if job.junit else []
+    if job.instruments:
+        names = ",".join(job.instruments.words)
+        words += ["--kscaffold-instruments", names, "--kscaffold-counts", str(place / "counts")]
     return [*words, *job.options, *map(str, job.paths)]
 
 

@@ -6,13 +6,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files.atomic import write_whole
 from kscaffold.kernel.obtain import obtain
 from kscaffold.load.executor import do_jobs
+from kscaffold.load.request import NO_INSTRUMENTS, Instruments
 from kscaffold.progress import SILENT, Progress, Work
+from kscaffold.project.ask import kbuild_file
 from kscaffold.project.find import find_project
+from kscaffold.project.trust import require_trusted
 from kscaffold.records import dataclass, field
 from kscaffold.testing.junit import joined
 from kscaffold.testing.pytest_job import (
@@ -28,6 +32,9 @@ from kscaffold.testing.pytest_job import (
 )
 from kscaffold.testing.verdict import EXAMINATION
 
+if TYPE_CHECKING:
+    from kscaffold.instrument.coverage import Coverage
+
 # The worst of several outcomes is the one that counts.
 _WORST: tuple[Outcome, ...] = ("error", "failed", "passed", "skipped")
 
@@ -36,6 +43,7 @@ _WORST: tuple[Outcome, ...] = ("error", "failed", "passed", "skipped")
 class TestRun:
     """What a run of tests gave. `examined`: the project has no tests, so it was the standard examination.
     `no_answer`: why nothing could be tested on a kernel, by its name. `part`: of the tests, `K/N`.
+    `coverage`: of all tests on all kernels, None where it was not asked for.
     """
 
     __test__ = False
@@ -47,6 +55,7 @@ class TestRun:
     seconds: float
     no_answer: "dict[str, KscaffoldError]" = field(default_factory=dict)
     part: str | None = None
+    coverage: "Coverage | None" = None
 
     @property
     def ok(self) -> bool:
@@ -73,7 +82,7 @@ class TestRequest:
     """Which tests to run, and how. `paths`: files or directories of tests; none: the project's tests/, or the
     standard examination where there is none. `kernels`: releases or beginnings of one; none: the default.
     `keyword`, `first` as pytest's -k and -x. `shard`: `K/N`. `workers`: of pytest-xdist, for each kernel.
-    `more`: other words for pytest.
+    `more`: other words for pytest. `instruments`: load copies that look for bugs.
     """
 
     __test__ = False
@@ -87,6 +96,7 @@ class TestRequest:
     shard: str | None = None
     workers: int | None = None
     more: tuple[str, ...] = field(default=())
+    instruments: Instruments = NO_INSTRUMENTS
 
 
 def test(
@@ -104,6 +114,7 @@ def test(
     """
     began = time.monotonic()
     project = find_project(request.directory)
+    require_trusted(project, kbuild_file(project))
     paths, examined = _paths(request, project)
     names = tuple(dict.fromkeys(request.kernels)) or (None,)
     jobs = [
@@ -116,6 +127,7 @@ def test(
             offline,
             request.junit is not None,
             apart=len(names) > 1,
+            instruments=request.instruments,
         )
         for name in names
     ]
@@ -132,10 +144,19 @@ def test(
     results = tuple(result for one in ended for result in one.results)
     failed = {one.kernel: one.error for one in ended if one.error}
     seconds = time.monotonic() - began
-    return TestRun(project, kernels, results, examined, seconds, failed, request.shard)
+    return TestRun(project, kernels, results, examined, seconds, failed, request.shard, _coverage(ended))
 
 
 test.__test__ = False  # type: ignore[attr-defined]
+
+
+def _coverage(ended: list[PytestEnded]) -> "Coverage | None":
+    counted = [one.coverage for one in ended if one.coverage is not None]
+    if not counted:
+        return None
+    from kscaffold.instrument.coverage import joined as joined_coverage  # start-up time: few tests count
+
+    return joined_coverage(counted)
 
 
 def _several(

@@ -30,7 +30,9 @@ def judge(guests: Sequence[Guest], wanted: Sequence[str]) -> str | None:
         f"the kernel complained: {one.summary}" + (f" ({one.where})" if one.where else "") for one in unwanted
     ]
     lines += [
-        f"not clean: {one.text} ({one.code})" for one in flaws if not any(_is(one, which) for which in wanted)
+        f"not clean: {one.text} ({one.code})" + (f", {one.where}" if one.where else "")
+        for one in flaws
+        if not any(_is(one, which) for which in wanted)
     ]
     lines += [
         f"{one.name}: not ok{f' ({one.text.splitlines()[-1]})' if one.text else ''}"

@@ -5,7 +5,7 @@ import pytest
 from kscaffold.diagnosis import catalogue
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.reports.kinds import KINDS
-from kscaffold.diagnosis.reports.sanitizer import is_sanitizers, notes, read_reports
+from kscaffold.diagnosis.reports.sanitizer import is_instruments, notes, read_reports
 
 OUT_OF_BOUNDS = """\
 victim: hello
@@ -91,7 +91,7 @@ def test_what_is_no_report_is_none(text: str):
 
 def test_what_the_sanitizer_says_of_itself():
     assert notes(records("ks_sanitize: 0 untracked 17\nhello")) == {"untracked": "17"}
-    assert [is_sanitizers(r) for r in records(OUT_OF_BOUNDS)][:2] == [False, True]
+    assert [is_instruments(r) for r in records(OUT_OF_BOUNDS)][:2] == [False, True]
 
 
 def test_each_kind_has_an_entry_of_its_own():

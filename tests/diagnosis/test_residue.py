@@ -51,7 +51,20 @@ def test_parts():
         ("/sys/bus", "", "/sys/bus/platform/drivers/d\n", [("driver", "d")]),
         ("/sys/bus", "", "/sys/bus/b\n/sys/bus/b/devices\n", [("bus", "b")]),
         ("/sys/devices/virtual", "", "/sys/devices/virtual/c/d\n", [("device", "d")]),
-        ("/sys/kernel/slab", "", "/sys/kernel/slab/:0000064\n/sys/kernel/slab/mine\n", [("slab", "mine")]),
+        ("/sys/kernel/slab", "", "/sys/kernel/slab/:0000064 0\n/sys/kernel/slab/mine\n", [("slab", "mine")]),
+        (
+            "/sys/kernel/slab",
+            "/sys/kernel/slab/:0000040 3\n",
+            "/sys/kernel/slab/:0000040 4\n/sys/kernel/slab/shares@\n",
+            [("slab", "shares")],
+        ),
+        # Destroyed: the link stays.
+        (
+            "/sys/kernel/slab",
+            "/sys/kernel/slab/:0000040 3\n",
+            "/sys/kernel/slab/:0000040 3\n/sys/kernel/slab/shares@\n",
+            [],
+        ),
         ("/sys/kernel/debug", "", "/sys/kernel/debug/d\n/sys/kernel/debug/d/f\n", [("debugfs", "d")]),
         (
             "/proc/devices",

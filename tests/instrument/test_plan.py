@@ -37,11 +37,11 @@ def test_the_flags_of_both_compilers():
         "-fsanitize=bounds,shift,integer-divide-by-zero,bool,enum,unreachable,alignment "
         "-fno-optimize-sibling-calls -ffile-prefix-map=/copy=/mine -include /h.h"
     )
-    assert plan.compiler_flags("gcc", Path("/h.h"), Path("/copy"), Path("/mine")) == (
+    assert plan.compiler_flags("gcc", ["sanitize"], Path("/h.h"), Path("/copy"), Path("/mine")) == (
         "-fsanitize=kernel-address --param asan-instrumentation-with-call-threshold=0 --param asan-stack=0 "
         f"--param asan-globals=1 {rest}"
     )
-    assert plan.compiler_flags("clang", Path("/h.h"), Path("/copy"), Path("/mine")) == (
+    assert plan.compiler_flags("clang", ["sanitize"], Path("/h.h"), Path("/copy"), Path("/mine")) == (
         "-fsanitize=kernel-address -mllvm -asan-instrumentation-with-call-threshold=0 -mllvm -asan-stack=0 "
         f"-mllvm -asan-globals=1 -mllvm -asan-kernel-mem-intrinsic-prefix=0 {rest}"
     )

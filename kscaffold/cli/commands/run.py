@@ -11,7 +11,9 @@ from kscaffold.records import replace
 if TYPE_CHECKING:
     from kscaffold.cli.render.html import RunPage
     from kscaffold.kernel.kernel import Kernel
+    from kscaffold.load.request import LoadRequest, TargetRequest
     from kscaffold.load.tries import TryListener
+    from kscaffold.load.verbs.run import Run
 
 Set = Annotated[
     list[str] | None,
@@ -27,6 +29,18 @@ Allow = Annotated[
 ]
 Sanitize = Annotated[
     bool, typer.Option("--sanitize", help="Find bugs of memory, locks and undefined behaviour.")
+]
+Faults = Annotated[
+    str,
+    typer.Option(
+        "--faults",
+        metavar="[init|all]",
+        help="Let each call of init that can fail, fail once; or those after it, too.",
+    ),
+]
+Coverage = Annotated[bool, typer.Option("--coverage", help="Count which lines and functions ran.")]
+Lcov = Annotated[
+    Path | None, typer.Option("--lcov", metavar="FILE", help="Write the coverage as LCOV's text.")
 ]
 AsUser = Annotated[
     bool, typer.Option("--as-user", help="Load as an ordinary user of the guest: a real EPERM.")
@@ -46,6 +60,9 @@ def run(
     watch: options.Watch = None,
     allow: Allow = None,
     sanitize: Sanitize = False,
+    faults: Faults = "",
+    coverage: Coverage = False,
+    lcov: Lcov = None,
     as_user: AsUser = False,
     cmdline: options.Cmdline = "",
     device: options.Devices = None,
@@ -60,7 +77,7 @@ def run(
 ) -> int:
     """Build, load and unload in a pristine kernel, with one verdict."""
     kernel = options.spec_of(kernel, arch)
-    from kscaffold.load.request import LoadRequest, TargetRequest  # start-up time
+    from kscaffold.load.request import Instruments, LoadRequest, TargetRequest  # start-up time
     from kscaffold.load.verbs.run import run as run_modules
 
     where = TargetRequest(False, kernel, cmdline, cert, offline, devices=tuple(device or ()))
@@ -68,7 +85,8 @@ def run(
         words or (), directory or Path.cwd(), module, build=not no_build, dependencies=not no_deps
     )
     accepted, files = tuple(allow or ()), tuple(firmware or ())
-    request = replace(request, allow=accepted, sanitize=sanitize, as_user=as_user, firmware=files)
+    asked = Instruments.of(sanitize=sanitize, faults=faults, coverage=coverage or lcov is not None)
+    request = replace(request, allow=accepted, instruments=asked, as_user=as_user, firmware=files)
     sets = [one for one in (params or [""]) for _ in range(repeat)]
     page: RunPage | None = None
     if html is not None:
@@ -84,8 +102,27 @@ def run(
     done = run_modules(
         request, where, sets, timeout=timeout, watch=watch, progress=console.progress(), listen=listen
     )
+    return _answer(_with_later_calls(done, request, where), page, lcov, trace)
+
+
+def _with_later_calls(done: "Run", request: "LoadRequest", where: "TargetRequest") -> "Run":
+    if request.instruments.faults != "all":
+        return done
+    from kscaffold.testing.faults import with_later_calls  # start-up time: few ask for all
+
+    return with_later_calls(done, request, where, console.progress())
+
+
+def _answer(done: "Run", page: "RunPage | None", lcov: Path | None, trace: bool) -> int:
+    """The pages that were asked for, then the answer; the exit status."""
     from kscaffold.cli.render import load as render  # start-up time: imported by now
 
     if page is not None and not done.failed_build:
-        page.write(done.tries)
+        from kscaffold.cli.render.html_sections import sections_of  # start-up time: few want a page
+
+        page.write(done.tries, sections_of(done))
+    if lcov is not None and done.coverage:
+        from kscaffold.cli.render import coverage as render_coverage  # start-up time: few want one
+
+        render_coverage.write_lcov(done.coverage, lcov)
     return render.runs(done, trace)

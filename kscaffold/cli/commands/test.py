@@ -35,6 +35,13 @@ Executor = Annotated[
     str | None,
     typer.Option("--executor", metavar="E", help="Where each kernel's job runs: dask, or MODULE:NAME."),
 ]
+Sanitize = Annotated[
+    bool, typer.Option("--sanitize", help="Find bugs of memory, locks and undefined behaviour.")
+]
+Coverage = Annotated[bool, typer.Option("--coverage", help="Count which lines and functions ran.")]
+Lcov = Annotated[
+    Path | None, typer.Option("--lcov", metavar="FILE", help="Write the coverage as LCOV's text.")
+]
 
 
 def test(
@@ -48,6 +55,9 @@ def test(
     shard: Shard = None,
     workers: Workers = None,
     executor: Executor = None,
+    sanitize: Sanitize = False,
+    coverage: Coverage = False,
+    lcov: Lcov = None,
     offline: options.Offline = False,
     directory: options.Directory = None,
     verbose: options.Verbose = False,
@@ -55,6 +65,7 @@ def test(
 ) -> int:
     """Test the modules: by pytest, else the standard examination."""
     from kscaffold.cli.render import test as render  # start-up time
+    from kscaffold.load.request import Instruments
     from kscaffold.records import replace
     from kscaffold.testing.classroom import are_projects, test_projects
     from kscaffold.testing.executor import open_executor
@@ -71,6 +82,7 @@ def test(
         shard,
         workers,
         ("-v",) if verbose else (),
+        Instruments.of(sanitize=sanitize, coverage=coverage or lcov is not None),
     )
     there = [request.directory / path for path in request.paths]
     if are_projects(there):
@@ -85,6 +97,10 @@ def test(
     on_line = console.note if json else console.out
     with open_executor(executor) if executor else contextlib.nullcontext() as opened:
         done = run_tests(request, on_line, executor=opened, offline=offline, progress=console.progress())
+    if lcov is not None and done.coverage:
+        from kscaffold.cli.render.coverage import write_lcov  # start-up time: few want one
+
+        write_lcov(done.coverage, lcov)
     return render.tested(done, page)
 
 

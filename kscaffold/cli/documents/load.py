@@ -117,7 +117,7 @@ def run(done: "Run") -> Document:
         for one in results
         for r in one[0]
     ]
-    more = _sanitizer(done)
+    more = _instruments(done)
     if len(documents) != 1:
         total = sum(r.seconds["total"] for loaded, _ in results for r in loaded) + build_seconds
         return {"seconds": {"total": round(total, 4)}, "results": documents, **more}
@@ -126,13 +126,22 @@ def run(done: "Run") -> Document:
     return {**documents[0], "seconds": {k: round(v, 4) for k, v in seconds.items()}, **more}
 
 
-def _sanitizer(done: "Run") -> Document:
-    """The key that only a sanitized run has."""
-    if done.sanitizer is None:
-        return {}
-    from kscaffold.cli.documents import sanitizer  # start-up time: few runs are sanitized
+def _instruments(done: "Run") -> Document:
+    """The keys that only a run with instruments has."""
+    found: Document = {}
+    if done.sanitizer is not None:
+        from kscaffold.cli.documents import sanitizer  # start-up time: few runs are sanitized
 
-    return {"sanitizer": sanitizer.sanitizer(done.sanitizer)}
+        found["sanitizer"] = sanitizer.sanitizer(done.sanitizer)
+    if done.faults is not None:
+        from kscaffold.cli.documents import faults  # start-up time: few runs have failing calls
+
+        found["faults"] = faults.faults(done.faults, done.allow)
+    if done.coverage is not None:
+        from kscaffold.cli.documents import coverage  # start-up time: few runs count
+
+        found["coverage"] = coverage.coverage(done.coverage)
+    return found
 
 
 def _try(loaded: "LoadReport", unloaded: "Sequence[UnloadReport]", allow: Collection[str]) -> Document:

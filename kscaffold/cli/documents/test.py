@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from kscaffold.cli.documents.coverage import coverage
+
 if TYPE_CHECKING:
     from kscaffold.testing.classroom import ClassRun
     from kscaffold.testing.run import TestRun
@@ -42,6 +44,7 @@ def tested(done: "TestRun") -> dict[str, Any]:
         "tests": tests,
         "errors": errors,
         "seconds": round(done.seconds, 4),
+        **({"coverage": coverage(done.coverage)} if done.coverage else {}),
     }
 
 

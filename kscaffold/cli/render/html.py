@@ -25,9 +25,11 @@ def check_path(path: Path, tries: int = 1) -> None:
         raise UsageError("KS004", "a page of so many loads is of no use", cause=cause, fix=fix)
 
 
-def write_page(path: Path, walkthroughs: Sequence[LoadWalkthrough]) -> None:
+def write_page(
+    path: Path, walkthroughs: Sequence[LoadWalkthrough], sections: Sequence[html.Section] = ()
+) -> None:
     """Write the page, and say so."""
-    html.write_page(path, walkthroughs)
+    html.write_page(path, walkthroughs, sections)
     console.step("Wrote", str(path))
 
 
@@ -49,7 +51,11 @@ class RunPage:
         """Add a load of this try to the page."""
         self._walkthroughs[number, report.module] = load_walkthrough(report, target, self._kernel)
 
-    def write(self, results: Sequence[tuple[Sequence[LoadReport], Sequence[UnloadReport]]]) -> None:
+    def write(
+        self,
+        results: Sequence[tuple[Sequence[LoadReport], Sequence[UnloadReport]]],
+        sections: Sequence[html.Section] = (),
+    ) -> None:
         """Write the page, with the last word on each load and what became of it."""
         walkthroughs = []
         for number, (loads, unloads) in enumerate(results):
@@ -57,7 +63,7 @@ class RunPage:
             for report in loads:
                 first = self._walkthroughs[number, report.module]
                 walkthroughs.append(replace(first, report=report, unload=gone.get(report.module)))
-        write_page(self._path, walkthroughs)
+        write_page(self._path, walkthroughs, sections)
 
 
 class LoadPage:

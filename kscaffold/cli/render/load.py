@@ -117,7 +117,7 @@ def _sentence(report: LoadReport) -> str:
         return f"{console.styled('init failed', 'red')}: it ran and returned {number}({_minus(name)})"
     words = {
         "refused": f"{probably}refused by the kernel{stage}{errno}",
-        "crashed": f"crashed the kernel{stage}",
+        "crashed": f"{'ended' if j.code == 'KS619' else 'crashed'} the kernel{stage}",
         "hung": f"hung: no end within the deadline{stage}",
         "lost": "lost: nothing is known of how it ended",
     }
@@ -219,6 +219,14 @@ def runs(done: "Run", trace: bool) -> int:
         from kscaffold.cli.render import sanitizer  # start-up time: few runs are sanitized
 
         sanitizer.findings(done.sanitizer)
+    if done.faults:
+        from kscaffold.cli.render import faults  # start-up time: few runs have failing calls
+
+        faults.faults(done.faults, done.allow)
+    if done.coverage:
+        from kscaffold.cli.render import coverage  # start-up time: few runs count
+
+        coverage.coverage(done.coverage)
     console.emit("run", done.ok, documents.run(done))
     if len(results) > 1:
         well = sum(map(done.went_well, results))

@@ -46,6 +46,10 @@ def tested(done: "TestRun", page: Page | None = None) -> int:
     console.emit("test", done.ok, documents.tested(done))
     if not console.json_mode:
         _table(done)
+    if done.coverage:
+        from kscaffold.cli.render import coverage  # start-up time: few tests count
+
+        coverage.coverage(done.coverage)
     if done.ok:
         return EXIT_YES
     return EXIT_NO if done.results else EXIT_NO_ANSWER

@@ -87,9 +87,9 @@ class _Open:
     stack: list[Site] = field(default_factory=list)
 
 
-def is_sanitizers(record: Record) -> bool:
-    """Whether a line of the log is the sanitizer's."""
-    return record.text.startswith("ks_sanitize: ")
+def is_instruments(record: Record) -> bool:
+    """Whether a line of the log is an instrument's, and not the module's."""
+    return record.text.startswith(("ks_sanitize: ", "ks_faults: ", "ks_coverage: "))
 
 
 def read_reports(records: Iterable[Record]) -> tuple[Report, ...]:

@@ -100,8 +100,6 @@ _PATHS: tuple[tuple[str, str], ...] = (
     (r"/sys/bus/[^/]+/drivers/(?P<driver>[^/]+)", ""),
     (r"/sys/bus/[^/]+/.+", "-"),
     (r"/sys/bus/(?P<bus>[^/]+)", ""),
-    (r"/sys/kernel/slab/(?P<slab>[^:][^/]*)", ""),
-    (r"/sys/kernel/slab/.*", "-"),
     (r"/sys/kernel/debug/(?P<debugfs>.+)", ""),
     (r"/proc/sys/(?P<sysctl>.+)", ""),
     (r"/proc/self/(?P<proc>net/.+)", ""),
@@ -155,6 +153,23 @@ def _of_devices(before: str, after: str) -> list[tuple[str, str]]:
 
     known = numbers(before)
     return [key for key in numbers(after) if key not in known]
+
+
+_SHARED = re.compile(r"^/sys/kernel/slab/:\S+ (\d{1,9})$", re.M)
+
+
+def _of_slabs(before: str, after: str) -> list[tuple[str, str]]:
+    """Caches that have memory of their own, and, where more share another's than before, the names that came
+    (with @): the name of one that shares stays when it is destroyed.
+    """
+
+    def sharers(text: str) -> int:
+        return sum(int(n) for n in _SHARED.findall(text))
+
+    new = [line.rpartition("/")[2] for line in _new_lines(before, after)]
+    left = max(0, sharers(after) - sharers(before))
+    own = [name for name in new if not name.endswith("@") and not name.startswith(":")]
+    return [("slab", n) for n in (*own, *[n.rstrip("@") for n in new if n.endswith("@")][:left])]
 
 
 def _of_misc(before: str, after: str) -> list[tuple[str, str]]:
@@ -231,6 +246,7 @@ def size_text(size: int) -> str:
 
 
 _READERS = {
+    "/sys/kernel/slab": _of_slabs,
     "/proc/devices": _of_devices,
     "/proc/misc": _of_misc,
     "/proc/filesystems": _of_filesystems,

@@ -9,27 +9,26 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.prewarm import prewarm_guest
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.progress import SILENT, Progress
-from kscaffold.records import dataclass
+from kscaffold.records import dataclass, replace
 
 if TYPE_CHECKING:
+    from kscaffold.instrument.coverage import Coverage
+    from kscaffold.instrument.fault_rows import Faults
     from kscaffold.instrument.findings import Findings
-    from kscaffold.instrument.sanitize import InstrumentedPlan
     from kscaffold.load.flaws import Flaw
-    from kscaffold.load.plan import LoadPlan
     from kscaffold.load.tries import Try, TryListener
     from kscaffold.make.report import BuildReport
 
 # Called once with the kernel, while the first guest restores; who hears of each load, None for nobody.
 Listen = Callable[[Kernel], "TryListener | None"]
-# How many times longer instrumented code may take: a call for each access.
-_SLOWER = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """What a run gave. `tries`: the loads and unloads of each guest. `build_seconds`: what building took
     before the first one. `failed_build`: the build that did not succeed; there are no tries then. `allow`:
-    the codes of complaints that are accepted. `sanitizer`: what it found, None where it was not asked for.
+    the codes of complaints that are accepted. `sanitizer`, `faults`, `coverage`: what each of these found,
+    None where it was not asked for.
     """
 
     tries: tuple["Try", ...] = ()
@@ -37,11 +36,14 @@ class Run:
     failed_build: "BuildReport | None" = None
     allow: frozenset[str] = frozenset()
     sanitizer: "Findings | None" = None
+    faults: "Faults | None" = None
+    coverage: "Coverage | None" = None
 
     @property
     def ok(self) -> bool:
-        """Whether each try loaded and unloaded all modules, and is clean."""
-        return self.failed_build is None and all(map(self.went_well, self.tries))
+        """Whether each try loaded and unloaded all modules, and is clean; each failing call was handled."""
+        well = self.failed_build is None and all(map(self.went_well, self.tries))
+        return well and not (self.faults and self.faults.not_clean(self.allow))
 
     def went_well(self, one: "Try") -> bool:
         """Whether a try loaded all and unloaded all, and is clean but for what is accepted."""
@@ -81,7 +83,7 @@ def run(
     with prewarm_guest(where, progress) as begun:
         timing.reached("a guest begins to restore")
         from kscaffold.load.plan import plan_loads  # start-up time: while the guest restores
-        from kscaffold.load.tries import run_tries
+        from kscaffold.load.tries import RunOptions, run_tries
 
         accepted = _accepted(request)
         on_load = listen(begun.kernel) if listen else None
@@ -90,28 +92,15 @@ def run(
         timing.reached("the modules are found, and built")
         if plan.failed:
             return Run(failed_build=plan.failed)
-        copies = _instrumented(plan, begun.kernel, progress) if request.sanitize else None
-        tries = run_tries(
-            copies.plan if copies else plan,
-            [plan.parameters.and_more(one) for one in sets],
-            begun,
-            timeout=timeout * (_SLOWER if copies else 1),
-            watch=watch,
-            progress=progress,
-            on_load=on_load,
-        )
-        if copies is None:
-            return Run(tuple(tries), plan.seconds, allow=accepted)
-        from kscaffold.instrument.findings import take_findings  # start-up time: few runs are sanitized
+        tries = [replace(plan, parameters=plan.parameters.and_more(one)) for one in sets]
+        options = RunOptions(timeout, watch, on_load)
+        if not request.instruments:
+            done = run_tries(tries, begun, options, progress)
+            return Run(tuple(done), plan.seconds, allow=accepted)
+        from kscaffold.instrument.run import run_instrumented  # start-up time: few runs have an instrument
 
-        tries, found = take_findings(tries, copies)
-        return Run(tuple(tries), plan.seconds, allow=accepted, sanitizer=found)
-
-
-def _instrumented(plan: "LoadPlan", kernel: Kernel, progress: Progress) -> "InstrumentedPlan":
-    from kscaffold.instrument.sanitize import sanitized  # start-up time: few runs are sanitized
-
-    return sanitized(plan, kernel, progress)
+        seen = run_instrumented(request.instruments, tries, begun, options, progress)
+        return Run(seen.tries, plan.seconds, None, accepted, seen.sanitizer, seen.faults, seen.coverage)
 
 
 def _accepted(request: LoadRequest) -> frozenset[str]:

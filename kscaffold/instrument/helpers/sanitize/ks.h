@@ -112,8 +112,10 @@ void *ks_alloc(size_t size, gfp_t gfp, unsigned long ip);
 void ks_free(const void *object, unsigned long ip);
 void ks_slab_free(struct ks_region *region);
 bool ks_drain(bool all);
+void ks_drain_cache(const struct kmem_cache *cache);
 int ks_slabs_start(void);
 void ks_slabs_stop(void);
+void ks_settle(void);
 void ks_heard_kfree(unsigned long addr);
 void ks_heard_page_free(unsigned long addr);
 

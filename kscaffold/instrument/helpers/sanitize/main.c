@@ -7,8 +7,8 @@
 
 /*
  * The compiler makes a global variable known from a constructor, and kernels without CONFIG_CONSTRUCTORS don't
- * call those of modules. They are found by name: gcc's `_sub_I_00099_1`, clang's `asan.module_ctor`, one in each
- * object file.
+ * call those of modules. They are found by name: gcc's `_sub_I_65535_1`, clang's `asan.module_ctor`, one in each
+ * object file. `_sub_I_00100_…` is coverage's.
  */
 static void call_constructors(struct module *module)
 {
@@ -22,8 +22,9 @@ static void call_constructors(struct module *module)
 
 		const char *name = symbols->strtab + symbol->st_name;
 
-		if (symbol->st_shndx != SHN_UNDEF &&
-		    (!strncmp(name, "_sub_I_", 7) || !strcmp(name, "asan.module_ctor")))
+		if (symbol->st_shndx == SHN_UNDEF || !strncmp(name, "_sub_I_00100_", 13))
+			continue;
+		if (!strncmp(name, "_sub_I_", 7) || !strcmp(name, "asan.module_ctor"))
 			((void (*)(void))symbol->st_value)();
 	}
 	rcu_read_unlock_sched();
@@ -84,6 +85,7 @@ static int followed(struct notifier_block *block, unsigned long state, void *dat
 		ks_returned();
 		ks_keep_site_names(module);
 		ks_locks_left(module);
+		ks_settle();
 		ks_leaks(module);
 		ks_drain(true);
 		ks_forget_sites(module);
@@ -163,6 +165,7 @@ static void __exit ks_stop(void)
 			tracepoint_probe_unregister(probes[i].point, probes[i].function, NULL);
 	tracepoint_synchronize_unregister();
 	unregister_module_notifier(&follower);
+	ks_settle();
 	ks_regions_stop();
 	ks_slabs_stop();
 }

@@ -278,6 +278,28 @@ static void free_really(struct ks_region *region)
 	ks_release(region);
 }
 
+/* Gives back what was freed of one cache's objects: it is about to go. */
+void ks_drain_cache(const struct kmem_cache *cache)
+{
+	struct ks_region *region, *found;
+	unsigned long flags;
+
+	do {
+		found = NULL;
+		raw_spin_lock_irqsave(&ks_lock, flags);
+		list_for_each_entry(region, &quarantine, waiting)
+			if (region->cache == cache && region->kind == KS_CACHE) {
+				found = region;
+				break;
+			}
+		if (found)
+			ks_take(found);
+		raw_spin_unlock_irqrestore(&ks_lock, flags);
+		if (found)
+			free_really(found);
+	} while (found);
+}
+
 /*
  * Gives back the oldest of what was freed, down to the quarantine's bounds or, with `all`, everything. Returns
  * whether something was given back.

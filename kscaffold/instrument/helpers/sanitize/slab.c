@@ -386,6 +386,52 @@ static void forget(unsigned long at, unsigned long ip)
 		ks_release(region);
 }
 
+struct later {
+	struct rcu_head head;
+	void *object;
+	unsigned long ip;
+};
+static atomic_t later_count;
+
+static void free_late(struct rcu_head *head)
+{
+	struct later *later = container_of(head, struct later, head);
+
+	ks_free(later->object, later->ip);
+	kfree(later);
+	atomic_dec(&later_count);
+}
+
+/* So that it comes to the quarantine when its readers are done. False: the kernel is to free it. */
+static bool free_after_readers(unsigned long at, unsigned long ip)
+{
+	struct ks_region *region;
+	struct later *later;
+	unsigned long flags, start = 0;
+
+	ks_check(at, 1, false, ip);
+	raw_spin_lock_irqsave(&ks_lock, flags);
+	region = ks_find(at);
+	if (region && !region->freed && HEAP & KS_MAY(region->kind))
+		start = region->start;
+	raw_spin_unlock_irqrestore(&ks_lock, flags);
+	later = start ? kmalloc(sizeof(*later), GFP_ATOMIC | __GFP_NOWARN) : NULL;
+	if (!later)
+		return false;
+	later->object = (void *)start;
+	later->ip = ip;
+	atomic_inc(&later_count);
+	call_rcu(&later->head, free_late);
+	return true;
+}
+
+/* What waits for its readers is freed before a module's leaks are looked for. */
+void ks_settle(void)
+{
+	if (atomic_read(&later_count))
+		rcu_barrier();
+}
+
 #ifdef HAVE_kvfree_call_rcu
 /* The second argument: the function (up to 6.1 the head's offset), later the object. */
 void ks_kvfree_call_rcu(struct rcu_head *head, void *what);
@@ -394,7 +440,11 @@ void ks_kvfree_call_rcu(struct rcu_head *head, void *what)
 {
 	void (*real)(struct rcu_head *, void *) = (void *)kvfree_call_rcu;
 
-	forget((unsigned long)(head ? (void *)head : what), KS_CALLER);
+	unsigned long at = (unsigned long)(head ? (void *)head : what);
+
+	if (free_after_readers(at, KS_CALLER))
+		return;
+	forget(at, KS_CALLER);
 	real(head, what);
 }
 #endif
@@ -611,7 +661,8 @@ KS_HOOK(void, kmem_cache_destroy, struct kmem_cache *cache)
 	int i = cache ? cache_number(cache) : -1;
 
 	ks_sleeps("kmem_cache_destroy", KS_CALLER);
-	ks_drain(true);
+	if (cache)
+		ks_drain_cache(cache);
 	if (i >= 0)
 		WRITE_ONCE(caches[i].cache, NULL);
 	kmem_cache_destroy(cache);
