@@ -354,6 +354,14 @@ def is_running(pid: str) -> bool:
         return False
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process has been stopped by a signal or a debugger, and not yet continued."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1] in (b"T", b"t")
+    except OSError:
+        return False
+
+
 def cpu_wait_seconds(pid: int) -> float:
     """Seconds that the threads of a process have been ready to run and waited for a processor; 0.0 where the
     kernel does not tell.

@@ -3,6 +3,7 @@
 import lzma
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,9 @@ import zstandard
 
 from kscaffold.errors import EXIT_BUG
 from kscaffold.files import reader
+from kscaffold.files.git import exclude
+from kscaffold.kernel import store
+from kscaffold.project.settings import read_settings
 from tests.conftest import ROOT
 from tests.support.elf import Ko
 from tests.support.projects import HELLO, write
@@ -86,6 +90,7 @@ NEEDED = {
     ".hello.o.cmd": (),
     "other.c": (),
     "hello.h": (),
+    "dkms.conf": (),
 }
 
 
@@ -157,6 +162,31 @@ def test_the_reader_tells_what_is_wrong(tmp_path: Path):
         reader.read_bytes(tmp_path / "none")
     # /proc tells a size of 0.
     assert reader.read_bytes(Path("/proc/self/status")).startswith(b"Name:")
+
+
+# What only a command that comes as far as a guest or a whole build reads.
+LATE = {
+    "kscaffold.toml": lambda project: read_settings(project),
+    ".gitignore": lambda project: exclude(project / "compile_commands.json"),
+    ".git/info/exclude": lambda project: exclude(project / "compile_commands.json"),
+    "config/kscaffold/default-kernel": lambda project: store.default(),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", LATE)
+def test_no_reader_waits_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "config" / "kscaffold").mkdir(mode=0o700, parents=True)
+    (tmp_path / ".git" / "info").mkdir(parents=True)
+    KINDS[kind](tmp_path / name)
+    signal.alarm(SECONDS)
+    try:
+        with pytest.raises((reader.ForeignFileError, OSError)) as raised:
+            LATE[name](tmp_path)
+        assert "too large" in str(raised.value) or "is not a plain file" in str(raised.value)
+    finally:
+        signal.alarm(0)
 
 
 BOMBS = {

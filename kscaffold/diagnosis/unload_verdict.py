@@ -5,7 +5,8 @@ from typing import Literal
 from kscaffold.diagnosis import catalogue, crash, errnos
 from kscaffold.diagnosis.attempt import NOT_KNOWN, Attempt, Facts, Listed
 from kscaffold.diagnosis.crash import Complaint
-from kscaffold.records import dataclass
+from kscaffold.diagnosis.power import told_to_end
+from kscaffold.records import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,8 @@ class UnloadEvidence:
 
     `attempt`: what the target saw of the unload. `facts`: what its kernel says of itself, asked after a
     refusal that these can explain. `listed`: the module's line of /proc/modules after a failure; None where
-    the module is not in the list, or nobody asked. `tainted`: kernel.tainted after the unload.
+    the module is not in the list, or nobody asked. `gone`: it is not in the list any more. `tainted`:
+    kernel.tainted after the unload.
     """
 
     module: str
@@ -22,6 +24,7 @@ class UnloadEvidence:
     facts: Facts = NOT_KNOWN
     listed: Listed | None = None
     tainted: int | None = None
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +49,17 @@ def judge_unload(e: UnloadEvidence) -> UnloadJudgement:
     fatal = next((c for c in found if c.fatal), None)
     if fatal is not None:
         return _judgement(e, "crashed", "KS308", found, cause=fatal.summary)
+    if ended := told_to_end(seen):
+        entry = catalogue.entry("KS619")
+        assert entry is not None
+        judgement = _judgement(e, "crashed", "KS619", found, cause=catalogue.filled(entry.cause, ended))
+        return replace(judgement, fix=catalogue.filled(entry.fix, ended))
     if seen.reset:
         return _judgement(e, "crashed", "KS268", found, cause="the processor reset while exit ran")
     if seen.killed_by is not None and not seen.late and e.listed and e.listed.state == "Unloading":
         cause = "the task that unloaded was killed, and the module is still unloading"
         return _judgement(e, "crashed", "KS308", found, cause=cause)
-    if seen.answered and seen.errno == 0:
+    if (seen.answered and seen.errno == 0) or (seen.late and e.gone):
         return _unloaded(e, found)
     if seen.answered and seen.errno is not None:
         # What may be asked of the kernel is asked in this order: the privilege, then the switch.

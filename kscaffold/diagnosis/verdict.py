@@ -12,6 +12,7 @@ from kscaffold.diagnosis.catalogue import CatalogueMatch
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.errno_causes import Reason, reason
 from kscaffold.diagnosis.evidence import Evidence
+from kscaffold.diagnosis.power import told_to_end
 from kscaffold.diagnosis.trace import StageTime, stages_of
 from kscaffold.records import dataclass, replace
 
@@ -55,7 +56,7 @@ def _judge(e: Evidence) -> Judgement:
     if e.attempt.outlived:
         found = crash.harmless_complaints(found, e.tainted)
     fatal = next((c for c in found if c.fatal), None)
-    if fatal is not None or e.attempt.reset or _died_in_init(e):
+    if fatal is not None or e.attempt.reset or _died_in_init(e) or told_to_end(e.attempt):
         return _crashed(e, found, fatal)
     if e.attempt.answered and e.attempt.errno == 0:
         return _loaded(e, found)
@@ -111,6 +112,12 @@ def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None)
         cause = fatal.summary
     elif e.attempt.reset:
         cause = "the processor reset while the module was loading, and the kernel could say nothing"
+    fix = entry.fix if entry else None
+    ended = told_to_end(e.attempt) if fatal is None else None
+    if ended:
+        entry = catalogue.entry("KS619")
+        assert entry is not None
+        cause, fix = catalogue.filled(entry.cause, ended), catalogue.filled(entry.fix, ended)
     is_live = stage == "live"
     return Judgement(
         verdict="crashed",
@@ -120,8 +127,8 @@ def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None)
         returned=_returned(e),
         code=entry.code if entry else None,
         cause=cause,
-        fix=entry.fix if entry else None,
-        certain=fatal is not None or e.attempt.reset or e.state_after == "Loading",
+        fix=fix,
+        certain=fatal is not None or e.attempt.reset or ended is not None or e.state_after == "Loading",
         complaints=found,
         stages=_stages(e, failed=None if is_live else stage, reached="live" if is_live else None),
     )
@@ -305,6 +312,10 @@ def _refused(
 
 
 def _hung(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
+    if (returned := _returned(e)) is not None:
+        judgement = _plain(e, found, "hung", _reached(e), "KS267", certain=False)
+        cause = f"init returned {returned}, and the kernel did not come back from the load"
+        return replace(judgement, cause=cause)
     before = e.state_before in ("Loading", "Unloading")
     stuck = next((c for c in found if c.kind in ("soft-lockup", "hung-task", "rcu-stall")), None)
     ran = _init_ran(e)

@@ -30,7 +30,8 @@ def headline(report: LoadReport) -> str:
     predicates = {
         "refused": f"was {probably}refused by {kernel} at stage {j.stage}{errno}",
         "init-failed": f"was not loaded into {kernel}: its init {probably}{returned or 'failed'}{number}",
-        "crashed": f"crashed {kernel}" + (f" at stage {j.stage}" if j.stage else ""),
+        "crashed": f"{'ended' if j.code == 'KS619' else 'crashed'} {kernel}"
+        + (f" at stage {j.stage}" if j.stage else ""),
         "hung": f"hung in {kernel}" + (f" at stage {j.stage}" if j.stage else ""),
         "lost": f"was given to {kernel}, and nothing is known of how that ended",
     }
@@ -50,7 +51,7 @@ def unloaded(judgement: UnloadJudgement) -> str:
     """What became of an unload, in a few words."""
     if judgement.code == "KS617" and judgement.verdict != "unloaded":
         return f"{judgement.verdict} the kernel after it was unloaded"
-    return _UNLOADED[judgement.verdict]
+    return "its exit ended the kernel" if judgement.code == "KS619" else _UNLOADED[judgement.verdict]
 
 
 def gone(report: UnloadReport) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kscaffold import process
 from kscaffold.errors import DeadlineError, KscaffoldError, UsageError
+from kscaffold.files import reader
 from kscaffold.files.atomic import write_whole
 
 # What a repository that we are called from (a hook of it) says about itself: git rev-parse --local-env-vars.
@@ -178,16 +179,24 @@ def exclude(file: Path) -> None:
         return
     repository = top / ".git"
     if repository.is_file():  # a worktree, a submodule: gitdir: PLACE, and its commondir has info/
-        repository = top / repository.read_text().partition("gitdir:")[2].strip()
-        common = repository / "commondir"
-        repository = repository / common.read_text().strip() if common.is_file() else repository
+        repository = top / _text(repository).partition("gitdir:")[2].strip()
+        repository = repository / _text(repository / "commondir").strip()
     pattern = f"/{file.relative_to(top)}"
     listed = repository / "info" / "exclude"
-    text = listed.read_text(errors="surrogateescape") if listed.is_file() else ""
+    text = _text(listed)
     ignored = [d / ".gitignore" for d in file.parents if d.is_relative_to(top)]
-    texts = [f.read_text(errors="replace") for f in ignored if f.is_file()]
-    names = {line.strip() for t in texts for line in t.splitlines()}
+    names = {line.strip() for f in ignored for line in _text(f).splitlines()}
     if pattern in text.splitlines() or names & {file.name, pattern} or not repository.is_dir():
         return
     listed.parent.mkdir(exist_ok=True)
     write_whole(listed, f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{pattern}\n")
+
+
+def _text(file: Path) -> str:
+    """What a small file of a repository's holds, every byte of it; nothing where there is none."""
+    try:
+        return reader.read_bytes(file).decode(errors="surrogateescape")
+    except FileNotFoundError:
+        return ""
+    except reader.ForeignFileError as error:
+        raise OSError(error.what) from None

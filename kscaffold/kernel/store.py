@@ -70,7 +70,7 @@ def details(release: str) -> dict[str, Any]:
 def default() -> str | None:
     """The release that `kernel default` chose."""
     try:
-        return (paths.config() / "default-kernel").read_text().strip() or None
+        return reader.read_text(paths.config() / "default-kernel").strip() or None
     except OSError:
         return None
 

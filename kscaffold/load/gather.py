@@ -31,9 +31,11 @@ def gather(ko: ModuleFile, attempt: Attempt, target: Target, kernel: Kernel | No
     `kernel`: the one that was loaded into, to tell who exports a symbol that it did not find.
     """
     timeline = trace.timeline(trace.parse_trace(attempt.trace)) if attempt.trace else None
-    # A task that was killed on its way back can't say what the kernel told it; the trace can.
-    traced = timeline.errno if timeline and attempt.killed_by is not None else None
-    attempt = replace(attempt, errno=traced, answered=True) if traced is not None else attempt
+    # A task that was killed on its way back can't say what the kernel told it, nor can one that was given up
+    # a moment too early; the trace can.
+    unsaid = attempt.killed_by is not None or attempt.late
+    traced = timeline.errno if timeline and unsaid else None
+    attempt = replace(attempt, errno=traced, answered=True, late=False) if traced is not None else attempt
     evidence = Evidence(
         ko.module, attempt, timeline=timeline, cmdline=target.cmdline, tainted=tainted(attempt, target)
     )
@@ -77,6 +79,8 @@ def _of_list(e: Evidence, listed: list[Listed]) -> Evidence:
     state = mine.state if mine else None
     other = bool(e.attempt.errno) or (e.attempt.late and _waits_for_name(e))
     before = state if other else None
+    if e.attempt.late and state == "Live" and not other:  # it came to its end after it was given up
+        e = replace(e, attempt=replace(e.attempt, errno=0, answered=True, late=False))
     return replace(e, state_after=state, state_before=before, loaded_before=before == "Live")
 
 

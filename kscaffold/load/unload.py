@@ -93,7 +93,7 @@ def _gather(module: str, attempt: Attempt, target: Target, left: DanglingCallbac
     listed = next((m for m in target.modules() if m.name == module), None)
     if attempt.errno in (errno.EPERM, errno.ENOENT):
         return replace(evidence, listed=listed, facts=target.facts(module))
-    return replace(evidence, listed=listed)
+    return replace(evidence, listed=listed, gone=listed is None)
 
 
 def _locked_the_list(module: str, attempt: Attempt) -> bool:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from kscaffold.errors import UsageError
+from kscaffold.files import reader
 from kscaffold.records import dataclass
 
 FILE = "kscaffold.toml"
@@ -18,18 +19,15 @@ class Settings:
 
 def read_settings(project: Path) -> Settings:
     """The settings of a project; without a file the usual ones. Raises UsageError KS090 where the file can't
-    be understood.
+    be understood, ForeignFileError where it is no plain file, or a large one.
     """
     path = project / FILE
     try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST + 1)
+        content = reader.read_bytes(path, _LARGEST)
     except (FileNotFoundError, NotADirectoryError):
         return Settings()
     import tomllib  # start-up time: few projects have settings
 
-    if len(content) > _LARGEST:
-        raise _damaged(path, f"it has more than {_LARGEST} bytes")
     try:
         table = tomllib.loads(content.decode("utf-8")).get("run", {})
     except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number too long, a value too deep

@@ -24,18 +24,19 @@ def symbol_addresses(
     what it has not. Raises ValueError where one is missing.
     """
     file = paths.cache() / "addresses" / hashlib.sha256(kernel.encode()).hexdigest()[:32]
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+    known: dict[str, int] = {}
+    with contextlib.suppress(OSError, ValueError, TypeError):
         known = {name: int(address) for name, address in paths.recorded(file).items()}
-        if all(name in known for name in names) and _is_right(memory, known):
-            return known
     wanted = sorted({*names, _BANNER})
-    found = dict(zip(wanted, look_up(wanted), strict=True))
-    if not all(found.values()) or not _is_right(memory, found):
-        raise ValueError("the kernel does not tell where its symbols are")
-    with contextlib.suppress(OSError):
-        paths.make_own(file.parent)
-        write_whole(file, json.dumps(found))
-    return found
+    if not all(name in known for name in wanted) or (all(known.values()) and not _is_right(memory, known)):
+        known = dict(zip(wanted, look_up(wanted), strict=True))
+        with contextlib.suppress(OSError):
+            paths.make_own(file.parent)
+            write_whole(file, json.dumps(known))
+    # A kernel without CONFIG_KALLSYMS_ALL tells of functions only, at each boot.
+    if not all(known.values()) or not _is_right(memory, known):
+        raise ValueError("the kernel does not tell where its variables are")
+    return known
 
 
 def _is_right(memory: KernelMemory, known: dict[str, int]) -> bool:

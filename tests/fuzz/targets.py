@@ -3,8 +3,10 @@
 An answer or a KscaffoldError is right; any other exception, a broken promise or a loss of time is a bug.
 """
 
+import atexit
 import contextlib
 import json
+import shutil
 import socket
 import tempfile
 from collections.abc import Callable
@@ -36,6 +38,7 @@ from kscaffold.scaffold.kbuild import statements
 from kscaffold.scaffold.metadata import answers, toml_comments
 
 _PLACE = Path(tempfile.mkdtemp(prefix="kscaffold-fuzz-"))
+atexit.register(shutil.rmtree, _PLACE, ignore_errors=True)
 _NONCE = 7
 
 

@@ -18,6 +18,8 @@ import pytest
 
 from kscaffold.arch.x86_64 import ARCHITECTURE as X86_64
 from kscaffold.elf.module_file import ModuleFile
+from kscaffold.files.atomic import write_whole
+from kscaffold.files.lock import wait_for_lock
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.load import load as load_one
 from kscaffold.load.unload import unload as unload_one
@@ -518,3 +520,31 @@ def test_a_whole_command_has_a_deadline_where_one_is_set(kernel61, here, name):
     assert json.loads(out)["error"]["code"] == "KS008"
     assert time.monotonic() - began < 20
     assert _gone(2)
+
+
+def test_who_looks_for_a_sandbox_sweeps_nothing_of_one_that_is_being_started(here):
+    """A dead keeper's card was read, then the next keeper's was removed: it ran, and nobody could find it."""
+    directory = registry.sandbox_dir(here)
+    directory.mkdir(parents=True, mode=0o700)
+    card = directory / "card.json"
+    look = (
+        "import sys\nfrom kscaffold.sandbox.live.registry import find_sandbox\n"
+        "while True: find_sandbox(sys.argv[1])"
+    )
+    watchers = [
+        subprocess.Popen([sys.executable, "-c", look, str(here)], env={**os.environ, "PYTHONPATH": str(ROOT)})
+        for _ in range(2)
+    ]
+    try:
+        until = time.monotonic() + 4
+        while time.monotonic() < until:
+            write_whole(card, "{}")  # of one that has ended
+            with (directory / "lock").open("wb") as lock:
+                assert wait_for_lock(lock.fileno(), 10)
+                write_whole(card, json.dumps({"keeper": 1}))
+                time.sleep(0.001)
+                assert card.exists()
+    finally:
+        for watcher in watchers:
+            watcher.kill()
+            watcher.wait()

@@ -59,6 +59,14 @@ SOURCES: dict[str, tuple[str, str, str | None]] = {
         'int i; for (i = 0; i < 3; i++) t[i] = kthread_run(talk, NULL, "talk"); return 0;',
         'int i; for (i = 0; i < 3; i++) kthread_stop(t[i]); pr_info("silence\\n");',
     ),
+    "slow": ("static int ms = 1000; module_param(ms, int, 0444);", "msleep(ms); return 0;", "msleep(ms);"),
+    "ender": (
+        "#include <linux/reboot.h>\nstatic int how; module_param(how, int, 0444);"
+        " static void end(void) { if (how == 1) kernel_power_off(); if (how == 2) kernel_restart(NULL);"
+        " if (how == 3) kernel_halt(); }",
+        'if (how == 4) printk(KERN_EMERG "reboot: Power down\\n"); else if (how < 5) end(); return 0;',
+        "how -= 4; end();",
+    ),
     # Forgets its thread, whose code is gone when it wakes.
     "leaver": (
         "#include <linux/kthread.h>\nstatic int n;"

@@ -119,7 +119,7 @@ def _sentence(report: LoadReport) -> str:
         return f"{console.styled('init failed', 'red')}: it ran and returned {number}({_minus(name)})"
     words = {
         "refused": f"{probably}refused by the kernel{stage}{errno}",
-        "crashed": f"crashed the kernel{stage}",
+        "crashed": f"{'ended' if j.code == 'KS619' else 'crashed'} the kernel{stage}",
         "hung": f"hung: no end within the deadline{stage}",
         "lost": "lost: nothing is known of how it ended",
     }

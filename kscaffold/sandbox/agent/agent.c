@@ -8,7 +8,7 @@
  *
  * Built without a C library and without its headers: whoever can build a module can build this.
  *
- * What differs between machines is in one header each, in arch/; ../root.py puts the right one before this
+ * What differs between machines is in one header each, in arch/; guest_root.py puts the right one before this
  * file. It is written in C's own types, and gives:
  *
  *   SYS_...            an enum of the numbers of all system calls that are made here
@@ -127,6 +127,20 @@ static s32 poll(struct pollfd *files, u32 count, s64 ms)
 }
 
 /*
+ * As poll(), and the time that is left then. A machine that was stopped, or whose host was, goes on with its clock
+ * far ahead: that is no time in which anything could run, so a wait counts as what was asked for and a second more
+ * at most.
+ */
+static s64 poll_counted(struct pollfd *files, u32 count, s64 left_ns)
+{
+	s64 began = now(CLOCK_MONOTONIC), most = left_ns < 1000000000 ? left_ns : 1000000000, passed;
+
+	poll(files, count, left_ns / 1000000);
+	passed = now(CLOCK_MONOTONIC) - began;
+	return left_ns - (passed > most + 1000000000 ? most : passed);
+}
+
+/*
  * ---- the channel: ../channel.py has the same layout ----
  *
  * Every number in a frame is little-endian, whatever the machine: one that is big-endian turns each where it
@@ -178,6 +192,9 @@ struct outcome {
 /* RING: the most records that a log of 4 MiB (log_buf_len) has. After so many, all that was there is read. */
 enum { RING = 1 << 17, PART = 1024, HALF = 256 << 10, TEXT = 1 << 20, CHUNK = 64 << 10,
        PIPE = 1 << 20 };
+
+/* ns that a call may come back late. The host gives up two seconds after its deadline. */
+enum { LATE = 1000000000 };
 
 static s32 port;
 static struct request asked;
@@ -1109,7 +1126,7 @@ static void in_child(u32 verb, s32 ko, const char *name)
 	struct outcome o = { 0 };
 	struct report r = { 0 };
 	s32 ends[2], status = 0, log, pid;
-	s64 deadline = now(CLOCK_MONOTONIC) + (s64)asked.timeout_ms * 1000000;
+	s64 left = (s64)asked.timeout_ms * 1000000;
 	u32 got = 0;
 	int traced = verb == LOAD;
 
@@ -1130,22 +1147,22 @@ static void in_child(u32 verb, s32 ko, const char *name)
 	sys(SYS_close, ends[1]);	/* the table of files is not shared: the child has its own */
 	o.start_ns = now(CLOCK_MONOTONIC);
 	o.running = 1;
-	while (o.running) {
+	for (int last = 0; o.running && !last;) {
 		struct pollfd wait[] = {
 			{ ends[0], POLLIN, 0 }, { log, POLLIN, 0 }, { NAMES, POLLIN, 0 },
 			{ wanted.count ? port : -1, POLLIN, 0 },
 		};
-		s64 left = (deadline - now(CLOCK_MONOTONIC)) / 1000000;
 
-		if (left <= 0)
-			break;
-		poll(wait, 4, left);
+		last = left < 1000000;
+		if (last)	/* the deadline is over; who is a moment late has come back all the same */
+			left = LATE;
+		left = poll_counted(wait, 4, left);
 		if (wait[1].revents)
 			drain_log(log, 256);
 		if (wait[2].revents & POLLIN)
 			pass_on_want();
 		if (wait[3].revents)
-			deadline += hear_host();
+			left += hear_host();
 		if (wait[0].revents) {		/* the report, or the end of a child that was killed */
 			got = sys(SYS_read, ends[0], &r, sizeof(r)) == sizeof(r);
 			sys(SYS_wait4, pid, &status, 0, 0);
@@ -1484,7 +1501,7 @@ static void run(void)
 {
 	char *s = take_string(), **argv;
 	s32 ends[2], status = 0, pid;
-	s64 deadline = now(CLOCK_MONOTONIC) + (s64)asked.timeout_ms * 1000000;
+	s64 left = (s64)asked.timeout_ms * 1000000;
 	u32 n = 0;
 
 	if (!s)
@@ -1508,9 +1525,9 @@ static void run(void)
 	sys(SYS_close, ends[1]);
 	for (;;) {
 		struct pollfd wait = { ends[0], POLLIN, 0 };
-		s64 left = (deadline - now(CLOCK_MONOTONIC)) / 1000000, got;
+		s64 got;
 
-		if (left <= 0) {
+		if (left < 1000000) {
 			sys(SYS_kill, -pid, SIGKILL);
 			sys(SYS_kill, pid, SIGKILL);
 			sys(SYS_close, ends[0]);
@@ -1518,7 +1535,8 @@ static void run(void)
 			sys(SYS_wait4, pid, &status, WNOHANG, 0);
 			return finish(-ETIME, text, n);
 		}
-		if (poll(&wait, 1, left) <= 0)
+		left = poll_counted(&wait, 1, left);
+		if (!wait.revents)
 			continue;
 		got = n < TEXT ? sys(SYS_read, ends[0], text + n, TEXT - n)
 			       : sys(SYS_read, ends[0], chunk, CHUNK);	/* past the bound: read and drop */
@@ -1809,9 +1827,10 @@ static void pass_input(u64 nonce)
 }
 
 /* Look after the program until it has ended, or the time is over; 0 then. */
-static int attend(s64 deadline)
+static int attend(s64 left)
 {
 	u64 nonce = asked.nonce;
+	s64 credited = 0;
 
 	for (;;) {
 		struct pollfd wait[] = {
@@ -1820,11 +1839,12 @@ static int attend(s64 deadline)
 			{ program.input_length || program.input_ends ? program.in : -1, POLLOUT, 0 },
 			{ NAMES, POLLIN, 0 },
 		};
-		s64 left = (deadline + program.waited - now(CLOCK_MONOTONIC)) / 1000000;
 
-		if (left <= 0)
+		left += program.waited - credited;
+		credited = program.waited;
+		if (left < 1000000)
 			return 0;
-		poll(wait, 6, left);
+		left = poll_counted(wait, 6, left);
 		if (wait[5].revents & POLLIN)
 			pass_on_want();
 		if (wait[1].revents & POLLIN)
@@ -1865,7 +1885,7 @@ static void exec(void)
 	static char *words[512], *envp[256];
 	char *s = take_string(), name[TERMINAL_NAME];
 	s32 in[2], out[2], errors[2], failure[2], status = 0, error = 0;
-	s64 deadline = now(CLOCK_MONOTONIC) + (s64)asked.timeout_ms * 1000000;
+	s64 left = (s64)asked.timeout_ms * 1000000;
 	u32 count = 0, n = 0, stuck = 0, given = asked.argument & ~TERMINAL;
 
 	if (!s)
@@ -1919,7 +1939,7 @@ static void exec(void)
 	program.input_length = program.input_ends = 0;
 	if (program.pid < 0) {
 		error = program.pid;
-	} else if (!attend(deadline)) {
+	} else if (!attend(left)) {
 		stuck = child_file(program.pid, "stack", text, TEXT);
 		/* All of its group; a task that is stuck in the kernel stays. */
 		sys(SYS_kill, -program.pid, SIGKILL);

@@ -7,7 +7,6 @@ import os
 import select
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 
 from kscaffold.records import dataclass, field
@@ -81,7 +80,7 @@ def run_program(
         channel.ask(Verb.RESIZE, _size_of(terminal), timeout=_GRACE)
     count = len(words) | (0 if terminal is None else _TERMINAL)
     nonce = channel.begin(Verb.EXEC, payload, argument=count, timeout=timeout)
-    conversation = _Conversation(channel, nonce, time.monotonic() + timeout, input, on_output, provide)
+    conversation = _Conversation(channel, nonce, channel.now() + timeout, input, on_output, provide)
     try:
         with contextlib.ExitStack() as around:
             if terminal is not None:
@@ -154,7 +153,10 @@ class _Conversation:
             streams.append(signals)
         if self.source is not None and self.wanted and not self.input_ended:
             streams.append(self.source)
-        ready, _, _ = select.select(streams, [], [], max(0.0, self.deadline - time.monotonic()))
+        poll = select.poll()
+        for stream in streams:
+            poll.register(stream, select.POLLIN)
+        ready = [stream for stream, _ in self.channel.wait_for(poll, self.deadline)]
         if signals in ready and signals is not None:
             for number in os.read(signals, 64):
                 self._send_signal(number)
@@ -183,7 +185,7 @@ class _Conversation:
         self._send(protocol.request(Verb.SIGNAL, 0, argument=number))
 
     def _send(self, frame: bytes) -> None:
-        self.channel.send(frame, time.monotonic() + _GRACE)
+        self.channel.send(frame, self.channel.now() + _GRACE)
 
 
 @contextlib.contextmanager

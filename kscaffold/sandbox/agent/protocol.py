@@ -20,11 +20,11 @@ import os
 import select
 import socket
 import struct
-import time
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from kscaffold.records import dataclass
+from kscaffold.sandbox.agent.running_clock import RunningClock
 
 MAGIC = 0x3143534B
 REQUEST = struct.Struct("<IIQIIII")
@@ -81,6 +81,7 @@ class Kind(IntEnum):
 
 
 _KINDS = frozenset(Kind)
+_LEFTOVERS = 5.0  # s after a deadline in which frames of given-up requests are read
 
 
 class ChannelClosed(Exception):
@@ -97,13 +98,16 @@ class ChannelClosed(Exception):
 
 
 class ChannelTimeout(Exception):
-    """The guest lives and did not answer in time. The attributes are those of ChannelClosed."""
+    """The guest lives and did not answer in time. The attributes are those of ChannelClosed. `stopped`: a
+    signal keeps it from running.
+    """
 
-    def __init__(self, console: str = "") -> None:
+    def __init__(self, console: str = "", *, stopped: bool = False) -> None:
         super().__init__("no answer in time")
         self.console = console
         self.acknowledged = False
         self.nonce = 0
+        self.stopped = stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,15 +210,15 @@ def provided(nonce: int, kos: Sequence[bytes] | None) -> bytes:
     return request(Verb.PROVIDE, nonce, payload, argument=len(kos) + 1)
 
 
-SILENT, RESET, GONE = 1, 2, 3
+SILENT, RESET, GONE, STOPPED = 1, 2, 3, 4
 """The status of a LOST frame; the payload is the text of the guest's console."""
 
 
 def lost(answer: Answer) -> ChannelClosed | ChannelTimeout:
     """The exception for a LOST frame: the one that is raised for a guest without a keeper."""
     console = answer.payload.decode(errors="replace")
-    if answer.status == SILENT:
-        return ChannelTimeout(console)
+    if answer.status in (SILENT, STOPPED):
+        return ChannelTimeout(console, stopped=answer.status == STOPPED)
     return ChannelClosed("the guest has gone", console=console, reset=answer.status == RESET)
 
 
@@ -223,16 +227,30 @@ class Channel:
 
     `cpu_wait`: seconds that the guest was ready to run so far and had no processor of this machine. A guest
     can't answer in these seconds, so they do not count as grace. `most`: the most seconds of grace.
+    `is_stopped`: whether a signal keeps the guest from running. Deadlines are of `now`.
     """
 
     def __init__(
-        self, sock: socket.socket, cpu_wait: Callable[[], float] = lambda: 0.0, most: float = MOST_GRACE
+        self,
+        sock: socket.socket,
+        cpu_wait: Callable[[], float] = lambda: 0.0,
+        most: float = MOST_GRACE,
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._clock = RunningClock(is_stopped)
         self._sock = sock
         self._cpu_wait = cpu_wait
         self._most = most
         sock.setblocking(False)
         self._unread = b""
+
+    def now(self) -> float:
+        """Seconds in which the guest could run: what its deadlines are made of."""
+        return self._clock.now()
+
+    def wait_for(self, poll: select.poll, deadline: float) -> list[tuple[int, int]]:
+        """What poll(2) gives until the deadline."""
+        return self._clock.wait(poll, deadline)
 
     def fileno(self) -> int:
         """For select: readable when the guest has gone."""
@@ -274,7 +292,7 @@ class Channel:
         self, nonce: int, timeout: float, grace: float = 0.0, provide: Provide | None = None
     ) -> Answer:
         """Wait for the END of a request that `begin` sent, as `ask` does."""
-        given = deadline = time.monotonic() + timeout
+        given = deadline = self.now() + timeout
         acknowledged = False
         try:
             while True:
@@ -293,10 +311,10 @@ class Channel:
 
     def give(self, nonce: int, want: Answer, provide: Provide | None) -> float:
         """Answer a WANT; the seconds that finding the modules took."""
-        began = time.monotonic()
+        began = self.now()
         kos = provide(want.payload.decode(errors="replace")) if provide else None
-        spent = time.monotonic() - began
-        self.send(provided(nonce, kos), time.monotonic() + self._most)
+        spent = self.now() - began
+        self.send(provided(nonce, kos), self.now() + self._most)
         return spent
 
     def begin(
@@ -305,12 +323,12 @@ class Channel:
         """Send a request and return its nonce, which `receive` and `answer` take."""
         nonce = int.from_bytes(os.urandom(8), "little")
         frames = request(verb, nonce, payload, argument=argument, timeout=timeout)
-        self.send(frames, time.monotonic() + timeout + grace)
+        self.send(frames, self.now() + timeout + grace)
         return nonce
 
     def prolonged(self, deadline: float) -> float:
         """The new deadline of a guest that has just said that it is at work: its grace starts again."""
-        return min(max(deadline, time.monotonic()), deadline + self._most)
+        return min(max(deadline, self.now()), deadline + self._most)
 
     def receive(self, nonce: int, deadline: float, grace: float = 0.0) -> tuple[Kind, Answer]:
         """The next frame of the answer to `nonce`. Frames of earlier, given-up requests are dropped.
@@ -325,7 +343,7 @@ class Channel:
         while True:
             enough = deadline + min(grace + self._cpu_wait() - before, self._most if grace else 0.0)
             if enough <= ends:
-                raise ChannelTimeout
+                raise ChannelTimeout(stopped=self._clock.is_stopped())
             ends = enough
             with contextlib.suppress(ChannelTimeout):
                 return self._receive(nonce, ends)
@@ -341,6 +359,8 @@ class Channel:
             payload, self._unread = self._unread[ANSWER.size : end], self._unread[end:]
             if its_nonce == nonce:
                 return Kind(kind), Answer(status, payload)
+            if self.now() > deadline + _LEFTOVERS:  # nobody else's answers are read for ever
+                raise ChannelTimeout
 
     def welcome(self, deadline: float) -> Answer:
         """Wait for the keeper's greeting. Raises ChannelTimeout while another client has the sandbox."""
@@ -377,6 +397,5 @@ class Channel:
     def _wait(self, event: int, deadline: float) -> None:
         poll = select.poll()
         poll.register(self._sock, event)
-        left = deadline - time.monotonic()
-        if left <= 0 or not poll.poll(left * 1000):
-            raise ChannelTimeout
+        if not self._clock.wait(poll, deadline):
+            raise ChannelTimeout(stopped=self._clock.is_stopped())

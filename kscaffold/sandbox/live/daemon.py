@@ -179,6 +179,7 @@ class _Keeper:
             "kernel": planned.kernel.release,
             "arch": planned.kernel.arch,
             "keeper": os.getpid(),
+            "qemu": guest.qemu.pid,
             "cmdline": planned.machine.cmdline,
             "accelerator": guest.accelerator,
             "why_no_kvm": planned.why_no_kvm,
@@ -259,7 +260,7 @@ class _Keeper:
         The work goes on when the client leaves: nobody wants half a load. But it gets little time then,
         because the next client has to wait for it.
         """
-        given = deadline = time.monotonic() + timeout
+        given = deadline = self.guest.channel.now() + timeout
         there = True
         verb = int.from_bytes(request[4:8], "little")
         try:
@@ -267,9 +268,9 @@ class _Keeper:
             while True:
                 if verb in _CONVERSATIONS:
                     there = there and _relay_input(sock, self.guest)
-                    deadline = time.monotonic() + (_GRACE if there else 5 * _GRACE)
+                    deadline = self.guest.channel.now() + (_GRACE if there else 5 * _GRACE)
                 elif there and _has_left(sock, self.guest.channel, deadline):
-                    there, deadline = False, min(deadline, time.monotonic())
+                    there, deadline = False, min(deadline, self.guest.channel.now())
                 kind, answer = self.guest.channel.receive(nonce, deadline, _GRACE)
                 deadline = self.guest.channel.prolonged(given) if there else deadline
                 try:
@@ -287,12 +288,12 @@ class _Keeper:
                         # It may hold a processor for as long as the guest lives.
                         self.idle = min(self.idle, _IDLE_WHEN_HUNG)
                     return True
-        except ChannelTimeout:
-            how = protocol.SILENT
+        except ChannelTimeout as error:
+            how = protocol.STOPPED if error.stopped else protocol.SILENT
         except ChannelClosed:
             how = protocol.RESET if self.guest.was_reset() else protocol.GONE
         with contextlib.suppress(OSError):
-            _save_log(self.directory, self.guest, ask=how != protocol.SILENT)
+            _save_log(self.directory, self.guest, ask=how not in (protocol.SILENT, protocol.STOPPED))
             console = self.guest.console()[-_LAST_CONSOLE:].encode(errors="replace")
             self._end()
             sock.sendall(protocol.frame(Kind.LOST, nonce, how, console))
@@ -306,7 +307,7 @@ def _has_left(client: socket.socket, guest: protocol.Channel, deadline: float) -
     poll = select.poll()
     poll.register(client, select.POLLRDHUP)
     poll.register(guest, select.POLLIN)
-    heard = [fd for fd, _ in poll.poll(max(0.0, deadline - time.monotonic()) * 1000)]
+    heard = [fd for fd, _ in guest.wait_for(poll, deadline)]
     return client.fileno() in heard and guest.fileno() not in heard
 
 
@@ -317,7 +318,7 @@ def _relay_modules(sock: socket.socket, nonce: int, guest: Guest) -> bool:
         frame = head + _exactly(sock, protocol.REQUEST.unpack(head)[5]) if head else b""
     except (OSError, EOFError):
         frame = b""
-    guest.channel.send(frame or protocol.provided(nonce, None), time.monotonic() + _GRACE)
+    guest.channel.send(frame or protocol.provided(nonce, None), guest.channel.now() + _GRACE)
     return bool(frame)
 
 
@@ -335,9 +336,9 @@ def _relay_input(sock: socket.socket, guest: Guest) -> bool:
         except (OSError, EOFError):
             frame = b""
         if not frame:
-            guest.channel.send(protocol.request(Verb.POWEROFF, 0), time.monotonic() + _GRACE)
+            guest.channel.send(protocol.request(Verb.POWEROFF, 0), guest.channel.now() + _GRACE)
             return False
-        guest.channel.send(frame, time.monotonic() + _GRACE)
+        guest.channel.send(frame, guest.channel.now() + _GRACE)
     return True
 
 

@@ -14,7 +14,7 @@ from kscaffold import process, timeouts
 from kscaffold.arch import table
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import ownership, paths
-from kscaffold.files.lock import is_locked, wait_for_lock
+from kscaffold.files.lock import is_locked, try_locked, wait_for_lock
 from kscaffold.records import dataclass
 from kscaffold.sandbox.agent.protocol import MOST_GRACE, Channel, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.sandbox.live import daemon
@@ -261,12 +261,13 @@ def _dial(directory: Path) -> socket.socket | None:
 
 def _channel(sock: socket.socket) -> Channel:
     """A channel to a keeper, with time enough for the keeper to find its guest lost, and to say so."""
-    return Channel(sock, time.monotonic, MOST_GRACE * 1.5)
+    keeper = ownership.peer(sock)[0]
+    return Channel(sock, time.monotonic, MOST_GRACE * 1.5, lambda: process.is_stopped(keeper))
 
 
 def _welcomed(opened: Channel, directory: Path, patience: float) -> dict[str, Any]:
     try:
-        answer = opened.welcome(time.monotonic() + patience)
+        answer = opened.welcome(opened.now() + patience)
     except ChannelTimeout:
         try:
             owner = f"process {(directory / 'client').read_text()}"
@@ -301,8 +302,7 @@ def _read_card(directory: Path) -> SandboxInfo | None:
     try:
         facts = paths.recorded(directory / "card.json")
         if not _has_keeper(directory):
-            for left in ("card.json", "keeper.sock", "client"):
-                (directory / left).unlink(missing_ok=True)
+            _sweep(directory)
             return None
         return SandboxInfo(
             id=directory.name,
@@ -320,6 +320,15 @@ def _read_card(directory: Path) -> SandboxInfo | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what a dead keeper left, under its lock: another command may be starting the next one, and its
+    files have the same names.
+    """
+    with try_locked(directory / "lock") as ours:
+        for left in ("card.json", "keeper.sock", "client") if ours else ():
+            (directory / left).unlink(missing_ok=True)
 
 
 def _rss(pid: int) -> int:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import select
 import signal
-import time
 from collections.abc import Iterator
 
 from kscaffold.sandbox.agent import protocol
@@ -40,7 +39,7 @@ def shell(opened: Channel, argv: list[str]) -> int:
                     _send(opened, Verb.INPUT, typed or _END_OF_FILE)
                 if opened.fileno() not in ready:
                     continue
-            kind, answer = opened.receive(nonce, time.monotonic() + _START)
+            kind, answer = opened.receive(nonce, opened.now() + _START)
             if kind is Kind.OUTPUT:
                 _write(answer.payload)
             elif kind is Kind.END:
@@ -50,7 +49,7 @@ def shell(opened: Channel, argv: list[str]) -> int:
 
 
 def _send(opened: Channel, verb: Verb, payload: bytes) -> None:
-    opened.send(protocol.request(verb, 0, payload), time.monotonic() + _START)
+    opened.send(protocol.request(verb, 0, payload), opened.now() + _START)
 
 
 def _tell_size(opened: Channel) -> None:

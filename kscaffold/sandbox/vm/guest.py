@@ -17,6 +17,7 @@ from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.qemu import Accelerator
 from kscaffold.sandbox.vm.qmp import Monitor
 
+_END = 15.0  # s that a QEMU which has closed its channel may take to end, on a crowded machine
 _LARGEST_FILE = 4 << 20  # bytes of console or of QEMU's own complaints
 
 
@@ -24,9 +25,9 @@ _LARGEST_FILE = 4 << 20  # bytes of console or of QEMU's own complaints
 class Guest:
     """One running guest. Close it: its QEMU ends then, or with this process.
 
-    `directory`: holds its console and QEMU's complaints. `restored`: it came from a snapshot. `times`:
-    milliseconds from its start to each step that it reached. `modules`: /proc/modules before the first load,
-    once the agent has been greeted.
+    `directory`: holds its console (open as `console_fd`) and QEMU's complaints. `restored`: it came from a
+    snapshot. `times`: milliseconds from its start to each step that it reached. `modules`: /proc/modules
+    before the first load, once the agent has been greeted.
     """
 
     qemu: process.Child
@@ -36,6 +37,7 @@ class Guest:
     arch: str
     accelerator: Accelerator
     restored: bool
+    console_fd: int
     times: dict[str, float] = field(default_factory=dict)
     modules: str = ""
 
@@ -45,12 +47,14 @@ class Guest:
 
     def was_reset(self) -> bool:
         """QEMU has ended, and by its guest's own doing: a panic, a triple fault. Not by a signal."""
-        return process.wait(self.qemu, 2) and self.qemu.returncode == 0
+        return process.wait(self.qemu, _END) and self.qemu.returncode == 0
 
     def console(self) -> str:
-        """The kernel's last words, if it had any."""
+        """The kernel's last words, if it had any: through a descriptor, for who is in another PID namespace
+        takes this process for a dead one, and may sweep the directory.
+        """
         try:
-            return (self.directory / "console").read_text(errors="replace")
+            return os.pread(self.console_fd, _LARGEST_FILE, 0).decode(errors="replace")
         except OSError:
             return ""
 
@@ -68,6 +72,9 @@ class Guest:
         """End the guest and remove its files."""
         process.end(self.qemu)
         self.channel.close()
+        if self.console_fd >= 0:
+            os.close(self.console_fd)
+            self.console_fd = -1
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
@@ -89,15 +96,26 @@ def spawn(
     monitor_ours, monitor_theirs = socket.socketpair()
     with theirs, monitor_theirs:
         wires = qemu.Wires(theirs.fileno(), monitor_theirs.fileno(), directory / "console", ram, restore)
-        child = process.spawn(
-            qemu.argv(planned.program, machine, wires),
-            keep=[theirs.fileno(), monitor_theirs.fileno(), *keep],
-            errors=directory / "qemu.log",
-            largest_file=_LARGEST_FILE,
-        )
-    opened = Channel(ours, lambda: process.cpu_wait_seconds(child.pid))
+        console = os.open(wires.console, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            child = process.spawn(
+                qemu.argv(planned.program, machine, wires),
+                keep=[theirs.fileno(), monitor_theirs.fileno(), *keep],
+                errors=directory / "qemu.log",
+                largest_file=_LARGEST_FILE,
+            )
+        except BaseException:
+            os.close(console)
+            raise
+    opened = Channel(
+        ours,
+        lambda: process.cpu_wait_seconds(child.pid),
+        is_stopped=lambda: process.is_stopped(child.pid),
+    )
     kernel = planned.kernel
-    guest = Guest(child, opened, directory, kernel.release, kernel.arch, machine.accelerator, restore)
+    guest = Guest(
+        child, opened, directory, kernel.release, kernel.arch, machine.accelerator, restore, console
+    )
     return guest, Monitor(monitor_ours)
 
 

@@ -1,0 +1,230 @@
+"""hung only when hung: time counts while the guest could run, and what contradicts it wins."""
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from kscaffold.diagnosis import trace
+from kscaffold.diagnosis.attempt import Attempt, Listed
+from kscaffold.diagnosis.unload_verdict import UnloadEvidence, judge_unload
+from kscaffold.diagnosis.verdict import judge
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.gather import gather
+from kscaffold.load.load import load as load_one
+from kscaffold.load.unload import unload as unload_one
+from kscaffold.module.arguments import Parameters
+from kscaffold.process import is_stopped
+from kscaffold.sandbox.agent import protocol, running_clock
+from kscaffold.sandbox.agent.protocol import Channel, ChannelTimeout, Kind
+from kscaffold.sandbox.agent.running_clock import RunningClock
+from kscaffold.sandbox.live import registry
+from kscaffold.sandbox.vm.plan import plan_vm
+from kscaffold.sandbox.vm.start import start_guest
+from kscaffold.targets.absent import AbsentSandbox
+from kscaffold.targets.sandbox import SandboxTarget
+from tests.conftest import need_program
+from tests.support.elf import Ko
+from tests.support.evidence import DATA, evidence
+from tests.support.kernels import need_kernel
+from tests.support.modules import built
+
+
+@pytest.fixture
+def kernel() -> Kernel:
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    return need_kernel("6.1")
+
+
+@contextlib.contextmanager
+def stopped(pid: int, after: float, seconds: float) -> Iterator[None]:
+    """That process is stopped for so long meanwhile."""
+
+    def stop() -> None:
+        time.sleep(after)
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        os.kill(pid, signal.SIGCONT)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+@contextlib.contextmanager
+def guest_of(kernel: Kernel) -> Iterator[tuple]:
+    guest = start_guest(plan_vm(kernel, ""))
+    try:
+        yield guest, SandboxTarget.from_guest(guest, "")
+    finally:
+        guest.close()
+
+
+def ask(kernel: Kernel, name: str, *words: str):
+    """The .ko and the parameters of a load."""
+    return ModuleFile.open(built(kernel) / f"{name}.ko"), Parameters.from_arguments(words)
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+def test_a_qemu_that_is_stopped_takes_no_time_of_the_guest(kernel):
+    with guest_of(kernel) as (guest, target):
+        with stopped(guest.qemu.pid, 0.3, 5):
+            report = load_one(*ask(kernel, "slow"), target, timeout=2)
+        assert report.judgement.verdict == "loaded", report.judgement.cause
+        with stopped(guest.qemu.pid, 0.3, 5):
+            unloaded = unload_one("slow", target, timeout=2, ko=report.file)
+        assert unloaded.judgement.verdict == "unloaded", unloaded.judgement.cause
+        with stopped(guest.qemu.pid, 0.3, 3):
+            report = load_one(*ask(kernel, "sleeper"), target, timeout=1)
+        assert (report.judgement.verdict, report.judgement.code) == ("hung", "KS260")
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+def test_a_keeper_that_is_stopped_takes_none_either(ks, kernel, tmp_path, monkeypatch):
+    shutil.copy(built(kernel) / "slow.ko", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert ks("load", "-k", kernel.release, "slow.ko", "ms=1").status == 0
+    assert ks("unload", "slow").status == 0
+    keeper = registry.find_sandbox(tmp_path).keeper
+    with stopped(keeper, 1.0, 6):
+        ran = ks("load", "--json", "-k", kernel.release, "--timeout", "3", "slow.ko", "ms=1500")
+    assert ran.json["verdict"] == "loaded", ran.json
+    assert ks("sandbox", "stop").status == 0
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("how", "call"), [(1, "kernel_power_off()"), (2, "kernel_restart()"), (3, "kernel_halt()")]
+)
+def test_a_kernel_that_was_told_to_end_did_not_crash_by_itself(kernel, how, call):
+    with guest_of(kernel) as (_, target):
+        report = load_one(*ask(kernel, "ender", f"how={how}"), target, timeout=2)
+    told = report.judgement
+    assert (told.verdict, told.code, told.certain) == ("crashed", "KS619", True)
+    assert call in told.cause and call in told.fix
+    assert (
+        judge(evidence("m", records=report.log, errno=0)).code is None
+    )  # a kernel that answers only prints it
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+def test_exit_and_a_module_that_only_prints_such_a_line(kernel):
+    with guest_of(kernel) as (_, target):
+        printed = load_one(*ask(kernel, "ender", "how=4"), target, timeout=5)
+        assert (printed.judgement.verdict, printed.judgement.code) == ("loaded", None)
+        assert unload_one("ender", target, timeout=5).ok
+        assert load_one(*ask(kernel, "ender", "how=5"), target, timeout=5).ok
+        told = unload_one("ender", target, timeout=5).judgement
+    assert (told.verdict, told.code) == ("crashed", "KS619")
+    assert "kernel_power_off()" in told.cause
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+def test_a_panic_is_told_though_somebody_swept_the_guests_files(kernel):
+    with guest_of(kernel) as (guest, target):
+        shutil.rmtree(guest.directory)
+        told = load_one(*ask(kernel, "panics"), target, timeout=20).judgement
+    assert (told.verdict, told.complaints[0].kind) == ("crashed", "panic")
+    assert "on purpose" in told.cause
+
+
+def test_an_answer_that_waits_at_the_deadline_is_read():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(protocol.frame(Kind.END, 7, 0, b"there"))
+        assert Channel(ours).answer(7, -30.0).payload == b"there"
+        # But not answers to others, for ever.
+        theirs.sendall(protocol.frame(Kind.END, 6) * 3 + protocol.frame(Kind.END, 7))
+        with pytest.raises(ChannelTimeout):
+            Channel(ours).answer(7, -30.0)
+
+
+def test_the_clock_stands_while_somebody_is_stopped(monkeypatch):
+    ours, theirs = socket.socketpair()
+    looks = iter([True] * 8 + [False] * 99)
+    clock, began = RunningClock(lambda: next(looks)), time.monotonic()
+    poll = select.poll()
+    poll.register(ours, select.POLLIN)
+    with ours, theirs:
+        assert clock.wait(poll, clock.now() + 0.05) == []
+        stood = time.monotonic() - clock.now()
+        assert 0.5 < stood <= time.monotonic() - began
+        monkeypatch.setattr(running_clock, "_MOST", 0.3)
+        forever = Channel(ours, is_stopped=lambda: True)
+        with pytest.raises(ChannelTimeout) as error:
+            forever.answer(7, 0.01)
+    assert error.value.stopped
+    silent = protocol.lost(protocol.Answer(protocol.STOPPED, b""))
+    assert isinstance(silent, ChannelTimeout) and silent.stopped
+
+
+def test_a_process_that_is_stopped_is_seen():
+    child = os.fork()
+    if child == 0:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os._exit(0)
+    try:
+        os.waitpid(child, os.WUNTRACED)
+        assert is_stopped(child) and not is_stopped(os.getpid())
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert not is_stopped(child)
+
+
+class Kernel61(AbsentSandbox):
+    """A kernel that has these modules."""
+
+    def __init__(self, *there: Listed) -> None:
+        self.there = there
+
+    def modules(self) -> list[Listed]:
+        return list(self.there)
+
+
+def late(**more) -> Attempt:
+    return Attempt(None, (), answered=False, late=True, **more)
+
+
+def test_what_contradicts_a_late_answer_wins(tmp_path):
+    path = tmp_path / "hello.ko"
+    path.write_bytes(Ko("hello").bytes())
+    ko = ModuleFile.open(path)
+    recorded = (DATA / "loads-6.1.txt").read_text().partition("== success ")[2].partition("\n== ")[0]
+    whole = recorded.partition("-- trace\n")[2]
+    # The system call came back, a moment after the deadline.
+    told = judge(gather(ko, late(trace=whole), Kernel61()))
+    assert (told.verdict, told.returned) == ("loaded", 0)
+    # init came back, and the system call did not.
+    lines = whole.splitlines()
+    ends = max(i for i, line in enumerate(lines) if "sys_finit_module ->" in line)
+    events = trace.timeline(trace.parse_trace("\n".join(lines[:ends])))
+    assert events.returned == 0 and events.errno is None
+    told = judge(gather(ko, late(trace="\n".join(lines[:ends])), Kernel61()))
+    assert (told.verdict, told.code, told.certain) == ("hung", "KS267", False)
+    assert told.cause.startswith("init returned 0, and the kernel did not come back")
+    # The module is live.
+    live = Listed("hello", 1, 0, (), "Live", "", False)
+    assert judge(gather(ko, late(), Kernel61(live))).verdict == "loaded"
+    assert judge(gather(ko, late(), Kernel61())).verdict == "hung"
+
+
+def test_an_exit_that_came_to_its_end_did_not_hang():
+    assert judge_unload(UnloadEvidence("m", late(), gone=True)).verdict == "unloaded"
+    assert judge_unload(UnloadEvidence("m", late())).verdict == "hung"

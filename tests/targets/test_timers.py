@@ -1,0 +1,106 @@
+"""Where a kernel has its symbols is asked once for all guests of a snapshot, and proven each time."""
+
+from pathlib import Path
+
+import pytest
+
+from kscaffold.targets.kernel_memory import KernelMemory
+from kscaffold.targets.symbol_addresses import symbol_addresses
+from kscaffold.targets.timers import Timer, armed_timers
+
+BANNER, BASES, OFFSETS, JIFFIES, TREES = 0x1000, 0x2000, 0x9000, 0x9100, 0xA000
+WAKES = 0x7777
+
+
+class Memory(KernelMemory):
+    """A machine of 64 bits whose memory is a few words, all else zeros."""
+
+    def __init__(self, words: dict[int, int], text: dict[int, bytes] | None = None) -> None:
+        self.order, self.letter, self.word, self.hole, self.end = "<", "Q", 8, "", 1 << 64
+        self.bytes = dict(text or {})
+        for address, word in words.items():
+            self.bytes[address] = word.to_bytes(8, "little")
+
+    def read(self, parts):
+        found = []
+        for address, size in parts:
+            whole = bytearray(size)
+            for at, piece in self.bytes.items():
+                for index, byte in enumerate(piece):
+                    if address <= at + index < address + size:
+                        whole[at + index - address] = byte
+            found.append(bytes(whole))
+        return found
+
+    def is_mapped(self, address: int) -> bool:
+        return address >= 0x1000
+
+
+def timer(at: int, back: int, bucket: int, expires: int, function: int, following: int = 0) -> dict[int, int]:
+    """A struct timer_list in the first processor's wheel."""
+    return dict(zip(range(at, at + 40, 8), (following, back, expires, function, bucket << 22), strict=True))
+
+
+ADDRESSES = {
+    "__per_cpu_offset": OFFSETS,
+    "hrtimer_bases": TREES,
+    "hrtimer_wakeup": WAKES + 1,
+    "jiffies": JIFFIES,
+    "process_timeout": WAKES,
+    "timer_bases": BASES,
+}
+
+
+def test_a_wheel_is_followed_and_what_only_looks_like_a_timer_is_not():
+    ticks = (1 << 32) - 250 * 290  # 10 s after a start at 250 Hz
+    slot = BASES + 0x40 + 5 * 8
+    words = {
+        OFFSETS: 0,
+        JIFFIES: ticks,
+        slot: 0x20000,
+        **timer(0x20000, slot, 5, ticks + 500, 0x4000, following=0x21000),
+        **timer(0x21000, 0x20000, 5, ticks - 1, WAKES),
+        0x21000 + 48: 0xC0FFEE,
+        BASES + 0x800: 0x30000,  # its entry does not lead back
+        **timer(0x30000, 0x1, 3, ticks, 0x5000),
+        BASES + 0x900: 0x50000,  # what was there has been given back
+        TREES + 0x40: 0x60000,
+        # a node: parent, right, left, expires, soonest, function, base, state
+        **dict(
+            zip(range(0x60000, 0x60040, 8), (0, 0, 0, 12_000_000_000, 0, 0x8000, TREES + 64, 1), strict=True)
+        ),
+        TREES + 0x80: 0x61000,  # not enqueued any more
+        **dict(zip(range(0x61000, 0x61040, 8), (0, 0, 0, 1, 0, 0x8000, TREES + 64, 0), strict=True)),
+    }
+    found = {t.at: t for t in armed_timers(Memory(words), ADDRESSES, 10.0)}
+    assert found[0x20000] == Timer("timer", 0x20000, 0x4000, 0, 2.0)
+    sleeper = found[0x21000]
+    assert (sleeper.function, sleeper.seconds) == (WAKES, 0.0) and 0xC0FFEE in sleeper.stack
+    assert found[0x60000] == Timer("hrtimer", 0x60000, 0x8000, 0, 2.0)
+    assert found[0x50000] == Timer("timer", 0x50000)
+    assert not any(found[at].function for at in (0x30000, 0x50000, 0x61000))
+
+
+def test_addresses_are_asked_for_once_and_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    asked = []
+
+    def look_up(names):
+        asked.append(tuple(names))
+        return [BANNER if name == "linux_banner" else 5 for name in names]
+
+    right = Memory({}, {BANNER: b"Linux version 6.1"})
+    for _ in range(2):
+        assert symbol_addresses(right, "6.1 tcg", ("jiffies",), look_up)["jiffies"] == 5
+    assert len(asked) == 1
+    # Another boot of that kernel has them elsewhere: what was kept is not believed, nor what proves nothing.
+    with pytest.raises(ValueError):
+        symbol_addresses(Memory({}), "6.1 tcg", ("jiffies",), look_up)
+    assert len(asked) == 2
+    # A kernel that tells of functions only never will.
+    for _ in range(2):
+        with pytest.raises(ValueError):
+            symbol_addresses(
+                right, "other", ("jiffies",), lambda names: asked.append(names) or [0] * len(names)
+            )
+    assert len(asked) == 3
