@@ -61,8 +61,7 @@ class Verb(IntEnum):
     SYMBOLS = 15
     PROVIDE = 16
     POINTERS = 17
-    # A user's program, and its files.
-    EXEC = 32
+    EXEC = 32  # a user's program, and its files
     SIGNAL = 33
     INSTALL = 34
     # For the keeper itself.
