@@ -44,11 +44,12 @@ lacks() { # lacks WHAT PATTERN TEXT
 }
 
 # An apt that reads and writes nothing of the host's but its mirror and its keys. $apt: options of apt.
-archive() { # archive SUITE
-    apt="-c $cache/$1/apt.conf"
-    [ ! -e "$cache/$1/ready" ] || return 0
-    rm -rf "${cache:?}/$1"
-    mkdir -p "$cache/$1/lists/partial" "$cache/$1/archives/partial" "$cache/$1/debs"
+archive() { # archive SUITE; $arches: other architectures than amd64 alone, the first one is apt's own
+    lists=$cache/$1${arches:+-$arches}
+    apt="-c $lists/apt.conf"
+    [ ! -e "$lists/ready" ] || return 0
+    rm -rf "${lists:?}"
+    mkdir -p "$lists/lists/partial" "$lists/archives/partial" "$lists/debs"
     # Debian serves its security suites from a second archive.
     case $1 in *-security) kind='-security' ;; *) kind='' ;; esac
     uri=$(apt-get indextargets --format '$(REPO_URI) $(SUITE) $(CODENAME)' "Origin: Debian" "Created-By: Packages" |
@@ -56,18 +57,18 @@ archive() { # archive SUITE
             s == k && $0 !~ /-(updates|backports)/ { print $1; exit }')
     [ -n "$uri" ] || untried "apt knows no mirror for $1 (run apt-get update once)"
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg arch=${arches:-amd64}] $uri $1 main" \
-        >"$cache/$1/list"
-    cat >"$cache/$1/apt.conf" <<CONF
+        >"$lists/list"
+    cat >"$lists/apt.conf" <<CONF
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
 #clear APT::Update::Pre-Invoke;
-Dir::State "$cache/$1";
-Dir::State::lists "$cache/$1/lists";
+Dir::State "$lists";
+Dir::State::lists "$lists/lists";
 Dir::State::status "/dev/null";
-Dir::Cache "$cache/$1";
-Dir::Cache::archives "$cache/$1/archives";
+Dir::Cache "$lists";
+Dir::Cache::archives "$lists/archives";
 Dir::Cache::pkgcache "pkgcache.bin";
-Dir::Etc::sourcelist "$cache/$1/list";
+Dir::Etc::sourcelist "$lists/list";
 Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "/dev/null";
@@ -75,8 +76,12 @@ APT::Sandbox::User "root";
 Acquire::Languages "none";
 quiet "2";
 CONF
+    [ -z "${arches:-}" ] || cat >>"$lists/apt.conf" <<CONF
+APT::Architecture "${arches%%,*}";
+APT::Architectures { "$(echo "$arches" | sed 's/,/"; "/g')"; };
+CONF
     apt-get $apt update >/dev/null || untried "the package lists of $1 can't be fetched"
-    : >"$cache/$1/ready"
+    : >"$lists/ready"
 }
 
 fetch() { # fetch SUITE NAME=VERSION...: unpack these packages, and only these, into $root
@@ -88,10 +93,10 @@ fetch() { # fetch SUITE NAME=VERSION...: unpack these packages, and only these, 
         version=${package#*=}
         # apt writes the colon of an epoch as %3a.
         file=${name%%:*}_$(echo "$version" | sed 's/:/%3a/')
-        [ -n "$(find "$cache/$suite/debs" -name "${file}_*")" ] ||
-            (cd "$cache/$suite/debs" && apt-get $apt download "$package" >/dev/null) ||
+        [ -n "$(find "$lists/debs" -name "${file}_*")" ] ||
+            (cd "$lists/debs" && apt-get $apt download "$package" >/dev/null) ||
             untried "$name $version is no longer in $suite"
-        for deb in "$cache/$suite/debs/${file}"_*.deb; do
+        for deb in "$lists/debs/${file}"_*.deb; do
             dpkg-deb -x "$deb" "$root"
         done
     done

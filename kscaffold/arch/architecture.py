@@ -74,6 +74,8 @@ class Architecture(NamedTuple):
     relocations: Mapping[int, str]
     # The types that the module loader of some kernel series applies.
     loader_relocations: frozenset[int]
+    # The errno that the loader has for another type.
+    unknown_relocation: Literal["ENOEXEC", "EINVAL"]
     # How the loader writes them; None where kscaffold does not follow it relocation by relocation.
     loader_writes: LoaderWrites | None
     # Sections that a .ko has nearly empty and the loader fills (module_frob_arch_sections).
@@ -124,6 +126,13 @@ class Architecture(NamedTuple):
     def __hash__(self) -> int:
         """The hash of the name: no two records have one name."""
         return hash(self.name)
+
+    def compiler_package(self, version: int | None = None) -> str:
+        """Debian's package of the compiler for it on another machine: `gcc-12-x86-64-linux-gnu`. The name of
+        a package has no underscore.
+        """
+        name = f"gcc-{version}" if version else "gcc"
+        return f"{name}-{self.triple.replace('_', '-')}"
 
     def from_linker(self, symbol: str) -> bool:
         """Whether an undefined symbol is made by the linker or the loader, so that nobody exports it."""

@@ -51,6 +51,7 @@ ARCHITECTURE = Architecture(
     rela=False,
     relocations=_RELOCATIONS,
     loader_relocations=frozenset(_RELOCATIONS),
+    unknown_relocation="ENOEXEC",
     loader_writes=None,
     loader_sections=(".plt", ".init.plt"),
     linker_symbols=("_GLOBAL_OFFSET_TABLE_", "__gnu_mcount_nc"),

@@ -63,6 +63,7 @@ ARCHITECTURE = Architecture(
     rela=True,
     relocations=_RELOCATIONS,
     loader_relocations=frozenset(_RELOCATIONS),
+    unknown_relocation="ENOEXEC",
     loader_writes=None,
     loader_sections=(".plt", ".init.plt", ".text.ftrace_trampoline", ".init.text.ftrace_trampoline"),
     linker_symbols=("_GLOBAL_OFFSET_TABLE_", "_mcount"),

@@ -40,6 +40,7 @@ ARCHITECTURE = Architecture(
     rela=False,
     relocations=_RELOCATIONS,
     loader_relocations=frozenset({1, 2, 4}),
+    unknown_relocation="ENOEXEC",
     loader_writes=None,
     loader_sections=(),
     linker_symbols=("_GLOBAL_OFFSET_TABLE_",),

@@ -75,6 +75,7 @@ ARCHITECTURE = Architecture(
     rela=True,
     relocations=_RELOCATIONS,
     loader_relocations=frozenset(_RELOCATIONS),
+    unknown_relocation="EINVAL",
     loader_writes=None,
     loader_sections=(".got", ".plt", ".plt.idx", ".ftrace_trampoline"),
     linker_symbols=("_GLOBAL_OFFSET_TABLE_", "_mcount"),

@@ -49,6 +49,7 @@ ARCHITECTURE = Architecture(
     rela=True,
     relocations=_RELOCATIONS,
     loader_relocations=frozenset(_RELOCATIONS),
+    unknown_relocation="ENOEXEC",
     loader_writes=None,
     loader_sections=(".stubs", ".ftrace.tramp"),
     # Registers saved and restored out of line come from ld when the .ko is linked.

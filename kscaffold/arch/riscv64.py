@@ -59,6 +59,7 @@ ARCHITECTURE = Architecture(
     rela=True,
     relocations=_RELOCATIONS,
     loader_relocations=frozenset(_RELOCATIONS),
+    unknown_relocation="EINVAL",
     loader_writes=None,
     # Only with CONFIG_MODULE_SECTIONS, which Debian's kernels lack.
     loader_sections=(".plt", ".got", ".got.plt"),

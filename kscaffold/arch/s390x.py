@@ -64,6 +64,7 @@ ARCHITECTURE = Architecture(
     rela=True,
     relocations=_RELOCATIONS,
     loader_relocations=frozenset(_RELOCATIONS),
+    unknown_relocation="ENOEXEC",
     loader_writes=None,
     loader_sections=(),
     # modpost leaves expolines alone, too: the compiler emits them in the .ko.

@@ -31,6 +31,7 @@ ARCHITECTURE = Architecture(
     rela=True,
     relocations=_RELOCATIONS,
     loader_relocations=frozenset(_RELOCATIONS),
+    unknown_relocation="ENOEXEC",
     loader_writes=LoaderWrites(
         width={1: 8, 2: 4, 4: 4, 10: 4, 11: 4, 24: 8}, unsigned_32=10, signed_32=11, pointer=1, distance=2
     ),

@@ -114,6 +114,7 @@ def _heads() -> tuple[_Head, ...]:
 def _of_tasks() -> tuple[_Head, ...]:
     """Of what the kernel says of tasks that do not go on, or that do what their context forbids."""
     return (
+        _died("stack-overflow", r"^Kernel panic - not syncing: Corrupt kernel stack"),  # s390's
         _Head("panic", re.compile(r"^Kernel panic - not syncing: "), None, "emerg"),
         _Head(
             "soft-lockup",
@@ -206,7 +207,7 @@ def _faults() -> tuple[_Head, ...]:
             ),
         ),
         # These are the words of a WARN, whose report is theirs.
-        _warned("init-state", r"^initcall \S{1,300}.{0,80} returned with "),
+        _warned("init-state", _INIT_STATE.pattern),
     )
 
 
@@ -222,6 +223,7 @@ _NO_WORDS = lazy.pattern(
     r"(?:Modules linked in|CPU|Pid|Hardware name|RIP|Workqueue|Call [Tt]race): |[\d ]|-{4}"
 )
 _REFCOUNT = lazy.pattern(r"^refcount_t: ")
+_INIT_STATE = lazy.pattern(r"^initcall \S{1,300}.{0,80} returned with ")
 _PLACE = r"([A-Za-z_][\w.$]{0,200}\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})(?: \[([\w-]{1,64}))?"
 # Kernels before Linux kernel commit bb5e5ce545f2 "x86/dumpstack: Remove kernel text addresses from stack
 # dump" (in v4.10) print the address before the function's name, and that of RIP twice.
@@ -326,6 +328,8 @@ def _complaint(
             kind = "refcount"
         elif words and re.match(r"list_(?:add|del)", words):
             kind = "list-corruption"
+        elif words and _INIT_STATE.match(words):
+            kind = "init-state"
         text = f"{words} ({text})" if words else text
     if kind == "oops" and any(r.text.startswith("kernel tried to execute NX-protected") for r in before):
         kind = "nx"

@@ -66,7 +66,10 @@ _LOADER = re.compile(
     r"resolve_symbol|post_relocation|add_kallsyms)\b"
 )
 # A jump to address 0, or to an address whose code is not there.
-_NOWHERE = re.compile(r"^(?:RIP: [0-9a-f]{4}:|PC is at |pc : |epc : )0x0\b")
+_NOWHERE = re.compile(
+    r"^(?:RIP: [0-9a-f]{4}:|PC is at |pc : |epc : )0x0\b"
+    r"|^Krnl PSW : [0-9a-f]{16} [0-9a-f]{16} \(0x[0-9a-f]{1,3}\)"
+)
 _AGAIN = re.compile(r"\[#(?!1\])\d{1,5}\]|Tainted: [A-Z ]{0,20}D[A-Z ]{0,20} |Tainted: .{0,200}\[D\]=DIE")
 _TASK = re.compile(r"PID: (?P<pid>\d{1,10}) Comm: (?P<name>.{1,15}?) (?=Not tainted|Tainted|[KN]o |\d)")
 # As arm, mips and m68k name the task, and below it as kernels before 3.10 do (crash.py has the commit).
@@ -75,7 +78,7 @@ _OLD_TASK = re.compile(r"^Pid: (?P<pid>\d{1,10}), comm: (?P<name>\S{1,15})")
 _AT = re.compile(rf"(?:Missing ENDBR: |CFI failure at ){_PLACE}")
 
 _OF_ADDRESS = {"error-pointer": "error-pointer", "freed": "freed", "user": "user-pointer"}
-_OF_WHY = {"alignment": "alignment", "bus": "bus", "instruction": "instruction"}
+_OF_WHY = {"user": "user-pointer", "alignment": "alignment", "bus": "bus", "instruction": "instruction"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,8 @@ def reason(kind: str, before: Sequence[str], block: Sequence[str], module: str |
     if kind in ("oops", "nx"):
         found = fault.read_fault(block)
         words, cause = found.words, _cause(found, block[0])
+        if name == "user-pointer" and fault.kind_of_address(found) == "null":
+            name = None  # which riscv's kernel calls a program's memory, too
         name = name or (_of_fault(found, block) if kind == "oops" else None)
         if kind == "oops" and any(_LOADER.search(line) for line in block):
             name = "loader"
@@ -143,7 +148,7 @@ def _of_fault(found: fault.Fault, block: Sequence[str]) -> str | None:
         return name
     if found.why == "protection":
         # A user's address, or what the kernel keeps unwritable: its code, constants, what init left.
-        if found.address is not None and found.bits == 64 and found.address < 1 << 47:
+        if found.address is not None and found.bits == 64 and found.address < 1 << 47 and not found.one_space:
             return "user-pointer"
         return "read-only" if found.access == "write" else None
     if name := _OF_WHY.get(found.why or ""):

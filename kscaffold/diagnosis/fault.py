@@ -12,7 +12,7 @@ from typing import Literal
 from kscaffold.records import dataclass, replace
 
 Access = Literal["read", "write", "execute"]
-Why = Literal["unmapped", "protection", "alignment", "bus", "instruction", "division", "trap"]
+Why = Literal["unmapped", "protection", "user", "alignment", "bus", "instruction", "division", "trap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class Fault:
 
     `address`: the address that was touched; `bits`: how wide it was printed, 32 or 64. `access`: what the
     code wanted there. `why`: why that failed. `words`: the status word and its meaning, for people.
+    `is_page`: the address is that of the page alone. `one_space`: a program's addresses have the same values
+    as the kernel's, in a space of their own.
     """
 
     address: int | None = None
@@ -28,12 +30,14 @@ class Fault:
     access: Access | None = None
     why: Why | None = None
     words: str = ""
+    is_page: bool = False
+    one_space: bool = False
 
 
 _ADDRESS = re.compile(
     r"(?:virtual address|fault for address:?|dereference,? (?:at|address:)|paging request at|"
     r"data access(?: on (?:read|write))? at|[Ff]ailing address:|badaddr:|BadVA\s{0,3}:|instruction fetch at|"
-    r"non-canonical address|(?:fault|access) (?:at|address)) {1,12}"
+    r"non-canonical address|(?:fault|access)(?: \(0x[0-9a-f]{1,8}\))? (?:at|address)) {1,12}"
     r"(?:0x)?(?P<address>[0-9a-f]{1,16}\b|\(null\))"
 )
 # x86's own words, from 5.0 on.
@@ -47,7 +51,9 @@ _WORDS: tuple[tuple[re.Pattern[str], Access | None, Why | None], ...] = (
     (re.compile(r"data access on read"), "read", None),
     (re.compile(r"data access on write"), "write", None),
     (
-        re.compile(r"execut(?:e from|ion of) (?:non-executable|user) memory|instruction fetch at"),
+        re.compile(
+            r"execut(?:e from|ion of) (?:(?:non-executable|user) )?memory|(?:kernel )?instruction fetch\b"
+        ),
         "execute",
         None,
     ),
@@ -108,8 +114,9 @@ _ARM_STATUS: Mapping[int, tuple[str, Why]] = {
     0x05: ("nothing is mapped there (section)", "unmapped"),
     0x07: ("nothing is mapped there (page)", "unmapped"),
     0x08: ("external abort: the bus or the device answered with an error", "bus"),
-    0x09: ("domain: the access is not allowed (section)", "protection"),
-    0x0B: ("domain: the access is not allowed (page)", "protection"),
+    # Programs have a domain of their own (CONFIG_CPU_SW_DOMAIN_PAN).
+    0x09: ("domain: a program's memory, which the kernel may not touch so (section)", "user"),
+    0x0B: ("domain: a program's memory, which the kernel may not touch so (page)", "user"),
     0x0D: ("permission: the section does not allow it", "protection"),
     0x0F: ("permission: the page does not allow it", "protection"),
     0x406: ("external abort that was reported later", "bus"),
@@ -144,7 +151,7 @@ _MIPS: Mapping[int, tuple[str, Access | None, Why]] = {
 _S390: Mapping[int, tuple[str, Access | None, Why]] = {
     0x01: ("operation: an illegal instruction", None, "instruction"),
     0x02: ("privileged operation", None, "instruction"),
-    0x04: ("protection: a write to read-only memory, or to the first pages", "write", "protection"),
+    0x04: ("protection: the page does not allow it, or a write to the first pages", None, "protection"),
     0x05: ("addressing: no memory there", None, "unmapped"),
     0x06: ("specification: an address that is not aligned, or a wrong operand", None, "alignment"),
     0x07: ("data", None, "trap"),
@@ -215,6 +222,17 @@ def _powerpc(word: str) -> Fault:
     return Fault(access=access, why=why, words=f"DSISR {word}: {access}, {reason}" if reason else "")
 
 
+def _teid(word: str) -> Access | None:
+    """What s390's code wanted, by its translation-exception identification (kernel's union teid)."""
+    bits = int(word, 16)
+    if bits & 0x84 == 0x84:  # instruction-execution protection; without 4 it is that of the first pages
+        return "execute"
+    return "write" if bits & 0x400 else "read" if bits & 0x800 else None
+
+
+_TEID = re.compile(r"^Failing address: [0-9a-f]{16} TEID: (?P<word>[0-9a-f]{16})")
+
+
 def _of(table: Mapping[int, tuple[str, Access | None, Why]], name: str, base: int) -> Callable[[str], Fault]:
     """A decoder of a word that is a number of a table, printed to that base."""
 
@@ -263,6 +281,8 @@ def read_fault(lines: Sequence[str]) -> Fault:
             digits = hit["address"].strip("()")
             address = 0 if digits == "null" else int(digits, 16)
             found = replace(found, address=address, bits=32 if len(digits) == 8 else 64)
+        if hit := _TEID.search(line):
+            found = replace(found, access=_teid(hit["word"]), is_page=True, one_space=True)
         for pattern, access, why in _WORDS:
             if pattern.search(line):
                 found = replace(found, access=found.access or access, why=found.why or why)
@@ -286,7 +306,7 @@ def kind_of_address(fault: Fault) -> str | None:
     top = 1 << fault.bits
     if address < 4096:
         return "null"
-    if top - 4095 <= address < top:
+    if top - (4096 if fault.is_page else 4095) <= address < top:
         return "error-pointer"
     digits = f"{address:0{fault.bits // 4}x}"
     # POISON_FREE, POISON_INUSE and the list's poison: include/linux/poison.h.
@@ -298,6 +318,6 @@ def kind_of_address(fault: Fault) -> str | None:
     ):
         return "freed"
     # Where programs, their libraries and their stacks are on 64-bit machines.
-    if fault.bits == 64 and re.match(r"0000(?:7[ef]|5[5-6]|ffff|aaaa|3f)", digits):
+    if fault.bits == 64 and not fault.one_space and re.match(r"0000(?:7[ef]|5[5-6]|ffff|aaaa|3f)", digits):
         return "user"
     return None

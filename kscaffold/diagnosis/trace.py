@@ -67,6 +67,8 @@ _SYSCALL = lazy.pattern(r"(?P<name>sys_\w{1,40})(?:\(| -> (?P<ret>0x[0-9a-f]{1,1
 _NAMED = lazy.pattern(r"(?P<name>\w{1,64}): ?(?P<text>.{0,800})")
 _RET = lazy.pattern(r"\bret=(?P<ret>-?\d{1,20}|0x[0-9a-f]{1,16})\b")
 
+_MOST_ERRNO = 4095  # include/linux/err.h
+
 
 def parse_trace(text: str) -> list[Event]:
     """The events of an ftrace `trace` file. Lines of any other form are passed over."""
@@ -90,6 +92,9 @@ def parse_trace(text: str) -> list[Event]:
 
 def _signed(text: str) -> int:
     value = int(text, 16 if text.startswith("0x") else 10)
+    # A long, or an error in a pointer, of a 32-bit kernel.
+    if (1 << 32) - _MOST_ERRNO <= value < 1 << 32:
+        return value - (1 << 32)
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
@@ -209,7 +214,8 @@ class _TimelineBuilder:
                 self._spend(event.time)
             self.unwinding = True
             if event.value is not None:
-                self.errno = -event.value if event.value < 0 else 0
+                # The call gives 0 or an error; POWER's is a positive number, and a flag says that it is one.
+                self.errno = abs(event.value)
             return
         if self.unwinding:
             return

@@ -67,7 +67,7 @@ def compiler_problem(kernel: Kernel) -> KscaffoldError | None:
     # A newer one knows the flags of an older one, so any of these will do.
     if any(process.which(f"{prefix}gcc-{version}") for version in range(wanted, wanted + 12)):
         return None
-    package = f"gcc-{wanted}-{machine.triple}" if prefix and machine else f"gcc-{wanted}"
+    package = machine.compiler_package(wanted) if prefix and machine else f"gcc-{wanted}"
     return KscaffoldError(
         "KS526",
         f"kernel {kernel.release} was compiled by gcc-{wanted}, and no {prefix}gcc here is as new",
@@ -87,7 +87,7 @@ def missing_packages(kernel: Kernel) -> list[str]:
         return []
     packages = [] if process.which(machine.qemu) else [machine.qemu_package]
     beside = kernel.build is not None and programs_beside(kernel.build) is not None
-    return packages if beside or _has_compiler(prefix) else [*packages, f"gcc-{machine.triple}"]
+    return packages if beside or _has_compiler(prefix) else [*packages, machine.compiler_package()]
 
 
 def _has_compiler(prefix: str) -> bool:

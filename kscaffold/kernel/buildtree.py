@@ -76,7 +76,7 @@ def read_tree(build: Path, arch: str | None = None) -> BuildTree:
         reads_kbuild_in_place="KBUILD_EXTMOD_OUTPUT" in _text(source / "Makefile"),
         kbuild=architecture.kbuild if architecture else machine,
         cross=table.cross_prefix(architecture),
-        compiler_package=f"gcc-{architecture.triple}" if architecture else "gcc",
+        compiler_package=architecture.compiler_package() if architecture else "gcc",
         programs=programs_beside(directory),
         arch=machine,
     )

@@ -15,6 +15,8 @@ from kscaffold.kernel.kernel import Kernel
 
 # struct kernel_param by the bits of a pointer: name, mod, ops, u16 perm; then s8 level, u8 flags, a pointer.
 _PARAM = {32: "3IH6x", 64: "3QH14x"}
+# Where core_param()s are, whose names have no dot. Every kernel has one with permissions: panic.c's `panic`.
+_CORE = "kernel"
 
 
 def names(modules: Path) -> frozenset[str]:
@@ -35,7 +37,7 @@ def in_sysfs(kernel: Kernel) -> tuple[frozenset[str], frozenset[str]]:
     visible = _visible(image) if image else None
     if visible is not None:
         return versioned | visible, frozenset()
-    return versioned, frozenset(match[1] for match in entries) - versioned
+    return versioned | {_CORE}, frozenset(match[1] for match in entries) - versioned
 
 
 def _text(path: Path) -> str:
@@ -72,6 +74,5 @@ def _parameters(
         if permissions and home is not None:
             at = name - home.address + home.offset
             text = image[at : at + 128].partition(b"\0")[0].decode(errors="replace")
-            # core_param() has no dot, and is shown as the kernel's own.
-            found.add(text.partition(".")[0] if "." in text else "kernel")
+            found.add(text.partition(".")[0] if "." in text else _CORE)
     return frozenset(found)

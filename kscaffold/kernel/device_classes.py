@@ -65,7 +65,11 @@ def where_to_find(option: str | None, tree: BuildTree) -> str:
     if "cloud" not in tree.release:
         return "build for a kernel that is configured with it"
     series = ".".join(tree.version[:2])
-    return f"build for the full kernel of that release: kscaffold kernel add {series} --flavour amd64"
+    flavour = tree.release.rpartition("cloud-")[2]
+    words = f"{series} --flavour {flavour}"
+    if machine is not None and machine is not table.host():
+        words = f"{series} --arch {machine.debian} --flavour {flavour}"
+    return f"build for the full kernel of that release: kscaffold kernel add {words}"
 
 
 def lacking_option(header: str, build: Path) -> str | None:

@@ -69,7 +69,7 @@ def tables() -> str:
             f"{a.bits}, {'little' if a.order == '<' else 'big'}",
             "RELA" if a.rela else "REL",
             ", ".join(f"`{s}`" for s in a.loader_sections) or "none",
-            f"`gcc-{a.triple}`",
+            f"`{a.compiler_package()}`",
         ]
         for a in table.every()
         if a.flavours

@@ -84,3 +84,57 @@ def test_a_report_is_known_with_its_place(name: str):
     records: list[Record] = parse_text(text.format(task=TASK, era=ERA))
     (found,) = complaints(records, "sleeper")
     assert (found.kind, found.text, found.where, found.module) == ("oops", line, place, "sleeper")
+
+
+S390X_FAULT = """Unable to handle kernel pointer dereference in virtual kernel address space
+Failing address: {address:016x} TEID: {teid:016x}
+Oops: {code:04x} ilc:3 [#1] SMP
+{task}
+Krnl PSW : 0704c00180000000 000003ff7fd14010 (sleeper_init+0x10/0x1000 [sleeper])"""
+RISCV_FAULT = """Unable to handle kernel access to user memory without uaccess routines \
+at virtual address {address:016x}
+Oops [#1]
+{task}
+epc : sleeper_init+0x18/0x1000 [sleeper]
+status: 0000000200000120 badaddr: {address:016x} cause: {code:016x}"""
+ARM_FAULT = """Unhandled fault: page domain fault (0x81b) at 0x{address:08x}
+Internal error: : 81b [#1] SMP ARM
+{task}
+PC is at sleeper_init+0x20/0x30 [sleeper]"""
+# What the code did, told by a report whose head line is the same for several of them.
+REASONS = {
+    "s390x, writes to a constant": (S390X_FAULT, 0x3FF7FD0D000, 0x3FF7FD0D407, 4, "read-only"),
+    "s390x, jumps into data": (S390X_FAULT, 0x3FF7FD0E000, 0x3FF7FD0E887, 4, "nx"),
+    "s390x, an error as a pointer": (S390X_FAULT, (1 << 64) - 4096, (1 << 64) - 2045, 0x38, "error-pointer"),
+    "s390x, a null pointer": (S390X_FAULT, 0, 0x483, 4, None),
+    # A program's addresses and the kernel's have the same values there.
+    "s390x, nothing mapped": (S390X_FAULT, 0x3FFF88FA000, 0x3FFF88FA803, 0x10, None),
+    "armhf, a null pointer": (ARM_FAULT, 0, 0, 0, None),
+    "armhf, a program's address": (ARM_FAULT, 0xBEEC5F00, 0, 0, "user-pointer"),
+    "riscv64, a null pointer": (RISCV_FAULT, 0, 0, 0xF, None),
+    "riscv64, a call of nothing": (RISCV_FAULT, 0, 0, 0xC, "nx"),
+    "riscv64, a program's address": (RISCV_FAULT, 0x3FFFAB1000, 0, 0xD, "user-pointer"),
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_what_the_code_did_is_read_from_the_fault(name: str):
+    text, address, teid, code, reason = REASONS[name]
+    said = text.format(task=TASK, address=address, teid=teid, code=code)
+    (found,) = complaints(parse_text(said), "sleeper")
+    assert found.reason == reason, found
+    assert ("a NULL pointer was used" in found.cause) is name.endswith("a null pointer")
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "reason"),
+    [
+        ("Kernel panic - not syncing: Corrupt kernel stack, can't continue.", "stack-overflow", None),
+        ("BUG: Unable to handle kernel instruction fetch (NULL pointer?)", "oops", "nx"),
+        ("Unable to handle kernel execution of memory at virtual address bf024280", "oops", "nx"),
+    ],
+)
+def test_a_line_that_tells_by_itself(line: str, kind: str, reason: str | None):
+    records = parse_text(f"{line}\n{TASK}\n")
+    (found,) = complaints(records, "sleeper")
+    assert (found.kind, found.reason) == (kind, reason)

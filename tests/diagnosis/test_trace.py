@@ -125,6 +125,14 @@ def test_returns_are_signed():
     assert event.value == -8
     (event,) = trace.parse_trace(head + "pa_r: (a <- b) ret=0xffffffffffffffea")
     assert event.value == -22
+    (event,) = trace.parse_trace(head + "sys_finit_module -> 0xfffffffc")  # a 32-bit machine
+    assert event.value == -4
+
+
+def test_a_positive_number_of_the_call_is_an_error():
+    lines = ("sys_finit_module(fd: 3, uargs: 0, flags: 0)", "sys_finit_module -> 0x4")  # as POWER has it
+    text = "".join(f"  insmod-812 [001] ..... 103.{n}: {line}\n" for n, line in enumerate(lines, 2))
+    assert trace.timeline(trace.parse_trace(text)).errno == 4
 
 
 def test_probes_are_set_on_what_there_is():

@@ -102,7 +102,7 @@ def need_machine(arch: str) -> Kernel:
     if arch not in ALWAYS and arch not in REQUIRED:
         pytest.skip(f"tried where it is asked for: KSCAFFOLD_REQUIRE={arch}")
     need_program(machine.qemu, machine.qemu_package)
-    need_program(f"{machine.triple}-gcc", f"gcc-{machine.triple}")
+    need_program(f"{machine.triple}-gcc", machine.compiler_package())
     return need_kernel(MACHINES[arch], arch)
 
 

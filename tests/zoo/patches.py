@@ -2,26 +2,74 @@
 
 import struct
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 Patch = Callable[[bytes], bytes]
 
-_HEADER = struct.Struct("<IIQQQQIIQQ")  # Elf64_Shdr
 _MAGIC = b"~Module signature appended~\n"
+_SHT_REL, _SHT_RELA = 9, 4
+_MIPS = 8
+_VERSION = 64  # bytes of a struct modversion_info: a checksum (unsigned long) and a name
+
+
+class _Form(NamedTuple):
+    """How ELF files of one class and byte order are laid out, as struct module formats"""
+
+    order: str
+    bits: int
+
+    @property
+    def section(self) -> struct.Struct:
+        """Elf32_Shdr, Elf64_Shdr."""
+        return struct.Struct(self.order + ("IIQQQQIIQQ" if self.bits == 64 else "IIIIIIIIII"))
+
+    @property
+    def symbol(self) -> struct.Struct:
+        """Elf32_Sym, Elf64_Sym."""
+        return struct.Struct(self.order + ("IBBHQQ" if self.bits == 64 else "IIIBBH"))
+
+    @property
+    def word(self) -> struct.Struct:
+        """Elf32_Addr, Elf64_Addr; the kernel's unsigned long."""
+        return struct.Struct(self.order + ("Q" if self.bits == 64 else "I"))
+
+    @property
+    def half(self) -> struct.Struct:
+        """Elf32_Half, Elf64_Half."""
+        return struct.Struct(self.order + "H")
+
+    @property
+    def whole(self) -> struct.Struct:
+        """Elf32_Word, Elf64_Word."""
+        return struct.Struct(self.order + "I")
+
+
+def _form(ko: bytes) -> _Form:
+    return _Form("<" if ko[5] == 1 else ">", 64 if ko[4] == 2 else 32)
 
 
 def _headers(ko: bytes) -> Iterator[tuple[str, int, list[int]]]:
     """Name, the header's place in the file, and its fields, of each section."""
-    (table,) = struct.unpack_from("<Q", ko, 40)
-    _, count, names = struct.unpack_from("<HHH", ko, 58)
-    headers = [list(_HEADER.unpack_from(ko, table + i * _HEADER.size)) for i in range(count)]
+    form = _form(ko)
+    (table,) = form.word.unpack_from(ko, 40 if form.bits == 64 else 32)
+    _, count, names = struct.unpack_from(f"{form.order}HHH", ko, 58 if form.bits == 64 else 46)
+    headers = [list(form.section.unpack_from(ko, table + i * form.section.size)) for i in range(count)]
     strings = headers[names][4]
     for i, header in enumerate(headers):
         start = strings + header[0]
-        yield ko[start : ko.index(b"\0", start)].decode(), table + i * _HEADER.size, header
+        yield ko[start : ko.index(b"\0", start)].decode(), table + i * form.section.size, header
 
 
 def _section(ko: bytes, name: str) -> tuple[int, list[int]]:
     return next((at, header) for found, at, header in _headers(ko) if found == name)
+
+
+def _relocations(ko: bytes, of: str) -> tuple[int, list[int], int]:
+    """The relocations of a section: its header's place and fields, and where in an entry its type is."""
+    form = _form(ko)
+    names = (f".rela{of}", f".rel{of}")
+    at, header = next((at, header) for found, at, header in _headers(ko) if found in names)
+    return at, header, form.word.size + (4 if (form.order, form.bits) == (">", 64) else 0)
 
 
 def _write(ko: bytes, at: int, new: bytes) -> bytes:
@@ -68,9 +116,10 @@ def crc(*symbols: str) -> Patch:
 
     def patch(ko: bytes) -> bytes:
         _, header = _section(ko, "__versions")
-        for at in range(header[4], header[4] + header[5], 64):
-            if ko[at + 8 : at + 64].rstrip(b"\0").decode() in symbols:
-                return _write(ko, at, bytes([ko[at] ^ 0xFF]))
+        word = _form(ko).word
+        for at in range(header[4], header[4] + header[5], _VERSION):
+            if ko[at + word.size : at + _VERSION].rstrip(b"\0").decode() in symbols:
+                return _write(ko, at, word.pack(word.unpack_from(ko, at)[0] ^ 0xFF))
         raise AssertionError(symbols)
 
     return patch
@@ -81,7 +130,7 @@ def no_section(name: str) -> Patch:
 
     def patch(ko: bytes) -> bytes:
         at, header = _section(ko, name)
-        return _write(ko, at, struct.pack("<I", header[0] + 1))
+        return _write(ko, at, _form(ko).whole.pack(header[0] + 1))
 
     return patch
 
@@ -91,7 +140,8 @@ def struct_size(by: int) -> Patch:
 
     def patch(ko: bytes) -> bytes:
         at, header = _section(ko, ".gnu.linkonce.this_module")
-        return _write(ko, at + 32, struct.pack("<Q", header[5] + by))
+        form = _form(ko)
+        return _write(ko, at + (32 if form.bits == 64 else 20), form.word.pack(header[5] + by))
 
     return patch
 
@@ -101,7 +151,7 @@ def section_type(name: str, number: int) -> Patch:
 
     def patch(ko: bytes) -> bytes:
         at, _ = _section(ko, name)
-        return _write(ko, at + 4, struct.pack("<I", number))
+        return _write(ko, at + 4, _form(ko).whole.pack(number))
 
     return patch
 
@@ -111,9 +161,10 @@ def no_crc(*symbols: str) -> Patch:
 
     def patch(ko: bytes) -> bytes:
         _, header = _section(ko, "__versions")
-        for at in range(header[4], header[4] + header[5], 64):
-            if ko[at + 8 : at + 64].rstrip(b"\0").decode() in symbols:
-                return _write(ko, at + 8, b"X")
+        word = _form(ko).word.size
+        for at in range(header[4], header[4] + header[5], _VERSION):
+            if ko[at + word : at + _VERSION].rstrip(b"\0").decode() in symbols:
+                return _write(ko, at + word, b"X")
         raise AssertionError(symbols)
 
     return patch
@@ -123,7 +174,7 @@ def reversed_versions(ko: bytes) -> bytes:
     """The checksums in another order."""
     _, header = _section(ko, "__versions")
     start, end = header[4], header[4] + header[5]
-    entries = [ko[at : at + 64] for at in range(start, end, 64)]
+    entries = [ko[at : at + _VERSION] for at in range(start, end, _VERSION)]
     return _write(ko, start, b"".join(reversed(entries)))
 
 
@@ -163,10 +214,21 @@ def relocation(number: int) -> Patch:
     """The first relocation of .init.text becomes one of another type."""
 
     def patch(ko: bytes) -> bytes:
-        _, header = _section(ko, ".rela.init.text")
-        return _write(ko, header[4] + 8, struct.pack("<I", number))
+        _, header, where = _relocations(ko, ".init.text")
+        form = _form(ko)
+        if form.bits == 64:
+            return _write(ko, header[4] + where, form.whole.pack(number))
+        (info,) = form.whole.unpack_from(ko, header[4] + where)
+        return _write(ko, header[4] + where, form.whole.pack(info & ~0xFF | number))
 
     return patch
+
+
+def other_kind_of_relocations(ko: bytes) -> bytes:
+    """Those of .init.text are said to have addends where they have none, and none where they have some."""
+    at, header, _ = _relocations(ko, ".init.text")
+    other = _SHT_REL if header[1] == _SHT_RELA else _SHT_RELA
+    return _write(ko, at + 4, _form(ko).whole.pack(other))
 
 
 def common(symbol: bytes) -> Patch:
@@ -178,11 +240,11 @@ def _in_section_number(symbol: bytes, number: int) -> Patch:
     def patch(ko: bytes) -> bytes:
         _, table = _section(ko, ".symtab")
         _, strings = _section(ko, ".strtab")
-        for at in range(table[4], table[4] + table[5], 24):
-            (name,) = struct.unpack_from("<I", ko, at)
-            start = strings[4] + name
+        form = _form(ko)
+        for at in range(table[4], table[4] + table[5], form.symbol.size):
+            start = strings[4] + form.whole.unpack_from(ko, at)[0]
             if ko[start : start + len(symbol) + 1] == symbol + b"\0":
-                return _write(ko, at + 6, struct.pack("<H", number))
+                return _write(ko, at + (6 if form.bits == 64 else 14), form.half.pack(number))
         raise AssertionError(symbol)
 
     return patch
@@ -222,14 +284,14 @@ def flipped(ko: bytes) -> bytes:
     return _write(ko, 300, bytes([ko[300] ^ 1]))
 
 
-def machine(number: int) -> Patch:
+def other_machine(ko: bytes) -> bytes:
     """Built for another processor."""
-    return lambda ko: _write(ko, 18, struct.pack("<H", number))
+    return _write(ko, 18, _form(ko).half.pack(_MIPS))
 
 
 def kind(number: int) -> Patch:
     """An ELF file of another kind: 1 relocatable, 2 and 3 executable."""
-    return lambda ko: _write(ko, 16, struct.pack("<H", number))
+    return lambda ko: _write(ko, 16, _form(ko).half.pack(number))
 
 
 def content(new: bytes) -> Patch:

@@ -128,7 +128,7 @@ SOURCES: dict[str, tuple[str, str]] = {
     "bigbss": ("static char b[1200UL << 20];", "b[jiffies & 0xfffff] = 1; return b[5];"),
     "bigpcpu": ("static DEFINE_PER_CPU(char[1 << 20], big);", "return this_cpu_read(big[5]);"),
     "wx": (
-        'asm(".pushsection .zoo_wx, \\"awx\\", @progbits; .byte 0xc3; .popsection");',
+        'asm(".pushsection .zoo_wx, \\"awx\\", %progbits; .byte 0xc3; .popsection");',
         "return 0;",
     ),
     "leaky": (_ENTRY, 'proc_create_single("zoo_leaky", 0444, NULL, show); return -1;'),
@@ -145,7 +145,7 @@ SOURCES: dict[str, tuple[str, str]] = {
     "oops": ("static int *volatile p;", "*p = 1; return 0;"),
     "bug": ("static volatile int yes = 1;", "BUG_ON(yes); return 0;"),
     "panics": ("", 'panic("on purpose"); return 0;'),
-    "divide": ("static volatile unsigned int zero;", "return jiffies % zero;"),
+    "divide": ("static volatile unsigned int zero, sink;", "sink = jiffies % zero; return 0;"),
     "nx": ("static char data[16];", "((void (*)(void))(unsigned long)data)(); return 0;"),
     # Faults whose address or status tells what the code did.
     "user-pointer": (
@@ -276,29 +276,34 @@ _PLACES: list[Path] = []
 
 
 @functools.cache
-def built(kernel: Kernel) -> Path:
-    """A directory with all of them as .ko files for this kernel, and hello.c's plain object."""
+def built(kernel: Kernel, only: frozenset[str] | None = None) -> Path:
+    """A directory with all of them (None), or only these, as .ko files for this kernel, and hello.c's plain
+    object.
+    """
     place = Path(tempfile.mkdtemp(prefix="ks-zoo-"))
     _PLACES.append(place)
-    for name, (top, init) in SOURCES.items():
+    chosen = {name: source for name, source in SOURCES.items() if only is None or name in only}
+    bare = {name: top for name, top in BARE.items() if only is None or name in only}
+    second = {name: text for name, text in SECOND.items() if name in chosen}
+    for name, (top, init) in chosen.items():
         c_name = name.replace("-", "_")
         leave = LEAVES.get(name, "")
         last = f"static void __exit {c_name}_leave(void) {{ {leave} }}\nmodule_exit({c_name}_leave);"
         last = "" if name in NO_EXIT else last
         text = _TEMPLATE.format(name=c_name, top=top, init=init, exit=last, license=LICENSES.get(name, "GPL"))
         (place / f"{name}.c").write_text(text)
-    for name, top in BARE.items():
+    for name, top in bare.items():
         (place / f"{name}.c").write_text(_BARE.format(top=top))
-    for name, text in SECOND.items():
+    for name, text in second.items():
         (place / f"{name}-2.c").write_text(f"#include <linux/module.h>\n{text}\n")
         (place / f"{name}.c").rename(place / f"{name}-1.c")
-    names = [*SOURCES, *BARE]
+    names = [*chosen, *bare]
     objects = " ".join(f"{name}.o" for name in names)
     # Nobody looks for their source lines, and the build takes half the time.
-    several = "".join(f"{name}-y := {name}-1.o {name}-2.o\n" for name in SECOND)
+    several = "".join(f"{name}-y := {name}-1.o {name}-2.o\n" for name in second)
     (place / "Kbuild").write_text(f"ccflags-y := -g0\nobj-m := {objects}\n{several}")
     assert kernel.build is not None
-    tree = read_tree(kernel.build)
+    tree = read_tree(kernel.build, kernel.arch)
     # Symbols that nobody has are what some of them are for: modpost is to warn only.
     argv = [*make_argv(place, tree, toolchain(tree), "modules", jobs=2), "KBUILD_MODPOST_WARN=1"]
     done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)

@@ -22,7 +22,7 @@ app = typer.Typer(
 Suite = Annotated[str | None, typer.Option("--suite", metavar="S", help="Of this suite of apt's mirror.")]
 Flavour = Annotated[
     str | None,
-    typer.Option("--flavour", metavar="F", help="amd64: the full kernel, with USB, media … (70 MB)."),
+    typer.Option("--flavour", metavar="F", help="amd64, arm64: the full kernel, with USB, media … (70 MB)."),
 ]
 Build = Annotated[Path | None, typer.Option("--build", metavar="DIR", help="A build tree that is here.")]
 Image = Annotated[Path | None, typer.Option("--image", metavar="FILE", help="Its image: vmlinuz or vmlinux.")]

@@ -56,6 +56,8 @@ def _section(relocations: Relocations, name: str, architecture: Architecture) ->
     strange = sorted(relocations.types - architecture.loader_relocations)
     if strange or relocations.addend != architecture.rela:
         addends = "with" if relocations.addend else "without"
-        what = f"of type {strange[0]}" if relocations.addend == architecture.rela else f"{addends} addends"
+        is_kind = relocations.addend == architecture.rela
+        what = f"of type {strange[0]}" if is_kind else f"{addends} addends"
+        errno = architecture.unknown_relocation if is_kind else "ENOEXEC"
         message = f"{name} has relocations {what}, which the loader does not know"
-        yield Finding("KS432", "error", "relocate", message, _NO_FLAGS, "ENOEXEC")
+        yield Finding("KS432", "error", "relocate", message, _NO_FLAGS, errno)

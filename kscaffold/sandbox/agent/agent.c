@@ -8,7 +8,7 @@
  *
  * Built without a C library and without its headers: whoever can build a module can build this.
  *
- * What differs between machines is in one header each, in arch/; ../root.py puts the right one before this
+ * What differs between machines is in one header each, in arch/; guest_root.py puts the right one before this
  * file. It is written in C's own types, and gives:
  *
  *   SYS_...            an enum of the numbers of all system calls that are made here

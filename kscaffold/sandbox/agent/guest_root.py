@@ -26,6 +26,7 @@ _FLAGS = [
 _VIRTIO = ("virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev")
 
 _HERE = Path(__file__).parent  # not importlib.resources: 5 ms, and the package is always a directory
+_INCLUDED = b'#include "generic.h"\n'
 _TRACING = "/sys/kernel/tracing"
 _EVENTS = (
     "module/module_load",
@@ -131,11 +132,13 @@ def _header(architecture: Architecture) -> Path:
 
 
 def _source(architecture: Architecture) -> bytes:
-    """The agent for one machine: its header, then the program, each with its own lines in messages."""
-    program = _HERE / "agent.c"
-    parts = [
-        f'#line 1 "{file.name}"\n'.encode() + file.read_bytes() for file in (_header(architecture), program)
-    ]
+    """The agent for one machine: its header, then the program, each with its own lines in messages. What
+    a header includes is put in: the compiler reads all of it from its standard input.
+    """
+    header, program = _header(architecture), _HERE / "agent.c"
+    parts = [f'#line 1 "{file.name}"\n'.encode() + file.read_bytes() for file in (header, program)]
+    if _INCLUDED in parts[0]:
+        parts[0] = parts[0].replace(_INCLUDED, (_HERE / "generic.h").read_bytes())
     return b"".join(parts)
 
 
@@ -152,7 +155,7 @@ def compiler(architecture: Architecture) -> str:
         path = process.which(name)
         if path:
             return path
-    return process.need(names[0], None if names[0] == "gcc" else f"gcc-{architecture.triple}")
+    return process.need(names[0], None if names[0] == "gcc" else architecture.compiler_package())
 
 
 def _drivers(kernel: Kernel, architecture: Architecture) -> list[bytes]:

@@ -1,19 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* 64-bit Arm: the system calls' numbers and instructions. What a header gives is listed in ../agent.c. */
+/* 64-bit Arm: the system calls' instructions. What a header gives is listed in ../agent.c. */
 
-enum {
-	SYS_dup3 = 24, SYS_ioctl = 29, SYS_mkdirat = 34, SYS_mount = 40, SYS_openat = 56, SYS_close = 57,
-	SYS_pipe2 = 59, SYS_lseek = 62, SYS_read = 63, SYS_write = 64, SYS_ppoll = 73, SYS_exit = 93,
-	SYS_delete_module = 106, SYS_clock_settime = 112, SYS_clock_gettime = 113,
-	SYS_clock_nanosleep = 115, SYS_kill = 129, SYS_reboot = 142, SYS_setsid = 157, SYS_uname = 160,
-	SYS_getpid = 172, SYS_clone = 220, SYS_execve = 221, SYS_wait4 = 260, SYS_finit_module = 273,
-	SYS_memfd_create = 279,
-	SYS_chdir = 49, SYS_unlinkat = 35, SYS_linkat = 37, SYS_pidfd_open = 434, SYS_fcntl = 25,
-	SYS_getdents64 = 61,
-	SYS_setresuid = 147, SYS_setresgid = 149,
-};
-
-#define FORK(flags) sys(SYS_clone, flags, 0)
+#include "generic.h"
 
 static long syscall6(long n, long a, long b, long c, long d, long e, long f)
 {

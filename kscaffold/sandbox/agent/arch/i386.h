@@ -5,7 +5,7 @@
 enum {
 	SYS_exit = 1, SYS_read = 3, SYS_write = 4, SYS_close = 6, SYS_execve = 11, SYS_lseek = 19,
 	SYS_getpid = 20, SYS_mount = 21, SYS_kill = 37, SYS_ioctl = 54, SYS_setsid = 66, SYS_reboot = 88,
-	SYS_wait4 = 114, SYS_clone = 120, SYS_uname = 122, SYS_delete_module = 129, SYS_openat = 295,
+	SYS_wait4 = 114, SYS_clone = 120, SYS_delete_module = 129, SYS_openat = 295,
 	SYS_mkdirat = 296, SYS_dup3 = 330, SYS_pipe2 = 331, SYS_finit_module = 350, SYS_memfd_create = 356,
 	SYS_clock_gettime = 403, SYS_clock_settime = 404, SYS_clock_nanosleep = 407, SYS_ppoll = 414,
 	SYS_chdir = 12, SYS_getdents64 = 220, SYS_unlinkat = 301, SYS_linkat = 303, SYS_pidfd_open = 434, SYS_fcntl = 221,

@@ -7,7 +7,7 @@
 enum {
 	SYS_exit = 1, SYS_read = 3, SYS_write = 4, SYS_close = 6, SYS_execve = 11, SYS_lseek = 19,
 	SYS_getpid = 20, SYS_mount = 21, SYS_kill = 37, SYS_ioctl = 54, SYS_setsid = 66, SYS_reboot = 88,
-	SYS_wait4 = 114, SYS_clone = 120, SYS_uname = 122, SYS_delete_module = 129,
+	SYS_wait4 = 114, SYS_clone = 120, SYS_delete_module = 129,
 	SYS_clock_settime = 245, SYS_clock_gettime = 246, SYS_clock_nanosleep = 248, SYS_ppoll = 281,
 	SYS_openat = 286, SYS_mkdirat = 287, SYS_dup3 = 316, SYS_pipe2 = 317, SYS_finit_module = 353,
 	SYS_memfd_create = 360,

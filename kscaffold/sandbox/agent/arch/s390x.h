@@ -4,7 +4,7 @@
 enum {
 	SYS_exit = 1, SYS_read = 3, SYS_write = 4, SYS_close = 6, SYS_execve = 11, SYS_lseek = 19,
 	SYS_getpid = 20, SYS_mount = 21, SYS_kill = 37, SYS_ioctl = 54, SYS_setsid = 66, SYS_reboot = 88,
-	SYS_wait4 = 114, SYS_clone = 120, SYS_uname = 122, SYS_delete_module = 129,
+	SYS_wait4 = 114, SYS_clone = 120, SYS_delete_module = 129,
 	SYS_clock_settime = 259, SYS_clock_gettime = 260, SYS_clock_nanosleep = 262, SYS_openat = 288,
 	SYS_mkdirat = 289, SYS_ppoll = 302, SYS_pipe2 = 325, SYS_dup3 = 326, SYS_finit_module = 344,
 	SYS_memfd_create = 350,

@@ -3,7 +3,7 @@
 
 enum {
 	SYS_read = 0, SYS_write = 1, SYS_close = 3, SYS_lseek = 8, SYS_ioctl = 16, SYS_getpid = 39,
-	SYS_clone = 56, SYS_execve = 59, SYS_exit = 60, SYS_wait4 = 61, SYS_kill = 62, SYS_uname = 63,
+	SYS_clone = 56, SYS_execve = 59, SYS_exit = 60, SYS_wait4 = 61, SYS_kill = 62,
 	SYS_setsid = 112, SYS_mount = 165, SYS_reboot = 169, SYS_delete_module = 176,
 	SYS_clock_settime = 227, SYS_clock_gettime = 228, SYS_clock_nanosleep = 230, SYS_openat = 257,
 	SYS_mkdirat = 258, SYS_ppoll = 271, SYS_dup3 = 292, SYS_pipe2 = 293, SYS_finit_module = 313,
