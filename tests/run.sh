@@ -11,7 +11,7 @@ case ${KSCAFFOLD_REQUIRE:-} in *riscv64*) machines="$machines gcc-riscv64-linux-
 case ${KSCAFFOLD_REQUIRE:-} in *ppc64el*) machines="$machines qemu-system-ppc gcc-powerpc64le-linux-gnu" ;; esac
 case ${KSCAFFOLD_REQUIRE:-} in *i386*) machines="$machines gcc-i686-linux-gnu" ;; esac
 # shellcheck disable=SC2086 # a list of names
-prepare "[dev]" tests libc6-dev libc6-dev-arm64-cross man-db passwd zsh fish git openssl binutils sparse perl clang-format clangd dkms chromium $machines
+prepare "[dev]" tests libc6-dev libc6-dev-arm64-cross man-db passwd zsh fish git openssl binutils sparse perl clang-format clangd dkms chromium iperf3 $machines
 # The kernel's own style checker, once per machine; without a network its tests are skipped.
 python -m tests.support.checkpatch || [ -z "${KSCAFFOLD_REQUIRE:-}" ]
 

@@ -46,11 +46,11 @@ DOCUMENTS = {
     " code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue"
     " as_user requests sanitizer{}",
     "run --sanitize, several": "seconds{} results[] sanitizer{}",
-    "run --faults --coverage": "module path parameters target kernel verdict loaded stage errno init_ran"
+    "run --faults --coverage": "module path parameters target kernel arch verdict loaded stage errno init_ran"
     " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note"
-    " residue as_user faults{} coverage{}",
+    " residue as_user requests faults{} coverage{}",
     "load, not built": "build{}",
-    "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
+    "unload": "module verdict errno code cause fix log[] seconds clean complaints[] residue",
     "unload several": "results[]",
     "list": "target kernel arch modules[]",
     "exec": "program kernel arch status signal errno late lost stack[] stdout stderr complaints[] log[]"

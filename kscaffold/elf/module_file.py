@@ -29,6 +29,10 @@ class ModuleFile:
         self._kofile: KoFile | None = None
         self._digest: bytes | None = None
 
+    def __reduce__(self) -> "tuple[type[ModuleFile], tuple[Path, bytes]]":
+        """The path and the bytes: all else is worked out again."""
+        return ModuleFile, (self.path, self.raw)
+
     @classmethod
     def open(cls, path: Path, home: Path | None = None) -> "ModuleFile":
         """Read the file at `path`. `home`: where its sources are, for a copy. Raises UsageError KS401 where

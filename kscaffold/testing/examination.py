@@ -4,6 +4,7 @@ pytest runs this file as it runs a project's tests, with the same fixtures.
 """
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from kscaffold.make.build_project import build_project
 from kscaffold.module.check import check_module
 from kscaffold.module.predict.param_values import RANGES
 from kscaffold.project.ask import read_project
-from kscaffold.testing.guest import Guest, GuestFailure
+from kscaffold.testing.guest import TIMEOUT, Guest, GuestFailure
 from kscaffold.testing.project import project_of
 
 # What a module is asked to take besides the ends of a type's range.
@@ -28,6 +29,7 @@ _MORE_VALUES = {
     "charp": ("x", "x" * 1000),
     "string": ("x", "x" * 1000),
 }
+_LOOK = 0.05  # s between two looks for a process
 # Where the devices and files of modules are.
 _PLACES = ("/dev", "/proc", "/sys/kernel/debug")
 # Opens a file, says so, and holds it open in a process that outlives the command.
@@ -120,7 +122,7 @@ def _values(parameter: ModuleParameter) -> tuple[str, ...]:
 
 
 def test_unload_while_in_use(guest: Guest, module_name: str, tmp_path: Path) -> None:
-    """Where a file of the module's is open, the unload is refused, or survived."""
+    """Where a file of the module's is open, the unload is refused, or survived: so is the close after it."""
     before = _files(guest)
     guest.load(module_name)
     files = sorted(_files(guest) - before)
@@ -132,6 +134,12 @@ def test_unload_while_in_use(guest: Guest, module_name: str, tmp_path: Path) -> 
     if report.judgement.verdict in ("crashed", "hung", "lost"):
         j = report.judgement
         raise GuestFailure(f"the unload {j.verdict} while {held[0]} was open: {j.cause}")
+    guest.exec("killall", "-KILL", "hold")
+    deadline = time.monotonic() + TIMEOUT
+    while guest.exec("pidof", "hold").returncode == 0 and time.monotonic() < deadline:
+        time.sleep(_LOOK)
+    if not report.ok:
+        guest.unload(module_name)
 
 
 def _files(guest: Guest) -> set[str]:

@@ -204,6 +204,15 @@ def _report_ktap(item: pytest.Item, report: pytest.TestReport, guests: list["Gue
         )
 
 
+def _plainly(report: pytest.TestReport, call: pytest.CallInfo[Any]) -> None:
+    """What could not be done, its cause and the way to mend it: a traceback through our code says less."""
+    error: Any = call.excinfo.value if call.excinfo and report.failed else None
+    if type(error).__module__.partition(".")[0] == "kscaffold" and hasattr(error, "fix"):
+        lines = [f"error[{error.code}]: {error.what}"]
+        lines += [f"  {word}: {text}" for word in ("cause", "fix") if (text := getattr(error, word))]
+        report.longrepr = "\n".join(lines)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
@@ -212,6 +221,7 @@ def pytest_runtest_makereport(
     hand.
     """
     report = yield
+    _plainly(report, call)
     guests = item.stash.get(_GUESTS, None) or []
     params = getattr(getattr(item, "callspec", None), "params", {})
     names = {name for guest in guests for name in guest.evidence.modules}

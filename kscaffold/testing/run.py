@@ -14,7 +14,9 @@ from kscaffold.kernel.obtain import obtain
 from kscaffold.load.executor import do_jobs
 from kscaffold.load.request import NO_INSTRUMENTS, Instruments
 from kscaffold.progress import SILENT, Progress, Work
+from kscaffold.project.ask import kbuild_file
 from kscaffold.project.find import find_project
+from kscaffold.project.trust import require_trusted
 from kscaffold.records import dataclass, field
 from kscaffold.testing.junit import joined
 from kscaffold.testing.pytest_job import (
@@ -112,6 +114,7 @@ def test(
     """
     began = time.monotonic()
     project = find_project(request.directory)
+    require_trusted(project, kbuild_file(project))
     paths, examined = _paths(request, project)
     names = tuple(dict.fromkeys(request.kernels)) or (None,)
     jobs = [

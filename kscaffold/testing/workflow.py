@@ -34,16 +34,21 @@ jobs:
           apt-get install --no-install-recommends -y {packages}
           pip install --break-system-packages kscaffold
       - uses: actions/checkout@v4
+      # A cache is never written again: each month begins one, from that of the month before.
+      - name: The month
+        run: echo "month=$(date +%Y-%m)" >> "$GITHUB_ENV"
       # Only the kernel: snapshots of guests are of one machine, and made anew in seconds.
       - uses: actions/cache@v4
         with:
           path: {cache}
-          key: kscaffold-kernels-bookworm-${{{{ runner.arch }}}}-${{{{ matrix.kernel }}}}
+          key: kernel-bookworm-${{{{ runner.arch }}}}-${{{{ matrix.kernel }}}}-${{{{ env.month }}}}
+          restore-keys: kernel-bookworm-${{{{ runner.arch }}}}-${{{{ matrix.kernel }}}}-
       - name: Fetch the kernel
         run: kscaffold kernel add ${{{{ matrix.kernel }}}}
+      # The checkout belongs to the runner's user, who is not root: it is named.
       - name: Test
         run: >-
-          kscaffold test --kernel ${{{{ matrix.kernel }}}}
+          KSCAFFOLD_TRUST="$GITHUB_WORKSPACE" kscaffold test --kernel ${{{{ matrix.kernel }}}}
           --shard ${{{{ matrix.shard }}}}
           --junit junit.xml
       - uses: actions/upload-artifact@v4
@@ -66,6 +71,8 @@ test-modules:
   variables:
     # GitLab keeps only what is below the project's directory.
     XDG_CACHE_HOME: $CI_PROJECT_DIR/.cache
+    # GitLab's runner makes a checkout that all may write to: it is named.
+    KSCAFFOLD_TRUST: $CI_PROJECT_DIR
   cache:
     # Only the kernel: snapshots of guests are of one machine, and made anew in seconds.
     key: kscaffold-kernels-bookworm-$KERNEL
@@ -82,6 +89,8 @@ test-modules:
     when: always
     reports:
       junit: junit.xml
+      # Failures beside the lines of a merge request; `kscaffold test` writes the file where GitLab runs.
+      codequality: gl-code-quality-report.json
 """
 
 

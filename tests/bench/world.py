@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kscaffold.kernel import store
@@ -27,6 +27,7 @@ _PREFIX = "kscaffold-bench-"
 class World:
     """`place`: its directory, gone afterwards. `hello`, `sets`: projects; `plain`: hello for plain make.
     `code`: the checkout whose commands are meant.
+    `others`: the kernels of this machine in the user's own store, with `kernel`.
     """
 
     place: Path
@@ -35,6 +36,7 @@ class World:
     plain: Path
     sets: Path
     code: Path = ROOT
+    others: tuple[Kernel, ...] = ()
 
     @property
     def ko(self) -> Path:
@@ -50,6 +52,20 @@ class World:
     ) -> Took:
         """Time one kscaffold in hello, or in `at`."""
         return checked(self.command(*words), cwd=at or self.hello, stdin=stdin, timeout=timeout)[0]
+
+    def link(self, kernels: Sequence[Kernel]) -> None:
+        """Have kernels of the user's store here, too."""
+        for kernel in kernels:
+            place = store.root() / kernel.release
+            if not place.is_symlink() and kernel.build:
+                stored = next(d for d in kernel.build.parents if d.name == kernel.release)
+                place.symlink_to(stored)
+
+    def unlink(self) -> None:
+        """Have `kernel` alone again."""
+        for place in store.root().iterdir():
+            if place.is_symlink() and place.name != self.kernel.release:
+                place.unlink()
 
     def stop(self) -> None:
         """End hello's sandbox, if it runs."""
@@ -82,6 +98,7 @@ def world(spec: str | None) -> Iterator[World]:
         spec, offline=False, progress=Progress(lambda verb, text: print(f"{verb} {text}", file=sys.stderr))
     )
     store.bootable(kernel)
+    others = tuple(k for k in store.known() if k.source == "fetched" and k.arch == kernel.arch)
     stored = store.root() / kernel.release
     place = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir="/tmp"))  # short: sockets are in it
     before = dict(os.environ)
@@ -90,7 +107,8 @@ def world(spec: str | None) -> Iterator[World]:
         store.root().mkdir(parents=True)
         if stored.is_dir():
             (store.root() / kernel.release).symlink_to(stored)
-        yield _projects(place, next(k for k in store.known() if k.release == kernel.release))
+        mine = next(k for k in store.known() if k.release == kernel.release)
+        yield replace(_projects(place, mine), others=others)
     finally:
         try:
             for card in registry.all_sandboxes():

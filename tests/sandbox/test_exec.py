@@ -1,5 +1,6 @@
 """`exec` in a real sandbox: streams, statuses, signals, files, and what the kernel complained of."""
 
+import json
 import os
 import signal
 import subprocess
@@ -223,3 +224,14 @@ def test_a_terminal_where_there_is_one(project, monkeypatch):
         typist.child.kill()
         typist.child.wait()
         os.close(typist.master)
+
+
+def test_a_program_of_the_distribution_with_a_server_of_its_own(project):
+    need_program("iperf3", "iperf3")
+    with Sandbox(need_kernel("6.1")) as sandbox:
+        assert sandbox.exec("ip", "link", "set", "lo", "up").ok
+        assert sandbox.exec("iperf3", "-s", "-1", "-D").ok
+        deadline = time.monotonic() + 30
+        while not (done := sandbox.exec("iperf3", "-c", "127.0.0.1", "-n", "1M", "-J")).ok:
+            assert time.monotonic() < deadline, done.stdout  # the server does not listen yet
+        assert json.loads(done.stdout)["end"]["sum_sent"]["bytes"] >= 1 << 20

@@ -69,10 +69,10 @@ def project(pytester):
 def run(project, text: str, *words: str):
     project.path.joinpath("tests/test_it.py").write_text(text)
     release = need_kernel("6.1").release
-    if "-n" in words:  # workers are processes of their own
-        return project.runpytest_subprocess("-p", "no:cacheprovider", "--kscaffold-kernel", release, *words)
-    return project.runpytest(
-        "-p", "no:cacheprovider", "-p", "no:xdist", "--kscaffold-kernel", release, *words
+    # A process of its own: pytester takes away what is imported in this one, classes that others hold.
+    alone = [] if "-n" in words else ["-p", "no:xdist"]
+    return project.runpytest_subprocess(
+        "-p", "no:cacheprovider", *alone, "--kscaffold-kernel", release, *words
     )
 
 
@@ -193,7 +193,7 @@ def test_a_build_that_fails_fails_the_test(project):
 def test_without_a_guest_nothing_is_asked(pytester):
     """No kernel, no project: a plain test of somebody else's is left alone."""
     pytester.makepyfile("def test_it(): pass\ndef test_bad(): assert 0\n")
-    ran = pytester.runpytest("-p", "no:cacheprovider", "-p", "no:xdist", "--strict-markers")
+    ran = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist", "--strict-markers")
     ran.assert_outcomes(passed=1, failed=1)
     assert "kernel" not in str(ran.stdout)
 

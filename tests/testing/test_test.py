@@ -113,6 +113,31 @@ def test_a_file_of_tests_that_can_not_be_read(ks, here):
     assert "SyntaxError" in document["tests"][0]["text"]
 
 
+# Nothing holds the module while its file is open: the close calls code that has gone.
+NO_OWNER = """
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+static int left_release(struct inode *inode, struct file *file) { return 0; }
+static const struct file_operations left_ops = { .release = left_release };
+static struct miscdevice left = { .minor = MISC_DYNAMIC_MINOR, .name = "left", .fops = &left_ops };
+module_misc_device(left);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("for a test");
+"""
+
+
+@pytest.mark.sandbox
+def test_the_examination_closes_a_file_after_the_unload(ks, here):
+    (here / "trap.c").write_text(NO_OWNER)
+    (tested,) = ks("test", "-k", "in_use", "--json").json["tests"]
+    assert tested["outcome"] == "failed"
+    assert any("unable to handle page fault" in one["text"] for one in tested["sections"])
+    (here / "trap.c").write_text(NO_OWNER.replace("{ .release", "{ .owner = THIS_MODULE, .release"))
+    (tested,) = ks("test", "-k", "in_use", "--json").json["tests"]
+    assert tested["outcome"] == "passed"
+
+
 def test_a_path_that_is_not_there(ks, here):
     ran = ks("test", "no/such", "--json")
     assert ran.status == 2 and ran.json["error"]["code"] == "KS651"

@@ -1,5 +1,7 @@
 """Workflow files: valid by the services' own schemas, and each command in them is one that kscaffold has."""
 
+import json
+import os
 import shlex
 import subprocess
 import sys
@@ -9,6 +11,9 @@ import yaml
 
 from kscaffold.cli.registry import commands
 from kscaffold.testing.workflow import SERVICES, workflow
+from tests.conftest import ROOT, need_program
+from tests.support.kernels import need_kernel
+from tests.support.projects import HELLO, write
 
 SCHEMAS = {"github": "vendor.github-workflows", "gitlab": "vendor.gitlab-ci"}
 
@@ -45,9 +50,9 @@ def test_the_commands_are_there_with_their_options(service):
     app = commands()
     found = 0
     for line in scripts(service, workflow(service, ["6.1"])):
-        words = shlex.split(line)
+        words = [word for word in shlex.split(line) if not word.startswith("KSCAFFOLD_TRUST=")]
         if words[0] != "kscaffold":
-            assert words[0] in ("apt-get", "pip")
+            assert words[0] in ("apt-get", "pip", "echo")
             continue
         found += 1
         names = {c.name: c.callback for c in app.registered_commands}
@@ -67,12 +72,50 @@ def test_the_steps_run_as_a_shell_would(service, tmp_path):
     text = "\n".join(scripts(service, workflow(service, ["6.1"])))
     for name, value in (("matrix.kernel", "6.1"), ("matrix.shard", "1/1")):
         text = text.replace("${{ " + name + " }}", value)
-    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "KERNEL": "6.1", "SHARD": "1/1"}
+    env = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "KERNEL": "6.1",
+        "SHARD": "1/1",
+        "GITHUB_ENV": str(tmp_path / "output"),
+        "GITHUB_WORKSPACE": str(tmp_path),
+    }
     subprocess.run(["sh", "-euc", text], env=env, check=True)
     calls = (tmp_path / "calls").read_text().splitlines()
     assert [call.split()[0] for call in calls] == ["apt-get", "apt-get", "pip", "kscaffold", "kscaffold"]
     assert calls[-2] == "kscaffold kernel add 6.1"
     assert calls[-1] == "kscaffold test --kernel 6.1 --shard 1/1 --junit junit.xml"
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_test_step_tells_the_service_of_a_failure(service, tmp_path, monkeypatch):
+    """With kscaffold itself, in a checkout of somebody else's, where root runs it."""
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    release = need_kernel("6.1").release
+    project = write(tmp_path / "driver", Kbuild="obj-m := hello.o\n", hello__c=HELLO)
+    write(project, tests_0_test_it__py="def test_it(guest):\n    guest.load('hello', nonsense=1)\n")
+    if os.geteuid() == 0:
+        for path in (project, *project.rglob("*")):
+            os.chown(path, 1001, 1001)
+    program = tmp_path / "kscaffold"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m kscaffold "$@"\n')
+    program.chmod(0o755)
+    text = scripts(service, workflow(service, [release]))[-1]
+    text = text.replace("${{ matrix.kernel }}", release).replace("${{ matrix.shard }}", "1/1")
+    variables = yaml.safe_load(workflow(service, [release])).get("test-modules", {}).get("variables", {})
+    where = {"GITHUB_WORKSPACE": str(project), "CI_PROJECT_DIR": str(project)}
+    where["GITHUB_ACTIONS" if service == "github" else "GITLAB_CI"] = "true"
+    trust = {k: v.replace("$CI_PROJECT_DIR", str(project)) for k, v in variables.items() if "TRUST" in k}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "KERNEL": release, "SHARD": "1/1", **where, **trust}
+    env["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(["sh", "-euc", text], env=env, cwd=project, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "hello has no parameter nonsense" in (project / "junit.xml").read_text()
+    if service == "github":
+        assert f"::error file=tests/test_it.py,line=1,title=test_it on {release}::not clean" in done.stdout
+    else:
+        (issue,) = json.loads((project / "gl-code-quality-report.json").read_text())
+        assert issue["location"] == {"path": "tests/test_it.py", "lines": {"begin": 1}}
 
 
 def test_it_is_written_once(ks, tmp_path, monkeypatch):

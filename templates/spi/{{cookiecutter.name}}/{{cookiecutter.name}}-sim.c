@@ -64,7 +64,7 @@ static int bus_transfer(struct spi_controller *bus, struct spi_device *spi,
 }
 
 static struct spi_board_info chip_info = {
-	.modalias = "example-chip",
+	.modalias = "chip",
 	.max_speed_hz = 1000000,
 };
 
