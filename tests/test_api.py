@@ -70,7 +70,7 @@ REPORTS = {
     "Matrix": "cells seconds",
     "MatrixCell": "kernel parameters run error seconds",
     "TestRun": "directory kernels results examined seconds no_answer part coverage",
-    "UnloadReport": "module judgement log seconds place dangling note due",
+    "UnloadReport": "module judgement log seconds place dangling note due residue",
     "Walkthroughs": "loads failed_build",
 }
 ERRORS = ("KscaffoldError", "UsageError")

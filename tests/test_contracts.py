@@ -50,7 +50,7 @@ DOCUMENTS = {
     " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note"
     " residue as_user requests faults{} coverage{}",
     "load, not built": "build{}",
-    "unload": "module verdict errno code cause fix log[] seconds clean complaints[]",
+    "unload": "module verdict errno code cause fix log[] seconds clean complaints[] residue",
     "unload several": "results[]",
     "list": "target kernel arch modules[]",
     "exec": "program kernel arch status signal errno late lost stack[] stdout stderr complaints[] log[]"

@@ -327,6 +327,8 @@ def test_both_targets_have_the_whole_protocol():
         "load",
         "log",
         "modules",
+        "photograph",
+        "pointers",
         "read",
         "tainted",
         "timers",

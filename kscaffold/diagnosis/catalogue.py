@@ -81,9 +81,22 @@ class CatalogueMatch:
 _FIELD = lazy.pattern(r"\{([a-z][a-z_]{0,20})\}")
 
 
+# What a log may leave open.
+_WORDS = {
+    "built": "a file of another name",
+    "count": "at least one",
+    "function": "the function",
+    "module": "the module",
+    "place": "the place of the report",
+}
+
+
 def filled(text: str, groups: Mapping[str, str]) -> str:
-    """The text with `{name}` replaced where the name is known, else by NAME, as in a manual page."""
-    return _FIELD.sub(lambda m: groups.get(m[1], m[1].upper()), text)
+    """The text with `{name}` replaced where the name is known. Else by NAME, as in a manual page, or, in
+    the answer to a log that names other things, by words.
+    """
+    words = _WORDS if groups else {}
+    return _FIELD.sub(lambda m: groups.get(m[1]) or words.get(m[1]) or m[1].upper(), text)
 
 
 def is_filled(text: str, groups: Mapping[str, str]) -> bool:

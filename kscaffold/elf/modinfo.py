@@ -41,7 +41,8 @@ def parameters(
     info: tuple[tuple[str, str], ...], present: tuple[str, ...], bounds: Mapping[str, int]
 ) -> tuple[ModuleParameter, ...]:
     """The parameters in the order of .modinfo: `parm=name:description` and `parmtype=name:type` of
-    .modinfo, and those that are `present` without a word there. `bounds` as in Parameter, by name."""
+    .modinfo, and those that are `present` without a word there. What is only described is none
+    (MODULE_PARM_DESC() of another name). `bounds` as in Parameter, by name."""
     types: dict[str, str] = {}
     descriptions: dict[str, str] = {}
     for key, value in info:
@@ -50,5 +51,6 @@ def parameters(
             types.setdefault(name, rest)
         elif colon and key == "parm":
             descriptions.setdefault(name, rest)
-    names = dict.fromkeys([*types, *descriptions, *present])
+    described = [name for name in descriptions if name in types or name in present]
+    names = dict.fromkeys([*types, *described, *present])
     return tuple(ModuleParameter(n, types.get(n), descriptions.get(n), bounds.get(n)) for n in names)

@@ -82,6 +82,14 @@ _TYPED = re.compile(
     r"(?P<command>insmod|rmmod|lsmod|dmesg|modinfo|make clean|make)(?=$|[ |])[^\n]{0,200}$"
 )
 
+# What a compiler says, from its kind of message on or from its words.
+_OF_COMPILER = re.compile(
+    r"\s*(?:(?:fatal )?error: |warning: |(?=implicit declaration of|too (?:few|many) arguments to"
+    r"|call to undeclared|passing argument \d|initialization of|assignment to|unknown type name"
+    r"|storage size of|conflicting types for|incompatible (?:types?|pointer)|redefinition of"
+    r"|['‘]\S{1,100}['’] (?:undeclared|has no member)))"
+)
+
 # Where a line tells of a failure, its neighbours tell the reason.
 _OF_FAILURE = re.compile(
     r"(?i)error|fail|cannot|can't|denied|refused|invalid|unknown|not found|warning|bug|oops|: "
@@ -246,6 +254,10 @@ def _of_subject(topic: str, subject: subjects.Subject) -> Explanation:
 
 def _of_log(topic: str, text: str) -> Explanation:
     entries, folded = explain_log(text)
+    if not entries and _OF_COMPILER.match(text) and "\n" not in text.strip():
+        # Pasted without the place in front of it.
+        entries, folded = explain_log(_OF_COMPILER.sub("SOURCE.c:1:1: error: ", text.strip(), count=1))
+        entries = tuple(replace(e, lines=(text.strip(),)) for e in entries)
     if not entries and not folded:
         if subject := subjects.find_subject_of_line(text):
             return _of_subject(topic, subject)

@@ -76,6 +76,11 @@ def fetch(
         raise _storing_error(error) from None
 
 
+# What other suites are asked for; sid's changes.
+_SUITES: dict[str, str | None] = {"5.10": "bullseye", "6.1": "bookworm", "6.12": "trixie"}
+_ELSEWHERE = "bullseye has 5.10, bookworm 6.1, bookworm-backports and trixie 6.12"
+
+
 def _choose(archive: Archive, version: str | None, flavour: str | None, progress: Progress) -> list[Package]:
     """The packages of the kernel wanted: its image, its headers, and what of the kernel those depend on."""
     images, headers = archive.names("linux-image-"), archive.names("linux-headers-")
@@ -94,11 +99,12 @@ def _choose(archive: Archive, version: str | None, flavour: str | None, progress
         machine = archive.distribution.architecture
         foreign = ["--arch", machine.debian] if machine.debian != archive.distribution.host else []
         again = shlex.join(["kscaffold", "kernel", "add", *([version] if version else []), *foreign])
+        there = _newest_of_each(releases)
         raise KscaffoldError(
             "KS502",
             f"there is no {flavour or flavours[0]} kernel {version or ''}".rstrip() + f" in {archive.origin}",
-            cause=f"it has {', '.join(_newest_of_each(releases)) or 'none'}",
-            fix=f"{again} --suite SUITE (bullseye has 5.10, bookworm 6.1, bookworm-backports and trixie 6.12)"
+            cause=f"it has {', '.join(there) or 'none'}; {_ELSEWHERE}",
+            fix=_other_kernel(version, there, foreign)
             if releases or flavour in (None, flavours[0])
             else f"{again} --flavour {flavours[0]}",
         )
@@ -118,6 +124,27 @@ def _releases(images: Sequence[str], headers: Sequence[str], flavour: str) -> li
     return sorted(
         (r for r in found if _is_release(r) and f"linux-headers-{r}" in known), key=store.by_version
     )
+
+
+def _other_kernel(version: str | None, there: Sequence[str], foreign: list[str]) -> str:
+    """The command that fetches the kernel where it is, else the nearest ones."""
+
+    def command(series: str, suite: str | None) -> str:
+        return shlex.join(
+            ["kscaffold", "kernel", "add", series, *(["--suite", suite] if suite else []), *foreign]
+        )
+
+    series = ".".join((version or "").split(".")[:2])
+    here = {".".join(r.split(".")[:2]): None for r in there}
+    known: dict[str, str | None] = {**_SUITES, **here}
+    if series in known:
+        return command(series, known[series])
+    if not re.fullmatch(r"\d{1,3}\.\d{1,3}", series):
+        return "; or ".join(command(each, known[each]) for each in sorted(here, key=store.by_version)[:2])
+    asked = store.by_version(series)
+    below = max((k for k in known if store.by_version(k) < asked), key=store.by_version, default=None)
+    above = min((k for k in known if store.by_version(k) > asked), key=store.by_version, default=None)
+    return "; or ".join(command(each, known[each]) for each in (below, above) if each)
 
 
 def _newest_of_each(releases: Sequence[str]) -> list[str]:

@@ -24,6 +24,7 @@ from kscaffold.files.lock import locked
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.progress import SILENT, Progress
+from kscaffold.records import replace
 
 _RECORD = "kernel.json"
 _RELEASE = lazy.pattern(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}")
@@ -294,6 +295,10 @@ def _read(directory: Path) -> Kernel | None:
         kernel = Kernel(
             record["release"], record["source"], origin=record["origin"], arch=record["arch"], **parts
         )
+        if (
+            kernel.vmlinux and not kernel.vmlinux.is_file()
+        ):  # somebody made room: it is made of the image again
+            kernel = replace(kernel, vmlinux=None)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return kernel if kernel.release == directory.name else None

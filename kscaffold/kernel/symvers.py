@@ -1,5 +1,6 @@
 """Module.symvers: what a build exports, one line a symbol, separated by tabs."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -84,11 +85,40 @@ def read_symvers(path: Path) -> Symvers | None:
 
 
 def beside(ko: Path) -> Symvers | None:
-    """What the build that made this .ko exports: its Module.symvers, in the .ko's directory or above."""
+    """What the build that made this .ko exports, and the other builds that it took symbols from: its
+    Module.symvers, in the .ko's directory or above, and those of KBUILD_EXTRA_SYMBOLS.
+    """
+    file = _file_of_build(ko)
+    own = read_symvers(file) if file else None
+    others = [found for other in other_builds(ko) if (found := read_symvers(other))]
+    if own is None or not others:
+        return own
+    lines, doubled = dict(own.lines), dict(own.doubled)
+    for other in others:
+        lines = {**other.lines, **lines}
+        doubled = {**other.doubled, **doubled}
+    return Symvers(lines, doubled)
+
+
+def other_builds(ko: Path) -> tuple[Path, ...]:
+    """The Module.symvers of other projects that this .ko was built against (KBUILD_EXTRA_SYMBOLS), as its
+    build left their paths; those that are there.
+    """
+    file = _file_of_build(ko)
+    command = file.with_name(f".{file.name}.cmd") if file else None
+    try:
+        text = reader.read_text(command) if command and command.is_file() else ""
+    except OSError:
+        return ()
+    given = (Path(word) for word in re.findall(r" -i (\S+)", text))
+    return tuple(path for path in given if path.is_absolute() and path.is_file())
+
+
+def _file_of_build(ko: Path) -> Path | None:
     directory = ko.absolute().parent
     for _ in range(_LEVELS):
         file = directory / "Module.symvers"
         if file.exists():
-            return read_symvers(file)
+            return file
         directory = directory.parent
     return None

@@ -1,11 +1,13 @@
 """Which of several modules gets which parameter, and the name that was meant by one that no module has."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError
 from kscaffold.module.arguments import Parameters
+from kscaffold.records import replace
 
 # The kernel takes these for every module.
 _OF_THE_KERNEL = frozenset({"dyndbg", "async_probe"})
@@ -51,6 +53,42 @@ def near_name(written: str, ko: ModuleFile) -> str:
     if near:
         return f"{near[0]}=… where {near[0]} was meant; kscaffold info lists the parameters"
     return f"leave it out: {ko.name} has {', '.join(known) if known else 'no parameters'}"
+
+
+def stray_module(written: str, parameters: Parameters, loaded: Sequence[str]) -> str | None:
+    """The word of `MODULE.NAME=VALUE` whose module is none of those that are loaded: the kernel takes what is
+    before the dot for a parameter.
+    """
+    words = (word.partition("=")[0] for word in parameters.words)
+    return next(
+        (w for w in words if "." in w and w.partition(".")[0] == written and written not in loaded), None
+    )
+
+
+def refused_value(said: str, parameters: Parameters, ko: ModuleFile) -> tuple[str, str] | None:
+    """Cause and fix where the kernel did not take a value: of an array its log names the first element,
+    whichever was wrong. `said`: the log. None where the file does not tell the parameter's type.
+    """
+    from kscaffold.module.predict.param_values import RANGES, refusal  # start-up time: few are refused
+
+    line = re.search(r"' (?:invalid|too large) for parameter `([\w.-]{1,64})'", said)
+    name, facts = line[1].replace("-", "_") if line else "", ko.kofile()
+    known = next((p for p in facts.parameters if p.name.replace("-", "_") == name), None)
+    values = [w.partition("=")[2] for w in parameters.words if _name(w) == name]
+    if known is None or not known.type or not values:
+        return None
+    value, kind = values[-1].strip('"'), known.type.removeprefix("array of ")
+    given = value.split(",") if kind != known.type else [value]
+    cause = f"{known.name} ({known.type}) does not take {value!r}"
+    if known.limit is not None and kind != known.type and len(given) > known.limit:
+        cause = f"{known.name} ({known.type}) takes {known.limit} values at most, and {len(given)} were given"
+        return cause, f"{known.name}={','.join(given[: known.limit])}"
+    wrong = next((v for v in given if refusal(replace(known, type=kind), v, facts.bits)), None)
+    if wrong is not None and len(given) > 1:
+        cause += f": {wrong!r} is none"
+    if kind in RANGES:
+        cause += f" (it holds {RANGES[kind][0]} to {RANGES[kind][1]})"
+    return cause, f"{known.name}=VALUE{',…' if kind != known.type else ''}, a value of type {kind}"
 
 
 def _owner(word: str, modules: Sequence[str]) -> str | None:

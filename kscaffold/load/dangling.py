@@ -76,6 +76,13 @@ _REGISTERS = lazy.pattern(
     r"(?:\w+_)?(?<!un)register_(?:\w+_)?(?:notifier|k(?:ret)?probes?|ftrace_function|console|shrinker|net_hooks?)"
 )
 
+# What makes lists of the kernel's point into a module, but for what a photograph shows by its name.
+_POINTS = lazy.pattern(
+    r"(?!misc_|\w*chrdev|\w*blkdev|\w*netdev|\w*device|\w*driver|\w*filesystem|\w*sysctl|class_|bus_|crypto_)"
+    r"(?:\w+_)?(?<!un)register(?:_\w+)?|dev_add_pack|inet6?_add_protocol"
+)
+
+_THIS_MODULE = ".gnu.linkonce.this_module"
 # Who waits like this, or holds a reference to a module, may have seen the end of all that it started.
 _WAITS = lazy.pattern(
     r"wait_for_completion\w*|prepare_to_wait\w*|finish_wait|wait_woken|\w*wait_on_bit\w*|\w*wait_var_event"
@@ -212,15 +219,39 @@ class DanglingCallbacks:
                 return f"{found[0]}+{found[1]:#x}/{found[2]:#x} [{self.module}]"
         return raw[0]
 
+    def found_by(self, target: Target) -> tuple[str, ...]:
+        """The module's functions, then its variables, that the kernel has pointers to after the unload.
+        Raises KscaffoldError where the target does not answer.
+        """
+        if not self.places:
+            return ()
+        low = min(at for at, _ in self.places.values())
+        high = max(at + size for at, size in self.places.values())
+        # What nothing takes back is looked for longer: in objects of the kernel's, too.
+        seen = target.pointers(low, high, deep=self.seconds >= _LONG)
+        names = {self._pointed_to(to) for _, to in seen} - {None}
+        return tuple(name for _, name in sorted(filter(None, names)))
+
+    def _pointed_to(self, address: int) -> tuple[bool, str] | None:
+        """The variable that an address is in (True and its name), or the function that begins there."""
+        home = next((s for s, (at, size) in self.places.items() if at <= address < at + size), None)
+        if home is None or home == _THIS_MODULE:
+            return None
+        found = quick.symbol_at(self.ko, home, address - self.places[home][0])
+        if found is None or (".text" in home and found[1]):
+            return None
+        return ".text" not in home, found[0].removeprefix("__pfx_")
+
 
 def find_dangling(ko: ModuleFile, module: str, target: Target) -> DanglingCallbacks | None:
     """What a loaded module may leave running; None where its imports show that nothing can be left."""
-    seconds, stop = seconds_to_watch(quick.imports(ko))
-    if not seconds:
+    imports = quick.imports(ko)
+    seconds, stop = seconds_to_watch(imports)
+    if not seconds and not any(_POINTS.fullmatch(name) for name in imports):
         return None
     places: dict[str, tuple[int, int]] = {}
     for section, size in quick.resident(ko).items():
         with contextlib.suppress(OSError, KscaffoldError, ValueError):
             places[section] = int(target.read(f"/sys/module/{module}/sections/{section}"), 16), size
-    armed = tuple(target.timers() or ())
+    armed = tuple(target.timers() or ()) if seconds else ()
     return DanglingCallbacks(module, ko, seconds, stop, places, forgotten_end(ko), armed)

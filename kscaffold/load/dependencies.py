@@ -12,6 +12,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths, reader
 from kscaffold.files.atomic import file_beside, write_new
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.kernel.symvers import other_builds
 
 Find = Callable[[str], ModuleFile | None]
 
@@ -63,10 +64,20 @@ def dependencies(
     def find(name: str) -> ModuleFile | None:
         if name in own:
             return own[name]
-        path = module_of_kernel(name, kernel) if kernel else None
+        path = (module_of_kernel(name, kernel) if kernel else None) or _of_other_build(name, ko.path)
         return files.open(path) if path else None
 
     return tuple(_closure(ko, find))
+
+
+def _of_other_build(name: str, ko: Path) -> Path | None:
+    """A module of a project that this .ko was built against (KBUILD_EXTRA_SYMBOLS)."""
+    for symvers in other_builds(ko):
+        home = symvers.parent
+        for path in (*home.glob("*.ko"), *home.glob("*/*.ko")):
+            if module_name_of(path.name) == name:
+                return path
+    return None
 
 
 def _closure(ko: ModuleFile, find: Find, above: tuple[ModuleFile, ...] = ()) -> Iterator[ModuleFile]:

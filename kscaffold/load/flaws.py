@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from kscaffold.diagnosis import catalogue
-from kscaffold.load.assignment import near_name
+from kscaffold.load.assignment import near_name, stray_module
 from kscaffold.records import dataclass
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NOT_KNOWN = "KS245"
 """The code of a complaint that the catalogue has no entry for."""
-RESIDUE = frozenset(f"KS{number}" for number in range(393, 400))
+RESIDUE = frozenset(("KS390", *(f"KS{number}" for number in range(393, 400))))
 """The codes of what was left behind."""
 _KINDS = {"KS202": "returned", "KS223": "parameter", "KS264": "taken", "KS312": "taken"}
 
@@ -47,8 +47,14 @@ def flaws_of_load(report: "LoadReport") -> tuple[Flaw, ...]:
     j = report.judgement
     found = _of_complaints(j.complaints, report.place)
     for w in j.warnings:
-        fix = near_name(w.groups["parameter"], report.file) if w.entry.code == "KS223" else w.fix
-        found.append(Flaw(w.entry.code, _KINDS[w.entry.code], w.cause, fix))
+        cause, fix = w.cause, w.fix
+        if w.entry.code == "KS223":
+            name = w.groups["parameter"]
+            fix = near_name(name, report.file)
+            stray = stray_module(name, report.parameters, [report.module])
+            if stray:
+                cause = f"{stray}=… is for the module {name}, and this is {report.module}"
+        found.append(Flaw(w.entry.code, _KINDS[w.entry.code], cause, fix))
     return tuple(found)
 
 

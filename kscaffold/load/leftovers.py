@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from kscaffold.diagnosis.residue.compare import NOISE, compare, grown
+from kscaffold.diagnosis.residue.compare import NOISE, Part, compare, grown
 from kscaffold.diagnosis.residue.kinds import Residue
 from kscaffold.diagnosis.residue.sections import SECTIONS, sections_of
+from kscaffold.diagnosis.residue.source import made_by
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
@@ -15,9 +16,11 @@ from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
 from kscaffold.records import replace
 from kscaffold.targets.sandbox import SandboxTarget
+from kscaffold.targets.target import Target
 
 _LARGEST = 1 << 20  # bytes of a source file that is searched
 _MOST_FILES = 64
+_ALL = sections_of({"a symbol that nobody knows"})
 # Parts that tell of memory: an instrument's helper keeps some of its own.
 _MEMORY = sum(1 << SECTIONS.index(f"/proc/{name}") for name in ("meminfo", "zoneinfo", "vmallocinfo"))
 _ZONES = 1 << SECTIONS.index("/proc/zoneinfo")  # it takes as long as all others: asked only where it decides
@@ -59,6 +62,10 @@ class Leftovers:
                 self._target.photograph(self._sections, first=True)
         self._began = True
 
+    def of_failed_load(self, report: LoadReport) -> LoadReport:
+        """The same report: find() tells what is left, at the end."""
+        return report
+
     def find(
         self, loads: Sequence[LoadReport], unloads: Sequence[UnloadReport]
     ) -> tuple[Residue, ...] | None:
@@ -69,15 +76,73 @@ class Leftovers:
         crashed = any(c.fatal for complaints in judged for c in complaints)
         if not gone or crashed or not self._is_comparable:
             return None
-        if not self._sections:
-            return ()
         try:
-            parts = self._target.photograph(self._sections)
-            if grown(parts) >= NOISE:
-                parts += self._target.photograph(_ZONES)
+            parts = self._parts()
+            found = compare(parts, sources_of(self._kos) if parts else ())
+            return _with_callbacks(found, unloads, self._target)
         except KscaffoldError:
             return None
-        return tuple(compare(parts, sources_of(self._kos) if parts else ()))
+
+    def _parts(self) -> list[Part]:
+        """The parts that differ."""
+        if not self._sections:
+            return []
+        parts = self._target.photograph(self._sections)
+        if grown(parts) >= NOISE:
+            parts += self._target.photograph(_ZONES)
+        return parts
+
+
+class LiveLeftovers:
+    """What modules left in a sandbox that lives on. It can be compared with the sandbox as it was only while
+    no module is in but the kernel's own.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def before_load(self, needed: Sequence[str]) -> None:
+        """Said before a load, with the modules that were loaded for it: what these made is theirs."""
+        if needed and not self._has_others(needed):
+            self._target.photograph(_ALL, first=True)
+
+    def of_failed_load(self, report: LoadReport) -> LoadReport:
+        """The report of a load, and what an init that failed has left."""
+        if report.judgement.verdict != "init-failed" or report.judgement.complaints:
+            return report
+        return replace(report, residue=self.find([report.file], ()))
+
+    def find(self, kos: Sequence[ModuleFile], unloads: Sequence[UnloadReport]) -> tuple[Residue, ...] | None:
+        """What is left, each thing once in the life of a sandbox; None where nobody can tell. Memory is not
+        looked at: programs that ran in the sandbox hold some, too. `kos`: files of modules that have gone.
+        """
+        try:
+            sections = sections_to_watch(kos) if kos else _ALL
+            looks = bool(sections) and not self._has_others(())
+            parts = self._target.photograph(sections) if looks else ()
+            if parts is None:
+                return None
+            found = [r for r in compare(parts, sources_of(kos)) if r.kind != "memory"]
+            if found:
+                self._target.photograph(_ALL, first=True)
+            return _with_callbacks(found, unloads, self._target) if looks or unloads else None
+        except KscaffoldError:
+            return None
+
+    def _has_others(self, names: Sequence[str]) -> bool:
+        return any("O" in m.taints and m.name not in names for m in self._target.modules())
+
+
+def _with_callbacks(
+    found: Sequence[Residue], unloads: Sequence[UnloadReport], target: Target
+) -> tuple[Residue, ...]:
+    """With what the kernel would call or read some time, in memory that went with a module."""
+    pointed = [(u.dangling.ko, name) for u in unloads if u.dangling for name in u.dangling.found_by(target)]
+    more = (made_by(Residue("callback", name), sources_of([ko])) for ko, name in pointed)
+    # A timer's function and the timer are one thing, and so are a thread and what it runs.
+    places = {r.where for r in found}
+    once = {r.where or r.name: r for r in more if (r.where not in places if r.where else not found)}
+    return (*found, *once.values())
 
 
 def with_residue(loads: Sequence[LoadReport], left: tuple[Residue, ...] | None) -> list[LoadReport]:
@@ -90,6 +155,17 @@ def with_residue(loads: Sequence[LoadReport], left: tuple[Residue, ...] | None) 
         mine = (i for i, r in enumerate(loads) if file and file in dict(sources_of([r.file])))
         of[next(mine, len(loads) - 1)].append(each)
     return [replace(r, residue=tuple(of[i])) for i, r in enumerate(loads)]
+
+
+def without_guesses(unloads: Sequence[UnloadReport], left: tuple[Residue, ...] | None) -> list[UnloadReport]:
+    """The unloads; where it is proven what the kernel still points to, none of them guesses at it."""
+    proven = any(r.kind == "callback" for r in left or ())
+    return [
+        replace(u, judgement=replace(u.judgement, code=None, cause=None, fix=None, certain=True))
+        if proven and u.ok and u.judgement.code == "KS617" and not u.judgement.certain
+        else u
+        for u in unloads
+    ]
 
 
 def sources_of(kos: Iterable[ModuleFile]) -> tuple[tuple[str, str], ...]:

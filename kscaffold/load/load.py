@@ -1,14 +1,16 @@
 """Load modules into a target and say what happened, from the evidence."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from kscaffold import timing
-from kscaffold.diagnosis.verdict import judge
+from kscaffold.diagnosis.attempt import Attempt
+from kscaffold.diagnosis.verdict import Judgement, judge
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.addr2line import locate_complaints, with_source_line
-from kscaffold.load.assignment import assign, near_name
+from kscaffold.load.assignment import assign, near_name, refused_value
 from kscaffold.load.firmware import add_firmware, asked_for, give, missing_firmware
 from kscaffold.load.gather import gather
 from kscaffold.load.modprobe import Modprobe
@@ -18,6 +20,9 @@ from kscaffold.load.report import NO_LOG, LoadReport
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 from kscaffold.records import replace
 from kscaffold.targets.target import Target
+
+if TYPE_CHECKING:
+    from kscaffold.load.leftovers import Leftovers, LiveLeftovers
 
 # A kernel of which no other load can be asked.
 _OVER = ("crashed", "hung", "lost")
@@ -58,8 +63,7 @@ def load(
             cause, fix = f"{cause}; {asked_for(name, missing)}", give(missing)
         else:
             note = "; ".join(filter(None, (note, f"{asked_for(name, missing)}: {give(missing)}")))
-    if judgement.code == "KS223":
-        fix = near_name(judgement.warnings[0].groups["parameter"], ko)
+    cause, fix = _of_parameters(judgement, attempt, parameters, ko) or (cause, fix)
     if judgement.code == "KS232" and target.as_user:
         cause = "an ordinary user (uid 65534) lacks CAP_SYS_MODULE, and init did not run"
         fix = "leave out --as-user: then root loads it"
@@ -83,6 +87,17 @@ def load(
         requests=attempt.requests,
         as_user=target.as_user,
     )
+
+
+def _of_parameters(
+    judgement: Judgement, attempt: Attempt, parameters: Parameters, ko: ModuleFile
+) -> tuple[str | None, str] | None:
+    """Cause and fix where a parameter was not taken, by what the .ko says of its parameters."""
+    if judgement.code == "KS223":
+        return judgement.cause, near_name(judgement.warnings[0].groups["parameter"], ko)
+    if judgement.code in ("KS221", "KS222"):
+        return refused_value("\n".join(r.text for r in attempt.log), parameters, ko)
+    return None
 
 
 def _with_arguments(fix: str | None, parameters: Parameters) -> str | None:
@@ -109,15 +124,15 @@ def load_all(
     predictor: Predictor | None,
     seconds: Mapping[str, float],
     on_report: Callable[[LoadReport], None],
-    ready: Callable[[Sequence[str]], None] = lambda needed: None,
+    leftovers: "Leftovers | LiveLeftovers | None" = None,
 ) -> list[LoadReport]:
     """Load `plan.kos` in order; what they need and is not loaded yet is loaded before them, without
     parameters, and named in their reports; where that fails, its own report is the answer.
 
     Where one is not loaded the others are tried all the same, but for those that need it: its report's note
     names them. A kernel that crashed, hung or is lost is given no more modules. `timeout` of each load and
-    `seconds` spent so far in seconds. `on_report` gets each report, `ready`
-    before each load of the modules that were loaded for it.
+    `seconds` spent so far in seconds. `on_report` gets each report, `leftovers` hears of each load
+    before it is made, and adds to the report of one that failed.
     """
     add_firmware(plan.firmware, target)
     reports: list[LoadReport] = []
@@ -143,10 +158,12 @@ def load_all(
                 report = first
                 break
         if report is None:
-            ready(loaded)
+            if leftovers:
+                leftovers.before_load(loaded)
             report = replace(one(ko, given[ko.module]), dependencies=tuple(loaded))
         if not report.ok:
             report = _without(report, plan, skipped)
+            report = leftovers.of_failed_load(report) if leftovers else report
         reports.append(report)
         on_report(report)
         if report.judgement.verdict in _OVER:

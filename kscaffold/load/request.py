@@ -65,6 +65,8 @@ class LoadRequest:
     modules need before them. `allow`: codes of complaints that a run accepts, beside those that the project's
     kscaffold.toml has. `instruments`: load copies that look for bugs in the place of the modules. `as_user`:
     an ordinary user of the guest loads them, not root. `firmware`: FILE or FILE:NAME, for the guest.
+    `repeat`:
+    how many times a run loads with each of its parameters.
     """
 
     directory: Path
@@ -77,6 +79,7 @@ class LoadRequest:
     instruments: Instruments = NO_INSTRUMENTS
     as_user: bool = False
     firmware: tuple[str, ...] = ()
+    repeat: int = 1
 
     def __post_init__(self) -> None:
         if self.instruments and self.as_user:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from kscaffold import timeouts, timing
 from kscaffold.errors import KscaffoldError
 from kscaffold.load.blame import blame_late_crash
-from kscaffold.load.leftovers import Leftovers, sections_to_watch, with_residue
+from kscaffold.load.leftovers import Leftovers, sections_to_watch, with_residue, without_guesses
 from kscaffold.load.load import load_all
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor
@@ -153,7 +153,7 @@ def _once(
             predictor=None if plan.as_user else around.predictor,
             seconds={"start": started},
             on_report=lambda report: options.on_load(number, report, target) if options.on_load else None,
-            ready=leftovers.before_load,
+            leftovers=leftovers,
         )
         unloads: list[UnloadReport] = []
         if loads[-1].judgement.verdict not in ("crashed", "hung", "lost"):
@@ -169,7 +169,8 @@ def _once(
         timing.reached("the guest is asked whether it is well")
         if options.last:
             options.last(number, (loads, unloads), target)
-        loads = with_residue(loads, leftovers.find(loads, unloads))
+        left = leftovers.find(loads, unloads)
+        loads, unloads = with_residue(loads, left), without_guesses(unloads, left)
         timing.reached("what is left behind is looked for")
         total = time.monotonic() - began
         loads = [replace(r, seconds={**r.seconds, "total": total}) for r in loads]

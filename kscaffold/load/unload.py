@@ -4,6 +4,7 @@ import contextlib
 import errno
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kscaffold.diagnosis import catalogue, crash
 from kscaffold.diagnosis.attempt import Attempt
@@ -16,17 +17,21 @@ from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.load import dangling
 from kscaffold.load.addr2line import SourceLine, locate_complaints, with_source_line
 from kscaffold.load.dangling import DanglingCallbacks, PendingCallback
-from kscaffold.load.flaws import Flaw, flaws_of_unload
+from kscaffold.load.flaws import Flaw, flaws_of_residue, flaws_of_unload
 from kscaffold.load.gather import tainted
 from kscaffold.records import dataclass, replace
 from kscaffold.targets.target import Target
+
+if TYPE_CHECKING:
+    from kscaffold.diagnosis.residue.kinds import Residue
 
 
 @dataclass(frozen=True, slots=True)
 class UnloadReport:
     """One module, unloaded or not. `seconds`: in the kernel. `place`: the line of source that the
     kernel's first complaint is about. `dangling`: what the module may have left running; `due`: in how many
-    seconds each of the timers is due that it did leave. `note`: what the log lacks.
+    seconds each of the timers is due that it did leave. `note`: what the log lacks. `residue`: what was
+    found left behind in a sandbox that lives on; None where nobody looked, or could tell.
     """
 
     module: str
@@ -37,6 +42,7 @@ class UnloadReport:
     dangling: DanglingCallbacks | None = None
     note: str | None = None
     due: tuple[float, ...] = ()
+    residue: "tuple[Residue, ...] | None" = None
 
     @property
     def ok(self) -> bool:
@@ -46,7 +52,7 @@ class UnloadReport:
     @property
     def flaws(self) -> tuple[Flaw, ...]:
         """What an unload that succeeded is not clean for."""
-        return flaws_of_unload(self)
+        return (*flaws_of_unload(self), *flaws_of_residue(self.residue or ()))
 
 
 def module_of_word(word: str) -> str:
@@ -70,7 +76,7 @@ def unload(name: str, target: Target, *, timeout: float, ko: ModuleFile | None =
         # Exit had ended: what is there while it runs can't be missing.
         judgement = after_exit(judgement, module, left, place, gone)
     due: tuple[float, ...] = ()
-    if left and judgement.verdict == "unloaded":
+    if left and left.seconds and judgement.verdict == "unloaded":
         timers = target.timers()
         pending = left.pending(timers or ())
         due = (*(one.seconds for one in pending), *left.wake_ups(timers or ()))

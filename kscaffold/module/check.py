@@ -12,10 +12,11 @@ from kscaffold.elf.model import DamagedModule, KoFile
 from kscaffold.elf.modinfo import gpl_compatible
 from kscaffold.elf.module_name import KO_SUFFIXES, module_name_of, normalize_name
 from kscaffold.errors import KscaffoldError, UsageError
-from kscaffold.kernel.facts import read_facts
+from kscaffold.kernel.facts import KernelFacts, read_facts
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.signature_check import SignatureCheck, check_signature
 from kscaffold.kernel.symvers import beside
+from kscaffold.module import compression
 from kscaffold.module.predict.finding import REBUILD, UNKNOWN, Finding, Level, Prediction
 from kscaffold.module.predict.predict import predict, predict_damaged
 from kscaffold.pkcs7.certificate import Certificate
@@ -88,7 +89,12 @@ def check_module(
     verify = trust.thorough or not ko.info("intree")
     signature = check_signature(ko, kernel, trust.trusted, trust.given, verify)
     prediction = predict(ko, facts, arguments, beside(path), signature) if facts else UNKNOWN
-    findings = (*_own_findings(ko, expected_name, kernel, signature), *prediction.findings)
+    own = (
+        *_own_findings(ko, expected_name, kernel, signature),
+        *compression.findings(ko, facts),
+        *_kunit(ko, facts),
+    )
+    findings = (*own, *prediction.findings)
     return CheckReport(path, ko, release, machine, prediction, findings, signature)
 
 
@@ -205,6 +211,14 @@ def _name(ko: KoFile, expected: str | None) -> Finding | None:
         return Finding("KS412", "error", None, message, REBUILD)
     message = f"the kernel will call it {ko.name}, whatever the file is called"
     return Finding("KS412", "warn", None, message, f"rmmod {ko.name} is what will unload it")
+
+
+def _kunit(ko: KoFile, facts: KernelFacts | None) -> list[Finding]:
+    tests = any(s.name.startswith(".kunit_test_suites") for s in ko.sections)
+    if not tests or facts is None or facts.has("KUNIT") is not False:
+        return []
+    message = f"{facts.release} is built without CONFIG_KUNIT: no KUnit test of the module can run there"
+    return [Finding("KS452", "warn", None, message, "kscaffold test")]
 
 
 def _init(ko: KoFile) -> Finding | None:

@@ -90,6 +90,16 @@ def _builds_nothing(project: Project, draft: tuple[Path, Path] | None) -> Kscaff
         place = named.get(file, file)
         name = place.relative_to(project.directory) if place.is_relative_to(project.directory) else place
         text = reader.read_text(file) if file.is_file() else ""
+        wrong = re.search(r"^[ \t]*+(obj-[yY]|objs?[-_]m|obj-mod?|OBJ-M|obj_m)[ \t]*[:+]?=", text, re.M)
+        if wrong and wrong[1] != "obj-m":
+            built_in = ", which is for what is built into a kernel" if wrong[1] == "obj-y" else ""
+            line = text.count("\n", 0, wrong.start(1)) + 1
+            return UnbuildableError(
+                "KS104",
+                what,
+                cause=f"{name}:{line} has {wrong[1]}{built_in}; modules are listed in obj-m",
+                fix=f"write obj-m in the place of {wrong[1]}, in line {line} of {name}",
+            )
         options = list(dict.fromkeys(re.findall(r"^[ \t]*+obj-\$[({](\w+)[)}]", text, re.M)))
         if options:
             shown = ", ".join(options[:4])

@@ -66,3 +66,10 @@ class AbsentSandbox:
     def watch(self, seconds: float) -> Attempt | None:
         """There is nothing to watch."""
         return None
+
+    def photograph(self, sections: int, *, first: bool = False) -> None:
+        """None: there is no kernel."""
+
+    def pointers(self, low: int, high: int, *, deep: bool = False) -> tuple[tuple[int, int], ...]:
+        """None: there is no kernel."""
+        return ()

@@ -120,6 +120,13 @@ class HostTarget:
         """
         return None
 
+    def photograph(self, sections: int, *, first: bool = False) -> None:
+        """None: whatever runs on this machine makes and removes things, too."""
+
+    def pointers(self, low: int, high: int, *, deep: bool = False) -> tuple[tuple[int, int], ...]:
+        """None: its memory is not to be searched."""
+        return ()
+
     def follow(self, show: Callable[[list[Record]], None]) -> None:
         """Hand over the log, then what comes, until interrupted: one child, elevated where needed."""
         dmesg = [self._tool("dmesg"), "--raw", "--follow"]

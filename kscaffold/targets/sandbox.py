@@ -263,6 +263,16 @@ class SandboxTarget:
         answer = self._ask(Verb.PHOTOGRAPH, argument=sections | (_FIRST if first else 0), timeout=_PHOTOGRAPH)
         return parts(protocol.outcome(answer.payload).trace)
 
+    def pointers(self, low: int, high: int, *, deep: bool = False) -> tuple[tuple[int, int], ...]:
+        """Where the kernel's own variables point into [low, high), and to what; none where its memory can't
+        be read. `deep`: objects that they point to are looked into as well. Raises KscaffoldError KS610 where
+        the guest does not answer.
+        """
+        span = low.to_bytes(8, "little") + high.to_bytes(8, "little")
+        answer = self._ask(Verb.POINTERS, span, argument=int(deep), timeout=_PHOTOGRAPH)
+        lines = protocol.outcome(answer.payload).trace.splitlines()
+        return tuple((int(at, 16), int(to, 16)) for at, _, to in (line.partition(" ") for line in lines))
+
     def watch(self, seconds: float) -> Attempt:
         """Look on for so long, whether this kernel stays well after the last call into it. `errno` is 0 where
         it does; else `records` tell of its last words, or of all that it has said since then.

@@ -9,6 +9,7 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.module.arguments import Parameters
 
 if TYPE_CHECKING:
+    from kscaffold.diagnosis.residue.compare import Part
     from kscaffold.targets.timers import Timer
 
 Kind = Literal["sandbox", "host"]
@@ -65,6 +66,16 @@ class Target(Protocol):
         """Look on for so many seconds, whether the kernel stays well after the last call into it. `errno` is
         0 where it does; else `records` are its last words, or all that it has said since that call. None
         where nobody can look on.
+        """
+
+    def photograph(self, sections: int, *, first: bool = False) -> "Sequence[Part] | None":
+        """What these parts of the kernel (bits by the order of residue.SECTIONS) have now and had not in the
+        first photograph. `first`: take that one anew. None where there is none: others work there, too.
+        """
+
+    def pointers(self, low: int, high: int, *, deep: bool = False) -> tuple[tuple[int, int], ...]:
+        """Where the kernel's own variables point into [low, high), and to what; none where its memory can't
+        be read. `deep`: objects that they point to are looked into as well.
         """
 
 

@@ -52,6 +52,10 @@ def test_a_kernel_in_parts_is_put_together(mirror: Mirror, ks):
     assert store.bootable(kernel) == kernel.vmlinux and kernel.image == kernel.modules / "vmlinuz"
     assert kernel.vmlinux.read_bytes() == elf(release=kernel.release)
     assert (kernel.modules / "kernel/nothing.txt").exists() and build_problem(kernel) is None
+    # Somebody made room.
+    kernel.vmlinux.unlink()
+    again = only(kernel.release)
+    assert again.vmlinux is None and store.bootable(again).read_bytes() == elf(release=kernel.release)
 
 
 def test_another_flavour_is_fetched_when_asked_for(mirror: Mirror, ks):

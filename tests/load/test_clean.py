@@ -24,6 +24,8 @@ MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("is loaded, and wrong");
 static int count;
 module_param(count, int, 0444);
+static int row[4];
+module_param_array(row, int, NULL, 0444);
 """
 ENDS = """
 static void __exit leave(void) {{ {undo} }}
@@ -122,7 +124,7 @@ def test_a_project_keeps_what_it_accepts(ks, tmp_path, monkeypatch):
 def test_a_near_name_is_told_and_each_module_gets_its_own(ks, tmp_path, monkeypatch):
     project(ks, tmp_path, monkeypatch, HEALTHY)
     assert "count=… where count was meant" in ks("run", "cuont=1").out
-    other = HEAD.replace("count", "size") + (HEALTHY + ENDS).format(undo="")
+    other = HEAD.replace("count", "size").replace("row", "line") + (HEALTHY + ENDS).format(undo="")
     write(tmp_path, Kbuild="obj-m := m.o n.o\n", n__c=other)
     both = ks("run", "count=1", "n.size=2", "--json")
     assert both.status == 0
@@ -130,6 +132,38 @@ def test_a_near_name_is_told_and_each_module_gets_its_own(ks, tmp_path, monkeypa
         ("m", "count=1"),
         ("n", "size=2"),
     ]
+    assert "o.count=… is for the module o, and this is m" in ks("run", "o.count=1").out
+    # The kernel's log names the first element of an array, whichever is wrong.
+    assert "row (array of int) does not take '1,x,3': 'x' is none" in ks("run", "row=1,x,3").out
+    many = ks("run", "row=1,2,3,4,5").out
+    assert "takes 4 values at most, and 5 were given" in many and "fix: row=1,2,3,4\n" in many
+    assert (
+        "count (int) does not take '99999999999' (it holds -2147483648 to"
+        in ks("run", "count=99999999999").out
+    )
+
+
+LEFT = """static int __init enter(void)
+{{
+	proc_mkdir("m_left", NULL); /* here */
+	return count;
+}}
+"""
+
+
+def test_a_live_sandbox_tells_what_an_unload_and_a_failed_init_left(ks, tmp_path, monkeypatch):
+    where = project(ks, tmp_path, monkeypatch, LEFT)
+    failed = ks("load", "count=-5")
+    assert failed.status == 1 and f"/proc/m_left is still there, at {where}" in failed.err
+    assert ks("sandbox", "stop").status == 0
+    assert "m_left" not in ks("load").err
+    gone = ks("unload", "--json")
+    assert gone.status == 0 and gone.json["clean"] is False
+    assert gone.json["residue"] == [{"kind": "proc", "name": "m_left", "where": where}]
+    # What was told is not told again; the next load finds it there.
+    assert "already registered" in ks("load").err
+    assert ks("unload", "--json").json["residue"] == []
+    assert ks("sandbox", "stop").status == 0
 
 
 def test_a_crash_between_two_commands_is_told_by_the_next(ks, tmp_path, monkeypatch):

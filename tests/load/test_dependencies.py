@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from kscaffold.elf.module_file import ModuleFile
+from kscaffold.kernel import symvers
 from kscaffold.load.dependencies import ModuleFiles, dependencies, in_dependency_order
 from tests.conftest import need_program
 from tests.support.elf import Ko
@@ -140,3 +141,21 @@ def test_the_order(tmp_path: Path):
     assert needed(d, a, d, e) == (e,)
     # A file beside it that can't be read is nobody's need.
     assert dependencies(a, [tmp_path / "none.ko", b.path, c.path], None, files) == (c, b)
+
+
+def test_symbols_and_modules_of_another_project_are_found(tmp_path):
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for place, symbol in ((mine, "own"), (other, "theirs")):
+        place.mkdir()
+        (place / "Module.symvers").write_text(
+            f"0x00000001\t{symbol}\t{place}/{place.name}\tEXPORT_SYMBOL\t\n"
+        )
+    command = (
+        f"savedcmd := modpost -o {mine}/Module.symvers -i Module.symvers -i {other}/Module.symvers -T -\n"
+    )
+    (mine / ".Module.symvers.cmd").write_text(command)
+    found = symvers.beside(mine / "m.ko")
+    assert found is not None
+    assert [e.module for name in ("own", "theirs") if (e := found.find_export(name))] == ["mine", "other"]
+    (other / "Module.symvers").unlink()
+    assert symvers.other_builds(mine / "m.ko") == ()

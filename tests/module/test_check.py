@@ -1,6 +1,8 @@
 """`check` and `info` as a user runs them."""
 
+import gzip
 import json
+import lzma
 import os
 import re
 import shutil
@@ -12,7 +14,7 @@ import pytest
 from kscaffold.kernel import store
 from tests.conftest import need_program
 from tests.support.elf import Ko, of
-from tests.support.worlds import RELEASE, World
+from tests.support.worlds import CONFIG, RELEASE, World
 
 KEYS = {
     "module", "path", "kernel", "init", "exit", "license", "vermagic", "parameters", "depends", "imports",
@@ -148,6 +150,21 @@ def test_no_init_is_an_error_and_no_exit_a_warning(ks, world, tmp_path: Path):
 def test_a_library_needs_no_init(ks, world, tmp_path: Path):
     world()
     assert ks("check", write(tmp_path, Ko(init=None, exports={"x": ""}))).status == 0
+
+
+def test_a_compressed_module_is_told_by_what_is_to_unpack_it(ks, world, tmp_path: Path):
+    world(World(config={*CONFIG, "MODULE_DECOMPRESS"}))
+    plain = Ko().bytes()
+    for name, packed, code, fix in (
+        ("hello.ko.gz", gzip.compress(plain), "KS450", "gunzip"),
+        ("hello.ko.xz", lzma.compress(plain, check=lzma.CHECK_CRC64), "KS451", "--check=crc32"),
+        ("hello.ko.xz", lzma.compress(plain, check=lzma.CHECK_CRC32), None, ""),
+    ):
+        (tmp_path / name).write_bytes(packed)
+        ran = ks("check", tmp_path / name)
+        assert ran.status == 0
+        assert re.findall(r"\[(KS45\d)\]", ran.out + ran.err) == ([code] if code else [])
+        assert fix in ran.out + ran.err
 
 
 def test_values_on_the_command_line(ks, world, tmp_path: Path):

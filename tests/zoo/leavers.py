@@ -29,8 +29,10 @@ _TEMPLATE = """// SPDX-License-Identifier: GPL-2.0
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/netdevice.h>
+#include <linux/netfilter_ipv4.h>
 #include <linux/platform_device.h>
 #include <linux/proc_fs.h>
+#include <linux/reboot.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/version.h>
@@ -226,6 +228,25 @@ LEAVERS = {
         " static struct ctl_table_header *h;",
         'h = register_sysctl("lv_sysctl", t);',
         "unregister_sysctl_table(h);",
+    ),
+    "notifier": Leaver(
+        "callback",
+        "lv_block",
+        "static int hear(struct notifier_block *n, unsigned long what, void *d) { return NOTIFY_DONE; }"
+        " static struct notifier_block lv_block = { .notifier_call = hear };",
+        "int error = register_reboot_notifier(&lv_block);",
+        "unregister_reboot_notifier(&lv_block);",
+        "return error;",
+    ),
+    "hook": Leaver(
+        "callback",
+        "lv_hear",
+        "static unsigned int lv_hear(void *p, struct sk_buff *s, const struct nf_hook_state *t)"
+        " { return NF_ACCEPT; }"
+        " static const struct nf_hook_ops o = { .hook = lv_hear, .pf = NFPROTO_IPV4 };",
+        "int error = nf_register_net_hook(&init_net, &o);",
+        "nf_unregister_net_hook(&init_net, &o);",
+        "return error;",
     ),
 }
 

@@ -21,6 +21,7 @@ def adopt(
     fix: Annotated[bool, typer.Option("--fix", help="Mend old habits in Kbuild and Makefile.")] = False,
     kernel: options.KernelName = None,
     arch: options.Arch = None,
+    there: options.Directory = None,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
@@ -30,6 +31,7 @@ def adopt(
     directory that another user owns or may write to is asked about first.
     """
     kernel = options.spec_of(kernel, arch)
+    directory = there / directory if there else directory
     from kscaffold.kernel.choose import find_kernel  # start-up time
     from kscaffold.scaffold.adopt.adopt import adopt as adopt_directory
 

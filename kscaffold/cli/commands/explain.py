@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # A program, a kernel or a sandbox that can't be had.
 _NO_GUEST = ("KS001", "KS5", "KS6")
-# Without -C: that is a letter of -EACCES.
+# Without -C here, which is a letter of -EACCES; `_split_directory` takes it from the words.
 Directory = Annotated[
     Path | None,
     typer.Option(
@@ -59,6 +59,7 @@ def explain(
 ) -> int:
     """Say what happens in a load, what a code or a pasted log means."""
     kernel = options.spec_of(kernel, arch)
+    topic, directory = _split_directory(topic, directory)
     # Options that are none reach us as topics, since -1 and -EPERM have to.
     for word in topic or []:
         if word.startswith("-") and not re.fullmatch(r"-|-\d+|-E[A-Z0-9]+|-objs|-y", word):
@@ -79,6 +80,20 @@ def explain(
     if given:
         raise UsageError("KS004", "these options are for explain load", fix="kscaffold explain load")
     return _topic(" ".join(topic or []), _log_of_file(topic or []))
+
+
+def _split_directory(topic: list[str] | None, directory: Path | None) -> tuple[list[str] | None, Path | None]:
+    """The words without `-C DIR`, and that directory."""
+    words = list(topic or ())
+    if "-C" not in words:
+        return topic, directory
+    at = words.index("-C")
+    given = Path(words[at + 1]) if at + 1 < len(words) else None
+    if given is None or not given.is_dir():
+        raise UsageError(
+            "KS004", f"-C needs a directory, and {given or 'nothing'} is none", fix="kscaffold explain --help"
+        )
+    return words[:at] + words[at + 2 :], options.named_directory(given)
 
 
 def _listed() -> int:
@@ -154,11 +169,19 @@ def _topic(words: str, log: str | None = None) -> int:
     return EXIT_YES
 
 
+def _is_topic(word: str) -> bool:
+    from kscaffold.explain.explain import explain as ask  # start-up time
+
+    return ask(word).known
+
+
 def _log_of_file(words: list[str]) -> str | None:
-    """The log in the file that is meant: one argument with a path's form that is no topic of its own."""
-    if len(words) != 1 or not re.search(r"[/.]", words[0]):
+    """The log in the file that is meant: one argument that is no topic of its own."""
+    if len(words) != 1:
         return None
     path = Path(words[0])
+    if not re.search(r"[/.]", words[0]) and not (path.is_file() and not _is_topic(words[0])):
+        return None
     if not path.is_file():
         if "/" in words[0] and " " not in words[0] and re.search(r"\.(?:log|txt|out)$", words[0]):
             raise UsageError("KS401", f"no such file: {words[0]}", fix=f"ls -l {path.parent}")

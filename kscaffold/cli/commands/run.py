@@ -86,13 +86,15 @@ def run(
     )
     accepted, files = tuple(allow or ()), tuple(firmware or ())
     asked = Instruments.of(sanitize=sanitize, faults=faults, coverage=coverage or lcov is not None)
-    request = replace(request, allow=accepted, instruments=asked, as_user=as_user, firmware=files)
-    sets = [one for one in (params or [""]) for _ in range(repeat)]
+    request = replace(
+        request, allow=accepted, instruments=asked, as_user=as_user, firmware=files, repeat=repeat
+    )
+    sets = params or [""]
     page: RunPage | None = None
     if html is not None:
         from kscaffold.cli.render import html as render_html  # start-up time: few want one
 
-        page = render_html.RunPage(html, len(sets))
+        page = render_html.RunPage(html, len(sets) * repeat)
 
     def listen(chosen: "Kernel") -> "TryListener | None":
         from kscaffold.cli.render import load  # noqa: F401 - start-up time: while the guest restores

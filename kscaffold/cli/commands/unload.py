@@ -46,5 +46,6 @@ def unload(
         watch=watch,
         progress=console.progress(),
         on_unload=render.unloaded,
+        on_residue=render.left,
     )
     return render.unloads("unload", reports)

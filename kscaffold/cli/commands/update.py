@@ -59,6 +59,7 @@ def update(
     checkout: _Checkout = None,
     trust: external_options.Trust = False,
     hooks: _Hooks = None,
+    there: options.Directory = None,
     verbose: options.Verbose = False,
     json: options.Json = False,
 ) -> int:
@@ -69,6 +70,7 @@ def update(
 
     if conflicts and not write:
         raise UsageError("KS004", "--conflicts goes with --write", fix="kscaffold update --write --conflicts")
+    directory = there / (directory or "") if there else directory
     where = directory or Path()
     if directory and not directory.is_dir():
         raise UsageError("KS004", f"{directory} is not a directory", fix="kscaffold update DIR")

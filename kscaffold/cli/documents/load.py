@@ -79,7 +79,7 @@ def _complaints(report: "LoadReport | UnloadReport") -> list[Document]:
     ]
 
 
-def _residue(report: "LoadReport") -> list[Document] | None:
+def _residue(report: "LoadReport | UnloadReport") -> list[Document] | None:
     """None where nobody looked: a load alone leaves what it needs."""
     if report.residue is None:
         return None
@@ -100,6 +100,7 @@ def unload(report: "UnloadReport") -> Document:
         "seconds": round(report.seconds, 4),
         "clean": report.ok and not report.flaws,
         "complaints": _complaints(report),
+        "residue": _residue(report),
     }
 
 

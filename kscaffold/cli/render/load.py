@@ -10,6 +10,7 @@ from kscaffold.cli.render.source_line import source
 from kscaffold.diagnosis import errnos
 from kscaffold.diagnosis.klog import Record, is_background
 from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES
+from kscaffold.load.flaws import flaws_of_residue
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
 
@@ -78,6 +79,7 @@ def why(report: LoadReport) -> None:
             source(report.place, say)
         if j.code:
             say(f"   {console.styled('more', 'cyan')}: kscaffold explain {j.code}")
+        left(report)
 
 
 def _notes(report: LoadReport, say: Callable[[str], None]) -> None:
@@ -302,6 +304,12 @@ def unloaded(report: UnloadReport) -> None:
 def _regrets(report: UnloadReport) -> None:
     """What went wrong in an exit that came to its end."""
     for flaw in report.flaws:
+        _flaw(flaw, console.warn, console.note)
+
+
+def left(report: UnloadReport | LoadReport) -> None:
+    """What unloads have left behind in a sandbox that lives on."""
+    for flaw in flaws_of_residue(report.residue or ()):
         _flaw(flaw, console.warn, console.note)
 
 

@@ -7,13 +7,15 @@ from kscaffold.records import dataclass
 class Residue:
     """One thing that is left. `kind`: a key of KINDS. `name`: as the kernel lists it. `where`: `file.c:line`
     of the call that probably made it, None where no source has one. `crashed`: the list of the kernel's that
-    crashes its reader because of the leftover, None where it can be read.
+    crashes its reader because of the leftover, None where it can be read. `undo`: what takes back that very
+    call.
     """
 
     kind: str
     name: str
     where: str | None = None
     crashed: str | None = None
+    undo: str | None = None
 
     @property
     def code(self) -> str:
@@ -29,7 +31,8 @@ class Residue:
     @property
     def fix(self) -> str:
         """What takes it back."""
-        return f"call {KINDS[self.kind].undo} in exit, and where init fails after it"
+        more = "; kscaffold run --sanitize names the allocation" if self.kind == "memory" else ""
+        return f"call {self.undo or KINDS[self.kind].undo} in exit, and where init fails after it{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,5 +152,11 @@ KINDS = {
     ),
     "crypto": _Kind(
         "KS399", "the algorithm {name} is still registered", "crypto_unregister_…()", r"crypto_register_\w+"
+    ),
+    "callback": _Kind(
+        "KS390",
+        "the kernel still has a pointer to {name}, which went with the module",
+        "what unregisters or cancels it",
+        r"(?:\w*_)?(?<!un)register(?:_\w+)?|dev_add_pack|inet6?_add_protocol|call_s?rcu\w*|tasklet_\w*schedule",
     ),
 }

@@ -36,11 +36,14 @@ SECTIONS = (
     "/proc/filesystems",
     "/proc/misc",
     "/proc/crypto",
+    "/proc/slabinfo",
 )
 
 _FILES_OF_DRIVERS = ("/sys/class", "/sys/bus", "/sys/devices/virtual", "/sys/devices", "/dev")
 _EVERYWHERE = tuple(
-    s for s in SECTIONS if s not in ("/proc/crypto", "/proc/filesystems", "/proc/self/net", "/proc/zoneinfo")
+    s
+    for s in SECTIONS
+    if s not in ("/proc/crypto", "/proc/filesystems", "/proc/self/net", "/proc/zoneinfo", "/proc/slabinfo")
 )
 # What can leave nothing by itself: it reads, writes, waits, frees, or works on what another call makes.
 _NEUTRAL = (

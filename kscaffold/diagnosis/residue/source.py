@@ -20,15 +20,33 @@ def made_by(left: Residue, sources: Sequence[tuple[str, str]]) -> Residue:
         plain = _COMMENT.sub(lambda m: "\n" * m[0].count("\n"), text)
         for hit in _calls(plain, KINDS[left.kind].makers):
             line = plain.count("\n", 0, hit.start()) + 1
-            said = re.findall(r'"([^"\n]{1,80})"', plain[hit.start() : plain.find(";", hit.start())])
+            call = plain[hit.start() : plain.find(";", hit.start())]
+            said = re.findall(r"\w{1,80}" if left.kind == "callback" else r'"([^"\n]{1,80})"', call)
             found.append((0 if set(said) & set(words) else 1, f"{file}:{line}", said[0] if said else ""))
     if not found:
         return left
     _, where, name = min(found, key=lambda f: f[0])
+    if left.kind == "callback":
+        return replace(left, where=where, undo=undo_of(name))
     if not left.crashed:
         return replace(left, where=where)
     declared = re.search(_DECLARED, "\n".join(text for _, text in sources))
     return replace(left, where=where, name=name or (declared[1] if declared else left.name))
+
+
+# What takes a call back, by the call's name; the first pattern that fits.
+_UNDONE: tuple[tuple[str, str], ...] = (
+    (r"(?:dev|inet6?)_add_(\w+)", r"the matching …_del_\1() or …_remove_\1()"),
+    (r"call_s?rcu\w*", "rcu_barrier() (srcu_barrier() for SRCU)"),
+    (r"tasklet_\w+", "tasklet_kill()"),
+    (r"((?:\w+_)?)register((?:_\w+)?)", r"\1unregister\2()"),
+)
+
+
+def undo_of(call: str) -> str | None:
+    """What takes back what a function started or registered; None where that is not known."""
+    fits = ((re.fullmatch(pattern, call), undo) for pattern, undo in _UNDONE)
+    return next((hit.expand(undo) for hit, undo in fits if hit), None)
 
 
 # Whoever registers these gives them a name where they stand.

@@ -85,7 +85,8 @@ def load_plan(
     on_load: LoadListener,
 ) -> Loads:
     """Load a plan into a target that is open."""
-    from kscaffold.load.load import load_all  # start-up time: the sandbox starts now
+    from kscaffold.load.leftovers import LiveLeftovers  # start-up time: the sandbox starts now
+    from kscaffold.load.load import load_all
 
     reports = load_all(
         plan,
@@ -94,6 +95,7 @@ def load_plan(
         predictor=predictor,
         seconds={"build": plan.seconds, "start": opened.seconds},
         on_report=lambda report: on_load(report, opened.target),
+        leftovers=LiveLeftovers(opened.target),
     )
     if opened.kind == "sandbox" and any(r.judgement.complaints or not r.ok for r in reports):
         from kscaffold.load.live_crash import mark_told  # start-up time: few loads crash

@@ -72,8 +72,11 @@ def run(
     progress: Progress = SILENT,
     listen: Listen | None = None,
 ) -> Run:
-    """Build what is not up to date, then load and unload once for each of `sets`: parameters in the kernel's
-    syntax, beside those of the request. Each try gets a guest of its own, and no guest is left.
+    """Build what is not up to date, then load and unload `request.repeat` times for each of `sets`:
+    parameters in the kernel's syntax, beside those of the request. Each try gets a guest of its own, and no
+    guest is left.
+    Where that is more than 1, and all went well, the same is done many times in one guest for each set:
+    the last try of the set tells what memory was never freed, however little.
 
     `timeout` of each load, and `watch`, how long to look on after the last unload (None: as the modules'
     imports suggest), in seconds. Raises UsageError for what can't be meant, KscaffoldError where there is no
@@ -92,10 +95,16 @@ def run(
         timing.reached("the modules are found, and built")
         if plan.failed:
             return Run(failed_build=plan.failed)
-        tries = [replace(plan, parameters=plan.parameters.and_more(one)) for one in sets]
+        given = [replace(plan, parameters=plan.parameters.and_more(one)) for one in sets]
+        tries = [one for one in given for _ in range(request.repeat)]
         options = RunOptions(timeout, watch, on_load)
         if not request.instruments:
             done = run_tries(tries, begun, options, progress)
+            if request.repeat > 1:
+                from kscaffold.load.growth import with_growth  # start-up time: few runs are repeated
+
+                for last in range(request.repeat - 1, len(tries), request.repeat):
+                    done[last] = with_growth(done[last], tries[last], begun.plan, request.repeat, progress)
             return Run(tuple(done), plan.seconds, allow=accepted)
         from kscaffold.instrument.run import run_instrumented  # start-up time: few runs have an instrument
 

@@ -26,5 +26,8 @@ def shell(at: Path, where: TargetRequest, progress: Progress = SILENT) -> int:
     trusted = trusted_certificates(kernel, where, progress)
     with open_sandbox(at, kernel, where, trusted, progress) as (target, _):
         target.install_busybox(program)
+        progress.note(
+            "BusyBox's insmod exits with the errno cut to 8 bits, its modprobe knows no softdep: see dmesg"
+        )
         status = os.waitstatus_to_exitcode(run_shell(target.channel, ["/bin/sh", "-i"]))
         return status if status >= 0 else 128 - status

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from kscaffold.elf.module_file import ModuleFile
+from kscaffold.load.leftovers import LiveLeftovers, without_guesses
 from kscaffold.load.live_crash import mark_told
 from kscaffold.load.loaded_modules import unload_order
 from kscaffold.load.open_target import running_target
@@ -11,6 +13,7 @@ from kscaffold.load.unload import unload as unload_one
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import dataclass, replace
+from kscaffold.targets.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +36,17 @@ def unload(
     watch: float | None = None,
     progress: Progress = SILENT,
     on_unload: Callable[[UnloadReport], None] = lambda report: None,
+    on_residue: Callable[[UnloadReport], None] = lambda report: None,
 ) -> tuple[UnloadReport, ...]:
     """Unload each module; `timeout` of each in seconds, in the kernel.
 
     `watch`: seconds to look on afterwards, None for as long as the modules' imports suggest. `on_unload` gets
-    each report, and one again that changed while the kernel was watched.
+    each report, and one again that changed while the kernel was watched; `on_residue` the last one, where
+    something was left behind.
     """
     beside = sorted(request.at.glob("*.ko"))
-    reports = []
+    reports: list[UnloadReport] = []
+    kos: list[ModuleFile] = []
     with running_target(request.at, host=request.host, progress=progress) as opened:
         if not opened.is_there:
             progress.note("no sandbox runs for this project: nothing is loaded")
@@ -48,6 +54,7 @@ def unload(
             module = module_of_word(name)
             files = [Path(name), *(ko for ko in beside if module_of_word(ko.name) == module)]
             ko = file_of(module, files, opened.target)
+            kos += [ko] if ko else []
             report = unload_one(name, opened.target, timeout=timeout, ko=ko)
             reports.append(_after_crash(report, opened.crashed) if opened.crashed else report)
             on_unload(reports[-1])
@@ -56,9 +63,24 @@ def unload(
             if after is not before:
                 on_unload(after)
         if opened.is_there and opened.kind == "sandbox":
+            watched = _with_left(watched, kos, opened.target, opened.crashed)
+            if watched and watched[-1].residue:
+                on_residue(watched[-1])
             gone = any(r.judgement.verdict in ("crashed", "lost") for r in watched)
             mark_told(request.at, [r for report in watched for r in report.log], is_gone=gone)
     return tuple(watched)
+
+
+def _with_left(
+    reports: list[UnloadReport], kos: list[ModuleFile], target: Target, crashed: str | None
+) -> list[UnloadReport]:
+    """The reports, the last one with what is left behind in the sandbox."""
+    fatal = any(c.fatal for r in reports for c in r.judgement.complaints)
+    if not reports or crashed or fatal or not all(r.ok for r in reports):
+        return reports
+    left = LiveLeftovers(target).find(kos if len(kos) == len(reports) else [], reports)
+    reports = without_guesses(reports, left)
+    return [*reports[:-1], replace(reports[-1], residue=left)]
 
 
 def _after_crash(report: UnloadReport, crashed: str) -> UnloadReport:

@@ -171,6 +171,7 @@ enum verb {
 	HELLO = 1, LOAD = 2, UNLOAD = 3, LIST = 4, LOG = 5, READ = 6, WRITE = 7, RUN = 8, SHELL = 9,
 	INPUT = 10, RESIZE = 11, POWEROFF = 12, PHOTOGRAPH = 13, PEEK = 14, SYMBOLS = 15,
 	PROVIDE = 16,
+	POINTERS = 17,
 	EXEC = 32, SIGNAL = 33, INSTALL = 34,
 };
 enum kind { ACK = 1, END = 2, OUTPUT = 3, WANT = 6 };
@@ -666,9 +667,12 @@ static const char *const seen[] = {
 	"1/sys/kernel/slab", "1/sys/fs", "1/sys/firmware", "1/sys", "2/sys/kernel/debug", "2/dev",
 	"0/proc/devices", "0/proc/meminfo", "0/proc/zoneinfo", "0/proc/vmallocinfo", "2/proc/sys", "0/proc/ioports",
 	"0/proc/iomem", "0/proc/interrupts", "0/proc/filesystems", "0/proc/misc", "0/proc/crypto",
+	"0/proc/slabinfo",
 };
 
-enum { SEEN = sizeof(seen) / sizeof(*seen), PHOTO = 512 << 10, DEEPEST = 3, DT_DIR = 4, DT_LNK = 10, ALL = 0x7fffffff };
+enum { CACHES = 512, SEEN = sizeof(seen) / sizeof(*seen), PHOTO = 512 << 10, DEEPEST = 3, DT_DIR = 4, DT_LNK = 10,
+       ALL = 0x7fffffff,
+       USUAL = ALL & ~(1 << (SEEN - 1)) };
 
 /* `argument` of PHOTOGRAPH: the parts to take, by bits; with FIRST it is the one to compare with. */
 #define FIRST 0x80000000u
@@ -756,6 +760,46 @@ static void walk(struct photo *p, char *path, u32 n, int depth)
 		sys(SYS_close, fd);
 }
 
+/*
+ * SLUB counts the objects of a slab that a processor works on as used, all of them. Shrinking a cache takes its
+ * slabs from the processors, until the next object is taken: then each object counts for itself. So all files are
+ * open before the first cache shrinks, and nothing but the list is read afterwards.
+ */
+static u32 read_slabs(u8 *to, u32 room)
+{
+	static u8 names[32 << 10];
+	static s32 caches[CACHES];
+	char path[300] = "/sys/kernel/slab/";
+	s32 fd = open(path, O_RDONLY | O_CLOEXEC, 0), list = open(seen[SEEN - 1] + 1, O_RDONLY | O_CLOEXEC, 0);
+	u32 count = 0, n = 0;
+	s64 got;
+
+	while (fd >= 0 && (got = sys(SYS_getdents64, fd, names, sizeof(names))) > 0) {
+		for (s64 at = 0; at < got && count < CACHES;) {
+			struct entry *e = (void *)(names + at);
+			u32 m = length(e->name);
+
+			at += e->size;
+			/* kmalloc-…, skbuff_… */
+			if (m < 8 || m > 100 || !((e->name[0] == 'k' && e->name[1] == 'm') ||
+						  (e->name[0] == 's' && e->name[1] == 'k')))
+				continue;
+			memcpy(path + 17, e->name, m);
+			memcpy(path + 17 + m, "/shrink", 8);
+			caches[count++] = open(path, O_WRONLY | O_CLOEXEC, 0);
+		}
+	}
+	sys(SYS_close, fd);
+	for (u32 i = 0; i < count; i++)
+		sys(SYS_write, caches[i], "1", 1);
+	while (n < room && (got = sys(SYS_read, list, to + n, room - n > CHUNK ? CHUNK : room - n)) > 0)
+		n += got;
+	for (u32 i = 0; i < count; i++)
+		sys(SYS_close, caches[i]);
+	sys(SYS_close, list);
+	return n;
+}
+
 /* The number of sections that were taken is known all along: who takes them may not come back. */
 static s64 photograph(struct photo *p, u32 wanted)
 {
@@ -773,6 +817,8 @@ static s64 photograph(struct photo *p, u32 wanted)
 		memcpy(path, seen[i] + 1, n + 1);
 		if (depth)
 			walk(p, path, n, depth);
+		else if (i == SEEN - 1)
+			p->length += read_slabs(p->text + p->length, PHOTO - p->length);
 		else
 			p->length += slurp(path, p->text + p->length, PHOTO - p->length);
 	}
@@ -819,6 +865,185 @@ static u32 differences(u8 *to, u32 room, u32 wanted)
 	return n;
 }
 
+/* ---- pointers: what of the kernel's own memory leads to where a module was ---- */
+
+/*
+ * Looked through, by /proc/kcore, are the kernel's variables: lists of notifiers, probes and drivers begin there. (The
+ * host reads the timers by PEEK.) Memory that was given out is not: what is free again still holds what it held.
+ */
+struct segment { u64 offset, virt, phys, size; };
+
+static struct {
+	struct segment segments[32];
+	u64 low, high;
+	u32 count, found;
+	s32 core;
+} search;
+
+enum { FOUND = 34, MOST_FOUND = 256, OBJECT = 64 };
+
+static u64 u64_of(const u8 *at)
+{
+	u64 n;
+
+	memcpy(&n, at, 8);
+	return n;
+}
+
+static u64 hexadecimal(const u8 **at)
+{
+	u64 n = 0;
+
+	for (;; ++*at) {
+		u8 c = **at;
+
+		if (c >= '0' && c <= '9')
+			n = n << 4 | (c - '0');
+		else if (c >= 'a' && c <= 'f')
+			n = n << 4 | (c - 'a' + 10);
+		else
+			return n;
+	}
+}
+
+/* n bytes at a virtual address; how many could be had. */
+static s64 peek_core(u64 virt, void *to, u32 n)
+{
+	for (u32 i = 0; i < search.count; i++) {
+		struct segment *s = search.segments + i;
+
+		if (virt - s->virt >= s->size || s->phys == ~0ull)
+			continue;
+		sys(SYS_lseek, search.core, s->offset + virt - s->virt, SEEK_SET);
+		return sys(SYS_read, search.core, to, n);
+	}
+	return -EINVAL;
+}
+
+/* Where memory of that physical address is for the kernel; 0 where nobody knows. */
+static u64 virtual_of(u64 phys)
+{
+	for (u32 i = 0; i < search.count; i++)
+		if (search.segments[i].phys != ~0ull && phys - search.segments[i].phys < search.segments[i].size)
+			return search.segments[i].virt + phys - search.segments[i].phys;
+	return 0;
+}
+
+static void found(u64 at, u64 pointer)
+{
+	u8 *line = text + FOUND * search.found;
+
+	if (search.found == MOST_FOUND)
+		return;
+	for (int i = 0; i < 16; i++) {
+		line[i] = "0123456789abcdef"[at >> (60 - 4 * i) & 15];
+		line[17 + i] = "0123456789abcdef"[pointer >> (60 - 4 * i) & 15];
+	}
+	line[16] = ' ';
+	line[33] = '\n';
+	search.found++;
+}
+
+static int leads_there(u64 word)
+{
+	return word - search.low < search.high - search.low;
+}
+
+/* Whether two words are where a range begins and ends: the kernel's notes of pages, which nobody follows. */
+static int is_range(u64 word, u64 beside)
+{
+	u64 apart = word > beside ? word - beside : beside - word;
+
+	return !((word | beside) & 4095) && apart && apart < 256 << 20;
+}
+
+/* The first bytes of the object that a word points to: a hook's function, what a list goes on with. */
+static void look_behind(u64 at, u64 word)
+{
+	u64 object[OBJECT / 8];
+
+	if (word < ~0ull << 48 || peek_core(word, object, OBJECT) != OBJECT)
+		return;
+	for (u32 i = 0; i < OBJECT / 8; i++)
+		if (leads_there(object[i]))
+			found(at, object[i]);
+}
+
+/* `deep`: what the variables point to, too. */
+static void look_through(u64 from, u64 size, int deep)
+{
+	u64 before = 0;
+
+	for (u64 at = 0; at < size;) {
+		s64 got = peek_core(from + at, chunk, size - at > CHUNK ? CHUNK : size - at);
+
+		if (got < 8)
+			return;
+		for (s64 i = 0; i + 8 <= got; i += 8) {
+			u64 word = u64_of(chunk + i), after = i + 16 <= got ? u64_of(chunk + i + 8) : 0;
+
+			if (leads_there(word)) {
+				if (!is_range(word, before) && !is_range(word, after))
+					found(from + at + i, word);
+			} else if (deep) {
+				look_behind(from + at + i, word);
+			}
+			before = word;
+		}
+		at += got;
+	}
+}
+
+static int read_segments(void)
+{
+	static u8 header[64 + 56 * 64];
+	u32 count;
+
+	if (sizeof(long) != 8)
+		return 0;
+	search.core = open("/proc/kcore", O_RDONLY | O_CLOEXEC, 0);
+	if (search.core < 0 || sys(SYS_read, search.core, header, sizeof(header)) < 64)
+		return 0;
+	count = header[56] | header[57];
+	for (u32 i = search.count = 0; i < count && i < 64 && search.count < 32; i++) {
+		u8 *p = header + 64 + 56 * i;
+
+		if (p[0] + p[3] == 1)	/* PT_LOAD, in either byte order */
+			search.segments[search.count++] = (struct segment){
+				u64_of(p + 8), u64_of(p + 16), u64_of(p + 24), u64_of(p + 32) };
+	}
+	return search.count;
+}
+
+/* Ranges of /proc/iomem: `  02a00000-02c45dff : Kernel data`. */
+static s64 find_pointers(void)
+{
+	static u8 ranges[16 << 10];
+	u32 n = slurp("/proc/iomem", ranges, sizeof(ranges) - 1);
+	const u8 *line = ranges;
+
+	search.found = 0;
+	if (!read_segments())
+		return -EINVAL;
+	for (ranges[n] = 0; *line;) {
+		u64 first, last, virt;
+
+		while (*line == ' ')
+			line++;
+		first = hexadecimal(&line);
+		line += *line == '-';
+		last = hexadecimal(&line);
+		/* " : Kernel data", " : Kernel bss" */
+		if (line[3] == 'K' && line[4] == 'e' && line[9] == ' ' && (line[10] == 'd' || line[10] == 'b'))
+			if ((virt = virtual_of(first)))
+				look_through(virt, last + 1 - first, asked.argument);
+		while (*line && *line++ != '\n')
+			;
+	}
+	sys(SYS_close, search.core);
+	return 0;
+}
+
 /* `argument` of LOAD, beside the flags of finit_module(2): the child gives up root first, as NOBODY. */
 #define AS_USER 0x80000000u
 
@@ -835,6 +1060,8 @@ static s64 call_kernel(u32 verb, s32 ko, const char *name)
 {
 	if (verb == PHOTOGRAPH)
 		return photograph(asked.argument & FIRST ? &before : &after, asked.argument & ALL);
+	if (verb == POINTERS)
+		return find_pointers();
 	if (verb == LOAD && asked.argument & AS_USER)
 		return load_as_user(ko, name);
 	if (verb == LOAD)
@@ -962,6 +1189,8 @@ static void in_child(u32 verb, s32 ko, const char *name)
 		o.trace_length = slurp("/sys/kernel/tracing/trace", text, TEXT);
 	if (verb == PHOTOGRAPH && !(asked.argument & FIRST))
 		o.trace_length = differences(text, TEXT, asked.argument);
+	if (verb == POINTERS && o.returned && !o.result)
+		o.trace_length = FOUND * search.found;
 	o.lost = kept.lost;
 	o.head_length = kept.head_length;
 	o.tail_length = kept.tail_length;
@@ -1008,7 +1237,7 @@ static void hello(void)
 	sys(SYS_ioctl, fd, RNDRESEEDCRNG, 0);
 	sys(SYS_close, fd);
 	if (!photographed++) {	/* in the snapshot, so that no run waits for it */
-		photograph(&before, ALL);
+		photograph(&before, USUAL);
 		n = slurp("/proc/modules", modules, sizeof(modules));
 	}
 #ifdef RESTORED_UNARMED
@@ -1094,6 +1323,23 @@ static void compare(void)
 {
 	skip(asked.length);
 	in_child(PHOTOGRAPH, -1, 0);
+}
+
+/* Payload: the first address of a range and that behind its last, u64 each; `argument`: look into objects
+ * that the variables point to as well, which takes longer. The answer's trace has a line for each
+ * pointer into it: where that is, and what it is. */
+static void pointers(void)
+{
+	u64 range[2];
+
+	if (asked.length != sizeof(range)) {
+		skip(asked.length);
+		return finish(-EINVAL, 0, 0);
+	}
+	read_all(port, range, sizeof(range));
+	search.low = le64(range[0]);
+	search.high = le64(range[1]);
+	in_child(POINTERS, -1, 0);
 }
 
 static void list(void)
@@ -1820,6 +2066,7 @@ static void serve(void)
 		case PHOTOGRAPH: compare(); break;
 		case PEEK: peek(); break;
 		case SYMBOLS: symbols(); break;
+		case POINTERS: pointers(); break;
 		case EXEC: exec(); break;
 		case RESIZE: take_window(-1); finish(0, 0, 0); break;
 		case INSTALL: install(); break;

@@ -60,8 +60,8 @@ class Verb(IntEnum):
     PEEK = 14
     SYMBOLS = 15
     PROVIDE = 16
-    # A user's program, and its files.
-    EXEC = 32
+    POINTERS = 17
+    EXEC = 32  # a user's program, and its files
     SIGNAL = 33
     INSTALL = 34
     # For the keeper itself.

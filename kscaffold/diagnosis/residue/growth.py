@@ -1,0 +1,66 @@
+"""How much of a kernel's memory many loads of the same modules have kept, by two photographs around them."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from kscaffold.diagnosis.residue.compare import Part, grown, size_text
+from kscaffold.diagnosis.residue.kinds import Residue
+
+_PAGE = 4096
+_SURE = 0.75  # pages a load, from which on it is the loads that take them
+_OTHERS = 1  # objects that somebody else may take or give back meanwhile
+_SIZED = re.compile(r"kmalloc-(?:\w+-)*?(?P<size>\d+)(?P<unit>k?)")
+
+
+def growth(half: Sequence[Part], whole: Sequence[Part], rounds: int) -> list[Residue]:
+    """What grew by the same number of objects, or by a page, in each round of both halves: what a kernel sets
+    aside for itself grows in steps. `half`, `whole`: what differs from the beginning then, and at the end.
+    """
+    each, first, both = rounds // 2, _objects_more(half), _objects_more(whole)
+    left = []
+    for name, count in both.items():
+        times = round(count / rounds)
+        if times and max(abs(n - times * each) for n in (first[name], count - first[name])) <= _OTHERS:
+            left.append(_objects_left(name, count, rounds))
+    grew = min(_pages_more(half), _pages_more(whole) - _pages_more(half)) / (_PAGE * each)
+    if grew >= _SURE:
+        left.append(Residue("memory", f"{size_text(_PAGE * max(1, round(grew)))} a load"))
+    return left
+
+
+def _objects_more(found: Sequence[Part]) -> Counter[str]:
+    slabs = next((p for p in found if p.section == "/proc/slabinfo"), None)
+    more = _objects(slabs.after or "") if slabs else Counter[str]()
+    more.subtract(_objects(slabs.before) if slabs else ())
+    return more
+
+
+def _pages_more(found: Sequence[Part]) -> int:
+    """Bytes of the kernel's memory that are in no slab."""
+    memory = next((p for p in found if p.section == "/proc/meminfo"), None)
+    return grown(found) - (_slab(memory.after or "") - _slab(memory.before) if memory else 0)
+
+
+def _objects_left(name: str, count: int, rounds: int) -> Residue:
+    times = round(count / rounds)
+    many = f"{times} x " if times > 1 else ""
+    what = f"up to {many}{name[8:]} bytes" if name.startswith("kmalloc-") else f"{many or '1 '}{name}"
+    return Residue("memory", f"{what} a load ({count} objects of {name} in {rounds} loads)")
+
+
+def _objects(text: str) -> Counter[str]:
+    """How many objects of each cache are in use; all caches of kmalloc() for one size together."""
+    found: Counter[str] = Counter()
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) > 3 and words[1].isdigit():
+            sized = _SIZED.fullmatch(words[0])
+            name = f"kmalloc-{int(sized['size']) << (10 if sized['unit'] else 0)}" if sized else words[0]
+            found[name] += int(words[1])
+    return found
+
+
+def _slab(text: str) -> int:
+    kb = re.search(r"^SUnreclaim:\s+(\d{1,12}) kB", text, re.M)
+    return int(kb[1]) << 10 if kb else 0
