@@ -17,6 +17,7 @@ from kscaffold.sandbox.agent.guest_root import compiler
 
 _COMPILE_TIMEOUT = 120.0  # s
 _DEEPEST = 4  # interpreters of interpreters: the kernel's own limit (BINPRM_MAX_RECURSION)
+_BUSYBOX = "/busybox"  # where SandboxTarget.install_busybox() puts it
 # What BusyBox is in a guest.
 SHELLS = frozenset({"sh", "ash"})
 # Their programs are of no use without a tree of files beside them.
@@ -54,7 +55,7 @@ def ready(word: str, directory: Path, architecture: Architecture) -> ReadyProgra
     if "/" not in word and not word.endswith(".c"):
         found = process.which(word)
         if found is None or not _is_of(Path(found), architecture):
-            return ReadyProgram(f"/bin/{word}", busybox=True)
+            return ReadyProgram(_BUSYBOX, busybox=True)  # which of its commands, argv[0] says
         return _brought(Path(found), architecture, 0)
     file = directory / word
     if file.is_dir():
