@@ -17,7 +17,8 @@ from tests.support.elf import Ko, of
 from tests.support.worlds import CONFIG, RELEASE, World
 
 KEYS = {
-    "module", "path", "arch", "kernel", "init", "exit", "license", "vermagic", "parameters", "depends", "imports",
+    "arch",
+    "module", "path", "kernel", "init", "exit", "license", "vermagic", "parameters", "depends", "imports",
     "exports", "signed", "signature", "prediction", "findings",
 }  # fmt: skip
 ENVELOPE = {"schema", "command", "ok"}
