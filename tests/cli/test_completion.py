@@ -59,7 +59,7 @@ def completed(*words: str) -> list[str]:
         (["insmod", "hello.ko", "howmany=1", "w"], ["whom="]),
         (["explain", "load", "h"], ["hello.ko", "howmany="]),
         (["new", "x", "-t", "deb"], ["debugfs"]),
-        (["explain", "KS20"], [f"KS20{n}" for n in range(1, 10)]),
+        (["explain", "KS20"], [f"KS20{n}" for n in range(10)]),
         (["explain", "ks208"], ["KS208"]),
         (["explain", "EPE"], ["EPERM"]),
         (["completion", ""], ["bash", "fish", "zsh"]),
