@@ -158,14 +158,20 @@ def with_residue(loads: Sequence[LoadReport], left: tuple[Residue, ...] | None) 
 
 
 def without_guesses(unloads: Sequence[UnloadReport], left: tuple[Residue, ...] | None) -> list[UnloadReport]:
-    """The unloads; where it is proven what the kernel still points to, none of them guesses at it."""
-    proven = any(r.kind == "callback" for r in left or ())
+    """The unloads; where it is proven what the kernel still points to of a module, none guesses at it."""
+    proven = [(r.where or "").rpartition(":")[0] for r in left or () if r.kind == "callback"]
     return [
         replace(u, judgement=replace(u.judgement, code=None, cause=None, fix=None, certain=True))
-        if proven and u.ok and u.judgement.code == "KS617" and not u.judgement.certain
+        if u.ok and u.judgement.code == "KS617" and not u.judgement.certain and _is_of(u, proven)
         else u
         for u in unloads
     ]
+
+
+def _is_of(unload: UnloadReport, files: Sequence[str]) -> bool:
+    """Whether the module was built from one of these files; one without a name may be any module's."""
+    own = dict(sources_of([unload.dangling.ko])) if files and unload.dangling else {}
+    return any(not file or file in own for file in files)
 
 
 def sources_of(kos: Iterable[ModuleFile]) -> tuple[tuple[str, str], ...]:
@@ -174,7 +180,7 @@ def sources_of(kos: Iterable[ModuleFile]) -> tuple[tuple[str, str], ...]:
     """
     found: dict[str, str] = {}
     for ko in kos:
-        home = ko.path.absolute().parent
+        home = ko.home
         for path in (*_of_list(ko, home), *sorted(home.glob("*.h")))[:_MOST_FILES]:
             name = str(path.relative_to(home))
             if name not in found and (text := _text(path)) is not None:

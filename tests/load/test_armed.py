@@ -56,9 +56,13 @@ def test_what_is_due_in_an_hour_is_told_at_once(ks, series):
     ran = ks("run", "--json", "-k", release, *far.values())
     assert (ran.status, ran.json["ok"]) == (1, False)
     for name, told in zip(far, ran.json["results"], strict=True):
+        if name == "notifier":  # the kernel's list leads to it: a proof, no guess by the imports
+            assert (told["verdict"], told["code"], told["complaints"]) == ("loaded", "KS390", []), told
+            assert "pointer to block," in told["cause"] and ARMED[name].runs in told["fix"], told
+            continue
         assert (told["verdict"], told["code"]) == ("loaded", "KS617"), told
         assert ARMED[name].runs in told["cause"], told["cause"]
-        assert told["cause"].startswith("likely: ") is (name in ("notifier", "tasklet", "rcu"))
+        assert told["cause"].startswith("likely: ") is (name in ("tasklet", "rcu"))
     fixes = {name: told["fix"] for name, told in zip(far, ran.json["results"], strict=True)}
     assert "hrtimer_cancel()" in fixes["high_hour"] and "cancel_delayed_work_sync()" in fixes["heap_hour"]
 

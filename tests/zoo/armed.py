@@ -131,7 +131,7 @@ ARMED = {
         _HEAP.format(body="n++;"), _START_HEAP.format(s=10800), "", "loaded", "calls late() in 10"
     ),
     "high_hour": Armed(_HIGH, _START_HIGH.format(ms=3600000), "", "loaded", "calls tick() in 3"),
-    # Never by itself: only the imports tell.
+    # Never by itself: the kernel's list tells of the notifier, of the others only the imports.
     "notifier": Armed(
         _REBOOT, "register_reboot_notifier(&block);", "", "loaded", "unregister_reboot_notifier()"
     ),
