@@ -133,10 +133,15 @@ def forgotten_end(ko: ModuleFile) -> tuple[str, str] | None:
     """As `without_end`, of a module that alone can end what it starts: it needs no other module and no other
     one needs it, and it neither waits for an end nor holds a reference to itself.
     """
-    imports = quick.imports(ko)
+    imports = _imports(ko)
     if any(map(_WAITS.fullmatch, imports)) or quick.depends(ko) or quick.exports(ko):
         return None
     return without_end(imports)
+
+
+def _imports(ko: ModuleFile) -> list[str]:
+    """What a module imports; where an instrument's helper stands before a function, that function."""
+    return [name.removeprefix("ks_") for name in quick.imports(ko)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +250,7 @@ class DanglingCallbacks:
 
 def find_dangling(ko: ModuleFile, module: str, target: Target) -> DanglingCallbacks | None:
     """What a loaded module may leave running; None where its imports show that nothing can be left."""
-    imports = quick.imports(ko)
+    imports = _imports(ko)
     seconds, stop = seconds_to_watch(imports)
     if not seconds and not any(_POINTS.fullmatch(name) for name in imports):
         return None

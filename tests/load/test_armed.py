@@ -114,6 +114,8 @@ STARTS = {"mod_timer": 1, "_printk": 2}
         ({"imports": {**STARTS, "wait_for_completion": 3}}, None),
         ({"imports": {**STARTS, "try_module_get": 3, "module_put": 4}}, None),
         ({"imports": {**STARTS, "del_timer": 3}}, None),
+        # The sanitizer's helper stands before it.
+        ({"imports": {**STARTS, "ks_wait_for_completion": 3}}, None),
     ],
 )
 def test_imports_alone_accuse_only_who_ends_all_alone(tmp_path, more, found):

@@ -964,9 +964,13 @@ static void look_behind(u64 at, u64 word)
 
 	if (word < ~0ull << 48 || peek_core(word, object, OBJECT) != OBJECT)
 		return;
-	for (u32 i = 0; i < OBJECT / 8; i++)
-		if (leads_there(object[i]))
+	for (u32 i = 0; i < OBJECT / 8; i++) {
+		u64 before = i ? object[i - 1] : 0, after = i + 1 < OBJECT / 8 ? object[i + 1] : 0;
+
+		/* a range here: a vmap_area, which goes some time after the module's memory */
+		if (leads_there(object[i]) && !is_range(object[i], before) && !is_range(object[i], after))
 			found(at, object[i]);
+	}
 }
 
 /* `deep`: what the variables point to, too. */

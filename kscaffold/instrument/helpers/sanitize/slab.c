@@ -398,8 +398,6 @@ static void free_late(struct rcu_head *head)
 	struct later *later = container_of(head, struct later, head);
 
 	ks_free(later->object, later->ip);
-	/* An address of the module's in free memory looks like something that it left behind. */
-	WRITE_ONCE(later->ip, 0);
 	kfree(later);
 	atomic_dec(&later_count);
 }
