@@ -308,7 +308,8 @@ def _read_card(directory: Path) -> SandboxInfo | None:
             id=directory.name,
             project=Path(facts["project"]),
             kernel=facts["kernel"],
-            arch=facts["arch"],
+            # An older kscaffold, whose sandboxes were of this machine, wrote none: its keepers live on.
+            arch=facts.get("arch") or os.uname().machine,
             cmdline=facts["cmdline"],
             accelerator=facts["accelerator"],
             keeper=facts["keeper"],
