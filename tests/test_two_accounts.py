@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.errors import KscaffoldError
 from kscaffold.files import executable
 from kscaffold.process import kill_proven, start_time
 from kscaffold.sandbox.live import registry
@@ -183,8 +184,10 @@ def test_a_forged_card_kills_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             '{"project": "/x", "kernel": "k", "cmdline": "", "accelerator": "tcg", "qemu": 0, "started": 0,'
             f' "key": "k", "keeper": {victim.pid}, "keeper_started": {start_time(victim.pid) + 1}}}'
         )
-        assert registry.stop_sandbox(tmp_path)
-        assert victim.poll() is None
+        with pytest.raises(KscaffoldError, match="has not ended") as told:
+            registry.stop_sandbox(tmp_path)
+        assert told.value.code == "KS606" and str(victim.pid) in (told.value.cause or "")
+        assert victim.poll() is None and holder.poll() is None
         # Even with the right start: another process listens there.
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(place / "keeper.sock"))

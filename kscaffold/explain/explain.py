@@ -84,7 +84,7 @@ _TYPED = re.compile(
 
 # What a compiler says, from its kind of message on or from its words.
 _OF_COMPILER = re.compile(
-    r"\s*(?:(?:fatal )?error: |warning: |(?=implicit declaration of|too (?:few|many) arguments to"
+    r"(?:(?:fatal )?error: |warning: |(?=implicit declaration of|too (?:few|many) arguments to"
     r"|call to undeclared|passing argument \d|initialization of|assignment to|unknown type name"
     r"|storage size of|conflicting types for|incompatible (?:types?|pointer)|redefinition of"
     r"|['‘]\S{1,100}['’] (?:undeclared|has no member)))"
@@ -254,14 +254,15 @@ def _of_subject(topic: str, subject: subjects.Subject) -> Explanation:
 
 def _of_log(topic: str, text: str) -> Explanation:
     entries, folded = explain_log(text)
-    if not entries and _OF_COMPILER.match(text) and "\n" not in text.strip():
+    bare = text.strip()
+    if not entries and "\n" not in bare and (kind := _OF_COMPILER.match(bare)):
         # Pasted without the place in front of it.
-        entries, folded = explain_log(_OF_COMPILER.sub("SOURCE.c:1:1: error: ", text.strip(), count=1))
-        entries = tuple(replace(e, lines=(text.strip(),)) for e in entries)
+        entries, folded = explain_log(f"SOURCE.c:1:1: error: {bare[kind.end() :]}")
+        entries = tuple(replace(e, lines=(bare,)) for e in entries)
     if not entries and not folded:
         if subject := subjects.find_subject_of_line(text):
             return _of_subject(topic, subject)
-        if typed := _TYPED.match(text.strip()):
+        if typed := _TYPED.match(bare):
             return _command(" ".join(typed["command"].split())) or Explanation(topic, "unknown", "")
         words = " ".join(text.split())
         if topic == "-" and words and len(words) < 80 and (named := _named(words.rstrip("."))):

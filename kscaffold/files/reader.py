@@ -109,6 +109,10 @@ def _too_large(path: Path, size: int, most: int) -> ForeignFileError:
     return ForeignFileError(
         "KS093",
         f"{path} is too large to be read",
-        cause=f"it has {size >> 20} MiB, more than the {most >> 20} MiB of the largest that is known",
+        cause=f"it has {_amount(size)}, more than the {_amount(most)} of the largest that is known",
         fix=f"ls -ls '{path}'; remove it, or put the file there that is meant",
     )
+
+
+def _amount(size: int) -> str:
+    return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size} bytes"

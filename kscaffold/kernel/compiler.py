@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.arch import table
 from kscaffold.errors import ToolMissingError
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.records import dataclass, field, replace
@@ -58,7 +59,9 @@ def _of_suite(tree: BuildTree) -> Toolchain | None:
     """The compiler that was unpacked beside the kernel, where one was."""
     if tree.programs is None:
         return None
-    triple = tree.compiler_package.removeprefix("gcc-")
+    # Not out of the package's name, which has a hyphen for the underscore of x86_64-linux-gnu-gcc.
+    architecture = table.by_uname(tree.arch)
+    triple = architecture.triple if architecture else ""
     compiler = next(iter(sorted(tree.programs.glob(f"{triple}-gcc-*"))), None)
     if compiler is None:
         return None

@@ -59,11 +59,13 @@ def make_buildable(
 
 def _package(tree: BuildTree, arch: str) -> str | None:
     """Debian's package of the gcc that a tree names, as it runs on this machine."""
-    named = re.search(r"gcc-\d+$", tree.compiler or "")
+    named = re.search(r"gcc-(\d+)$", tree.compiler or "")
     if named is None or tree.clang:
         return None
     machine = table.by_uname(arch)
-    return named[0] if machine is None or machine is table.host() else f"{named[0]}-{machine.triple}"
+    if machine is None or machine is table.host():
+        return named[0]
+    return machine.compiler_package(int(named[1]))
 
 
 def _is_out_of_reach(compiler: str, kernel: Kernel, place: Path, progress: Progress) -> bool:

@@ -22,6 +22,7 @@ from kscaffold.module.predict.finding import Finding, Prediction
 _MOST = 2000  # files; then all are forgotten
 # The rooms of the code that a prediction is made by.
 _ROOMS = ("arch", "diagnosis", "elf", "kernel", "module", "pkcs7", "project")
+_BESIDE = ("lazy.py", "records.py")  # what these rooms' patterns and records are made with
 
 
 def prediction_key(
@@ -65,7 +66,8 @@ def prediction_key(
 def code_files() -> list[Path]:
     """The files of the code that predicts, and of all beside it."""
     package = Path(kscaffold.__file__).parent
-    return sorted(file for room in _ROOMS for file in (package / room).rglob("*.py"))
+    rooms = [file for room in _ROOMS for file in (package / room).rglob("*.py")]
+    return sorted([*rooms, *(package / name for name in _BESIDE)])
 
 
 @cache

@@ -22,8 +22,10 @@ _NOISE = re.compile(
 )
 # gcc's way from the file it compiles to the header with the complaint, innermost first.
 _INCLUDED = re.compile(r"(?:In file included from|\s+from) (?P<place>\S+?)(?P<end>[,:])$")
-# The headers of a distribution's kernel.
-_HEADERS = re.compile(r"(?:/[^/\s:]+)+/linux-headers-[^/\s:]+/")
+# A whole path; and of one, what leads to the headers of a distribution's kernel. In two steps, as one
+# expression for both would try a long path again from each of its slashes.
+_PATH = re.compile(r"(?:/[^/\s:]+)+/?")
+_HEADERS = re.compile(r".+/linux-headers-[^/]+/")
 # Macros of headers on the way from a complaint in a header to the source that used the outermost.
 _EXPANDED = re.compile(r"/\S+: note: in (?:expansion|definition) of macro ")
 # What a configure script, or a driver's own tests of the kernel's interface, say of each thing they try.
@@ -121,8 +123,14 @@ class Output:
 
 def short(line: str, directory: Path) -> str:
     """The line with paths below `directory` relative to it, and those of the kernel's headers to these."""
-    line = _HEADERS.sub("…/", line)
+    if "/linux-headers-" in line:
+        line = _PATH.sub(_beside_headers, line)
     return re.sub(rf"{re.escape(str(directory))}/(?=[\w.])", "", line)
+
+
+def _beside_headers(path: re.Match[str]) -> str:
+    headers = _HEADERS.match(path[0])
+    return f"…/{path[0][headers.end() :]}" if headers else path[0]
 
 
 def read_complaint(line: str, directory: Path) -> CompilerMessage | None:

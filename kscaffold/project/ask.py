@@ -90,7 +90,7 @@ def _builds_nothing(project: Project, draft: tuple[Path, Path] | None) -> Kscaff
         place = named.get(file, file)
         name = place.relative_to(project.directory) if place.is_relative_to(project.directory) else place
         text = reader.read_text(file) if file.is_file() else ""
-        wrong = re.search(r"^[ \t]*+(obj-[yY]|objs?[-_]m|obj-mod?|OBJ-M|obj_m)[ \t]*[:+]?=", text, re.M)
+        wrong = next((m for m in _LISTS.finditer(text) if not _only_descends(m)), None)
         if wrong and wrong[1] != "obj-m":
             built_in = ", which is for what is built into a kernel" if wrong[1] == "obj-y" else ""
             line = text.count("\n", 0, wrong.start(1)) + 1
@@ -128,6 +128,18 @@ def _builds_nothing(project: Project, draft: tuple[Path, Path] | None) -> Kscaff
         cause=f"make read {there} and found obj-m empty",
         fix=f"add a line to {there.name}: obj-m := NAME.o",
     )
+
+
+# A list of what is built, under the right name or one near it, as far as its line goes on.
+_LISTS = re.compile(
+    r"^[ \t]*+(obj-[yY]|objs?[-_]m|obj-mod?|OBJ-M|obj_m)[ \t]*+[:+]?=((?:[^\\\n#]|\\[\s\S])*+)", re.M
+)
+
+
+def _only_descends(listed: re.Match[str]) -> bool:
+    """obj-y with nothing but directories: Kbuild looks for modules in those, as it should."""
+    words = listed[2].replace("\\\n", " ").split()
+    return listed[1] == "obj-y" and all(word.endswith("/") for word in words)
 
 
 def _unset_variable(text: str) -> tuple[str, list[str]] | None:

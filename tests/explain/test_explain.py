@@ -112,7 +112,7 @@ def test_every_code_prints_its_entry(ks, code):
 
 def test_codes_in_any_case_and_unknown_ones(ks):
     assert ks("explain", "ks204").out == ks("explain", "KS204").out
-    ran = ks("explain", "KS299")
+    ran = ks("explain", "KS999")
     assert (ran.status, ran.out) == (1, "")
     assert ran.err.startswith("nothing known here\n    fix: ")
 

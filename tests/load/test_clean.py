@@ -115,10 +115,15 @@ def test_a_project_keeps_what_it_accepts(ks, tmp_path, monkeypatch):
     ran = ks("run", "--json")
     assert ran.status == 0 and ran.json["clean"] is True
     assert ran.json["complaints"][0]["kind"] == "returned"
-    for text in ("[run\n", '[run]\nallow = "KS202"\n', "x = " + "[" * 70000):
+    for text in ("[run\n", '[run]\nallow = "KS202"\n', "x = " + "[" * 60000):
         (tmp_path / "kscaffold.toml").write_text(text)
         refused = ks("run", "--json")
         assert refused.status == 2 and refused.json["error"]["code"] == "KS090"
+    # What is too large to be a settings file is not looked into: as every other file that is read.
+    (tmp_path / "kscaffold.toml").write_text("x = " + "[" * 70000)
+    refused = ks("run", "--json")
+    assert refused.status == 69 and refused.json["error"]["code"] == "KS093"
+    assert "70004 bytes, more than the 65536 bytes" in refused.json["error"]["cause"]
 
 
 def test_a_near_name_is_told_and_each_module_gets_its_own(ks, tmp_path, monkeypatch):

@@ -24,6 +24,7 @@ KEYS = {
     "command",
     "ok",
     "kernel",
+    "arch",
     "modules",
     "up_to_date",
     "complaints",
@@ -71,6 +72,7 @@ def test_build_then_nothing_to_do_then_clean(hello: Path, kernel, ks):
     assert set(ran.json) == KEYS
     assert ran.json["modules"] == [{"name": "hello", "path": str(hello / "hello.ko")}]
     assert (ran.json["ok"], ran.json["up_to_date"], ran.json["kernel"]) == (True, False, k.release)
+    assert ran.json["arch"] == k.arch
     assert release_of(hello / "hello.ko") == k.release
     assert b".debug_info" in (hello / "hello.ko").read_bytes()
     assert "CC [M]" in Path(ran.json["log"]).read_text()

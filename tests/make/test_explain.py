@@ -7,6 +7,7 @@ import pytest
 
 from kscaffold.diagnosis import catalogue
 from kscaffold.kernel.buildtree import BuildTree
+from kscaffold.make import output
 from kscaffold.make.explain import explain_build
 from kscaffold.make.output import Output
 from kscaffold.project.project import ModuleTarget, Project
@@ -335,3 +336,17 @@ def test_a_symbol_of_the_project_beside(tmp_path: Path, kernel, ks):
     assert line in ran.json["fix"]
     write(taker, Kbuild=f"{ONE}{line}\n")
     assert ks("build", "-C", taker, "-k", release).status == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("/usr/src/linux-headers-6.1/include/a.h:3: note: x", "…/include/a.h:3: note: x"),
+        ("from /a/linux-headers-1/b/linux-headers-2/c.h,", "from …/c.h,"),
+        ("a.h//x/linux-headers-1/c.h", "a.h/…/c.h"),
+        ("/linux-headers-1/c.h and /x/linux-headers-/c.h", "/linux-headers-1/c.h and /x/linux-headers-/c.h"),
+        ("/x/linux-headers-1", "/x/linux-headers-1"),
+    ],
+)
+def test_the_way_to_the_kernel_s_headers_is_told_short(line: str, shown: str):
+    assert output.short(line, Path("/project")) == shown

@@ -69,7 +69,8 @@ def test_what_is_known_of_a_kernel(facts):
     assert known.struct_size == 896
     assert known.has("MODVERSIONS") and known.has("LIVEPATCH") is False
     assert known.builtin == {"8250_base"}
-    assert known.in_sysfs == {"8250_base"} and known.perhaps_in_sysfs == {"main"}
+    # `kernel` is there on every kernel: the core parameters, as panic.
+    assert known.in_sysfs == {"8250_base", "kernel"} and known.perhaps_in_sysfs == {"main"}
 
 
 ELF_CASES = [

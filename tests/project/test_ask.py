@@ -177,13 +177,21 @@ def test_a_kbuild_that_waits_for_an_option(tmp_path: Path):
     assert [t.name for t in read_project(tmp_path, None).targets] == ["hello"]
 
 
-def test_the_option_can_be_asked_for_further_down(tmp_path: Path):
-    write(tmp_path, Makefile="obj-y += a/\n", a_0_Makefile="obj-$(CONFIG_DEEP) += deep.o\n")
+@pytest.mark.parametrize("down", ["obj-y += a/\n", "obj-y += \\\n\ta/ # deeper\n", "obj-y :=\nobj-y += a/\n"])
+def test_the_option_can_be_asked_for_further_down(tmp_path: Path, down: str):
+    write(tmp_path, Makefile=down, a_0_Makefile="obj-$(CONFIG_DEEP) += deep.o\n")
     with pytest.raises(UnsetOptionError, match="Makefile builds no module") as told:
         read_project(tmp_path, None)
     assert (
         told.value.cause == "the lines of a/Makefile count only where CONFIG_DEEP is m, and nothing says so"
     )
+
+
+def test_what_is_built_in_beside_a_directory_is_told(tmp_path: Path):
+    write(tmp_path, Makefile="obj-y += a/\nobj-y += \\\n\ta/ b.o\n", a_0_Makefile="")
+    with pytest.raises(KscaffoldError) as told:
+        read_project(tmp_path, None)
+    assert told.value.fix == "write obj-m in the place of obj-y, in line 2 of Makefile"
 
 
 @pytest.mark.parametrize("bad", [" ", ":", "%", "#", "$", "'", ",", "="])

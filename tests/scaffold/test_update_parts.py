@@ -84,7 +84,8 @@ def test_anyone_can_look_into_a_base(ks, tmp_path):
     project = tmp_path / "mod"
     with tarfile.open(project / ".kscaffold.base") as archive:
         names = archive.getnames()
-    assert names == sorted(p.name for p in project.iterdir() if not p.name.startswith(".kscaffold"))
+    plain = [p.relative_to(project) for p in project.rglob("*") if p.is_file()]
+    assert names == sorted(str(p) for p in plain if not p.name.startswith(".kscaffold"))
     assert (project / ".kscaffold.base").stat().st_size < 12_000
 
 

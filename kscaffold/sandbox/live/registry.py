@@ -147,7 +147,9 @@ def begin_sandbox(project: Path, planned: Plan) -> None:
 
 
 def stop_sandbox(project: Path) -> bool:
-    """End the project's sandbox; False when there was none. Waits until it is gone."""
+    """End the project's sandbox; False when there was none. Waits until it is gone. Raises KscaffoldError
+    KS606 where it does not go, and its card proves no process to be the one to kill.
+    """
     directory = sandbox_dir(project)
     card = _read_card(directory)
     if card is None:
@@ -159,11 +161,29 @@ def stop_sandbox(project: Path) -> bool:
                     connection.channel.ask(Verb.STOP, timeout=_STOP_TIMEOUT, grace=0)
     except KscaffoldError:
         _kill(card)  # busy for longer than anybody should wait
-    deadline = time.monotonic() + _STOP_WAIT
-    while _has_keeper(directory) and time.monotonic() < deadline:
-        time.sleep(_POLL)
-    if _has_keeper(directory):
+    if not _is_gone(card, directory):
         _kill(card)
+        if not _is_gone(card, directory):
+            raise KscaffoldError(
+                "KS606",
+                f"the sandbox of {project} has not ended",
+                cause=f"a process still holds {directory / 'lock'}; its record names process {card.keeper}, "
+                "which is killed only where it proves to be the sandbox's",
+                fix=f"fuser -v {directory / 'lock'}",
+            )
+    return True
+
+
+def _is_gone(card: SandboxInfo, directory: Path) -> bool:
+    """Whether a sandbox ends within the time for that; another one may have begun in its place."""
+    deadline = time.monotonic() + _STOP_WAIT
+    while _has_keeper(directory):
+        now = _read_card(directory)
+        if now is not None and card.keeper not in (0, now.keeper):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL)
     return True
 
 
@@ -308,7 +328,8 @@ def _read_card(directory: Path) -> SandboxInfo | None:
             id=directory.name,
             project=Path(facts["project"]),
             kernel=facts["kernel"],
-            arch=facts["arch"],
+            # An older kscaffold, whose sandboxes were of this machine, wrote none: its keepers live on.
+            arch=facts.get("arch") or os.uname().machine,
             cmdline=facts["cmdline"],
             accelerator=facts["accelerator"],
             keeper=facts["keeper"],
