@@ -194,13 +194,25 @@ def _left_behind(seen: Seen, usual: Seen) -> list[Wrong]:
 def _crashed(seen: Seen) -> list[Wrong]:
     reports = [r for both in seen.tried for r in both if r.judgement.verdict == "crashed"]
     found = [
-        Wrong(r.judgement.cause or "the kernel crashed", str(r.place) if r.place else None) for r in reports
+        Wrong(
+            _when(r.judgement, r.judgement.cause or "the kernel crashed"), str(r.place) if r.place else None
+        )
+        for r in reports
     ]
     if not found and seen.late is not None:
         worst = next((c for c in crash.complaints(seen.late.log) if c.fatal), None)
         text = worst.summary if worst else "the kernel does not answer any more"
-        found.append(Wrong(f"{text}, some time after init had returned", worst.where if worst else None))
+        found.append(Wrong(f"{text}{_LATER}", worst.where if worst else None))
     return found
+
+
+def _when(judgement: object, text: str) -> str:
+    """`text`, and that init was over by then: whether its own report or a later look saw it is chance."""
+    returned = getattr(judgement, "returned", None)
+    return text if returned is None else f"{text}{_LATER}"
+
+
+_LATER = ", some time after init had returned"
 
 
 def _hung(seen: Seen) -> list[Wrong]:
