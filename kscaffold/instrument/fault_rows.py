@@ -6,10 +6,13 @@ from typing import Literal
 
 from kscaffold.diagnosis import catalogue, crash, errnos
 from kscaffold.diagnosis.attempt import Attempt
+from kscaffold.diagnosis.verdict import Judgement
 from kscaffold.instrument import fault_calls
 from kscaffold.instrument.findings import Finding, detail
 from kscaffold.load.addr2line import SourceLine
+from kscaffold.load.report import LoadReport
 from kscaffold.load.tries import Try
+from kscaffold.load.unload import UnloadReport
 from kscaffold.records import dataclass
 
 Outcome = Literal["clean", "spared", "swallowed", "other-error", "leaked", "misused", "hung", "crashed"]
@@ -191,14 +194,13 @@ def _left_behind(seen: Seen, usual: Seen) -> list[Wrong]:
     return [Wrong(r.text, r.where) for r in left if (r.kind, r.name) not in known]
 
 
+_LATER = ", some time after init had returned"
+
+
 def _crashed(seen: Seen) -> list[Wrong]:
-    reports = [r for both in seen.tried for r in both if r.judgement.verdict == "crashed"]
-    found = [
-        Wrong(
-            _when(r.judgement, r.judgement.cause or "the kernel crashed"), str(r.place) if r.place else None
-        )
-        for r in reports
-    ]
+    loads, unloads = seen.tried
+    found = [_crash(r, _LATER if _was_late(r.judgement) else "") for r in loads if _has_crashed(r)]
+    found += [_crash(r, "") for r in unloads if _has_crashed(r)]
     if not found and seen.late is not None:
         worst = next((c for c in crash.complaints(seen.late.log) if c.fatal), None)
         text = worst.summary if worst else "the kernel does not answer any more"
@@ -206,13 +208,21 @@ def _crashed(seen: Seen) -> list[Wrong]:
     return found
 
 
-def _when(judgement: object, text: str) -> str:
-    """`text`, and that init was over by then: whether its own report or a later look saw it is chance."""
-    returned = getattr(judgement, "returned", None)
-    return text if returned is None else f"{text}{_LATER}"
+def _has_crashed(report: LoadReport | UnloadReport) -> bool:
+    return report.judgement.verdict == "crashed"
 
 
-_LATER = ", some time after init had returned"
+def _crash(report: LoadReport | UnloadReport, when: str) -> Wrong:
+    text = report.judgement.cause or "the kernel crashed"
+    return Wrong(f"{text}{when}", str(report.place) if report.place else None)
+
+
+def _was_late(judgement: Judgement) -> bool:
+    """Whether init was over when the kernel crashed: it had returned, or no frame is in the module. Whether
+    the load's own report or a later look sees such a crash is chance; the words are the same.
+    """
+    fatal = [c for c in judgement.complaints if c.fatal]
+    return judgement.returned is not None or (bool(fatal) and not any(c.module for c in fatal))
 
 
 def _hung(seen: Seen) -> list[Wrong]:
