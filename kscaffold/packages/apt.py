@@ -50,7 +50,7 @@ def _distribution(system: Mapping[str, str], machine: Architecture | None) -> Di
     """The distribution of this machine, as /etc/os-release and `uname -m` tell, for packages of `machine`
     (None: of this machine). None where its archive has no kernel that a sandbox is made for.
     """
-    keyrings, host = _KEYRINGS.get(system.get("ID", "")), table.by_uname(platform.machine())
+    keyrings, host = _KEYRINGS.get(system.get("ID", "")), table.host()
     if keyrings is None or host is None or not (machine or host).flavours:
         return None
     return Distribution(keyrings, machine or host, host.debian)
@@ -223,7 +223,7 @@ def why_not(machine: Architecture | None = None) -> KscaffoldError | None:
     fix = "give a kernel by path: kscaffold kernel add --build DIR --image FILE"
     name = system.get("PRETTY_NAME", "this system")
     if _distribution(system, machine) is None:
-        cause = f"this is {name} on {platform.machine()}; kernels are fetched from Debian's archive"
+        cause = f"this is {name} on {os.uname().machine}; kernels are fetched from Debian's archive"
         if machine is not None and not machine.flavours:
             cause = f"Debian has no kernel for {machine.name}"
         return KscaffoldError("KS501", "kernels can't be fetched on this system", cause=cause, fix=fix)

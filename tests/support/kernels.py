@@ -117,7 +117,11 @@ def full_kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     """A 6.1 with all classes of devices (USB, I2C, SPI), in a cache of its own, which is the test's now."""
     found = find_or_fetch("6.1", full=True)
     if isinstance(found, KscaffoldError):
-        missing("kernel", f"XDG_CACHE_HOME={FULL_CACHE} kscaffold kernel add 6.1 --flavour amd64")
+        missing(
+            "kernel",
+            f"XDG_CACHE_HOME={FULL_CACHE} kscaffold kernel add 6.1 --flavour amd64 "
+            f"({found.what}: {found.cause or found.fix})",
+        )
         raise found
     monkeypatch.setenv("XDG_CACHE_HOME", str(FULL_CACHE))
     return found
