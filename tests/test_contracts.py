@@ -148,12 +148,13 @@ PARTS = {
     "doctor.cache": "path kernels snapshots",
     "cache.entries": "kind path bytes used old",
 }
-# The README's table.
+# What docs/reference/exit-codes.md and the man page say.
 STATUSES = {
     0: "yes",
-    1: "the answer is no",
-    2: "asked wrongly",
-    69: "no answer could be had",
+    1: "the answer is no: the build failed, the check found an error, the kernel refused, init failed, crashed "
+    "or hung",
+    2: "the command was asked for something it can't be asked for; nothing was changed",
+    69: "no answer could be had: no headers, no QEMU, a lost sandbox, a deadline",
     70: "a bug in kscaffold",
     130: "interrupted",
 }

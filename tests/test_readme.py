@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from kscaffold import errors, timeouts
+from kscaffold import timeouts
 from kscaffold.cli.registry import commands
 from tests.conftest import ROOT, need_program
 from tests.support.kernels import need_kernel
@@ -20,7 +20,7 @@ def _names(typer_app) -> set[str]:
 
 
 def test_every_command_is_in_the_table_and_no_other():
-    table = TEXT.partition("## Commands")[2].partition("## Exit codes")[0]
+    table = (ROOT / "docs/commands.md").read_text().partition("\n## ")[0]
     told = set()
     for line in table.splitlines():
         if line.startswith("| `"):
@@ -35,10 +35,33 @@ def test_every_command_is_in_the_table_and_no_other():
     assert told == real
 
 
-def test_exit_codes():
-    table = TEXT.partition("## Exit codes")[2].partition("\n## ")[0]
-    told = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.M)}
-    assert told == {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
+def test_each_page_of_docs_is_linked():
+    linked = {(ROOT / target).resolve() for target in re.findall(r"\]\((?!https?:)([^)#]+)", TEXT)}
+    assert set((ROOT / "docs").rglob("*.md")) <= linked
+
+
+def test_the_sections_and_their_order():
+    """What sells it first, then install, a day, the others beside it, and no long table of a reference."""
+    assert re.findall(r"^## (.+)", TEXT, re.M) == [
+        "Install",
+        "After ten minutes",
+        "Beside other tools",
+        "Hacking",
+        "Licence",
+    ]
+    assert len(TEXT.splitlines()) <= 150
+
+
+def test_the_first_screen_is_one_screen():
+    first = TEXT.partition("## Install")[0]
+    assert "kscaffold run\n" in first and "source:" in first
+    assert len(first.splitlines()) <= 50
+
+
+def test_the_ten_commands_of_a_day_are_ten():
+    table = TEXT.partition("Ten commands of a day")[2].partition("\n[")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and "when | type" not in line]
+    assert len(rows) == 10
 
 
 def test_limits_and_their_defaults():
