@@ -73,7 +73,20 @@ def _named(word: str) -> Explanation | None:
     """What a topic's name stands for."""
     low = word.lower()
     found = _whole_topic(low) or _step(low) or _stage(low) or _code(word) or _errno(word) or _command(low)
-    return found or _subject(word) or _word(low)
+    return found or _subject(word) or _word(low) or _other_name(word)
+
+
+def _other_name(word: str) -> Explanation | None:
+    """A name of the course's for what has another here, or a name in the plural or with an article."""
+    bare = re.sub(r"^(?:the|an?|linux) ", "", word.lower().rstrip("?.:"))
+    for name in (bare, bare.removesuffix("s")):
+        if known := tables.COURSE_NAMES.get(name):
+            return _named(known)
+    plain = re.sub(r"s(?=\b)", "", bare) if " " in bare else bare.removesuffix("s")
+    for name in (bare, plain):
+        if name != word.lower() and len(name) > 2 and (found := _named(name)):
+            return found
+    return None
 
 
 # One of the course's commands at a prompt, with whatever it was given.
