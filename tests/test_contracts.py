@@ -151,8 +151,8 @@ PARTS = {
 # What docs/reference/exit-codes.md and the man page say.
 STATUSES = {
     0: "yes",
-    1: "the answer is no: the build failed, the check found an error, the kernel refused, init failed, crashed "
-    "or hung",
+    1: "the answer is no: the build failed, the check found an error, the kernel refused, init failed, "
+    "crashed or hung",
     2: "the command was asked for something it can't be asked for; nothing was changed",
     69: "no answer could be had: no headers, no QEMU, a lost sandbox, a deadline",
     70: "a bug in kscaffold",

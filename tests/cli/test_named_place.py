@@ -16,7 +16,10 @@ from kscaffold.cli.named_place import named_place, placed
         (["load", "-Cthere"], "there"),
         (["load", "there"], "there"),
         (["load", "there", "a=1"], "there"),
+        (["list", "there"], "there"),
+        (["logs", "-n", "1", "there"], "there"),
         (["new", "there"], None),
+        (["new", "x", "-C", "there"], None),
         (["load", "gone"], None),
         (["load", "-C"], None),
         ([], None),
@@ -43,6 +46,6 @@ def test_a_fix_is_for_that_place():
 def test_a_directory_too_much_is_meant_for_c(ks, tmp_path: Path, monkeypatch):
     (tmp_path / "there").mkdir()
     monkeypatch.chdir(tmp_path)
-    done = ks("list", "there")
-    assert done.status == 2 and "fix: kscaffold list -C there" in done.err
-    assert "fix: kscaffold list --help" in ks("list", "nowhere").err
+    done = ks("clean", "there")
+    assert done.status == 2 and "fix: kscaffold clean -C there" in done.err
+    assert "fix: kscaffold clean --help" in ks("clean", "nowhere").err

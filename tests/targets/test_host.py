@@ -423,3 +423,20 @@ def test_list(ks, host):
     assert second["used_by"] == []
     assert "hello" in ks("list", "--host", "--all").out
     assert host.programs == []  # nothing was elevated
+
+
+def test_list_and_logs_take_what_the_other_verbs_take(ks, host, ko, monkeypatch):
+    """A name, a .ko, a project's directory, and -C."""
+    (host.at / "list").write_text("hello 16384 0\nother 12288 0\n")
+    there = host.at / "there"
+    there.mkdir()
+    (there / "Kbuild").write_text("obj-m := hello.o\n")
+    (host.at / "log").write_text("<6>[    1.000000] hello: a\n<6>[    2.000000] other: b\n")
+    for words in (["hello"], [str(ko)], [str(there)], ["-C", str(there)]):
+        ran = ks("list", "--host", *words, "--json")
+        assert [m["name"] for m in ran.json["modules"]] == ["hello"], words
+        ran = ks("logs", "--host", *words, "--json")
+        assert [line["own"] for line in ran.json["log"]] == [True, False], words
+    ran = ks("list", "--host", "other", "hello", "--json")
+    assert [m["name"] for m in ran.json["modules"]] == ["hello", "other"]
+    assert "gone is not loaded" in ks("list", "--host", "gone").err

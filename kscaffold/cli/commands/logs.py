@@ -11,9 +11,14 @@ from kscaffold.errors import EXIT_YES
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on showing what comes.")]
 Last = Annotated[int | None, typer.Option("-n", "--lines", metavar="N", min=0, help="Only the last N lines.")]
 Previous = Annotated[bool, typer.Option("--previous", help="That of the sandbox before, which crashed.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME]...", help="Mark lines of these modules or .ko; or of a project's."),
+]
 
 
 def logs(
+    names: Names = None,
     follow: Follow = False,
     lines: Last = None,
     previous: Previous = False,
@@ -29,14 +34,15 @@ def logs(
     # start-up time
     from kscaffold.cli.render import load as render
     from kscaffold.load import kernel_log
+    from kscaffold.load.loaded_modules import modules_meant
     from kscaffold.load.open_target import check_runs
     from kscaffold.load.plan import module_names_of
-    from kscaffold.project.find import home
 
     console.json_lines = follow
-    at, progress = home(directory or Path.cwd()), console.progress()
+    at, named = modules_meant(names or (), directory or Path.cwd())
+    progress = console.progress()
     check_runs(at, kernel, host=host)
-    marked = module_names_of(at)
+    marked = named or module_names_of(at)
     if follow and host:
         kernel_log.follow_host_log(lambda new: render.log(new, marked), progress)
         return EXIT_YES

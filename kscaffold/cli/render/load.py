@@ -1,6 +1,6 @@
 """How loads, unloads, lists and logs look to people, and their JSON documents."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from kscaffold import console, lazy
@@ -74,7 +74,7 @@ def why(report: LoadReport) -> None:
     elif j.cause:
         say(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
         if j.fix:
-            say(f"    {console.styled('fix', 'cyan')}: {console.printable(console.placed(j.fix))}")
+            say(console.fix_line(j.fix))
         if report.place:
             source(report.place, say)
         if j.code:
@@ -102,7 +102,7 @@ def _flaw(flaw: "Flaw", head: Callable[[str], None], say: Callable[[str], None])
     if flaw.place:
         source(flaw.place, say)
     if flaw.fix:
-        say(f"    {console.styled('fix', 'cyan')}: {console.printable(console.placed(flaw.fix))}")
+        say(console.fix_line(flaw.fix))
     say(f"   {console.styled('more', 'cyan')}: kscaffold explain {flaw.code}")
 
 
@@ -298,7 +298,7 @@ def unloaded(report: UnloadReport) -> None:
     if report.place:
         source(report.place, console.out)
     if j.fix:
-        console.out(f"    {console.styled('fix', 'cyan')}: {console.printable(console.placed(j.fix))}")
+        console.out(console.fix_line(j.fix))
 
 
 def _regrets(report: UnloadReport) -> None:
@@ -322,15 +322,16 @@ def unloads(command: str, reports: Sequence[UnloadReport]) -> int:
     return EXIT_YES if good else EXIT_NO
 
 
-def listed(found: "LoadedModules") -> int:
-    """The list of modules, as lsmod's."""
+def listed(found: "LoadedModules", named: Collection[str] = ()) -> int:
+    """The list of modules, as lsmod's. `named`: those that were asked for."""
     modules, name = found.modules, kernel_name(found.kernel, found.arch)
     console.emit("list", True, documents.listed(found))
     if not found.is_there:
         console.note("no sandbox runs for this project: kscaffold load starts one")
     elif not modules:
         where = f" in {name}" if name != found.kernel else ""
-        console.note(f"none of this project's modules is loaded{where}")
+        what = " or ".join(sorted(named)) + " is not" if named else "none of this project's modules is"
+        console.note(f"{what} loaded{where}")
     elif not console.json_mode:
         # As lsmod's, for this machine's own kernels.
         if name != found.kernel:

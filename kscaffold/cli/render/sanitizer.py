@@ -35,5 +35,5 @@ def _finding(finding: Finding) -> None:
         console.out(f"  with: {console.printable(finding.parameters)}")
     entry = finding.entry
     console.out(f"  {console.styled('cause', 'cyan')}: {entry.cause}")
-    console.out(f"    {console.styled('fix', 'cyan')}: {entry.fix}")
+    console.out(console.fix_line(entry.fix))
     console.out(f"   {console.styled('more', 'cyan')}: kscaffold explain {entry.code}")

@@ -91,7 +91,7 @@ def _step(number: int, step: StageFacts, total: int, walkthrough: LoadWalkthroug
 
 def _failure(walkthrough: LoadWalkthrough) -> Iterator[str]:
     j, report = walkthrough.report.judgement, walkthrough.report
-    for name, text in (("cause", j.cause), ("fix", j.fix)):
+    for name, text in (("cause", j.cause), ("fix", console.placed(j.fix or ""))):
         if text:
             yield from _wrapped(name, text, "red" if name == "cause" else "green")
     if walkthrough.flaw:
