@@ -22,6 +22,8 @@ from kscaffold.errors import (
 )
 
 _QUIET = frozenset({"-q", "--quiet"})
+# Options of `exec` that take no value.
+_FLAGS = frozenset(("--fresh", "--json", "--offline", "--verbose", "-v", *_QUIET))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,6 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return EXIT_NO_ANSWER
 
 
+def _before_program(words: list[str]) -> list[str]:
+    """The words of `exec` that are its own: up to the first that is no option and no option's value."""
+    own = words[: words.index("exec") + 1]
+    for word in words[len(own) :]:
+        if not word.startswith("-") and (not own[-1].startswith("-") or own[-1] in _FLAGS):
+            break
+        own.append(word)
+    return own
+
+
 def _main(argv: Sequence[str] | None) -> int:
     timing.begin()
     args = _as_typed(sys.argv[1:] if argv is None else argv)
@@ -43,10 +55,11 @@ def _main(argv: Sequence[str] | None) -> int:
     console.json_mode = "--json" in options
     console.json_lines = False
     console.verbose = bool({"-v", "--verbose"} & set(options))
+    console.words = options
     if "exec" in options:  # what follows its program is the program's own
+        console.words = _before_program(options)
         options = options[: options.index("exec")]
     console.quiet = bool(_QUIET & set(options))
-    console.words = options
     args = [*(a for a in options if a not in _QUIET), *args[len(options) :]]
     command = _named(args)
     try:

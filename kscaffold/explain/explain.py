@@ -242,7 +242,8 @@ def _command(low: str) -> Explanation | None:
     if not rows:
         return None
     does = subjects.find_subject(f"what {rows[0].plain.split()[0]} does")
-    text = f"{does.text} {tables.COMMANDS_NOTE}" if does else tables.COMMANDS_NOTE
+    note = "" if rows[0].plain.startswith("make") else tables.COMMANDS_NOTE
+    text = f"{does.text} {note}".rstrip() if does else note
     return Explanation(low, "commands", f"{low}, and ours", text, commands=rows)
 
 

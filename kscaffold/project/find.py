@@ -1,6 +1,8 @@
 """Which directory is meant: the nearest one, upwards, that holds a Kbuild or a kernel-style Makefile."""
 
+import os
 import re
+import shlex
 from pathlib import Path
 
 from kscaffold import lazy
@@ -157,5 +159,5 @@ def _fix(start: Path) -> str:
         return "kscaffold adopt" if any(start.glob("*.c")) else "kscaffold new NAME"
     more = " …" if len(names) > _NAMED else ""
     if len(names) == 1:
-        return f"cd {names[0]}"
+        return f"cd {shlex.quote(os.path.relpath(start / names[0]))}"
     return f"kscaffold adopt --write, for all of {' '.join(names[:_NAMED])}{more}; or cd into one of them"

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kscaffold.cli.named_place import named_place, placed
+from kscaffold.cli import app
+from kscaffold.cli.named_place import named_place, placed, placed_document
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,35 @@ def test_the_place_that_is_named(words: list[str], place: str | None, tmp_path: 
     (tmp_path / "there").mkdir()
     monkeypatch.chdir(tmp_path)
     assert named_place(words) == place
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("exec -C there prog", "there"),
+        ("exec --fresh --env A=1 -C there -- prog -C other", "there"),
+        ("exec --fresh prog -C there", None),
+        ("exec prog -C there", None),
+        ("-v exec -C there prog", "there"),
+    ],
+)
+def test_what_follows_a_program_is_the_program_s(line: str, place: str | None):
+    words = line.split()
+    assert named_place(app._before_program(words[: words.index("--")] if "--" in words else words)) == place
+
+
+def test_each_fix_of_a_document_is_for_that_place(ks, tmp_path: Path, monkeypatch):
+    (tmp_path / "there/below").mkdir(parents=True)
+    (tmp_path / "there/below/Kbuild").write_text("obj-m := hello.o\n")
+    monkeypatch.chdir(tmp_path)
+    document = {"fix": "kscaffold reload", "results": [{"fix": "kscaffold list", "cause": "kscaffold list"}]}
+    told = placed_document(document, ["load", "-C", "there"])
+    assert told["fix"] == "kscaffold reload -C there"
+    assert told["results"] == [{"fix": "kscaffold list -C there", "cause": "kscaffold list"}]
+    assert ks("build", "-C", "there", "--json").json["error"]["fix"] == "cd there/below"
+    ran = ks("load", "-C", "there/below", "nosuch.ko", "--json")
+    assert ran.json["error"]["fix"] == "kscaffold build -C there/below, or name a .ko that exists"
+    assert "kscaffold load -C there/below starts one" in ks("list", "-C", "there/below").err
 
 
 def test_a_fix_is_for_that_place():

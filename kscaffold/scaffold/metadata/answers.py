@@ -5,7 +5,9 @@ other (`source`, `commit` and the answers it asks for).
 """
 
 import datetime
+import os
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,7 +67,8 @@ def find_answers(directory: Path) -> Path:
         "KS050",
         f"{start} has no {FILE}",
         cause="it says which template a project is from; only kscaffold new writes it, adopt does not",
-        fix="make it anew elsewhere and compare: kscaffold new NAME -C /tmp && diff -ru /tmp/NAME .",
+        fix="make it anew elsewhere and compare: kscaffold new NAME -C /tmp && "
+        f"diff -ru /tmp/NAME {shlex.quote(os.path.relpath(start))}",
     )
 
 
