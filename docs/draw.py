@@ -22,6 +22,7 @@ from tests.support.browser import browser
 
 PICTURES = Path(__file__).with_name("pictures")
 COLUMNS = 80
+KERNEL = "6.1"
 _PROMPT = "$ "
 # The colours of console.py's styles on a dark screen, by their number in the escape sequence.
 _COLOURS = {"31": "#ff8a80", "32": "#6cc495", "33": "#e6b455", "35": "#d9a0e0", "36": "#7fc7d9"}
@@ -51,18 +52,22 @@ def project(source: str, parent: Path) -> Path:
     directory.mkdir()
     (directory / source).write_text((PICTURES / source).read_text(encoding="utf-8"), encoding="utf-8")
     (directory / "Kbuild").write_text(f"obj-m := {name}.o\n", encoding="utf-8")
+    typed(f"kscaffold kernel default {KERNEL}", directory)
     return directory
 
 
 def typed(command: str, directory: Path) -> str:
-    """What a command writes to a terminal of 80 columns, with its colours, and no bar of a long work."""
+    """What a command writes to a terminal of 80 columns, with its colours, and no bar of a long work. What is
+    configured is beside the project, not this user's.
+    """
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
     child = subprocess.Popen(
         [sys.executable, "-m", *command.split()],
         cwd=directory, stdin=theirs, stdout=theirs, stderr=theirs,
-        env=environment | {"TERM": "dumb", "FORCE_COLOR": "1"},
+        env=environment
+        | {"TERM": "dumb", "FORCE_COLOR": "1", "XDG_CONFIG_HOME": str(directory.parent / "config")},
     )  # fmt: skip
     os.close(theirs)
     said = b""

@@ -12,6 +12,7 @@ _LABELS = re.compile(
     r"| {8}  cache: "
     r"|[> ] \[ *\d+\.\d+\] "
     r"|\S+ +(?:failed|error) {2,}"  # a project of many
+    r"| *\d+(?:-\d+)? {2}\S+\(\) +(?:\(the last call\)|\S+) {2,}"  # a call that was made to fail
     r"|(?=\S+\.ko\b)"
 )
 _SMALLEST = 20  # columns for text: with less, the label's width is not kept free
