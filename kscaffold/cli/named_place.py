@@ -1,11 +1,11 @@
 """The directory that a command line names, for what a fix says."""
 
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kscaffold import lazy
 from kscaffold.project.meant import is_directory
 
 # Commands that take a project's directory as a word.
@@ -13,7 +13,7 @@ _ON_PROJECTS = frozenset(
     ("adopt", "build", "check", "info", "list", "load", "logs", "reload", "run", "sign", "unload", "update")
 )
 # Commands that act on a project, as a fix names them.
-_NAMED = re.compile(
+_NAMED = lazy.pattern(
     r"kscaffold (?:adopt|build|check|ci (?:github|gitlab)|clean|exec|explain load|info|kbuild [a-z-]+|list"
     r"|load|logs|package (?:dkms|install)|reload|run|sandbox (?:stop|shell)|sign|test|unload|update|watch)"
     r"(?= |$|,|;|:|\))(?! (?:-C|DIR|--help|/))"
