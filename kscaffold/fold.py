@@ -5,7 +5,8 @@ import re
 _STYLE = re.compile(r"\033\[[0-9;]*m")
 # How the lines begin that are prose behind a label: everything else (a table, source, a diff) stays as it is.
 _LABELS = re.compile(
-    r"\s*(?:error\[KS\d{3}\]|warning|note|cause|fix|proof|source|more|see): "
+    r"\s*(?:error\[KS\d{3}\]|warning|note|cause|fix|proof|source|more|see|complaint|faults): "
+    r"| {2}(?:allocated|freed|called by|with|in): "
     r"|  \| "
     r"|(?=.{12} ) *[A-Z][a-z]+ "  # a step: its verb ends in the twelfth column
     r"| {0,8}(?:ok|missing|note)  "

@@ -19,6 +19,8 @@ _LONG = "a word " * 30
     "label",
     [
         "  cause: ",
+        "  complaint: ",
+        "  allocated: ",
         "error[KS004]: ",
         "  | ",
         "      Loaded ",

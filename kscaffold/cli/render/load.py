@@ -1,6 +1,7 @@
 """How loads, unloads, lists and logs look to people, and their JSON documents."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from kscaffold import console, lazy
@@ -142,7 +143,7 @@ def log_lines(records: Iterable[Record], module: str) -> None:
         and not _NOISE.search(r.text[:300])
         and not (is_background(r) and not console.verbose)
     ]
-    shown = range(len(lines)) if console.verbose else _telling(lines, module)
+    shown = range(len(lines)) if console.verbose else _with_single(_telling(lines, module))
     before = -1
     for index in shown:
         if index > before + 1:
@@ -150,7 +151,14 @@ def log_lines(records: Iterable[Record], module: str) -> None:
         console.out(f"  | {_text(lines[index])}")
         before = index
     if len(shown) < len(lines):
-        console.out(f"  | … ({len(lines) - len(shown)} lines are left out: -v shows all)")
+        gone = len(lines) - len(shown)
+        console.out(f"  | … ({gone} line{' is' if gone == 1 else 's are'} left out: -v shows all)")
+
+
+def _with_single(indexes: Sequence[int]) -> Sequence[int]:
+    """The indexes, and those that are missing alone between two: a mark of it would take as much room."""
+    near = {a + 1 for a, b in pairwise(indexes) if b == a + 2}
+    return sorted({*indexes, *near})
 
 
 def _telling(lines: list[Record], module: str) -> Sequence[int]:
@@ -214,9 +222,12 @@ def runs(done: "Run", trace: bool) -> int:
     if trace:
         _waterfalls(report for loads_, _ in results for report in loads_)
     reports: list[LoadReport] = []
+    before: list[str] = []
     for one in results:
         reports += one[0]
-        _tell_run(one, done.flaws(one), done.has_bugs(one))
+        said = [r.text for part in one for report in part for r in report.log]
+        _tell_run(one, done.flaws(one), done.has_bugs(one), said == before and not console.verbose)
+        before = said
     if done.sanitizer:
         from kscaffold.cli.render import sanitizer  # start-up time: few runs are sanitized
 
@@ -238,8 +249,10 @@ def runs(done: "Run", trace: bool) -> int:
     return status if status else EXIT_NO_ANSWER if lost else EXIT_YES if done.ok else EXIT_NO
 
 
-def _tell_run(one: "Try", flaws: "Sequence[Flaw]", has_bugs: bool) -> None:
-    """One try: what is against it comes first. `has_bugs`: the sanitizer's reports follow."""
+def _tell_run(one: "Try", flaws: "Sequence[Flaw]", has_bugs: bool, is_same: bool = False) -> None:
+    """One try: what is against it comes first. `has_bugs`: the sanitizer's reports follow. `is_same`: the
+    kernel said the same in the try before.
+    """
     loads_, unloads_ = one
     last = loads_[-1]
     good = [r for r in loads_ if r.ok]
@@ -257,11 +270,14 @@ def _tell_run(one: "Try", flaws: "Sequence[Flaw]", has_bugs: bool) -> None:
     _complain(one, flaws)
     if not good or not unloads_:
         return
-    for r in good:
+    if is_same:
+        console.out("  | (the lines of the try before)")
+    for r in good if not is_same else ():
         log_lines(r.log, r.module)
     for u in unloads_:
         if u.ok:
-            log_lines(u.log, u.module)
+            if not is_same:
+                log_lines(u.log, u.module)
             if u.note:
                 console.note(f"   note: {u.note}")
         else:
