@@ -136,7 +136,8 @@ def _added(kernel: "Kernel", before: str | None, fields: dict[str, Any]) -> int:
     now = _taken()
     if before is not None and now is not None and now != before:
         console.step("Default", f"{now} is what commands take from now on")
-        console.note(f"             (it was {before}: kscaffold kernel default {before} keeps that)")
+        console.note(f"             (it was {before}, which this keeps:")
+        console.note(f"             kscaffold kernel default {before})")
     console.emit("kernel add", True, {"kernel": documents.kernel(kernel), **fields})
     return EXIT_YES
 
