@@ -63,7 +63,7 @@ _READING = frozenset({Verb.LIST, Verb.LOG, Verb.READ, Verb.PHOTOGRAPH, Verb.INST
 
 class SandboxTarget:
     """A guest, restored or live. `kernel`: its release, and its machine as `uname -m` says it. `console`
-    and `was_reset` tell of one that has gone; a keeper tells that itself. `as_user`: modules are loaded by
+    and `was_reset` tell of one that has gone; a daemon tells that itself. `as_user`: modules are loaded by
     an ordinary user of the guest (uid 65534), not by root.
     """
 
@@ -103,7 +103,7 @@ class SandboxTarget:
 
     @classmethod
     def from_connection(cls, connection: "Connection") -> "SandboxTarget":
-        """A live sandbox, which its keeper holds."""
+        """A live sandbox, which its daemon holds."""
         greeting = connection.facts
         kernel = (greeting["kernel"], greeting["arch"])
         return cls(connection.channel, kernel, greeting["accelerator"], greeting.get("cmdline", ""))
