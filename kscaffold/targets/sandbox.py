@@ -252,8 +252,8 @@ class SandboxTarget:
             self.write("/bin/sh-is-there", b"")
 
     def photograph(self, sections: int, *, first: bool = False) -> "list[Part]":
-        """What these parts of the kernel (bits by the order of residue.SECTIONS) have now and had not in the
-        first photograph. `first`: take that one again. A child of the agent takes it: a list that leads to a
+        """How these parts of the kernel (bits by the order of residue.SECTIONS) differ now from the first
+        photograph. `first`: take that one again. A child of the agent takes it: a list that leads to a
         module that has gone kills its reader. Raises KscaffoldError KS610 where the guest does not answer.
         """
         from kscaffold.diagnosis.residue.compare import (
@@ -339,7 +339,7 @@ class SandboxTarget:
             ) from None
 
     def _provide(self, name: str) -> list[bytes] | None:
-        """What the guest's kernel asked for, as bytes; noted down."""
+        """Find what the guest's kernel asks modprobe for, as bytes, and note the request. None: not found."""
         found = self.modprobe(name) if self.modprobe else None
         modules = None if found is None else tuple(ko.module for ko in found)
         self._requests.append(ModuleRequest(name, modules))
@@ -365,7 +365,7 @@ class SandboxTarget:
             return replace(attempt, late=attempt.late and begun, reset=attempt.reset and begun)
 
     def _unanswered(self, error: ChannelTimeout | ChannelClosed, nonce: str) -> Attempt:
-        """What is known of a guest that does not answer, or has gone. `nonce`: the request whose records are
+        """The attempt at a guest that did not answer, or has gone. `nonce`: the request whose records are
         looked for, as a regular expression.
         """
         closed = isinstance(error, ChannelClosed)

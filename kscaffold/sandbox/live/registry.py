@@ -27,7 +27,7 @@ _POLL = 0.01  # s between two looks for the end of a daemon
 
 
 PREVIOUS = "previous-"
-"""What the names of the files begin with that a sandbox before this one left."""
+"""The prefix of the files that the sandbox before this one left."""
 
 
 @dataclass(frozen=True, slots=True)
