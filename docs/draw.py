@@ -92,7 +92,7 @@ def svg(text: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}">',
         '<rect width="100%" height="100%" rx="8" fill="#14181c"/>',
         '<g font-family="ui-monospace, \'DejaVu Sans Mono\', Menlo, Consolas, monospace" font-size="14" '
-        'fill="#e6e9ec" style="white-space:pre" xml:space="preserve">',
+        'fill="#e6e9ec">',
     ]
     for number, line in enumerate(lines):
         if line.strip():
@@ -101,8 +101,10 @@ def svg(text: str) -> str:
 
 
 def _styled(line: str) -> str:
-    """A line as text of an SVG: what stands between two escape sequences has the first one's style."""
-    plain, *rest = _SEQUENCE.split(line)
+    """A line as text of an SVG: what stands between two escape sequences has the first one's style. Its
+    spaces are such that no browser takes two for one.
+    """
+    plain, *rest = _SEQUENCE.split(line.replace(" ", "\N{NO-BREAK SPACE}"))
     drawn, style = [escape(plain, quote=False)], ""
     for numbers, text in zip(rest[::2], rest[1::2], strict=True):
         style = ";".join(_STYLES[n] for n in numbers.split(";") if n in _STYLES)
@@ -127,8 +129,12 @@ def page(to: Path) -> None:
         directory = project("notes.c", Path(place))
         typed("kscaffold explain load --html page.html", directory)
         tab.open(directory / "page.html", width=820)
-        clip = {"x": 0, "y": 0, "width": 820, "height": 900, "scale": 1}
-        shot = tab.call("Page.captureScreenshot", format="webp", quality=60, clip=clip)
+        tab.call("Emulation.setScrollbarsHidden", hidden=True)
+        end = tab.ask("document.querySelector('.waterfall').getBoundingClientRect().bottom")
+        clip = {"x": 0, "y": 0, "width": 820, "height": end + 16, "scale": 1}
+        shot = tab.call(
+            "Page.captureScreenshot", format="webp", quality=60, clip=clip, captureBeyondViewport=True
+        )
         to.write_bytes(base64.b64decode(shot["data"]))
 
 

@@ -18,7 +18,10 @@ _SEQUENCE = re.compile(r"\033\[[\d;]*m")
 def words_of(picture: Path) -> list[str]:
     """The lines of text in an SVG, but for empty ones."""
     tree = ElementTree.fromstring(picture.read_text(encoding="utf-8"))
-    return ["".join(line.itertext()).rstrip() for line in tree.iter(f"{_SVG}text")]
+    return [
+        "".join(line.itertext()).replace("\N{NO-BREAK SPACE}", " ").rstrip()
+        for line in tree.iter(f"{_SVG}text")
+    ]
 
 
 def plain(lines: list[str]) -> list[str]:
