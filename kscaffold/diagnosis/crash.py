@@ -112,7 +112,7 @@ def _heads() -> tuple[_Head, ...]:
 
 
 def _of_tasks() -> tuple[_Head, ...]:
-    """Of what the kernel says of tasks that do not go on, or that do what their context forbids."""
+    """The heads of reports on tasks that do not go on, or that do what their context forbids."""
     return (
         _died("stack-overflow", r"^Kernel panic - not syncing: Corrupt kernel stack"),  # s390's
         _Head("panic", re.compile(r"^Kernel panic - not syncing: "), None, "emerg"),
@@ -143,7 +143,7 @@ def _of_tasks() -> tuple[_Head, ...]:
 
 
 def _of_damage() -> tuple[_Head, ...]:
-    """Of what it says of memory, of its own data, and of code that went wrong."""
+    """The heads of reports on memory, on the kernel's own data, and on code that went wrong."""
     return (
         _died("nx", r"^kernel tried to execute NX-protected page"),
         _died("stack-overflow", r"^BUG: (?:[#\w]{1,12} )?stack guard page was hit"),
@@ -175,7 +175,7 @@ def _of_damage() -> tuple[_Head, ...]:
 
 
 def _faults() -> tuple[_Head, ...]:
-    """Of code that did what it may not."""
+    """The heads of reports on code that did what it may not."""
     return (
         _Head(
             "list-corruption",

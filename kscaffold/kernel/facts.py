@@ -151,7 +151,7 @@ def _candidates(modules: Path) -> Iterator[Path]:
 
 
 def _vermagic(kernel: Kernel, config: KernelConfig) -> str | None:
-    """As include/linux/vermagic.h puts it together, for a build tree without modules."""
+    """The vermagic of a build tree without modules, put together as by include/linux/vermagic.h."""
     if kernel.build is None or config.has("RANDSTRUCT") is not False:
         return None
     release = read_tree(kernel.build, kernel.arch).release

@@ -24,8 +24,8 @@ _ALL = 1 << 62
 
 
 def tell_crash(at: Path, target: SandboxTarget, progress: Progress) -> str | None:
-    """Tell of a crash or a warning in the live sandbox of that directory that no command has told yet. One
-    number is asked for, and the log only where that number tells of either.
+    """Tell of a crash or a warning in the live sandbox of that directory that no command has told yet. The
+    guest is asked for one number, and for its log only where that number tells of either.
 
     Returns what its kernel crashed with, told before or now; None where it did not.
     """

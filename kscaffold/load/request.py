@@ -32,7 +32,9 @@ class Instruments:
 
     @classmethod
     def named(cls, words: Sequence[str]) -> "Instruments":
-        """As a script names them: `sanitize`, `faults`, `faults=all`, `coverage`. Raises UsageError KS004."""
+        """The instruments by a script's words: sanitize, faults, faults=all, coverage. Raises UsageError
+        KS004.
+        """
         for word in words:
             if word not in ("sanitize", "faults", "faults=all", "coverage"):
                 fix = "sanitize, faults, faults=all, coverage"
@@ -42,7 +44,7 @@ class Instruments:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """As `named` takes them."""
+        """The instruments as the words that `named` takes."""
         faults = {"init": ("faults",), "all": ("faults=all",)}.get(self.faults, ())
         return (
             *(["sanitize"] if self.sanitize else []),
