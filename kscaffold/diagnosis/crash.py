@@ -26,14 +26,13 @@ class Complaint:
     `kind`: oops, bug, nx, panic, warn, undefined, soft-lockup, hard-lockup, rcu-stall, hung-task, atomic,
     refcount, list-corruption, stack-overflow, memory, locking, init-state. `text`: the kernel's own line.
     `where`: `function+0xoffset/0xsize [module]`, the first frame in the module asked about, else the
-    reported one.
-    `source`: `file:line` where the kernel said it (BUG, WARN). `module`: whose code `where` is in.
-    `seq`: the head line's sequence number, `index` its place among the records that were looked at.
-    `taints`: the bits of kernel.tainted of which the kernel sets one with such a report; 0: none.
-    `reason`: a kind narrower than `kind` that the lines beside the head prove (crash_reason). `cause`: what
-    happened, where the address says it. `words`: the processor's status word and its meaning.
-    `follows_crash`: the kernel had crashed before. `task`: the name and PID of the task that ran it.
-    `whole`: False where the paste ends before the report does.
+    reported one. `source`: `file:line` where the kernel said it (BUG, WARN). `module`: whose code `where`
+    is in. `seq`: the head line's sequence number, `index` its place among the records that were looked at.
+    `taints`: the bits of kernel.tainted of which the kernel sets one with such a report; 0: none. `reason`:
+    a kind narrower than `kind` that the lines beside the head prove (crash_reason). `cause`: what happened,
+    where the address says it. `words`: the processor's status word and its meaning. `follows_crash`: the
+    kernel had crashed before. `task`: the name and PID of the task that ran it. `whole`: False where the
+    paste ends before the report does.
     """
 
     kind: str

@@ -98,7 +98,7 @@ def _report(
 
 
 def _say(at: Path, complaint: Complaint, records: Sequence[Record], progress: Progress) -> None:
-    """One complaint: the kernel's words, the line of source, the code."""
+    """Report one complaint: the kernel's words, the line of source, the code."""
     located, place = _located(at, complaint, records)
     entry = catalogue.entry_of_complaint(complaint.kind)
     where = f", at {located.where}" if place else ""
