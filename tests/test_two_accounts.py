@@ -14,6 +14,7 @@ from kscaffold.files import executable
 from kscaffold.process import kill_proven, start_time
 from kscaffold.sandbox.live import registry
 from tests.support.accounts import Account
+from tests.support.elf import Ko
 from tests.support.projects import HELLO, write
 
 _BASES = (
@@ -116,13 +117,17 @@ def test_a_strangers_kbuild_is_not_run(accounts: tuple[Account, Account], common
     other.own(common / "Kbuild", common / "evil.c")
     empty = common / "mine"
     empty.mkdir()
-    one.own(empty)
+    (empty / "own.ko").write_bytes(Ko("own").bytes())
+    one.own(empty, empty / "own.ko")
     for *command, status in (
         ("list", 0),
         ("logs", 0),
         ("unload", 1),
         ("sandbox", "status", 0),
         ("sandbox", "stop", 0),
+        ("cache", 0),
+        ("check", "own.ko", 1),
+        ("info", "own.ko", 0),
     ):
         ran = one.ks(*command, cwd=empty)
         assert ran.status == status, (command, ran.err)

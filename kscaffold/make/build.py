@@ -16,6 +16,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.command_line import make_argv, make_environment
 from kscaffold.make.compile_commands import write_database
 from kscaffold.make.fingerprint import compare, record
+from kscaffold.make.fingerprint.cmd_file import command_file
 from kscaffold.make.fingerprint.other_kernel import built_for_another, forget_objects
 from kscaffold.make.lock import noted_group, project_lock
 from kscaffold.make.log import BuildLog
@@ -90,7 +91,9 @@ def _require_plain_output(project: Project) -> None:
     made = [
         t.ko.with_suffix(end) for t in project.targets for end in (".ko", ".o", ".mod", ".mod.c", ".mod.o")
     ]
-    for file in [*(here / name for name in names), *made]:
+    made += [t.directory / o for t in project.targets for o in t.objects]
+    written = dict.fromkeys([*(here / name for name in names), *made, *map(command_file, made)])
+    for file in written:
         reader.require_plain(file)
         if left_by_root(file) and not os.access(file, os.W_OK):
             raise root_owned(left_by_root(file) or file)
