@@ -46,7 +46,7 @@ def test_there_is_an_end_to_patience(wire, monkeypatch):
     with pytest.raises(ChannelTimeout) as error:
         opened.answer(7, 0.2, grace=0.1)
     assert 0.75 <= time.monotonic() - began < 5 and not error.value.stopped
-    # For each request anew; and a keeper gets more, but only where there is grace at all.
+    # For each request anew; and a daemon gets more, but only where there is grace at all.
     opened.begin(protocol.Verb.LIST)
     again = time.monotonic()
     with pytest.raises(ChannelTimeout):

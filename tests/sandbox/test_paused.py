@@ -151,7 +151,7 @@ def test_a_sandbox_that_stays_stopped_is_not_lost(ks, kernel, tmp_path, monkeypa
     monkeypatch.setattr(running_clock, "MOST_STOPPED", 1.0)
     assert ks("load", "-k", kernel.release, "slow.ko", "ms=1").status == 0
     card = registry.find_sandbox(tmp_path)
-    for pid in (card.qemu, card.keeper):
+    for pid in (card.qemu, card.daemon):
         os.kill(pid, signal.SIGSTOP)
         try:
             ran = ks("list")
@@ -161,19 +161,19 @@ def test_a_sandbox_that_stays_stopped_is_not_lost(ks, kernel, tmp_path, monkeypa
         assert f"fix: kill -CONT {pid}" in ran.err and f"its process {pid}; waited" in ran.err
     ran = ks("list", "--json")
     assert ran.status == 0 and [m["name"] for m in ran.json["modules"]] == ["slow"]
-    assert registry.find_sandbox(tmp_path).keeper == card.keeper, "it is the same one"
+    assert registry.find_sandbox(tmp_path).daemon == card.daemon, "it is the same one"
     assert ks("sandbox", "stop").status == 0
 
 
 @pytest.mark.sandbox
 @pytest.mark.kernel
-def test_a_keeper_that_is_stopped_takes_none_either(ks, kernel, tmp_path, monkeypatch):
+def test_a_daemon_that_is_stopped_takes_none_either(ks, kernel, tmp_path, monkeypatch):
     shutil.copy(built(kernel) / "slow.ko", tmp_path)
     monkeypatch.chdir(tmp_path)
     assert ks("load", "-k", kernel.release, "slow.ko", "ms=1").status == 0
     assert ks("unload", "slow").status == 0
-    keeper = registry.find_sandbox(tmp_path).keeper
-    with stopped(keeper, 1.0, 6):
+    daemon = registry.find_sandbox(tmp_path).daemon
+    with stopped(daemon, 1.0, 6):
         ran = ks("load", "--json", "-k", kernel.release, "--timeout", "3", "slow.ko", "ms=1500")
     assert ran.json["verdict"] == "loaded", ran.json
     assert ks("sandbox", "stop").status == 0

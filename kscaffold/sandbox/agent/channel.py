@@ -169,10 +169,10 @@ class Channel:
                 raise ChannelTimeout
 
     def welcome(self, deadline: float) -> Answer:
-        """Wait for the keeper's greeting. Raises ChannelTimeout while another client has the sandbox."""
+        """Wait for the daemon's greeting. Raises ChannelTimeout while another client has the sandbox."""
         kind, answer = self.receive(0, deadline)
         if kind is not Kind.WELCOME:
-            raise ChannelClosed("that is no keeper")
+            raise ChannelClosed("that is no sandbox's daemon")
         return answer
 
     def send(self, data: bytes, deadline: float) -> None:

@@ -12,8 +12,8 @@ any OUTPUT (a shell's), and one END. Where the guest's kernel asks for a module 
 name comes, and a PROVIDE is its answer. Where a call has not come back at its deadline, a DUE comes, and a
 PROLONG is its answer: `timeout_ms` more, for the guest can't know how long it had no processor; or 0.
 
-A keeper (daemon.py) speaks the same protocol on its socket: it passes requests and answers on, greets each
-client with a WELCOME, and sends LOST instead of END when its guest is lost.
+The daemon of a live sandbox (live/daemon.py) speaks the same protocol on its socket: it passes requests and
+answers on, greets each client with a WELCOME, and sends LOST instead of END when its guest is lost.
 """
 
 import struct
@@ -61,7 +61,7 @@ class Verb(IntEnum):
     EXEC = 32  # a user's program, and its files
     SIGNAL = 33
     INSTALL = 34
-    # For the keeper itself.
+    # For the daemon itself.
     STOP = 100
 
 
@@ -79,7 +79,7 @@ class Kind(IntEnum):
 
 class ChannelClosed(Exception):
     """The guest has gone, or speaks nonsense. `acknowledged`: it had begun the work. `reset`: its
-    machine reset itself, nobody killed it. `console`: its last words, where a keeper passed them on.
+    machine reset itself, nobody killed it. `console`: its last words, where a daemon passed them on.
     """
 
     def __init__(self, why: str, *, console: str = "", reset: bool = False) -> None:
@@ -186,7 +186,7 @@ def records(payload: bytes) -> list[bytes]:
 
 
 def frame(kind: Kind, nonce: int, status: int = 0, payload: bytes = b"") -> bytes:
-    """One answer frame as bytes, as the agent and the keeper send it."""
+    """One answer frame as bytes, as the agent and the daemon send it."""
     return ANSWER.pack(MAGIC, kind, nonce, status, len(payload)) + payload
 
 
@@ -210,7 +210,7 @@ of the process before it, in a line.
 
 
 def lost(answer: Answer) -> ChannelClosed | ChannelTimeout:
-    """The exception for a LOST frame: the one that is raised for a guest without a keeper."""
+    """The exception for a LOST frame: the one that is raised for a guest without a daemon."""
     console = answer.payload.decode(errors="replace")
     if answer.status == STOPPED:
         number, _, console = console.partition("\n")

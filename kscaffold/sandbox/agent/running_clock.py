@@ -1,4 +1,4 @@
-"""A clock that stands while a guest can't run: its QEMU, its keeper or this process is stopped, or QEMU is
+"""A clock that stands while a guest can't run: its QEMU, its daemon or this process is stopped, or QEMU is
 ready to run and others have the processors.
 
 What a guest computes takes so many seconds of a processor, whatever the machine does besides: on a busy one a
