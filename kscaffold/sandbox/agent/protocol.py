@@ -212,9 +212,9 @@ of the process before it, in a line.
 def lost(answer: Answer) -> ChannelClosed | ChannelTimeout:
     """The exception for a LOST frame: the one that is raised for a guest without a daemon."""
     console = answer.payload.decode(errors="replace")
-    if answer.status == STOPPED:
-        number, _, console = console.partition("\n")
-        return ChannelTimeout(console, stopped=int(number))
-    if answer.status == SILENT:
+    if answer.status in (SILENT, STOPPED):
+        number, _, rest = console.partition("\n")
+        if answer.status == STOPPED and number.isdecimal():  # a daemon of an older version sends none
+            return ChannelTimeout(rest, stopped=int(number))
         return ChannelTimeout(console)
     return ChannelClosed("the guest has gone", console=console, reset=answer.status == RESET)
