@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kscaffold import lazy
 from kscaffold.diagnosis.klog import Record, parse_kmsg, parse_text
+from kscaffold.diagnosis.reports.sanitizer import is_instruments
 from kscaffold.errors import KscaffoldError
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import dataclass, replace
@@ -30,6 +31,11 @@ class KernelLog:
         """The log's last `count` records."""
         gone = max(0, len(self.records) - count)
         return KernelLog(self.records[gone:], max(0, self.loads - gone))
+
+    def without_instruments(self) -> "KernelLog":
+        """The log without what the helper of an instrument wrote there."""
+        before = sum(is_instruments(r) for r in self.records[: self.loads])
+        return KernelLog([r for r in self.records if not is_instruments(r)], self.loads - before)
 
 
 def read_log(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from kscaffold.diagnosis.reports.sanitizer import HELPERS
 from kscaffold.diagnosis.residue.compare import NOISE, Part, compare, grown
 from kscaffold.diagnosis.residue.kinds import Residue
 from kscaffold.diagnosis.residue.sections import SECTIONS, sections_of
@@ -101,6 +102,11 @@ class LiveLeftovers:
     def __init__(self, target: Target) -> None:
         self._target = target
 
+    def after_helpers(self) -> None:
+        """Said when an instrument's helpers are in: what they made is theirs."""
+        if not self._has_others(()):
+            self._target.photograph(_ALL, first=True)
+
     def before_load(self, needed: Sequence[str]) -> None:
         """Said before a load, with the modules that were loaded for it: what these made is theirs."""
         if needed and not self._has_others(needed):
@@ -130,7 +136,8 @@ class LiveLeftovers:
             return None
 
     def _has_others(self, names: Sequence[str]) -> bool:
-        return any("O" in m.taints and m.name not in names for m in self._target.modules())
+        own = HELPERS.union(names)
+        return any("O" in m.taints and m.name not in own for m in self._target.modules())
 
 
 def _with_callbacks(

@@ -5,7 +5,7 @@ has been told is kept beside the sandbox's socket.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kscaffold.diagnosis import catalogue, crash
@@ -14,6 +14,7 @@ from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.files.atomic import write_whole
+from kscaffold.load import live_copies
 from kscaffold.load.addr2line import SourceLine, locate_complaints
 from kscaffold.load.kernel_log import last_records, without_marks
 from kscaffold.progress import Progress
@@ -27,8 +28,10 @@ def tell_crash(at: Path, target: SandboxTarget, progress: Progress) -> str | Non
     """Tell of a crash or a warning in the live sandbox of that directory that no command has told yet. One
     number is asked for, and the log only where that number tells of either.
 
-    Returns what its kernel crashed with, told before or now; None where it did not.
+    Returns what its kernel crashed with, told before or now; None where it did not. What the sanitizer of
+    instrumented copies has found is told as well.
     """
+    live_copies.tell_news(at, target, progress)
     tainted = target.tainted() or 0
     if not tainted & crash.REPORTED:
         return None
@@ -50,6 +53,7 @@ def tell_last_crash(at: Path, progress: Progress, *, previous: bool = False) -> 
     """Tell of the crash that the directory's last sandbox ended with, once; `previous`: the one before."""
     log = last_records(at, previous=previous)
     if log is not None:
+        live_copies.tell_news_in(at, log.records, progress, previous=previous)
         _report(at, log.records[log.loads :], None, progress, previous=previous)
 
 
@@ -117,10 +121,18 @@ def _located(
     at: Path, complaint: Complaint, records: Sequence[Record]
 ) -> tuple[Complaint, SourceLine | None]:
     """The complaint with the line of source, where the module that it names lies in the project."""
-    for path in sorted(at.glob("*.ko")) if complaint.module else ():
+    copies = live_copies.live_copies(at) if complaint.module else None
+    files = [*(copies.files.values() if copies else ()), *_beside(at)] if complaint.module else []
+    for ko in files:
         with contextlib.suppress(KscaffoldError):
-            ko = ModuleFile.open(path)
             if ko.module == complaint.module:
                 (located,), place = locate_complaints([complaint], ko.module, ko, records)
                 return located, place
     return complaint, None
+
+
+def _beside(at: Path) -> Iterator[ModuleFile]:
+    """The project's modules."""
+    for path in sorted(at.glob("*.ko")):
+        with contextlib.suppress(KscaffoldError):
+            yield ModuleFile.open(path)

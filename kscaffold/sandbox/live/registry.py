@@ -76,6 +76,11 @@ def sandbox_dir(project: Path) -> Path:
     return _root() / sandbox_id(project)
 
 
+def has_copies(project: Path) -> bool:
+    """Whether a module was loaded into the project's sandbox as an instrumented copy."""
+    return (sandbox_dir(project) / "copies").exists()
+
+
 def find_sandbox(project: Path) -> SandboxInfo | None:
     """The project's live sandbox, None without one. What a dead keeper left is swept."""
     return _read_card(sandbox_dir(project))
@@ -243,7 +248,7 @@ def _starting(directory: Path) -> Iterator[None]:
 def _start(directory: Path, planned: Plan, project: Path) -> None:
     for left in ("card.json", "keeper.sock"):
         (directory / left).unlink(missing_ok=True)
-    for kept in ("log", "console", "told"):
+    for kept in ("log", "console", "told", "copies"):
         (directory / f"{PREVIOUS}{kept}").unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             (directory / kept).rename(directory / f"{PREVIOUS}{kept}")
