@@ -102,6 +102,14 @@ def test_people_read_the_reports_of_both(ks, buggy: Path):
     assert "Clean" in again.err and "Loaded" in again.err and "BUG" not in again.out
 
 
+def test_the_same_bug_is_told_again_of_the_next_load(ks, buggy: Path):
+    for _ in range(2):
+        loaded = ks("load", "--sanitize", "--json", "-C", buggy, "overrun=1")
+        assert [r["kind"] for r in loaded.json["sanitizer"]["reports"]] == ["slab-out-of-bounds"]
+        gone = ks("unload", "--json", "-C", buggy)
+        assert [r["kind"] for r in gone.json["sanitizer"]["reports"]] == ["memory-leak"]
+
+
 @pytest.mark.parametrize("verb", ["list", "logs", "unload", "exec"])
 def test_what_is_found_between_two_commands_the_next_one_tells(ks, buggy: Path, verb: str):
     loaded = ks("load", "--sanitize", "-C", buggy, "later=1")
