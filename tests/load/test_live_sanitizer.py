@@ -120,7 +120,7 @@ def test_what_is_found_between_two_commands_the_next_one_tells(ks, buggy: Path, 
     assert told.status == 0, told.err
     assert "the sanitizer has found since the last command: BUG: KASAN: use-after-free" in told.err
     assert f" source: buggy.c:{line(chr(9) + 'gone[0] = 1;')}, late()" in told.err
-    assert "more: kscaffold explain KS702" in told.err
+    assert "more: kscaffold explain KS705" in told.err
     assert "ks_sanitize" not in told.out + told.err
     for later in ("list", "logs"):
         again = ks(later, "-C", buggy)
