@@ -49,9 +49,9 @@ DOCUMENTS = {
     "run --faults --coverage": "module path parameters target kernel arch verdict loaded stage errno init_ran"
     " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note"
     " residue as_user requests faults{} coverage{}",
-    "load --sanitize": "module path parameters target kernel arch verdict loaded stage errno init_ran returned"
-    " code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note residue"
-    " as_user requests sanitizer{}",
+    "load --sanitize": "module path parameters target kernel arch verdict loaded stage errno init_ran"
+    " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note"
+    " residue as_user requests sanitizer{}",
     "load, not built": "build{}",
     "unload": "module verdict errno code cause fix log[] seconds clean complaints[] residue",
     "unload, of a copy": "module verdict errno code cause fix log[] seconds clean complaints[] residue"
