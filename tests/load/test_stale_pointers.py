@@ -10,7 +10,7 @@ from tests.support.projects import write
 pytestmark = [pytest.mark.sandbox, pytest.mark.kernel]
 
 # A thread that ends by itself, so that the kernel's objects are looked into after the unload; and many small
-# objects full of pointers to functions and variables, all freed, in the caches that the kernel has its own in.
+# objects full of pointers to functions and variables, all freed, in caches that the kernel uses, too.
 STALE = """\
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/completion.h>
