@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from kscaffold import timeouts
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.live_crash import tell_news
 from kscaffold.load.open_target import OpenTarget, choose_kernel, open_target
 from kscaffold.load.plan import LoadPlan, plan_loads
 from kscaffold.load.prediction import Predictor
@@ -59,6 +60,8 @@ def reload(
     trusted: tuple[bytes, ...] = ()
     if kernel is not None and not where.host:
         trusted = trusted_certificates(kernel, where, progress)
+        if registry.has_copies(plan.home):
+            tell_news(plan.home, progress)
         registry.stop_sandbox(plan.home)
     predictor = Predictor(plan.kos, kernel, progress.warn, trusted) if kernel else None
     with open_target(plan.home, kernel, where, trusted, progress) as opened:
