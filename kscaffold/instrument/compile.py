@@ -19,6 +19,7 @@ from kscaffold.make.own_build import build_own_way
 from kscaffold.make.own_way import OwnWay, last_resort, own_way
 from kscaffold.make.report import BuildReport
 from kscaffold.make.request import BuildRequest
+from kscaffold.make.variables import with_variables
 from kscaffold.progress import Progress
 from kscaffold.project.ask import read_project
 from kscaffold.project.find import find_project
@@ -106,14 +107,30 @@ class _Work:
     def flags(self, copied: Path, original: Path) -> str:
         """The compiler's flags for a copy of a project."""
         assert self.kernel.build is not None
-        tools = toolchain(read_tree(self.kernel.build, self.kernel.arch))
-        compiler = "clang" if any(v.startswith("LLVM=") for v in tools.variables) else "gcc"
+        tree = read_tree(self.kernel.build, self.kernel.arch)
+        compiler = compiler_of(with_variables(toolchain(tree), tree, ()).variables)
+        if compiler == "clang" and "coverage" in self.recipe.parts:
+            raise KscaffoldError(
+                "KS733",
+                "the lines of modules that clang compiles are not counted",
+                cause="its counters are not those that gcov reads",
+                fix="build with gcc (without CC=clang and LLVM=1), or leave out --coverage",
+            )
         return self.recipe.flags(compiler, copied, original)
 
     def mirror(self, directory: Path) -> Path:
         """Where a project is compiled."""
         base = self.place / hashlib.blake2b(str(directory).encode(), digest_size=4).hexdigest()
         return surrounded(directory, base)
+
+
+def compiler_of(variables: Sequence[str]) -> str:
+    """`gcc` or `clang`, by the variables that make is given."""
+    given = dict(v.split("=", 1) for v in variables if "=" in v)
+    program = Path((given.get("CC") or "").rpartition(" ")[2]).name
+    return (
+        "clang" if program.startswith("clang") or (not program and given.get("LLVM", "0") != "0") else "gcc"
+    )
 
 
 def _by_kbuild(kos: Sequence[Path], work: _Work) -> dict[Path, Path]:
