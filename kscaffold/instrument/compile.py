@@ -128,9 +128,8 @@ def compiler_of(variables: Sequence[str]) -> str:
     """`gcc` or `clang`, by the variables that make is given."""
     given = dict(v.split("=", 1) for v in variables if "=" in v)
     program = Path((given.get("CC") or "").rpartition(" ")[2]).name
-    return (
-        "clang" if program.startswith("clang") or (not program and given.get("LLVM", "0") != "0") else "gcc"
-    )
+    is_llvm = not program and given.get("LLVM", "0") != "0"
+    return "clang" if is_llvm or program.startswith("clang") else "gcc"
 
 
 def _by_kbuild(kos: Sequence[Path], work: _Work) -> dict[Path, Path]:
