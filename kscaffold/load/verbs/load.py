@@ -104,18 +104,18 @@ def load_copies(
     on_load: LoadListener,
 ) -> Loads:
     """As load_plan, of instrumented copies. Reports are as of the user's own modules."""
-    from kscaffold.instrument import live  # start-up time: few loads have an instrument
+    from kscaffold.instrument import live_load  # start-up time: few loads have an instrument
     from kscaffold.load.leftovers import LiveLeftovers
 
-    live.load_missing_helpers(copies, opened.target, LiveLeftovers(opened.target), timeout)
+    live_load.load_missing_helpers(copies, opened.target, LiveLeftovers(opened.target), timeout)
     done = load_plan(
         copies.plan,
         opened,
         predictor,
         timeout * SLOWER,
-        lambda report, target: on_load(live.as_user(report, copies), target),
+        lambda report, target: on_load(live_load.as_user(report, copies), target),
     )
-    reports, found = live.take_load(copies.plan.home, done.reports, copies)
+    reports, found = live_load.take_load(copies.plan.home, done.reports, copies)
     return Loads(tuple(reports), sanitizer=found)
 
 
