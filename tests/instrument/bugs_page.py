@@ -1,7 +1,7 @@
 """docs/bugs.md: one planted bug of each kind and what the sanitizer says of it, from tests/instrument/zoo.
 
-`python -m tests.instrument.bugs_page` writes the page from reports.json; with `--record RELEASE` it runs the
-modules on that kernel first, and writes what was found there into reports.json.
+`python -m tests.instrument.bugs_page` writes the page from reports.json; with `--record RELEASE` it first runs the
+modules that reports.json does not have on that kernel, and writes what was found there into it.
 """
 
 import json
@@ -97,16 +97,18 @@ def record(release: str) -> None:
         for name in names:
             (here / f"{name}.c").write_text((ZOO / f"{name}.c").read_text())
         (here / "Kbuild").write_text("".join(f"obj-m += {name}.o\n" for name in names))
-        found = {}
+        found = recorded() if RECORD.exists() else {}
         for kind, name in chosen().items():
+            if name in found:
+                continue
             words = ["run", "--sanitize", "--json", "--kernel", release, "-C", str(here), "--module", name]
             done = subprocess.run(
                 [sys.executable, "-m", "kscaffold", *words], capture_output=True, text=True, timeout=300
             )
             reports = json.loads(done.stdout)["sanitizer"]["reports"]
             found[name] = told(next(r for r in reports if r["kind"] == kind))
+            RECORD.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
             print(name, found[name]["text"], flush=True)
-    RECORD.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
