@@ -1,19 +1,24 @@
 """docs/bugs.md: one planted bug of each kind and what the sanitizer says of it, from tests/instrument/zoo.
 
-`python -m tests.instrument.bugs_page` writes the page from reports.json; with `--record RELEASE` it first runs the
-modules that reports.json does not have on that kernel, and writes what was found there into it.
+`python -m tests.instrument.bugs_page` writes the page from reports.json; with `--record 6.1` it loads the modules
+into that kernel first, and writes what was found there into reports.json.
 """
 
 import json
 import re
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from kscaffold.cli.documents.sanitizer import sanitizer
 from kscaffold.diagnosis import catalogue
 from kscaffold.diagnosis.reports.kinds import KINDS
+from kscaffold.instrument.sandbox import InstrumentedSandbox
+from kscaffold.kernel.choose import choose
+from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.request import Instruments
+from kscaffold.make.build_project import build_project
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs/bugs.md"
@@ -87,28 +92,26 @@ def _section(kind: str, name: str, report: dict[str, Any]) -> str:
     return f"## {kind}\n\n```console\n{said}\n{where}\n{source}\n```\n\n{entry.cause}: {entry.fix}. {code}\n"
 
 
-def record(release: str) -> None:
-    """Run the chosen modules on a kernel, and write down what was found."""
+def record(series: str) -> None:
+    """Load and unload the chosen modules, each in a guest of its own, and write down what was found."""
+    kernel = choose(series, offline=True)
     with tempfile.TemporaryDirectory(prefix="ks-bugs-") as place:
         here = Path(place, "zoo")
         here.mkdir()
-        names = sorted(chosen().values())
-        (here / "bug.h").write_text((ZOO / "bug.h").read_text())
-        for name in names:
-            (here / f"{name}.c").write_text((ZOO / f"{name}.c").read_text())
-        (here / "Kbuild").write_text("".join(f"obj-m += {name}.o\n" for name in names))
-        found = recorded() if RECORD.exists() else {}
-        for kind, name in chosen().items():
-            if name in found:
-                continue
-            words = ["run", "--sanitize", "--json", "--kernel", release, "-C", str(here), "--module", name]
-            done = subprocess.run(
-                [sys.executable, "-m", "kscaffold", *words], capture_output=True, text=True, timeout=300
-            )
-            reports = json.loads(done.stdout)["sanitizer"]["reports"]
-            found[name] = told(next(r for r in reports if r["kind"] == kind))
-            RECORD.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
-            print(name, found[name]["text"], flush=True)
+        for name in ("bug.h", *(f"{name}.c" for name in chosen().values())):
+            (here / name).write_text((ZOO / name).read_text())
+        (here / "Kbuild").write_text("".join(f"obj-m += {name}.o\n" for name in chosen().values()))
+        assert build_project(here, kernel).ok
+        found = {name: _found(here / f"{name}.ko", kind, kernel) for kind, name in chosen().items()}
+    RECORD.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+
+
+def _found(ko: Path, kind: str, kernel: Kernel) -> dict[str, Any]:
+    with InstrumentedSandbox(kernel, Instruments(sanitize=True)) as sandbox:
+        if sandbox.load(ko).ok:
+            sandbox.unload(ko)
+        reports = sanitizer(sandbox.findings(), {})["reports"]
+    return told(next(r for r in reports if r["kind"] == kind))
 
 
 if __name__ == "__main__":
