@@ -1,7 +1,7 @@
 """docs/bugs.md: one planted bug of each kind and what the sanitizer says of it, from tests/instrument/zoo.
 
-`python -m tests.instrument.bugs_page` writes the page from reports.json; with `--record 6.1` it loads the modules
-into that kernel first, and writes what was found there into reports.json.
+`python -m tests.instrument.bugs_page` writes the page from reports.json; with `--record 6.1` it loads the
+modules into that kernel first, and writes what was found there into reports.json.
 """
 
 import json
