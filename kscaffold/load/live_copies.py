@@ -101,7 +101,8 @@ def tell_news_in(at: Path, records: Sequence[Record], progress: Progress, *, pre
         what = ", ".join(filter(None, (found.head, detail(found.report))))
         progress.warn(f"the sanitizer has found since the last command: {what}")
         place = found.place
-        progress.note(f" source: {place}, {place.function}()" if place else "")
+        if place:
+            progress.note(f" source: {place}, {place.function}()")
         for number, text in place.lines if place else ():
             mark = ">" if place and number == place.line else " "
             progress.note(f"   {mark} {number:>4} | {text.expandtabs(4)}")
@@ -118,8 +119,10 @@ def _read(at: Path, *, previous: bool = False) -> dict[str, Any] | None:
         record = paths.recorded(_file(at, previous=previous))
     except (OSError, ValueError):
         return None
-    is_ours = isinstance(record.get("copies"), dict) and isinstance(record.get("told"), list)
-    return record if is_ours else None
+    copies, told = record.get("copies"), record.get("told")
+    if not isinstance(copies, dict) or not isinstance(told, list):
+        return None
+    return record if all(isinstance(one, list) and len(one) == 3 for one in copies.values()) else None
 
 
 def _write(at: Path, record: dict[str, Any], *, previous: bool = False) -> None:
