@@ -166,7 +166,7 @@ def _by_own_make(kos: Sequence[Path], home: Path, way: OwnWay | None, work: _Wor
 
 
 def _rules(recipe: Recipe) -> str:
-    """What besides its sources decides how a copy is compiled."""
+    """A digest of all that decides how a copy is compiled, but for its sources."""
     digest = hashlib.blake2b(reader.read_bytes(recipe.header) + KBUILD.encode(), digest_size=8)
     for compiler in ("gcc", "clang"):
         digest.update(recipe.flags(compiler, Path(), Path()).encode())
