@@ -6,7 +6,6 @@ from pathlib import Path
 
 from kscaffold import lazy
 from kscaffold.diagnosis.klog import Record, parse_kmsg, parse_text
-from kscaffold.diagnosis.reports.sanitizer import is_instruments
 from kscaffold.errors import KscaffoldError
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import dataclass, replace
@@ -34,6 +33,8 @@ class KernelLog:
 
     def without_instruments(self) -> "KernelLog":
         """The log without what the helper of an instrument wrote there."""
+        from kscaffold.diagnosis.reports.sanitizer import is_instruments  # start-up time: few logs are shown
+
         before = sum(is_instruments(r) for r in self.records[: self.loads])
         return KernelLog([r for r in self.records if not is_instruments(r)], self.loads - before)
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from kscaffold.diagnosis.reports.sanitizer import HELPERS
 from kscaffold.diagnosis.residue.compare import NOISE, Part, compare, grown
 from kscaffold.diagnosis.residue.kinds import Residue
 from kscaffold.diagnosis.residue.sections import SECTIONS, sections_of
@@ -13,6 +12,7 @@ from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
+from kscaffold.load.plan import HELPERS
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
 from kscaffold.records import replace

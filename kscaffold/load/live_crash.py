@@ -14,7 +14,6 @@ from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.files.atomic import write_whole
-from kscaffold.load import live_copies
 from kscaffold.load.addr2line import SourceLine, locate_complaints
 from kscaffold.load.kernel_log import last_records, without_marks
 from kscaffold.progress import Progress
@@ -31,7 +30,10 @@ def tell_crash(at: Path, target: SandboxTarget, progress: Progress) -> str | Non
     Returns what its kernel crashed with, told before or now; None where it did not. What the sanitizer of
     instrumented copies has found is told as well.
     """
-    live_copies.tell_news(at, target, progress)
+    if registry.has_copies(at):
+        from kscaffold.load import live_copies  # start-up time: few loads have an instrument
+
+        live_copies.tell_news(at, target, progress)
     tainted = target.tainted() or 0
     if not tainted & crash.REPORTED:
         return None
@@ -53,7 +55,10 @@ def tell_last_crash(at: Path, progress: Progress, *, previous: bool = False) -> 
     """Tell of the crash that the directory's last sandbox ended with, once; `previous`: the one before."""
     log = last_records(at, previous=previous)
     if log is not None:
-        live_copies.tell_news_in(at, log.records, progress, previous=previous)
+        if registry.has_copies(at, previous=previous):
+            from kscaffold.load import live_copies  # start-up time: few loads have an instrument
+
+            live_copies.tell_news_in(at, log.records, progress, previous=previous)
         _report(at, log.records[log.loads :], None, progress, previous=previous)
 
 
@@ -121,14 +126,23 @@ def _located(
     at: Path, complaint: Complaint, records: Sequence[Record]
 ) -> tuple[Complaint, SourceLine | None]:
     """The complaint with the line of source, where the module that it names lies in the project."""
-    copies = live_copies.live_copies(at) if complaint.module else None
-    files = [*(copies.files.values() if copies else ()), *_beside(at)] if complaint.module else []
+    files = [*_copies(at), *_beside(at)] if complaint.module else []
     for ko in files:
         with contextlib.suppress(KscaffoldError):
             if ko.module == complaint.module:
                 (located,), place = locate_complaints([complaint], ko.module, ko, records)
                 return located, place
     return complaint, None
+
+
+def _copies(at: Path) -> Sequence[ModuleFile]:
+    """The instrumented copies in the sandbox."""
+    if not registry.has_copies(at):
+        return ()
+    from kscaffold.load import live_copies  # start-up time: few loads have an instrument
+
+    found = live_copies.live_copies(at)
+    return tuple(found.files.values()) if found else ()
 
 
 def _beside(at: Path) -> Iterator[ModuleFile]:

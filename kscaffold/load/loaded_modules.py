@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from kscaffold.diagnosis.attempt import Listed
-from kscaffold.diagnosis.reports.sanitizer import HELPERS
 from kscaffold.load.open_target import OpenTarget, running_target
-from kscaffold.load.plan import module_names_of
+from kscaffold.load.plan import HELPERS, module_names_of
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import dataclass
 from kscaffold.sandbox.agent import guest_root

@@ -90,10 +90,6 @@ class _Open:
     stack: list[Site] = field(default_factory=list)
 
 
-HELPERS = frozenset(("ks_sanitize", "ks_faults", "ks_coverage"))
-"""The kernel's names of the helper modules."""
-
-
 def is_instruments(record: Record) -> bool:
     """Whether a line of the log is an instrument's, and not the module's."""
     return record.text.startswith(("ks_sanitize: ", "ks_faults: ", "ks_coverage: "))

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kscaffold.arch import table
-from kscaffold.diagnosis.reports.sanitizer import HELPERS
 from kscaffold.elf.model import SHF_EXECINSTR, SHF_WRITE, KoFile, Section
 from kscaffold.explain.stages.observe import Observed
 from kscaffold.instrument.plan import PREFIX  # that of failing calls is as long
 from kscaffold.kernel.facts import KernelFacts, read_facts
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.symvers import Symvers, beside
+from kscaffold.load.plan import HELPERS
 from kscaffold.module.arguments import Parameters
 from kscaffold.records import dataclass
 

@@ -81,9 +81,11 @@ def sandbox_dir(project: Path) -> Path:
     return _root() / sandbox_id(project)
 
 
-def has_copies(project: Path) -> bool:
-    """Whether a module was loaded into the project's sandbox as an instrumented copy."""
-    return (sandbox_dir(project) / "copies").exists()
+def has_copies(project: Path, *, previous: bool = False) -> bool:
+    """Whether a module was loaded into the project's sandbox, or the `previous` one, as an instrumented
+    copy.
+    """
+    return (sandbox_dir(project) / f"{PREVIOUS if previous else ''}copies").exists()
 
 
 def find_sandbox(project: Path) -> SandboxInfo | None:
