@@ -60,7 +60,7 @@ void part_stop(void)
 """
 PART_H = "int part_start(void);\nvoid part_stop(void);\n"
 BODY = "pair-y := main.o sub/part.o\nccflags-y := -DSIZE=$(SIZE)\n"
-KBUILD_ALONE = f"obj-m := pair.o\n{BODY}SIZE := 24\n"
+KBUILD_ALONE = f"SIZE := 24\nobj-m := pair.o\n{BODY}"
 # Nothing is made without what its recipe gives, and a header that a rule makes.
 OWN_MAKE = f"""\
 obj-$(CONFIG_PAIR) := pair.o
