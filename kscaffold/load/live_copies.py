@@ -27,11 +27,11 @@ from kscaffold.targets.sandbox import SandboxTarget
 @dataclass(frozen=True, slots=True)
 class LiveCopies:
     """What is known of a sandbox. `files`: the copies by the kernel's names of their modules; one whose file
-    has changed since it was loaded is not there. `told`: the numbers of the reports that were shown.
+    has changed since it was loaded is not there. `shown`: the numbers of the reports that were shown.
     """
 
     files: Mapping[str, ModuleFile]
-    told: frozenset[int]
+    shown: frozenset[int]
 
 
 def live_copies(at: Path, *, previous: bool = False) -> LiveCopies | None:
@@ -119,8 +119,8 @@ def _read(at: Path, *, previous: bool = False) -> dict[str, Any] | None:
         record = paths.recorded(_file(at, previous=previous))
     except (OSError, ValueError):
         return None
-    copies, told = record.get("copies"), record.get("told")
-    if not isinstance(copies, dict) or not isinstance(told, list):
+    copies, numbers = record.get("copies"), record.get("told")
+    if not isinstance(copies, dict) or not isinstance(numbers, list):
         return None
     return record if all(isinstance(one, list) and len(one) == 3 for one in copies.values()) else None
 
