@@ -12,6 +12,7 @@ from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
+from kscaffold.load.plan import HELPERS
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
 from kscaffold.records import replace
@@ -103,6 +104,11 @@ class LiveLeftovers:
     def __init__(self, target: Target) -> None:
         self._target = target
 
+    def after_helpers(self) -> None:
+        """Said when an instrument's helpers are in: what they made is theirs."""
+        if not self._has_others(()):
+            self._target.photograph(_ALL, first=True)
+
     def before_load(self, needed: Sequence[str]) -> None:
         """To be called before a load, with the modules loaded for it: what those made is not the load's."""
         if needed and not self._has_others(needed):
@@ -133,7 +139,8 @@ class LiveLeftovers:
             return None
 
     def _has_others(self, names: Sequence[str]) -> bool:
-        return any("O" in m.taints and m.name not in names for m in self._target.modules())
+        own = HELPERS.union(names)
+        return any("O" in m.taints and m.name not in own for m in self._target.modules())
 
 
 def _with_callbacks(

@@ -57,6 +57,8 @@ class Instruments:
 
 
 NO_INSTRUMENTS = Instruments()
+SLOWER = 4
+"""How many times longer instrumented code may take: a call for each access."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,13 @@ class LoadRequest:
         m = meant(named, directory, module)
         kos = tuple(existing(file) for file in m.files)
         return cls(m.directory, kos, parameters, m.module, build, dependencies)
+
+    def with_sanitizer(self, where: "TargetRequest") -> "LoadRequest":
+        """The same with the sanitizer. Raises UsageError KS004 on the host."""
+        if where.host:
+            fix = "kscaffold load --sanitize, in a sandbox"
+            raise UsageError("KS004", "--sanitize is for a sandbox: no helper is loaded on a host", fix=fix)
+        return replace(self, instruments=Instruments(sanitize=True))
 
     def with_firmware(self, firmware: Sequence[str], where: "TargetRequest") -> "LoadRequest":
         """The same with files for the guest. Raises UsageError KS004 for any on the host."""

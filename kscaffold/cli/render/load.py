@@ -182,7 +182,11 @@ def loads(command: str, done: "Loads", trace: bool) -> int:
         _waterfalls(reports)
     if any(r.judgement.verdict == "hung" and r.target == "sandbox" for r in reports):
         console.note("the sandbox stays for kscaffold logs and list; the next load replaces it")
-    console.emit(command, all(r.ok for r in reports), documents.loads(reports))
+    if done.sanitizer:
+        from kscaffold.cli.render import sanitizer  # start-up time: few loads are sanitized
+
+        sanitizer.findings(done.sanitizer)
+    console.emit(command, all(r.ok for r in reports), documents.loads(done))
     return _status(reports)
 
 
@@ -286,6 +290,7 @@ def unloaded(report: UnloadReport) -> None:
         console.step("Unloaded", report.module)
         log_lines(report.log, report.module)
         _regrets(report)
+        _found(report)
         return
     from kscaffold.explain import phrases  # start-up time: most unloads go well
 
@@ -299,6 +304,16 @@ def unloaded(report: UnloadReport) -> None:
         source(report.place, console.out)
     if j.fix:
         console.out(f"    {console.styled('fix', 'cyan')}: {console.printable(console.placed(j.fix))}")
+    _found(report)
+
+
+def _found(report: UnloadReport) -> None:
+    """What the sanitizer found while the module went."""
+    if report.findings:
+        from kscaffold.cli.render import sanitizer  # start-up time: few unloads are sanitized
+
+        for finding in report.findings:
+            sanitizer.finding(finding)
 
 
 def _regrets(report: UnloadReport) -> None:
