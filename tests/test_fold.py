@@ -28,8 +28,7 @@ _LONG = "a word " * 30
         "          cache: ",
         "> [    2.751151] ",
         "bob      failed  ",
-        " 1-3  kmalloc()  bug.c:16  ",
-        "1  kmalloc()  (the last call)  ",
+        " 1-3  get()  a.c:6  ",
         "  \033[36mcause\033[0m: ",
     ],
 )

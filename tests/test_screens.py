@@ -45,7 +45,7 @@ def test_each_command_is_one(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_no_screen_is_wider_than_80_columns(page):
-    assert [line for line in screens(page) if len(line) > 80] == []
+    assert [line for screen in screens(page) for line in screen if len(line) > 80] == []
 
 
 @pytest.mark.sandbox

@@ -13,7 +13,8 @@ def on_terminal(text: str) -> str:
     return "".join(f"{folded(line, _COLUMNS)}\n" for line in text.splitlines())
 
 
-def screens(page: Path) -> list[str]:
-    """The lines of a page's `console` blocks, what is typed among them."""
-    blocks = re.findall(r"^```console\n(.*?)^```", page.read_text(), re.M | re.S)
-    return [line for block in blocks for line in block.splitlines()]
+def screens(page: Path) -> list[list[str]]:
+    """The lines of each `console` block of a page, what is typed among them."""
+    return [
+        block.splitlines() for block in re.findall(r"^```console\n(.*?)^```", page.read_text(), re.M | re.S)
+    ]
