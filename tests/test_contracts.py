@@ -492,7 +492,7 @@ def test_explain_load(ks, tmp_path, monkeypatch):
         (["load", "--nonsense"], "load", 2),
         (["load", "--host", "--kernel", "6.1"], "load", 2),
         (["unload", "--nonsense"], "unload", 2),
-        (["list", "x"], "list", 2),
+        (["list", "--nonsense"], "list", 2),
         (["logs", "-n", "many"], "logs", 2),
         (["explain", "--nonsense", "x"], "explain", 2),
         (["explain", "load", "no.ko"], "explain", 2),
