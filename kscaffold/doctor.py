@@ -117,8 +117,8 @@ def _kernel() -> Requirement:
         return Requirement("kernel", "remark", "none yet: the first command that needs one fetches it")
     problem = build_problem(kernel)
     if problem is not None:
-        return Requirement("kernel", "missing", f"{kernel.release}: {problem.what}", problem.fix)
-    return Requirement("kernel", "good", f"{kernel.release} ({kernel.origin})")
+        return Requirement("kernel", "missing", f"{kernel.name}: {problem.what}", problem.fix)
+    return Requirement("kernel", "good", f"{kernel.name} ({kernel.origin})")
 
 
 def _packages() -> Requirement:

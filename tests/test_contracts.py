@@ -50,7 +50,7 @@ DOCUMENTS = {
     " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note"
     " residue as_user requests faults{} coverage{}",
     "load, not built": "build{}",
-    "unload": "module verdict errno code cause fix log[] seconds clean complaints[] residue",
+    "unload": "module kernel arch verdict errno code cause fix log[] seconds clean complaints[] residue",
     "unload several": "results[]",
     "list": "target kernel arch modules[]",
     "exec": "program kernel arch status signal errno late lost stack[] stdout stderr complaints[] log[]"
@@ -100,8 +100,8 @@ PARTS = {
     "exec.complaints": "kind text where",
     "exec.log": "level time text",
     "test, projects.projects": "directory ok error modules[] tests[] seconds",
-    "test.modules": "module kernel outcome",
-    "test.tests": "test kernel modules outcome seconds text sections file line",
+    "test.modules": "module kernel arch outcome",
+    "test.tests": "test kernel arch modules outcome seconds text sections file line",
     "test.sections": "title text",
     "test.errors": "kernel code what cause fix",
     "run.residue": "kind name where",

@@ -1,6 +1,7 @@
 """Every template on other machines: compiled without a word, and used as its README says in a guest."""
 
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,8 @@ from kscaffold.packages.busybox import busybox
 from kscaffold.scaffold.create.render import templates
 from tests.scaffold.test_build import warnings
 from tests.support import templated
-from tests.support.kernels import MACHINES
+from tests.support.kernels import MACHINES, need_machine
+from tests.templates.test_own_tests import BUILT_BY_ONE_MAKE, own_tests
 
 pytestmark = [pytest.mark.kernel, pytest.mark.sandbox]
 
@@ -40,3 +42,11 @@ def test_each_template_does_what_its_readme_says(arch: str):
                     typed = line.format(name=templated.module(template.name), kernel_name=name)
                     status, said = guest.target.run(["/bin/sh", "-c", typed], 20)
                     assert (template.name, typed, status) == (template.name, typed, 0), said
+
+
+@pytest.mark.parametrize("arch", USED)
+def test_every_template_passes_its_own_tests(arch: str):
+    built = templated.built(MACHINES[arch], arch)
+    results, _ = own_tests(built.place, need_machine(arch).release, BUILT_BY_ONE_MAKE)
+    assert [(r["test"], r["text"]) for r in results if r["outcome"] != "passed"] == []
+    assert {Path(r["test"]).parts[0] for r in results} == {templated.module(t) for t in built.names}

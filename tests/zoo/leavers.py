@@ -267,7 +267,7 @@ def built_leavers(kernel: Kernel) -> Path:
     objects = " ".join(f"leave_{name}.o clean_{name}.o" for name in LEAVERS)
     (place / "Kbuild").write_text(f"ccflags-y := -g0 -Wno-unused\nobj-m := {objects}\n")
     assert kernel.build is not None
-    tree = read_tree(kernel.build)
+    tree = read_tree(kernel.build, kernel.arch)
     argv = make_argv(place, tree, toolchain(tree), "modules", jobs=2)
     done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout + done.stderr
