@@ -57,7 +57,7 @@ def doctor() -> DoctorReport:
     kernels = sum(
         int(store.details(k.release).get("bytes", 0)) for k in store.known() if k.source == "fetched"
     )
-    snapshots = sum(size for _, _, size, _ in snapshot.all_snapshots())
+    snapshots = sum(size for _, _, size, *_ in snapshot.all_snapshots())
     return DoctorReport(tuple(requirements), kernels, snapshots)
 
 

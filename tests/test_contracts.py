@@ -143,7 +143,7 @@ PARTS = {
     "explain.entries": "code title stage what proof cause fix see lines where",
     "kernel": "release source origin arch build image modules bytes",
     "sandbox status.sandboxes": "id project kernel arch cmdline accelerator keeper qemu seconds rss",
-    "sandbox status.snapshots": "key kernel bytes used",
+    "sandbox status.snapshots": "key kernel arch bytes used",
     "doctor.findings": "what state text fix",
     "doctor.cache": "path kernels snapshots",
     "cache.entries": "kind path bytes used old",
