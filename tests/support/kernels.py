@@ -41,6 +41,11 @@ MACHINES = {
 }
 # Those that CI tries always; the others where KSCAFFOLD_REQUIRE names them.
 ALWAYS = ("arm64", "s390x")
+# Series and machine: this machine's kernels, and one of each other machine.
+EVERYWHERE = [
+    *((series, "amd64") for series in ("6.1", "5.10", "6.12")),
+    *((series, arch) for arch, series in MACHINES.items()),
+]
 _SUITES_OF_MACHINES: dict[str, tuple[str | None, ...]] = {"riscv64": ("trixie",)}
 
 
@@ -104,6 +109,14 @@ def need_machine(arch: str) -> Kernel:
     need_program(machine.qemu, machine.qemu_package)
     need_program(f"{machine.triple}-gcc", machine.compiler_package())
     return need_kernel(MACHINES[arch], arch)
+
+
+def need_either(series: str, arch: str) -> Kernel:
+    """One of EVERYWHERE, or the test is skipped."""
+    if arch != "amd64":
+        return need_machine(arch)
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    return need_kernel(series)
 
 
 def only(release: str) -> Kernel:

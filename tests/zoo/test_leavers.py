@@ -11,8 +11,7 @@ from kscaffold.module.arguments import NO_PARAMETERS
 from kscaffold.sandbox.vm.plan import plan_vm
 from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget
-from tests.conftest import need_program
-from tests.support.kernels import MACHINES, need_kernel, need_machine
+from tests.support.kernels import EVERYWHERE, need_either
 from tests.zoo.leavers import LEAVERS, built_leavers, remove_leavers
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.kernel]
@@ -23,15 +22,6 @@ def leavers():
     """One build of all of them a kernel, for every test here."""
     yield
     remove_leavers()
-
-
-# This machine's kernels, and one of each other machine.
-KERNELS = [("6.1", "amd64"), ("5.10", "amd64"), ("6.12", "amd64"), *((s, a) for a, s in MACHINES.items())]
-
-
-def kernel_of(series: str, arch: str) -> Kernel:
-    need_program("qemu-system-x86_64", "qemu-system-x86")
-    return need_kernel(series) if arch == "amd64" else need_machine(arch)
 
 
 def left_by(file: ModuleFile, kernel: Kernel):
@@ -49,9 +39,9 @@ def left_by(file: ModuleFile, kernel: Kernel):
         guest.close()
 
 
-@pytest.mark.parametrize(("series", "arch"), KERNELS)
+@pytest.mark.parametrize(("series", "arch"), EVERYWHERE)
 def test_what_is_left_is_told(series: str, arch: str):
-    kernel = kernel_of(series, arch)
+    kernel = need_either(series, arch)
     place, wrong = built_leavers(kernel), []
     for name, each in LEAVERS.items():
         found = left_by(ModuleFile.open(place / f"leave_{name}.ko"), kernel)
@@ -61,9 +51,9 @@ def test_what_is_left_is_told(series: str, arch: str):
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize(("series", "arch"), KERNELS)
+@pytest.mark.parametrize(("series", "arch"), EVERYWHERE)
 def test_a_module_that_cleans_up_leaves_nothing(series: str, arch: str):
-    kernel = kernel_of(series, arch)
+    kernel = need_either(series, arch)
     place = built_leavers(kernel)
     found = {n: left_by(ModuleFile.open(place / f"clean_{n}.ko"), kernel) for n in LEAVERS}
     assert {n: left for n, left in found.items() if left != ()} == {}
