@@ -46,7 +46,9 @@ def test_what_is_left_is_told(series: str, arch: str):
     for name, each in LEAVERS.items():
         found = left_by(ModuleFile.open(place / f"leave_{name}.ko"), kernel)
         told = [(r.kind, r.where) for r in found or ()]
-        if told != [(each.kind, f"leave_{name}.c:{each.line}")] or not found[0].name.startswith(each.name):
+        if arch in each.unmade:
+            wrong += [f"{name}: {found}"] if found != () else []
+        elif told != [(each.kind, f"leave_{name}.c:{each.line}")] or not found[0].name.startswith(each.name):
             wrong.append(f"{name}: {found}")
     assert not wrong, "\n".join(wrong)
 

@@ -957,12 +957,21 @@ static int is_range(u64 word, u64 beside)
 	return !((word | beside) & 4095) && apart && apart < 256 << 20;
 }
 
+/*
+ * Whether a word may be an address of the kernel's: at the upper end on most machines, from 0xff60... on RISC-V, from
+ * 0xc... on POWER, and of any value on s390x. Which of them are mapped peek_core() knows.
+ */
+static int may_be_address(u64 word)
+{
+	return word >= ~0ull << 48 || (word >= 1 << 20 && !(word & 7));
+}
+
 /* The first bytes of the object that a word points to: a hook's function, what a list goes on with. */
 static void look_behind(u64 at, u64 word)
 {
 	u64 object[OBJECT / 8];
 
-	if (word < ~0ull << 48 || peek_core(word, object, OBJECT) != OBJECT)
+	if (!may_be_address(word) || peek_core(word, object, OBJECT) != OBJECT)
 		return;
 	for (u32 i = 0; i < OBJECT / 8; i++) {
 		u64 before = i ? object[i - 1] : 0, after = i + 1 < OBJECT / 8 ? object[i + 1] : 0;
