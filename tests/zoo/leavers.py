@@ -86,8 +86,8 @@ _LOOP = (
     " static int round(void *x) { while (!kthread_should_stop()) msleep(500); return 0; }"
 )
 
-# Kernels whose memory nobody looks through: armhf has no /proc/kcore, and the agent reads that of 64 bits.
-_BLIND = ("armhf", "i386")
+# Kernels whose memory nobody can look through: they have no /proc/kcore.
+_BLIND = ("armhf",)
 
 LEAVERS = {
     "proc": Leaver(
