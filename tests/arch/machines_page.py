@@ -34,7 +34,7 @@ _COLUMNS = (
     ("image", "image"),
     ("vermagic ends", "vermagic"),
     ("struct module", "struct_module"),
-    ("stages without a probe", "unprobed"),
+    ("stages that can be probed", "probed"),
     ("restores live", "restores"),
 )
 
@@ -64,7 +64,7 @@ def measured(kernel: Kernel) -> dict[str, Any]:
 
 
 def observed(kernel: Kernel) -> dict[str, Any]:
-    """What guests show of it: the stages of a load that have no time of their own, since nothing of them can
+    """What guests show of it: the stages of a load that have a time of their own, since something of them can
     be probed, and whether a guest from a snapshot lives.
     """
     plan = plan_vm(kernel)
@@ -76,8 +76,8 @@ def observed(kernel: Kernel) -> dict[str, Any]:
             report = load(ModuleFile.open(place / "hello.ko"), NO_PARAMETERS, target, timeout=20)
     stages = report.judgement.stages
     assert {stage.status for stage in stages} == {"passed"}
-    unprobed = [stage.id for stage in stages if stage.microseconds is None]
-    return {"unprobed": ", ".join(unprobed), "restores": restored}
+    probed = [stage.id for stage in stages if stage.microseconds is not None]
+    return {"probed": "all" if len(probed) == len(stages) else ", ".join(probed), "restores": restored}
 
 
 # Words of a vermagic that options of every machine bring (include/linux/vermagic.h).
