@@ -101,8 +101,8 @@ def _print_part(
 
 
 def _labels(kernels: dict[str, str], first: int) -> dict[str, str]:
-    """What stands above each column: the kernel's name, without its flavour where the table would be too
-    wide. `kernels`: the names by release.
+    """The heading of each column: a kernel's name, short where the table would be too wide. `kernels`: the
+    names by release.
     """
     if first + sum(2 + len(name) for name in kernels.values()) <= _WIDEST:
         return kernels

@@ -50,7 +50,7 @@ class CSource:
 
 
 def read_source(path: Path, text: str) -> CSource:
-    """What a source says."""
+    """The facts that the text of a source shows."""
     code = _NOISE.sub(" ", text)
     called = {name for name in _CALLED.findall(code) if len(name) <= _LONGEST_NAME}
     return CSource(

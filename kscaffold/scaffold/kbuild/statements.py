@@ -53,7 +53,7 @@ class Statement:
 
     @property
     def odd(self) -> str | None:
-        """What in it is not plain words, or None."""
+        """Why the assignment is not one of plain words; None where it is."""
         if "$" in self.value.partition("#")[0] or "$" in self.name:
             return "a variable or function decides it"
         if self.op == "!=":
