@@ -20,6 +20,7 @@ from tests.conftest import ROOT
 # kscaffold imported.
 COUNTS = {
     "--version": (0, 0, 10),
+    "__complete explain KS2": (0, 0, 0),
     "list": (0, 6, 132),
     "check": (1, 24, 98),
     "check hello.ko": (0, 18, 94),

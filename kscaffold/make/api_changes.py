@@ -194,9 +194,11 @@ _POINTERS = re.compile(
     r" from incompatible pointer type .(?P<given>[^'‘’]*)"
 )
 # gcc's note on an argument of another type.
-_ARGUMENT = re.compile(r"note: expected .([^'‘’]+).(?: \{aka [^}]*\})? but argument is of type .([^'‘’]+)")
+_ARGUMENT = re.compile(
+    r"note: expected .([^'‘’]{1,400}).(?: \{aka [^}]{0,400}\})? but argument is of type .([^'‘’]+)"
+)
 # The member, as the source line or gcc's note has it.
-_MEMBER = re.compile(r"near initialization for [^\n]*?\.(\w+)['’]|(?:\.|->)(\w+)\s*=[^=]")
+_MEMBER = re.compile(r"near initialization for [^\n]{0,200}?\.(\w+)['’]|(?:\.|->)(\w+)\s*=[^=]")
 _CLANG_POINTERS = re.compile(
     r"incompatible function pointer types (?:initializing|assigning to) '(?P<wanted>[^']*)'"
     r"(?: \(aka '[^']*'\))? (?:with an expression of type|from) '(?P<given>[^']*)'"

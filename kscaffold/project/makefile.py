@@ -145,7 +145,7 @@ def _calls_kbuild(line: str, values: dict[str, str]) -> bool:
     return bool(
         re.search(r"\bmake\b|\$[({]MAKE[)}]|\$[({]KBUILD\w*[)}]", expanded)
         and _CALL.search(expanded)
-        and not _NOT_BUILDING.search(re.sub(r"\$\([^)]*\)|\S*=\S*", "", line))
+        and not _NOT_BUILDING.search(re.sub(r"\$\([^)]{0,400}\)|(?<![^\s)])[^\s=]*=\S*", "", line))
     )
 
 

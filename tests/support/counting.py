@@ -32,12 +32,13 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
 def main(result: str, *argv: str) -> int:
     """Run a command line, write its counts, return its exit status."""
     sys.addaudithook(_hear)
-    from kscaffold.cli.app import main as kscaffold
+    from kscaffold.__main__ import main as kscaffold
 
     if "--guest" in argv:
         argv = tuple(word for word in argv if word != "--guest")
         _count_guest()
-    status = kscaffold(list(argv))
+    sys.argv[1:] = argv
+    status = kscaffold()
     modules = [name for name in sys.modules if name.split(".")[0] == "kscaffold"]
     counts = {
         "processes": started,

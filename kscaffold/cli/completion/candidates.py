@@ -20,7 +20,7 @@ from kscaffold.files import reader
 _TABLE = Path(__file__).with_name("table.json")
 _MOST_BYTES = 16 << 20  # of a .ko: with more a Tab key would have to wait
 _MOST = 400  # answers: a shell asks before it shows more than a hundred
-_MODULE_NAMES = re.compile(r"^\s*obj-\S+\s*[:+]?=(.*)$", re.M)
+_MODULE_NAMES = re.compile(r"^[ \t]*obj-\S+[ \t]*[:+]?=(.*)$", re.M)
 
 
 def complete(words: Sequence[str]) -> int:

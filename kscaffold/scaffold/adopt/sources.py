@@ -90,7 +90,7 @@ def _defined(code: str) -> set[str]:
             if named and called and named[1] not in _NOT_A_NAME:
                 names.add(named[1] if not named[1].startswith("__") else called[0])
         elif not called:
-            variable = re.search(r"[\w*]\s+\**([A-Za-z_]\w*)\s*(?:\[[^\]]*\]\s*)*$", before)
+            variable = re.search(r"[\w*]\s+\**([A-Za-z_]\w*)\s*(?:\[[^\[\]]{0,200}\]\s*)*$", before)
             if variable and not re.fullmatch(r"\s*(?:struct|union|enum)\s+\w+\s*", before):
                 names.add(variable[1])
     return names

@@ -58,7 +58,7 @@ class Statement:
             return "a variable or function decides it"
         if self.op == "!=":
             return "a program decides it"
-        if "\\#" in self.value or re.search(r"#.*\\\n", self.value):
+        if "\\#" in self.value or re.search(r"^[^#\n]*#.*\\\n", self.value, re.M):
             return "it has a comment among continued lines"
         if re.search(r"\\[ \t]+$", self.value, re.M):
             return "a blank follows the backslash at the end of a line"
