@@ -19,7 +19,7 @@ from kscaffold.kernel import facts
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.module.check import check_module
 from tests.conftest import REQUIRED, Ran
-from tests.support.kernels import ALWAYS, MACHINES, need_machine
+from tests.support.kernels import ALWAYS, MACHINES, need_machine, need_named
 from tests.support.typist import Typist
 
 Ks = Callable[..., Ran]
@@ -166,6 +166,7 @@ def test_what_else_is_done_with_a_module(other: Kernel, sleeper: Path, ks: Ks, t
     """Built, shown, adopted, explained, tested, signed, packaged; each names the machine."""
     machine = table.by_uname(other.arch)
     assert machine is not None
+    need_named(machine.debian)
     at, named = ("-C", sleeper), ("--arch", machine.debian, "-k", other.release)
 
     ran = ks("build", *at, *named, "--json")

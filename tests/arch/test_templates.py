@@ -12,7 +12,7 @@ from tests.conftest import need_program
 from tests.examples.test_build import MADE
 from tests.scaffold.test_build import warnings
 from tests.support import templated
-from tests.support.kernels import MACHINES, need_machine
+from tests.support.kernels import MACHINES, need_machine, need_named
 from tests.templates.test_own_tests import BUILT_BY_ONE_MAKE, own_tests
 
 pytestmark = [pytest.mark.kernel, pytest.mark.sandbox]
@@ -53,6 +53,7 @@ def test_each_template_does_what_its_readme_says(arch: str):
 
 @pytest.mark.parametrize("arch", USED)
 def test_each_passes_its_own_tests(arch: str):
+    need_named(arch)
     built = templated.built(MACHINES[arch], arch)
     results, _ = own_tests(built.place, need_machine(arch).release, BUILT_BY_ONE_MAKE)
     assert [(r["test"], r["text"]) for r in results if r["outcome"] != "passed"] == []
