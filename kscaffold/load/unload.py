@@ -25,6 +25,7 @@ from kscaffold.targets.target import Target
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.kinds import Residue
+    from kscaffold.load.finding import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,9 @@ class UnloadReport:
     """One module, unloaded or not. `seconds`: in the kernel. `place`: the line of source that the
     kernel's first complaint is about. `dangling`: what the module may have left running; `due`: in how many
     seconds each of the timers is due that it did leave. `note`: what the log lacks. `residue`: what was
-    found left behind in a sandbox that lives on; None where nobody looked, or could tell. `kernel`, `arch`:
-    the release, and the machine as `uname -m` says it; empty where no kernel was asked.
+    found left behind in a sandbox that lives on; None where nobody looked, or could tell. `findings`: what
+    the sanitizer found, where the module was an instrumented copy; else None. `kernel`, `arch`: the
+    release, and the machine as `uname -m` says it; empty where no kernel was asked.
     """
 
     module: str
@@ -45,6 +47,7 @@ class UnloadReport:
     note: str | None = None
     due: tuple[float, ...] = ()
     residue: "tuple[Residue, ...] | None" = None
+    findings: "tuple[Finding, ...] | None" = None
     kernel: str = ""
     arch: str = ""
 
