@@ -54,8 +54,8 @@ DOCUMENTS = {
     " residue as_user requests sanitizer{}",
     "load, not built": "build{}",
     "unload": "module kernel arch verdict errno code cause fix log[] seconds clean complaints[] residue",
-    "unload, of a copy": "module kernel arch verdict errno code cause fix log[] seconds clean complaints[] residue"
-    " sanitizer{}",
+    "unload, of a copy": "module kernel arch verdict errno code cause fix log[] seconds clean complaints[]"
+    " residue sanitizer{}",
     "unload several": "results[]",
     "list": "target kernel arch modules[]",
     "exec": "program kernel arch status signal errno late lost stack[] stdout stderr complaints[] log[]"
