@@ -131,7 +131,7 @@ def page(to: Path) -> None:
         tab.open(directory / "page.html", width=820)
         tab.call("Emulation.setScrollbarsHidden", hidden=True)
         end = tab.ask("document.querySelector('.waterfall').getBoundingClientRect().bottom")
-        clip = {"x": 0, "y": 0, "width": 820, "height": end + 16, "scale": 1}
+        clip = {"x": 0, "y": 0, "width": 820, "height": end + 2, "scale": 1}
         shot = tab.call(
             "Page.captureScreenshot", format="webp", quality=60, clip=clip, captureBeyondViewport=True
         )
