@@ -157,8 +157,7 @@ def log_lines(records: Iterable[Record], module: str) -> None:
 
 def _with_single(indexes: Sequence[int]) -> Sequence[int]:
     """The indexes, and those that are missing alone between two: a mark of it would take as much room."""
-    near = {a + 1 for a, b in pairwise(indexes) if b == a + 2}
-    return sorted({*indexes, *near})
+    return sorted({*indexes, *(a + 1 for a, b in pairwise(indexes) if b == a + 2)})
 
 
 def _telling(lines: list[Record], module: str) -> Sequence[int]:
