@@ -84,6 +84,13 @@ def sandbox_dir(project: Path) -> Path:
     return _root() / sandbox_id(project)
 
 
+def has_copies(project: Path, *, previous: bool = False) -> bool:
+    """Whether a module was loaded into the project's sandbox, or the `previous` one, as an instrumented
+    copy.
+    """
+    return (sandbox_dir(project) / f"{PREVIOUS if previous else ''}copies").exists()
+
+
 def find_sandbox(project: Path) -> SandboxInfo | None:
     """The project's live sandbox, None without one. What a dead daemon left is swept."""
     return _read_card(sandbox_dir(project))
@@ -235,8 +242,8 @@ def _root() -> Path:
 
 @contextlib.contextmanager
 def _starting(directory: Path) -> Iterator[None]:
-    """Only one command at a time starts a sandbox there. Raises KscaffoldError KS606 where another takes too
-    long: it may have to stop a sandbox that is busy first.
+    """Keep others from starting a sandbox there meanwhile. Raises KscaffoldError KS606 where another takes
+    too long: it may have to stop a sandbox that is busy first.
     """
     patience = timeouts.seconds("BUSY_TIMEOUT") + 2 * _STOP_WAIT
     with (directory / "starting").open("wb") as file:
@@ -253,7 +260,7 @@ def _starting(directory: Path) -> Iterator[None]:
 def _start(directory: Path, planned: Plan, project: Path) -> None:
     for left in ("card.json", daemon.SOCKET):
         (directory / left).unlink(missing_ok=True)
-    for kept in ("log", "console", "told"):
+    for kept in ("log", "console", "told", "copies"):
         (directory / f"{PREVIOUS}{kept}").unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             (directory / kept).rename(directory / f"{PREVIOUS}{kept}")
