@@ -43,10 +43,10 @@ def _main(argv: Sequence[str] | None) -> int:
     console.json_mode = "--json" in options
     console.json_lines = False
     console.verbose = bool({"-v", "--verbose"} & set(options))
+    console.words = options
     if "exec" in options:  # what follows its program is the program's own
         options = options[: options.index("exec")]
     console.quiet = bool(_QUIET & set(options))
-    console.words = options
     args = [*(a for a in options if a not in _QUIET), *args[len(options) :]]
     command = _named(args)
     try:

@@ -1,5 +1,6 @@
 """What mends a command line names the directory that it named."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,39 @@ def test_a_fix_is_for_that_place():
     for fix in ("kscaffold kernel add", "kscaffold load -C x", "name another", "kscaffold loads"):
         assert placed(fix, words) == fix
     assert placed("kscaffold reload", ["load"]) == "kscaffold reload"
+
+
+@pytest.mark.parametrize(
+    ("typed", "fix", "told"),
+    [
+        ("load -k 6.1", "kscaffold reload a=1", "kscaffold reload --kernel 6.1 a=1"),
+        ("load -k6.1 a=1", "kscaffold reload", "kscaffold reload --kernel 6.1 a=1"),
+        ("load x.ko 'a=1 2'", "kscaffold reload starts a new one",
+         "kscaffold reload x.ko 'a=1 2' starts a new one"),
+        ("load --module m --arch s390x", "kscaffold build", "kscaffold build --arch s390x --module m"),
+        ("load -mm --host", "kscaffold reload; kscaffold list",
+         "kscaffold reload --module m --host; kscaffold list --host"),
+        ("load --no-build --cmdline 'a b' --html p.html -v x.ko", "kscaffold reload",
+         "kscaffold reload --no-build --cmdline 'a b' x.ko"),
+        # What the fix itself says of it counts.
+        ("check --kernel=6.1", "kscaffold build --kernel RELEASE", "kscaffold build --kernel RELEASE"),
+        ("check --module m", "kscaffold check without --module looks at all",
+         "kscaffold check without --module looks at all"),
+        ("load -k 6.1", "kscaffold load --host", "kscaffold load --host"),
+        # The host is what fails, and the sandbox the way out.
+        ("load --host", "load it in the sandbox: kscaffold load", "load it in the sandbox: kscaffold load"),
+        ("unload --host hello", "kscaffold list shows what is loaded",
+         "kscaffold list --host shows what is loaded"),
+        ("unload --module m", "kscaffold logs", "kscaffold logs"),  # logs takes none
+        ("test -k words -C d", "kscaffold build", "kscaffold build -C d"),
+        ("exec -C d prog -C x", "kscaffold load", "kscaffold load -C d"),
+        ("sandbox shell --kernel 6.1", "kscaffold load", "kscaffold load --kernel 6.1"),
+        ("run -k 6.1 a=1", "kscaffold info lists the parameters",
+         "kscaffold info --kernel 6.1 lists the parameters"),
+    ],
+)  # fmt: skip
+def test_a_fix_repeats_what_was_given(typed: str, fix: str, told: str):
+    assert placed(fix, shlex.split(typed)) == told
 
 
 def test_a_directory_too_much_is_meant_for_c(ks, tmp_path: Path, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
+from kscaffold.project import trust
 from kscaffold.project.ask import UnsetOptionError, read_project
 from kscaffold.project.find import find_project, home, is_project
 from tests.conftest import need_program
@@ -210,14 +211,33 @@ def test_the_project_is_found_from_below(tmp_path: Path):
     assert find_project(project) == project
 
 
-def test_no_project_here(tmp_path: Path, ks):
+def test_no_project_here(tmp_path: Path, ks, monkeypatch):
     (tmp_path / ".git").mkdir()
     write(tmp_path, Makefile="all:\n\techo obj-m\n", one_0_Kbuild="obj-m := a.o\n")
     with pytest.raises(KscaffoldError) as caught:
         find_project(tmp_path)
-    assert (caught.value.code, caught.value.fix) == ("KS101", "cd one")
+    # A command for wherever the user is.
+    assert (caught.value.code, caught.value.fix) == ("KS101", f"cd {tmp_path}/one")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KscaffoldError) as caught:
+        find_project(tmp_path)
+    assert caught.value.fix == "cd one"
     ran = ks("build", "-C", tmp_path, "--json")
     assert (ran.status, ran.json["error"]["code"]) == (69, "KS101")
+
+
+@pytest.mark.parametrize("verb", ["build", "run", "check", "info", "clean"])
+def test_a_named_directory_with_another_makefile_is_not_the_project_around_it(tmp_path: Path, ks, verb):
+    (tmp_path / ".git").mkdir()
+    project = write(tmp_path / "outer", Kbuild="obj-m := a.o\n", a__c="", mk4_0_Makefile="all:\n\techo hi\n")
+    ran = ks(verb, "-C", project / "mk4", "--json")
+    assert (ran.status, ran.json["error"]["code"]) == (69, "KS101")
+    assert "the project around it is outer" in ran.json["error"]["cause"]
+    assert f"kscaffold build -C {project}," in ran.json["error"]["fix"]
+    # Who is in such a directory, or names one without a Makefile, means the project around.
+    (project / "doc").mkdir()
+    trust.name(project / "doc")
+    assert find_project(project / "doc") == project
 
 
 @contextlib.contextmanager
