@@ -108,6 +108,8 @@ def placed(fix: str, words: Sequence[str]) -> str:
 def _added(line: Given, verb: str, rest: str, to_the_host: bool) -> list[str]:
     """The words, quoted, that belong between a fix's `kscaffold VERB` and the `rest` that is said of it."""
     there = {_SHORT.get(word, word) for word in re.findall(r"(?<!\S)--?[\w-]+", rest)}
+    if "--help" in there:
+        return []
     if "--host" in there:
         there |= {"--kernel", "--arch"}
     place = _place(line)

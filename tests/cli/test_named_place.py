@@ -66,6 +66,7 @@ def test_a_fix_is_for_that_place():
         ("test -k words -C d", "kscaffold build", "kscaffold build -C d"),
         ("exec -C d prog -C x", "kscaffold load", "kscaffold load -C d"),
         ("sandbox shell --kernel 6.1", "kscaffold load", "kscaffold load --kernel 6.1"),
+        ("check -k 6.1 -C d", "kscaffold check --help", "kscaffold check --help"),
         ("run -k 6.1 a=1", "kscaffold info lists the parameters",
          "kscaffold info --kernel 6.1 lists the parameters"),
     ],

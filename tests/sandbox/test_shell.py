@@ -94,6 +94,12 @@ def test_a_script_on_standard_input(script, text, status, out):
     assert (done.returncode, done.stdout) == (status, out)
 
 
+def test_what_busybox_says_of_a_load_is_not_to_be_trusted(script):
+    done = script("insmod /nowhere.ko; echo $?\n")
+    assert (done.returncode, done.stdout) == (0, "2\n")
+    assert "insmod exits with the errno cut to 8 bits, its modprobe knows no softdep" in done.stderr
+
+
 def test_a_kernel_that_ends_below_the_shell(ks, script):
     done = script("echo c > /proc/sysrq-trigger\n")
     assert done.returncode == 69 and "error[KS610]" in done.stderr and "kscaffold load" in done.stderr
