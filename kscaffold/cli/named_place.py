@@ -9,7 +9,7 @@ from kscaffold.project.meant import is_directory
 from kscaffold.records import dataclass
 
 # Commands that take a project's directory as a word.
-_ON_MODULES = ("build", "check", "info", "load", "reload", "run", "sign", "unload")
+_ON_MODULES = ("build", "check", "info", "load", "reload", "run", "sign", "unload", "update")
 # Commands that act on a project, as a fix names them, and the rest of what is said of each.
 _NAMED = re.compile(
     r"kscaffold (build|check|clean|exec|info|list|load|logs|reload|run|sandbox shell|sandbox stop|sign|test|"
@@ -90,6 +90,13 @@ def _place(line: Given) -> str | None:
     return None
 
 
+def _beside(line: Given) -> str | None:
+    """The directory of the one .ko that is named: what builds it is most likely there."""
+    kos = [word for word in line.plain if word.endswith(".ko")]
+    directory = Path(kos[0]).parent if len(kos) == 1 else Path()
+    return str(directory) if directory != Path() and is_directory(directory) else None
+
+
 def placed(fix: str, words: Sequence[str]) -> str:
     """A fix whose commands act on what the command line named: in its directory, for its kernel and module;
     and where a load is to be made again, with all that it was given.
@@ -108,11 +115,11 @@ def placed(fix: str, words: Sequence[str]) -> str:
 def _added(line: Given, verb: str, rest: str, to_the_host: bool) -> list[str]:
     """The words, quoted, that belong between a fix's `kscaffold VERB` and the `rest` that is said of it."""
     there = {_SHORT.get(word, word) for word in re.findall(r"(?<!\S)--?[\w-]+", rest)}
-    if "--help" in there:
+    if "--help" in there or line.verb == "new":  # which says where the new one is
         return []
     if "--host" in there:
         there |= {"--kernel", "--arch"}
-    place = _place(line)
+    place = _place(line) or (_beside(line) if verb in ("build", "clean") else None)
     added = [] if place is None or "--directory" in there else ["-C", place]
     for option, verbs in _TAKEN.items():
         value = line.value(option)

@@ -1,7 +1,6 @@
 """Which directory is meant: the nearest one, upwards, that holds a Kbuild or a kernel-style Makefile."""
 
 import re
-import shlex
 from pathlib import Path
 
 from kscaffold import lazy
@@ -51,7 +50,10 @@ def _require_meant(start: Path, outer: Path) -> None:
     """Refuse a directory that the user named and that has a Makefile of its own: the project around it would
     be meant in its place, unsaid.
     """
-    from kscaffold.project import trust  # start-up time: most commands are given in the project's directory
+    # start-up time: most commands are given in the project's directory
+    import shlex
+
+    from kscaffold.project import trust
 
     names = ("GNUmakefile", "makefile", "Makefile")  # in the order in which make looks for them
     own = next((name for name in names if (start / name).is_file()), None)
@@ -182,11 +184,16 @@ def _here() -> Path | None:
 
 def _fix(start: Path) -> str:
     """The directory below that is meant, if there is one, else a new project."""
-    names = [shlex.quote(str(d.relative_to(start) if start == _here() else d)) for d in below(start)]
+    import shlex  # start-up time: most directories are a project
+
+    is_here = start == _here()
+    there = "" if is_here else f" {shlex.quote(str(start))}"
+    names = [shlex.quote(str(d.relative_to(start) if is_here else d)) for d in below(start)]
     if not names:
-        there = "" if start == _here() else f" {shlex.quote(str(start))}"
         return f"kscaffold adopt{there}" if any(start.glob("*.c")) else "kscaffold new NAME"
-    more = " …" if len(names) > _NAMED else ""
     if len(names) == 1:
         return f"cd {names[0]}"
-    return f"kscaffold adopt --write, for all of {' '.join(names[:_NAMED])}{more}; or cd into one of them"
+    more = " …" if len(names) > _NAMED else ""
+    return (
+        f"kscaffold adopt{there} --write, for all of {' '.join(names[:_NAMED])}{more}; or cd into one of them"
+    )

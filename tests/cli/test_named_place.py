@@ -66,6 +66,9 @@ def test_a_fix_is_for_that_place():
         ("test -k words -C d", "kscaffold build", "kscaffold build -C d"),
         ("exec -C d prog -C x", "kscaffold load", "kscaffold load -C d"),
         ("sandbox shell --kernel 6.1", "kscaffold load", "kscaffold load --kernel 6.1"),
+        ("new -C d x", "cd d/x && kscaffold load", "cd d/x && kscaffold load"),
+        ("info ./tests/nosuch.ko", "kscaffold build", "kscaffold build -C tests"),
+        ("load tests/x.ko", "kscaffold reload", "kscaffold reload tests/x.ko"),
         ("check -k 6.1 -C d", "kscaffold check --help", "kscaffold check --help"),
         ("run -k 6.1 a=1", "kscaffold info lists the parameters",
          "kscaffold info --kernel 6.1 lists the parameters"),
@@ -81,3 +84,5 @@ def test_a_directory_too_much_is_meant_for_c(ks, tmp_path: Path, monkeypatch):
     done = ks("list", "there")
     assert done.status == 2 and "fix: kscaffold list -C there" in done.err
     assert "fix: kscaffold list --help" in ks("list", "nowhere").err
+    assert "fix: kscaffold sandbox stop --help" in ks("sandbox", "stop", "nowhere").err
+    assert "kscaffold load -C there starts one" in ks("logs", "-C", "there").err
