@@ -12,8 +12,9 @@ from kscaffold.records import dataclass
 _ON_MODULES = ("build", "check", "info", "load", "reload", "run", "sign", "unload", "update")
 # Commands that act on a project, as a fix names them, and the rest of what is said of each.
 _NAMED = re.compile(
-    r"kscaffold (build|check|clean|exec|info|list|load|logs|reload|run|sandbox shell|sandbox stop|sign|test|"
-    r"unload)(?= |$|,|;|\))((?:(?!kscaffold)[^;])*)"
+    r"kscaffold (build|check|clean|exec|info|kbuild (?:add-module|add-object|rename)|list|load|logs|"
+    r"package (?:dkms|install)|reload|run|sandbox (?:shell|stop)|sign|test|unload)(?= |$|,|;|\))"
+    r"((?:(?!kscaffold)[^;])*)"
 )
 _SHORT = {"-C": "--directory", "-k": "--kernel", "-m": "--module"}
 # What a fix repeats of the options that were given, and the commands that take it.

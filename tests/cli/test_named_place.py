@@ -66,6 +66,8 @@ def test_a_fix_is_for_that_place():
         ("test -k words -C d", "kscaffold build", "kscaffold build -C d"),
         ("exec -C d prog -C x", "kscaffold load", "kscaffold load -C d"),
         ("sandbox shell --kernel 6.1", "kscaffold load", "kscaffold load --kernel 6.1"),
+        ("kbuild add-object -C d y.o", "kscaffold kbuild rename m NAME", "kscaffold kbuild rename -C d m NAME"),
+        ("package install -C d", "kscaffold package install --root R", "kscaffold package install -C d --root R"),
         ("new -C d x", "cd d/x && kscaffold load", "cd d/x && kscaffold load"),
         ("info ./tests/nosuch.ko", "kscaffold build", "kscaffold build -C tests"),
         ("load tests/x.ko", "kscaffold reload", "kscaffold reload tests/x.ko"),

@@ -12,6 +12,7 @@ from kscaffold.files import paths
 from kscaffold.project import trust
 from kscaffold.project.ask import UnsetOptionError, read_project
 from kscaffold.project.find import find_project, home, is_project
+from kscaffold.project.project import ModuleTarget, Project
 from tests.conftest import need_program
 from tests.support.projects import COURSE, HELLO, write
 
@@ -276,3 +277,17 @@ def test_a_user_without_a_home(monkeypatch, tmp_path):
         Path.home()
     assert home(tmp_path) == tmp_path
     assert paths.home() == Path("/")
+
+
+def test_a_module_that_is_not_there_is_told_with_the_one_that_was_meant(tmp_path: Path):
+    names = ("sensor", "valve")
+    targets = tuple(ModuleTarget(n, (f"{n}.o",), tmp_path, tmp_path / f"{n}.ko") for n in names)
+    several, one = (Project(tmp_path, tmp_path / "Kbuild", t) for t in (targets, targets[:1]))
+    for project, written, fix in (
+        (several, "sensr", "--module sensor"),
+        (several, "x", "leave the name out, for all of them"),
+        (one, "x", "--module sensor"),
+    ):
+        with pytest.raises(KscaffoldError) as caught:
+            project.named(written)
+        assert (caught.value.code, caught.value.fix) == ("KS109", fix)
