@@ -59,12 +59,14 @@ def _require_meant(start: Path, outer: Path) -> None:
     own = next((name for name in names if (start / name).is_file()), None)
     if own is None or not trust.is_named(start):
         return
-    here, there = shlex.quote(str(start)), shlex.quote(str(outer))
+    there = shlex.quote(str(outer))
+    has_sources = any(start.glob("*.c"))
+    proposal = f"; else kscaffold adopt {shlex.quote(str(start))} proposes a Kbuild" if has_sources else ""
     raise KscaffoldError(
         "KS101",
         f"{start} is not a module project",
         cause=f"its {own} sets no obj-m and comes to no Kbuild, and the project around it is {outer.name}",
-        fix=f"kscaffold build -C {there}, where {outer.name} is meant; else kscaffold adopt {here}",
+        fix=f"kscaffold build -C {there}, where {outer.name} is meant{proposal}",
     )
 
 

@@ -234,7 +234,10 @@ def test_a_named_directory_with_another_makefile_is_not_the_project_around_it(tm
     ran = ks(verb, "-C", project / "mk4", "--json")
     assert (ran.status, ran.json["error"]["code"]) == (69, "KS101")
     assert "the project around it is outer" in ran.json["error"]["cause"]
-    assert f"kscaffold build -C {project}," in ran.json["error"]["fix"]
+    assert f"kscaffold build -C {project}, where outer" in ran.json["error"]["fix"]
+    assert "adopt" not in ran.json["error"]["fix"]
+    (project / "mk4/b.c").write_text(HELLO)
+    assert f"kscaffold adopt {project}/mk4 " in ks(verb, "-C", project / "mk4", "--json").json["error"]["fix"]
     # Who is in such a directory, or names one without a Makefile, means the project around.
     (project / "doc").mkdir()
     trust.name(project / "doc")
