@@ -21,7 +21,20 @@ _SHORT = {"-C": "--directory", "-k": "--kernel", "-m": "--module"}
 _MODULES = ("load", "reload", "unload")
 _BUILT = ("build", "check", "info", "run", "sign", *_MODULES)
 _GUEST = ("list", "logs", *_MODULES)
-_KERNEL = ("clean", "exec", "sandbox shell", "test", "list", "logs", *_BUILT)
+# unload, list and logs ask the one sandbox that a project has, whatever its kernel.
+_KERNEL = (
+    "clean",
+    "exec",
+    "sandbox shell",
+    "test",
+    "load",
+    "reload",
+    "build",
+    "check",
+    "info",
+    "run",
+    "sign",
+)
 _TAKEN = {"--kernel": _KERNEL, "--arch": _KERNEL, "--module": _BUILT, "--host": _GUEST}
 # Options with a value that reload takes as load does; those of what is shown are not asked for again.
 _OF_A_LOAD = ("--cmdline", "--cert", "--firmware", "--device", "--timeout")
