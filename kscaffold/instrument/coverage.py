@@ -71,7 +71,7 @@ class FileCoverage:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What ran in all tries together. `unseen`: what could not be counted, by module."""
+    """The lines that ran, of all tries together. `unseen`: why a module could not be counted, by its name."""
 
     files: tuple[FileCoverage, ...]
     unseen: Mapping[str, str]
@@ -88,7 +88,7 @@ Counters = dict[str, bytes]
 
 
 def read_counters(data: bytes) -> Counters:
-    """What /proc/ks_coverage holds; the counters of a module that was loaded twice are summed."""
+    """The counters in what /proc/ks_coverage gave; those of a module that was loaded twice are summed."""
     found: Counters = {}
     at = 0
     while (end := data.find(b"\0", at)) > 0 and end + 5 <= len(data):
@@ -100,8 +100,8 @@ def read_counters(data: bytes) -> Counters:
 
 
 def add_counters(to: Counters, more: Counters) -> None:
-    """Sum the counters of the same objects; those of an object that was compiled anew take the place of the
-    old ones.
+    """Sum the counters of the same objects; those of an object that was compiled again take the place of
+    the old ones.
     """
     for name, content in more.items():
         to[name] = _sum(to[name], content) if name in to else content

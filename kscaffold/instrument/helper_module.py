@@ -66,7 +66,7 @@ def _read(name: str, place: Path) -> Helper:
 
 
 def _digest(name: str, tree: BuildTree, tools: Toolchain) -> str:
-    """Of all that decides how the helper is built: its sources, the kernel's tree, the compiler."""
+    """A digest of all that decides how the helper is built: its sources, the kernel's tree, the compiler."""
     digest = hashlib.blake2b(digest_size=8)
     for file in sorted((SOURCES / name).iterdir()):
         digest.update(file.name.encode() + b"\0" + reader.read_bytes(file))
@@ -110,7 +110,7 @@ def _symvers(tree: BuildTree) -> list[list[str]]:
 
 
 def _of_the_kernel_itself(tree: BuildTree) -> frozenset[str]:
-    """What is exported by no module, and so is there when a helper is loaded."""
+    """The symbols that the kernel itself exports: they are there when a helper is loaded."""
     return frozenset(words[1] for words in _symvers(tree) if words[2] == "vmlinux")
 
 

@@ -150,7 +150,7 @@ def _taken(
 
 
 def _sources(project: Project) -> list[str]:
-    """What is in the sources of the project's modules, as far as they are there."""
+    """The texts of the sources of the project's modules, of those that are there."""
     stems = {t.directory / o.removesuffix(".o") for t in project.targets for o in t.objects}
     files = [f for stem in sorted(stems) if (f := stem.with_name(f"{stem.name}.c")).is_file()]
     return [reader.read_text(f) for f in files]
@@ -175,7 +175,9 @@ def _namespace(project: Project, tree: BuildTree) -> BuildExplanation | None:
 
 
 def _without(found: BuildExplanation, name: str, header: str, tree: BuildTree) -> BuildExplanation:
-    """What a kernel is built without: the class of devices by its option, where the header says which."""
+    """The explanation that a kernel is built without a class of devices. It names the option where the
+    header tells which one that is.
+    """
     option = lacking_option(header, tree.directory)
     found = replace(found, fix=where_to_find(option, tree))
     if option is None:
@@ -280,7 +282,9 @@ def _absent_header(plain: BuildExplanation, name: str, project: Project, tree: B
 def _no_header(
     plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
 ) -> BuildExplanation | None:
-    """One of asm/ or generated/. The tree was looked at before the build: it has those it should have."""
+    """The explanation of a missing header of asm/ or generated/. The tree was checked before the build: it
+    has the headers that it should have.
+    """
     cause = f"kernel {tree.release} has no {groups.get('header', '').split(', ')[0]}"
     explanation = replace(plain, code="KS118", what=_title("KS118"), cause=cause, fix="correct its name")
     return _header(explanation, groups, project, tree)

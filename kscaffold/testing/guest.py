@@ -47,7 +47,7 @@ class Completed:
 
 @dataclass(slots=True)
 class Evidence:
-    """What is known of a guest besides its log: kept while it lives, for when it does not."""
+    """What was seen of a guest besides its log, kept for the time when the guest does not answer."""
 
     commands: list[str] = field(default_factory=list)
     complaints: list[Complaint] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Guest:
         return report
 
     def try_load(self, module: str | Path | None = None, **parameters: object) -> LoadReport:
-        """As `load`; a load that fails is a report that is not `ok`, with `judgement.errno` and
+        """Load as `load` does; a load that fails is a report that is not `ok`, with `judgement.errno` and
         `judgement.cause`.
         """
         __tracebackhide__ = True
@@ -122,7 +122,7 @@ class Guest:
         return report
 
     def try_unload(self, module: str | Path | None = None) -> UnloadReport:
-        """As `unload`; a module that stays is a report that is not `ok`."""
+        """Unload as `unload` does; a module that stays is a report that is not `ok`."""
         __tracebackhide__ = True
         ko = self._ko(module)
         self._note("unload", ko.stem)
@@ -178,7 +178,7 @@ class Guest:
         return self._pass_file(path, None, timeout).stdout.decode(errors="replace")
 
     def read_bytes(self, path: str, *, timeout: float = TIMEOUT) -> bytes:
-        """As `read`, the bytes."""
+        """Read a file as `read` does; the result is bytes."""
         __tracebackhide__ = True
         self._note("exec", "--", "cat", path)
         return self._pass_file(path, None, timeout).stdout
@@ -249,9 +249,9 @@ class Guest:
         return tuple(found)
 
     def flaws(self) -> tuple[Flaw, ...]:
-        """What a load or an unload that succeeded is not clean for, beside the kernel's complaints; and what
-        was left behind, where the test did no more than load and unload: programs and files take memory of
-        their own.
+        """The flaws of loads and unloads that succeeded, without the kernel's complaints; and what was left
+        behind, where the test did no more than load and unload: programs and files take memory of their
+        own.
         """
         seen = self.evidence
         reports: list[LoadReport | UnloadReport] = [*seen.loads, *seen.unloads]

@@ -38,7 +38,7 @@ def explained(walkthroughs: Sequence[LoadWalkthrough]) -> int:
 
 
 def print_walkthrough(walkthrough: LoadWalkthrough) -> None:
-    """Everything that is known of one load."""
+    """Print everything that is known of one load."""
     console.out(console.styled(headline(walkthrough.report), "bold" if walkthrough.report.ok else "red"))
     console.out()
     console.out(waterfall.HEAD)
@@ -61,7 +61,7 @@ def print_walkthrough(walkthrough: LoadWalkthrough) -> None:
 
 
 def _questions(walkthrough: LoadWalkthrough) -> Iterator[str]:
-    """What a teacher asks of this load, as on the page."""
+    """The questions that a teacher asks of this load, each with its answer, as on the page."""
     for number, asked in enumerate(questions(walkthrough), 1):
         yield console.styled(f"{f'{number}.':<3} {asked.question}", "bold")
         yield from textwrap.wrap(

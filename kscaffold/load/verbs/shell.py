@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.kernel.choose import choose
+from kscaffold.load import live_copies
 from kscaffold.load.execute import ENVIRONMENT, busybox_of
 from kscaffold.load.open_target import open_sandbox
 from kscaffold.load.request import TargetRequest
@@ -45,6 +46,7 @@ def shell(at: Path, where: TargetRequest, progress: Progress = SILENT) -> int:
                 cause=str(error),
                 fix="kscaffold logs shows its last words; kscaffold load starts a new one",
             ) from None
+        live_copies.tell_news(at, target, progress)
         return status if status >= 0 else 128 - status
 
 

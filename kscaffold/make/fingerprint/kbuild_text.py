@@ -39,7 +39,7 @@ _USED = re.compile(r"\$[({]([\w.-]+)(?=[)}:])|\$([A-Za-z])")
 
 
 def unjudgeable(text: str) -> str | None:
-    """What in a Kbuild's text can't be judged from outside (the line), or None when all can."""
+    """The line or the variables of a Kbuild that can't be judged from outside; None where all can."""
     state = _State()
     for line in _logical_lines(text):
         bad = state.read(line)
@@ -56,7 +56,7 @@ def _logical_lines(text: str) -> list[str]:
 
 
 class _State:
-    """Where in the file we are.
+    """Where a reader of a Kbuild is in the file.
 
     `conditions`: of each open one, whether its lines count and whether that is known for certain. `asked`:
     variables set for the user's own rules; `used`: variables whose value may matter to Kbuild.

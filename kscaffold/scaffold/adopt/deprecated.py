@@ -71,7 +71,7 @@ def mend(text: str, found: Sequence[DeprecatedLine]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """Where a habit is looked for. `file`: the whole text; `owned`: it sets PWD itself."""
+    """A line in which a habit is looked for. `file`: the whole text; `owned`: the text sets PWD itself."""
 
     number: int
     line: str
@@ -92,7 +92,7 @@ def _in_rule(line: str, before: bool) -> bool:
 
 
 def _kind_of(line: str, in_rule: bool) -> str:
-    """What a line is: `recipe`, `flags` (read by Kbuild), the name of another variable, or nothing."""
+    """What a line is: `recipe`, `flags` (read by Kbuild), the name of another variable, or ""."""
     if line.startswith("\t") and in_rule:
         return "recipe"
     assigned = _ASSIGN.match(line)

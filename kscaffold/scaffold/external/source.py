@@ -33,8 +33,9 @@ StepListener = Callable[[str, str], None]
 class Origin:
     """Where a template comes from.
 
-    `shown`: as the user named it, without a password. `kind`: directory, git or zip. `directory`: where
-    its files are now. `commit`: of git, in full. `lasting`: where it is, for another day.
+    `shown`: as the user named it, without a password. `kind`: directory, git or zip. `directory`: where its
+    files are now. `commit`: of git, in full. `lasting`: a name that stands for the same place on another
+    day.
     """
 
     shown: str
@@ -63,7 +64,7 @@ def hide_password(word: str) -> str:
 
 
 def lasting(word: str, base: Path) -> str:
-    """What names the same place on another day: a URL without any secret, a path in full.
+    """A name that stands for the same place on another day: a URL without any secret, a path in full.
 
     Whoever fetches from there has the password by git's own means (credential.helper, an agent).
     """
