@@ -38,7 +38,7 @@ _KERNEL = (
 _TAKEN = {"--kernel": _KERNEL, "--arch": _KERNEL, "--module": _BUILT, "--host": _GUEST}
 # Options with a value that reload takes as load does; those of what is shown are not asked for again.
 _OF_A_LOAD = ("--cmdline", "--cert", "--firmware", "--device", "--timeout")
-_FLAGS_OF_A_LOAD = ("--no-build", "--no-deps", "--offline")
+_FLAGS_OF_A_LOAD = ("--no-build", "--no-deps", "--offline", "--sanitize")
 _OTHER_VALUES = (
     "--html",
     "--copy",
