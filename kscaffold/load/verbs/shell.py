@@ -12,8 +12,9 @@ from kscaffold.load.request import TargetRequest
 from kscaffold.load.trust import trusted_certificates
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import replace
+from kscaffold.sandbox.agent.channel import Channel
 from kscaffold.sandbox.agent.program import ETIME, GuestProgram, run_program
-from kscaffold.sandbox.agent.protocol import Channel, ChannelClosed, ChannelTimeout
+from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.live.shell import shell as run_shell
 
