@@ -85,7 +85,6 @@ def script(ks, tmp_path, monkeypatch):
     [
         ("exit 7\n", 7, ""),
         ("lsmod | grep -c ^hello; false\n", 1, "1\n"),  # the input ends while a command runs
-        ("cat\nsecond\n", 0, "second\n"),
         ("echo out; kill -9 $$\n", 128 + 9, "out\n"),
     ],
 )
