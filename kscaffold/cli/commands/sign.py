@@ -129,7 +129,9 @@ def _report(
     if lacks:
         console.warn(lacks[0], fix=lacks[2])
     elif reports:
-        words = [str(_short(report.out)) for report in reports] if named else []
+        import shlex  # start-up time: for this line
+
+        words = [shlex.quote(str(_short(report.out))) for report in reports] if named else []
         console.step("Next", " ".join(["kscaffold run", *words, *same, "--cmdline module.sig_enforce=1"]))
     console.emit("sign", True, documents.sign(reports, key))
 
