@@ -33,6 +33,7 @@ def render_page(done: TestRun, when: datetime) -> str:
         seconds=done.seconds,
         results=done.results,
         kernels=done.kernels,
+        named=done.kernel_name,
         table=done.table(),
         no_answer=done.no_answer,
         signs=_SIGNS,
