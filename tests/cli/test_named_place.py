@@ -21,7 +21,6 @@ from kscaffold.cli.named_place import named_place, placed, placed_document
         (["list", "there"], "there"),
         (["logs", "-n", "1", "there"], "there"),
         (["new", "there"], None),
-        (["new", "x", "-C", "there"], None),
         (["load", "gone"], None),
         (["load", "-C"], None),
         ([], None),
