@@ -14,7 +14,7 @@ from kscaffold.kernel.obtain import obtain
 from kscaffold.load.executor import do_jobs
 from kscaffold.load.request import NO_INSTRUMENTS, Instruments
 from kscaffold.progress import SILENT, Progress, Work
-from kscaffold.project.ask import kbuild_file
+from kscaffold.project.ask import kbuild_file, read_project
 from kscaffold.project.find import find_project
 from kscaffold.project.trust import require_trusted
 from kscaffold.records import dataclass, field
@@ -116,6 +116,8 @@ def test(
     project = find_project(request.directory)
     require_trusted(project, kbuild_file(project))
     paths, examined = _paths(request, project)
+    if examined:
+        read_project(project, None)  # what can't be read is one error, and not one of each test
     names = tuple(dict.fromkeys(request.kernels)) or (None,)
     jobs = [
         PytestJob(
