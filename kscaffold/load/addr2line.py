@@ -68,19 +68,30 @@ def place_of(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLin
     found = _WHERE.match(where)
     if found is None:
         return None
+    offset = int(found["offset"], 16)
+    # A caller: the address it will come back to, behind the call.
+    behind = 0 if _exact(found[0], records) else 1
+    return _line_of(ko, found["function"], int(found["size"], 16), offset, behind)
+
+
+def place_of_function(name: str, ko: ModuleFile) -> SourceLine | None:
+    """The line of source that a function begins at; None where it can't be found."""
+    return _line_of(ko, name, 0, 0, 0)
+
+
+def _line_of(ko: ModuleFile, function: str, size: int, offset: int, behind: int) -> SourceLine | None:
+    """The line of the code `behind` bytes before an offset in a function of so many bytes, 0: any."""
     try:
         # This machine's own prints `?` for the code of another one, and exits with 0.
         machine = table.of_elf(ko.read_bytes()[:64])
         program = process.which(f"{table.cross_prefix(machine)}addr2line")
         if program is None:
             return None
-        placed = ko.place(found["function"], int(found["size"], 16))
+        placed = ko.place(function, size)
         if placed is None:
             return None
         section, start = placed
-        at = start + int(found["offset"], 16)
-        if at and not _exact(found[0], records):
-            at -= 1  # a caller: the address it will come back to, behind the call
+        at = max(0, start + offset - behind)
         done = process.run([program, "-i", "-e", str(ko.path), "-j", section, hex(at)], timeout=10)
     except KscaffoldError:
         return None
@@ -90,7 +101,7 @@ def place_of(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLin
     # Inlined code comes first: of the frames the innermost that is not in a header of the kernel's.
     own = Path(frames[-1]["file"]).parent
     chosen = next(m for m in frames if Path(m["file"]).is_relative_to(own))
-    return _read(Path(chosen["file"]), int(chosen["line"]), found["function"], ko.home)
+    return _read(Path(chosen["file"]), int(chosen["line"]), function, ko.home)
 
 
 def _exact(place: str, records: Sequence[Record]) -> bool:

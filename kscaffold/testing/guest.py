@@ -60,6 +60,7 @@ class Evidence:
     loads: list[LoadReport] = field(default_factory=list)
     unloads: list[UnloadReport] = field(default_factory=list)
     modules: dict[str, Path] = field(default_factory=dict)
+    flaws: tuple[Flaw, ...] = ()
 
 
 class Guest:
@@ -260,7 +261,8 @@ class Guest:
             found += self._sandbox.bugs()
         if not seen.used and not seen.lost:
             found += flaws_of_residue(self._sandbox.residue(seen.loads, seen.unloads) or ())
-        return tuple(found)
+        seen.flaws = tuple(found)
+        return seen.flaws
 
     def _pass_file(self, path: str, data: bytes | None, timeout: float) -> Executed:
         __tracebackhide__ = True
