@@ -170,14 +170,10 @@ def _argv(item: pytest.Item, release: str, file: Path) -> list[str]:
 def _told(seen: dict[str, Any], project: Path, *, passed: bool) -> SecondRun | None:
     lines, source = [], None
     for text, where, file in seen["bugs"]:
-        lines.append(
-            f"the sanitizer saw, when the test was run again: {text}" + (f" ({where})" if where else "")
-        )
+        lines.append(f"in a second run the sanitizer saw: {text}" + (f" ({where})" if where else ""))
         if source is None and file:
             source = f"{os.path.relpath(file, project)}:{where.rpartition(':')[2]}"
-    lines += [
-        f"the last call that reached the module, when the test was run again: {one}" for one in seen["last"]
-    ]
+    lines += [f"in a second run the last call that reached the module: {one}" for one in seen["last"]]
     if passed:
         lines.append("in a second run it passed")
     return SecondRun("\n".join(lines), "\n".join(seen["rows"]), source) if lines else None
