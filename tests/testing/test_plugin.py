@@ -262,7 +262,7 @@ def test_lines_of_ktap_are_results(project):
     assert 'name="test_kunit' in (project.path / "out.xml").read_text()
 
 
-# As tools/testing/selftests/kselftest_module.h has it: the sum is printed by init, which fails where a test did.
+# As tools/testing/selftests/kselftest_module.h has it: init prints the sum, and fails where a test did.
 SUM = """
 #include <linux/module.h>
 static unsigned int failed;
