@@ -56,6 +56,7 @@ class Evidence:
     trace: str = ""
     stack: str = ""
     lost: bool = False
+    late: bool = False
     used: bool = False
     loads: list[LoadReport] = field(default_factory=list)
     unloads: list[UnloadReport] = field(default_factory=list)
@@ -280,6 +281,7 @@ class Guest:
     def _judge(self, done: Executed, name: str, timeout: float) -> None:
         __tracebackhide__ = True
         self.evidence.stack = done.stack
+        self.evidence.late = self.evidence.late or done.late
         if done.lost:
             raise GuestFailure(f"the guest did not outlive {name}: its kernel crashed, or hangs")
         if done.late:

@@ -74,7 +74,7 @@ def note_second_run(request: pytest.FixtureRequest, guests: Sequence[Guest], use
     file = request.config.getoption(OPTION)
     bugs, calls = [], []
     for guest, sandbox in zip(guests, used, strict=False):
-        if not file or not isinstance(sandbox, TracingSandbox) or guest.evidence.lost:
+        if not file or not isinstance(sandbox, TracingSandbox) or _is_stuck(guest):
             continue
         sandbox.trace.take()
         calls += sandbox.trace.calls()
@@ -130,7 +130,12 @@ def _is_worth_it(config: pytest.Config, guests: Sequence[Guest]) -> bool:
     if any(config.getoption(one) for one in others) or config.stash.get(_DONE, 0) >= most:
         return False
     loaded = any(report.ok for guest in guests for report in guest.evidence.loads)
-    return loaded and not any(guest.evidence.lost for guest in guests)
+    return loaded and not any(_is_stuck(guest) for guest in guests)
+
+
+def _is_stuck(guest: Guest) -> bool:
+    """Whether the guest is lost, or something in it did not end: a second one would take as long again."""
+    return guest.evidence.lost or guest.evidence.late
 
 
 def _is_pytests(name: str) -> bool:
