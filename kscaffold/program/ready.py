@@ -1,6 +1,7 @@
 """The program that a user names, with every file that a guest needs to run it."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -156,9 +157,14 @@ def _compiled(file: Path, architecture: Architecture) -> ReadyProgram:
     return ReadyProgram(target, (GuestFile(content, target),))
 
 
+# What a compiler says without its C library. One for another machine then reads this machine's headers, as far as
+# they are for all machines.
+_NO_LIBRARY = r"cannot find -lc|crt1\.o|(?:stdio|stdlib|errno|unistd)\.h: No such|(?:bits|gnu|asm|sys)/[\w-]+\.h: No such"
+
+
 def _mend(said: str, architecture: Architecture, argv: Sequence[str]) -> str:
     """What mends a program that can't be compiled: the C library for that machine, or its source."""
-    if "cannot find -lc" not in said and "stdio.h: No such" not in said and "crt1.o" not in said:
+    if not re.search(_NO_LIBRARY, said):
         return process.display([*argv[:-3], "/dev/null", argv[-1]])
     package = "libc6-dev" if architecture is table.host() else f"libc6-dev-{architecture.debian}-cross"
     return f"sudo apt-get install --no-install-recommends {package}"

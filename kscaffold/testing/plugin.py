@@ -215,18 +215,24 @@ def _report_ktap(item: pytest.Item, report: pytest.TestReport, guests: list["Gue
         )
 
 
-def _plainly(report: pytest.TestReport, call: pytest.CallInfo[Any]) -> None:
-    """What could not be done, its cause and the way to mend it: a traceback through our code says less."""
+def _plainly(report: pytest.TestReport, call: pytest.CallInfo[Any]) -> bool:
+    """What could not be done, its cause and the way to mend it: a traceback through our code says less. Returns
+    whether that is so.
+    """
     error: Any = call.excinfo.value if call.excinfo and report.failed else None
-    if type(error).__module__.partition(".")[0] == "kscaffold" and hasattr(error, "fix"):
-        lines = [f"error[{error.code}]: {error.what}"]
-        lines += [f"  {word}: {text}" for word in ("cause", "fix") if (text := getattr(error, word))]
-        report.longrepr = "\n".join(lines)
+    if type(error).__module__.partition(".")[0] != "kscaffold" or not hasattr(error, "fix"):
+        return False
+    lines = [f"error[{error.code}]: {error.what}"]
+    lines += [f"  {word}: {text}" for word in ("cause", "fix") if (text := getattr(error, word))]
+    report.longrepr = "\n".join(lines)
+    return True
 
 
-def _report_failure(item: pytest.Item, report: pytest.TestReport, guests: list["Guest"]) -> None:
+def _report_failure(
+    item: pytest.Item, report: pytest.TestReport, guests: list["Guest"], *, was_judged: bool
+) -> None:
     """What a failed test tells: the kernel's log, the line of source, and how to do the same again. Where the
-    kernel names no line, the test is run a second time.
+    kernel names no line, the test is run a second time. `was_judged`: it did what it is about.
     """
     # start-up time: pytest runs without us, too
     from kscaffold.testing.results import SOURCE
@@ -234,7 +240,7 @@ def _report_failure(item: pytest.Item, report: pytest.TestReport, guests: list["
 
     report.sections += sections(guests, _MOST_LINES)
     source = source_of(guests, item.config.rootpath)
-    if source is None:
+    if source is None and was_judged:
         from kscaffold.testing.second_run import run_again  # start-up time: for failures only
 
         second = run_again(item, guests, report.duration)
@@ -266,7 +272,7 @@ def pytest_runtest_makereport(
     hand.
     """
     report = yield
-    _plainly(report, call)
+    could_not = _plainly(report, call)
     guests = item.stash.get(_GUESTS, None) or []
     params = getattr(getattr(item, "callspec", None), "params", {})
     names = {name for guest in guests for name in guest.evidence.modules}
@@ -280,5 +286,5 @@ def pytest_runtest_makereport(
     if call.when == "call" and guests:
         _report_ktap(item, report, guests)
     if call.when == "call" and guests and report.failed:
-        _report_failure(item, report, guests)
+        _report_failure(item, report, guests, was_judged=not could_not)
     return report

@@ -1,10 +1,12 @@
 """`test` on other machines: the template's own tests, and what one that fails tells."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from kscaffold.arch import table
+from tests.conftest import missing
 from tests.support.kernels import MACHINES, need_machine
 
 pytestmark = [pytest.mark.kernel, pytest.mark.sandbox]
@@ -13,6 +15,9 @@ pytestmark = [pytest.mark.kernel, pytest.mark.sandbox]
 @pytest.mark.parametrize("arch", MACHINES)
 def test_a_chardev_on_another_machine(ks, tmp_path, monkeypatch, arch):
     kernel = need_machine(arch)
+    machine = table.by_debian(arch)
+    if not Path(f"/usr/{machine.triple}/lib/libc.a").exists():
+        missing(f"libc6-dev-{arch}-cross", f"apt-get install libc6-dev-{arch}-cross")
     monkeypatch.chdir(tmp_path)
     assert ks("new", "dev", "--template", "chardev").status == 0
     monkeypatch.chdir(tmp_path / "dev")
