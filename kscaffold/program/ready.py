@@ -157,9 +157,10 @@ def _compiled(file: Path, architecture: Architecture) -> ReadyProgram:
     return ReadyProgram(target, (GuestFile(content, target),))
 
 
-# What a compiler says without its C library. One for another machine then reads this machine's headers, as far as
-# they are for all machines.
-_NO_LIBRARY = r"cannot find -lc|crt1\.o|(?:stdio|stdlib|errno|unistd)\.h: No such|(?:bits|gnu|asm|sys)/[\w-]+\.h: No such"
+# What a compiler says without its C library. One for another machine reads this machine's headers then, as far
+# as they are for all machines.
+_NO_HEADER = r"(?:(?:stdio|stdlib|errno|unistd)|(?:bits|gnu|asm|sys)/[\w-]+)\.h: No such"
+_NO_LIBRARY = rf"cannot find -lc|crt1\.o|{_NO_HEADER}"
 
 
 def _mend(said: str, architecture: Architecture, argv: Sequence[str]) -> str:
