@@ -157,8 +157,8 @@ def _compiled(file: Path, architecture: Architecture) -> ReadyProgram:
     return ReadyProgram(target, (GuestFile(content, target),))
 
 
-# What a compiler says without its C library. One for another machine reads this machine's headers then, as far
-# as they are for all machines.
+# What a compiler says without its C library. One for another machine reads the headers of this one then, as
+# far as they are for all.
 _NO_HEADER = r"(?:(?:stdio|stdlib|errno|unistd)|(?:bits|gnu|asm|sys)/[\w-]+)\.h: No such"
 _NO_LIBRARY = rf"cannot find -lc|crt1\.o|{_NO_HEADER}"
 
