@@ -14,6 +14,7 @@ from kscaffold.files import reader
 from kscaffold.records import dataclass, replace
 
 _AROUND = 2  # lines before and after
+_LONGEST_HEAD = 12  # lines from a function's name to its `{`
 _LARGEST = 4 << 20  # bytes of a source file that is shown
 _WHERE = lazy.pattern(r"(?P<function>[\w.$]+)\+0x(?P<offset>[0-9a-f]+)/0x(?P<size>[0-9a-f]+)")
 _LINE = lazy.pattern(r"^(?P<file>/.+?|[^/?].*?):(?P<line>[1-9]\d*)(?: \(discriminator \d+\))?$")
@@ -75,12 +76,25 @@ def place_of(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLin
 
 
 def place_of_function(name: str, ko: ModuleFile) -> SourceLine | None:
-    """The line of source that a function begins at; None where it can't be found."""
-    return _line_of(ko, name, 0, 0, 0)
+    """The line of source that has a function's name and its `(`; None where it can't be found."""
+    found = _line_of(ko, name, 0, 0, 0, around=_LONGEST_HEAD)
+    if found is None:
+        return None
+    # Its first code is that of the `{`.
+    heads = [
+        n for n, text in found.lines if n <= found.line and re.search(rf"\b{re.escape(name)}\s*\(", text)
+    ]
+    line = max(heads, default=found.line)
+    near = tuple(one for one in found.lines if abs(one[0] - line) <= _AROUND)
+    return SourceLine(found.file, line, name, near)
 
 
-def _line_of(ko: ModuleFile, function: str, size: int, offset: int, behind: int) -> SourceLine | None:
-    """The line of the code `behind` bytes before an offset in a function of so many bytes, 0: any."""
+def _line_of(
+    ko: ModuleFile, function: str, size: int, offset: int, behind: int, *, around: int = _AROUND
+) -> SourceLine | None:
+    """The line of the code `behind` bytes before an offset in a function of so many bytes, 0: any; with so many
+    lines around it.
+    """
     try:
         # This machine's own prints `?` for the code of another one, and exits with 0.
         machine = table.of_elf(ko.read_bytes()[:64])
@@ -101,7 +115,7 @@ def _line_of(ko: ModuleFile, function: str, size: int, offset: int, behind: int)
     # Inlined code comes first: of the frames the innermost that is not in a header of the kernel's.
     own = Path(frames[-1]["file"]).parent
     chosen = next(m for m in frames if Path(m["file"]).is_relative_to(own))
-    return _read(Path(chosen["file"]), int(chosen["line"]), function, ko.home)
+    return _read(Path(chosen["file"]), int(chosen["line"]), function, ko.home, around)
 
 
 def _exact(place: str, records: Sequence[Record]) -> bool:
@@ -110,7 +124,7 @@ def _exact(place: str, records: Sequence[Record]) -> bool:
     return any(re.match(table.oops_pc(), text) for text in named)
 
 
-def _read(file: Path, line: int, function: str, home: Path) -> SourceLine:
+def _read(file: Path, line: int, function: str, home: Path, around: int) -> SourceLine:
     path = home / file
     shown = str(path.relative_to(home)) if path.is_relative_to(home) else str(file)
     try:
@@ -119,5 +133,5 @@ def _read(file: Path, line: int, function: str, home: Path) -> SourceLine:
         text = reader.read_text(path).splitlines()
     except OSError:
         return SourceLine(shown, line, function)
-    near = range(max(1, line - _AROUND), min(len(text), line + _AROUND) + 1)
+    near = range(max(1, line - around), min(len(text), line + around) + 1)
     return SourceLine(shown, line, function, tuple((n, text[n - 1]) for n in near))

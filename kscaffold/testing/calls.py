@@ -26,7 +26,7 @@ _KERNELS_TASKS = re.compile(r"<idle>|kworker/|ksoftirqd/|rcu|irq/|migration/|swa
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """The calls of one function. `place`: the line that it begins at, None where no source tells.
+    """The calls of one function. `place`: the line of its name, None where no source tells.
     `returned`: the values of the register, each with how often it came, in the order of the first time.
     `is_last`: the last call that a program made is one of these, and returned `last`.
     """
