@@ -92,7 +92,7 @@ def place_of_function(name: str, ko: ModuleFile) -> SourceLine | None:
 def _line_of(
     ko: ModuleFile, function: str, size: int, offset: int, behind: int, *, around: int = _AROUND
 ) -> SourceLine | None:
-    """The line of the code `behind` bytes before an offset in a function of so many bytes, 0: any; with so many
+    """The line of the code `behind` bytes before an offset in a function of so many bytes, 0: any; with the
     lines around it.
     """
     try:
