@@ -93,13 +93,13 @@ class CallTrace:
             returned.setdefault(number, Counter())[value] += 1
         last = next(((n, value) for n, value, by_program in reversed(self._seen) if by_program), None)
         found = []
-        for number in sorted(returned):
+        for number, values in returned.items():
             ko, name = self._probed[number]
             is_last = last is not None and last[0] == number
-            values = tuple(returned[number].items())
             place = place_of_function(name, ko)
-            found.append(Calls(ko.module, name, place, values, is_last, last[1] if last and is_last else 0))
-        return tuple(found)
+            value = last[1] if last and is_last else 0
+            found.append(Calls(ko.module, name, place, tuple(values.items()), is_last, value))
+        return tuple(sorted(found, key=_in_source))
 
     def _write(self, file: str, text: str) -> bool:
         try:
@@ -107,6 +107,10 @@ class CallTrace:
         except (OSError, KscaffoldError):
             return False
         return True
+
+
+def _in_source(one: Calls) -> tuple[str, str, int]:
+    return one.module, one.place.file if one.place else "", one.place.line if one.place else 0
 
 
 def value_text(value: int) -> str:
