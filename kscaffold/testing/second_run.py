@@ -24,7 +24,7 @@ from kscaffold.load.request import NO_INSTRUMENTS, Instruments
 from kscaffold.load.sandbox import Sandbox
 from kscaffold.progress import SILENT
 from kscaffold.records import dataclass
-from kscaffold.testing.calls import CallTrace
+from kscaffold.testing.calls import Calls, CallTrace
 from kscaffold.testing.guest import Guest, GuestFailure
 
 OPTION = "--kscaffold-second-run"
@@ -72,7 +72,8 @@ def note_second_run(request: pytest.FixtureRequest, guests: Sequence[Guest], use
     that leaks are seen.
     """
     file = request.config.getoption(OPTION)
-    bugs, calls = [], []
+    bugs: list[tuple[str, str | None, str | None]] = []
+    calls: list[Calls] = []
     for guest, sandbox in zip(guests, used, strict=False):
         if not file or not isinstance(sandbox, TracingSandbox) or _is_stuck(guest):
             continue
@@ -173,7 +174,8 @@ def _argv(item: pytest.Item, release: str, file: Path) -> list[str]:
 
 
 def _told(seen: dict[str, Any], project: Path, *, passed: bool) -> SecondRun | None:
-    lines, source = [], None
+    lines: list[str] = []
+    source: str | None = None
     for text, where, file in seen["bugs"]:
         lines.append(f"in a second run the sanitizer saw: {text}" + (f" ({where})" if where else ""))
         if source is None and file:
