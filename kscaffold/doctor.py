@@ -80,13 +80,13 @@ def _own_directories() -> list[Requirement]:
     return found
 
 
-def _inside(directory: Path) -> Iterator[Path]:
-    """What is in a directory of ours, and in the directories there."""
+def _inside(directory: Path, depth: int = 3) -> Iterator[Path]:
+    """What is in a directory of ours, and in the directories there: a project's state, a checkout."""
     with contextlib.suppress(OSError):
         for entry in directory.iterdir():
             yield entry
-            if entry.is_dir() and not entry.is_symlink():
-                yield from entry.iterdir()
+            if depth > 1 and entry.is_dir() and not entry.is_symlink():
+                yield from _inside(entry, depth - 1)
 
 
 def _program(name: str) -> Requirement:

@@ -49,8 +49,13 @@ DOCUMENTS = {
     "run --faults --coverage": "module path parameters target kernel arch verdict loaded stage errno init_ran"
     " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note"
     " residue as_user requests faults{} coverage{}",
+    "load --sanitize": "module path parameters target kernel arch verdict loaded stage errno init_ran"
+    " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note"
+    " residue as_user requests sanitizer{}",
     "load, not built": "build{}",
     "unload": "module verdict errno code cause fix log[] seconds clean complaints[] residue",
+    "unload, of a copy": "module verdict errno code cause fix log[] seconds clean complaints[] residue"
+    " sanitizer{}",
     "unload several": "results[]",
     "list": "target kernel arch modules[]",
     "exec": "program kernel arch status signal errno late lost stack[] stdout stderr complaints[] log[]"
@@ -399,6 +404,11 @@ def test_run_sanitized(ks, tmp_path, monkeypatch):
     is_part(part["reports"][0]["where"], "run --sanitize.where")
     is_part(part["reports"][0]["object"], "run --sanitize.object")
     is_part(part["reports"][0]["sites"], "run --sanitize.sites")
+    document = is_document(ks("load", "--sanitize", "--json"), "load --sanitize", "load")
+    is_part(document["sanitizer"], "run --sanitize.sanitizer")
+    assert [r["kind"] for r in document["sanitizer"]["reports"]] == ["invalid-free"]
+    document = is_document(ks("unload", "--json"), "unload, of a copy", "unload")
+    assert [r["kind"] for r in document["sanitizer"]["reports"]] == ["memory-leak"]
     (tmp_path / "alone").mkdir()
     (tmp_path / "bug/hello.ko").rename(tmp_path / "alone/hello.ko")
     ran = ks("run", "--sanitize", "--json", "--repeat", "2", tmp_path / "alone/hello.ko")

@@ -75,6 +75,10 @@ def _main(argv: Sequence[str] | None) -> int:
         console.failure(paths.of_os_error(error), command)
         return EXIT_NO_ANSWER
     except Exception as error:
+        # Path.resolve() has an error of its own for a link that leads to itself, until Python 3.13.
+        if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+            console.failure(from_os_error(error.__context__), command)
+            return EXIT_NO_ANSWER
         _bug(error, command)
         return EXIT_BUG
 

@@ -29,9 +29,9 @@ class ModuleFile:
         self._kofile: KoFile | None = None
         self._digest: bytes | None = None
 
-    def __reduce__(self) -> "tuple[type[ModuleFile], tuple[Path, bytes]]":
-        """The path and the bytes: all else is worked out again."""
-        return ModuleFile, (self.path, self.raw)
+    def __reduce__(self) -> "tuple[type[ModuleFile], tuple[Path, bytes, Path]]":
+        """The paths and the bytes: all else is worked out again."""
+        return ModuleFile, (self.path, self.raw, self.home)
 
     @classmethod
     def open(cls, path: Path, home: Path | None = None) -> "ModuleFile":

@@ -63,7 +63,7 @@ def instrumented(
     needed = [n for ns in wanted.needs.values() for n in ns if not _is_kernels(n.path, kernel)]
     originals = {ko.path: ko for ko in (*wanted.kos, *needed)}
     built = (
-        compiled(list(originals), recipe, place, kernel, progress)
+        compiled(list(originals), recipe, place, wanted.home, kernel, progress)
         if recipe.parts
         else {ko: Compiled(ko, False) for ko in originals}
     )

@@ -90,6 +90,7 @@ _WAITS = lazy.pattern(
 )
 
 _LONG, _SHORT = 1.5, 0.25  # s: nothing ends it; something does, and may come too early
+_UNTOLD = 12.0  # s: nothing ends it, and the kernel does not tell when it is due
 _ALL = "what waits for the end of all that init started"
 _RAW = lazy.pattern(r"\b0x([0-9a-f]{8}(?:[0-9a-f]{8})?)\b")
 _FAULT = lazy.pattern(r"unable to handle page fault for address: (?P<at>[0-9a-f]{16})")
@@ -140,14 +141,14 @@ def forgotten_end(ko: ModuleFile) -> tuple[str, str] | None:
 
 
 def _imports(ko: ModuleFile) -> list[str]:
-    """What a module imports; where an instrument's helper stands before a function, that function."""
+    """The functions a module imports; where an instrument's helper stands in for one, the function itself."""
     return [name.removeprefix("ks_") for name in quick.imports(ko)]
 
 
 @dataclass(frozen=True, slots=True)
 class PendingCallback:
-    """What a module left to be called. `function`: of the module's, or where its timer was; `seconds`: until
-    then; `stop`: what exit should call.
+    """A callback that a module left pending. `function`: the module's function, or where its timer was;
+    `seconds`: until it is called; `stop`: the function that exit should call.
     """
 
     function: str
@@ -258,5 +259,7 @@ def find_dangling(ko: ModuleFile, module: str, target: Target) -> DanglingCallba
     for section, size in quick.resident(ko).items():
         with contextlib.suppress(OSError, KscaffoldError, ValueError):
             places[section] = int(target.read(f"/sys/module/{module}/sections/{section}"), 16), size
-    armed = tuple(target.timers() or ()) if seconds else ()
-    return DanglingCallbacks(module, ko, seconds, stop, places, forgotten_end(ko), armed)
+    armed, forgotten = target.timers() if seconds else [], forgotten_end(ko)
+    if armed is None and forgotten and not _REGISTERS.fullmatch(forgotten[0]):
+        seconds = _UNTOLD
+    return DanglingCallbacks(module, ko, seconds, stop, places, forgotten, tuple(armed or ()))

@@ -31,6 +31,13 @@ class KernelLog:
         gone = max(0, len(self.records) - count)
         return KernelLog(self.records[gone:], max(0, self.loads - gone))
 
+    def without_instruments(self) -> "KernelLog":
+        """The log without what the helper of an instrument wrote there."""
+        from kscaffold.diagnosis.reports.sanitizer import is_instruments  # start-up time: few logs are shown
+
+        before = sum(is_instruments(r) for r in self.records[: self.loads])
+        return KernelLog([r for r in self.records if not is_instruments(r)], self.loads - before)
+
 
 def read_log(
     at: Path, *, host: bool, previous: bool = False, progress: Progress = SILENT
@@ -87,7 +94,7 @@ def follow_log(
     `seen`: the sequence number after which they are new.
     """
     first = registry.find_sandbox(at)
-    keeper, gone = first.keeper if first else None, None
+    daemon, gone = first.daemon if first else None, None
     while gone is None or time.monotonic() - gone < _SUCCESSOR:
         time.sleep(_POLL)
         try:
@@ -98,8 +105,8 @@ def follow_log(
                     continue
                 gone, whole = None, without_marks(SandboxTarget.from_connection(connection).log())
                 count = sum(1 for r in whole.records if r.seq is not None and r.seq > seen)
-                if connection.facts["keeper"] != keeper:
-                    keeper, count = connection.facts["keeper"], len(whole.records) - whole.loads
+                if connection.daemon != daemon:
+                    daemon, count = connection.daemon, len(whole.records) - whole.loads
                     progress.note("a new sandbox has taken its place")
         except KscaffoldError as error:
             if error.code in ("KS606", "KS607", "KS610"):

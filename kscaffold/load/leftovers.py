@@ -1,4 +1,4 @@
-"""What the modules of one guest left in its kernel, looked at after their unload."""
+"""Finds what the modules of one guest left in its kernel, after their unload."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -12,6 +12,7 @@ from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
+from kscaffold.load.plan import HELPERS
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
 from kscaffold.records import replace
@@ -69,7 +70,7 @@ class Leftovers:
     def find(
         self, loads: Sequence[LoadReport], unloads: Sequence[UnloadReport]
     ) -> tuple[Residue, ...] | None:
-        """What is left; None where nobody can tell: a module is still in, or the kernel is not well."""
+        """What is left; None where nobody can tell: a module is still loaded, or the kernel is not well."""
         failed = sum(r.judgement.verdict == "init-failed" for r in loads)
         gone = len(unloads) + failed == len(loads) and all(r.ok for r in unloads)
         judged = [r.judgement.complaints for r in loads] + [r.judgement.complaints for r in unloads]
@@ -94,15 +95,20 @@ class Leftovers:
 
 
 class LiveLeftovers:
-    """What modules left in a sandbox that lives on. It can be compared with the sandbox as it was only while
-    no module is in but the kernel's own.
+    """Finds what modules left in a sandbox that lives on. The sandbox can be compared with its earlier
+    state only while no module but the kernel's own is loaded.
     """
 
     def __init__(self, target: Target) -> None:
         self._target = target
 
+    def after_helpers(self) -> None:
+        """Said when an instrument's helpers are in: what they made is theirs."""
+        if not self._has_others(()):
+            self._target.photograph(_ALL, first=True)
+
     def before_load(self, needed: Sequence[str]) -> None:
-        """Said before a load, with the modules that were loaded for it: what these made is theirs."""
+        """To be called before a load, with the modules loaded for it: what those made is not the load's."""
         if needed and not self._has_others(needed):
             self._target.photograph(_ALL, first=True)
 
@@ -114,7 +120,8 @@ class LiveLeftovers:
 
     def find(self, kos: Sequence[ModuleFile], unloads: Sequence[UnloadReport]) -> tuple[Residue, ...] | None:
         """What is left, each thing once in the life of a sandbox; None where nobody can tell. Memory is not
-        looked at: programs that ran in the sandbox hold some, too. `kos`: files of modules that have gone.
+        looked at: programs that ran in the sandbox hold some, too. `kos`: the files of the modules that
+        were unloaded.
         """
         try:
             sections = sections_to_watch(kos) if kos else _ALL
@@ -130,7 +137,8 @@ class LiveLeftovers:
             return None
 
     def _has_others(self, names: Sequence[str]) -> bool:
-        return any("O" in m.taints and m.name not in names for m in self._target.modules())
+        own = HELPERS.union(names)
+        return any("O" in m.taints and m.name not in own for m in self._target.modules())
 
 
 def _with_callbacks(

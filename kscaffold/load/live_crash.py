@@ -5,7 +5,7 @@ has been told is kept beside the sandbox's socket.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kscaffold.diagnosis import catalogue, crash
@@ -27,8 +27,13 @@ def tell_crash(at: Path, target: SandboxTarget, progress: Progress) -> str | Non
     """Tell of a crash or a warning in the live sandbox of that directory that no command has told yet. One
     number is asked for, and the log only where that number tells of either.
 
-    Returns what its kernel crashed with, told before or now; None where it did not.
+    Returns what its kernel crashed with, told before or now; None where it did not. What the sanitizer of
+    instrumented copies has found is told as well.
     """
+    if registry.has_copies(at):
+        from kscaffold.load import live_copies  # start-up time: few loads have an instrument
+
+        live_copies.tell_news(at, target, progress)
     tainted = target.tainted() or 0
     if not tainted & crash.REPORTED:
         return None
@@ -40,7 +45,7 @@ def tell_crash(at: Path, target: SandboxTarget, progress: Progress) -> str | Non
 
 
 def tell_news(at: Path, progress: Progress) -> None:
-    """What tell_crash tells, of a sandbox that nobody has open; nothing where another command has it."""
+    """Do as tell_crash for a sandbox that is not open here; do nothing where another command uses it."""
     with contextlib.suppress(KscaffoldError), registry.connect(at) as connection:
         if connection is not None:
             tell_crash(at, SandboxTarget.from_connection(connection), progress)
@@ -50,11 +55,15 @@ def tell_last_crash(at: Path, progress: Progress, *, previous: bool = False) -> 
     """Tell of the crash that the directory's last sandbox ended with, once; `previous`: the one before."""
     log = last_records(at, previous=previous)
     if log is not None:
+        if registry.has_copies(at, previous=previous):
+            from kscaffold.load import live_copies  # start-up time: few loads have an instrument
+
+            live_copies.tell_news_in(at, log.records, progress, previous=previous)
         _report(at, log.records[log.loads :], None, progress, previous=previous)
 
 
 def mark_told(at: Path, records: Sequence[Record], *, is_gone: bool) -> None:
-    """These records are in a report that was shown. `is_gone`: the kernel's last words are in it."""
+    """Remember that a shown report had the records. `is_gone`: it had the kernel's last words, too."""
     seq = _ALL if is_gone else max((r.seq for r in records if r.seq is not None), default=-1)
     if seq > _last_reported(_file(at)):
         _write(_file(at), seq)
@@ -117,10 +126,27 @@ def _located(
     at: Path, complaint: Complaint, records: Sequence[Record]
 ) -> tuple[Complaint, SourceLine | None]:
     """The complaint with the line of source, where the module that it names lies in the project."""
-    for path in sorted(at.glob("*.ko")) if complaint.module else ():
+    files = [*_copies(at), *_beside(at)] if complaint.module else []
+    for ko in files:
         with contextlib.suppress(KscaffoldError):
-            ko = ModuleFile.open(path)
             if ko.module == complaint.module:
                 (located,), place = locate_complaints([complaint], ko.module, ko, records)
                 return located, place
     return complaint, None
+
+
+def _copies(at: Path) -> Sequence[ModuleFile]:
+    """The instrumented copies in the sandbox."""
+    if not registry.has_copies(at):
+        return ()
+    from kscaffold.load import live_copies  # start-up time: few loads have an instrument
+
+    found = live_copies.live_copies(at)
+    return tuple(found.files.values()) if found else ()
+
+
+def _beside(at: Path) -> Iterator[ModuleFile]:
+    """The project's modules."""
+    for path in sorted(at.glob("*.ko")):
+        with contextlib.suppress(KscaffoldError):
+            yield ModuleFile.open(path)

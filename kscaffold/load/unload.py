@@ -24,6 +24,7 @@ from kscaffold.targets.target import Target
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.kinds import Residue
+    from kscaffold.load.finding import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class UnloadReport:
     """One module, unloaded or not. `seconds`: in the kernel. `place`: the line of source that the
     kernel's first complaint is about. `dangling`: what the module may have left running; `due`: in how many
     seconds each of the timers is due that it did leave. `note`: what the log lacks. `residue`: what was
-    found left behind in a sandbox that lives on; None where nobody looked, or could tell.
+    found left behind in a sandbox that lives on; None where nobody looked, or could tell. `findings`: what
+    the sanitizer found, where the module was an instrumented copy; else None.
     """
 
     module: str
@@ -43,6 +45,7 @@ class UnloadReport:
     note: str | None = None
     due: tuple[float, ...] = ()
     residue: "tuple[Residue, ...] | None" = None
+    findings: "tuple[Finding, ...] | None" = None
 
     @property
     def ok(self) -> bool:
@@ -51,7 +54,7 @@ class UnloadReport:
 
     @property
     def flaws(self) -> tuple[Flaw, ...]:
-        """What an unload that succeeded is not clean for."""
+        """The flaws that make a successful unload unclean."""
         return (*flaws_of_unload(self), *flaws_of_residue(self.residue or ()))
 
 

@@ -46,6 +46,9 @@ def _seconds(reports: Sequence[UnloadReport], progress: Progress) -> float:
     due = max((s for r in reports for s in r.due if s <= _MOST), default=0.0)
     if due > suspected:
         progress.note(f"what exit left is due in {due:.0f} s: waiting for it (--watch 0 does not)")
+    elif suspected > _AFTER + 1.0:
+        said = "this kernel does not tell its timers: looking on for"
+        progress.note(f"{said} {suspected:.0f} s (--watch 0 does not)")
     return max(suspected, due + _AFTER if due else 0.0)
 
 

@@ -164,7 +164,9 @@ _NO_LIBRARY = rf"cannot find -lc|crt1\.o|{_NO_HEADER}"
 
 
 def _mend(said: str, architecture: Architecture, argv: Sequence[str]) -> str:
-    """What mends a program that can't be compiled: the C library for that machine, or its source."""
+    """The command to try where a program does not compile: it installs the C library for that machine, or
+    compiles once more to show the errors.
+    """
     if not re.search(_NO_LIBRARY, said):
         return process.display([*argv[:-3], "/dev/null", argv[-1]])
     package = "libc6-dev" if architecture is table.host() else f"libc6-dev-{architecture.debian}-cross"

@@ -110,7 +110,7 @@ def link_sources(project: Path, mirror: Path, other: Mapping[Path, Path | None] 
     that are linked to something else, or not at all (None).
     """
     paths.make_own(mirror)
-    every = {path: project / path for path in _sources(project)} | dict(other or {})
+    every = {path: project / path for path in sources(project)} | dict(other or {})
     wanted = {path: source for path, source in every.items() if source is not None}
     for path in list(_links(mirror)):
         if wanted.get(path) != (mirror / path).readlink():
@@ -162,7 +162,7 @@ def sweep_mirrors(base: Path, place: Path, home: Path) -> None:
                 shutil.rmtree(other, ignore_errors=True)
 
 
-def _sources(project: Path) -> Iterator[Path]:
+def sources(project: Path) -> Iterator[Path]:
     """The files of a project, relative to it, that no build has made; nothing hidden."""
     count = 0
     for directory, directories, files in os.walk(project):

@@ -18,8 +18,9 @@ from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.module.arguments import Parameters
 from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.agent import protocol
+from kscaffold.sandbox.agent.channel import Channel, require_running
 from kscaffold.sandbox.agent.program import ETIME, GuestProgram, OutputListener, run_program
-from kscaffold.sandbox.agent.protocol import Answer, Channel, ChannelClosed, ChannelTimeout, Verb
+from kscaffold.sandbox.agent.protocol import Answer, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.targets.answers import of_console, of_outcome, since_mark
 from kscaffold.targets.target import Kind, Modprobe, read_modules
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.compare import Part
     from kscaffold.sandbox.live.registry import Connection
     from kscaffold.sandbox.vm.guest import Guest
-    from kscaffold.targets.timers import Timer
+    from kscaffold.targets.timers import Links, Timer
 
 TAINTED = "/proc/sys/kernel/tainted"
 _KEPT = "/.kscaffold"  # the guest's directory of what was sent, each file under its digest
@@ -63,7 +64,7 @@ _READING = frozenset({Verb.LIST, Verb.LOG, Verb.READ, Verb.PHOTOGRAPH, Verb.INST
 
 class SandboxTarget:
     """A guest, restored or live. `kernel`: its release, and its machine as `uname -m` says it. `console`
-    and `was_reset` tell of one that has gone; a keeper tells that itself. `as_user`: modules are loaded by
+    and `was_reset` tell of one that has gone; a daemon tells that itself. `as_user`: modules are loaded by
     an ordinary user of the guest (uid 65534), not by root.
     """
 
@@ -90,6 +91,7 @@ class SandboxTarget:
         self.as_user = as_user
         # /proc/modules while nothing has been done that could change it.
         self._pristine: str | None = None
+        self._links: Links | None = None
 
     @classmethod
     def from_guest(cls, guest: "Guest", cmdline: str, *, as_user: bool = False) -> "SandboxTarget":
@@ -103,7 +105,7 @@ class SandboxTarget:
 
     @classmethod
     def from_connection(cls, connection: "Connection") -> "SandboxTarget":
-        """A live sandbox, which its keeper holds."""
+        """A live sandbox, which its daemon holds."""
         greeting = connection.facts
         kernel = (greeting["kernel"], greeting["arch"])
         return cls(connection.channel, kernel, greeting["accelerator"], greeting.get("cmdline", ""))
@@ -252,8 +254,8 @@ class SandboxTarget:
             self.write("/bin/sh-is-there", b"")
 
     def photograph(self, sections: int, *, first: bool = False) -> "list[Part]":
-        """What these parts of the kernel (bits by the order of residue.SECTIONS) have now and had not in the
-        first photograph. `first`: take that one again. A child of the agent takes it: a list that leads to a
+        """How these parts of the kernel (bits by the order of residue.SECTIONS) differ now from the first
+        photograph. `first`: take that one again. A child of the agent takes it: a list that leads to a
         module that has gone kills its reader. Raises KscaffoldError KS610 where the guest does not answer.
         """
         from kscaffold.diagnosis.residue.compare import (
@@ -301,7 +303,9 @@ class SandboxTarget:
             memory = KernelMemory(lambda parts: self._peek(KCORE, parts))
             kernel = f"{self.release} {self.cmdline} {self.accelerator}"
             addresses = symbol_addresses(memory, kernel, timers.SYMBOLS, self._look_up)
-            return timers.armed_timers(memory, addresses, float(self.read("/proc/uptime").split()[0]))
+            uptime = float(self.read("/proc/uptime").split()[0])
+            self._links = self._links or timers.Links()
+            return timers.armed_timers(memory, addresses, uptime, self._links)
         except (OSError, KscaffoldError, ValueError, IndexError, struct.error):
             return None
 
@@ -331,6 +335,7 @@ class SandboxTarget:
             wait = timeouts.seconds("ANSWER_TIMEOUT") if timeout is None else timeout
             return self.channel.ask(verb, payload, argument=argument, timeout=wait)
         except (ChannelClosed, ChannelTimeout) as error:
+            require_running(error)
             raise KscaffoldError(
                 "KS610",
                 "the sandbox does not answer",
@@ -339,7 +344,7 @@ class SandboxTarget:
             ) from None
 
     def _provide(self, name: str) -> list[bytes] | None:
-        """What the guest's kernel asked for, as bytes; noted down."""
+        """Find what the guest's kernel asks modprobe for, as bytes, and note the request. None: not found."""
         found = self.modprobe(name) if self.modprobe else None
         modules = None if found is None else tuple(ko.module for ko in found)
         self._requests.append(ModuleRequest(name, modules))
@@ -366,13 +371,14 @@ class SandboxTarget:
 
     def _unanswered(self, error: ChannelTimeout | ChannelClosed, nonce: str) -> Attempt:
         """What is known of a guest that does not answer, or has gone. `nonce`: the request whose records are
-        looked for, as a regular expression.
+        looked for, as a regular expression. Raises KscaffoldError KS620 where a signal keeps it from running:
+        nobody knows what it would do.
         """
+        require_running(error)
         closed = isinstance(error, ChannelClosed)
         reset = isinstance(error, ChannelClosed) and (
             error.reset or bool(self._was_reset and self._was_reset())
         )
         records = of_console(error.console or (self._console() if self._console else ""), nonce)
-        # Nobody knows what a guest would do that a signal keeps from running.
-        late = isinstance(error, ChannelTimeout) and not error.stopped
+        late = isinstance(error, ChannelTimeout)
         return Attempt(None, records, answered=False, heard=False, alive=not closed, reset=reset, late=late)

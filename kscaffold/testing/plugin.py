@@ -216,8 +216,8 @@ def _report_ktap(item: pytest.Item, report: pytest.TestReport, guests: list["Gue
 
 
 def _plainly(report: pytest.TestReport, call: pytest.CallInfo[Any]) -> bool:
-    """What could not be done, its cause and the way to mend it: a traceback through our code says less.
-    Whether that is so.
+    """Report our own error as what failed, its cause and its fix: a traceback through our code says less.
+    Returns whether the error is our own.
     """
     error: Any = call.excinfo.value if call.excinfo and report.failed else None
     if type(error).__module__.partition(".")[0] != "kscaffold" or not hasattr(error, "fix"):

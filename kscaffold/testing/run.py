@@ -15,7 +15,7 @@ from kscaffold.kernel.obtain import obtain
 from kscaffold.load.executor import do_jobs
 from kscaffold.load.request import NO_INSTRUMENTS, Instruments
 from kscaffold.progress import SILENT, Progress, Work
-from kscaffold.project.ask import kbuild_file
+from kscaffold.project.ask import kbuild_file, read_project
 from kscaffold.project.find import find_project
 from kscaffold.project.trust import require_trusted
 from kscaffold.records import dataclass, field
@@ -42,10 +42,10 @@ _WORST: tuple[Outcome, ...] = ("error", "failed", "passed", "skipped")
 
 @dataclass(frozen=True, slots=True)
 class TestRun:
-    """What a run of tests gave. `examined`: the project has no tests, so it was the standard examination.
-    `no_answer`: why nothing could be tested on a kernel, by its name. `part`: of the tests, `K/N`.
-    `coverage`: of all tests on all kernels, None where it was not asked for. `arches`: of each kernel,
-    as `uname -m` says it.
+    """The result of a run of tests. `examined`: the project has no tests, so the standard examination ran.
+    `no_answer`: why nothing could be tested on a kernel, by its name. `part`: which part of the tests ran,
+    `K/N`. `coverage`: of all tests on all kernels, None where it was not asked for. `arches`: of
+    each kernel, as `uname -m` says it.
     """
 
     __test__ = False
@@ -119,6 +119,8 @@ def test(
     project = find_project(request.directory)
     require_trusted(project, kbuild_file(project))
     paths, examined = _paths(request, project)
+    if examined:
+        read_project(project, None)  # what can't be read is one error, and not one of each test
     names = tuple(dict.fromkeys(request.kernels)) or (None,)
     jobs = [
         PytestJob(
@@ -219,7 +221,7 @@ def _refuse_nothing(ended: list[PytestEnded], request: TestRequest) -> None:
 
 
 def _paths(request: TestRequest, project: Path) -> tuple[tuple[Path, ...], bool]:
-    """What pytest is given, and whether that is the standard examination."""
+    """The paths that pytest gets, and whether that is the standard examination."""
     for path in request.paths:
         if not (request.directory / str(path).partition("::")[0]).exists():
             raise UsageError("KS651", f"there is no {path}", fix="ls tests")

@@ -83,6 +83,9 @@ def add(
         if version or suite or flavour:
             raise UsageError("KS004", "a kernel is either fetched or given by path, not both")
         return _add_path(build, image, modules, machine, before)
+    if version in (".", "..") or "/" in (version or ""):
+        fix = f"kscaffold kernel add --build {version}"
+        raise UsageError("KS004", f"{version} is a directory, and no version", fix=fix)
     if offline:
         raise KscaffoldError("KS531", "--offline forbids to fetch a kernel", fix="leave out --offline")
     from kscaffold.kernel.fetch import fetch  # start-up time

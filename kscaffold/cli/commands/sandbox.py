@@ -63,6 +63,10 @@ def stop(
         if everything
         else [project_home(directory or Path.cwd())]
     )
+    for home in filter(registry.has_copies, homes):
+        from kscaffold.load.live_crash import tell_news  # start-up time: few sandboxes have an instrument
+
+        tell_news(home, console.progress())
     stopped = [home for home in homes if registry.stop_sandbox(home)]
     for home in stopped:
         console.step("Stopped", str(home))

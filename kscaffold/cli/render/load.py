@@ -131,9 +131,9 @@ def _minus(errno: str | None) -> str:
 
 
 def log_lines(records: Iterable[Record], module: str) -> None:
-    """What the module and the kernel said, without what every out-of-tree module makes the kernel say.
+    """Print the log of the module and the kernel, without the lines that every out-of-tree module causes.
 
-    Of a long log the lines that matter most; every line with -v.
+    Of a long log only the lines that matter most are printed; with -v, every line.
     """
     lines = [
         r
@@ -182,7 +182,11 @@ def loads(command: str, done: "Loads", trace: bool) -> int:
         _waterfalls(reports)
     if any(r.judgement.verdict == "hung" and r.target == "sandbox" for r in reports):
         console.note("the sandbox stays for kscaffold logs and list; the next load replaces it")
-    console.emit(command, all(r.ok for r in reports), documents.loads(reports))
+    if done.sanitizer:
+        from kscaffold.cli.render import sanitizer  # start-up time: few loads are sanitized
+
+        sanitizer.findings(done.sanitizer)
+    console.emit(command, all(r.ok for r in reports), documents.loads(done))
     return _status(reports)
 
 
@@ -271,7 +275,7 @@ def _tell_run(one: "Try", flaws: "Sequence[Flaw]", has_bugs: bool) -> None:
 
 
 def _complain(one: "Try", flaws: "Sequence[Flaw]") -> None:
-    """What a try is not clean for; what is accepted of it as a warning."""
+    """Print why a try is not clean. The flaws that are accepted become warnings."""
     for flaw in flaws:
         _flaw(flaw, lambda text: console.out(f"  {console.styled('complaint', 'red')}: {text}"), console.out)
     for flaw in (f for reports in one for r in reports for f in r.flaws):
@@ -286,6 +290,7 @@ def unloaded(report: UnloadReport) -> None:
         console.step("Unloaded", report.module)
         log_lines(report.log, report.module)
         _regrets(report)
+        _found(report)
         return
     from kscaffold.explain import phrases  # start-up time: most unloads go well
 
@@ -299,16 +304,26 @@ def unloaded(report: UnloadReport) -> None:
         source(report.place, console.out)
     if j.fix:
         console.out(f"    {console.styled('fix', 'cyan')}: {console.printable(console.placed(j.fix))}")
+    _found(report)
+
+
+def _found(report: UnloadReport) -> None:
+    """What the sanitizer found while the module went."""
+    if report.findings:
+        from kscaffold.cli.render import sanitizer  # start-up time: few unloads are sanitized
+
+        for finding in report.findings:
+            sanitizer.finding(finding)
 
 
 def _regrets(report: UnloadReport) -> None:
-    """What went wrong in an exit that came to its end."""
+    """Warn of what went wrong in an exit that came to its end."""
     for flaw in report.flaws:
         _flaw(flaw, console.warn, console.note)
 
 
 def left(report: UnloadReport | LoadReport) -> None:
-    """What unloads have left behind in a sandbox that lives on."""
+    """Warn of what unloads have left behind in a sandbox that lives on."""
     for flaw in flaws_of_residue(report.residue or ()):
         _flaw(flaw, console.warn, console.note)
 

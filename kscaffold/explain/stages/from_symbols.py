@@ -42,6 +42,8 @@ def _is_there(found: Import, loaded: Collection[str] | None) -> bool:
 
 
 def _provider(found: Import, loaded: Collection[str] | None) -> str:
+    if found.is_hook:
+        return f"{found.provider}, kscaffold's helper"
     if found.provider:
         return found.provider if _is_there(found, loaded) else f"{found.provider}, not loaded"
     return "nobody (it can do without)" if found.weak else "nobody known"
@@ -96,7 +98,7 @@ def arguments(context: StageContext) -> Iterator[Fact]:
 
 
 def formation(context: StageContext) -> Iterator[Fact]:
-    """What it offers to others."""
+    """The symbols that the module exports."""
     if context.anatomy is None:
         return
     exports = context.anatomy.ko.exports

@@ -172,9 +172,10 @@ enum verb {
 	INPUT = 10, RESIZE = 11, POWEROFF = 12, PHOTOGRAPH = 13, PEEK = 14, SYMBOLS = 15,
 	PROVIDE = 16,
 	POINTERS = 17,
+	PROLONG = 18,
 	EXEC = 32, SIGNAL = 33, INSTALL = 34,
 };
-enum kind { ACK = 1, END = 2, OUTPUT = 3, WANT = 6 };
+enum kind { ACK = 1, END = 2, OUTPUT = 3, WANT = 6, DUE = 7 };
 
 struct request { u32 magic, verb; u64 nonce; u32 argument, timeout_ms, length, zero; };
 struct answer { u32 magic, kind; u64 nonce; s32 status; u32 length; };
@@ -195,6 +196,8 @@ enum { RING = 1 << 17, PART = 1024, HALF = 256 << 10, TEXT = 1 << 20, CHUNK = 64
 
 /* ns that a call may come back late. The host gives up two seconds after its deadline. */
 enum { LATE = 1000000000 };
+/* ns that the host may take to say whether a deadline is over. */
+#define PROLONGS 5000000000ll
 
 static s32 port;
 static struct request asked;
@@ -628,19 +631,24 @@ static s64 provide(void)
 	return now(CLOCK_MONOTONIC) - wanted.since[at];
 }
 
-/* What the host sends during a call: modules. The request that is being served stays as it is. */
-static s64 hear_host(void)
+/*
+ * What the host sends during a call: modules, and an answer to DUE. The request that is being served stays as it is.
+ * The ns that are left are returned.
+ */
+static s64 hear_host(s64 left, int *due)
 {
 	struct request served = asked;
-	s64 spent = 0;
 
 	take_request();
-	if (asked.verb == PROVIDE)
-		spent = provide();
-	else
+	if (asked.verb == PROVIDE) {
+		left += provide();
+	} else if (asked.verb == PROLONG && *due == 1) {
+		*due = asked.timeout_ms ? 0 : 2;
+		left = asked.timeout_ms ? (s64)asked.timeout_ms * 1000000 : LATE;
+	} else
 		skip(asked.length);
 	asked = served;
-	return spent;
+	return left;
 }
 
 /* ---- a child that calls into the kernel for a request ---- */
@@ -1132,7 +1140,11 @@ static void in_child(u32 verb, s32 ko, const char *name)
 	s32 ends[2], status = 0, log, pid;
 	s64 left = (s64)asked.timeout_ms * 1000000;
 	u32 got = 0;
-	int traced = verb == LOAD;
+	/*
+	 * 1: the time is over, and the host has been told. A clock can't know how long this machine had no processor,
+	 * and the host can. 2: it gives no more; who is a moment late has come back all the same.
+	 */
+	int traced = verb == LOAD, due = 0;
 
 	send(ACK, 0, 0);
 	sys(SYS_pipe2, ends, O_CLOEXEC);
@@ -1151,22 +1163,27 @@ static void in_child(u32 verb, s32 ko, const char *name)
 	sys(SYS_close, ends[1]);	/* the table of files is not shared: the child has its own */
 	o.start_ns = now(CLOCK_MONOTONIC);
 	o.running = 1;
-	for (int last = 0; o.running && !last;) {
+	while (o.running) {
 		struct pollfd wait[] = {
 			{ ends[0], POLLIN, 0 }, { log, POLLIN, 0 }, { NAMES, POLLIN, 0 },
-			{ wanted.count ? port : -1, POLLIN, 0 },
+			{ wanted.count || due == 1 ? port : -1, POLLIN, 0 },
 		};
 
-		last = left < 1000000;
-		if (last)	/* the deadline is over; who is a moment late has come back all the same */
-			left = LATE;
+		if (left < 1000000) {
+			if (due)
+				break;
+			send(DUE, 0, 0);
+			due = 1;
+			left = PROLONGS;
+			continue;
+		}
 		left = poll_counted(wait, 4, left);
 		if (wait[1].revents)
 			drain_log(log, 256);
 		if (wait[2].revents & POLLIN)
 			pass_on_want();
 		if (wait[3].revents)
-			left += hear_host();
+			left = hear_host(left, &due);
 		if (wait[0].revents) {		/* the report, or the end of a child that was killed */
 			got = sys(SYS_read, ends[0], &r, sizeof(r)) == sizeof(r);
 			sys(SYS_wait4, pid, &status, 0, 0);
@@ -2074,6 +2091,7 @@ static void serve(void)
 		case EXEC: exec(); break;
 		case RESIZE: take_window(-1); finish(0, 0, 0); break;
 		case INSTALL: install(); break;
+		case PROLONG: skip(asked.length); break;	/* of a call that came back meanwhile */
 		default: skip(asked.length); finish(-EINVAL, 0, 0);
 		}
 	}

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from kscaffold.records import dataclass, field
 from kscaffold.sandbox.agent import protocol
-from kscaffold.sandbox.agent.protocol import Channel, Kind, Provide, Verb
+from kscaffold.sandbox.agent.channel import Channel
+from kscaffold.sandbox.agent.protocol import Kind, Provide, Verb
 
 STDOUT, STDERR = 1, 2
 ETIME = 62
@@ -101,7 +102,7 @@ def _size_of(terminal: int) -> bytes:
 
 
 class _Conversation:
-    """What goes to and fro while a program runs."""
+    """The exchange with a guest while a program runs there: input, output, signals, and modules."""
 
     def __init__(
         self,

@@ -1,9 +1,12 @@
-"""The owner of a live sandbox: a small process that outlasts the commands.
+"""The daemon that owns a live sandbox: a small process that outlasts the commands.
 
 It starts the guest, passes each client's requests to it, one client at a time, keeps the guest's log in
 a bounded file, and ends guest and itself at the idle time, at the hard limit, when told, or when the
-guest has gone. When a keeper is killed, its QEMU dies with it and its lock is free: the next command sees
-that the keeper is dead.
+guest has gone. When a daemon is killed, its QEMU dies with it and its lock is free: the next command sees
+that the daemon is dead.
+
+The words "keeper" and "keeper_started" on the card and in the greeting, and the socket's name, are frozen:
+commands and daemons of different versions meet there.
 """
 
 import contextlib
@@ -23,6 +26,7 @@ from kscaffold.files.atomic import write_whole
 from kscaffold.process import start_time
 from kscaffold.records import dataclass
 from kscaffold.sandbox.agent import protocol
+from kscaffold.sandbox.agent.channel import Channel
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Kind, Verb
 from kscaffold.sandbox.live.idle import LOOK, guests_beside, idle_time, memory_now
 from kscaffold.sandbox.vm.guest import Guest
@@ -31,7 +35,9 @@ from kscaffold.sandbox.vm.start import start_guest
 
 _IDLE_WHEN_HUNG = 60.0  # s a guest in which something hangs stays, for `logs`
 CLIENTS = 16
-"""Clients that may wait in a keeper's queue."""
+"""Clients that may wait in a daemon's queue."""
+SOCKET = "keeper.sock"  # frozen: a command of any version dials it
+"""The name of the socket that a daemon serves, in its sandbox's directory."""
 _GRACE = 2.0  # s beyond the guest's own deadline
 _CLIENT_SILENCE = 60.0  # s a client may hold the sandbox without asking anything
 # Requests during which the client goes on talking.
@@ -53,13 +59,13 @@ class SandboxDir:
     project: Path
 
 
-def fork_keeper(sandbox: SandboxDir, planned: Plan) -> None:
-    """Leave a keeper behind that serves the sandbox's socket.
+def fork_daemon(sandbox: SandboxDir, planned: Plan) -> None:
+    """Leave a daemon behind that serves the sandbox's socket.
 
     Clients may connect at once: they are greeted when the guest is up, or told why it is not. A fork,
     because a new Python would take longer than the guest.
     """
-    _write_card(sandbox, planned, keeper=0, qemu=0)
+    _write_card(sandbox, planned, daemon=0, qemu=0)
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
@@ -71,7 +77,7 @@ def fork_keeper(sandbox: SandboxDir, planned: Plan) -> None:
         os.setsid()
         if os.fork() == 0:
             _become_daemon({sandbox.listener.fileno(), sandbox.lock})
-            _keep(sandbox, planned)
+            _run(sandbox, planned)
         status = 0
     finally:
         # Never back into the command's code: not through its handlers, nor through its exit hooks.
@@ -95,19 +101,19 @@ def _become_daemon(keep: set[int]) -> None:
         Path("/proc/self/comm").write_text("kscaffold-keep")
 
 
-def _keep(sandbox: SandboxDir, planned: Plan) -> None:
+def _run(sandbox: SandboxDir, planned: Plan) -> None:
     """Start the guest, serve clients, end the guest. The lock is dropped when the process ends."""
     # Whoever connects now learns this process's number from the kernel (SO_PEERCRED), not from a file.
     sandbox.listener.listen(CLIENTS)
-    _write_card(sandbox, planned, keeper=os.getpid(), qemu=0)
+    _write_card(sandbox, planned, daemon=os.getpid(), qemu=0)
     try:
         guest = start_guest(planned)
     except (KscaffoldError, OSError) as error:
         _refuse(sandbox, from_os_error(error) if isinstance(error, OSError) else error)
         return
     try:
-        _write_card(sandbox, planned, keeper=os.getpid(), qemu=guest.qemu.pid)
-        _Keeper(sandbox, guest, planned).serve()
+        _write_card(sandbox, planned, daemon=os.getpid(), qemu=guest.qemu.pid)
+        _Daemon(sandbox, guest, planned).serve()
     finally:
         with contextlib.suppress(OSError):
             _save_log(sandbox.directory, guest)
@@ -117,11 +123,11 @@ def _keep(sandbox: SandboxDir, planned: Plan) -> None:
 
 def _remove(directory: Path) -> None:
     """Take the sandbox off the list. Its log stays, for `logs`."""
-    for name in ("card.json", "keeper.sock", "client"):
+    for name in ("card.json", SOCKET, "client"):
         (directory / name).unlink(missing_ok=True)
 
 
-def _write_card(sandbox: SandboxDir, planned: Plan, *, keeper: int, qemu: int) -> None:
+def _write_card(sandbox: SandboxDir, planned: Plan, *, daemon: int, qemu: int) -> None:
     """Write what `sandbox status` shows."""
     card = {
         "project": str(sandbox.project),
@@ -129,8 +135,8 @@ def _write_card(sandbox: SandboxDir, planned: Plan, *, keeper: int, qemu: int) -
         "arch": planned.kernel.arch,
         "cmdline": planned.machine.cmdline,
         "accelerator": planned.machine.accelerator,
-        "keeper": keeper,
-        "keeper_started": start_time(keeper) if keeper else 0,
+        "keeper": daemon,
+        "keeper_started": start_time(daemon) if daemon else 0,
         "qemu": qemu,
         "started": time.time(),
         "key": planned.key,
@@ -165,7 +171,7 @@ def _save_log(directory: Path, guest: Guest, ask: bool = True) -> None:
         (directory / "console").write_text(console, errors="replace")
 
 
-class _Keeper:
+class _Daemon:
     """Serves one client at a time; the others wait in the listener's queue."""
 
     def __init__(self, sandbox: SandboxDir, guest: Guest, planned: Plan) -> None:
@@ -260,11 +266,13 @@ class _Keeper:
         The work goes on when the client leaves: nobody wants half a load. But it gets little time then,
         because the next client has to wait for it.
         """
+        self.guest.channel.clock.begin()
         given = deadline = self.guest.channel.now() + timeout
-        there = True
+        there, is_sent = True, False
         verb = int.from_bytes(request[4:8], "little")
         try:
             self.guest.channel.send(request, deadline + _GRACE)
+            is_sent = True
             while True:
                 if verb in _CONVERSATIONS:
                     there = there and _relay_input(sock, self.guest)
@@ -272,9 +280,11 @@ class _Keeper:
                 elif there and _has_left(sock, self.guest.channel, deadline):
                     there, deadline = False, min(deadline, self.guest.channel.now())
                 kind, answer = self.guest.channel.receive(nonce, deadline, _GRACE)
+                if kind is Kind.DUE:
+                    self.guest.channel.prolong(given if there else 0.0)
                 deadline = self.guest.channel.prolonged(given) if there else deadline
                 try:
-                    if there:
+                    if there and kind is not Kind.DUE:
                         sock.sendall(protocol.frame(kind, nonce, answer.status, answer.payload))
                 except OSError:
                     there = False
@@ -289,18 +299,25 @@ class _Keeper:
                         self.idle = min(self.idle, _IDLE_WHEN_HUNG)
                     return True
         except ChannelTimeout as error:
-            how = protocol.STOPPED if error.stopped else protocol.SILENT
+            if error.stopped and is_sent:  # it stays: whoever stopped it may let it go on
+                console = f"{error.stopped}\n{self._last_console()}".encode(errors="replace")
+                sock.sendall(protocol.frame(Kind.LOST, nonce, protocol.STOPPED, console))
+                return True
+            how = protocol.SILENT
         except ChannelClosed:
             how = protocol.RESET if self.guest.was_reset() else protocol.GONE
         with contextlib.suppress(OSError):
-            _save_log(self.directory, self.guest, ask=how not in (protocol.SILENT, protocol.STOPPED))
-            console = self.guest.console()[-_LAST_CONSOLE:].encode(errors="replace")
+            _save_log(self.directory, self.guest, ask=how != protocol.SILENT)
+            console = self._last_console().encode(errors="replace")
             self._end()
             sock.sendall(protocol.frame(Kind.LOST, nonce, how, console))
         return False
 
+    def _last_console(self) -> str:
+        return self.guest.console()[-_LAST_CONSOLE:]
 
-def _has_left(client: socket.socket, guest: protocol.Channel, deadline: float) -> bool:
+
+def _has_left(client: socket.socket, guest: Channel, deadline: float) -> bool:
     """Wait for the guest's next word; True when the client went away before it."""
     if guest.has_unread():
         return False
