@@ -102,8 +102,8 @@ def _print_part(
 
 
 def _labels(done: "TestRun", first: int) -> dict[str, str]:
-    """The heading of each column: a kernel's release, with its architecture where that is not this machine's, as
-    `--kernel` takes it; short where the table would be too wide.
+    """The heading of each column: a kernel's release, and its architecture where that is not this machine's;
+    short where the table would be too wide.
     """
 
     def named(kernel: str, release: str) -> str:
