@@ -26,14 +26,13 @@ class Complaint:
     `kind`: oops, bug, nx, panic, warn, undefined, soft-lockup, hard-lockup, rcu-stall, hung-task, atomic,
     refcount, list-corruption, stack-overflow, memory, locking, init-state. `text`: the kernel's own line.
     `where`: `function+0xoffset/0xsize [module]`, the first frame in the module asked about, else the
-    reported one.
-    `source`: `file:line` where the kernel said it (BUG, WARN). `module`: whose code `where` is in.
-    `seq`: the head line's sequence number, `index` its place among the records that were looked at.
-    `taints`: the bits of kernel.tainted of which the kernel sets one with such a report; 0: none.
-    `reason`: a kind narrower than `kind` that the lines beside the head prove (crash_reason). `cause`: what
-    happened, where the address says it. `words`: the processor's status word and its meaning.
-    `follows_crash`: the kernel had crashed before. `task`: the name and PID of the task that ran it.
-    `whole`: False where the paste ends before the report does.
+    reported one. `source`: `file:line` where the kernel said it (BUG, WARN). `module`: whose code `where`
+    is in. `seq`: the head line's sequence number, `index` its place among the records that were looked at.
+    `taints`: the bits of kernel.tainted of which the kernel sets one with such a report; 0: none. `reason`:
+    a kind narrower than `kind` that the lines beside the head prove (crash_reason). `cause`: what happened,
+    where the address says it. `words`: the processor's status word and its meaning. `follows_crash`: the
+    kernel had crashed before. `task`: the name and PID of the task that ran it. `whole`: False where the
+    paste ends before the report does.
     """
 
     kind: str
@@ -112,7 +111,7 @@ def _heads() -> tuple[_Head, ...]:
 
 
 def _of_tasks() -> tuple[_Head, ...]:
-    """Of what the kernel says of tasks that do not go on, or that do what their context forbids."""
+    """The heads of reports on tasks that do not go on, or that do what their context forbids."""
     return (
         _died("stack-overflow", r"^Kernel panic - not syncing: Corrupt kernel stack"),  # s390's
         _Head("panic", re.compile(r"^Kernel panic - not syncing: "), None, "emerg"),
@@ -143,7 +142,7 @@ def _of_tasks() -> tuple[_Head, ...]:
 
 
 def _of_damage() -> tuple[_Head, ...]:
-    """Of what it says of memory, of its own data, and of code that went wrong."""
+    """The heads of reports on memory, on the kernel's own data, and on code that went wrong."""
     return (
         _died("nx", r"^kernel tried to execute NX-protected page"),
         _died("stack-overflow", r"^BUG: (?:[#\w]{1,12} )?stack guard page was hit"),
@@ -175,7 +174,7 @@ def _of_damage() -> tuple[_Head, ...]:
 
 
 def _faults() -> tuple[_Head, ...]:
-    """Of code that did what it may not."""
+    """The heads of reports on code that did what it may not."""
     return (
         _Head(
             "list-corruption",

@@ -66,7 +66,7 @@ def _read(name: str, place: Path) -> Helper:
 
 
 def _digest(name: str, tree: BuildTree, tools: Toolchain) -> str:
-    """Of all that decides how the helper is built: its sources, the kernel's tree, the compiler."""
+    """A digest of all that decides how the helper is built: its sources, the kernel's tree, the compiler."""
     digest = hashlib.blake2b(digest_size=8)
     for file in sorted((SOURCES / name).iterdir()):
         digest.update(file.name.encode() + b"\0" + reader.read_bytes(file))

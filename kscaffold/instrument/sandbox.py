@@ -26,7 +26,7 @@ from kscaffold.records import replace
 
 
 class InstrumentedSandbox(Sandbox):
-    """As Sandbox; each .ko is loaded as a copy. Reports and the log are as of the user's own modules."""
+    """A Sandbox that loads a copy of each .ko. Reports and the log are as of the user's own modules."""
 
     def __init__(
         self,

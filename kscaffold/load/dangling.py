@@ -172,8 +172,8 @@ class DanglingCallbacks:
     armed: "tuple[Timer, ...]" = ()
 
     def pending(self, timers: "Iterable[Timer]") -> tuple[PendingCallback, ...]:
-        """Which of the kernel's timers will call this module, or are in its memory; the first one to come
-        first.
+        """The callbacks by which the kernel's timers will call this module, and those whose timers are in
+        its memory; the next one first.
         """
         found, before = set(), {timer.at: timer for timer in self.armed if timer.function}
         for now in timers:

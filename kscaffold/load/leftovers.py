@@ -47,15 +47,17 @@ class Leftovers:
         self._began = False
 
     def after_helpers(self) -> None:
-        """Said when an instrument's helpers are in: what they made is theirs, and memory tells nothing."""
+        """To be called when an instrument's helpers are loaded: what they made is theirs. Memory proves
+        nothing then.
+        """
         self._sections &= ~_MEMORY
         if self._sections:
             self._target.photograph(self._sections, first=True)
 
     def before_load(self, needed: Sequence[str]) -> None:
-        """Said before each load, with the modules that were loaded for it. These stay, and what they made is
-        theirs: the first photograph is taken again. Nobody can take it when one of the guest's own modules is
-        in already.
+        """To be called before each load, with the modules that were loaded for it. Those stay, and what
+        they made is theirs: the first photograph is taken again. It can't be taken again once one of the
+        guest's own modules is loaded.
         """
         if needed and self._sections:
             self._is_comparable = self._is_comparable and not self._began
@@ -144,7 +146,7 @@ class LiveLeftovers:
 def _with_callbacks(
     found: Sequence[Residue], unloads: Sequence[UnloadReport], target: Target
 ) -> tuple[Residue, ...]:
-    """With what the kernel would call or read some time, in memory that went with a module."""
+    """All that was found, and the callbacks that the kernel would call in memory that went with a module."""
     pointed = [(u.dangling.ko, name) for u in unloads if u.dangling for name in u.dangling.found_by(target)]
     more = (made_by(Residue("callback", name), sources_of([ko])) for ko, name in pointed)
     # A timer's function and the timer are one thing, and so are a thread and what it runs.

@@ -24,8 +24,8 @@ _ALL = 1 << 62
 
 
 def tell_crash(at: Path, target: SandboxTarget, progress: Progress) -> str | None:
-    """Tell of a crash or a warning in the live sandbox of that directory that no command has told yet. One
-    number is asked for, and the log only where that number tells of either.
+    """Tell of a crash or a warning in the live sandbox of that directory that no command has told yet. The
+    guest is asked for one number, and for its log only where that number tells of either.
 
     Returns what its kernel crashed with, told before or now; None where it did not. What the sanitizer of
     instrumented copies has found is told as well.
@@ -107,7 +107,7 @@ def _report(
 
 
 def _say(at: Path, complaint: Complaint, records: Sequence[Record], progress: Progress) -> None:
-    """One complaint: the kernel's words, the line of source, the code."""
+    """Report one complaint: the kernel's words, the line of source, the code."""
     located, place = _located(at, complaint, records)
     entry = catalogue.entry_of_complaint(complaint.kind)
     where = f", at {located.where}" if place else ""

@@ -53,7 +53,7 @@ def _seconds(reports: Sequence[UnloadReport], progress: Progress) -> float:
 
 
 def _guilty(reports: Sequence[UnloadReport], seen: Attempt) -> tuple[int, bool]:
-    """Which module left running what crashed, and whether that is certain."""
+    """Which module left the code running that crashed, and whether that is certain."""
     missed = [i for i, r in enumerate(reports) if r.dangling and r.dangling.freed_address(seen.log)]
     if missed:
         return missed[-1], True

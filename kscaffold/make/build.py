@@ -50,7 +50,7 @@ def build(
 
 
 def build_as_asked(project: Project, kernel: Kernel, request: BuildRequest) -> BuildReport:
-    """As `build`."""
+    """Build as `build` does, by a request."""
     started = time.monotonic()
     with project_lock(project.directory, request.progress) as state:
         if not request.variables and compare.is_fresh(project, kernel):

@@ -282,7 +282,9 @@ def _absent_header(plain: BuildExplanation, name: str, project: Project, tree: B
 def _no_header(
     plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
 ) -> BuildExplanation | None:
-    """One of asm/ or generated/. The tree was looked at before the build: it has those it should have."""
+    """The explanation of a missing header of asm/ or generated/. The tree was checked before the build: it
+    has the headers that it should have.
+    """
     cause = f"kernel {tree.release} has no {groups.get('header', '').split(', ')[0]}"
     explanation = replace(plain, code="KS118", what=_title("KS118"), cause=cause, fix="correct its name")
     return _header(explanation, groups, project, tree)

@@ -32,7 +32,7 @@ def kernel_place(directory: Path, kernel: Kernel) -> Path:
 
 
 def mirror(directory: Path, kernel: Kernel) -> Path:
-    """As `kernel_place`, for one who runs no make there."""
+    """The place that `kernel_place` gives, for a caller who runs no make there."""
     own = _places(directory)
     sweep_mirrors(own.parent, own, directory)
     place = surrounded(directory, own / _key(kernel))
@@ -100,7 +100,7 @@ def _places(directory: Path) -> Path:
 
 
 def _key(kernel: Kernel) -> str:
-    """Two trees may say the same release: one of the user's own, and a fetched one."""
+    """A name for a kernel's tree. Two trees may have the same release: the user's own, and a fetched one."""
     digest = hashlib.blake2b(os.fsencode(os.path.realpath(kernel.build or "")), digest_size=4).hexdigest()
     return f"{kernel.release}-{digest}"
 

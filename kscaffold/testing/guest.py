@@ -95,7 +95,7 @@ class Guest:
         return report
 
     def try_load(self, module: str | Path | None = None, **parameters: object) -> LoadReport:
-        """As `load`; a load that fails is a report that is not `ok`, with `judgement.errno` and
+        """Load as `load` does; a load that fails is a report that is not `ok`, with `judgement.errno` and
         `judgement.cause`.
         """
         __tracebackhide__ = True
@@ -124,7 +124,7 @@ class Guest:
         return report
 
     def try_unload(self, module: str | Path | None = None) -> UnloadReport:
-        """As `unload`; a module that stays is a report that is not `ok`."""
+        """Unload as `unload` does; a module that stays is a report that is not `ok`."""
         __tracebackhide__ = True
         ko = self._ko(module)
         self._note("unload", ko.stem)
@@ -180,7 +180,7 @@ class Guest:
         return self._pass_file(path, None, timeout).stdout.decode(errors="replace")
 
     def read_bytes(self, path: str, *, timeout: float = TIMEOUT) -> bytes:
-        """As `read`, the bytes."""
+        """Read a file as `read` does; the result is bytes."""
         __tracebackhide__ = True
         self._note("exec", "--", "cat", path)
         return self._pass_file(path, None, timeout).stdout

@@ -37,7 +37,7 @@ _HEAD = lazy.pattern(
 
 
 def loaded(report: LoadReport) -> None:
-    """One load: a line, then what is behind it when it did not go well."""
+    """Print one load: a line, then what is behind it when it did not go well."""
     name = console.printable(report.path.name)
     if report.ok:
         ms = report.seconds["load"] * 1000
@@ -96,7 +96,7 @@ def _notes(report: LoadReport, say: Callable[[str], None]) -> None:
 
 
 def _flaw(flaw: "Flaw", head: Callable[[str], None], say: Callable[[str], None]) -> None:
-    """One reason why a load that succeeded is not clean: the complaint, its source line, its code."""
+    """Print one reason why a successful load is not clean: the complaint, its source line, its code."""
     text = f"{flaw.text}, at {flaw.where}" if flaw.where and flaw.where not in flaw.text else flaw.text
     head(console.printable(text))
     if flaw.place:
@@ -243,7 +243,7 @@ def runs(done: "Run", trace: bool) -> int:
 
 
 def _tell_run(one: "Try", flaws: "Sequence[Flaw]", has_bugs: bool) -> None:
-    """One try: what is against it comes first. `has_bugs`: the sanitizer's reports follow."""
+    """Print one try: what is against it comes first. `has_bugs`: the sanitizer's reports follow."""
     loads_, unloads_ = one
     last = loads_[-1]
     good = [r for r in loads_ if r.ok]
@@ -284,7 +284,7 @@ def _complain(one: "Try", flaws: "Sequence[Flaw]") -> None:
 
 
 def unloaded(report: UnloadReport) -> None:
-    """One unload."""
+    """Print one unload."""
     j = report.judgement
     if report.ok:
         console.step("Unloaded", report.module)

@@ -86,7 +86,7 @@ class ParameterValue:
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """One .ko, taken apart for one kernel. `kernel`: what is known of that one; None on nothing known."""
+    """One .ko, taken apart for one kernel. `kernel`: what is known of that kernel; None: nothing."""
 
     ko: KoFile
     kernel: KernelFacts | None

@@ -170,7 +170,7 @@ def init(context: StageContext) -> Iterator[Fact]:
 
 
 def stuck(context: StageContext) -> Iterator[Fact]:
-    """Where the loading task stands, that did not come back."""
+    """Where the loading task stands, if it did not come back."""
     lines = [line.removeprefix("[<0>] ") for line in context.report.stack.strip().splitlines()]
     if lines:
         rows = tuple((line,) for line in lines[:_DEEPEST])

@@ -154,4 +154,4 @@ def load_plan(
 
 
 def ignore(report: "LoadReport", target: "Target") -> None:
-    """Nobody listens."""
+    """The listener of a load that nobody listens to."""

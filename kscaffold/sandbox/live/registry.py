@@ -242,8 +242,8 @@ def _root() -> Path:
 
 @contextlib.contextmanager
 def _starting(directory: Path) -> Iterator[None]:
-    """Only one command at a time starts a sandbox there. Raises KscaffoldError KS606 where another takes too
-    long: it may have to stop a sandbox that is busy first.
+    """Keep others from starting a sandbox there meanwhile. Raises KscaffoldError KS606 where another takes
+    too long: it may have to stop a sandbox that is busy first.
     """
     patience = timeouts.seconds("BUSY_TIMEOUT") + 2 * _STOP_WAIT
     with (directory / "starting").open("wb") as file:

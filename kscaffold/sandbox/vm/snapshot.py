@@ -220,7 +220,7 @@ def _copy_sparse(memory: int, to: Path) -> str:
 
 
 def _digest(file: Path) -> str:
-    """Of a memory file: its pages that are not zero, with their offsets; of a state: its bytes."""
+    """A digest of a file: of memory the pages that are not zero, with their offsets; of a state all bytes."""
     digest = hashlib.sha256()
     if file.name == "state":
         return hashlib.sha256(file.read_bytes()).hexdigest()
