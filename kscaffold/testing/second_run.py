@@ -19,6 +19,7 @@ from kscaffold.files.scratch import scratch_directory
 from kscaffold.instrument.helper_module import helper
 from kscaffold.instrument.sandbox import InstrumentedSandbox
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.addr2line import SourceLine
 from kscaffold.load.report import LoadReport
 from kscaffold.load.request import NO_INSTRUMENTS, Instruments
 from kscaffold.load.sandbox import Sandbox
@@ -93,12 +94,10 @@ def note_second_run(request: pytest.FixtureRequest, guests: Sequence[Guest], use
         Path(file).write_text(json.dumps(document))
 
 
-def _file(place: Any, guest: Guest) -> str | None:
+def _file(place: SourceLine | None, guest: Guest) -> str | None:
     """The whole path of a line's file: a build apart from the checkout has links to its sources."""
-    for ko in guest.evidence.modules.values() if place else ():
-        if (ko.parent / place.file).is_file():
-            return os.fspath((ko.parent / place.file).resolve())
-    return None
+    files = [ko.parent / place.file for ko in guest.evidence.modules.values()] if place else []
+    return next((os.fspath(file.resolve()) for file in files if file.is_file()), None)
 
 
 def run_again(item: pytest.Item, guests: Sequence[Guest], seconds: float) -> SecondRun | None:
