@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kscaffold.arch import table
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files.atomic import write_whole
 from kscaffold.kernel.obtain import obtain
@@ -43,7 +44,8 @@ _WORST: tuple[Outcome, ...] = ("error", "failed", "passed", "skipped")
 class TestRun:
     """The result of a run of tests. `examined`: the project has no tests, so the standard examination ran.
     `no_answer`: why nothing could be tested on a kernel, by its name. `part`: which part of the tests ran,
-    `K/N`. `coverage`: of all tests on all kernels, None where it was not asked for.
+    `K/N`. `coverage`: of all tests on all kernels, None where it was not asked for. `arches`: of
+    each kernel, as `uname -m` says it.
     """
 
     __test__ = False
@@ -56,6 +58,7 @@ class TestRun:
     no_answer: "dict[str, KscaffoldError]" = field(default_factory=dict)
     part: str | None = None
     coverage: "Coverage | None" = None
+    arches: dict[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -146,7 +149,17 @@ def test(
     results = tuple(result for one in ended for result in one.results)
     failed = {one.kernel: one.error for one in ended if one.error}
     seconds = time.monotonic() - began
-    return TestRun(project, kernels, results, examined, seconds, failed, request.shard, _coverage(ended))
+    return TestRun(
+        project,
+        kernels,
+        results,
+        examined,
+        seconds,
+        failed,
+        request.shard,
+        _coverage(ended),
+        {one.kernel: one.arch for one in ended if one.arch},
+    )
 
 
 test.__test__ = False  # type: ignore[attr-defined]
@@ -181,7 +194,7 @@ def _several(
     with progress.work(Work("Testing", f"on {len(jobs)} kernels", lambda: len(ended), len(jobs), "kernels")):
         for job, one in do_jobs(run_pytest, jobs, executor, prepare=fetch):
             ended[job] = one
-            on_line(f"== {one.kernel} ==")
+            on_line(f"== {table.kernel_name(one.kernel, one.arch)} ==")
             for line in one.lines:
                 on_line(line)
             if one.error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kscaffold import console
+from kscaffold.arch import table
 from kscaffold.cli.documents import test as documents
 from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES
 
@@ -73,7 +74,7 @@ def _table(done: "TestRun") -> None:
         for cells in rows.values() if rows else (rows.setdefault(done.directory.name, {}),):
             cells[kernel] = "no answer"
     first = max((len(name) for name in (*rows, "Module")), default=0)
-    labels = _labels(done.kernels, first)
+    labels = _labels(done, first)
     waiting = list(done.kernels)
     while waiting:
         part: list[str] = []
@@ -100,14 +101,23 @@ def _print_part(
         console.out(f"{name:<{first}}  {'  '.join(words)}".rstrip())
 
 
-def _labels(kernels: tuple[str, ...], first: int) -> dict[str, str]:
-    """The heading of each column: a kernel's release, short where the table would be too wide."""
-    if first + sum(2 + len(kernel) for kernel in kernels) <= _WIDEST:
-        return {kernel: kernel for kernel in kernels}
-    short = {kernel: m[0] if (m := _NUMBERS.match(kernel)) else kernel for kernel in kernels}
-    last = {kernel: f"{short[kernel]}-{kernel.rpartition('-')[2]}" for kernel in kernels}
+def _labels(done: "TestRun", first: int) -> dict[str, str]:
+    """The heading of each column: a kernel's release, and its architecture where that is not this machine's;
+    short where the table would be too wide.
+    """
+
+    def named(kernel: str, release: str) -> str:
+        return table.kernel_name(release, done.arches.get(kernel, ""))
+
+    long = {kernel: named(kernel, kernel) for kernel in done.kernels}
+    if first + sum(2 + len(label) for label in long.values()) <= _WIDEST:
+        return long
+    short = {k: named(k, m[0] if (m := _NUMBERS.match(k)) else k) for k in done.kernels}
     names = list(short.values())
-    return {k: short[k] if names.count(short[k]) == 1 else last[k] for k in kernels}
+    return {
+        k: short[k] if names.count(short[k]) == 1 else f"{short[k]}-{k.rpartition('-')[2]}"
+        for k in done.kernels
+    }
 
 
 def tested_projects(done: "ClassRun") -> int:
