@@ -1,7 +1,7 @@
-"""docs/bugs.md: one planted bug of each kind and how the sanitizer's report begins, from tests/instrument/zoo.
+"""docs/bugs.md: one planted bug of each kind from tests/instrument/zoo, and how the sanitizer's report begins.
 
-`python -m tests.instrument.bugs_page` writes the page. test_zoo.py finds each of these bugs in a run, and holds
-that a report of it begins so.
+`python -m tests.instrument.bugs_page` writes the page. test_zoo.py finds each of these bugs in a run, and
+holds that a report of it begins so.
 """
 
 import re
