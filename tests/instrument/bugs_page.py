@@ -1,4 +1,4 @@
-"""docs/bugs.md: one planted bug of each kind from tests/instrument/zoo, and how the sanitizer's report begins.
+"""docs/bugs.md: one planted bug of each kind from tests/instrument/zoo, and how its report begins.
 
 `python -m tests.instrument.bugs_page` writes the page. test_zoo.py finds each of these bugs in a run, and
 holds that a report of it begins so.
