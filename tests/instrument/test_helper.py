@@ -69,12 +69,16 @@ static unsigned long take_pages(unsigned int order)
 
 static int __init starved_init(void)
 {
+\tvoid *first = kmalloc(16, GFP_KERNEL);
 \tunsigned long few, single, pairs;
 
 \ttake(8000);
 \tpairs = take_pages(1);
 \tsingle = take_pages(0);
-\tfew = take(64);
+\ttake(64);
+\t/* There is room beside the first of these, and none for more notes of the helper's. */
+\tfew = take(16);
+\tkfree(first);
 \twhile (pages) {
 \t\tstruct block *block = pages;
 
