@@ -69,9 +69,9 @@ REPORTS = {
     "Record": None,
     "Run": "tries build_seconds failed_build allow sanitizer faults coverage",
     "Matrix": "cells seconds",
-    "MatrixCell": "kernel parameters run error seconds",
-    "TestRun": "directory kernels results examined seconds no_answer part coverage",
-    "UnloadReport": "module judgement log seconds place dangling note due residue findings",
+    "MatrixCell": "kernel parameters run error seconds arch",
+    "TestRun": "directory kernels results examined seconds no_answer part coverage arches",
+    "UnloadReport": "module judgement log seconds place dangling note due residue findings kernel arch",
     "Walkthroughs": "loads failed_build",
 }
 ERRORS = ("KscaffoldError", "UsageError")

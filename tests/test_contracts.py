@@ -53,9 +53,9 @@ DOCUMENTS = {
     " returned code cause fix log[] complaints[] stages[] dependencies seconds{} accelerator clean note"
     " residue as_user requests sanitizer{}",
     "load, not built": "build{}",
-    "unload": "module verdict errno code cause fix log[] seconds clean complaints[] residue",
-    "unload, of a copy": "module verdict errno code cause fix log[] seconds clean complaints[] residue"
-    " sanitizer{}",
+    "unload": "module kernel arch verdict errno code cause fix log[] seconds clean complaints[] residue",
+    "unload, of a copy": "module kernel arch verdict errno code cause fix log[] seconds clean complaints[]"
+    " residue sanitizer{}",
     "unload several": "results[]",
     "list": "target kernel arch modules[]",
     "exec": "program kernel arch status signal errno late lost stack[] stdout stderr complaints[] log[]"
@@ -105,8 +105,8 @@ PARTS = {
     "exec.complaints": "kind text where",
     "exec.log": "level time text",
     "test, projects.projects": "directory ok error modules[] tests[] seconds",
-    "test.modules": "module kernel outcome",
-    "test.tests": "test kernel modules outcome seconds text sections file line",
+    "test.modules": "module kernel arch outcome",
+    "test.tests": "test kernel arch modules outcome seconds text sections file line",
     "test.sections": "title text",
     "test.errors": "kernel code what cause fix",
     "run.residue": "kind name where",
@@ -148,7 +148,7 @@ PARTS = {
     "explain.entries": "code title stage what proof cause fix see lines where",
     "kernel": "release source origin arch build image modules bytes",
     "sandbox status.sandboxes": "id project kernel arch cmdline accelerator keeper qemu seconds rss",
-    "sandbox status.snapshots": "key kernel bytes used",
+    "sandbox status.snapshots": "key kernel arch bytes used",
     "doctor.findings": "what state text fix",
     "doctor.cache": "path kernels snapshots",
     "cache.entries": "kind path bytes used old",

@@ -146,7 +146,7 @@ def _copy(built: Compiled, copy: Path, helpers: Mapping[str, Helper], kernel: Ke
         raise KscaffoldError(
             "KS732",
             f"kscaffold's sanitizer has no {', '.join(unknown)}",
-            cause=f"the compiler, or the headers of {kernel.release}, asks for it in {built.ko.name}",
+            cause=f"the compiler, or the headers of {kernel.name}, asks for it in {built.ko.name}",
             fix="kscaffold run --sanitize with another kernel (--kernel) or compiler (CC=)",
         )
     write_whole(copy, elf.rename_undefined(data, names, crcs))

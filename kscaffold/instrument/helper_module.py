@@ -118,7 +118,7 @@ def _unbuilt(name: str, tree: BuildTree, said: str) -> KscaffoldError:
     errors = [line for line in said.splitlines() if re.search(r"\berror\b|undefined!|\*\*\*", line)]
     return KscaffoldError(
         "KS730",
-        f"kscaffold's {name} helper can't be built for {tree.release}",
+        f"kscaffold's {name} helper can't be built for {tree.name}",
         cause=errors[0] if errors else "make ended with an error",
         fix="kscaffold kernel add 6.1, for a kernel that it is known to build for",
     )

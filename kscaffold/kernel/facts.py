@@ -48,6 +48,11 @@ class KernelFacts:
     loaded: frozenset[str] | None = None
     cmdline: str = ""
 
+    @property
+    def name(self) -> str:
+        """The kernel's, as people and --kernel name it."""
+        return table.kernel_name(self.release, self.arch)
+
     def has(self, option: str) -> bool | None:
         """Whether `CONFIG_<option>` is set; None where the configuration is not known."""
         return self.config.has(option)

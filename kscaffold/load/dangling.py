@@ -92,7 +92,8 @@ _WAITS = lazy.pattern(
 _LONG, _SHORT = 1.5, 0.25  # s: nothing ends it; something does, and may come too early
 _UNTOLD = 12.0  # s: nothing ends it, and the kernel does not tell when it is due
 _ALL = "what waits for the end of all that init started"
-_RAW = lazy.pattern(r"\b0x([0-9a-f]{8}(?:[0-9a-f]{8})?)\b")
+# As long as a pointer; s390x writes no zeros before it.
+_RAW = lazy.pattern(r"\b0x([0-9a-f]{8,16})\b")
 _FAULT = lazy.pattern(r"unable to handle page fault for address: (?P<at>[0-9a-f]{16})")
 _ABSENT = lazy.pattern(r"^#PF: error_code\(0x[0-9a-f]{4}\) - not-present page")
 # Kernels with CONFIG_ARCH_HAS_EXECMEM_ROX (x86, 7.x) keep the pages of a module that has gone, full of int3.

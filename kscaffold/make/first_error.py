@@ -42,9 +42,9 @@ def _asked(said: str, tree: BuildTree) -> str:
     if option is None or not config.is_file():
         return "do what it asks for, then build again"
     if re.search(rf"^{option[0]}=", reader.read_text(config), re.M):
-        return f"look at the #if before it: kernel {tree.release} has {option[0]}"
+        return f"look at the #if before it: kernel {tree.name} has {option[0]}"
     return (
-        f"kernel {tree.release} is built without {option[0]}: do what the text asks for, or build for a "
+        f"kernel {tree.name} is built without {option[0]}: do what the text asks for, or build for a "
         "kernel that has the option"
     )
 

@@ -81,7 +81,7 @@ class Guest:
         self.evidence = Evidence()
 
     def __repr__(self) -> str:
-        return f"Guest({self.kernel.release})"
+        return f"Guest({self.kernel.name})"
 
     def load(self, module: str | Path | None = None, **parameters: object) -> LoadReport:
         """insmod: a module of the project or of the kernel by name, or a .ko; None: the project's only one.
@@ -304,7 +304,7 @@ class Guest:
         if found is None:
             names = ", ".join(self._modules) or "none"
             raise GuestFailure(
-                f"neither the project nor {self.kernel.release} has a module {name}; the project has: {names}"
+                f"neither the project nor {self.kernel.name} has a module {name}; the project has: {names}"
             )
         return found
 

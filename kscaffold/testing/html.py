@@ -7,7 +7,6 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 
 from kscaffold import __version__
-from kscaffold.arch import table
 from kscaffold.explain.html import display
 from kscaffold.testing.run import TestRun
 
@@ -33,7 +32,8 @@ def render_page(done: TestRun, when: datetime) -> str:
         date=when.strftime("%-d %B %Y, %H:%M:%S %Z"),
         seconds=done.seconds,
         results=done.results,
-        kernels={kernel: table.kernel_name(kernel, done.arches.get(kernel, "")) for kernel in done.kernels},
+        kernels=done.kernels,
+        named=done.kernel_name,
         table=done.table(),
         no_answer=done.no_answer,
         signs=_SIGNS,

@@ -70,8 +70,8 @@ class PytestJob:
 class PytestEnded:
     """`status`: pytest's. `lines`: what it printed, where nobody heard that. `junit`: its report, as XML.
     `error`: why it was not started; `kernel` is the word for it then. `coverage`: of all tests, None where
-    it was not asked for. `calls`: what each test wrote of the calls after init, as JSON. `arch`: of the
-    kernel, as `uname -m` says it.
+    it was not asked for. `calls`: what each test wrote of the calls after init, as JSON. `arch`: the
+    kernel's machine, as `uname -m` says it; empty where there is no kernel.
     """
 
     kernel: str

@@ -44,8 +44,8 @@ _WORST: tuple[Outcome, ...] = ("error", "failed", "passed", "skipped")
 class TestRun:
     """The result of a run of tests. `examined`: the project has no tests, so the standard examination ran.
     `no_answer`: why nothing could be tested on a kernel, by its name. `part`: which part of the tests ran,
-    `K/N`. `coverage`: of all tests on all kernels, None where it was not asked for. `arches`: of
-    each kernel, as `uname -m` says it.
+    `K/N`. `coverage`: of all tests on all kernels, None where it was not asked for. `arches`: each
+    kernel's machine, as `uname -m` says it, by the release.
     """
 
     __test__ = False
@@ -58,7 +58,11 @@ class TestRun:
     no_answer: "dict[str, KscaffoldError]" = field(default_factory=dict)
     part: str | None = None
     coverage: "Coverage | None" = None
-    arches: dict[str, str] = field(default_factory=dict)
+    arches: "dict[str, str]" = field(default_factory=dict)
+
+    def kernel_name(self, release: str) -> str:
+        """One of `kernels`, as people and --kernel name it."""
+        return table.kernel_name(release, self.arches.get(release, ""))
 
     @property
     def ok(self) -> bool:
@@ -149,16 +153,9 @@ def test(
     results = tuple(result for one in ended for result in one.results)
     failed = {one.kernel: one.error for one in ended if one.error}
     seconds = time.monotonic() - began
+    arches = {one.kernel: one.arch for one in ended if one.arch}
     return TestRun(
-        project,
-        kernels,
-        results,
-        examined,
-        seconds,
-        failed,
-        request.shard,
-        _coverage(ended),
-        {one.kernel: one.arch for one in ended if one.arch},
+        project, kernels, results, examined, seconds, failed, request.shard, _coverage(ended), arches
     )
 
 

@@ -1,6 +1,7 @@
 """What becomes of the results of a run of tests: the table, JUnit's XML, a page, annotations of a service."""
 
 import json
+import os
 import xml.etree.ElementTree as ElementTree
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from kscaffold import console
+from kscaffold.cli.documents import test as documents
 from kscaffold.cli.render import test as render
 from kscaffold.errors import KscaffoldError, UsageError
-from kscaffold.records import replace
 from kscaffold.testing import annotations
 from kscaffold.testing.executor import open_executor
 from kscaffold.testing.html import render_page
@@ -26,7 +27,6 @@ KERNELS = (
     "6.12.117+deb12-cloud-amd64",
     "6.12.117+deb13-riscv64",
 )
-ARCHES = dict(zip(KERNELS, ["x86_64", "x86_64", "aarch64", "s390x", "x86_64", "riscv64"], strict=True))
 EVIL = "<script>alert(1)</script>\x1b[2J, 100%: a\nb"
 
 
@@ -43,17 +43,27 @@ def test_the_table_fits_a_screen_and_tells_architectures_apart(capsys, monkeypat
     done = run_of(
         *map(result, KERNELS[:-1]), no_answer={KERNELS[-1]: KscaffoldError("KS502", "there is none")}
     )
-    done = replace(done, arches=ARCHES)
     assert render.tested(done) == 1
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     heads = [word for line in lines if line.startswith("Module") for word in line.split()[1:]]
     assert heads == [
-        "5.10.0-46", "6.1.0-56", "arm64:6.1.0-56", "s390x:6.1.0-50",
-        "6.12.117+deb12", "riscv64:6.12.117+deb13",
+        "5.10.0-46", "6.1.0-56-amd64", "6.1.0-56-arm64", "6.1.0-50", "6.12.117+deb12", "6.12.117+deb13",
     ]  # fmt: skip
     cells = [line.partition("trap")[2] for line in lines if line.startswith("trap")]
     assert " ".join(cells).split() == ["passed"] * 5 + ["no", "answer"]
+
+
+def test_a_column_names_the_machine_that_is_not_this_one(capsys, monkeypatch):
+    monkeypatch.setattr(console, "json_mode", False)
+    here, other = KERNELS[1], KERNELS[-1]
+    arches = {here: os.uname().machine, other: "riscv64"}
+    done = run_of(result(here), result(other), kernels=(here, other), arches=arches)
+    assert render.tested(done) == 0
+    head = capsys.readouterr().out.splitlines()[-2]
+    assert head.split() == ["Module", here, f"riscv64:{other}"]
+    assert f"riscv64:{other}" in render_page(done, datetime.now(UTC))
+    assert [test["arch"] for test in documents.tested(done)["tests"]] == [os.uname().machine, "riscv64"]
 
 
 def test_the_worst_of_a_module_s_tests_is_its_word():

@@ -42,7 +42,7 @@ def status(json: options.Json = False, verbose: options.Verbose = False) -> int:
         console.note("no sandbox is running")
         tell_last_crash(home(Path.cwd()), console.progress())
     if snapshots:
-        total = sum(size for _, _, size, _ in snapshots)
+        total = sum(size for _, _, size, *_ in snapshots)
         console.note(f"{len(snapshots)} snapshots take {total / 1e6:.0f} MB in {snapshot.snapshots_dir()}")
     return EXIT_YES
 

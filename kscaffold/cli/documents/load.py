@@ -109,6 +109,8 @@ def unload(report: "UnloadReport") -> Document:
     j = report.judgement
     return {
         "module": report.module,
+        "kernel": report.kernel or None,
+        "arch": report.arch or None,
         "verdict": j.verdict,
         "errno": j.errno,
         "code": j.code,

@@ -286,8 +286,9 @@ def _complain(one: "Try", flaws: "Sequence[Flaw]") -> None:
 def unloaded(report: UnloadReport) -> None:
     """Print one unload."""
     j = report.judgement
+    foreign = report.kernel_name != report.kernel
     if report.ok:
-        console.step("Unloaded", report.module)
+        console.step("Unloaded", f"{report.module} ({report.kernel_name})" if foreign else report.module)
         log_lines(report.log, report.module)
         _regrets(report)
         _found(report)

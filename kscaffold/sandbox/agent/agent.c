@@ -888,13 +888,15 @@ static struct {
 	s32 core;
 } search;
 
-enum { FOUND = 34, MOST_FOUND = 256, OBJECT = 64 };
+/* WORD: a pointer; HEAD, ENTRY: of the ELF file that /proc/kcore is, and of a segment. */
+enum { FOUND = 34, MOST_FOUND = 256, OBJECT = 64, WORD = sizeof(long) };
+enum { HEAD = WORD == 8 ? 64 : 52, ENTRY = WORD == 8 ? 56 : 32, COUNT_AT = WORD == 8 ? 56 : 44 };
 
-static u64 u64_of(const u8 *at)
+static u64 word_of(const u8 *at)
 {
-	u64 n;
+	unsigned long n;
 
-	memcpy(&n, at, 8);
+	memcpy(&n, at, WORD);
 	return n;
 }
 
@@ -965,15 +967,24 @@ static int is_range(u64 word, u64 beside)
 	return !((word | beside) & 4095) && apart && apart < 256 << 20;
 }
 
+/*
+ * Whether a word may be an address of the kernel's: at the upper end on most machines, from 0xff60... on RISC-V, from
+ * 0xc... on POWER, and of any value on s390x. Which of them are mapped peek_core() knows.
+ */
+static int may_be_address(u64 word)
+{
+	return word >= ~0ull << 48 || (word >= 1 << 20 && !(word & (WORD - 1)));
+}
+
 /* The first bytes of the object that a word points to: a hook's function, what a list goes on with. */
 static void look_behind(u64 at, u64 word)
 {
-	u64 object[OBJECT / 8];
+	unsigned long object[OBJECT / WORD];
 
-	if (word < ~0ull << 48 || peek_core(word, object, OBJECT) != OBJECT)
+	if (!may_be_address(word) || peek_core(word, object, OBJECT) != OBJECT)
 		return;
-	for (u32 i = 0; i < OBJECT / 8; i++) {
-		u64 before = i ? object[i - 1] : 0, after = i + 1 < OBJECT / 8 ? object[i + 1] : 0;
+	for (u32 i = 0; i < OBJECT / WORD; i++) {
+		u64 before = i ? object[i - 1] : 0, after = i + 1 < OBJECT / WORD ? object[i + 1] : 0;
 
 		/* a range here: a vmap_area, which goes some time after the module's memory */
 		if (leads_there(object[i]) && !is_range(object[i], before) && !is_range(object[i], after))
@@ -989,10 +1000,10 @@ static void look_through(u64 from, u64 size, int deep)
 	for (u64 at = 0; at < size;) {
 		s64 got = peek_core(from + at, chunk, size - at > CHUNK ? CHUNK : size - at);
 
-		if (got < 8)
+		if (got < WORD)
 			return;
-		for (s64 i = 0; i + 8 <= got; i += 8) {
-			u64 word = u64_of(chunk + i), after = i + 16 <= got ? u64_of(chunk + i + 8) : 0;
+		for (s64 i = 0; i + WORD <= got; i += WORD) {
+			u64 word = word_of(chunk + i), after = i + 2 * WORD <= got ? word_of(chunk + i + WORD) : 0;
 
 			if (leads_there(word)) {
 				if (!is_range(word, before) && !is_range(word, after))
@@ -1008,21 +1019,20 @@ static void look_through(u64 from, u64 size, int deep)
 
 static int read_segments(void)
 {
-	static u8 header[64 + 56 * 64];
+	static u8 header[HEAD + ENTRY * 64];
 	u32 count;
 
-	if (sizeof(long) != 8)
-		return 0;
 	search.core = open("/proc/kcore", O_RDONLY | O_CLOEXEC, 0);
-	if (search.core < 0 || sys(SYS_read, search.core, header, sizeof(header)) < 64)
+	if (search.core < 0 || sys(SYS_read, search.core, header, sizeof(header)) < HEAD)
 		return 0;
-	count = header[56] | header[57];
+	count = header[COUNT_AT] | header[COUNT_AT + 1];
 	for (u32 i = search.count = 0; i < count && i < 64 && search.count < 32; i++) {
-		u8 *p = header + 64 + 56 * i;
+		u8 *p = header + HEAD + ENTRY * i;
+		u64 phys = word_of(p + 3 * WORD);
 
 		if (p[0] + p[3] == 1)	/* PT_LOAD, in either byte order */
 			search.segments[search.count++] = (struct segment){
-				u64_of(p + 8), u64_of(p + 16), u64_of(p + 24), u64_of(p + 32) };
+				word_of(p + WORD), word_of(p + 2 * WORD), phys == ~0ul ? ~0ull : phys, word_of(p + 4 * WORD) };
 	}
 	return search.count;
 }
