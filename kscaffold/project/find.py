@@ -134,6 +134,11 @@ def _text(file: Path) -> str:
         return ""
 
 
+def takes_path(path: str) -> bool:
+    """Whether make and Kbuild can take a path of this name."""
+    return _BAD.search(path) is None
+
+
 def checked_path(directory: Path) -> Path:
     """The path, when Kbuild can work there. Raises KscaffoldError KS102 naming what it can't take."""
     bad = _BAD.search(str(directory))
@@ -190,12 +195,12 @@ def _fix(start: Path) -> str:
 
     is_here = start == _here()
     there = "" if is_here else f" {shlex.quote(str(start))}"
-    names = [shlex.quote(str(d.relative_to(start) if is_here else d)) for d in below(start)]
+    parts = below(start)
+    parts = [d for d in parts if takes_path(str(d.relative_to(start)))] or parts
+    names = [shlex.quote(str(d.relative_to(start) if is_here else d)) for d in parts]
     if not names:
         return f"kscaffold adopt{there}" if any(start.glob("*.c")) else "kscaffold new NAME"
     if len(names) == 1:
         return f"cd {names[0]}"
-    more = " …" if len(names) > _NAMED else ""
-    return (
-        f"kscaffold adopt{there} --write, for all of {' '.join(names[:_NAMED])}{more}; or cd into one of them"
-    )
+    listed = " ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
+    return f"kscaffold adopt{there} --write, for all of {listed}; or cd into one of them"
