@@ -121,7 +121,7 @@ def run_again(item: pytest.Item, guests: Sequence[Guest], seconds: float) -> Sec
             return None
         if not file.is_file():
             return None
-        return _told(json.loads(reader.read_text(file)), config.rootpath, passed=done.returncode == 0)
+        return _summary(json.loads(reader.read_text(file)), config.rootpath, passed=done.returncode == 0)
 
 
 def _is_worth_it(config: pytest.Config, guests: Sequence[Guest]) -> bool:
@@ -172,7 +172,7 @@ def _argv(item: pytest.Item, release: str, file: Path) -> list[str]:
     return [*words, f"{item.path}::{item.nodeid.partition('::')[2]}"]
 
 
-def _told(seen: dict[str, Any], project: Path, *, passed: bool) -> SecondRun | None:
+def _summary(seen: dict[str, Any], project: Path, *, passed: bool) -> SecondRun | None:
     lines: list[str] = []
     source: str | None = None
     for text, where, file in seen["bugs"]:
