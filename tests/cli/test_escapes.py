@@ -23,6 +23,7 @@ from kscaffold.errors import EXIT_BUG, KscaffoldError
 from kscaffold.explain.html import Section
 from kscaffold.explain.html import render_page as loads_page
 from kscaffold.instrument.coverage import Coverage, FileCoverage, FunctionCount
+from kscaffold.instrument.fault_calls import failures
 from kscaffold.instrument.fault_rows import Call, Faults, Row, Wrong
 from kscaffold.instrument.findings import Finding, Findings
 from kscaffold.load.addr2line import SourceLine
@@ -178,15 +179,15 @@ def tables() -> None:
     report = Report(next(iter(KINDS)), EVIL, "read", 8, EVIL, None, (at, site), (site,), text=EVIL, lock=EVIL)
     findings = (Finding(report, place, ((at, place), (site, place)), EVIL),)
     print_findings(Findings(findings, {EVIL: "why"}, frozenset({0})))
-    wrong = (Wrong(EVIL, EVIL), Wrong(EVIL))
+    wrong, function = (Wrong(EVIL, EVIL), Wrong(EVIL)), next(iter(failures()))
     rows = [
-        Row(Call(n, EVIL, False, f"{EVIL}+0x1/0x2 [{EVIL}]"), where, outcome, EVIL, wrong, EVIL, EVIL)
+        Row(Call(n, function, False, f"{EVIL}+0x1/0x2 [{EVIL}]"), where, outcome, EVIL, wrong, EVIL, EVIL)
         for n, (where, outcome) in enumerate(itertools.product((place, None), ("leaked", "crashed", "clean")))
     ]
     print_faults(Faults(tuple(rows), 3), ())
     print_faults(Faults((), 0, EVIL), ())
-    function = FunctionCount(EVIL, 1, 0)
-    file = FileCoverage(EVIL, Path(EVIL), {1: 0, 2: 1, 3: 0}, (function,), (EVIL, EVIL, EVIL))
+    counted = (FunctionCount(EVIL, 1, 0),)
+    file = FileCoverage(EVIL, Path(EVIL), {1: 0, 2: 1, 3: 0}, counted, (EVIL, EVIL, EVIL))
     coverage = Coverage((file,), {EVIL: "why"})
     print_coverage(coverage)
     print_results(results(coverage))
