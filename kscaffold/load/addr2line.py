@@ -47,9 +47,24 @@ def locate_complaints(
         place = None
         if complaint.where and complaint.module == module:
             place = place_of(complaint.where, ko, records)
+        elif complaint.callee and complaint.module is None:
+            place = _last_call(complaint.callee, ko)
         placed.append(replace(complaint, where=str(place)) if place else complaint)
         first = first or place
     return tuple(placed), first
+
+
+def _last_call(callee: str, ko: ModuleFile) -> SourceLine | None:
+    """The line with the only call of this function in the module's source: it left no frame, as the last call
+    of a function does. None where there are several.
+    """
+    from kscaffold.diagnosis.residue.source import (
+        lines_of_call,  # start-up time: most loads have no complaint
+    )
+    from kscaffold.load.source_files import sources_of
+
+    found = lines_of_call(callee, sources_of([ko]))
+    return _read(Path(found[0][0]), found[0][1], callee, ko.home) if len(found) == 1 else None
 
 
 def with_source_line(
@@ -96,6 +111,8 @@ def place_of(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLin
 def _exact(place: str, records: Sequence[Record]) -> bool:
     """Whether the processor itself stood there: the line that names the program counter says so."""
     named = [r.text for r in records if place in r.text]
+    if any(re.match(r"(?:Oops: )?int3: ", r.text) for r in records):
+        return False  # it stands behind the trap
     return any(re.match(table.oops_pc(), text) for text in named)
 
 

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from kscaffold.diagnosis import catalogue, crash
+from kscaffold.diagnosis import catalogue, crash, crash_heads
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
@@ -30,7 +30,7 @@ def tell_crash(at: Path, target: SandboxTarget, progress: Progress) -> str | Non
     Returns what its kernel crashed with, told before or now; None where it did not.
     """
     tainted = target.tainted() or 0
-    if not tainted & crash.REPORTED:
+    if not tainted & crash_heads.REPORTED:
         return None
     with contextlib.suppress(KscaffoldError):
         log = without_marks(target.log())
