@@ -82,9 +82,13 @@ _CALLERS = re.compile(
     r"|__handle_irq_event_percpu|__hrtimer_run_queues|tasklet_action_common"
 )
 _KNOWN_FRAME = re.compile(
-    r"^ (?P<function>[A-Za-z_][\w.$]{0,200})\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}(?P<module> \[)?"
+    r"^(?: |RIP: [0-9a-f]{4}:|PC is at |pc : |epc : )(?P<function>[A-Za-z_][\w.$]{0,200})"
+    r"\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}(?P<module> \[)?"
 )
 _AT = re.compile(rf"(?:Missing ENDBR: |CFI failure at ){_PLACE}")
+
+# Whose work left a lock or a count behind.
+_LAST = re.compile(r"^\s*last function: ([A-Za-z_][\w.$]{0,200}) \[([\w-]{1,64})\]$")
 
 _OF_ADDRESS = {"error-pointer": "error-pointer", "freed": "freed", "user": "user-pointer"}
 _OF_WHY = {"user": "user-pointer", "alignment": "alignment", "bus": "bus", "instruction": "instruction"}
@@ -114,7 +118,7 @@ def reason(kind: str, before: Sequence[str], block: Sequence[str], module: str |
     """The reason of a report of this kind. `module`: whose code it was in, None for the kernel's own."""
     said = [*before, *block]
     name = next((name for name, p in _SAID if any(p.search(line) for line in said)), None)
-    at = next((hit for line in said if (hit := _AT.search(line))), None)
+    at = next((hit for line in said if (hit := _AT.search(line) or _LAST.match(line))), None)
     place, owner = (at[1], at[2]) if at else (None, None)
     follows_crash = kind in ("oops", "bug", "nx", "warn") and any(_AGAIN.search(line) for line in block)
     words = cause = ""

@@ -15,7 +15,7 @@ from kscaffold.records import dataclass, replace
 
 _AROUND = 2  # lines before and after
 _LARGEST = 4 << 20  # bytes of a source file that is shown
-_WHERE = lazy.pattern(r"(?P<function>[\w.$]+)\+0x(?P<offset>[0-9a-f]+)/0x(?P<size>[0-9a-f]+)")
+_WHERE = lazy.pattern(r"(?P<function>[\w.$]+)(?:\+0x(?P<offset>[0-9a-f]+)/0x(?P<size>[0-9a-f]+)| \[)")
 _LINE = lazy.pattern(r"^(?P<file>/.+?|[^/?].*?):(?P<line>[1-9]\d*)(?: \(discriminator \d+\))?$")
 
 
@@ -79,7 +79,9 @@ def with_source_line(
 
 
 def place_of(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLine | None:
-    """The line of source of `function+0xoffset/0xsize`; None where it can't be found."""
+    """The line of source of `function+0xoffset/0xsize`, or of `function [module]`; None where it can't be
+    found.
+    """
     found = _WHERE.match(where)
     if found is None:
         return None
@@ -89,12 +91,12 @@ def place_of(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLin
         program = process.which(f"{table.cross_prefix(machine)}addr2line")
         if program is None:
             return None
-        placed = ko.place(found["function"], int(found["size"], 16))
+        placed = ko.place(found["function"], int(found["size"] or "0", 16))
         if placed is None:
             return None
         section, start = placed
-        at = start + int(found["offset"], 16)
-        if at and not _exact(found[0], records):
+        at = start + int(found["offset"] or "0", 16)
+        if at and found["offset"] and not _exact(found[0], records):
             at -= 1  # a caller: the address it will come back to, behind the call
         done = process.run([program, "-i", "-e", str(ko.path), "-j", section, hex(at)], timeout=10)
     except KscaffoldError:

@@ -51,6 +51,15 @@ static int __init enter(void)
 	return 0;
 }}
 """
+KOBJECT = """static struct kobject object;
+static struct kobj_type type;
+static int __init enter(void)
+{{
+	kobject_init(&object, &type);
+	kobject_init(&object, &type); /* here */
+	return 0;
+}}
+"""
 POSITIVE = "static int __init enter(void) {{ return 1; }}\n"
 HEALTHY = "static int __init enter(void) {{ return 0; }}\n"
 WORKER = """static int *volatile nowhere;
@@ -82,10 +91,11 @@ def project(ks, place: Path, monkeypatch: pytest.MonkeyPatch, body: str, undo: s
     [
         (ATOMIC, (), "KS256", "atomic", "BUG: scheduling while atomic"),
         (POISON, ("--cmdline", "slub_debug=FZP,kmalloc-256"), "KS259", "memory", "Poison overwritten"),
+        (KOBJECT, (), "KS334", "kobject-twice", "tried to init an initialized object"),
         (POSITIVE, (), "KS202", "returned", "init of m returned 1"),
         (HEALTHY, ("cuont=1",), "KS223", "parameter", "m has no parameter cuont"),
     ],
-    ids=["sleeps-in-atomic", "slab-poison", "returns-1", "unknown-parameter"],
+    ids=["sleeps-in-atomic", "slab-poison", "kobject-twice", "returns-1", "unknown-parameter"],
 )
 def test_a_loaded_module_that_is_wrong(ks, tmp_path, monkeypatch, body, words, code, kind, text):
     where = project(ks, tmp_path, monkeypatch, body)
@@ -106,7 +116,18 @@ def test_a_loaded_module_that_is_wrong(ks, tmp_path, monkeypatch, body, words, c
     codes = sorted(set(re.findall(r"kscaffold explain (KS\d{3})", told.out)))
     accepted = ks("run", *words, *(word for each in codes for word in ("--allow", each.lower())))
     assert accepted.status == 0 and text in accepted.err
-    assert ks("run", *words, "--allow", "KS999").status == 2
+    refused = ks("run", *words, "--allow", f"{code}x", "--json")
+    assert refused.status == 2 and refused.json["error"]["fix"] == f"--allow {code}"
+    assert ks("run", *words, "--allow", "KS259" if code != "KS259" else "KS256").status == 1
+
+
+def test_a_last_call_leaves_no_frame_and_has_its_line(ks, tmp_path, monkeypatch):
+    """A compiler makes a jump of it: of exit nothing is in the kernel's trace."""
+    where = project(ks, tmp_path, monkeypatch, HEALTHY, 'remove_proc_entry("m_nosuch", NULL); /* here */')
+    told = ks("run", "--json")
+    assert told.status == 1 and told.json["code"] == "KS252"
+    assert [c["where"] for c in told.json["complaints"]] == [where]
+    assert "m_nosuch" in told.json["complaints"][0]["text"]
 
 
 def test_a_project_keeps_what_it_accepts(ks, tmp_path, monkeypatch):
