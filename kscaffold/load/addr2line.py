@@ -21,7 +21,7 @@ _LINE = lazy.pattern(r"^(?P<file>/.+?|[^/?].*?):(?P<line>[1-9]\d*)(?: \(discrimi
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """A line of source. `file`: relative to the module's directory where the file is below that. `lines`:
+    """A line of source. `file`: relative to the module's home where the file is below that. `lines`:
     number and text of the line and of its neighbours; none where the file can't be read.
     """
 

@@ -117,9 +117,12 @@ def _located(
     at: Path, complaint: Complaint, records: Sequence[Record]
 ) -> tuple[Complaint, SourceLine | None]:
     """The complaint with the line of source, where the module that it names lies in the project."""
-    for path in sorted(at.glob("*.ko")) if complaint.module else ():
+    from kscaffold.make.fingerprint.compare import recorded_targets  # start-up time: few sandboxes complain
+
+    built = [*at.glob("*.ko"), *(target.ko for target in recorded_targets(at))]
+    for path in sorted(set(built)) if complaint.module else ():
         with contextlib.suppress(KscaffoldError):
-            ko = ModuleFile.open(path)
+            ko = ModuleFile.open(path, at)
             if ko.module == complaint.module:
                 (located,), place = locate_complaints([complaint], ko.module, ko, records)
                 return located, place

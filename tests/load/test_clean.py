@@ -130,6 +130,30 @@ def test_a_last_call_leaves_no_frame_and_has_its_line(ks, tmp_path, monkeypatch)
     assert "m_nosuch" in told.json["complaints"][0]["text"]
 
 
+SUB = """static int __init enter(void)
+{{
+	WARN_ON(1);
+	proc_mkdir("m_left", NULL); /* here */
+	return 0;
+}}
+"""
+
+
+def test_a_line_of_a_sub_directory_is_named_from_the_project(ks, tmp_path, monkeypatch):
+    where = project(ks, tmp_path, monkeypatch, SUB)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "m.c").rename(tmp_path / "sub/m.c")
+    write(tmp_path, Kbuild="obj-m += sub/\n", sub_0_Kbuild="obj-m := m.o\n")
+    ran = ks("run", "--json")
+    assert ran.json["residue"] == [{"kind": "proc", "name": "m_left", "where": f"sub/{where}"}], ran.err
+    name, _, number = where.partition(":")
+    assert ran.json["complaints"][0]["where"] == f"sub/{name}:{int(number) - 1}"
+    assert ks("load").status == 0
+    gone = ks("unload", "--json")
+    assert gone.json["residue"] == ran.json["residue"]
+    assert ks("sandbox", "stop").status == 0
+
+
 def test_a_project_keeps_what_it_accepts(ks, tmp_path, monkeypatch):
     project(ks, tmp_path, monkeypatch, POSITIVE)
     (tmp_path / "kscaffold.toml").write_text('[run]\nallow = ["KS202"]\n')

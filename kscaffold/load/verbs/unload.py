@@ -11,6 +11,7 @@ from kscaffold.load.open_target import running_target
 from kscaffold.load.unload import UnloadReport, file_of, module_of_word
 from kscaffold.load.unload import unload as unload_one
 from kscaffold.load.unload_watch import watch_after_unload
+from kscaffold.make.fingerprint.compare import recorded_targets
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import dataclass, replace
 from kscaffold.targets.target import Target
@@ -44,7 +45,7 @@ def unload(
     each report, and one again that changed while the kernel was watched; `on_residue` the last one, where
     something was left behind.
     """
-    beside = sorted(request.at.glob("*.ko"))
+    beside = sorted({*request.at.glob("*.ko"), *(target.ko for target in recorded_targets(request.at))})
     reports: list[UnloadReport] = []
     kos: list[ModuleFile] = []
     with running_target(request.at, host=request.host, progress=progress) as opened:
@@ -53,7 +54,7 @@ def unload(
         for name in request.names or unload_order(request.at, request.module, opened, progress):
             module = module_of_word(name)
             files = [Path(name), *(ko for ko in beside if module_of_word(ko.name) == module)]
-            ko = file_of(module, files, opened.target)
+            ko = file_of(module, files, opened.target, request.at)
             kos += [ko] if ko else []
             report = unload_one(name, opened.target, timeout=timeout, ko=ko)
             reports.append(_after_crash(report, opened.crashed) if opened.crashed else report)
