@@ -157,14 +157,14 @@ def warn(text: str, fix: str | None = None) -> None:
 
 
 def progress() -> "Progress":
-    """What a verb reports, on stderr; a compiler's lines and the like can hold escape sequences."""
+    """A Progress that shows what a verb reports on stderr. A compiler's lines can hold escape sequences."""
     from kscaffold.progress import Progress  # start-up time: --version reports nothing
 
     return Progress(step, lambda text: note(_compiler_s(printable_lines(text))), detail, warn, verbose, bar)
 
 
 def _compiler_s(text: str) -> str:
-    """What may be a compiler's line, as gcc colours it."""
+    """The text, its lines that a compiler may have written coloured as by gcc."""
     if not _has_colour(sys.stderr):
         return text
     from kscaffold.message_colours import coloured  # start-up time: most commands compile nothing

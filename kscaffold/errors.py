@@ -30,7 +30,7 @@ class KscaffoldError(Exception):
         self.fix = fix
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Its class and fields: it may have been raised on another machine."""
+        """Pickle the error by class and fields: it may have been raised on another machine."""
         return _again, (type(self), self.args), self.__dict__
 
 

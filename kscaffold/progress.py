@@ -8,9 +8,9 @@ from kscaffold.records import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What may take longer than a second: a verb ("Fetching") and what it is done to, as of a step. `amount`:
-    how much of it is done now, asked from another thread; None where nobody knows. `total`: of how much, None
-    where that is not known. `unit`: of both; bytes, where it is MB.
+    """Work that may take longer than a second. `verb` is as "Fetching", `text` says what is fetched.
+    `amount`: how much is done now, asked from another thread; None where nobody knows. `total`: how much
+    there is to do, None where that is not known. `unit`: of both; they are bytes where it is MB.
     """
 
     verb: str

@@ -21,7 +21,7 @@ class _Factory:
 
 
 class _Field:
-    """What a class says of one of its fields."""
+    """The declaration of one field of a class."""
 
     __slots__ = ("default", "in_init", "in_repr")
 

@@ -11,7 +11,7 @@ _OF_EVERY_COMMAND = 3  # its start, its command line, its end
 
 
 def reached(what: str) -> None:
-    """What was being done until now is done. Of a command's threads only the first one counts."""
+    """Mark the end of the work called `what`. Only the main thread of a command counts."""
     if threading.current_thread() is threading.main_thread():
         _marks.append((what, time.monotonic()))
 

@@ -510,12 +510,29 @@ GONE = {
     "workplace": "scratch",
     "limits": "timeouts",
     "threeway": "plan",
+    "keeper": "daemon",
 }
 # Words that are right for a value and said nothing as a file's name, or a class's.
 GONE_FROM_FILES = {
     *("again", "ahead", "later", "series", "needs", "memory", "remains", "jobs", "page", "show", "session"),
     *("late", "words", "kept", "moved", "place", "taken", "habits", "chosen", "origin", "prepared"),
     *("many", "content_of", "damage", "linking", "signed", "values", "enforcement", "interface", "database"),
+}
+
+
+# Words that are gone from every text of the project, comments and documents too.
+GONE_FROM_TEXT = {"keeper": "daemon"}
+# Where such a word is frozen: what is on disk, on the wire or in a JSON document. The socket has this name.
+FROZEN = {
+    "keeper": {
+        "kscaffold/cli/documents/machine.py": ('"keeper":',),
+        "kscaffold/sandbox/live/daemon.py": ('"keeper"', '"keeper_started"', '"keeper.sock"'),
+        "kscaffold/sandbox/live/registry.py": ('"keeper"', '"keeper_started"'),
+        "docs/reference/json.md": ("`keeper`",),
+        "tests/sandbox/test_life.py": ('"keeper":', '"keeper.sock"'),
+        "tests/test_contracts.py": (" accelerator keeper qemu ",),
+        "tests/test_two_accounts.py": ('"keeper":', '"keeper_started":', '"keeper.sock"'),
+    },
 }
 
 
@@ -540,6 +557,22 @@ def test_words_that_are_gone_stay_gone():
         for line, word in names_defined(file):
             if (plain := word.strip("_")) in GONE:
                 wrong.append(f"{name(file)}:{line} {word}, now {GONE[plain]}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_words_that_are_gone_from_texts_stay_gone():
+    wrong = []
+    texts = {f for room in ("kscaffold", "tests", "docs") for f in (ROOT / room).rglob("*") if f.is_file()}
+    kinds = (".py", ".c", ".h", ".md", ".toml", ".sh")
+    texts = {f for f in texts if f.suffix in kinds} | set(ROOT.glob("*.md"))
+    for file in sorted(texts - {Path(__file__)}):
+        path, text = str(file.relative_to(ROOT)), file.read_text(errors="replace")
+        for word, now in GONE_FROM_TEXT.items():
+            for frozen in FROZEN[word].get(path, ()):
+                assert frozen in text, (path, frozen)
+                text = text.replace(frozen, "")
+            if word in text.lower() or word in path:
+                wrong.append(f"{path}: {word}, now {now}")
     assert not wrong, "\n".join(wrong)
 
 

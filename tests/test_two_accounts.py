@@ -168,7 +168,7 @@ def test_a_process_is_killed_only_when_it_is_the_one(accounts: tuple[Account, Ac
 
 
 def test_a_forged_card_kills_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A card that names another process as the keeper, while a lock says that a keeper lives."""
+    """A card that names another process as the daemon, while a lock says that a daemon lives."""
     monkeypatch.setattr(registry, "_STOP_WAIT", 0.3)
     place = registry.sandbox_dir(tmp_path)
     place.mkdir(parents=True, mode=0o700)
@@ -196,7 +196,7 @@ def test_a_forged_card_kills_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             right, wrong = str(start_time(victim.pid)), str(start_time(victim.pid) + 1)
             (place / "card.json").write_text(known.replace(wrong, right))
             card = registry.find_sandbox(tmp_path)
-            assert card is not None and card.keeper == victim.pid
+            assert card is not None and card.daemon == victim.pid
             registry._kill(card)
         time.sleep(0.05)
         assert victim.poll() is None

@@ -1,11 +1,12 @@
 """What a script may use: the verbs of kscaffold as functions that return frozen reports.
 
-Nothing here prints or asks. A step that takes time is reported to a `Progress` where one is given. What is no
-success is a report that is not `ok`; KscaffoldError is raised where there is no answer at all, UsageError (a
-KscaffoldError) where what was asked for can't be meant. Both have `code`, `what`, `cause` and `fix`.
+Nothing here prints or asks. A step that takes time is reported to a `Progress` where one is given. A verb
+that did not succeed returns a report that is not `ok`; KscaffoldError is raised where there is no answer at
+all, UsageError (a KscaffoldError) where the request makes no sense. Both have `code`, `what`, `cause` and
+`fix`.
 
-Importing this module costs no more than its own text: what a function needs is imported by its first call,
-and each name of this one is looked up where it is when somebody asks for it.
+Importing this module imports little else: each name is looked up when it is first used, and a function
+imports what it needs at its first call.
 """
 
 from importlib import import_module

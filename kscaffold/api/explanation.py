@@ -1,4 +1,4 @@
-"""What happens in a load, told."""
+"""Explains what happens in a load: stages, errnos, codes, words, and the lines of a log."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def explain(topic: str | None = None, *, log: str | None = None) -> "Explanation":
-    """What a stage, an errno, a code (KS204) or a word means, or what the lines of a kernel's log say;
-    without either, what happens in a load. `known` is False where there is nothing to say.
+    """Explain what a stage, an errno, a code (KS204) or a word means, or what the lines of a kernel's log
+    say; without either, what happens in a load. Its `known` is False where there is nothing to say.
     """
     from kscaffold.explain.explain import explain as ask  # start-up time
 

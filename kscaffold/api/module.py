@@ -21,8 +21,8 @@ def check(
 ) -> "CheckReport":
     """What is wrong with a .ko, and whether a kernel would take it. Nothing is built, loaded or fetched.
 
-    `kernel`: None for the one that is here to use; without any, the file alone is looked at. `parameters`:
-    `NAME=VALUE`, as for insmod. `cmdline`: what the kernel is started with.
+    `kernel`: None for the kernel that is chosen here; where there is none, only the file is looked at.
+    `parameters`: `NAME=VALUE`, as for insmod. `cmdline`: what the kernel is started with.
     """
     from kscaffold.load.request import TargetRequest  # start-up time
     from kscaffold.load.trust import predicted_trust

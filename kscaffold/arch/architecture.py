@@ -8,14 +8,14 @@ Order = Literal["<", ">"]
 """A byte order, as the struct module writes it."""
 
 ImageForm = Literal["pvh", "bzImage", "Image", "zImage", "vmlinux", "EFI zboot"]
-"""What QEMU's -kernel is given: `pvh` is the ELF kernel that was taken out of a bzImage, entered by its PVH
-note; `EFI zboot` a payload that was taken out of it; the others are files as the kernel's package has them.
+"""The file that QEMU gets as -kernel: `pvh` is the ELF kernel out of a bzImage, entered by its PVH note,
+`EFI zboot` the payload out of such an image; the others are files as the kernel's package has them.
 """
 
 
 class LoaderWrites(NamedTuple):
-    """What the module loader writes for a relocation, where it is written down here closely enough to say
-    which relocation it refuses. All numbers are relocation types.
+    """What the module loader writes for each type of relocation. An architecture has this record where it
+    tells which relocation the loader refuses. All numbers are relocation types.
     """
 
     # Bytes that each type fills. A type that is absent is not known to the loader, or fills nothing.

@@ -85,8 +85,8 @@ def kernel_name(release: str, machine: str) -> str:
 
 
 def cross_prefix(architecture: Architecture | None) -> str:
-    """What is before the names of the programs (`gcc`, `addr2line`) that make and read code of this
-    architecture here: CROSS_COMPILE. Nothing for this machine's own, and for an unknown one.
+    """The prefix, as in CROSS_COMPILE, of the programs here (`gcc`, `addr2line`) that make and read code of
+    this architecture. Empty for this machine's own architecture, and for an unknown one.
     """
     return "" if architecture is None or architecture is host() else f"{architecture.triple}-"
 

@@ -24,7 +24,7 @@ Git = Annotated[bool, typer.Option("--git", help="Begin a git repository in the 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What was given of them."""
+    """The options for templates of others, as they were given."""
 
     trust: bool
     hooks: bool
@@ -33,7 +33,7 @@ class Given:
     template_dir: str | None
 
     def refuse(self) -> None:
-        """Our own templates take none of them. Raises UsageError."""
+        """Raise UsageError where one of them was given: kscaffold's own templates take none."""
         for option, value in (
             ("hooks", self.hooks),
             ("answer", self.answers),
@@ -62,5 +62,5 @@ def refuse(unused: Mapping[str, object]) -> None:
 
 
 def nested(shown: str) -> str:
-    """What is said where --git began nothing."""
+    """The note to users where --git began no repository."""
     return f"{shown} is part of the git work tree around it; no repository of its own was begun"

@@ -30,7 +30,7 @@ else:
 
 
 class _Later:
-    """What typer will be told of a parameter."""
+    """The declaration of a parameter, kept for typer until it is imported."""
 
     def __init__(self, word: str, given: tuple[Any, ...], named: dict[str, Any]) -> None:
         self._word, self._given, self._named = word, given, named

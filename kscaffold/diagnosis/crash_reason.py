@@ -96,7 +96,8 @@ _OF_WHY = {"user": "user-pointer", "alignment": "alignment", "bus": "bus", "inst
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """What the lines beside the head of a report add. `name`: a kind narrower than the head's, or None.
+    """The reason of a crash, by the lines beside its report's head. `name`: a kind narrower than the
+    head's, or None.
 
     `cause`: what happened, where the address or the status word says it. `words`: the status word of the
     processor and what it means. `follows_crash`: the kernel crashed before. `task`:
@@ -154,7 +155,7 @@ def _callee(block: Sequence[str]) -> str | None:
 
 
 def _cause(found: fault.Fault, head: str) -> str:
-    """What happened, where no entry of its own is needed to say it."""
+    """What happened, for the faults that have no kind of their own."""
     if found.why == "division":
         return "a division by zero"
     if "general protection fault" in head:

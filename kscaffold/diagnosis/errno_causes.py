@@ -129,7 +129,7 @@ def _enomem(e: Evidence) -> Reason | None:
 
 
 def _always(code: str, *, certain: bool = True) -> Callable[[Evidence], Reason | None]:
-    """These errors come from nowhere else in the loader, and from an init hardly ever."""
+    """A judge of an errno that only one place in the loader returns, and an init hardly ever."""
 
     def judge(e: Evidence) -> Reason | None:
         proven = certain and (e.init_started is False or e.timeline is not None)

@@ -227,7 +227,7 @@ def _powerpc(word: str) -> Fault:
 
 
 def _teid(word: str) -> Access | None:
-    """What s390's code wanted, by its translation-exception identification (kernel's union teid)."""
+    """The access that faulted on s390, by its translation-exception identification (union teid)."""
     bits = int(word, 16)
     if bits & 0x84 == 0x84:  # instruction-execution protection; without 4 it is that of the first pages
         return "execute"

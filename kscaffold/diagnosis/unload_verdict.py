@@ -15,7 +15,7 @@ class UnloadEvidence:
 
     `attempt`: what the target saw of the unload. `facts`: what its kernel says of itself, asked after a
     refusal that these can explain. `listed`: the module's line of /proc/modules after a failure; None where
-    the module is not in the list, or nobody asked. `gone`: it is not in the list any more. `tainted`:
+    the module is not in the list, or nobody asked. `gone`: the module has left the list. `tainted`:
     kernel.tainted after the unload.
     """
 

@@ -180,7 +180,7 @@ def _loaded(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
 
 
 def _warnings(e: Evidence) -> tuple[CatalogueMatch, ...]:
-    """What the log of a load warns of. Most logs have nothing to match: that saves 30 ms."""
+    """The warnings in the log of a load. Without a line above `notice` the catalogue is not read (30 ms)."""
     said = [r for r in e.attempt.log if r.level not in ("notice", "info", "debug") and "taint" not in r.text]
     if not said:
         return ()
@@ -274,8 +274,9 @@ def _init_failed(e: Evidence, found: tuple[Complaint, ...], name: str, *, certai
 
 
 def _missing_requests(e: Evidence) -> list[str]:
-    """What the kernel asked modprobe for and there is not. A cipher is asked for as `crypto-NAME`, then
-    as `crypto-NAME-all` all the same: the second says nothing where the first was found.
+    """The modules that the kernel asked modprobe for in vain. The kernel asks for a cipher as
+    `crypto-NAME`, then always as `crypto-NAME-all`: that the second is missing means nothing where the
+    first was found.
     """
     found = {r.name for r in e.attempt.requests if r.modules is not None}
     names = (r.name for r in e.attempt.requests if r.name not in found)

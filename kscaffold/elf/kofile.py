@@ -27,8 +27,8 @@ _MOST_VERSIONS = 1 << 20
 def read_ko(path: Path) -> KoFile:
     """What the .ko at `path` says.
 
-    Raises UsageError (KS401) where there is none, KscaffoldError (KS402) where it can't be read, and
-    DamagedModule where its bytes are no module.
+    Raises UsageError (KS401) where there is no such file, KscaffoldError (KS402) where it can't be read,
+    and DamagedModule where its bytes are no module.
     """
     raw, compression = content.read_content(path)
     return parse_ko(raw, path, compression)

@@ -218,7 +218,7 @@ def _modinfo(elf: _Elf) -> dict[str, str]:
 
 
 def _content(elf: _Elf, name: str) -> bytes:
-    """What is in the first section of that name; b"" where there is none."""
+    """The bytes of the first section of that name; b"" where there is none."""
     with contextlib.suppress(struct.error, IndexError):
         for section in _sections(elf):
             if section.name == name:

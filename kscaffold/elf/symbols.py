@@ -98,7 +98,7 @@ def exports(
 ) -> tuple[Export, ...]:
     """What the module exports. `string(section, offset)` and `byte(section, offset)` read the file.
 
-    GPL only is what is in a table of its own, or in 7.x, which has one table, what its flags say.
+    An export is GPL only where it stands in the GPL table, or in 7.x, which has one table, by its flags.
     """
     tables = {s.index: s.name for s in sections if s.name in ("__ksymtab", "__ksymtab_gpl")}
     if not tables:

@@ -24,8 +24,9 @@ class Advice:
 def advice(code: str, lines: Sequence[str], first: int, release: str | None) -> Advice | None:
     """What is known of the change that the error at `lines[first]` is about; None: nothing.
 
-    `release`: of the kernel that the log names, if it does. Distributions backport changes, so where the
-    compiler does not find a name that went later than that, the compiler is right.
+    `release`: the release of the kernel that the log names, if it names one. Distributions backport
+    changes: where the compiler does not find a name that was removed after that release, the compiler is
+    right.
     """
     block = "\n".join(lines[first : first + _BLOCK])
     version = releases.series(release) if release else ()

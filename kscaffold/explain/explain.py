@@ -20,7 +20,7 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What there is to say on a topic. `kind` unknown: nothing.
+    """What there is to say on a topic: nothing where `kind` is `unknown`.
 
     `text`: a paragraph; of what is unknown: a topic of almost that name, or what to do next. `folded`:
     codes of lines in a log that look bad and are harmless.
@@ -70,7 +70,7 @@ def explain(topic: str | None = None, *, log: str | None = None) -> Explanation:
 
 
 def _named(word: str) -> Explanation | None:
-    """What a topic's name stands for."""
+    """The explanation of the topic that a word names, None for a word that names none."""
     low = word.lower()
     found = _whole_topic(low) or _step(low) or _stage(low) or _code(word) or _errno(word) or _command(low)
     return found or _subject(word) or _word(low)
@@ -97,7 +97,7 @@ _OF_FAILURE = re.compile(
 
 
 def _next_step(text: str) -> str:
-    """What to do about a thing that nothing is known of."""
+    """The advice what to do with a text of which nothing is known."""
     if _OF_FAILURE.search(text[:2000]):
         return (
             "paste what stands around it, too: dmesg | kscaffold explain - for a load, LC_ALL=C make 2>&1 | "
@@ -180,7 +180,7 @@ def _stage(low: str) -> Explanation | None:
 
 
 def _names_of(stage: Stage) -> set[str]:
-    """What one may call a stage: its id, its functions, the course's steps by number and by name."""
+    """The names that stand for a stage: its id, its functions, the course's steps by number and by name."""
     names = {stage.id} | {function.removesuffix("()") for function in stage.functions}
     for number in stage.course:
         names |= {f"step {number}", f"step{number}", COURSE[number].lower()}

@@ -1,5 +1,5 @@
-"""This very .ko, loaded into a guest of its own, each load as a walkthrough. Imports little: the guest
-restores meanwhile.
+"""Loads the given .ko into a guest of its own and gives each load as a walkthrough. Imports little: the
+guest restores meanwhile.
 """
 
 import time

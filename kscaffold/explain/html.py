@@ -74,8 +74,8 @@ def _refused(path: Path, cause: str, fix: str = "name another file: --html load.
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What follows the loads on a page: a table, and lines of source under titles: number, text, and whether
-    the line is marked.
+    """A part of a page that follows the loads: a table, then lines of source under titles. A line is its
+    number, its text, and whether it is marked.
     """
 
     title: str

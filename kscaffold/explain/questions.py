@@ -96,7 +96,7 @@ def _insmod(seen: LoadWalkthrough) -> str:
 
 
 def _beside(seen: LoadWalkthrough) -> str:
-    """What an ordinary user met who was let try it in the same guest."""
+    """What happened when an ordinary user tried the same load in the same guest: the end of a sentence."""
     if seen.ordinary_user is None:
         return ", but then init does not run."
     j = seen.ordinary_user.judgement

@@ -1,6 +1,6 @@
-"""What each stage of a load did for one .ko, as facts with where each is from: data, for any page.
+"""What each stage of a load did for one .ko, as facts, each with its source: data, for any page.
 
-A stage that was not reached did nothing, and one that nobody saw has nothing to tell.
+There are no facts of a stage that was not reached, nor of one that nobody saw.
 """
 
 from collections.abc import Callable, Iterator

@@ -193,7 +193,7 @@ def exclude(file: Path) -> None:
 
 
 def _text(file: Path) -> str:
-    """What a small file of a repository's holds, every byte of it; nothing where there is none."""
+    """The whole text of a small file in a repository; empty where there is no such file."""
     try:
         return reader.read_bytes(file).decode(errors="surrogateescape")
     except FileNotFoundError:

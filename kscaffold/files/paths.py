@@ -134,7 +134,7 @@ def cache() -> Path:
 
 
 def config() -> Path:
-    """What the user chose: the default kernel."""
+    """The directory of what the user chose: the default kernel."""
     return _own("XDG_CONFIG_HOME", ".config")
 
 
@@ -182,8 +182,8 @@ def _is_own_runtime(directory: Path) -> bool:
 
 
 def recorded(file: Path) -> dict[str, Any]:
-    """What a JSON file of ours holds. Raises OSError, and ValueError for all that we never wrote: no file, no
-    text, no object, or one that is nested beyond reading.
+    """The object in a JSON file of ours. Raises OSError, and ValueError for a file that kscaffold never
+    wrote: a FIFO or the like, no text, no object, or an object nested beyond reading.
     """
     try:
         found = json.loads(reader.read_bytes(file))

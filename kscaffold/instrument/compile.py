@@ -93,7 +93,7 @@ def compiled(
 
 
 def _rules(recipe: Recipe) -> str:
-    """What besides its sources decides how a copy is compiled."""
+    """A digest of all that decides how a copy is compiled, but for its sources."""
     digest = hashlib.blake2b(reader.read_bytes(recipe.header) + KBUILD.encode(), digest_size=8)
     for compiler in ("gcc", "clang"):
         digest.update(recipe.flags(compiler, Path(), Path()).encode())

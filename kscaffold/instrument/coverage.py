@@ -71,7 +71,7 @@ class FileCoverage:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What ran in all tries together. `unseen`: what could not be counted, by module."""
+    """The lines that ran, of all tries together. `unseen`: why a module could not be counted, by its name."""
 
     files: tuple[FileCoverage, ...]
     unseen: Mapping[str, str]
@@ -88,7 +88,7 @@ Counters = dict[str, bytes]
 
 
 def read_counters(data: bytes) -> Counters:
-    """What /proc/ks_coverage holds; the counters of a module that was loaded twice are summed."""
+    """The counters in what /proc/ks_coverage gave; those of a module that was loaded twice are summed."""
     found: Counters = {}
     at = 0
     while (end := data.find(b"\0", at)) > 0 and end + 5 <= len(data):

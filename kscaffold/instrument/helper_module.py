@@ -110,7 +110,7 @@ def _symvers(tree: BuildTree) -> list[list[str]]:
 
 
 def _of_the_kernel_itself(tree: BuildTree) -> frozenset[str]:
-    """What is exported by no module, and so is there when a helper is loaded."""
+    """The symbols that the kernel itself exports: they are there when a helper is loaded."""
     return frozenset(words[1] for words in _symvers(tree) if words[2] == "vmlinux")
 
 

@@ -1,4 +1,4 @@
-"""What is planned before anything is built: which symbols get other names, which flags a compiler gets."""
+"""Plans, before anything is built, which symbols get other names and which flags a compiler gets."""
 
 from collections.abc import Collection, Iterable
 from pathlib import Path

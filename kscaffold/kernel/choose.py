@@ -100,7 +100,7 @@ def _no_architecture(word: str) -> UsageError:
 
 
 def to_load() -> tuple[tuple[str, str], ...]:
-    """What a load needs here: a module is built before most of them, a guest is started for each."""
+    """The programs a load needs, each with its package: most loads build a module, each starts a guest."""
     machine = table.host()
     return (*TO_BUILD, (machine.qemu, machine.qemu_package)) if machine else TO_BUILD
 

@@ -57,7 +57,7 @@ def kernel_with(option: str, machine: Architecture | None = None) -> Kernel | No
 
 
 def where_to_find(option: str | None, tree: BuildTree) -> str:
-    """What a user does who needs more than the kernel of the tree has: an option, where it is known which."""
+    """The advice for a user who needs what the tree's kernel lacks. `option`: None where it is not known."""
     machine = next((a for a in table.every() if a.kbuild == tree.kbuild), None)
     there = kernel_with(option, machine) if option else None
     if there is not None:

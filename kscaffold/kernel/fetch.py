@@ -14,6 +14,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths, reader
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.kernel import image, store
+from kscaffold.kernel.buildable import build_problem
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.suite_toolchain import make_buildable
 from kscaffold.packages.apt import Archive, Package, open_archive, unpack, why_not
@@ -189,7 +190,10 @@ def _versions(packages: Sequence[Package]) -> dict[str, str]:
 
 
 def _there(release: str, packages: Sequence[Package]) -> Kernel | None:
+    """The kernel that is there already, if it is whole: one whose build tree is damaged is fetched anew."""
     for kernel in store.known():
+        if kernel.source == "fetched" and build_problem(kernel):
+            continue
         same = kernel.source == "path" or store.details(release).get("packages") == _versions(packages)
         if kernel.release == release and kernel.source != "running" and same:
             return kernel

@@ -15,7 +15,7 @@ _XEN_ELFNOTE_PHYS32_ENTRY = 18  # include/xen/interface/elfnote.h: the PVH entry
 
 
 def unpacked(image: bytes, machine: Architecture) -> bytes | None:
-    """What QEMU's -kernel is given for a kernel image of this machine; None where that is the image itself.
+    """The file that QEMU gets as -kernel for an image of `machine`; None where that is the image itself.
 
     Raises KscaffoldError as `vmlinux` does.
     """

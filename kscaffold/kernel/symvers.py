@@ -85,7 +85,7 @@ def read_symvers(path: Path) -> Symvers | None:
 
 
 def beside(ko: Path) -> Symvers | None:
-    """What the build that made this .ko exports, and the other builds that it took symbols from: its
+    """The exports of the build that made this .ko, and of the builds that it took symbols from: its
     Module.symvers, in the .ko's directory or above, and those of KBUILD_EXTRA_SYMBOLS.
     """
     file = _file_of_build(ko)

@@ -45,7 +45,7 @@ def known_names(ko: ModuleFile) -> frozenset[str]:
 
 
 def near_name(written: str, ko: ModuleFile) -> str:
-    """What to write for a parameter that the module has not: the name that is near, or those there are."""
+    """The advice on a parameter that the module has not: a name much like it, or the names there are."""
     known = sorted(known_names(ko))
     import difflib  # start-up time: for a typing error
 

@@ -50,7 +50,7 @@ def _ended_well(
 def _unseen(
     log: Sequence[Record], loads: Sequence[LoadReport], unloads: Sequence[UnloadReport]
 ) -> list[Record]:
-    """What the kernel said since the first load that is in no report."""
+    """The records of the kernel since the first load that are in no report."""
     of_loads = {r.seq for report in loads for r in report.log}
     # What comes before is the boot's.
     first = min((seq for seq in of_loads if seq is not None), default=0)

@@ -162,14 +162,14 @@ def forgotten_end(ko: ModuleFile) -> tuple[str, str] | None:
 
 
 def _imports(ko: ModuleFile) -> list[str]:
-    """What a module imports; where an instrument's helper stands before a function, that function."""
+    """The functions a module imports; where an instrument's helper stands in for one, the function itself."""
     return [name.removeprefix("ks_") for name in quick.imports(ko)]
 
 
 @dataclass(frozen=True, slots=True)
 class PendingCallback:
-    """What a module left to be called. `function`: of the module's, or where its timer was; `seconds`: until
-    then; `stop`: what exit should call.
+    """A callback that a module left pending. `function`: the module's function, or where its timer was;
+    `seconds`: until it is called; `stop`: the function that exit should call.
     """
 
     function: str

@@ -82,7 +82,7 @@ def _of_other_build(name: str, ko: Path) -> Path | None:
 
 
 def _closure(ko: ModuleFile, find: Find, above: tuple[ModuleFile, ...] = ()) -> Iterator[ModuleFile]:
-    """What a module needs, depth first, each once. A circle ends where it closes."""
+    """The modules that a module needs, depth first, each once. A circle ends where it closes."""
     seen: set[ModuleFile] = set()
     for name in quick.depends(ko):
         found = find(name)

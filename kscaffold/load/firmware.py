@@ -44,7 +44,7 @@ def missing_firmware(records: Iterable[Record]) -> tuple[str, ...]:
 
 
 def asked_for(module: str, names: Sequence[str]) -> str:
-    """What a module lacks."""
+    """The sentence on firmware that a module asked for and did not get."""
     return f"{module} asked for the firmware {', '.join(names)}, which is not there"
 
 

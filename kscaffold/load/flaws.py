@@ -48,7 +48,7 @@ class Flaw:
 
 
 def flaws_of_load(report: "LoadReport") -> tuple[Flaw, ...]:
-    """What a load that succeeded is not clean for, the worst first; none of one that did not succeed."""
+    """The flaws that make a successful load unclean, the worst first; none where the load failed."""
     if not report.ok:
         return ()
     j = report.judgement
@@ -66,7 +66,7 @@ def flaws_of_load(report: "LoadReport") -> tuple[Flaw, ...]:
 
 
 def flaws_of_unload(report: "UnloadReport") -> tuple[Flaw, ...]:
-    """What an unload that succeeded is not clean for."""
+    """The flaws that make a successful unload unclean; none where the unload failed."""
     if not report.ok:
         return ()
     j = report.judgement

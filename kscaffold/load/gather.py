@@ -1,4 +1,4 @@
-"""What is known of a load: the attempt itself, and after a failure what tells its causes apart."""
+"""Gathers what is known of a load: the attempt itself, and after a failure what tells its causes apart."""
 
 import errno
 from collections.abc import Iterator

@@ -87,7 +87,7 @@ def follow_log(
     `seen`: the sequence number after which they are new.
     """
     first = registry.find_sandbox(at)
-    keeper, gone = first.keeper if first else None, None
+    daemon, gone = first.daemon if first else None, None
     while gone is None or time.monotonic() - gone < _SUCCESSOR:
         time.sleep(_POLL)
         try:
@@ -98,8 +98,8 @@ def follow_log(
                     continue
                 gone, whole = None, without_marks(SandboxTarget.from_connection(connection).log())
                 count = sum(1 for r in whole.records if r.seq is not None and r.seq > seen)
-                if connection.facts["keeper"] != keeper:
-                    keeper, count = connection.facts["keeper"], len(whole.records) - whole.loads
+                if connection.daemon != daemon:
+                    daemon, count = connection.daemon, len(whole.records) - whole.loads
                     progress.note("a new sandbox has taken its place")
         except KscaffoldError as error:
             if error.code in ("KS606", "KS607", "KS610"):

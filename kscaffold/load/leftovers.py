@@ -1,4 +1,4 @@
-"""What the modules of one guest left in its kernel, looked at after their unload."""
+"""Finds what the modules of one guest left in its kernel, after their unload."""
 
 from collections.abc import Sequence
 
@@ -65,7 +65,7 @@ class Leftovers:
     def find(
         self, loads: Sequence[LoadReport], unloads: Sequence[UnloadReport]
     ) -> tuple[Residue, ...] | None:
-        """What is left; None where nobody can tell: a module is still in, or the kernel is not well."""
+        """What is left; None where nobody can tell: a module is still loaded, or the kernel is not well."""
         failed = sum(r.judgement.verdict == "init-failed" for r in loads)
         gone = len(unloads) + failed == len(loads) and all(r.ok for r in unloads)
         judged = [r.judgement.complaints for r in loads] + [r.judgement.complaints for r in unloads]
@@ -90,15 +90,15 @@ class Leftovers:
 
 
 class LiveLeftovers:
-    """What modules left in a sandbox that lives on. It can be compared with the sandbox as it was only while
-    no module is in but the kernel's own.
+    """Finds what modules left in a sandbox that lives on. The sandbox can be compared with its earlier
+    state only while no module but the kernel's own is loaded.
     """
 
     def __init__(self, target: Target) -> None:
         self._target = target
 
     def before_load(self, needed: Sequence[str]) -> None:
-        """Said before a load, with the modules that were loaded for it: what these made is theirs."""
+        """To be called before a load, with the modules loaded for it: what those made is not the load's."""
         if needed and not self._has_others(needed):
             self._target.photograph(_ALL, first=True)
 
@@ -110,7 +110,8 @@ class LiveLeftovers:
 
     def find(self, kos: Sequence[ModuleFile], unloads: Sequence[UnloadReport]) -> tuple[Residue, ...] | None:
         """What is left, each thing once in the life of a sandbox; None where nobody can tell. Memory is not
-        looked at: programs that ran in the sandbox hold some, too. `kos`: files of modules that have gone.
+        looked at: programs that ran in the sandbox hold some, too. `kos`: the files of the modules that
+        were unloaded.
         """
         try:
             sections = sections_to_watch(kos) if kos else _ALL

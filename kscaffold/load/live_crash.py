@@ -40,7 +40,7 @@ def tell_crash(at: Path, target: SandboxTarget, progress: Progress) -> str | Non
 
 
 def tell_news(at: Path, progress: Progress) -> None:
-    """What tell_crash tells, of a sandbox that nobody has open; nothing where another command has it."""
+    """Do as tell_crash for a sandbox that is not open here; do nothing where another command uses it."""
     with contextlib.suppress(KscaffoldError), registry.connect(at) as connection:
         if connection is not None:
             tell_crash(at, SandboxTarget.from_connection(connection), progress)
@@ -54,7 +54,7 @@ def tell_last_crash(at: Path, progress: Progress, *, previous: bool = False) -> 
 
 
 def mark_told(at: Path, records: Sequence[Record], *, is_gone: bool) -> None:
-    """These records are in a report that was shown. `is_gone`: the kernel's last words are in it."""
+    """Remember that a shown report had the records. `is_gone`: it had the kernel's last words, too."""
     seq = _ALL if is_gone else max((r.seq for r in records if r.seq is not None), default=-1)
     if seq > _last_reported(_file(at)):
         _write(_file(at), seq)

@@ -49,9 +49,9 @@ def own_modules(opened: OpenTarget, names: set[str]) -> list[Listed]:
 
 
 def unload_order(at: Path, module: str | None, opened: OpenTarget, progress: Progress = SILENT) -> list[str]:
-    """What of the project in `at` is loaded, in the order to unload it; where nothing is, what could be.
+    """The loaded modules of the project in `at`, in the order of unloading; where none is, all its modules.
 
-    `module`: only this one of it.
+    `module`: only this one.
     """
     if module:
         return [module]

@@ -28,8 +28,8 @@ _TRIES = 5  # at a build of which another command, for another kernel, leaves th
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """What is to be loaded, in order, each file opened. `home`: the directory whose sandbox it is.
-    `seconds`: building took.
+    """What is to be loaded, in order, each file opened. `home`: the directory that the sandbox belongs to.
+    `seconds`: how long building took.
 
     `needs`: what is to be loaded before each module, by the module's path, where it is not loaded yet.
     `failed`: the build that did not succeed; there is nothing to load then. `first`: helper modules of an
@@ -77,7 +77,7 @@ def _of_files(request: LoadRequest, kernel: Kernel | None) -> LoadPlan:
 
 
 def _of_project(request: LoadRequest, kernel: Kernel, progress: Progress) -> LoadPlan:
-    """What the project builds, built where it is not up to date."""
+    """The plan for the modules of a project, which is built first where it is not up to date."""
     began = time.monotonic()
     directory = find_project(request.directory)
     tries = 0

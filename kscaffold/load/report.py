@@ -1,4 +1,4 @@
-"""What one load gave, and its JSON."""
+"""The report of one load."""
 
 import os
 from pathlib import Path
@@ -74,7 +74,7 @@ class LoadReport:
 
     @property
     def flaws(self) -> tuple[Flaw, ...]:
-        """What a load that succeeded is not clean for: what the kernel complained of, what was left."""
+        """The flaws that make a successful load unclean: the kernel's complaints, and what was left."""
         return (*flaws_of_load(self), *flaws_of_residue(self.residue or ()))
 
     @property

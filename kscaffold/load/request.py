@@ -12,9 +12,9 @@ from kscaffold.records import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Instruments:
-    """What looks for bugs while modules run. `sanitize`: memory, locks, undefined behaviour. `faults`: each
-    call that can fail fails once: `init`, those of init; `all`, those after it, too. `coverage`: which lines
-    ran.
+    """The instruments that look for bugs while modules run. `sanitize`: bugs of memory and locks, undefined
+    behaviour. `faults`: each call that can fail is made to fail once, with `init` those of init, with `all`
+    those after it, too. `coverage`: which lines ran.
     """
 
     sanitize: bool = False
@@ -23,7 +23,7 @@ class Instruments:
 
     @classmethod
     def of(cls, *, sanitize: bool = False, faults: str = "", coverage: bool = False) -> "Instruments":
-        """Raises UsageError KS004 for a word that --faults does not know."""
+        """These instruments. Raises UsageError KS004 for a word that --faults does not know."""
         if faults not in ("", "init", "all"):
             raise UsageError(
                 "KS004", f"--faults={faults} is not known", fix="--faults (those of init), or --faults=all"
@@ -152,6 +152,6 @@ class TargetRequest:
             )
 
     def for_modules(self, kos: Sequence[Path]) -> "TargetRequest":
-        """This target; where it names no kernel for these .ko files, a kernel of their machine."""
+        """This target; where it names no kernel, with a kernel of the machine that the .ko files are for."""
         machine = foreign_machine(kos[0]) if kos and not (self.kernel or self.host) else None
         return replace(self, kernel=f"{machine.debian}:") if machine else self

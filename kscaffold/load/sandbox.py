@@ -196,7 +196,7 @@ class Sandbox:
         return ()
 
     def _prepared(self, plan: LoadPlan) -> LoadPlan:
-        """What is loaded in the place of a plan."""
+        """The plan that is loaded in the place of the given one."""
         return plan
 
     def _open(self) -> tuple[Prewarmed, SandboxTarget]:

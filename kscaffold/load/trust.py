@@ -48,8 +48,8 @@ def trusted_certificates(
 
 
 def predicted_trust(kernel: Kernel | None, where: TargetRequest, progress: Progress = SILENT) -> "Trust":
-    """What a sandbox would trust, for a prediction: where its kernel can't be given a certificate, that is
-    reported, and no error.
+    """What a sandbox would trust, for a prediction. Where its kernel can't be given a certificate,
+    `progress` is told so: that is no error.
     """
     from kscaffold.module.check import NO_TRUST, Trust  # start-up time: a load has no use for it
 

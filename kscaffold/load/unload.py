@@ -51,7 +51,7 @@ class UnloadReport:
 
     @property
     def flaws(self) -> tuple[Flaw, ...]:
-        """What an unload that succeeded is not clean for."""
+        """The flaws that make a successful unload unclean."""
         return (*flaws_of_unload(self), *flaws_of_residue(self.residue or ()))
 
 

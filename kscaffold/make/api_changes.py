@@ -69,8 +69,9 @@ class ApiChange:
         return found if self.new is not None else not found
 
     def advice(self, version: tuple[int, ...], headers: BuildTree | None = None) -> str | None:
-        """What to write for a kernel, or None when the change does not touch it. An empty version is an
-        unknown version: both ways are named then."""
+        """What a source has to write for a kernel, None where the change does not touch that kernel. An
+        empty version is an unknown one: then both ways are named.
+        """
         if not version and headers is None and self.seen is None and self.use and self.before:
             return f"{self.use} (since {self.release}), {self.before} (until then)"
         if not version and headers is None and self.seen is None:
@@ -86,7 +87,9 @@ class ApiChange:
 
     @property
     def subject(self) -> str:
-        """What the source names. Where a name changed twice, its second row's has a word in brackets."""
+        """The name in a source that the change is about. Where a name changed twice, `name` of its second
+        row has a word in brackets, too.
+        """
         return self.name.partition(" ")[0]
 
     @property
@@ -191,9 +194,11 @@ _POINTERS = re.compile(
     r" from incompatible pointer type .(?P<given>[^'‘’]*)"
 )
 # gcc's note on an argument of another type.
-_ARGUMENT = re.compile(r"note: expected .([^'‘’]+).(?: \{aka [^}]*\})? but argument is of type .([^'‘’]+)")
+_ARGUMENT = re.compile(
+    r"note: expected .([^'‘’]{1,400}).(?: \{aka [^}]{0,400}\})? but argument is of type .([^'‘’]+)"
+)
 # The member, as the source line or gcc's note has it.
-_MEMBER = re.compile(r"near initialization for [^\n]*?\.(\w+)['’]|(?:\.|->)(\w+)\s*=[^=]")
+_MEMBER = re.compile(r"near initialization for [^\n]{0,200}?\.(\w+)['’]|(?:\.|->)(\w+)\s*=[^=]")
 _CLANG_POINTERS = re.compile(
     r"incompatible function pointer types (?:initializing|assigning to) '(?P<wanted>[^']*)'"
     r"(?: \(aka '[^']*'\))? (?:with an expression of type|from) '(?P<given>[^']*)'"

@@ -102,7 +102,7 @@ def _published(report: BuildReport, here: Path) -> BuildReport:
 
 
 def _made_first(report: BuildReport, directory: Path) -> str | None:
-    """What Kbuild alone lacks, where the project makes it: a header, and by what."""
+    """The cause of a build that lacks a header which the project's own make generates; else None."""
     from kscaffold.make.generated import maker_of  # start-up time: only when a build failed
 
     for complaint in report.complaints:

@@ -31,8 +31,8 @@ _BY_NAME = (".a", ".i", ".o", ".s", ".lst", ".lex.c", ".tab.c", ".tab.h", ".asn1
 
 @dataclass(frozen=True, slots=True)
 class CleanReport:
-    """What went, and what make's own clean would have taken though no build had made it: paths relative to
-    the project, sorted.
+    """`removed`: the files that went. `kept`: files that make's own clean would have removed, though no
+    build had made them. All are paths relative to the project, sorted.
     """
 
     removed: tuple[str, ...]

@@ -150,7 +150,7 @@ def _taken(
 
 
 def _sources(project: Project) -> list[str]:
-    """What is in the sources of the project's modules, as far as they are there."""
+    """The texts of the sources of the project's modules, of those that are there."""
     stems = {t.directory / o.removesuffix(".o") for t in project.targets for o in t.objects}
     files = [f for stem in sorted(stems) if (f := stem.with_name(f"{stem.name}.c")).is_file()]
     return [reader.read_text(f) for f in files]
@@ -175,7 +175,9 @@ def _namespace(project: Project, tree: BuildTree) -> BuildExplanation | None:
 
 
 def _without(found: BuildExplanation, name: str, header: str, tree: BuildTree) -> BuildExplanation:
-    """What a kernel is built without: the class of devices by its option, where the header says which."""
+    """The explanation that a kernel is built without a class of devices. It names the option where the
+    header tells which one that is.
+    """
     option = lacking_option(header, tree.directory)
     found = replace(found, fix=where_to_find(option, tree))
     if option is None:

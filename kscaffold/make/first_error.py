@@ -34,7 +34,7 @@ def stopped_by_source(block: list[str], tree: BuildTree) -> BuildExplanation | N
 
 
 def _asked(said: str, tree: BuildTree) -> str:
-    """What to do about an #error: the option it names, where the kernel is built without it."""
+    """The advice on an #error. Where the text names an option, it depends on whether the kernel has that."""
     option = re.search(r"\bCONFIG_\w+", said)
     config = tree.directory / "include/config/auto.conf"
     if option is None or not config.is_file():

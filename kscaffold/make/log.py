@@ -28,7 +28,7 @@ class BuildLog:
         self._tail.append(line)
 
     def lines(self) -> list[str]:
-        """What was kept."""
+        """The lines that were kept, with a note where others were cut."""
         note = [f"[{self._cut} lines cut]"] if self._cut else []
         return [*self._head, *note, *self._tail]
 

@@ -46,9 +46,10 @@ class OwnWay:
 
 @dataclass(frozen=True, slots=True)
 class OwnBuild:
-    """What the project's own make gave. `reached`: whether it came to Kbuild; `built`: whether each of its
-    calls of Kbuild succeeded; `status`: its own exit status; `exclusion`: that dkms would pass over this
-    kernel, and why."""
+    """The result of the project's own make. `reached`: whether it came to Kbuild; `built`: whether each of
+    its calls of Kbuild succeeded; `status`: its own exit status; `exclusion`: why dkms would pass over this
+    kernel, None where it would not.
+    """
 
     project: Project
     reached: bool
@@ -166,7 +167,7 @@ def _environment(
 
 
 def _seen(directory: Path, answers: str, status: int) -> OwnBuild:
-    """What the stand-in wrote down."""
+    """The build, by what the stand-in wrote down."""
     kbuild = kbuild_file(directory) or directory / "Makefile"
     project = Project(directory, kbuild, ())
     calls = answers.split("@kscaffold@ kbuild ")[1:]

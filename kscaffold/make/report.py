@@ -1,4 +1,4 @@
-"""What a build gave. Imports little: told on every load and run."""
+"""The report of a build. Imports little: every load and run has one."""
 
 from pathlib import Path
 from typing import Literal
@@ -33,7 +33,7 @@ class BuildExplanation:
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What a build gave.
+    """The result of a build.
 
     `ok`: every module of the project is there and for this kernel. `modules`: the project's targets.
     `release`, `arch`: the kernel's, and its machine's as `uname -m` says it.

@@ -24,7 +24,7 @@ class Parameters:
         return cls(text, tuple(split(text)))
 
     def and_more(self, text: str) -> "Parameters":
-        """These, and after them what `text` has in the kernel's syntax."""
+        """These parameters, and after them those of `text`, which is in the kernel's syntax."""
         return Parameters.parse(f"{self.text} {text}".strip()) if text else self
 
     def __bool__(self) -> bool:

@@ -45,9 +45,9 @@ NO_TRUST = Trust()
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a check found. `ko` is None where the file is damaged; `kernel` the release it was held
-    against, `arch` that kernel's machine as `uname -m` says it; None where there was none. `signature`:
-    what there is to say of it, None without one.
+    """What a check found. `ko` is None where the file is damaged; `kernel` the release it was held against,
+    `arch` that kernel's machine as `uname -m` says it; None where there was none. `signature`: the check of
+    its signature, None without one.
     """
 
     path: Path
@@ -129,8 +129,8 @@ def check_many(
     arguments: Sequence[str] = (),
     trust: Trust = NO_TRUST,
 ) -> Iterator[T]:
-    """What `convert` makes of each .ko's report, in order. A .ko of several that can't be read is a report
-    with that finding, no exception: the others shall have their answer.
+    """Check .ko files and yield what `convert` makes of each report, in order. Where there are several, one
+    that can't be read is a report with that finding, no exception: the others shall have their answer.
 
     `convert` runs where the report is made, in one of several processes: it is a function of a module.
     """

@@ -16,7 +16,7 @@ _KERNEL_KNOWS = ("none", "CRC32")
 
 
 def findings(ko: KoFile, kernel: KernelFacts | None) -> list[Finding]:
-    """What is to be said of a compressed module; nothing of a plain one. `kernel`: None for none."""
+    """The findings on a module's compression; none for a plain module. `kernel`: None for none."""
     if ko.compression == "gzip":
         message = "Debian's kmod reads no .ko.gz: depmod passes it over, and modprobe does not find it"
         return [Finding("KS450", "warn", "copy", message, f"gunzip {ko.path}")]

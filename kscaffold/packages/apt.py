@@ -85,7 +85,7 @@ class Archive:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What makes apt work in our directory and nowhere else."""
+        """The options that make apt work in our directory and nowhere else."""
         return ("-c", str(self.directory / "apt.conf"))
 
     def names(self, prefix: str) -> list[str]:
@@ -345,7 +345,7 @@ _FAILURES = (
 
 
 def _failure(what: str, output: Sequence[str], where: Path) -> KscaffoldError:
-    """What went wrong, from what apt or dpkg printed, and from the disk they wrote to."""
+    """The error of apt or dpkg, by what they printed and by the disk they wrote to."""
     errors = [line for line in output if re.match(r"(E|W|dpkg-deb|tar)\b", line)]
     code, fix = "KS503", "see that the mirror can be reached: sudo apt-get update"
     if _is_full(where):  # apt does not always say so

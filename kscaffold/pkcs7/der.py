@@ -25,7 +25,7 @@ class Value:
     raw: bytes
 
     def parts(self) -> list["Value"]:
-        """What a sequence or set holds."""
+        """The values in a sequence or set."""
         return list(values(self.body))
 
     def number(self) -> int:

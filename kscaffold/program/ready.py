@@ -157,7 +157,9 @@ def _compiled(file: Path, architecture: Architecture) -> ReadyProgram:
 
 
 def _mend(said: str, architecture: Architecture, argv: Sequence[str]) -> str:
-    """What mends a program that can't be compiled: the C library for that machine, or its source."""
+    """The command to try where a program does not compile: it installs the C library for that machine, or
+    compiles once more to show the errors.
+    """
     if "cannot find -lc" not in said and "stdio.h: No such" not in said and "crt1.o" not in said:
         return process.display([*argv[:-3], "/dev/null", argv[-1]])
     package = "libc6-dev" if architecture is table.host() else f"libc6-dev-{architecture.debian}-cross"

@@ -65,7 +65,7 @@ def read_project(
 
 
 def _sources(project: Project) -> list[Path]:
-    """What the compiler would open of a project's own, there or not."""
+    """The sources of a project that the compiler would open, whether they are there or not."""
     stems = [t.directory / o.removesuffix(".o") for t in project.targets for o in t.objects]
     return [stem.with_name(stem.name + end) for stem in stems for end in (".c", ".S")]
 
@@ -180,7 +180,7 @@ def _argv(directory: Path, tree: BuildTree | None) -> list[str]:
 
 
 def kbuild_environment(tree: BuildTree | None, kernel: Kernel | None) -> dict[str, str]:
-    """What the kernel's top Makefile exports and a module's Kbuild may look at."""
+    """The variables that the kernel's top Makefile exports and a module's Kbuild may look at."""
     if tree is None:
         # A single Makefile with `ifneq ($(KERNELRELEASE),)` has its Kbuild part behind it.
         return {"KERNELRELEASE": kernel.release if kernel else "unknown", "srctree": "", "objtree": ""}

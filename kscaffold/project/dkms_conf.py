@@ -26,7 +26,7 @@ done
 
 @dataclass(frozen=True, slots=True)
 class DkmsConf:
-    """What a dkms.conf says for one kernel: `make` and `before` are shell lines, None where it says none."""
+    """What a dkms.conf says for one kernel: `make` and `before` are shell lines, None where it has none."""
 
     values: dict[str, dict[int, str]]
     make: str | None

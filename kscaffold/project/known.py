@@ -30,7 +30,7 @@ def know_targets(project: Project) -> None:
 
 
 def known_targets(directory: Path) -> Project | None:
-    """What the project's own make built there the last time, None where it never did."""
+    """What the project's own make built in `directory` the last time; None where it never did."""
     try:
         record = paths.recorded(paths.project_state(directory) / _FILE)
         if record["directory"] != os.path.realpath(directory):

@@ -145,12 +145,12 @@ def _calls_kbuild(line: str, values: dict[str, str]) -> bool:
     return bool(
         re.search(r"\bmake\b|\$[({]MAKE[)}]|\$[({]KBUILD\w*[)}]", expanded)
         and _CALL.search(expanded)
-        and not _NOT_BUILDING.search(re.sub(r"\$\([^)]*\)|\S*=\S*", "", line))
+        and not _NOT_BUILDING.search(re.sub(r"\$\([^)]{0,400}\)|(?<![^\s)])[^\s=]*=\S*", "", line))
     )
 
 
 def _of_call(line: str, values: dict[str, str]) -> str | None:
-    """What a call gives Kbuild besides the place: variables, or a place that is not here."""
+    """Why a call of Kbuild is no plain one: it gives variables, or another place than here. None: it is."""
     expanded = _expanded(line, values)
     command = re.sub(r"\$\((?:[^()]|\([^()]*\))*\)", lambda m: m[0].replace("=", ":"), expanded)
     names = [n for n in _ASSIGNED.findall(command) if not _PLACES.fullmatch(n)]

@@ -1,4 +1,4 @@
-"""What stands where no sandbox runs: nothing is loaded there, and nothing can be."""
+"""The target where no sandbox runs: nothing is loaded in it, and nothing can be."""
 
 import errno
 from typing import TYPE_CHECKING

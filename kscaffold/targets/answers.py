@@ -8,7 +8,7 @@ from kscaffold.sandbox.agent import protocol
 
 
 def of_outcome(seen: protocol.Outcome) -> Attempt:
-    """What the agent's answer to a load or an unload says."""
+    """The attempt that the agent's answer to a load or an unload tells of."""
     records = parse_kmsg(b"\n".join(seen.records))
     note = None
     if seen.cut or seen.lost:

@@ -172,7 +172,7 @@ class HostTarget:
         return parse_text(done.stdout) if done.returncode == 0 else None
 
     def _since(self, before: list[Record] | None) -> tuple[Record, ...] | None:
-        """What the log has got since; None where it can't be read."""
+        """The records that the log has got since `before` was read; None where it can't be read."""
         after = self._readable_log() if before is not None else None
         if after is None or before is None:
             return None

@@ -63,7 +63,7 @@ _READING = frozenset({Verb.LIST, Verb.LOG, Verb.READ, Verb.PHOTOGRAPH, Verb.INST
 
 class SandboxTarget:
     """A guest, restored or live. `kernel`: its release, and its machine as `uname -m` says it. `console`
-    and `was_reset` tell of one that has gone; a keeper tells that itself. `as_user`: modules are loaded by
+    and `was_reset` tell of one that has gone; a daemon tells that itself. `as_user`: modules are loaded by
     an ordinary user of the guest (uid 65534), not by root.
     """
 
@@ -103,7 +103,7 @@ class SandboxTarget:
 
     @classmethod
     def from_connection(cls, connection: "Connection") -> "SandboxTarget":
-        """A live sandbox, which its keeper holds."""
+        """A live sandbox, which its daemon holds."""
         greeting = connection.facts
         kernel = (greeting["kernel"], greeting["arch"])
         return cls(connection.channel, kernel, greeting["accelerator"], greeting.get("cmdline", ""))
@@ -252,8 +252,8 @@ class SandboxTarget:
             self.write("/bin/sh-is-there", b"")
 
     def photograph(self, sections: int, *, first: bool = False) -> "list[Part]":
-        """What these parts of the kernel (bits by the order of residue.SECTIONS) have now and had not in the
-        first photograph. `first`: take that one again. A child of the agent takes it: a list that leads to a
+        """How these parts of the kernel (bits by the order of residue.SECTIONS) differ now from the first
+        photograph. `first`: take that one again. A child of the agent takes it: a list that leads to a
         module that has gone kills its reader. Raises KscaffoldError KS610 where the guest does not answer.
         """
         from kscaffold.diagnosis.residue.compare import (
@@ -342,7 +342,7 @@ class SandboxTarget:
             ) from None
 
     def _provide(self, name: str) -> list[bytes] | None:
-        """What the guest's kernel asked for, as bytes; noted down."""
+        """Find what the guest's kernel asks modprobe for, as bytes, and note the request. None: not found."""
         found = self.modprobe(name) if self.modprobe else None
         modules = None if found is None else tuple(ko.module for ko in found)
         self._requests.append(ModuleRequest(name, modules))
@@ -368,7 +368,7 @@ class SandboxTarget:
             return replace(attempt, late=attempt.late and begun, reset=attempt.reset and begun)
 
     def _unanswered(self, error: ChannelTimeout | ChannelClosed, nonce: str) -> Attempt:
-        """What is known of a guest that does not answer, or has gone. `nonce`: the request whose records are
+        """The attempt at a guest that did not answer, or has gone. `nonce`: the request whose records are
         looked for, as a regular expression.
         """
         closed = isinstance(error, ChannelClosed)

@@ -40,14 +40,14 @@ class Target(Protocol):
         """Unload a module by the kernel's name for it; `timeout` in seconds."""
 
     def modules(self) -> list[Listed]:
-        """What is in the list of modules."""
+        """The kernel's list of modules."""
 
     def log(self) -> list[Record]:
-        """What the kernel's log holds."""
+        """The records in the kernel's log."""
 
     def facts(self, name: str) -> Facts:
-        """What the kernel says of itself to who loads modules into it, now; `name`: the kernel's name of the
-        module that is asked about. Never raises: what it does not say is None.
+        """What the kernel says of itself now, to the task that loads modules. `name`: the kernel's name of
+        the module that is asked about. Never raises: a fact that the kernel does not tell is None.
         """
 
     def read(self, path: str) -> bytes:
@@ -69,8 +69,8 @@ class Target(Protocol):
         """
 
     def photograph(self, sections: int, *, first: bool = False) -> "Sequence[Part] | None":
-        """What these parts of the kernel (bits by the order of residue.SECTIONS) have now and had not in the
-        first photograph. `first`: take that one anew. None where there is none: others work there, too.
+        """How these parts of the kernel (bits by the order of residue.SECTIONS) differ now from the first
+        photograph. `first`: take that one anew. None where there is none: others work there, too.
         """
 
     def pointers(self, low: int, high: int, *, deep: bool = False) -> tuple[tuple[int, int], ...]:

@@ -13,7 +13,7 @@ from kscaffold.records import dataclass, replace
 from kscaffold.targets.kernel_memory import KernelMemory
 
 SYMBOLS = ("__per_cpu_offset", "hrtimer_bases", "hrtimer_wakeup", "jiffies", "process_timeout", "timer_bases")
-"""What has to be known of a kernel to find its timers."""
+"""The symbols by whose addresses a kernel's timers are found."""
 
 _WHEEL = 16 << 10  # bytes: two or three struct timer_base of up to 576 buckets each
 _TREES = 2 << 10  # bytes: struct hrtimer_cpu_base with its eight clocks
@@ -65,8 +65,8 @@ def armed_timers(memory: KernelMemory, addresses: Mapping[str, int], uptime: flo
 def _all_of(
     memory: KernelMemory, start: int, size: int, follow: Callable[[dict[int, int]], Iterable[Timer]]
 ) -> list[Timer]:
-    """What `follow` finds behind the pointers in a piece of memory: it gets each with the address of its
-    place. Done again where somebody changed them meanwhile.
+    """The timers that `follow` finds behind the pointers in a piece of memory; it gets each pointer with
+    the address it stands at. Read again where the pointers changed meanwhile.
     """
 
     def pointers() -> dict[int, int]:

@@ -47,7 +47,7 @@ class Completed:
 
 @dataclass(slots=True)
 class Evidence:
-    """What is known of a guest besides its log: kept while it lives, for when it does not."""
+    """What was seen of a guest besides its log, kept for the time when the guest does not answer."""
 
     commands: list[str] = field(default_factory=list)
     complaints: list[Complaint] = field(default_factory=list)
@@ -249,9 +249,9 @@ class Guest:
         return tuple(found)
 
     def flaws(self) -> tuple[Flaw, ...]:
-        """What a load or an unload that succeeded is not clean for, beside the kernel's complaints; and what
-        was left behind, where the test did no more than load and unload: programs and files take memory of
-        their own.
+        """The flaws of loads and unloads that succeeded, without the kernel's complaints; and what was left
+        behind, where the test did no more than load and unload: programs and files take memory of their
+        own.
         """
         seen = self.evidence
         reports: list[LoadReport | UnloadReport] = [*seen.loads, *seen.unloads]

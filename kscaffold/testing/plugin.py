@@ -205,7 +205,7 @@ def _report_ktap(item: pytest.Item, report: pytest.TestReport, guests: list["Gue
 
 
 def _plainly(report: pytest.TestReport, call: pytest.CallInfo[Any]) -> None:
-    """What could not be done, its cause and the way to mend it: a traceback through our code says less."""
+    """Report our own error as what failed, its cause and its fix: a traceback through our code says less."""
     error: Any = call.excinfo.value if call.excinfo and report.failed else None
     if type(error).__module__.partition(".")[0] == "kscaffold" and hasattr(error, "fix"):
         lines = [f"error[{error.code}]: {error.what}"]

@@ -41,9 +41,9 @@ _WORST: tuple[Outcome, ...] = ("error", "failed", "passed", "skipped")
 
 @dataclass(frozen=True, slots=True)
 class TestRun:
-    """What a run of tests gave. `examined`: the project has no tests, so it was the standard examination.
-    `no_answer`: why nothing could be tested on a kernel, by its name. `part`: of the tests, `K/N`.
-    `coverage`: of all tests on all kernels, None where it was not asked for.
+    """The result of a run of tests. `examined`: the project has no tests, so the standard examination ran.
+    `no_answer`: why nothing could be tested on a kernel, by its name. `part`: which part of the tests ran,
+    `K/N`. `coverage`: of all tests on all kernels, None where it was not asked for.
     """
 
     __test__ = False
@@ -206,7 +206,7 @@ def _refuse_nothing(ended: list[PytestEnded], request: TestRequest) -> None:
 
 
 def _paths(request: TestRequest, project: Path) -> tuple[tuple[Path, ...], bool]:
-    """What pytest is given, and whether that is the standard examination."""
+    """The paths that pytest gets, and whether that is the standard examination."""
     for path in request.paths:
         if not (request.directory / str(path).partition("::")[0]).exists():
             raise UsageError("KS651", f"there is no {path}", fix="ls tests")

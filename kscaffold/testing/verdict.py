@@ -52,7 +52,7 @@ def _is(one: Complaint | Flaw, which: str) -> bool:
 
 
 def sections(guests: Sequence[Guest], most: int) -> list[tuple[str, str]]:
-    """What the report of a failed test shows; of a log at most so many lines."""
+    """The sections that the report of a failed test gets, each a title and a text. `most`: lines of a log."""
     parts = []
     for number, guest in enumerate(guests, 1):
         which = f" {number}" if len(guests) > 1 else ""

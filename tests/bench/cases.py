@@ -44,6 +44,12 @@ def _starts(world: World) -> list[Case]:
         Case(
             "kscaffold --version", lambda: world.kscaffold("--version"), bar=0.1, against=("python -c pass",)
         ),
+        Case(
+            "completion of a word",
+            lambda: world.kscaffold("__complete", "explain", "KS2"),
+            bar=0.1,
+            against=("python -c pass",),
+        ),
     ]
 
 

@@ -27,20 +27,20 @@ def measure(world: World) -> list[Amount]:
         if len(cards) != 2:
             raise BenchError(f"two sandboxes were to be live, {len(cards)} are")
         rolled = [_facts(Path(f"/proc/{card.qemu}/smaps_rollup")) for card in cards]
-        keepers = [_facts(Path(f"/proc/{card.keeper}/smaps_rollup")) for card in cards]
+        daemons = [_facts(Path(f"/proc/{card.daemon}/smaps_rollup")) for card in cards]
         guests = [_facts(Path(f"/proc/{card.qemu}/smaps"), "/ram") for card in cards]
     finally:
         for card in registry.all_sandboxes():
             registry.stop_sandbox(card.project)
-    resident = [qemu["Rss"] + keeper["Rss"] for qemu, keeper in zip(rolled, keepers, strict=True)]
+    resident = [qemu["Rss"] + daemon["Rss"] for qemu, daemon in zip(rolled, daemons, strict=True)]
     sizes = [size for _, _, size, _ in snapshot.all_snapshots()]
     return [
         Amount("a live sandbox, resident", max(resident), 350_000_000),
         Amount("  of it QEMU", max(f["Rss"] for f in rolled)),
-        Amount("  of it the keeper", max(f["Rss"] for f in keepers)),
+        Amount("  of it the daemon", max(f["Rss"] for f in daemons)),
         Amount(
             "its share when two run (PSS)",
-            max(a["Pss"] + b["Pss"] for a, b in zip(rolled, keepers, strict=True)),
+            max(a["Pss"] + b["Pss"] for a, b in zip(rolled, daemons, strict=True)),
         ),
         Amount("guest memory touched, of each", max(f["Rss"] for f in guests)),
         Amount("  shared through the snapshot", min(f["Shared_Clean"] + f["Shared_Dirty"] for f in guests)),

@@ -71,7 +71,7 @@ def test_shared_locks_keep_out_the_exclusive_ones_only(tmp_path):
     with file.open("w+") as one, file.open("r+") as two, file.open("r+") as three:
         assert lock.try_lock(one.fileno(), shared=True) and lock.try_lock(two.fileno(), shared=True)
         assert not lock.try_lock(three.fileno())
-        # A reader does not make a file locked: only a keeper, a build, a run do.
+        # A reader does not make a file locked: only a daemon, a build, a run do.
         assert not lock.is_locked(file)
 
 

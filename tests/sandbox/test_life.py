@@ -81,7 +81,7 @@ def _gone(seconds: float = 5) -> bool:
 
 
 def _none_listed(seconds: float) -> bool:
-    """The keeper takes its sandbox off the list a moment after the guest has ended."""
+    """The daemon takes its sandbox off the list a moment after the guest has ended."""
     deadline = time.monotonic() + seconds
     while registry.all_sandboxes() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -219,25 +219,25 @@ def test_a_killed_load_leaves_a_sandbox_that_is_listed_and_stops(ks, kernel61, h
         command.communicate()
         time.sleep(0.3)
         parents = {_parent(qemu) for qemu in _ours()} - {None}
-        # A keeper is listed before it starts its QEMU.
-        assert parents <= {info.keeper for info in registry.all_sandboxes()}
+        # A daemon is listed before it starts its QEMU.
+        assert parents <= {info.daemon for info in registry.all_sandboxes()}
         ks("sandbox", "stop")
         assert _gone(10) and registry.all_sandboxes() == []
     good = ks("load", "--json", "-k", kernel61.release, built(kernel61) / "hello.ko")
     assert good.json["verdict"] == "loaded"
 
 
-def test_a_killed_keeper_takes_its_guest_along_and_is_off_the_list(ks, kernel61, here):
+def test_a_killed_daemon_takes_its_guest_along_and_is_off_the_list(ks, kernel61, here):
     hello = built(kernel61) / "hello.ko"
     assert ks("load", "-k", kernel61.release, hello).status == 0
     (card,) = registry.all_sandboxes()
-    os.kill(card.keeper, signal.SIGKILL)
+    os.kill(card.daemon, signal.SIGKILL)
     assert _gone(5)
     assert ks("sandbox", "status", "--json").json["sandboxes"] == []
     assert ks("load", "-k", kernel61.release, hello).status == 0
 
 
-def test_what_a_killed_keeper_left_is_swept_though_nobody_waits_for_it(ks, kernel61, here):
+def test_what_a_killed_daemon_left_is_swept_though_nobody_waits_for_it(ks, kernel61, here):
     ended = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.DEVNULL)
     dead = ended.pid
     os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)  # it stays, as one that nobody waits for
@@ -399,7 +399,7 @@ def test_the_boot_survives_a_busy_machine(kernel61, monkeypatch, tmp_path):
             loop.wait()
 
 
-def test_a_keeper_takes_nonsense_calmly(ks, kernel61, here):
+def test_a_daemon_takes_nonsense_calmly(ks, kernel61, here):
     assert ks("load", "-k", kernel61.release, built(kernel61) / "hello.ko").status == 0
     address = str(registry.sandbox_dir(here) / "keeper.sock")
     for nonsense in (
@@ -523,7 +523,7 @@ def test_a_whole_command_has_a_deadline_where_one_is_set(kernel61, here, name):
 
 
 def test_who_looks_for_a_sandbox_sweeps_nothing_of_one_that_is_being_started(here):
-    """A dead keeper's card was read, then the next keeper's was removed: it ran, and nobody could find it."""
+    """A dead daemon's card was read, then the next daemon's was removed: it ran, and nobody could find it."""
     directory = registry.sandbox_dir(here)
     directory.mkdir(parents=True, mode=0o700)
     card = directory / "card.json"

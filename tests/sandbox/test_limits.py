@@ -85,7 +85,7 @@ def test_ctrl_c_is_heard_before_kscaffold_is_read():
 
 @pytest.mark.sandbox
 def test_a_sandbox_that_has_no_room_says_why(ks, monkeypatch, tmp_path):
-    """Its keeper finds out, and the command that waits for it is told so, not that it has ended."""
+    """Its daemon finds out, and the command that waits for it is told so, not that it has ended."""
     need_program("qemu-system-x86_64", "qemu-system-x86")
     kernel = need_kernel("6.1")
     monkeypatch.chdir(tmp_path)

@@ -93,13 +93,13 @@ def test_a_qemu_that_is_stopped_takes_no_time_of_the_guest(kernel):
 
 @pytest.mark.sandbox
 @pytest.mark.kernel
-def test_a_keeper_that_is_stopped_takes_none_either(ks, kernel, tmp_path, monkeypatch):
+def test_a_daemon_that_is_stopped_takes_none_either(ks, kernel, tmp_path, monkeypatch):
     shutil.copy(built(kernel) / "slow.ko", tmp_path)
     monkeypatch.chdir(tmp_path)
     assert ks("load", "-k", kernel.release, "slow.ko", "ms=1").status == 0
     assert ks("unload", "slow").status == 0
-    keeper = registry.find_sandbox(tmp_path).keeper
-    with stopped(keeper, 1.0, 6):
+    daemon = registry.find_sandbox(tmp_path).daemon
+    with stopped(daemon, 1.0, 6):
         ran = ks("load", "--json", "-k", kernel.release, "--timeout", "3", "slow.ko", "ms=1500")
     assert ran.json["verdict"] == "loaded", ran.json
     assert ks("sandbox", "stop").status == 0

@@ -52,7 +52,7 @@ def _name(adopted: "Adoption", path: Path) -> str:
 
 
 def _show(adopted: "Adoption") -> None:
-    """What there is, and the changes before they are made."""
+    """Show the modules, what is to be noted of them, and the changes before they are made."""
     _modules(adopted)
     if adopted.own_way:
         why = f"the project's own make builds it ({adopted.own_way})"

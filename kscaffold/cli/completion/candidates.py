@@ -1,4 +1,4 @@
-"""What can stand at the cursor: looked up in a table and in the cache, before typer is imported (0.1 s).
+"""The words that can stand at the cursor, from a table and the cache, before typer is imported (0.1 s).
 
 Imports little, and answers with nothing rather than with an error.
 """
@@ -20,7 +20,7 @@ from kscaffold.files import reader
 _TABLE = Path(__file__).with_name("table.json")
 _MOST_BYTES = 16 << 20  # of a .ko: with more a Tab key would have to wait
 _MOST = 400  # answers: a shell asks before it shows more than a hundred
-_MODULE_NAMES = re.compile(r"^\s*obj-\S+\s*[:+]?=(.*)$", re.M)
+_MODULE_NAMES = re.compile(r"^[ \t]*obj-\S+[ \t]*[:+]?=(.*)$", re.M)
 
 
 def complete(words: Sequence[str]) -> int:
@@ -95,7 +95,7 @@ def _directory(rest: list[str]) -> Path:
 
 
 def _modules(current: str, rest: list[str]) -> list[str]:
-    """What the Kbuild or Makefile here names in obj-m, in its own words: make is not asked."""
+    """The modules that the Kbuild or Makefile here names in obj-m. Its text is read; make is not asked."""
     for name in ("Kbuild", "Makefile"):
         with contextlib.suppress(OSError, KscaffoldError):
             text = reader.read_text(_directory(rest) / name).replace("\\\n", " ")

@@ -46,7 +46,7 @@ def sandbox_status(
                 "arch": s.arch,
                 "cmdline": s.cmdline,
                 "accelerator": s.accelerator,
-                "keeper": s.keeper,
+                "keeper": s.daemon,  # the key is frozen
                 "qemu": s.qemu,
                 "seconds": round(time.time() - s.started, 1),
                 "rss": s.rss,

@@ -1,4 +1,4 @@
-"""What a template of others is, before the user trusts it."""
+"""Shows what a template of others is, before the user trusts it."""
 
 from kscaffold import console
 from kscaffold.scaffold.external.inspect import Report

@@ -19,7 +19,7 @@ class DeclinedError(Exception):
 
 @dataclass(slots=True)
 class UpdateSession:
-    """What was allowed on the command line, and the outcome.
+    """One update of a project whose template is somebody else's: the options given, and the outcome.
 
     `command`: the words of the command, without --trust. `outcome`: None for kscaffold's own templates.
     """
@@ -32,7 +32,7 @@ class UpdateSession:
     outcome: RerenderReport | None = field(default=None, init=False)
 
     def prompts(self) -> UpdatePrompts:
-        """For the verb."""
+        """The prompts that the verb asks the user with."""
         return UpdatePrompts(
             self.hooks, self.checkout, self.changed, console.step, self._trusts, self._line, self._show_report
         )

@@ -16,7 +16,7 @@ _NOT_FOUND, _NOT_RUN = 127, 126
 
 
 class Heard:
-    """What the program writes goes to our own streams as it comes; with `keep` into the document instead."""
+    """Passes the program's output to our own streams as it comes; with `keep`, keeps it for the document."""
 
     def __init__(self, *, keep: bool) -> None:
         self.keep = keep
@@ -31,12 +31,12 @@ class Heard:
             data = data[os.write(stream, data) :]
 
     def text(self, stream: int) -> str:
-        """What was kept of a stream."""
+        """The output that was kept of a stream."""
         return self.kept[stream].decode(errors="replace")
 
 
 def executed(request: ExecRequest, done: Executed, heard: Heard) -> int:
-    """What the kernel said, the document, and the exit status: the program's own where it has one."""
+    """Show what the kernel said, emit the document, return the exit status: the program's if it has one."""
     from kscaffold.cli.render import load as render_load  # start-up time: the program ran meanwhile
 
     if done.failed_build:

@@ -131,9 +131,9 @@ def _minus(errno: str | None) -> str:
 
 
 def log_lines(records: Iterable[Record], module: str) -> None:
-    """What the module and the kernel said, without what every out-of-tree module makes the kernel say.
+    """Print the log of the module and the kernel, without the lines that every out-of-tree module causes.
 
-    Of a long log the lines that matter most; every line with -v.
+    Of a long log only the lines that matter most are printed; with -v, every line.
     """
     lines = [
         r
@@ -271,7 +271,7 @@ def _tell_run(one: "Try", flaws: "Sequence[Flaw]", has_bugs: bool) -> None:
 
 
 def _complain(one: "Try", flaws: "Sequence[Flaw]") -> None:
-    """What a try is not clean for; what is accepted of it as a warning."""
+    """Print why a try is not clean. The flaws that are accepted become warnings."""
     for flaw in flaws:
         _flaw(flaw, lambda text: console.out(f"  {console.styled('complaint', 'red')}: {text}"), console.out)
     for flaw in (f for reports in one for r in reports for f in r.flaws):
@@ -302,13 +302,13 @@ def unloaded(report: UnloadReport) -> None:
 
 
 def _regrets(report: UnloadReport) -> None:
-    """What went wrong in an exit that came to its end."""
+    """Warn of what went wrong in an exit that came to its end."""
     for flaw in report.flaws:
         _flaw(flaw, console.warn, console.note)
 
 
 def left(report: UnloadReport | LoadReport) -> None:
-    """What unloads have left behind in a sandbox that lives on."""
+    """Warn of what unloads have left behind in a sandbox that lives on."""
     for flaw in flaws_of_residue(report.residue or ()):
         _flaw(flaw, console.warn, console.note)
 

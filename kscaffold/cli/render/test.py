@@ -101,7 +101,7 @@ def _print_part(
 
 
 def _labels(kernels: tuple[str, ...], first: int) -> dict[str, str]:
-    """What stands above each column: the release, without its flavour where the table would be too wide."""
+    """The heading of each column: a kernel's release, short where the table would be too wide."""
     if first + sum(2 + len(kernel) for kernel in kernels) <= _WIDEST:
         return {kernel: kernel for kernel in kernels}
     short = {kernel: m[0] if (m := _NUMBERS.match(kernel)) else kernel for kernel in kernels}

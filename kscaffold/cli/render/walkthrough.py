@@ -61,7 +61,7 @@ def print_walkthrough(walkthrough: LoadWalkthrough) -> None:
 
 
 def _questions(walkthrough: LoadWalkthrough) -> Iterator[str]:
-    """What a teacher asks of this load, as on the page."""
+    """The questions that a teacher asks of this load, each with its answer, as on the page."""
     for number, asked in enumerate(questions(walkthrough), 1):
         yield console.styled(f"{f'{number}.':<3} {asked.question}", "bold")
         yield from textwrap.wrap(

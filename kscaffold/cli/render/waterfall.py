@@ -36,7 +36,7 @@ def show(report: LoadReport) -> None:
 
 
 def time_text(report: LoadReport, stage: StageTime, within: str | None) -> str:
-    """What stands in the column of times; `within`: the stage whose time holds that of this one."""
+    """The text of a stage in the column of times. `within`: the stage whose time includes that of `stage`."""
     if stage.microseconds is not None:
         return lasted(report, stage.status, stage.microseconds)
     return f"({within})" if within else ""

@@ -1,4 +1,5 @@
-"""What a module left behind, by two photographs of its kernel: of before the load and of after the unload.
+"""Finds what a module left behind: it compares a photograph of the kernel from before the load with one
+from after the unload.
 
 The guest is pristine, so the difference is the module's.
 """
@@ -50,7 +51,7 @@ _OWN_FILES = lazy.pattern(
 
 
 def compare(found: Sequence[Part], sources: Sequence[tuple[str, str]] = ()) -> list[Residue]:
-    """What is left, each thing once: of a directory with files the directory, of a device its own name.
+    """All that is left, each thing once: a directory without the files in it, a device under its own name.
     `sources`: name and text of the module's own files.
     """
     left: list[Residue] = []

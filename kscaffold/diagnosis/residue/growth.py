@@ -14,8 +14,9 @@ _SIZED = re.compile(r"kmalloc-(?:\w+-)*?(?P<size>\d+)(?P<unit>k?)")
 
 
 def growth(half: Sequence[Part], whole: Sequence[Part], rounds: int) -> list[Residue]:
-    """What grew by the same number of objects, or by a page, in each round of both halves: what a kernel sets
-    aside for itself grows in steps. `half`, `whole`: what differs from the beginning then, and at the end.
+    """The caches and the memory that grew evenly: by the same number of objects a round, or by about a page
+    a round, in both halves of the rounds. What a kernel sets aside for itself grows in steps. `half`,
+    `whole`: what differs from the beginning after half of the rounds, and at the end.
     """
     each, first, both = rounds // 2, _objects_more(half), _objects_more(whole)
     left = []

@@ -30,7 +30,7 @@ class Residue:
 
     @property
     def fix(self) -> str:
-        """What takes it back."""
+        """The advice for the user: the call that takes the thing back."""
         more = "; kscaffold run --sanitize names the allocation" if self.kind == "memory" else ""
         return f"call {self.undo or KINDS[self.kind].undo} in exit, and where init fails after it{more}"
 

@@ -70,7 +70,7 @@ _UNDONE: tuple[tuple[str, str], ...] = (
 
 
 def undo_of(call: str) -> str | None:
-    """What takes back what a function started or registered; None where that is not known."""
+    """The call that ends what `call` started or registered; None where none is known."""
     fits = ((re.fullmatch(pattern, call), undo) for pattern, undo in _UNDONE)
     return next((hit.expand(undo) for hit, undo in fits if hit), None)
 

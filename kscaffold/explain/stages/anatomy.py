@@ -193,7 +193,7 @@ def _relocated(ko: KoFile) -> list[Relocated]:
 
 
 def _given(parameters: Parameters) -> dict[str, str]:
-    """What was asked for, by the name as the kernel compares it; the last one of a name counts."""
+    """The given values, by the parameter's name as the kernel compares it; of one name the last counts."""
     found = {}
     for word in parameters.words:
         name, equals, value = word.partition("=")

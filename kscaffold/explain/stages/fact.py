@@ -22,7 +22,7 @@ SOURCES: dict[Source, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What is known on one point. `rows`: the details under `columns`, as text."""
+    """One fact about a stage. `rows`: the details under `columns`, as text."""
 
     label: str
     value: str

@@ -96,7 +96,7 @@ def arguments(context: StageContext) -> Iterator[Fact]:
 
 
 def formation(context: StageContext) -> Iterator[Fact]:
-    """What it offers to others."""
+    """The symbols that the module exports."""
     if context.anatomy is None:
         return
     exports = context.anatomy.ko.exports

@@ -20,10 +20,10 @@ _ATTRIBUTES = ("coresize", "initsize", "initstate", "refcnt", "taint", "version"
 class Observed:
     """What a kernel said after a load. Empty where it said nothing, or where there was nothing to ask.
 
-    `listed`: its line of /proc/modules. `attributes`: the files of /sys/module/NAME by name, `parameters`
-    those below parameters/ (values without their newline), `sections` the addresses it gave to sections.
-    `providers`: modules that say this one uses them; `loaded`: every module on the list, None where that
-    is not known. `facts`: what the kernel says of itself.
+    `listed`: the module's line of /proc/modules. `attributes`: the files of /sys/module/NAME by name,
+    `parameters` those below parameters/ (values without their newline), `sections` the addresses it gave to
+    sections. `providers`: modules that say this one uses them; `loaded`: every module on the list, None
+    where that is not known. `facts`: what the kernel says of itself.
     """
 
     listed: Listed | None = None
@@ -61,7 +61,7 @@ def observe_module(report: LoadReport, ko: KoFile | None, target: Target) -> Obs
 
 
 def _with_sysfs(seen: Observed, place: str, ko: KoFile | None, files: KernelFiles) -> Observed:
-    """What was observed, with what /sys/module/NAME says."""
+    """The same observation, with what /sys/module/NAME says."""
     parameters = [p.name for p in ko.parameters] if ko else []
     sections = [s.name for s in ko.sections if s.size and s.name] if ko else []
     return replace(

@@ -18,8 +18,9 @@ from kscaffold.records import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class MatrixCell:
-    """What one kernel and one set of parameters gave. `kernel`: its release, or the word for it where there
-    is none. `run`: None where no answer could be had; `error` says why then. `seconds`: the job took.
+    """The result for one kernel and one set of parameters. `kernel`: its release, or where there is none,
+    the word it was asked for by. `run`: None where no answer could be had; `error` says why then.
+    `seconds`: how long the job took.
     """
 
     kernel: str
@@ -30,20 +31,20 @@ class MatrixCell:
 
     @property
     def ok(self) -> bool:
-        """All was built, loaded and unloaded, and is clean."""
+        """Whether all was built, loaded and unloaded, and is clean."""
         return self.run is not None and self.run.ok
 
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """What a matrix gave: its cells, kernel by kernel in the order they were named. `seconds`: all took."""
+    """The result of a matrix: its cells, kernel by kernel in the order they were named. `seconds`: of all."""
 
     cells: tuple[MatrixCell, ...]
     seconds: float
 
     @property
     def ok(self) -> bool:
-        """Each cell is."""
+        """Whether there are cells, and each one is ok."""
         return bool(self.cells) and all(cell.ok for cell in self.cells)
 
 

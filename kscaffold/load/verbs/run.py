@@ -25,10 +25,10 @@ Listen = Callable[[Kernel], "TryListener | None"]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run gave. `tries`: the loads and unloads of each guest. `build_seconds`: what building took
-    before the first one. `failed_build`: the build that did not succeed; there are no tries then. `allow`:
-    the codes of complaints that are accepted. `sanitizer`, `faults`, `coverage`: what each of these found,
-    None where it was not asked for.
+    """The result of a run. `tries`: the loads and unloads of each guest. `build_seconds`: how long building
+    took before the first one. `failed_build`: the build that did not succeed; there are no tries then.
+    `allow`: the codes of complaints that are accepted. `sanitizer`, `faults`, `coverage`: what each of
+    these found, None where it was not asked for.
     """
 
     tries: tuple["Try", ...] = ()
@@ -56,7 +56,7 @@ class Run:
         return any(self.tries[number] is one and found - self.allow for number, found in codes)
 
     def flaws(self, one: "Try") -> tuple["Flaw", ...]:
-        """What a try is not clean for, but for what is accepted; the kernel's complaints come first."""
+        """The flaws that make a try unclean, but the accepted ones; the kernel's complaints come first."""
         from kscaffold.load.flaws import RESIDUE, not_allowed  # start-up time: while the guest restores
 
         found = [f for reports in one for r in reports for f in r.flaws]

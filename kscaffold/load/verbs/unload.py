@@ -20,8 +20,8 @@ from kscaffold.targets.target import Target
 @dataclass(frozen=True, slots=True)
 class UnloadRequest:
     """What is to be unloaded. `at`: the directory whose sandbox and project are meant. `names`: modules or
-    their files; none for those of the project, with `module` this one of them. `host`: from this machine's
-    own kernel.
+    their files; none for all modules of the project, or for `module` alone. `host`: from this machine's own
+    kernel.
     """
 
     at: Path

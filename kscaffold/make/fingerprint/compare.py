@@ -57,7 +57,7 @@ def fresh_targets(directory: Path, kernel: Kernel) -> Project | None:
 
 
 def recorded_targets(directory: Path) -> tuple[ModuleTarget, ...]:
-    """What the last build in `directory` made, up to date or not; none where no record tells."""
+    """The modules that the last build in `directory` made, up to date or not; none without a record."""
     record = _read(directory)
     return _project(record).targets if record and record.get("targets") else ()
 
@@ -97,7 +97,7 @@ def last_kernel(directory: Path) -> str | None:
 
 
 def facts_of(file: str) -> list[int] | None:
-    """What changes when a file does; None when it is not there."""
+    """The numbers of a file that change when the file does; None where there is no such file."""
     try:
         stat = os.stat(file)  # noqa: PTH116 (no FileIdentity either: there are a thousand of these)
     except OSError:

@@ -39,7 +39,7 @@ _USED = re.compile(r"\$[({]([\w.-]+)(?=[)}:])|\$([A-Za-z])")
 
 
 def unjudgeable(text: str) -> str | None:
-    """What in a Kbuild's text can't be judged from outside (the line), or None when all can."""
+    """The line or the variables of a Kbuild that can't be judged from outside; None where all can."""
     state = _State()
     for line in _logical_lines(text):
         bad = state.read(line)

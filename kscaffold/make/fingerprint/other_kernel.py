@@ -18,7 +18,7 @@ from kscaffold.project.project import Project
 
 
 def kernel_identity(tree: BuildTree) -> str:
-    """What tells a tree from others, and from itself before it was replaced or configured again."""
+    """A text that differs between trees, and changes when a tree is replaced or configured again."""
     facts = [str(tree.directory), tree.release]
     for name in ("include/generated/autoconf.h", "include/generated/utsrelease.h", "Module.symvers"):
         try:

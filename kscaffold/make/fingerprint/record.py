@@ -68,7 +68,7 @@ def write_record(
 
 
 def recorded_facts(ko: Path) -> list[int] | None:
-    """What is recorded of a .ko, to hand to `retake`."""
+    """The facts of a .ko that a record has, to be handed to `retake`."""
     return compare.facts_of(str(ko.resolve()))
 
 
@@ -91,7 +91,7 @@ def retake(ko: Path, before: list[int] | None) -> None:
 
 
 def head_of(tree: BuildTree) -> dict[str, Any]:
-    """What each record begins with."""
+    """The entries that each record begins with."""
     return {"schema": compare.SCHEMA, "kernel": str(tree.directory), "tree": kernel_identity(tree)}
 
 

@@ -16,7 +16,7 @@ _OUT_OF_BOUNDS = "symbol name out of bounds in string table"
 
 
 def findings(stage: str, question: Question) -> list[Finding]:
-    """What is damaged in a file that passed the checks every kernel makes, and shows at this stage."""
+    """The damage that shows at this stage, in a file that passed the checks every kernel makes."""
     rows = (row for row in _ROWS if row.stage == stage)
     found = ((row, message) for row in rows if (message := row.describe(question)))
     return [Finding("KS406", "error", stage, message, REBUILD, row.errno) for row, message in found]

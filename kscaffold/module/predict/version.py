@@ -77,7 +77,7 @@ def _live_patch(question: Question) -> Iterator[Finding]:
 
 
 def forced(stage: str, kernel: KernelFacts, what: str, fix: str, code: str = "KS424") -> Finding:
-    """What a kernel with CONFIG_MODULE_FORCE_LOAD takes with a taint, and others refuse."""
+    """The finding on what a kernel with CONFIG_MODULE_FORCE_LOAD takes with a taint, and others refuse."""
     force = kernel.has("MODULE_FORCE_LOAD")
     if force:
         return Finding(code, "warn", stage, f"{what}: the kernel takes it, but is tainted by it", fix)

@@ -43,7 +43,9 @@ def own_modules() -> frozenset[str]:
 
 
 def setup() -> dict[str, list[str]]:
-    """What the agent writes where before it is ready, in this order. What a kernel lacks fails silently."""
+    """The lines that the agent writes before it is ready, by file, in this order. A file that the kernel
+    has not is passed over.
+    """
     return {
         f"{_TRACING}/tracing_on": ["0"],
         # As fast as printk's, but not the same: the two differ by seconds, so their times are not mixed.

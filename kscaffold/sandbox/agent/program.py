@@ -101,7 +101,7 @@ def _size_of(terminal: int) -> bytes:
 
 
 class _Conversation:
-    """What goes to and fro while a program runs."""
+    """The exchange with a guest while a program runs there: input, output, signals, and modules."""
 
     def __init__(
         self,

@@ -11,8 +11,8 @@ A request is answered by an ACK when the work has begun, more of them while a lo
 any OUTPUT (a shell's), and one END. Where the guest's kernel asks for a module meanwhile, a WANT with its
 name comes, and a PROVIDE is its answer.
 
-A keeper (daemon.py) speaks the same protocol on its socket: it passes requests and answers on, greets each
-client with a WELCOME, and sends LOST instead of END when its guest is lost.
+The daemon of a live sandbox (live/daemon.py) speaks the same protocol on its socket: it passes requests and
+answers on, greets each client with a WELCOME, and sends LOST instead of END when its guest is lost.
 """
 
 import contextlib
@@ -64,7 +64,7 @@ class Verb(IntEnum):
     EXEC = 32  # a user's program, and its files
     SIGNAL = 33
     INSTALL = 34
-    # For the keeper itself.
+    # For the daemon itself.
     STOP = 100
 
 
@@ -85,7 +85,7 @@ _LEFTOVERS = 5.0  # s after a deadline in which frames of given-up requests are 
 
 class ChannelClosed(Exception):
     """The guest has gone, or speaks nonsense. `acknowledged`: it had begun the work. `reset`: its
-    machine reset itself, nobody killed it. `console`: its last words, where a keeper passed them on.
+    machine reset itself, nobody killed it. `console`: its last words, where a daemon passed them on.
     """
 
     def __init__(self, why: str, *, console: str = "", reset: bool = False) -> None:
@@ -192,7 +192,7 @@ def records(payload: bytes) -> list[bytes]:
 
 
 def frame(kind: Kind, nonce: int, status: int = 0, payload: bytes = b"") -> bytes:
-    """One answer frame as bytes, as the agent and the keeper send it."""
+    """One answer frame as bytes, as the agent and the daemon send it."""
     return ANSWER.pack(MAGIC, kind, nonce, status, len(payload)) + payload
 
 
@@ -214,7 +214,7 @@ SILENT, RESET, GONE, STOPPED = 1, 2, 3, 4
 
 
 def lost(answer: Answer) -> ChannelClosed | ChannelTimeout:
-    """The exception for a LOST frame: the one that is raised for a guest without a keeper."""
+    """The exception for a LOST frame: the one that is raised for a guest without a daemon."""
     console = answer.payload.decode(errors="replace")
     if answer.status in (SILENT, STOPPED):
         return ChannelTimeout(console, stopped=answer.status == STOPPED)
@@ -362,10 +362,10 @@ class Channel:
                 raise ChannelTimeout
 
     def welcome(self, deadline: float) -> Answer:
-        """Wait for the keeper's greeting. Raises ChannelTimeout while another client has the sandbox."""
+        """Wait for the daemon's greeting. Raises ChannelTimeout while another client has the sandbox."""
         kind, answer = self.receive(0, deadline)
         if kind is not Kind.WELCOME:
-            raise ChannelClosed("that is no keeper")
+            raise ChannelClosed("that is no sandbox's daemon")
         return answer
 
     def send(self, data: bytes, deadline: float) -> None:

@@ -1,4 +1,4 @@
-"""A clock that stands while a guest can't run: its QEMU, its keeper or this process is stopped."""
+"""A clock that stands while a guest can't run: its QEMU, its daemon or this process is stopped."""
 
 import select
 import time

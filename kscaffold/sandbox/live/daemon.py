@@ -1,9 +1,12 @@
-"""The owner of a live sandbox: a small process that outlasts the commands.
+"""The daemon that owns a live sandbox: a small process that outlasts the commands.
 
 It starts the guest, passes each client's requests to it, one client at a time, keeps the guest's log in
 a bounded file, and ends guest and itself at the idle time, at the hard limit, when told, or when the
-guest has gone. When a keeper is killed, its QEMU dies with it and its lock is free: the next command sees
-that the keeper is dead.
+guest has gone. When a daemon is killed, its QEMU dies with it and its lock is free: the next command sees
+that the daemon is dead.
+
+The words "keeper" and "keeper_started" on the card and in the greeting, and the socket's name, are frozen:
+commands and daemons of different versions meet there.
 """
 
 import contextlib
@@ -31,7 +34,9 @@ from kscaffold.sandbox.vm.start import start_guest
 
 _IDLE_WHEN_HUNG = 60.0  # s a guest in which something hangs stays, for `logs`
 CLIENTS = 16
-"""Clients that may wait in a keeper's queue."""
+"""Clients that may wait in a daemon's queue."""
+SOCKET = "keeper.sock"  # frozen: a command of any version dials it
+"""The name of the socket that a daemon serves, in its sandbox's directory."""
 _GRACE = 2.0  # s beyond the guest's own deadline
 _CLIENT_SILENCE = 60.0  # s a client may hold the sandbox without asking anything
 # Requests during which the client goes on talking.
@@ -53,13 +58,13 @@ class SandboxDir:
     project: Path
 
 
-def fork_keeper(sandbox: SandboxDir, planned: Plan) -> None:
-    """Leave a keeper behind that serves the sandbox's socket.
+def fork_daemon(sandbox: SandboxDir, planned: Plan) -> None:
+    """Leave a daemon behind that serves the sandbox's socket.
 
     Clients may connect at once: they are greeted when the guest is up, or told why it is not. A fork,
     because a new Python would take longer than the guest.
     """
-    _write_card(sandbox, planned, keeper=0, qemu=0)
+    _write_card(sandbox, planned, daemon=0, qemu=0)
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
@@ -71,7 +76,7 @@ def fork_keeper(sandbox: SandboxDir, planned: Plan) -> None:
         os.setsid()
         if os.fork() == 0:
             _become_daemon({sandbox.listener.fileno(), sandbox.lock})
-            _keep(sandbox, planned)
+            _run(sandbox, planned)
         status = 0
     finally:
         # Never back into the command's code: not through its handlers, nor through its exit hooks.
@@ -95,19 +100,19 @@ def _become_daemon(keep: set[int]) -> None:
         Path("/proc/self/comm").write_text("kscaffold-keep")
 
 
-def _keep(sandbox: SandboxDir, planned: Plan) -> None:
+def _run(sandbox: SandboxDir, planned: Plan) -> None:
     """Start the guest, serve clients, end the guest. The lock is dropped when the process ends."""
     # Whoever connects now learns this process's number from the kernel (SO_PEERCRED), not from a file.
     sandbox.listener.listen(CLIENTS)
-    _write_card(sandbox, planned, keeper=os.getpid(), qemu=0)
+    _write_card(sandbox, planned, daemon=os.getpid(), qemu=0)
     try:
         guest = start_guest(planned)
     except (KscaffoldError, OSError) as error:
         _refuse(sandbox, from_os_error(error) if isinstance(error, OSError) else error)
         return
     try:
-        _write_card(sandbox, planned, keeper=os.getpid(), qemu=guest.qemu.pid)
-        _Keeper(sandbox, guest, planned).serve()
+        _write_card(sandbox, planned, daemon=os.getpid(), qemu=guest.qemu.pid)
+        _Daemon(sandbox, guest, planned).serve()
     finally:
         with contextlib.suppress(OSError):
             _save_log(sandbox.directory, guest)
@@ -117,11 +122,11 @@ def _keep(sandbox: SandboxDir, planned: Plan) -> None:
 
 def _remove(directory: Path) -> None:
     """Take the sandbox off the list. Its log stays, for `logs`."""
-    for name in ("card.json", "keeper.sock", "client"):
+    for name in ("card.json", SOCKET, "client"):
         (directory / name).unlink(missing_ok=True)
 
 
-def _write_card(sandbox: SandboxDir, planned: Plan, *, keeper: int, qemu: int) -> None:
+def _write_card(sandbox: SandboxDir, planned: Plan, *, daemon: int, qemu: int) -> None:
     """Write what `sandbox status` shows."""
     card = {
         "project": str(sandbox.project),
@@ -129,8 +134,8 @@ def _write_card(sandbox: SandboxDir, planned: Plan, *, keeper: int, qemu: int) -
         "arch": planned.kernel.arch,
         "cmdline": planned.machine.cmdline,
         "accelerator": planned.machine.accelerator,
-        "keeper": keeper,
-        "keeper_started": start_time(keeper) if keeper else 0,
+        "keeper": daemon,
+        "keeper_started": start_time(daemon) if daemon else 0,
         "qemu": qemu,
         "started": time.time(),
         "key": planned.key,
@@ -165,7 +170,7 @@ def _save_log(directory: Path, guest: Guest, ask: bool = True) -> None:
         (directory / "console").write_text(console, errors="replace")
 
 
-class _Keeper:
+class _Daemon:
     """Serves one client at a time; the others wait in the listener's queue."""
 
     def __init__(self, sandbox: SandboxDir, guest: Guest, planned: Plan) -> None:

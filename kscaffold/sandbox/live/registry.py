@@ -20,14 +20,14 @@ from kscaffold.sandbox.agent.protocol import MOST_GRACE, Channel, ChannelClosed,
 from kscaffold.sandbox.live import daemon
 from kscaffold.sandbox.vm.plan import Plan
 
-_STOP_TIMEOUT = 5.0  # s for a keeper to hear that it is to end
+_STOP_TIMEOUT = 5.0  # s for a daemon to hear that it is to end
 _STOP_WAIT = 10.0  # s for it to end
-_DIAL_TIMEOUT = 5.0  # s for a keeper to take a connection
-_POLL = 0.01  # s between two looks for the end of a keeper
+_DIAL_TIMEOUT = 5.0  # s for a daemon to take a connection
+_POLL = 0.01  # s between two looks for the end of a daemon
 
 
 PREVIOUS = "previous-"
-"""What the names of the files begin with that a sandbox before this one left."""
+"""The prefix of the files that the sandbox before this one left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,12 @@ class SandboxInfo:
     arch: str
     cmdline: str
     accelerator: str
-    keeper: int
+    daemon: int
     qemu: int
     started: float
     key: str
     rss: int
-    keeper_started: int = 0
+    daemon_started: int = 0
 
     @property
     def name(self) -> str:
@@ -55,13 +55,18 @@ class SandboxInfo:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A sandbox that only this command uses until it closes the connection. `facts`: the keeper's greeting.
+    """A sandbox that only this command uses until it closes the connection. `facts`: the daemon's greeting.
     `started`: no command has used the sandbox before.
     """
 
     channel: Channel
     facts: dict[str, Any]
     started: bool
+
+    @property
+    def daemon(self) -> int | None:
+        """The process number of the sandbox's daemon, as its greeting says."""
+        return self.facts.get("keeper")  # the key is frozen: greetings of other versions have it
 
 
 def sandbox_id(project: Path) -> str:
@@ -77,7 +82,7 @@ def sandbox_dir(project: Path) -> Path:
 
 
 def find_sandbox(project: Path) -> SandboxInfo | None:
-    """The project's live sandbox, None without one. What a dead keeper left is swept."""
+    """The project's live sandbox, None without one. What a dead daemon left is swept."""
     return _read_card(sandbox_dir(project))
 
 
@@ -167,7 +172,7 @@ def stop_sandbox(project: Path) -> bool:
             raise KscaffoldError(
                 "KS606",
                 f"the sandbox of {project} has not ended",
-                cause=f"a process still holds {directory / 'lock'}; its record names process {card.keeper}, "
+                cause=f"a process still holds {directory / 'lock'}; its record names process {card.daemon}, "
                 "which is killed only where it proves to be the sandbox's",
                 fix=f"fuser -v {directory / 'lock'}",
             )
@@ -177,9 +182,9 @@ def stop_sandbox(project: Path) -> bool:
 def _is_gone(card: SandboxInfo, directory: Path) -> bool:
     """Whether a sandbox ends within the time for that; another one may have begun in its place."""
     deadline = time.monotonic() + _STOP_WAIT
-    while _has_keeper(directory):
+    while _has_daemon(directory):
         now = _read_card(directory)
-        if now is not None and card.keeper not in (0, now.keeper):
+        if now is not None and card.daemon not in (0, now.daemon):
             return True
         if time.monotonic() > deadline:
             return False
@@ -196,14 +201,14 @@ def end_sandbox(connection: Connection, project: Path) -> None:
     deadline = time.monotonic() + _STOP_WAIT
     while time.monotonic() < deadline:
         card = _read_card(directory)
-        if card is None or card.keeper != connection.facts.get("keeper"):
+        if card is None or card.daemon != connection.daemon:
             return
         time.sleep(_POLL)
 
 
 def is_ended(directory: Path) -> bool:
     """Whether a sandbox's directory is of one that has ended, and nobody starts another there now."""
-    return not _has_keeper(directory) and not is_locked(directory / "starting")
+    return not _has_daemon(directory) and not is_locked(directory / "starting")
 
 
 def last_log(project: Path, *, previous: bool = False) -> tuple[bytes, str]:
@@ -241,7 +246,7 @@ def _starting(directory: Path) -> Iterator[None]:
 
 
 def _start(directory: Path, planned: Plan, project: Path) -> None:
-    for left in ("card.json", "keeper.sock"):
+    for left in ("card.json", daemon.SOCKET):
         (directory / left).unlink(missing_ok=True)
     for kept in ("log", "console", "told"):
         (directory / f"{PREVIOUS}{kept}").unlink(missing_ok=True)
@@ -254,16 +259,16 @@ def _start(directory: Path, planned: Plan, project: Path) -> None:
         # Taken before the fork, and inherited: there is no moment at which nobody holds it.
         if not wait_for_lock(lock.fileno(), _STOP_WAIT):
             raise KscaffoldError("KS606", "the last sandbox here has not ended", fix="kscaffold sandbox stop")
-        listener.bind(str(directory / "keeper.sock"))
+        listener.bind(str(directory / daemon.SOCKET))
         listener.listen(daemon.CLIENTS)
-        daemon.fork_keeper(daemon.SandboxDir(directory, listener, lock.fileno(), project), planned)
+        daemon.fork_daemon(daemon.SandboxDir(directory, listener, lock.fileno(), project), planned)
 
 
 def _dial(directory: Path) -> socket.socket | None:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.settimeout(_DIAL_TIMEOUT)
     try:
-        sock.connect(str(directory / "keeper.sock"))
+        sock.connect(str(directory / daemon.SOCKET))
     except OSError:
         sock.close()
         return None
@@ -273,16 +278,16 @@ def _dial(directory: Path) -> socket.socket | None:
         raise KscaffoldError(
             "KS618",
             f"{ownership.name_of(user)} answers in the place of this project's sandbox",
-            cause=f"another user's process listens at {directory / 'keeper.sock'}",
+            cause=f"another user's process listens at {directory / daemon.SOCKET}",
             fix=f"rm -r {directory}",
         )
     return sock
 
 
 def _channel(sock: socket.socket) -> Channel:
-    """A channel to a keeper, with time enough for the keeper to find its guest lost, and to say so."""
-    keeper = ownership.peer(sock)[0]
-    return Channel(sock, time.monotonic, MOST_GRACE * 1.5, lambda: process.is_stopped(keeper))
+    """A channel to a daemon, with time enough for the daemon to find its guest lost, and to say so."""
+    served_by = ownership.peer(sock)[0]
+    return Channel(sock, time.monotonic, MOST_GRACE * 1.5, lambda: process.is_stopped(served_by))
 
 
 def _welcomed(opened: Channel, directory: Path, patience: float) -> dict[str, Any]:
@@ -313,30 +318,30 @@ def _welcomed(opened: Channel, directory: Path, patience: float) -> dict[str, An
     return facts
 
 
-def _has_keeper(directory: Path) -> bool:
-    """A live keeper holds the lock of its directory."""
+def _has_daemon(directory: Path) -> bool:
+    """A live daemon holds the lock of its directory."""
     return is_locked(directory / "lock")
 
 
 def _read_card(directory: Path) -> SandboxInfo | None:
     try:
         facts = paths.recorded(directory / "card.json")
-        if not _has_keeper(directory):
+        if not _has_daemon(directory):
             _sweep(directory)
             return None
         return SandboxInfo(
             id=directory.name,
             project=Path(facts["project"]),
             kernel=facts["kernel"],
-            # An older kscaffold, whose sandboxes were of this machine, wrote none: its keepers live on.
+            # An older kscaffold, whose sandboxes were of this machine, wrote none: its daemons live on.
             arch=facts.get("arch") or os.uname().machine,
             cmdline=facts["cmdline"],
             accelerator=facts["accelerator"],
-            keeper=facts["keeper"],
+            daemon=facts["keeper"],  # the card's keys are frozen: daemons of other versions write them
             qemu=facts["qemu"],
             started=facts["started"],
             key=facts["key"],
-            keeper_started=facts.get("keeper_started", 0),
+            daemon_started=facts.get("keeper_started", 0),
             rss=_rss(facts["qemu"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
@@ -344,11 +349,11 @@ def _read_card(directory: Path) -> SandboxInfo | None:
 
 
 def _sweep(directory: Path) -> None:
-    """Remove what a dead keeper left, under its lock: another command may be starting the next one, and its
+    """Remove what a dead daemon left, under its lock: another command may be starting the next one, and its
     files have the same names.
     """
     with try_locked(directory / "lock") as ours:
-        for left in ("card.json", "keeper.sock", "client") if ours else ():
+        for left in ("card.json", daemon.SOCKET, "client") if ours else ():
             (directory / left).unlink(missing_ok=True)
 
 
@@ -361,12 +366,12 @@ def _rss(pid: int) -> int:
 
 
 def _kill(card: SandboxInfo) -> None:
-    """Kill a keeper that does not answer; its QEMU ends with it.
+    """Kill a daemon that does not answer; its QEMU ends with it.
 
     The card is a file, and a number may be another process's by now: the kernel has to name the same process
     as the one that listens, and it has to have started when the card says.
     """
-    if not card.keeper:
+    if not card.daemon:
         return
     try:
         sock = _dial(_root() / card.id)
@@ -377,5 +382,5 @@ def _kill(card: SandboxInfo) -> None:
         with contextlib.closing(sock):
             listening = ownership.peer(sock)[0]
     # Where its queue is full nobody can connect; its lock is held, and its start is on the card.
-    if listening in (None, card.keeper):
-        process.kill_proven(card.keeper, card.keeper_started)
+    if listening in (None, card.daemon):
+        process.kill_proven(card.daemon, card.daemon_started)

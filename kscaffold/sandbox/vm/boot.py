@@ -39,7 +39,7 @@ def boot(planned: Plan, progress: Progress) -> Guest:
 
 
 def boot_work(planned: Plan) -> Work:
-    """What a boot is to who waits for it."""
+    """A boot, as work that a user waits for."""
     once = "once: later starts take a tenth of the time"
     each = f"each time: this QEMU restores no {planned.machine.architecture.title} guest alive"
     text, began = f"{planned.kernel.name} ({once if planned.restorable else each})", time.monotonic()

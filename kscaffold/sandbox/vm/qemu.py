@@ -11,7 +11,7 @@ Accelerator = Literal["kvm", "tcg"]
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a guest is made of. Everything here is part of a snapshot's key.
+    """The machine of a guest. Everything here is part of a snapshot's key.
 
     `memory` in MiB, `tsc_khz` the rate of the host's counter or None, `cmdline` the user's addition.
     `initramfs`: what a boot starts from, None for a restore, which is past that. `devices`: more on its
@@ -119,7 +119,7 @@ def _devices(machine: Machine) -> list[str]:
 
 
 def _pci(machine: Machine) -> tuple[str, ...]:
-    """What gives the machine a PCI bus, where a device wants one: each boot looks for devices on it."""
+    """The options for a PCI bus, none where no device wants one: each boot looks for devices on the bus."""
     return machine.architecture.pci_options or () if machine.devices else ()
 
 

@@ -193,7 +193,7 @@ def evict(spare: str) -> None:
 
 
 def _facts(file: Path) -> list[object]:
-    """What a file is, for a snapshot's name: its real path, and the identity but for its ctime."""
+    """The facts of a file for a snapshot's name: its real path, and its identity but for the ctime."""
     file = file.resolve()
     return [str(file), *identify(file).stamp]
 

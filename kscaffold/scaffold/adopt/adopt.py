@@ -40,8 +40,8 @@ class Deprecation:
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """What there is. `project` is None where nothing says what is built. `problem`: make can't read the
-    file because tabs are missing; `project` is what it would build with them.
+    """What a directory has to adopt. `project` is None where nothing says what is built. `problem`: make
+    can't read the file because tabs are missing; `project` is what it would build with them.
 
     `missing`: objects without a source, by .ko; `unused`: sources that no module is made of. `proposal`: a
     Kbuild, where there is none. `changes`: what --write and --fix would do, or did (`written`). `own_way`:
@@ -112,7 +112,7 @@ def adopt(
 def _asked(
     directory: Path, kernel: Kernel | None
 ) -> tuple[Project | None, KscaffoldError | None, OwnWay | None]:
-    """What is built there, what hinders make from saying so, and the project's own way where it has one."""
+    """What is built in `directory`, what hinders make from saying so, and the project's own way, if any."""
     way = own_way(directory)
     known = known_targets(directory) if way else None
     if known is not None:
@@ -144,7 +144,7 @@ def _ask(directory: Path, kernel: Kernel | None) -> tuple[Project | None, Kscaff
 
 
 def _without_slips(directory: Path, kernel: Kernel | None, problem: KscaffoldError) -> Project:
-    """What is built once the missing tabs are there. Raises the problem where they are not all of it."""
+    """What is built once the missing tabs are there. Raises `problem` where more is wrong than tabs."""
     file = kbuild_file(directory)
     assert file
     text = read_text(file)

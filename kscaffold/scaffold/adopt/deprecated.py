@@ -92,7 +92,7 @@ def _in_rule(line: str, before: bool) -> bool:
 
 
 def _kind_of(line: str, in_rule: bool) -> str:
-    """What a line is: `recipe`, `flags` (read by Kbuild), the name of another variable, or nothing."""
+    """What a line is: `recipe`, `flags` (read by Kbuild), the name of another variable, or ""."""
     if line.startswith("\t") and in_rule:
         return "recipe"
     assigned = _ASSIGN.match(line)

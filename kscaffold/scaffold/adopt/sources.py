@@ -50,7 +50,7 @@ class CSource:
 
 
 def read_source(path: Path, text: str) -> CSource:
-    """What a source says."""
+    """The facts that the text of a source shows."""
     code = _NOISE.sub(" ", text)
     called = {name for name in _CALLED.findall(code) if len(name) <= _LONGEST_NAME}
     return CSource(
@@ -90,7 +90,7 @@ def _defined(code: str) -> set[str]:
             if named and called and named[1] not in _NOT_A_NAME:
                 names.add(named[1] if not named[1].startswith("__") else called[0])
         elif not called:
-            variable = re.search(r"[\w*]\s+\**([A-Za-z_]\w*)\s*(?:\[[^\]]*\]\s*)*$", before)
+            variable = re.search(r"[\w*]\s+\**([A-Za-z_]\w*)\s*(?:\[[^\[\]]{0,200}\]\s*)*$", before)
             if variable and not re.fullmatch(r"\s*(?:struct|union|enum)\s+\w+\s*", before):
                 names.add(variable[1])
     return names

@@ -43,8 +43,9 @@ _SHOWN = {
 
 @dataclass(frozen=True, slots=True)
 class ProjectRequest:
-    """What a user asks for. `directory`: the parent of the project. None: not said. `tests`: whether the
-    project gets the tests of its template."""
+    """A request for a new project. `directory`: its parent. A field that is None was not given. `tests`:
+    whether the project gets the tests of its template.
+    """
 
     name: str
     directory: Path
@@ -76,9 +77,9 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a user asked for, found good and complete. `answers`: what it takes to ask for it again.
+    """A request that was found good and complete. `answers`: what makes the same request again.
 
-    `values`: for the templates. `linked`: for Kbuild.
+    `values`: the variables of the templates. `linked`: the modules in the Kbuild text.
     """
 
     name: str
@@ -200,7 +201,7 @@ def fill(planned: Planned, into: Path) -> Path:
 
 
 def _answers(asked: ProjectRequest) -> dict[str, Any]:
-    """What was chosen, in words that TOML has; rerender.py makes a Wanted of them again."""
+    """The request, in values that TOML has; rerender.py makes a ProjectRequest of them again."""
     parameters = [
         {
             "name": p.name,
@@ -260,7 +261,7 @@ def _shown(template: str, main: str) -> tuple[params.TemplateParameter, ...]:
 
 
 def _code_of(source: str) -> int:
-    """What init of the template `returns` returns by itself: that of ret-1 returns -1, others 0."""
+    """The number that init of a source of the template `returns` returns: -1 for ret-1, 0 for other names."""
     found = re.fullmatch(r"ret-([1-9][0-9]{0,2})", source)
     return -int(found[1]) if found else 0
 

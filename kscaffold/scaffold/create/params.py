@@ -135,7 +135,7 @@ class TemplateParameter:
 
     @property
     def in_its_file(self) -> str:
-        """What its file in /sys holds where none is given."""
+        """The text of the parameter's file in /sys where the load gives no value."""
         if not self.count:
             return self._shown(self.default) + "\n"
         return ",".join(map(self._shown, self.elements)) + ("\n" if self.elements else "")

@@ -27,8 +27,9 @@ def template(name: str, came: Origin, report: Report, checkout: str | None, hook
 
 
 def visible_facts(project: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What cookiecutter adds to the variables, where a file of the project shows it: the template rendered
-    again elsewhere would differ in that, and in nothing that anybody changed."""
+    """The variables that cookiecutter adds itself, of those that a file of the project shows: the template
+    rendered again elsewhere would differ in them, though nobody changed anything.
+    """
     rendered = [f.content for f in tree.read_tree_files(project).values()]
     shown = {
         key: value

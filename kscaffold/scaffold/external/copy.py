@@ -16,7 +16,7 @@ _CHUNK = 1 << 20
 class TemplateCopy:
     """What was copied to `root`: `files`, `entries` (with directories), `size` in bytes.
 
-    `left_out`: paths that were not copied, with the reason. `links`: paths of those that were.
+    `left_out`: paths that were not copied, with the reason. `links`: the paths of links that were.
     """
 
     root: Path

@@ -162,7 +162,9 @@ def _interpreter(file: Path) -> str:
 
 
 def _refuse_links(chosen: PurePosixPath, taken: TemplateCopy) -> None:
-    """What was left out is no matter in a README's directory, but is one in what is rendered."""
+    """Raise UsageError KS073 where a part of the template that is rendered was left out. What is missing
+    elsewhere, as beside a README, is no matter.
+    """
     for name, why in taken.left_out.items():
         path = PurePosixPath(name)
         if not path.is_relative_to(chosen):

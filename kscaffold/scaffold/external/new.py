@@ -19,7 +19,8 @@ from kscaffold.scaffold.metadata import base, keep
 
 @dataclass(frozen=True, slots=True)
 class TemplateRequest:
-    """What a user asks for. `directory`: the parent of the project. `template`: a path or a URL.
+    """A request for a project from a template of others. `directory`: its parent. `template`: a path or a
+    URL.
 
     `checkout`: a branch, tag or commit; `inside`: the template's directory within what is fetched;
     `hooks`: the template's own code may run; `git`: begin a repository.
@@ -126,8 +127,9 @@ def inspect_template(
 def prepare(
     wanted: TemplateRequest, report: Report, came: source.Origin, hidden: Path, line: Callable[[str], None]
 ) -> Job:
-    """What the template that was looked at gets to do, once it is trusted. Raises UsageError KS079 where
-    it can't do without its code."""
+    """The job of rendering a template that was inspected and is trusted. Raises UsageError KS079 where the
+    template can't do without its code.
+    """
     may_run = may_run_code(report, wanted.hooks)
     work = hidden / "work"
     work.mkdir()

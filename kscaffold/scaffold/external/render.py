@@ -24,7 +24,7 @@ _OF_THE_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCE
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a template asks for. `kind`: text, choice, yes/no or JSON."""
+    """One question of a template. `kind`: text, choice, yes/no or JSON."""
 
     name: str
     kind: str
@@ -35,11 +35,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What shall be rendered. `repo`: the template's own directory; `work`: one for us alone.
+    """A template to be rendered. `repo`: the template's own directory; `work`: one for us alone.
 
     `answers`: raw, whatever they hold. `facts`: what cookiecutter adds to the variables (`_template`…).
-    `hooks`: whether the template's own code may run. `on_line` gets what that prints. `older`: the answers
-    are those of an older version of the template, which may have asked for more.
+    `hooks`: whether the template's own code may run. `on_line` gets each line that this code prints.
+    `older`: the answers are those of an older version of the template, which may have asked for more.
     """
 
     name: str
@@ -54,8 +54,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What came of it. `project`: its directory. `answers`: the value of each variable that is asked for.
-    `dropped`: answers to questions that are gone."""
+    """The result of rendering. `project`: its directory. `answers`: the value of each variable that is
+    asked for. `dropped`: answers to questions that the template asks no more.
+    """
 
     project: Path
     answers: Mapping[str, Any]
@@ -63,7 +64,7 @@ class Rendered:
 
 
 def questions(job: Job) -> list[Question]:
-    """What the template asks for, with the defaults that follow from the answers so far."""
+    """The questions that the template asks, with the defaults that follow from the answers so far."""
     answer = _run_worker(job, only_ask=True)
     return [Question(**{**asked, "choices": tuple(asked["choices"])}) for asked in answer["asked"]]
 
@@ -176,7 +177,7 @@ def _failure(answer: Mapping[str, Any], job: Job) -> Exception:
 
 
 def _fault(kind: str, text: str, answer: Mapping[str, Any]) -> UsageError:
-    """What the template itself is to blame for."""
+    """The error that the template itself is to blame for."""
     if kind == "name":
         return UsageError(
             "KS075",

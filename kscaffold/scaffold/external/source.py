@@ -63,7 +63,7 @@ def hide_password(word: str) -> str:
 
 
 def lasting(word: str, base: Path) -> str:
-    """What names the same place on another day: a URL without any secret, a path in full.
+    """A name that stands for the same place on another day: a URL without any secret, a path in full.
 
     Whoever fetches from there has the password by git's own means (credential.helper, an agent).
     """

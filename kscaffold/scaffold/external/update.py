@@ -21,10 +21,11 @@ from kscaffold.scaffold.metadata.answers import ProjectAnswers
 
 @dataclass(frozen=True, slots=True)
 class RerenderReport:
-    """What became of the template. `before`, `after`: commits of git. `added`: the answers, defaults all,
-    to questions that the template of before did not ask. `dropped`: answers to questions that are gone.
-    `hooks_missing`: what hooks did for the project is not in what was rendered now: the template has no
-    hooks now, or --no-hooks was given."""
+    """What became of the template. `before`, `after`: commits of git. `added`: the default answers to
+    questions that the earlier template did not ask. `dropped`: answers to questions that the later one does
+    not ask. `hooks_missing`: hooks worked on the project once, and did not now: the template has none, or
+    --no-hooks was given.
+    """
 
     report: Report
     checkout: str | None
@@ -41,9 +42,9 @@ class UpdatePrompts:
     """What the user allows, and how the verb speaks with them.
 
     `hooks`: the template's own code may run; None: nothing was said of it. `checkout`: another branch, tag
-    or commit. `changed`: names of answers that were changed. `step`: says one. `trusts`: shown the report
-    and the commit before, raises where that is not trusted. `line`: of a hook. `report`: gets what became of
-    the template.
+    or commit. `changed`: names of answers that were changed. `step`: reports a step. `trusts`: gets the
+    report and the commit before, and raises where the user does not trust them. `line`: gets each line that
+    a hook prints. `report`: gets what became of the template.
     """
 
     hooks: bool | None
@@ -55,7 +56,7 @@ class UpdatePrompts:
     report: Callable[[RerenderReport], None]
 
     def refuse(self) -> None:
-        """Our own templates take none of it. Raises UsageError KS078."""
+        """Raise UsageError KS078 where any of these was given: kscaffold's own templates take none."""
         for option, value in (("hooks", self.hooks), ("checkout", self.checkout)):
             if value:
                 raise UsageError(

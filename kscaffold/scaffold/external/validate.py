@@ -1,4 +1,4 @@
-"""What came out, looked at once more before anybody sees it."""
+"""Looks once more at what a template made, before anybody sees it."""
 
 import os
 import stat

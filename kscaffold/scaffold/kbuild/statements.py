@@ -53,12 +53,12 @@ class Statement:
 
     @property
     def odd(self) -> str | None:
-        """What in it is not plain words, or None."""
+        """Why the assignment is not one of plain words; None where it is."""
         if "$" in self.value.partition("#")[0] or "$" in self.name:
             return "a variable or function decides it"
         if self.op == "!=":
             return "a program decides it"
-        if "\\#" in self.value or re.search(r"#.*\\\n", self.value):
+        if "\\#" in self.value or re.search(r"^[^#\n]*#.*\\\n", self.value, re.M):
             return "it has a comment among continued lines"
         if re.search(r"\\[ \t]+$", self.value, re.M):
             return "a blank follows the backslash at the end of a line"

@@ -29,10 +29,10 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 @dataclass(frozen=True, slots=True)
 class ProjectAnswers:
-    """What was chosen.
+    """The answers that a project was made with.
 
     `template`: `name` for one of kscaffold's own. `given`: the answers, as TOML can say them. `base`: the
-    digest of the base that belongs to them. `kscaffold`: the version whose rendering that is.
+    digest of the base that belongs to them. `kscaffold`: the version that rendered it.
     """
 
     template: Mapping[str, Any]

@@ -64,7 +64,7 @@ def unpack(packed: bytes) -> dict[str, File] | None:
 
 
 def digest(tree: Tree) -> str:
-    """What `.kscaffold.toml` says of the base that belongs to it; the same for every way of packing it."""
+    """The digest by which `.kscaffold.toml` knows the base that belongs to it, however that is packed."""
     summed = hashlib.sha256()
     for path, file in sorted(tree.items()):
         summed.update(f"{len(file.content)} {file.executable:d} {path}\n".encode(errors="surrogateescape"))

@@ -31,7 +31,7 @@ def is_text(content: bytes) -> bool:
 
 
 def diff3(base: bytes, ours: bytes, theirs: bytes) -> Merged:
-    """What both changed since `base`. The line ends are ours, where all of ours are alike."""
+    """Merge what both sides changed since `base`. The line ends are ours, where all of ours are alike."""
     windows = _is_windows(ours)
     if _ends_are_ours(ours, base, theirs):
         base, ours, theirs = _unix(base), _unix(ours), _unix(theirs)

@@ -56,9 +56,9 @@ def is_foreign(project_answers: ProjectAnswers) -> bool:
 
 
 def changed(project_answers: ProjectAnswers, texts: Mapping[str, str]) -> ProjectAnswers:
-    """What is kept, with some answers changed. Raises UsageError KS054 for one that can't be.
+    """The kept answers, some of them changed. Raises UsageError KS054 for one that can't be.
 
-    What a template of others asks for is known when it is there.
+    Which answers a template of others takes is known once it is fetched.
     """
     if is_foreign(project_answers):
         return replace(project_answers, given={**project_answers.given, **texts})

@@ -34,10 +34,10 @@ _BACKUPS = 5  # that are kept
 class Update:
     """What an update would do, or did.
 
-    `before`, `after`: versions of kscaffold. `base`: whether it was known what the files were; none where
-    they were too large to keep. `steps`: what happens to files; `written`: the paths that were; `settled`:
-    whether conflicts were written too. `marked`: files that have both sides of an older conflict in them.
-    `backup`: where the files are as they were.
+    `before`, `after`: versions of kscaffold. `base`: whether the files as they were rendered are known;
+    `none` where they were too large to keep. `steps`: what happens to files; `written`: the paths that
+    were; `settled`: whether conflicts were written too. `marked`: files that have both sides of an older
+    conflict in them. `backup`: where the files are as they were.
     """
 
     directory: Path
@@ -53,12 +53,12 @@ class Update:
 
     @property
     def conflicts(self) -> tuple[FileMerge, ...]:
-        """What the user has to decide."""
+        """The files that the user has to decide on."""
         return tuple(s for s in self.steps if s.kind == "conflict")
 
     @property
     def pending(self) -> tuple[FileMerge, ...]:
-        """What can be written without asking."""
+        """The files that can be written without asking."""
         return tuple(s for s in self.steps if s.kind != "conflict" and s.target)
 
     @property
@@ -69,7 +69,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class UpdateRequest:
-    """What an update is made with; the words are update()'s."""
+    """What update() was called with, under the names of its parameters."""
 
     change: Mapping[str, str]
     show: Callable[[Update], None]
