@@ -74,7 +74,7 @@ _KEPT = {
     "dev_add_pack": ("dev_remove_pack", "__dev_remove_pack"),
     "inet_add_protocol": ("inet_del_protocol",),
     "inet6_add_protocol": ("inet6_del_protocol",),
-    "rtnl_link_register": ("rtnl_link_unregister",),
+    "rtnl_link_register": ("rtnl_link_unregister", "__rtnl_link_unregister"),
     "register_pernet_subsys": ("unregister_pernet_subsys",),
     "register_pernet_device": ("unregister_pernet_device",),
     "__register_binfmt": ("unregister_binfmt",),
