@@ -1,5 +1,6 @@
 """Why a load that succeeded is not clean: what the kernel complained of, and what was left behind."""
 
+import re
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ NOT_KNOWN = "KS245"
 """The code of a complaint that the catalogue has no entry for."""
 RESIDUE = frozenset(("KS390", *(f"KS{number}" for number in range(393, 400))))
 """The codes of what was left behind."""
+_DUMP = 40  # lines of a call trace
 _KINDS = {"KS202": "returned", "KS223": "parameter", "KS264": "taken", "KS312": "taken"}
 
 
@@ -61,8 +63,22 @@ def flaws_of_load(report: "LoadReport") -> tuple[Flaw, ...]:
             stray = stray_module(name, report.parameters, [report.module])
             if stray:
                 cause = f"{stray}=… is for the module {name}, and this is {report.module}"
-        found.append(Flaw(w.entry.code, _KINDS[w.entry.code], cause, fix))
+        where = _line_of_dump(w.lines, report) if w.entry.code == "KS264" else None
+        found.append(Flaw(w.entry.code, _KINDS[w.entry.code], cause, fix, where))
     return tuple(found)
+
+
+def _line_of_dump(lines: Sequence[str], report: "LoadReport") -> str | None:
+    """The module's line in the call trace that follows one of these lines; None where there is none."""
+    from kscaffold.load.addr2line import place_of  # start-up time: few names are taken
+
+    texts = [r.text for r in report.log]
+    start = next((i for i, text in enumerate(texts) if text in lines), len(texts))
+    frame = re.compile(rf" ([\w.$]+\+0x[0-9a-f]+/0x[0-9a-f]+) \[{re.escape(report.module)}[ \]]")
+    hits = (frame.match(text[:300]) for text in texts[start + 1 : start + _DUMP])
+    hit = next((h for h in hits if h), None)
+    place = place_of(hit[1], report.file, report.log) if hit else None
+    return str(place) if place else None
 
 
 def flaws_of_unload(report: "UnloadReport") -> tuple[Flaw, ...]:

@@ -60,6 +60,17 @@ static int __init enter(void)
 	return 0;
 }}
 """
+TAKEN = """static ssize_t show(struct kobject *k, struct kobj_attribute *a, char *b) {{ return 0; }}
+static struct kobj_attribute attribute = __ATTR(m_file, 0444, show, NULL);
+static int __init enter(void)
+{{
+	if (sysfs_create_file(kernel_kobj, &attribute.attr))
+		return -ENOMEM;
+	count = sysfs_create_file(kernel_kobj, &attribute.attr); /* here */
+	sysfs_remove_file(kernel_kobj, &attribute.attr);
+	return 0;
+}}
+"""
 POSITIVE = "static int __init enter(void) {{ return 1; }}\n"
 HEALTHY = "static int __init enter(void) {{ return 0; }}\n"
 WORKER = """static int *volatile nowhere;
@@ -92,10 +103,11 @@ def project(ks, place: Path, monkeypatch: pytest.MonkeyPatch, body: str, undo: s
         (ATOMIC, (), "KS256", "atomic", "BUG: scheduling while atomic"),
         (POISON, ("--cmdline", "slub_debug=FZP,kmalloc-256"), "KS259", "memory", "Poison overwritten"),
         (KOBJECT, (), "KS334", "kobject-twice", "tried to init an initialized object"),
+        (TAKEN, (), "KS264", "taken", "/kernel/m_file is registered already"),
         (POSITIVE, (), "KS202", "returned", "init of m returned 1"),
         (HEALTHY, ("cuont=1",), "KS223", "parameter", "m has no parameter cuont"),
     ],
-    ids=["sleeps-in-atomic", "slab-poison", "kobject-twice", "returns-1", "unknown-parameter"],
+    ids=["sleeps-in-atomic", "slab-poison", "kobject-twice", "name-taken", "returns-1", "unknown-parameter"],
 )
 def test_a_loaded_module_that_is_wrong(ks, tmp_path, monkeypatch, body, words, code, kind, text):
     where = project(ks, tmp_path, monkeypatch, body)
