@@ -150,7 +150,7 @@ def _faults() -> tuple[Head, ...]:
 
 def _of_objects() -> tuple[Head, ...]:
     """Of what is said with dump_stack(), which taints nothing."""
-    kobject = r"^kobject: (?:'.{0,100}' )?\([0-9a-fpx_K(){}]{1,20}\): "
+    kobject = r"^kobject:? (?:'.{0,100}' )?\([0-9a-fpx_K(){}]{1,20}\): "
     return (
         Head("kobject-twice", re.compile(kobject + "tried to init an initialized object"), TASK),
         Head("kobject", re.compile(kobject + "(?:tried to add an |attempted to be )"), TASK),
