@@ -33,8 +33,6 @@ class Readable(Protocol):
 
 _SYMTAB, _FUNC = 2, 2
 _WRITE, _ALLOC, _EXEC = 1, 2, 4
-# Tables of constants: structs of functions, say. Not strings and numbers, of which many may be the same.
-_CONSTANTS = lazy.pattern(r"\.(?:rodata(?!\.(?:str|cst))|data\.rel\.ro)(?:\.[\w.]{1,200})?")
 
 
 class _Form(NamedTuple):
@@ -167,13 +165,12 @@ def exports(ko: Readable) -> frozenset[str]:
 
 
 def resident(ko: Readable) -> dict[str, int]:
-    """The sections of code, variables and constants that a loaded module has in memory: bytes by name."""
+    """The sections of code and of variables that a loaded module has in memory: bytes by name."""
     with contextlib.suppress(struct.error, IndexError):
         return {
             s.name: s.size
             for s in _sections(_read(ko))
-            if s.size and s.flags & _ALLOC and not s.name.startswith(".init")
-            if s.flags & (_WRITE | _EXEC) or _CONSTANTS.fullmatch(s.name)
+            if s.size and s.flags & _ALLOC and s.flags & (_WRITE | _EXEC) and not s.name.startswith(".init")
         }
     return {}
 

@@ -246,43 +246,12 @@ LEAVERS = {
         "unregister_chrdev_region(d, 4);",
         "return error;",
     ),
-    "namespace": Leaver(
-        "proc",
-        "net/lv_net",
-        _SHOW,
-        'e = proc_create_single("lv_net", 0444, init_net.proc_net, show);',
-        "proc_remove(e);",
-    ),
     "driver": Leaver(
         "driver",
         "lv_driver",
         'static struct platform_driver p = { .driver = { .name = "lv_driver" } };',
         "int error = platform_driver_register(&p);",
         "platform_driver_unregister(&p);",
-        "return error;",
-    ),
-    "percpu": Leaver(
-        "memory",
-        "",
-        "static void __percpu *p[400]; static int i;",
-        "for (i = 0; i < 400; i++) p[i] = __alloc_percpu(32000, 64);",
-        "for (i = 0; i < 400; i++) free_percpu(p[i]);",
-    ),
-    "pool": Leaver(
-        "memory",
-        "",
-        "#include <linux/mempool.h>\nstatic mempool_t *m;",
-        "m = mempool_create_kmalloc_pool(4000, 1024);",
-        "mempool_destroy(m);",
-    ),
-    # A constant, which the kernel has a pointer to.
-    "protocol": Leaver(
-        "callback",
-        "lv_protocol",
-        "#include <net/protocol.h>\nstatic int take(struct sk_buff *s) { kfree_skb(s); return 0; }"
-        " static const struct net_protocol lv_protocol = { .handler = take };",
-        "int error = inet_add_protocol(&lv_protocol, 253);",
-        "inet_del_protocol(&lv_protocol, 253);",
         "return error;",
     ),
     "hook": Leaver(
