@@ -75,6 +75,10 @@ def _main(argv: Sequence[str] | None) -> int:
         console.failure(paths.of_os_error(error), command)
         return EXIT_NO_ANSWER
     except Exception as error:
+        # Path.resolve() has an error of its own for a link that leads to itself, until Python 3.13.
+        if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+            console.failure(from_os_error(error.__context__), command)
+            return EXIT_NO_ANSWER
         _bug(error, command)
         return EXIT_BUG
 
@@ -144,7 +148,7 @@ def _is_meant(error: KscaffoldError) -> bool:
 
 
 def _tell_pace() -> None:
-    """With -v: where the time went."""
+    """With -v, print where the time went."""
     timing.reached("the rest")
     for line in timing.timeline() if console.verbose else ():
         console.detail(line)
@@ -192,7 +196,7 @@ def _dispatch(args: list[str], command: str) -> int:
 
 
 def _with_directory(what: str, fix: str) -> str:
-    """Where a directory was one word too many: -C is meant."""
+    """The fix where a directory was one word too many: the same command with -C."""
     # start-up time: most command lines are right
     import re
     import shlex

@@ -24,7 +24,9 @@ class ModuleFile:
     def __init__(self, path: Path, raw: bytes, home: Path | None = None, beside: Path | None = None) -> None:
         self.path = path
         self.raw = raw
-        self.beside = beside or path.absolute().parent
+        place = path.absolute().parent
+        # A copy lies elsewhere.
+        self.beside = beside or (home if home and not place.is_relative_to(home) else place)
         self.home = home if home and self.beside.is_relative_to(home) else self.beside
         self._name: str | None = None
         self._unpacked: tuple[bytes, Compression | None] | None = None

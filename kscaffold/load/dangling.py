@@ -109,8 +109,10 @@ _WAITS = lazy.pattern(
 )
 
 _LONG, _SHORT = 1.5, 0.25  # s: nothing ends it; something does, and may come too early
+_UNTOLD = 12.0  # s: nothing ends it, and the kernel does not tell when it is due
 _ALL = "what waits for the end of all that init started"
-_RAW = lazy.pattern(r"\b0x([0-9a-f]{8}(?:[0-9a-f]{8})?)\b")
+# As long as a pointer; s390x writes no zeros before it.
+_RAW = lazy.pattern(r"\b0x([0-9a-f]{8,16})\b")
 _FAULT = lazy.pattern(r"unable to handle page fault for address: (?P<at>[0-9a-f]{16})")
 _ABSENT = lazy.pattern(r"^#PF: error_code\(0x[0-9a-f]{4}\) - not-present page")
 # Kernels with CONFIG_ARCH_HAS_EXECMEM_ROX (x86, 7.x) keep the pages of a module that has gone, full of int3.
@@ -193,8 +195,8 @@ class DanglingCallbacks:
     armed: "tuple[Timer, ...]" = ()
 
     def pending(self, timers: "Iterable[Timer]") -> tuple[PendingCallback, ...]:
-        """Which of the kernel's timers will call this module, or are in its memory; the first one to come
-        first.
+        """The callbacks by which the kernel's timers will call this module, and those whose timers are in
+        its memory; the next one first.
         """
         found, before = set(), {timer.at: timer for timer in self.armed if timer.function}
         for now in timers:
@@ -280,5 +282,7 @@ def find_dangling(ko: ModuleFile, module: str, target: Target) -> DanglingCallba
     for section, size in quick.resident(ko).items():
         with contextlib.suppress(OSError, KscaffoldError, ValueError):
             places[section] = int(target.read(f"/sys/module/{module}/sections/{section}"), 16), size
-    armed = tuple(target.timers() or ()) if seconds else ()
-    return DanglingCallbacks(module, ko, seconds, stop, places, forgotten_end(ko), armed)
+    armed, forgotten = target.timers() if seconds else [], forgotten_end(ko)
+    if armed is None and forgotten and not _REGISTERS.fullmatch(forgotten[0]):
+        seconds = _UNTOLD
+    return DanglingCallbacks(module, ko, seconds, stop, places, forgotten, tuple(armed or ()))

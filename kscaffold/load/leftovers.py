@@ -9,6 +9,7 @@ from kscaffold.diagnosis.residue.source import made_by
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
+from kscaffold.load.plan import HELPERS
 from kscaffold.load.report import LoadReport
 from kscaffold.load.source_files import sources_of
 from kscaffold.load.unload import UnloadReport
@@ -42,15 +43,17 @@ class Leftovers:
         self._began = False
 
     def after_helpers(self) -> None:
-        """Said when an instrument's helpers are in: what they made is theirs, and memory tells nothing."""
+        """To be called when an instrument's helpers are loaded: what they made is theirs. Memory proves
+        nothing then.
+        """
         self._sections &= ~_MEMORY
         if self._sections:
             self._target.photograph(self._sections, first=True)
 
     def before_load(self, needed: Sequence[str]) -> None:
-        """Said before each load, with the modules that were loaded for it. These stay, and what they made is
-        theirs: the first photograph is taken again. Nobody can take it when one of the guest's own modules is
-        in already.
+        """To be called before each load, with the modules that were loaded for it. Those stay, and what
+        they made is theirs: the first photograph is taken again. It can't be taken again once one of the
+        guest's own modules is loaded.
         """
         if needed and self._sections:
             self._is_comparable = self._is_comparable and not self._began
@@ -97,6 +100,11 @@ class LiveLeftovers:
     def __init__(self, target: Target) -> None:
         self._target = target
 
+    def after_helpers(self) -> None:
+        """Said when an instrument's helpers are in: what they made is theirs."""
+        if not self._has_others(()):
+            self._target.photograph(_ALL, first=True)
+
     def before_load(self, needed: Sequence[str]) -> None:
         """To be called before a load, with the modules loaded for it: what those made is not the load's."""
         if needed and not self._has_others(needed):
@@ -127,13 +135,14 @@ class LiveLeftovers:
             return None
 
     def _has_others(self, names: Sequence[str]) -> bool:
-        return any("O" in m.taints and m.name not in names for m in self._target.modules())
+        own = HELPERS.union(names)
+        return any("O" in m.taints and m.name not in own for m in self._target.modules())
 
 
 def _with_callbacks(
     found: Sequence[Residue], unloads: Sequence[UnloadReport], target: Target
 ) -> tuple[Residue, ...]:
-    """With what the kernel would call or read some time, in memory that went with a module."""
+    """All that was found, and the callbacks that the kernel would call in memory that went with a module."""
     pointed = [(u.dangling.ko, name) for u in unloads if u.dangling for name in u.dangling.found_by(target)]
     more = (made_by(Residue("callback", name), sources_of([ko])) for ko, name in pointed)
     # A timer's function and the timer are one thing, and so are a thread and what it runs.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kscaffold.diagnosis.attempt import Listed
 from kscaffold.load.open_target import OpenTarget, running_target
-from kscaffold.load.plan import module_names_of
+from kscaffold.load.plan import HELPERS, module_names_of
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import dataclass
 from kscaffold.sandbox.agent import guest_root
@@ -44,7 +44,7 @@ def own_modules(opened: OpenTarget, names: set[str]) -> list[Listed]:
         return [m for m in opened.target.modules() if m.name in names]
     if opened.kind == "host":
         return [m for m in opened.target.modules() if "O" in m.taints]
-    begun_with = guest_root.own_modules()
+    begun_with = guest_root.own_modules() | HELPERS
     return [m for m in opened.target.modules() if m.name not in begun_with]
 
 

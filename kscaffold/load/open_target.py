@@ -124,7 +124,12 @@ def open_sandbox(
                 tell_last_crash(at, progress, previous=True)
             times = ", ".join(f"{k} {v:.0f} ms" for k, v in connection.facts["times"].items())
             progress.detail(f"guest: {times}; ready after {seconds * 1000:.0f} ms")
-        yield SandboxTarget.from_connection(connection), seconds
+        target = SandboxTarget.from_connection(connection)
+        if registry.has_copies(at):
+            from kscaffold.load.live_copies import tell_news  # start-up time: few loads have an instrument
+
+            tell_news(at, target, progress)
+        yield target, seconds
 
 
 def _healthy(stack: contextlib.ExitStack, at: Path, plan: Plan, progress: Progress) -> registry.Connection:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from kscaffold.make.report import BuildReport
 
 
+HELPERS = frozenset(("ks_sanitize", "ks_faults", "ks_coverage"))
+"""The kernel's names of the helper modules of instruments."""
 _TRIES = 5  # at a build of which another command, for another kernel, leaves the files as they were
 
 

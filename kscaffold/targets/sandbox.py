@@ -5,7 +5,7 @@ import errno
 import hashlib
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kscaffold import timeouts
@@ -18,8 +18,9 @@ from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.module.arguments import Parameters
 from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.agent import protocol
+from kscaffold.sandbox.agent.channel import Channel, require_running
 from kscaffold.sandbox.agent.program import ETIME, GuestProgram, OutputListener, run_program
-from kscaffold.sandbox.agent.protocol import Answer, Channel, ChannelClosed, ChannelTimeout, Verb
+from kscaffold.sandbox.agent.protocol import Answer, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.targets.answers import of_console, of_outcome, since_mark
 from kscaffold.targets.target import Kind, Modprobe, read_modules
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.compare import Part
     from kscaffold.sandbox.live.registry import Connection
     from kscaffold.sandbox.vm.guest import Guest
-    from kscaffold.targets.timers import Timer
+    from kscaffold.targets.timers import Links, Timer
 
 TAINTED = "/proc/sys/kernel/tainted"
 _KEPT = "/.kscaffold"  # the guest's directory of what was sent, each file under its digest
@@ -62,9 +63,9 @@ _READING = frozenset({Verb.LIST, Verb.LOG, Verb.READ, Verb.PHOTOGRAPH, Verb.INST
 
 
 class SandboxTarget:
-    """A guest, restored or live. `kernel`: its release, and its machine as `uname -m` says it. `console`
-    and `was_reset` tell of one that has gone; a daemon tells that itself. `as_user`: modules are loaded by
-    an ordinary user of the guest (uid 65534), not by root.
+    """A guest, restored or live. `kernel`: its release, and its machine as `uname -m` says it. `guest`: it
+    is this process's own, and tells itself how it ended; of a live one the daemon tells that. `as_user`:
+    modules are loaded by an ordinary user of the guest (uid 65534), not by root.
     """
 
     kind: Kind = "sandbox"
@@ -75,8 +76,7 @@ class SandboxTarget:
         kernel: tuple[str, str],
         accelerator: str,
         cmdline: str,
-        console: Callable[[], str] | None = None,
-        was_reset: Callable[[], bool] | None = None,
+        guest: "Guest | None" = None,
         as_user: bool = False,
     ) -> None:
         self.channel = opened
@@ -85,21 +85,17 @@ class SandboxTarget:
         self.cmdline = cmdline
         self.modprobe: Modprobe | None = None
         self._requests: list[ModuleRequest] = []
-        self._console = console
-        self._was_reset = was_reset
+        self._guest = guest
         self.as_user = as_user
         # /proc/modules while nothing has been done that could change it.
-        self._pristine: str | None = None
+        self._pristine: str | None = guest.modules if guest else None
+        self._links: Links | None = None
 
     @classmethod
     def from_guest(cls, guest: "Guest", cmdline: str, *, as_user: bool = False) -> "SandboxTarget":
         """A guest of this process's own; `cmdline`: what its kernel was given besides what every one gets."""
         kernel = (guest.release, guest.arch)
-        target = cls(
-            guest.channel, kernel, guest.accelerator, cmdline, guest.console, guest.was_reset, as_user
-        )
-        target._pristine = guest.modules
-        return target
+        return cls(guest.channel, kernel, guest.accelerator, cmdline, guest, as_user)
 
     @classmethod
     def from_connection(cls, connection: "Connection") -> "SandboxTarget":
@@ -304,7 +300,9 @@ class SandboxTarget:
             memory = KernelMemory(lambda parts: self._peek(KCORE, parts))
             kernel = f"{self.release} {self.cmdline} {self.accelerator}"
             addresses = symbol_addresses(memory, kernel, timers.SYMBOLS, self._look_up)
-            return timers.armed_timers(memory, addresses, float(self.read("/proc/uptime").split()[0]))
+            uptime = float(self.read("/proc/uptime").split()[0])
+            self._links = self._links or timers.Links()
+            return timers.armed_timers(memory, addresses, uptime, self._links)
         except (OSError, KscaffoldError, ValueError, IndexError, struct.error):
             return None
 
@@ -334,6 +332,7 @@ class SandboxTarget:
             wait = timeouts.seconds("ANSWER_TIMEOUT") if timeout is None else timeout
             return self.channel.ask(verb, payload, argument=argument, timeout=wait)
         except (ChannelClosed, ChannelTimeout) as error:
+            require_running(error)
             raise KscaffoldError(
                 "KS610",
                 "the sandbox does not answer",
@@ -369,13 +368,14 @@ class SandboxTarget:
 
     def _unanswered(self, error: ChannelTimeout | ChannelClosed, nonce: str) -> Attempt:
         """The attempt at a guest that did not answer, or has gone. `nonce`: the request whose records are
-        looked for, as a regular expression.
+        looked for, as a regular expression. Raises KscaffoldError KS620 where a signal keeps it from running:
+        nobody knows what it would do.
         """
+        require_running(error)
         closed = isinstance(error, ChannelClosed)
         reset = isinstance(error, ChannelClosed) and (
-            error.reset or bool(self._was_reset and self._was_reset())
+            error.reset or (self._guest is not None and self._guest.was_reset())
         )
-        records = of_console(error.console or (self._console() if self._console else ""), nonce)
-        # Nobody knows what a guest would do that a signal keeps from running.
-        late = isinstance(error, ChannelTimeout) and not error.stopped
+        records = of_console(error.console or (self._guest.console() if self._guest else ""), nonce)
+        late = isinstance(error, ChannelTimeout)
         return Attempt(None, records, answered=False, heard=False, alive=not closed, reset=reset, late=late)

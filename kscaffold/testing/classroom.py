@@ -38,6 +38,11 @@ class ClassRun:
     projects: tuple[ProjectRun, ...]
     seconds: float
 
+    def kernel_name(self, release: str) -> str:
+        """One of `kernels`, as people and --kernel name it."""
+        runs = (one.run for one in self.projects if one.run is not None)
+        return next((run.kernel_name(release) for run in runs if release in run.arches), release)
+
     @property
     def ok(self) -> bool:
         """Each project's tests passed."""

@@ -79,7 +79,7 @@ class Guest:
         self.evidence = Evidence()
 
     def __repr__(self) -> str:
-        return f"Guest({self.kernel.release})"
+        return f"Guest({self.kernel.name})"
 
     def load(self, module: str | Path | None = None, **parameters: object) -> LoadReport:
         """insmod: a module of the project or of the kernel by name, or a .ko; None: the project's only one.
@@ -93,7 +93,7 @@ class Guest:
         return report
 
     def try_load(self, module: str | Path | None = None, **parameters: object) -> LoadReport:
-        """As `load`; a load that fails is a report that is not `ok`, with `judgement.errno` and
+        """Load as `load` does; a load that fails is a report that is not `ok`, with `judgement.errno` and
         `judgement.cause`.
         """
         __tracebackhide__ = True
@@ -122,7 +122,7 @@ class Guest:
         return report
 
     def try_unload(self, module: str | Path | None = None) -> UnloadReport:
-        """As `unload`; a module that stays is a report that is not `ok`."""
+        """Unload as `unload` does; a module that stays is a report that is not `ok`."""
         __tracebackhide__ = True
         ko = self._ko(module)
         self._note("unload", ko.stem)
@@ -178,7 +178,7 @@ class Guest:
         return self._pass_file(path, None, timeout).stdout.decode(errors="replace")
 
     def read_bytes(self, path: str, *, timeout: float = TIMEOUT) -> bytes:
-        """As `read`, the bytes."""
+        """Read a file as `read` does; the result is bytes."""
         __tracebackhide__ = True
         self._note("exec", "--", "cat", path)
         return self._pass_file(path, None, timeout).stdout
@@ -300,7 +300,7 @@ class Guest:
         if found is None:
             names = ", ".join(self._modules) or "none"
             raise GuestFailure(
-                f"neither the project nor {self.kernel.release} has a module {name}; the project has: {names}"
+                f"neither the project nor {self.kernel.name} has a module {name}; the project has: {names}"
             )
         return found
 

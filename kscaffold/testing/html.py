@@ -1,5 +1,6 @@
 """The results of a run of tests as one page for a browser: self-contained, every text escaped."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources import files
 
@@ -10,6 +11,10 @@ from kscaffold.explain.html import display
 from kscaffold.testing.run import TestRun
 
 _SIGNS = {"passed": "✓", "failed": "✗", "error": "✗", "skipped": "–"}
+
+
+def _ranges(missing: Sequence[tuple[int, int]]) -> str:
+    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in missing)
 
 
 def render_page(done: TestRun, when: datetime) -> str:
@@ -28,7 +33,10 @@ def render_page(done: TestRun, when: datetime) -> str:
         seconds=done.seconds,
         results=done.results,
         kernels=done.kernels,
+        named=done.kernel_name,
         table=done.table(),
         no_answer=done.no_answer,
         signs=_SIGNS,
+        coverage=done.coverage,
+        ranges=_ranges,
     )

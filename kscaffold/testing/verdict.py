@@ -66,7 +66,7 @@ def sections(guests: Sequence[Guest], most: int) -> list[tuple[str, str]]:
             half = most // 2
             lines = [*lines[:half], f"… ({len(lines) - most} lines)", *lines[-half:]]
         if lines:
-            parts.append((f"kernel log{which} ({guest.kernel.release})", "\n".join(lines)))
+            parts.append((f"kernel log{which} ({guest.kernel.name})", "\n".join(lines)))
         if seen.stack:
             parts.append((f"kernel stack of the program{which}", seen.stack.rstrip()))
         if seen.trace:

@@ -16,14 +16,14 @@ from tests.templates.chardev_bugs import BUGS, MARK, chardev_with_bugs
 
 pytestmark = [pytest.mark.kernel, pytest.mark.sandbox]
 
-# All templates are built by one make already.
-_BUILT = """
+BUILT_BY_ONE_MAKE = """
 import pytest
 
 @pytest.fixture
 def modules(request):
     return {ko.stem.replace("-", "_"): ko for ko in request.path.parent.parent.glob("*.ko")}
 """
+"""A conftest.py for templates that were built already, all by one make."""
 _TIMEOUT = 900.0  # s
 
 
@@ -60,7 +60,7 @@ def own_tests(
 @pytest.mark.parametrize("series", ["6.1", "6.12"])
 def test_every_template_passes_its_own_tests(series):
     place = templated.built(series).place
-    results, _ = own_tests(place, need_kernel(series).release, _BUILT)
+    results, _ = own_tests(place, need_kernel(series).release, BUILT_BY_ONE_MAKE)
     failed = [(r["test"], r["text"]) for r in results if r["outcome"] != "passed"]
     assert failed == []
     tested = {Path(r["test"].partition("::")[0]).parent.parent.name for r in results}
@@ -74,7 +74,7 @@ def test_those_that_need_a_full_kernel(full_kernel):
     built = templated.built_for(full_kernel, needy)
     assert built.status == 0, built.output
     assert [w for w in warnings(built.output) if "my-" in w] == []
-    results, _ = own_tests(built.place, full_kernel.release, _BUILT)
+    results, _ = own_tests(built.place, full_kernel.release, BUILT_BY_ONE_MAKE)
     assert [(r["test"], r["text"]) for r in results if r["outcome"] != "passed"] == []
     assert {Path(r["test"]).parts[0] for r in results} == {templated.module(t) for t in needy}
 

@@ -130,8 +130,19 @@ def _report(
         console.warn(lacks[0], fix=lacks[2])
     elif reports:
         words = [str(_short(report.out)) for report in reports] if named else []
-        console.step("Next", " ".join(["kscaffold run", *words, *same, "--cmdline module.sig_enforce=1"]))
+        if kernel is None or _takes_certificates(kernel):
+            same = [*same, "--cmdline module.sig_enforce=1"]
+        else:
+            console.note(f"{kernel.name} can't be given your certificate, and loads it as an unsigned one")
+        console.step("Next", " ".join(["kscaffold run", *words, *same]))
     console.emit("sign", True, documents.sign(reports, key))
+
+
+def _takes_certificates(kernel: "Kernel") -> bool:
+    from kscaffold.arch import table  # start-up time
+
+    machine = table.by_uname(kernel.arch)
+    return machine is not None and machine.takes_certificates
 
 
 def _missing(key: "Key", hash: str, kernel: "Kernel") -> tuple[str, bool, str] | None:
@@ -140,5 +151,5 @@ def _missing(key: "Key", hash: str, kernel: "Kernel") -> tuple[str, bool, str] |
 
     facts = read_facts(kernel)
     if facts.has("MODULE_SIG") is False:
-        return (f"{kernel.release} checks no signatures", True, "kscaffold kernel list shows other kernels")
+        return (f"{kernel.name} checks no signatures", True, "kscaffold kernel list shows other kernels")
     return missing_crypto(key.certificate.key, key.certificate.curve, hash, facts)

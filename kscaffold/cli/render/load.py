@@ -37,7 +37,7 @@ _HEAD = lazy.pattern(
 
 
 def loaded(report: LoadReport) -> None:
-    """One load: a line, then what is behind it when it did not go well."""
+    """Print one load: a line, then what is behind it when it did not go well."""
     name = console.printable(report.path.name)
     if report.ok:
         ms = report.seconds["load"] * 1000
@@ -96,7 +96,7 @@ def _notes(report: LoadReport, say: Callable[[str], None]) -> None:
 
 
 def _flaw(flaw: "Flaw", head: Callable[[str], None], say: Callable[[str], None]) -> None:
-    """One reason why a load that succeeded is not clean: the complaint, its source line, its code."""
+    """Print one reason why a successful load is not clean: the complaint, its source line, its code."""
     text = f"{flaw.text}, at {flaw.where}" if flaw.where and flaw.where not in flaw.text else flaw.text
     head(console.printable(text))
     if flaw.place:
@@ -182,7 +182,11 @@ def loads(command: str, done: "Loads", trace: bool) -> int:
         _waterfalls(reports)
     if any(r.judgement.verdict == "hung" and r.target == "sandbox" for r in reports):
         console.note("the sandbox stays for kscaffold logs and list; the next load replaces it")
-    console.emit(command, all(r.ok for r in reports), documents.loads(reports))
+    if done.sanitizer:
+        from kscaffold.cli.render import sanitizer  # start-up time: few loads are sanitized
+
+        sanitizer.findings(done.sanitizer)
+    console.emit(command, all(r.ok for r in reports), documents.loads(done))
     return _status(reports)
 
 
@@ -239,7 +243,7 @@ def runs(done: "Run", trace: bool) -> int:
 
 
 def _tell_run(one: "Try", flaws: "Sequence[Flaw]", has_bugs: bool) -> None:
-    """One try: what is against it comes first. `has_bugs`: the sanitizer's reports follow."""
+    """Print one try: what is against it comes first. `has_bugs`: the sanitizer's reports follow."""
     loads_, unloads_ = one
     last = loads_[-1]
     good = [r for r in loads_ if r.ok]
@@ -280,12 +284,14 @@ def _complain(one: "Try", flaws: "Sequence[Flaw]") -> None:
 
 
 def unloaded(report: UnloadReport) -> None:
-    """One unload."""
+    """Print one unload."""
     j = report.judgement
+    foreign = report.kernel_name != report.kernel
     if report.ok:
-        console.step("Unloaded", report.module)
+        console.step("Unloaded", f"{report.module} ({report.kernel_name})" if foreign else report.module)
         log_lines(report.log, report.module)
         _regrets(report)
+        _found(report)
         return
     from kscaffold.explain import phrases  # start-up time: most unloads go well
 
@@ -299,6 +305,16 @@ def unloaded(report: UnloadReport) -> None:
         source(report.place, console.out)
     if j.fix:
         console.out(f"    {console.styled('fix', 'cyan')}: {console.printable(console.placed(j.fix))}")
+    _found(report)
+
+
+def _found(report: UnloadReport) -> None:
+    """What the sanitizer found while the module went."""
+    if report.findings:
+        from kscaffold.cli.render import sanitizer  # start-up time: few unloads are sanitized
+
+        for finding in report.findings:
+            sanitizer.finding(finding)
 
 
 def _regrets(report: UnloadReport) -> None:

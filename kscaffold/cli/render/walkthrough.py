@@ -38,7 +38,7 @@ def explained(walkthroughs: Sequence[LoadWalkthrough]) -> int:
 
 
 def print_walkthrough(walkthrough: LoadWalkthrough) -> None:
-    """Everything that is known of one load."""
+    """Print everything that is known of one load."""
     console.out(console.styled(headline(walkthrough.report), "bold" if walkthrough.report.ok else "red"))
     console.out()
     console.out(waterfall.HEAD)

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from kscaffold.kernel.choose import choose
+from kscaffold.load import live_copies
 from kscaffold.load.execute import busybox_of
 from kscaffold.load.open_target import open_sandbox
 from kscaffold.load.request import TargetRequest
@@ -30,4 +31,5 @@ def shell(at: Path, where: TargetRequest, progress: Progress = SILENT) -> int:
             "BusyBox's insmod exits with the errno cut to 8 bits, its modprobe knows no softdep: see dmesg"
         )
         status = os.waitstatus_to_exitcode(run_shell(target.channel, ["/bin/sh", "-i"]))
+        live_copies.tell_news(at, target, progress)
         return status if status >= 0 else 128 - status

@@ -106,7 +106,7 @@ def findings(question: Question) -> list[Finding]:
     """The symbols that can't be had. The last one of the table decides the errno, so its finding is last."""
     ko, kernel = question.ko, question.kernel
     if kernel.exports is None:
-        message = f"which symbols {kernel.release} exports is not known: there is no Module.symvers"
+        message = f"which symbols {kernel.name} exports is not known: there is no Module.symvers"
         return [Finding("KS440", "info", "symbols", message, "kscaffold kernel add", UNSURE)]
     architecture = table.by_uname(ko.arch)
     linker = architecture.from_linker if architecture else lambda _: False
@@ -189,7 +189,7 @@ def _may_use(namespace: str, question: Question) -> bool:
 
 def _finding(trouble: _Trouble, owner: str, symbols: Sequence[str], kernel: KernelFacts) -> Finding:
     names = abbreviate(symbols) or "a symbol without a name"
-    message = trouble.message.format(symbols=names, owner=owner, release=kernel.release)
-    fix = trouble.fix.format(owner=owner, release=kernel.release)
+    message = trouble.message.format(symbols=names, owner=owner, release=kernel.name)
+    fix = trouble.fix.format(owner=owner, release=kernel.name)
     errno = trouble.errno(kernel) if callable(trouble.errno) else trouble.errno
     return Finding(trouble.code, "error" if errno else "warn", "symbols", message, fix, errno)
