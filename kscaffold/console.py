@@ -125,13 +125,13 @@ def clear() -> None:
 def note(text: str) -> None:
     """A line about what is going on."""
     if not quiet:
-        _write(sys.stderr, text)
+        _write(sys.stderr, _placed(text))
 
 
 def step(verb: str, text: str) -> None:
     """A step of the work, in cargo's manner: a right-aligned verb, then what it is done to."""
     if not quiet:
-        _write(sys.stderr, f"{styled(f'{verb:>12}', 'green', sys.stderr)} {text}")
+        _write(sys.stderr, f"{styled(f'{verb:>12}', 'green', sys.stderr)} {_placed(text)}")
 
 
 def detail(text: str) -> None:
@@ -140,8 +140,12 @@ def detail(text: str) -> None:
         _write(sys.stderr, styled(text, "dim", sys.stderr))
 
 
+def _placed(text: str) -> str:
+    return placed(text) if "kscaffold " in text else text
+
+
 def placed(fix: str) -> str:
-    """A fix with the directory that this command line names."""
+    """A fix with the directory that this command line names, its kernel and the like."""
     from kscaffold.cli.named_place import (
         placed as with_place,  # start-up time: few commands have a fix to tell
     )

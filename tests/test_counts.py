@@ -19,13 +19,13 @@ from tests.conftest import ROOT
 # (without Python's own, the kernels' records and Module.symvers of the directories above), and modules of
 # kscaffold imported.
 COUNTS = {
-    "--version": (0, 0, 10),
-    "__complete explain KS2": (0, 0, 0),
-    "list": (0, 6, 132),
-    "check": (1, 24, 98),
-    "check hello.ko": (0, 18, 94),
-    "build": (0, 4, 58),
-    "run": (1, 16, 130),
+    "--version": (0, 0, 11),
+    "__complete explain KS2": (0, 1, 9),
+    "list": (0, 6, 133),
+    "check": (1, 24, 99),
+    "check hello.ko": (0, 18, 95),
+    "build": (0, 4, 59),
+    "run": (1, 16, 131),
 }
 REQUESTS = ["HELLO", "LOAD", "UNLOAD", "READ"]
 # Six runs on 6.1, QEMU 7.2: 15,079 to 16,366 blocks (the timer's interrupts fall differently), 420 pages.

@@ -43,10 +43,10 @@ def _main(argv: Sequence[str] | None) -> int:
     console.json_mode = "--json" in options
     console.json_lines = False
     console.verbose = bool({"-v", "--verbose"} & set(options))
+    console.words = options
     if "exec" in options:  # what follows its program is the program's own
         options = options[: options.index("exec")]
     console.quiet = bool(_QUIET & set(options))
-    console.words = options
     args = [*(a for a in options if a not in _QUIET), *args[len(options) :]]
     command = _named(args)
     try:
@@ -215,11 +215,16 @@ def _known(command: str, app: object) -> str:
     known = ""
     for word in command.split():
         groups = {g.name: g.typer_instance for g in getattr(app, "registered_groups", [])}
-        if word not in groups and word not in {c.name for c in getattr(app, "registered_commands", [])}:
+        there = {c.name or _name_of(c.callback) for c in getattr(app, "registered_commands", [])}
+        if word not in groups and word not in there:
             break
         known += f"{word} "
         app = groups.get(word)
     return known
+
+
+def _name_of(command: object) -> str:
+    return getattr(command, "__name__", "").replace("_", "-")
 
 
 def _as_phrase(text: str) -> str:

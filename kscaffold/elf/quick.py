@@ -82,6 +82,7 @@ class _Symbol(NamedTuple):
     section: str
     value: int
     size: int
+    is_function: bool
 
 
 class _Elf(NamedTuple):
@@ -202,6 +203,15 @@ def soft_dependencies(ko: Readable) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(pre), tuple(post)
 
 
+def functions(ko: Readable) -> tuple[str, ...]:
+    """The names of the functions that stay in memory, in the order of the code: without init and exit, pieces
+    that the compiler cut off (`name.cold`), and names that two functions have.
+    """
+    resident = [s for s in _symbols(_read(ko)) if s.section.startswith(".text") and s.is_function]
+    names = [s.name for s in sorted(resident, key=lambda s: (s.section, s.value))]
+    return tuple(n for n in names if n.isidentifier() and names.count(n) == 1 and not n.startswith("__pfx_"))
+
+
 def build_id(ko: Readable) -> bytes | None:
     """The note that tells one build of a module from another."""
     return _content(_read(ko), BUILD_ID) or None
@@ -272,7 +282,7 @@ def _symbols(elf: _Elf) -> list[_Symbol]:
                 name, value, size, kind, _, number = fields
             if name and kind & 0xF <= _FUNC and number < len(sections):
                 home = sections[number].name if number else ""
-                found.append(_Symbol(_text(data, names + name), home, value, size))
+                found.append(_Symbol(_text(data, names + name), home, value, size, kind & 0xF == _FUNC))
     return found
 
 

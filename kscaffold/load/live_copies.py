@@ -26,8 +26,9 @@ from kscaffold.targets.sandbox import SandboxTarget
 
 @dataclass(frozen=True, slots=True)
 class LiveCopies:
-    """What is known of a sandbox. `files`: the copies by the kernel's names of their modules; one whose file
-    has changed since it was loaded is not there. `shown`: the numbers of the reports that were shown.
+    """The instrumented copies that a sandbox has loaded. `files`: each by the kernel's name of its module,
+    but for a copy whose file has changed since. `shown`: the numbers of the sanitizer's reports that were
+    shown.
     """
 
     files: Mapping[str, ModuleFile]
@@ -35,8 +36,8 @@ class LiveCopies:
 
 
 def live_copies(at: Path, *, previous: bool = False) -> LiveCopies | None:
-    """Those of the live sandbox of a directory, or of the one that was there last; None where no module of it
-    was instrumented. `previous`: of the sandbox before.
+    """The copies of the live sandbox of a directory, or of its last sandbox; None where no module of it was
+    instrumented. `previous`: of the sandbox before.
     """
     record = _read(at, previous=previous)
     if record is None:
@@ -51,7 +52,7 @@ def live_copies(at: Path, *, previous: bool = False) -> LiveCopies | None:
 
 
 def note_copies(at: Path, copies: Iterable[ModuleFile]) -> None:
-    """These are loaded now, each in the place of the module of its name."""
+    """Note that these copies are loaded now, each in the place of the module of its name."""
     record = _read(at) or {"copies": {}, "told": []}
     for ko in copies:
         record["copies"][ko.module] = [str(ko.path), str(ko.home), ko.digest().hex()]

@@ -151,6 +151,7 @@ class TargetRequest:
             raise UsageError(
                 "KS004",
                 "--host is this machine's running kernel: neither --kernel nor --arch can be given too",
+                fix="leave out --host, for the sandbox; or --kernel and --arch",
             )
         if self.host and self.certs:
             raise UsageError(

@@ -158,7 +158,8 @@ def _once(
         )
         unloads: list[UnloadReport] = []
         if loads[-1].judgement.verdict not in ("crashed", "hung", "lost"):
-            wait = timeouts.seconds("UNLOAD_TIMEOUT")
+            # Exit may do as much as init did, and instrumented code is as slow in both.
+            wait = max(timeouts.seconds("UNLOAD_TIMEOUT"), options.timeout)
             for report in reversed([r for r in loads if r.ok]):
                 unloads.append(unload(report.module, target, timeout=wait, ko=report.file))
                 if not unloads[-1].ok:

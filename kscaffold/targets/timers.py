@@ -45,9 +45,10 @@ class Timer:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What each timer led to when it was last seen. A timer whose memory has been given back since is still a
-    link of the kernel's chain, and those behind it are armed as before. `entries`: of the wheel, by address:
-    the next one, and the number of their bucket; `nodes`: of the trees: the two below.
+    """Where each timer led when it was last seen. A timer whose memory has been given back since is still a
+    link of the kernel's chain, and those behind it are armed as before. `entries`: by the address of each
+    entry of the wheel, the next one and the number of their bucket; `nodes`: by that of each node of a
+    tree, the two below it.
     """
 
     entries: dict[int, tuple[int, int]] = field(default_factory=dict)

@@ -85,8 +85,8 @@ def test_builds_without_warnings(
 
 
 def _copy(project: Path, copy: Path) -> None:
-    """What make reads of a project. Links stay links, and what is no plain file of a text's size becomes one:
-    there may be no end to copying it.
+    """Copy what make reads of a project. Links stay links, and what is no plain file of a text's size
+    becomes a link: there may be no end to copying it.
     """
     made = shutil.ignore_patterns("*.o", "*.ko", ".*", "*.mod", "*.mod.c")
     project = project.absolute()

@@ -56,10 +56,12 @@ class Evidence:
     trace: str = ""
     stack: str = ""
     lost: bool = False
+    late: bool = False
     used: bool = False
     loads: list[LoadReport] = field(default_factory=list)
     unloads: list[UnloadReport] = field(default_factory=list)
     modules: dict[str, Path] = field(default_factory=dict)
+    flaws: tuple[Flaw, ...] = ()
 
 
 class Guest:
@@ -260,7 +262,8 @@ class Guest:
             found += self._sandbox.bugs()
         if not seen.used and not seen.lost:
             found += flaws_of_residue(self._sandbox.residue(seen.loads, seen.unloads) or ())
-        return tuple(found)
+        seen.flaws = tuple(found)
+        return seen.flaws
 
     def _pass_file(self, path: str, data: bytes | None, timeout: float) -> Executed:
         __tracebackhide__ = True
@@ -278,6 +281,7 @@ class Guest:
     def _judge(self, done: Executed, name: str, timeout: float) -> None:
         __tracebackhide__ = True
         self.evidence.stack = done.stack
+        self.evidence.late = self.evidence.late or done.late
         if done.lost:
             raise GuestFailure(f"the guest did not outlive {name}: its kernel crashed, or hangs")
         if done.late:

@@ -1,5 +1,6 @@
 """What mends a command line names the directory that it named."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,51 @@ def test_a_fix_is_for_that_place():
     assert placed("kscaffold reload", ["load"]) == "kscaffold reload"
 
 
+@pytest.mark.parametrize(
+    ("typed", "fix", "told"),
+    [
+        ("load -k 6.1", "kscaffold reload a=1", "kscaffold reload --kernel 6.1 a=1"),
+        ("load -k6.1 a=1", "kscaffold reload", "kscaffold reload --kernel 6.1 a=1"),
+        ("load x.ko 'a=1 2'", "kscaffold reload starts a new one",
+         "kscaffold reload x.ko 'a=1 2' starts a new one"),
+        ("load --module m --arch s390x", "kscaffold build", "kscaffold build --arch s390x --module m"),
+        ("load -mm --host", "kscaffold reload; kscaffold list",
+         "kscaffold reload --module m --host; kscaffold list --host"),
+        ("load --no-build --cmdline 'a b' --html p.html -v x.ko", "kscaffold reload",
+         "kscaffold reload --no-build --cmdline 'a b' x.ko"),
+        # What the fix itself says of it counts.
+        ("check --kernel=6.1", "kscaffold build --kernel RELEASE", "kscaffold build --kernel RELEASE"),
+        ("check --module m", "kscaffold check without --module looks at all",
+         "kscaffold check without --module looks at all"),
+        ("load -k 6.1", "kscaffold load --host", "kscaffold load --host"),
+        # The host is what fails, and the sandbox the way out.
+        ("load --host", "load it in the sandbox: kscaffold load", "load it in the sandbox: kscaffold load"),
+        ("unload --host hello", "kscaffold list shows what is loaded",
+         "kscaffold list --host shows what is loaded"),
+        ("unload --module m", "kscaffold logs", "kscaffold logs"),  # logs takes none
+        ("test -k words -C d", "kscaffold build", "kscaffold build -C d"),
+        ("exec -C d prog -C x", "kscaffold load", "kscaffold load -C d"),
+        ("sandbox shell --kernel 6.1", "kscaffold load", "kscaffold load --kernel 6.1"),
+        ("kbuild add-object -C d y.o", "kscaffold kbuild rename m N", "kscaffold kbuild rename -C d m N"),
+        ("package install -C d", "kscaffold package install --root R",
+         "kscaffold package install -C d --root R"),
+        ("new -C d x", "cd d/x && kscaffold load", "cd d/x && kscaffold load"),
+        ("info ./tests/nosuch.ko", "kscaffold build", "kscaffold build -C tests"),
+        ("load tests/x.ko", "kscaffold reload", "kscaffold reload tests/x.ko"),
+        ("check -k 6.1 -C d", "kscaffold check --help", "kscaffold check --help"),
+        ("run -k 6.1 a=1", "kscaffold info lists the parameters",
+         "kscaffold info --kernel 6.1 lists the parameters"),
+    ],
+)  # fmt: skip
+def test_a_fix_repeats_what_was_given(typed: str, fix: str, told: str):
+    assert placed(fix, shlex.split(typed)) == told
+
+
 def test_a_directory_too_much_is_meant_for_c(ks, tmp_path: Path, monkeypatch):
     (tmp_path / "there").mkdir()
     monkeypatch.chdir(tmp_path)
     done = ks("list", "there")
     assert done.status == 2 and "fix: kscaffold list -C there" in done.err
     assert "fix: kscaffold list --help" in ks("list", "nowhere").err
+    assert "fix: kscaffold sandbox stop --help" in ks("sandbox", "stop", "nowhere").err
+    assert "kscaffold load -C there starts one" in ks("logs", "-C", "there").err

@@ -123,6 +123,22 @@ def test_exit_0_alone_is_no_proof(ks, host, ko):
     assert "lsmod does not list hello" in said.out + said.err
 
 
+def test_exit_0_of_a_module_that_was_there_before_is_no_proof(ks, host, ko):
+    """As modprobe does it: nothing was loaded now."""
+    (host.at / "list").write_text("hello 16384 0\n")
+    host.file("proc/modules", "hello 16384 0 - Live 0x0000000000000000 (OE)\n")
+    attempt = HostTarget(lambda _: None, host.at).load(ModuleFile.open(ko), Parameters(), 5.0)
+    assert (attempt.errno, attempt.note) == (None, "insmod exited with 0, and hello was loaded before")
+    assert host.load(ko).judgement.verdict == "lost"
+
+
+def test_parameters_arrive_as_every_kmod_takes_them(ks, host, ko):
+    """Before kmod 34 insmod joins its words with blanks, later it quotes a value that is not yet."""
+    host.does("insmod", _LOADS)
+    assert ks("load", "--host", ko, "hello.n=1", "other.n=2", "whom=a b").status == 0
+    assert host.calls == [["insmod", str(ko), "n=1", "other.n=2", 'whom="a b"']]
+
+
 def test_the_command_is_shown_before_it_runs(ks, host, ko, capfd):
     # The program looks whether it has been announced.
     host.does("insmod", f"{_LOADS}; echo and now insmod >&2; exit 1")

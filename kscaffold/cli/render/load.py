@@ -309,7 +309,7 @@ def unloaded(report: UnloadReport) -> None:
 
 
 def _found(report: UnloadReport) -> None:
-    """What the sanitizer found while the module went."""
+    """Print what the sanitizer found during an unload."""
     if report.findings:
         from kscaffold.cli.render import sanitizer  # start-up time: few unloads are sanitized
 

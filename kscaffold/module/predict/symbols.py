@@ -91,6 +91,13 @@ _NAMESPACE = _Trouble(
     "MODULE_IMPORT_NS({owner}); (in quotes from 6.13 on)",
     _errno_of_namespace,
 )
+# Before 6.13 the macro makes a string of what it is given, the quotes too, and nothing complains of that.
+_QUOTED_NAMESPACE = _Trouble(
+    "KS429",
+    "{symbols} is in the namespace {owner}, and it imports one whose name has quotes in it",
+    "MODULE_IMPORT_NS({owner}); without the quotes, which the headers before 6.13 make a part of the name",
+    _errno_of_namespace,
+)
 _COMMON = _Trouble(
     "KS437",
     "{symbols} is a common symbol, which the loader does not take",
@@ -170,7 +177,8 @@ def _refused(question: Question, symbol: str, exported: Exported | None) -> tupl
     if exported.namespace and not _may_use(exported.namespace, question):
         closed = exported.namespace.startswith(MODULE_NAMESPACE)
         owner = exported.namespace.removeprefix(MODULE_NAMESPACE)
-        return (_CLOSED_NAMESPACE if closed else _NAMESPACE), owner
+        quoted = f'"{owner}"' in ko.infos("import_ns")
+        return (_CLOSED_NAMESPACE if closed else _QUOTED_NAMESPACE if quoted else _NAMESPACE), owner
     return None
 
 

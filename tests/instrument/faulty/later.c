@@ -28,27 +28,11 @@ static ssize_t later_write(struct file *file, const char __user *from, size_t si
 	return size;
 }
 
-static long later_ioctl(struct file *file, unsigned int command, unsigned long argument)
-{
-	char *text = kmalloc(32, GFP_KERNEL); /* FAULT clean */
-	char *kept;
-
-	if (!text)
-		return -ENOMEM;
-	kept = kmalloc(16, GFP_KERNEL); /* FAULT leaked */
-	if (!kept)
-		return -ENOMEM;
-	kfree(kept);
-	kfree(text);
-	return 0;
-}
-
 static const struct file_operations operations = {
 	.owner = THIS_MODULE,
 	.open = later_open,
 	.release = later_release,
 	.write = later_write,
-	.unlocked_ioctl = later_ioctl,
 };
 static struct miscdevice device = { .minor = MISC_DYNAMIC_MINOR, .name = "later", .fops = &operations };
 

@@ -6,7 +6,6 @@
 #include <linux/kthread.h>
 #include <linux/list.h>
 #include <linux/mm.h>
-#include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
