@@ -187,6 +187,22 @@ def symbol_at(ko: Readable, section: str, offset: int) -> tuple[str, int, int] |
     return found.name, offset - found.value, found.size or end - found.value
 
 
+def soft_dependencies(ko: Readable) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What MODULE_SOFTDEP() wants loaded before and after a module, as it is written there."""
+    entries = _content(_read(ko), ".modinfo").decode(errors="replace").split("\0")
+    pre: list[str] = []
+    post: list[str] = []
+    for entry in entries:
+        # Words before the first `pre:` or `post:` count for nothing, in kmod as well.
+        into: list[str] | None = None
+        for word in entry.removeprefix("softdep=").split() if entry.startswith("softdep=") else ():
+            if word in ("pre:", "post:"):
+                into = pre if word == "pre:" else post
+            elif into is not None:
+                into.append(word)
+    return tuple(pre), tuple(post)
+
+
 def functions(ko: Readable) -> tuple[str, ...]:
     """The names of the functions that stay in memory, in the order of the code: without init and exit, pieces
     that the compiler cut off (`name.cold`), and names that two functions have.

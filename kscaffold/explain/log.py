@@ -158,6 +158,10 @@ def _of_finding(finding: CatalogueMatch, lines: Sequence[str], release: str | No
         return replace(matched, entry=changed, cause=known.cause, fix=known.fix)
     if code in ("KS204", "KS114") and (symbols := kernel_symbols.advice(finding.groups)):
         return replace(matched, cause=symbols.cause, fix=symbols.fix)
+    if code == "KS321":
+        return replace(
+            matched, cause=matched.cause + last_words.of_probe(lines, finding.first, finding.groups)
+        )
     if code == "KS157" and (line := last_words.before(lines, finding.first)):
         return replace(
             matched, cause=f"the program said: {line}", fix=finding.entry.fix, lines=(line, *matched.lines)

@@ -75,7 +75,7 @@ def instrumented(
     for ko, one in built.items():
         copy = loaded / f"{ko.name.partition('.ko')[0]}.ko"
         missing = _copy(one, copy, helpers, kernel)
-        copies[ko] = ModuleFile.open(copy, originals[ko].home)
+        copies[ko] = ModuleFile.open(copy, originals[ko].home, originals[ko].beside)
         if missing and asked.sanitize:
             unseen[ko.name] = missing
         beside = one.ko.parent / "Module.symvers"

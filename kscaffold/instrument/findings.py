@@ -13,13 +13,13 @@ from kscaffold.records import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that a run's sanitizer has to say. `unseen`: what it could not look at, by module. `tries`: the
-    numbers, from 0, of the tries in which it found something.
+    """All that a run's sanitizer has to say. `unseen`: what it could not look at, by module. `codes`: those
+    of what it found in each try that has any, by the try's number, from 0.
     """
 
     findings: tuple[Finding, ...]
     unseen: dict[str, str]
-    tries: frozenset[int]
+    codes: dict[int, frozenset[str]]
 
 
 def take_findings(results: Sequence[Try], copies: InstrumentedPlan) -> tuple[list[Try], Findings]:
@@ -28,16 +28,17 @@ def take_findings(results: Sequence[Try], copies: InstrumentedPlan) -> tuple[lis
     tries: list[Try] = []
     found: list[Finding] = []
     unseen = dict(copies.unseen)
-    buggy: set[int] = set()
+    codes: dict[int, frozenset[str]] = {}
     for number, one in enumerate(results):
         of_try = findings_of(one, kos)
-        buggy |= {number} if of_try else set()
+        if of_try:
+            codes[number] = frozenset(f.entry.code for f in of_try)
         found += of_try
         lost = sanitizer.notes(_records(one)).get("untracked")
         if lost:
             unseen["memory"] = f"{lost} allocations, for which the record had no memory"
         tries.append(as_users(one, copies))
-    return tries, Findings(tuple(_once(found)), unseen, frozenset(buggy))
+    return tries, Findings(tuple(_once(found)), unseen, codes)
 
 
 def copies_by_module(copies: InstrumentedPlan) -> dict[str, ModuleFile]:

@@ -16,13 +16,13 @@ from kscaffold.records import dataclass, replace
 _AROUND = 2  # lines before and after
 _LONGEST_HEAD = 12  # lines from a function's name to its `{`
 _LARGEST = 4 << 20  # bytes of a source file that is shown
-_WHERE = lazy.pattern(r"(?P<function>[\w.$]+)\+0x(?P<offset>[0-9a-f]+)/0x(?P<size>[0-9a-f]+)")
+_WHERE = lazy.pattern(r"(?P<function>[\w.$]+)(?:\+0x(?P<offset>[0-9a-f]+)/0x(?P<size>[0-9a-f]+)| \[)")
 _LINE = lazy.pattern(r"^(?P<file>/.+?|[^/?].*?):(?P<line>[1-9]\d*)(?: \(discriminator \d+\))?$")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """A line of source. `file`: relative to the module's directory where the file is below that. `lines`:
+    """A line of source. `file`: relative to the module's home where the file is below that. `lines`:
     number and text of the line and of its neighbours; none where the file can't be read.
     """
 
@@ -48,9 +48,24 @@ def locate_complaints(
         place = None
         if complaint.where and complaint.module == module:
             place = place_of(complaint.where, ko, records)
+        elif complaint.callee and complaint.module is None:
+            place = _last_call(complaint.callee, ko)
         placed.append(replace(complaint, where=str(place)) if place else complaint)
         first = first or place
     return tuple(placed), first
+
+
+def _last_call(callee: str, ko: ModuleFile) -> SourceLine | None:
+    """The line with the only call of this function in the module's source: it left no frame, as the last call
+    of a function does. None where there are several.
+    """
+    from kscaffold.diagnosis.residue.source import (
+        lines_of_call,  # start-up time: most loads have no complaint
+    )
+    from kscaffold.load.source_files import sources_of
+
+    found = lines_of_call(callee, sources_of([ko]))
+    return _read(Path(found[0][0]), found[0][1], callee, ko.home, _AROUND) if len(found) == 1 else None
 
 
 def with_source_line(
@@ -65,10 +80,14 @@ def with_source_line(
 
 
 def place_of(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLine | None:
-    """The line of source of `function+0xoffset/0xsize`; None where it can't be found."""
+    """The line of source of `function+0xoffset/0xsize`, or of `function [module]`; None where it can't be
+    found.
+    """
     found = _WHERE.match(where)
     if found is None:
         return None
+    if found["offset"] is None:
+        return place_of_function(found["function"], ko)
     offset = int(found["offset"], 16)
     # A caller: the address it will come back to, behind the call.
     behind = 0 if _exact(found[0], records) else 1
@@ -121,6 +140,8 @@ def _line_of(
 def _exact(place: str, records: Sequence[Record]) -> bool:
     """Whether the processor itself stood there: the line that names the program counter says so."""
     named = [r.text for r in records if place in r.text]
+    if any(re.match(r"(?:Oops: )?int3: ", r.text) for r in records):
+        return False  # it stands behind the trap
     return any(re.match(table.oops_pc(), text) for text in named)
 
 

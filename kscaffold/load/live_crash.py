@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kscaffold.diagnosis import catalogue, crash
+from kscaffold.diagnosis import catalogue, crash, crash_heads
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
@@ -35,7 +35,7 @@ def tell_crash(at: Path, target: SandboxTarget, progress: Progress) -> str | Non
 
         live_copies.tell_news(at, target, progress)
     tainted = target.tainted() or 0
-    if not tainted & crash.REPORTED:
+    if not tainted & crash_heads.REPORTED:
         return None
     with contextlib.suppress(KscaffoldError):
         log = without_marks(target.log())
@@ -147,6 +147,8 @@ def _copies(at: Path) -> Sequence[ModuleFile]:
 
 def _beside(at: Path) -> Iterator[ModuleFile]:
     """The project's modules."""
-    for path in sorted(at.glob("*.ko")):
+    from kscaffold.make.fingerprint.compare import recorded_targets  # start-up time: few sandboxes complain
+
+    for path in sorted({*at.glob("*.ko"), *(target.ko for target in recorded_targets(at))}):
         with contextlib.suppress(KscaffoldError):
-            yield ModuleFile.open(path)
+            yield ModuleFile.open(path, at)

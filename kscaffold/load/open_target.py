@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from kscaffold.diagnosis import crash
+from kscaffold.diagnosis import crash_heads
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.kernel.choose import choose, fits, options_of, to_load
 from kscaffold.kernel.kernel import Kernel
@@ -163,4 +163,4 @@ def _damage(target: SandboxTarget) -> str | None:
         if module.state != "Live":
             return f"{module.name} never came back from {module.state.lower()}"
     taint = target.read(TAINTED).strip()  # raises where the sandbox has ended, as tainted() does not
-    return "the sandbox's kernel has crashed" if taint.isdigit() and int(taint) & crash.DIED else None
+    return "the sandbox's kernel has crashed" if taint.isdigit() and int(taint) & crash_heads.DIED else None

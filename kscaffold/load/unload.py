@@ -191,15 +191,19 @@ def still_running(
     )
 
 
-def file_of(module: str, paths: Sequence[Path], target: Target) -> ModuleFile | None:
-    """Which of these files a loaded module is of, by its build ID; None where none is known to be."""
+def file_of(
+    module: str, paths: Sequence[Path], target: Target, home: Path | None = None
+) -> ModuleFile | None:
+    """Which of these files a loaded module is of, by its build ID; None where none is known to be.
+    `home`: the project's directory.
+    """
     try:
         note = target.read(f"/sys/module/{module}/notes/{quick.BUILD_ID}")
     except (OSError, KscaffoldError):  # built without one, or not loaded
         return None
     for path in paths:
         with contextlib.suppress(KscaffoldError):  # what was typed may be a name, and no file
-            ko = ModuleFile.open(path)
+            ko = ModuleFile.open(path, home)
             if quick.build_id(ko) == note:
                 return ko
     return None

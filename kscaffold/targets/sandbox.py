@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kscaffold import timeouts
-from kscaffold.diagnosis import crash
+from kscaffold.diagnosis import crash_heads
 from kscaffold.diagnosis.attempt import Attempt, Facts, Listed, ModuleRequest
 from kscaffold.diagnosis.klog import Record, parse_kmsg
 from kscaffold.elf.module_file import ModuleFile
@@ -275,7 +275,10 @@ class SandboxTarget:
         """
         deadline = self.channel.now() + seconds
         try:
-            while not int(self._ask_once(Verb.READ, TAINTED.encode()).payload.strip() or b"0") & crash.DIED:
+            while (
+                not int(self._ask_once(Verb.READ, TAINTED.encode()).payload.strip() or b"0")
+                & crash_heads.DIED
+            ):
                 left = deadline - self.channel.now()
                 if left <= 0:
                     return Attempt(0)

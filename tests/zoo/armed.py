@@ -152,6 +152,16 @@ ARMED = {
         "loaded",
         "rcu_barrier()",
     ),
+    # Called when somebody opens a file of that number: no list of the kernel's can be read that has it.
+    "cdev": Armed(
+        "#include <linux/cdev.h>\n#include <linux/fs.h>\nstatic const struct file_operations fops = {"
+        " .owner = THIS_MODULE }; static dev_t d; static struct cdev c;",
+        'alloc_chrdev_region(&d, 0, 1, "armed_cdev"); cdev_init(&c, &fops);'
+        " if (cdev_add(&c, d, 1)) return -EIO;",
+        "unregister_chrdev_region(d, 1);",
+        "loaded",
+        "cdev_del()",
+    ),
     # Healthy.
     "ok_timer": Armed(
         _timer("mod_timer(&timer, jiffies + HZ / 10);"),
@@ -176,6 +186,13 @@ ARMED = {
     ),
     "ok_thread": Armed(
         _THREAD.format(ms=200), 'thread = kthread_run(round, NULL, "armed");', "kthread_stop(thread);"
+    ),
+    "ok_cdev": Armed(
+        "#include <linux/cdev.h>\n#include <linux/fs.h>\nstatic const struct file_operations fops = {"
+        " .owner = THIS_MODULE }; static dev_t d; static struct cdev c;",
+        'alloc_chrdev_region(&d, 0, 1, "armed_cdev"); cdev_init(&c, &fops);'
+        " if (cdev_add(&c, d, 1)) return -EIO;",
+        "cdev_del(&c); unregister_chrdev_region(d, 1);",
     ),
     "ok_once": Armed(
         "static DECLARE_COMPLETION(done); " + _timer("complete(&done);"),

@@ -246,6 +246,22 @@ LEAVERS = {
         "return error;",
         unmade=_BLIND,
     ),
+    "minors": Leaver(
+        "chrdev",
+        "lv_minors (",
+        "static dev_t d;",
+        'int error = alloc_chrdev_region(&d, 0, 4, "lv_minors");',
+        "unregister_chrdev_region(d, 4);",
+        "return error;",
+    ),
+    "driver": Leaver(
+        "driver",
+        "lv_driver",
+        'static struct platform_driver p = { .driver = { .name = "lv_driver" } };',
+        "int error = platform_driver_register(&p);",
+        "platform_driver_unregister(&p);",
+        "return error;",
+    ),
     "hook": Leaver(
         "callback",
         "lv_hear",

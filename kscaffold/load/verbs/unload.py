@@ -14,6 +14,7 @@ from kscaffold.load.request import SLOWER
 from kscaffold.load.unload import UnloadReport, file_of, module_of_word
 from kscaffold.load.unload import unload as unload_one
 from kscaffold.load.unload_watch import watch_after_unload
+from kscaffold.make.fingerprint.compare import recorded_targets
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import dataclass, replace
 from kscaffold.targets.target import Target
@@ -47,7 +48,7 @@ def unload(
     each report, and one again that changed while the kernel was watched; `on_residue` the last one, where
     something was left behind.
     """
-    beside = sorted(request.at.glob("*.ko"))
+    beside = sorted({*request.at.glob("*.ko"), *(target.ko for target in recorded_targets(request.at))})
     known = None if request.host else live_copies.live_copies(request.at)
     copies = known.files if known else {}
     timeout *= SLOWER if copies else 1
@@ -59,7 +60,7 @@ def unload(
         for name in request.names or unload_order(request.at, request.module, opened, progress):
             module = module_of_word(name)
             files = [Path(name), *(ko for ko in beside if module_of_word(ko.name) == module)]
-            ko = copies.get(module) or file_of(module, files, opened.target)
+            ko = copies.get(module) or file_of(module, files, opened.target, request.at)
             kos += [ko] if ko else []
             report = unload_one(name, opened.target, timeout=timeout, ko=ko)
             report = _as_users(report, request.at) if module in copies else report
