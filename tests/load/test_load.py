@@ -78,7 +78,7 @@ def test_a_second_load_is_refused(ks, here):
         "stage": "list",
         "errno": "EEXIST",
         "init_ran": False,
-        "fix": "kscaffold reload",
+        "fix": f"kscaffold reload {ko}",
     }
     # The advice is good as it stands, in another directory, too.
     words = ["load", "--no-deps", ko, "-C", here, "-k", "6.1"]

@@ -263,7 +263,7 @@ def test_a_project(ks, world, project: Path):
     world()
     ran = ks("check", "-C", project, "--json")
     assert ran.status == 69 and ran.json["error"]["code"] == "KS418"
-    assert ran.json["error"]["fix"] == "kscaffold build"
+    assert ran.json["error"]["fix"] == f"kscaffold build -C {project}"
     write(project, Ko("own_name"), "own-name")
     ran = ks("check", "-C", project, "--json")
     assert (ran.status, ran.json["module"], ran.json["findings"]) == (0, "own_name", [])

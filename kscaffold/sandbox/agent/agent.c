@@ -968,12 +968,16 @@ static int is_range(u64 word, u64 beside)
 }
 
 /*
- * Whether a word may be an address of the kernel's: at the upper end on most machines, from 0xff60... on RISC-V, from
- * 0xc... on POWER, and of any value on s390x. Which of them are mapped peek_core() knows.
+ * The lowest address that a pointer of the kernel's has: at the upper end, where a machine's header does not say
+ * otherwise. With smaller ones numbers count as pointers.
  */
+#ifndef LOWEST_ADDRESS
+#define LOWEST_ADDRESS (WORD == 8 ? ~0ull << 48 : 0xc0000000ull)
+#endif
+
 static int may_be_address(u64 word)
 {
-	return word >= ~0ull << 48 || (word >= 1 << 20 && !(word & (WORD - 1)));
+	return word >= LOWEST_ADDRESS;
 }
 
 /* The first bytes of the object that a word points to: a hook's function, what a list goes on with. */
