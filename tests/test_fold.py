@@ -19,8 +19,6 @@ _LONG = "a word " * 30
     "label",
     [
         "  cause: ",
-        "  complaint: ",
-        "  allocated: ",
         "error[KS004]: ",
         "  | ",
         "      Loaded ",
@@ -28,7 +26,6 @@ _LONG = "a word " * 30
         "          cache: ",
         "> [    2.751151] ",
         "bob      failed  ",
-        " 1-3  a()  b.c:6  ",
         "  \033[36mcause\033[0m: ",
     ],
 )

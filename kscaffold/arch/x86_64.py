@@ -64,5 +64,4 @@ ARCHITECTURE = Architecture(
     boot_patience=1,
     agent_header="x86_64.h",
     agent_flags=("-fcf-protection=none",),
-    takes_certificates=True,
 )

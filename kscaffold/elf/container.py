@@ -29,7 +29,7 @@ class Elf:
     sections: tuple[Section, ...]
 
     def find_section(self, name: str) -> Section | None:
-        """The first section of that name that is loaded, as the loader's find_sec() takes it."""
+        """As the loader's find_sec(): the first one that is loaded."""
         return next((s for s in self.sections if s.alloc and s.name == name), None)
 
     def data(self, section: Section, most: int) -> bytes:
@@ -96,4 +96,6 @@ class Elf:
 
 def _unread(cause: str) -> DamagedModule:
     # A kernel might take it, so no stage is named.
-    return DamagedModule("KS406", "the file is larger inside than any module", cause=cause, refusal=None)
+    return DamagedModule(
+        "KS406", "the file is larger inside than any module", cause=cause, stage=None, errno=None
+    )

@@ -72,7 +72,8 @@ def parse_ko(raw: bytes, path: Path, compression: Compression | None = None) -> 
             f"{path} is damaged",
             cause=f"{type(error).__name__}: {error}"[:200],
             fix="kscaffold build",
-            refusal=None,
+            stage=None,
+            errno=None,
         ) from None
 
 

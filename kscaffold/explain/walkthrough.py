@@ -40,7 +40,7 @@ class LoadWalkthrough:
 
     @property
     def microseconds(self) -> int:
-        """The time of all stages that have one."""
+        """In all stages that have a time."""
         return sum(s.microseconds or 0 for s in self.steps)
 
 

@@ -32,9 +32,7 @@ class Instruments:
 
     @classmethod
     def named(cls, words: Sequence[str]) -> "Instruments":
-        """The instruments by a script's words: sanitize, faults, faults=all, coverage. Raises UsageError
-        KS004.
-        """
+        """As a script names them: `sanitize`, `faults`, `faults=all`, `coverage`. Raises UsageError KS004."""
         for word in words:
             if word not in ("sanitize", "faults", "faults=all", "coverage"):
                 fix = "sanitize, faults, faults=all, coverage"
@@ -44,7 +42,7 @@ class Instruments:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The instruments as the words that `named` takes."""
+        """As `named` takes them."""
         faults = {"init": ("faults",), "all": ("faults=all",)}.get(self.faults, ())
         return (
             *(["sanitize"] if self.sanitize else []),
@@ -57,19 +55,18 @@ class Instruments:
 
 
 NO_INSTRUMENTS = Instruments()
-SLOWER = 4
-"""How many times longer instrumented code may take: a call for each access."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """What is to be loaded. `kos`: the .ko files that were named, none where the project's modules are meant.
+    """What was asked for. `kos`: the .ko files that were named, none where the project's modules are meant.
 
-    `module`: the one module of the project that is meant. `build`: build first. `dependencies`: load what
-    the modules need before them. `allow`: codes of complaints that a run accepts, beside those that the
-    project's kscaffold.toml has. `instruments`: load copies that look for bugs in the place of the modules.
-    `as_user`: an ordinary user of the guest loads them, not root. `firmware`: FILE or FILE:NAME, for the
-    guest. `repeat`: how many times a run loads with each of its parameters.
+    `module`: the one of the project that is meant. `build`: build first. `dependencies`: load what the
+    modules need before them. `allow`: codes of complaints that a run accepts, beside those that the project's
+    kscaffold.toml has. `instruments`: load copies that look for bugs in the place of the modules. `as_user`:
+    an ordinary user of the guest loads them, not root. `firmware`: FILE or FILE:NAME, for the guest.
+    `repeat`:
+    how many times a run loads with each of its parameters.
     """
 
     directory: Path
@@ -100,9 +97,11 @@ class LoadRequest:
         *,
         build: bool,
         dependencies: bool,
+        allow: Sequence[str] = (),
+        instruments: Instruments = NO_INSTRUMENTS,
     ) -> "LoadRequest":
-        """The request of words as they were typed: .ko files, or one project's directory or one module's
-        name (no `=`), and `NAME=VALUE` parameters.
+        """Of words as they were typed: .ko files, or one project's directory or one module's name (no `=`),
+        and `NAME=VALUE` parameters.
 
         Raises UsageError for a .ko that is not there, and for a parameter the kernel can't be given.
         """
@@ -110,14 +109,7 @@ class LoadRequest:
         parameters = Parameters.from_arguments([word for word in words if "=" in word])
         m = meant(named, directory, module)
         kos = tuple(existing(file) for file in m.files)
-        return cls(m.directory, kos, parameters, m.module, build, dependencies)
-
-    def with_sanitizer(self, where: "TargetRequest") -> "LoadRequest":
-        """The same with the sanitizer. Raises UsageError KS004 on the host."""
-        if where.host:
-            fix = "kscaffold load --sanitize, in a sandbox"
-            raise UsageError("KS004", "--sanitize is for a sandbox: no helper is loaded on a host", fix=fix)
-        return replace(self, instruments=Instruments(sanitize=True))
+        return cls(m.directory, kos, parameters, m.module, build, dependencies, tuple(allow), instruments)
 
     def with_firmware(self, firmware: Sequence[str], where: "TargetRequest") -> "LoadRequest":
         """The same with files for the guest. Raises UsageError KS004 for any on the host."""
@@ -151,7 +143,6 @@ class TargetRequest:
             raise UsageError(
                 "KS004",
                 "--host is this machine's running kernel: neither --kernel nor --arch can be given too",
-                fix="leave out --host, for the sandbox; or --kernel and --arch",
             )
         if self.host and self.certs:
             raise UsageError(

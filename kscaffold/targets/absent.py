@@ -26,7 +26,7 @@ class AbsentSandbox:
     as_user = False
 
     def as_ordinary_user(self) -> None:
-        """Do nothing: there is no kernel."""
+        """Nobody is there."""
 
     def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:
         """Raises KscaffoldError KS610: whoever loads starts a sandbox first."""
@@ -41,11 +41,11 @@ class AbsentSandbox:
         return []
 
     def log(self) -> list[Record]:
-        """No records: there is no kernel."""
+        """Nothing was said."""
         return []
 
     def facts(self, name: str) -> Facts:
-        """No facts are known: there is no kernel."""
+        """Nothing is known."""
         return Facts()
 
     def read(self, path: str) -> bytes:

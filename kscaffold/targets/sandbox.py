@@ -5,11 +5,11 @@ import errno
 import hashlib
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kscaffold import timeouts
-from kscaffold.diagnosis import crash_heads
+from kscaffold.diagnosis import crash
 from kscaffold.diagnosis.attempt import Attempt, Facts, Listed, ModuleRequest
 from kscaffold.diagnosis.klog import Record, parse_kmsg
 from kscaffold.elf.module_file import ModuleFile
@@ -18,9 +18,8 @@ from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.module.arguments import Parameters
 from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.agent import protocol
-from kscaffold.sandbox.agent.channel import Channel, require_running
 from kscaffold.sandbox.agent.program import ETIME, GuestProgram, OutputListener, run_program
-from kscaffold.sandbox.agent.protocol import Answer, ChannelClosed, ChannelTimeout, Verb
+from kscaffold.sandbox.agent.protocol import Answer, Channel, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.targets.answers import of_console, of_outcome, since_mark
 from kscaffold.targets.target import Kind, Modprobe, read_modules
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.compare import Part
     from kscaffold.sandbox.live.registry import Connection
     from kscaffold.sandbox.vm.guest import Guest
-    from kscaffold.targets.timers import Links, Timer
+    from kscaffold.targets.timers import Timer
 
 TAINTED = "/proc/sys/kernel/tainted"
 _KEPT = "/.kscaffold"  # the guest's directory of what was sent, each file under its digest
@@ -63,9 +62,9 @@ _READING = frozenset({Verb.LIST, Verb.LOG, Verb.READ, Verb.PHOTOGRAPH, Verb.INST
 
 
 class SandboxTarget:
-    """A guest, restored or live. `kernel`: its release, and its machine as `uname -m` says it. `guest`: it
-    is this process's own, and tells itself how it ended; of a live one the daemon tells that. `as_user`:
-    modules are loaded by an ordinary user of the guest (uid 65534), not by root.
+    """A guest, restored or live. `kernel`: its release, and its machine as `uname -m` says it. `console`
+    and `was_reset` tell of one that has gone; a daemon tells that itself. `as_user`: modules are loaded by
+    an ordinary user of the guest (uid 65534), not by root.
     """
 
     kind: Kind = "sandbox"
@@ -76,7 +75,8 @@ class SandboxTarget:
         kernel: tuple[str, str],
         accelerator: str,
         cmdline: str,
-        guest: "Guest | None" = None,
+        console: Callable[[], str] | None = None,
+        was_reset: Callable[[], bool] | None = None,
         as_user: bool = False,
     ) -> None:
         self.channel = opened
@@ -85,17 +85,21 @@ class SandboxTarget:
         self.cmdline = cmdline
         self.modprobe: Modprobe | None = None
         self._requests: list[ModuleRequest] = []
-        self._guest = guest
+        self._console = console
+        self._was_reset = was_reset
         self.as_user = as_user
         # /proc/modules while nothing has been done that could change it.
-        self._pristine: str | None = guest.modules if guest else None
-        self._links: Links | None = None
+        self._pristine: str | None = None
 
     @classmethod
     def from_guest(cls, guest: "Guest", cmdline: str, *, as_user: bool = False) -> "SandboxTarget":
         """A guest of this process's own; `cmdline`: what its kernel was given besides what every one gets."""
         kernel = (guest.release, guest.arch)
-        return cls(guest.channel, kernel, guest.accelerator, cmdline, guest, as_user)
+        target = cls(
+            guest.channel, kernel, guest.accelerator, cmdline, guest.console, guest.was_reset, as_user
+        )
+        target._pristine = guest.modules
+        return target
 
     @classmethod
     def from_connection(cls, connection: "Connection") -> "SandboxTarget":
@@ -275,10 +279,7 @@ class SandboxTarget:
         """
         deadline = self.channel.now() + seconds
         try:
-            while (
-                not int(self._ask_once(Verb.READ, TAINTED.encode()).payload.strip() or b"0")
-                & crash_heads.DIED
-            ):
+            while not int(self._ask_once(Verb.READ, TAINTED.encode()).payload.strip() or b"0") & crash.DIED:
                 left = deadline - self.channel.now()
                 if left <= 0:
                     return Attempt(0)
@@ -300,9 +301,7 @@ class SandboxTarget:
             memory = KernelMemory(lambda parts: self._peek(KCORE, parts))
             kernel = f"{self.release} {self.cmdline} {self.accelerator}"
             addresses = symbol_addresses(memory, kernel, timers.SYMBOLS, self._look_up)
-            uptime = float(self.read("/proc/uptime").split()[0])
-            self._links = self._links or timers.Links()
-            return timers.armed_timers(memory, addresses, uptime, self._links)
+            return timers.armed_timers(memory, addresses, float(self.read("/proc/uptime").split()[0]))
         except (OSError, KscaffoldError, ValueError, IndexError, struct.error):
             return None
 
@@ -332,7 +331,6 @@ class SandboxTarget:
             wait = timeouts.seconds("ANSWER_TIMEOUT") if timeout is None else timeout
             return self.channel.ask(verb, payload, argument=argument, timeout=wait)
         except (ChannelClosed, ChannelTimeout) as error:
-            require_running(error)
             raise KscaffoldError(
                 "KS610",
                 "the sandbox does not answer",
@@ -368,14 +366,13 @@ class SandboxTarget:
 
     def _unanswered(self, error: ChannelTimeout | ChannelClosed, nonce: str) -> Attempt:
         """The attempt at a guest that did not answer, or has gone. `nonce`: the request whose records are
-        looked for, as a regular expression. Raises KscaffoldError KS620 where a signal keeps it from running:
-        nobody knows what it would do.
+        looked for, as a regular expression.
         """
-        require_running(error)
         closed = isinstance(error, ChannelClosed)
         reset = isinstance(error, ChannelClosed) and (
-            error.reset or (self._guest is not None and self._guest.was_reset())
+            error.reset or bool(self._was_reset and self._was_reset())
         )
-        records = of_console(error.console or (self._guest.console() if self._guest else ""), nonce)
-        late = isinstance(error, ChannelTimeout)
+        records = of_console(error.console or (self._console() if self._console else ""), nonce)
+        # Nobody knows what a guest would do that a signal keeps from running.
+        late = isinstance(error, ChannelTimeout) and not error.stopped
         return Attempt(None, records, answered=False, heard=False, alive=not closed, reset=reset, late=late)

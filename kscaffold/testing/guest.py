@@ -56,12 +56,10 @@ class Evidence:
     trace: str = ""
     stack: str = ""
     lost: bool = False
-    late: bool = False
     used: bool = False
     loads: list[LoadReport] = field(default_factory=list)
     unloads: list[UnloadReport] = field(default_factory=list)
     modules: dict[str, Path] = field(default_factory=dict)
-    flaws: tuple[Flaw, ...] = ()
 
 
 class Guest:
@@ -81,7 +79,7 @@ class Guest:
         self.evidence = Evidence()
 
     def __repr__(self) -> str:
-        return f"Guest({self.kernel.name})"
+        return f"Guest({self.kernel.release})"
 
     def load(self, module: str | Path | None = None, **parameters: object) -> LoadReport:
         """insmod: a module of the project or of the kernel by name, or a .ko; None: the project's only one.
@@ -95,7 +93,7 @@ class Guest:
         return report
 
     def try_load(self, module: str | Path | None = None, **parameters: object) -> LoadReport:
-        """Load as `load` does; a load that fails is a report that is not `ok`, with `judgement.errno` and
+        """As `load`; a load that fails is a report that is not `ok`, with `judgement.errno` and
         `judgement.cause`.
         """
         __tracebackhide__ = True
@@ -124,7 +122,7 @@ class Guest:
         return report
 
     def try_unload(self, module: str | Path | None = None) -> UnloadReport:
-        """Unload as `unload` does; a module that stays is a report that is not `ok`."""
+        """As `unload`; a module that stays is a report that is not `ok`."""
         __tracebackhide__ = True
         ko = self._ko(module)
         self._note("unload", ko.stem)
@@ -180,7 +178,7 @@ class Guest:
         return self._pass_file(path, None, timeout).stdout.decode(errors="replace")
 
     def read_bytes(self, path: str, *, timeout: float = TIMEOUT) -> bytes:
-        """Read a file as `read` does; the result is bytes."""
+        """As `read`, the bytes."""
         __tracebackhide__ = True
         self._note("exec", "--", "cat", path)
         return self._pass_file(path, None, timeout).stdout
@@ -262,8 +260,7 @@ class Guest:
             found += self._sandbox.bugs()
         if not seen.used and not seen.lost:
             found += flaws_of_residue(self._sandbox.residue(seen.loads, seen.unloads) or ())
-        seen.flaws = tuple(found)
-        return seen.flaws
+        return tuple(found)
 
     def _pass_file(self, path: str, data: bytes | None, timeout: float) -> Executed:
         __tracebackhide__ = True
@@ -281,7 +278,6 @@ class Guest:
     def _judge(self, done: Executed, name: str, timeout: float) -> None:
         __tracebackhide__ = True
         self.evidence.stack = done.stack
-        self.evidence.late = self.evidence.late or done.late
         if done.lost:
             raise GuestFailure(f"the guest did not outlive {name}: its kernel crashed, or hangs")
         if done.late:
@@ -304,7 +300,7 @@ class Guest:
         if found is None:
             names = ", ".join(self._modules) or "none"
             raise GuestFailure(
-                f"neither the project nor {self.kernel.name} has a module {name}; the project has: {names}"
+                f"neither the project nor {self.kernel.release} has a module {name}; the project has: {names}"
             )
         return found
 

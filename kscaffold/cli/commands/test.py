@@ -35,6 +35,9 @@ Executor = Annotated[
     str | None,
     typer.Option("--executor", metavar="E", help="Where each kernel's job runs: dask, or MODULE:NAME."),
 ]
+Sanitize = Annotated[
+    bool, typer.Option("--sanitize", help="Find bugs of memory, locks and undefined behaviour.")
+]
 Coverage = Annotated[bool, typer.Option("--coverage", help="Count which lines and functions ran.")]
 Lcov = Annotated[
     Path | None, typer.Option("--lcov", metavar="FILE", help="Write the coverage as LCOV's text.")
@@ -52,7 +55,7 @@ def test(
     shard: Shard = None,
     workers: Workers = None,
     executor: Executor = None,
-    sanitize: options.Sanitize = False,
+    sanitize: Sanitize = False,
     coverage: Coverage = False,
     lcov: Lcov = None,
     offline: options.Offline = False,

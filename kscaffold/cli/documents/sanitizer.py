@@ -1,22 +1,21 @@
-"""JSON of `run`, `load` and `unload` with the sanitizer: the value of the key `sanitizer`."""
+"""JSON of `run --sanitize`: the value of its key `sanitizer`."""
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kscaffold.load.finding import detail
+from kscaffold.instrument.findings import detail
 
 if TYPE_CHECKING:
+    from kscaffold.instrument.findings import Finding, Findings
     from kscaffold.load.addr2line import SourceLine
-    from kscaffold.load.finding import Finding
 
 Document = dict[str, Any]
 
 
-def sanitizer(findings: "Sequence[Finding]", unseen: "Mapping[str, str]") -> Document:
+def sanitizer(found: "Findings") -> Document:
     """The value of the JSON key `sanitizer`."""
     return {
-        "reports": [_of_finding(f) for f in findings],
-        "unseen": [{"module": name, "what": what} for name, what in unseen.items()],
+        "reports": [_of_finding(f) for f in found.findings],
+        "unseen": [{"module": name, "what": what} for name, what in found.unseen.items()],
     }
 
 

@@ -68,7 +68,7 @@ class UpdateSession:
             )
 
     def fields(self) -> dict[str, Any] | None:
-        """The entries for the JSON document; None for kscaffold's own templates."""
+        """For the JSON document."""
         if self.outcome is None:
             return None
         outcome = self.outcome

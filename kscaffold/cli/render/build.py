@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def built(report: "BuildReport", modules: "tuple[ModuleTarget, ...]") -> None:
-    """Print one build: a line, or why it failed."""
+    """One build: a line, or why it failed."""
     for note in report.notes:
         console.step("Note", note)
     if report.ok:

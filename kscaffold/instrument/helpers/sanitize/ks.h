@@ -81,7 +81,6 @@ void ks_line(int id, const char *format, ...) __printf(2, 3);
 void ks_site_line(int id, const char *key, const struct ks_site *site);
 void ks_frames(int id, unsigned long ip);
 void ks_end(int id);
-void ks_forget_reports(const struct module *module);
 
 /* region.c */
 extern const char *const ks_kind_names[];
@@ -129,7 +128,6 @@ void ks_vfree_object(const void *object, unsigned long ip);
 
 /* main.c */
 bool ks_is_known(unsigned long addr);
-const struct module *ks_owner(unsigned long addr);
 
 /* lock.c, context.c */
 bool ks_sleeps(const char *what, unsigned long ip);
