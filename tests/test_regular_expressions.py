@@ -3,7 +3,7 @@
 import ast
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "kscaffold"
 SIZES = (1_000, 12_000)
 SECONDS = 0.3  # of processor time: a square takes a second at the last size, a cube at the first
-_TRIES = 4
 # Texts that make an expression try again and again: a character, a word, or a beginning without its end.
 # fmt: off
 PUMPS = (
@@ -77,38 +76,18 @@ def test_an_expression_takes_time_in_proportion(place: str, pattern: str, flags:
     begins = sorted({"", literal(pattern)})
     sizes = SIZES[:1] if place.startswith(BOUNDED) else SIZES
     tried = ""
+
+    def late(*_: object) -> None:
+        raise AssertionError(f"{place}: more than {SECONDS} s for {tried}")
+
     # A search looks for signals: one that would take minutes is ended.
-    before = signal.signal(signal.SIGVTALRM, _late)
+    before = signal.signal(signal.SIGVTALRM, late)
     try:
         for size, pump, begin in product(sizes, PUMPS, begins):
             for text in (begin + pump * (size // len(pump)), (begin + pump) * (size // len(begin + pump))):
                 tried = f"{size} bytes, {begin!r} and {pump!r}"
-                _in_time(way, text + "!")
-    except _LateError:
-        pytest.fail(f"{place}: more than {SECONDS} s for {tried}, {_TRIES} times")
+                signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+                way(text + "!")
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
-
-
-class _LateError(Exception):
-    pass
-
-
-def _late(*_: object) -> None:
-    raise _LateError
-
-
-def _in_time(way: Callable[[str], object], text: str) -> None:
-    """Raises _LateError for what is late each time. A virtual machine's processor that is taken away for a
-    moment counts as this process's; an expression that takes a square of the text is late again.
-    """
-    for left in reversed(range(_TRIES)):
-        try:
-            signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
-            way(text)
-        except _LateError:
-            if not left:
-                raise
-        else:
-            return

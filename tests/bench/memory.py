@@ -26,9 +26,9 @@ def measure(world: World) -> list[Amount]:
         cards = registry.all_sandboxes()
         if len(cards) != 2:
             raise BenchError(f"two sandboxes were to be live, {len(cards)} are")
-        rolled = [_facts(Path(f"/proc/{card.qemu}/smaps_rollup")) for card in cards]
-        daemons = [_facts(Path(f"/proc/{card.daemon}/smaps_rollup")) for card in cards]
-        guests = [_facts(Path(f"/proc/{card.qemu}/smaps"), "/ram") for card in cards]
+        rolled = [memory_map(Path(f"/proc/{card.qemu}/smaps_rollup")) for card in cards]
+        daemons = [memory_map(Path(f"/proc/{card.daemon}/smaps_rollup")) for card in cards]
+        guests = [memory_map(Path(f"/proc/{card.qemu}/smaps"), "/ram") for card in cards]
     finally:
         for card in registry.all_sandboxes():
             registry.stop_sandbox(card.project)
@@ -50,7 +50,7 @@ def measure(world: World) -> list[Amount]:
     ]
 
 
-def _facts(smaps: Path, mapping: str = "") -> dict[str, int]:
+def memory_map(smaps: Path, mapping: str = "") -> dict[str, int]:
     """The sums of a process's memory map, in bytes: of all, or of mappings of files whose name ends so."""
     sums = dict.fromkeys(("Rss", "Pss", "Shared_Clean", "Shared_Dirty", "Private_Clean", "Private_Dirty"), 0)
     counts = False

@@ -57,6 +57,7 @@ def _count_guest() -> None:
     """
     from kscaffold.sandbox.agent import protocol
     from kscaffold.sandbox.vm import guest, qmp
+    from tests.bench.memory import memory_map
 
     monitors: list[qmp.Monitor] = []
     begin, ask, end = qmp.Monitor.__init__, protocol.request, guest.Guest.close
@@ -75,24 +76,15 @@ def _count_guest() -> None:
         text = monitors[-1]._reply(deadline)["human-readable-text"]
         blocks = re.search(r"TB count +(\d+)", text)
         assert blocks
-        guests.append({"blocks": int(blocks[1]), "pages": _written(self.qemu.pid)})
+        # Pages that are the guest's own: copied from the snapshot when they were written.
+        written = memory_map(Path(f"/proc/{self.qemu.pid}/smaps"), "/ram")["Private_Dirty"]
+        guests.append({"blocks": int(blocks[1]), "pages": written // 4096})
         end(self)
 
     qmp.Monitor.__init__ = opened_monitor  # type: ignore[method-assign]
     qmp.Monitor.close = lambda self: None  # type: ignore[method-assign]
     protocol.request = asked
     guest.Guest.close = ended  # type: ignore[method-assign]
-
-
-def _written(qemu: int) -> int:
-    """Pages of the guest's memory that are its own: copied from the snapshot when they were written."""
-    kb, counts = 0, False
-    for line in Path(f"/proc/{qemu}/smaps").read_text().splitlines():
-        if not line.split()[0].endswith(":"):
-            counts = line.endswith("/ram")
-        elif counts and line.startswith("Private_Dirty:"):
-            kb += int(line.split()[1])
-    return kb // 4
 
 
 if __name__ == "__main__":
