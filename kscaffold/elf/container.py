@@ -96,6 +96,4 @@ class Elf:
 
 def _unread(cause: str) -> DamagedModule:
     # A kernel might take it, so no stage is named.
-    return DamagedModule(
-        "KS406", "the file is larger inside than any module", cause=cause, stage=None, errno=None
-    )
+    return DamagedModule("KS406", "the file is larger inside than any module", cause=cause, refusal=None)

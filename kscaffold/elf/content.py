@@ -44,7 +44,7 @@ def refuse_empty(content: bytes, path: Path) -> None:
     """Raise DamagedModule for no bytes at all."""
     if not content:
         # kernel_read_file() says EINVAL before anything looks at the content.
-        raise _damaged("KS403", f"{path} is empty", fix="kscaffold build", stage="copy", errno="EINVAL")
+        raise _damaged("KS403", f"{path} is empty", fix="kscaffold build", refusal=("copy", "EINVAL"))
 
 
 def read_raw(path: Path) -> bytes:
@@ -74,12 +74,11 @@ def _damaged(
     *,
     cause: str | None = None,
     fix: str | None = None,
-    stage: str | None = None,
-    errno: str | None = None,
+    refusal: tuple[str, str] | None = None,
 ) -> "DamagedModule":
     from kscaffold.elf.model import DamagedModule  # start-up time: every load reads a file, few are damaged
 
-    return DamagedModule(code, what, cause=cause, fix=fix, stage=stage, errno=errno)
+    return DamagedModule(code, what, cause=cause, fix=fix, refusal=refusal)
 
 
 def _decompressed(raw: bytes, kind: "Compression", path: Path) -> bytes:
@@ -89,7 +88,7 @@ def _decompressed(raw: bytes, kind: "Compression", path: Path) -> bytes:
         content = decompress(raw)
     except DamagedError as error:
         what, fix = f"{path} can't be decompressed", "kscaffold build"
-        raise _damaged("KS411", what, cause=str(error), fix=fix, stage="elf", errno="ENOEXEC") from None
+        raise _damaged("KS411", what, cause=str(error), fix=fix, refusal=("elf", "ENOEXEC")) from None
     if len(content) > LIMIT:
         raise _too_large(path)
     return content

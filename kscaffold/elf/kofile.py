@@ -72,8 +72,7 @@ def parse_ko(raw: bytes, path: Path, compression: Compression | None = None) -> 
             f"{path} is damaged",
             cause=f"{type(error).__name__}: {error}"[:200],
             fix="kscaffold build",
-            stage=None,
-            errno=None,
+            refusal=None,
         ) from None
 
 

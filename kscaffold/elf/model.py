@@ -19,9 +19,9 @@ Flaw = Literal["outside", "taken", "overlaps", "far"]
 class DamagedModule(KscaffoldError):
     """The file is no module that a kernel would take: the answer is no.
 
-    `stage` and `errno` say where the kernel would refuse it; both None where that can't be known (a file
-    we don't read, which a kernel might). `words`: what a kernel that looks for this flaw would say; one
-    that does not know these words reads on.
+    `refusal`: the stage where the kernel would refuse the file, and the errno; None where that can't be
+    known (a file we don't read, which a kernel might). `words`: what a kernel that looks for this flaw would
+    say; one that does not know these words reads on.
     """
 
     exit_code: ClassVar[int] = EXIT_NO
@@ -33,13 +33,11 @@ class DamagedModule(KscaffoldError):
         *,
         cause: str | None = None,
         fix: str | None = None,
-        stage: str | None = "elf",
-        errno: str | None = "ENOEXEC",
+        refusal: tuple[str, str] | None = ("elf", "ENOEXEC"),
         words: str | None = None,
     ) -> None:
         super().__init__(code, what, cause=cause, fix=fix)
-        self.stage = stage
-        self.errno = errno
+        self.stage, self.errno = refusal or (None, None)
         self.words = words
 
 

@@ -115,7 +115,7 @@ def _truncated(path: Path, cause: str) -> DamagedModule:
 
 def _damaged(path: Path, cause: str, known: bool = True, words: str | None = None) -> DamagedModule:
     """`known`: whether it is known what the kernel does with it."""
-    stage, errno = ("elf", "ENOEXEC") if known else (None, None)
+    refusal = ("elf", "ENOEXEC") if known else None
     return DamagedModule(
-        "KS406", f"{path} is damaged", cause=cause, fix=_REBUILD, stage=stage, errno=errno, words=words
+        "KS406", f"{path} is damaged", cause=cause, fix=_REBUILD, refusal=refusal, words=words
     )

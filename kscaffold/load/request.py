@@ -59,14 +59,13 @@ NO_INSTRUMENTS = Instruments()
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """What was asked for. `kos`: the .ko files that were named, none where the project's modules are meant.
+    """What is to be loaded. `kos`: the .ko files that were named, none where the project's modules are meant.
 
-    `module`: the one of the project that is meant. `build`: build first. `dependencies`: load what the
-    modules need before them. `allow`: codes of complaints that a run accepts, beside those that the project's
-    kscaffold.toml has. `instruments`: load copies that look for bugs in the place of the modules. `as_user`:
-    an ordinary user of the guest loads them, not root. `firmware`: FILE or FILE:NAME, for the guest.
-    `repeat`:
-    how many times a run loads with each of its parameters.
+    `module`: the one module of the project that is meant. `build`: build first. `dependencies`: load what
+    the modules need before them. `allow`: codes of complaints that a run accepts, beside those that the
+    project's kscaffold.toml has. `instruments`: load copies that look for bugs in the place of the modules.
+    `as_user`: an ordinary user of the guest loads them, not root. `firmware`: FILE or FILE:NAME, for the
+    guest. `repeat`: how many times a run loads with each of its parameters.
     """
 
     directory: Path
@@ -97,11 +96,9 @@ class LoadRequest:
         *,
         build: bool,
         dependencies: bool,
-        allow: Sequence[str] = (),
-        instruments: Instruments = NO_INSTRUMENTS,
     ) -> "LoadRequest":
-        """Of words as they were typed: .ko files, or one project's directory or one module's name (no `=`),
-        and `NAME=VALUE` parameters.
+        """The request of words as they were typed: .ko files, or one project's directory or one module's
+        name (no `=`), and `NAME=VALUE` parameters.
 
         Raises UsageError for a .ko that is not there, and for a parameter the kernel can't be given.
         """
@@ -109,7 +106,7 @@ class LoadRequest:
         parameters = Parameters.from_arguments([word for word in words if "=" in word])
         m = meant(named, directory, module)
         kos = tuple(existing(file) for file in m.files)
-        return cls(m.directory, kos, parameters, m.module, build, dependencies, tuple(allow), instruments)
+        return cls(m.directory, kos, parameters, m.module, build, dependencies)
 
     def with_firmware(self, firmware: Sequence[str], where: "TargetRequest") -> "LoadRequest":
         """The same with files for the guest. Raises UsageError KS004 for any on the host."""

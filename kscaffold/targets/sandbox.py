@@ -5,7 +5,7 @@ import errno
 import hashlib
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kscaffold import timeouts
@@ -62,9 +62,9 @@ _READING = frozenset({Verb.LIST, Verb.LOG, Verb.READ, Verb.PHOTOGRAPH, Verb.INST
 
 
 class SandboxTarget:
-    """A guest, restored or live. `kernel`: its release, and its machine as `uname -m` says it. `console`
-    and `was_reset` tell of one that has gone; a daemon tells that itself. `as_user`: modules are loaded by
-    an ordinary user of the guest (uid 65534), not by root.
+    """A guest, restored or live. `kernel`: its release, and its machine as `uname -m` says it. `guest`: it
+    is this process's own, and tells itself how it ended; of a live one the daemon tells that. `as_user`:
+    modules are loaded by an ordinary user of the guest (uid 65534), not by root.
     """
 
     kind: Kind = "sandbox"
@@ -75,8 +75,7 @@ class SandboxTarget:
         kernel: tuple[str, str],
         accelerator: str,
         cmdline: str,
-        console: Callable[[], str] | None = None,
-        was_reset: Callable[[], bool] | None = None,
+        guest: "Guest | None" = None,
         as_user: bool = False,
     ) -> None:
         self.channel = opened
@@ -85,21 +84,16 @@ class SandboxTarget:
         self.cmdline = cmdline
         self.modprobe: Modprobe | None = None
         self._requests: list[ModuleRequest] = []
-        self._console = console
-        self._was_reset = was_reset
+        self._guest = guest
         self.as_user = as_user
         # /proc/modules while nothing has been done that could change it.
-        self._pristine: str | None = None
+        self._pristine: str | None = guest.modules if guest else None
 
     @classmethod
     def from_guest(cls, guest: "Guest", cmdline: str, *, as_user: bool = False) -> "SandboxTarget":
         """A guest of this process's own; `cmdline`: what its kernel was given besides what every one gets."""
         kernel = (guest.release, guest.arch)
-        target = cls(
-            guest.channel, kernel, guest.accelerator, cmdline, guest.console, guest.was_reset, as_user
-        )
-        target._pristine = guest.modules
-        return target
+        return cls(guest.channel, kernel, guest.accelerator, cmdline, guest, as_user)
 
     @classmethod
     def from_connection(cls, connection: "Connection") -> "SandboxTarget":
@@ -370,9 +364,9 @@ class SandboxTarget:
         """
         closed = isinstance(error, ChannelClosed)
         reset = isinstance(error, ChannelClosed) and (
-            error.reset or bool(self._was_reset and self._was_reset())
+            error.reset or (self._guest is not None and self._guest.was_reset())
         )
-        records = of_console(error.console or (self._console() if self._console else ""), nonce)
+        records = of_console(error.console or (self._guest.console() if self._guest else ""), nonce)
         # Nobody knows what a guest would do that a signal keeps from running.
         late = isinstance(error, ChannelTimeout) and not error.stopped
         return Attempt(None, records, answered=False, heard=False, alive=not closed, reset=reset, late=late)

@@ -3,6 +3,7 @@
 import re
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -77,17 +78,28 @@ def project(ks, place: Path, monkeypatch: pytest.MonkeyPatch, body: str, undo: s
     return next((f"m.c:{n}" for n, one in enumerate(text.splitlines(), 1) if "/* here */" in one), "")
 
 
+class Wrong(NamedTuple):
+    """A module that loads and is not clean, the words of the command, and the complaint of it."""
+
+    body: str
+    words: tuple[str, ...]
+    code: str
+    kind: str
+    text: str
+
+
 @pytest.mark.parametrize(
-    ("body", "words", "code", "kind", "text"),
+    "wrong",
     [
-        (ATOMIC, (), "KS256", "atomic", "BUG: scheduling while atomic"),
-        (POISON, ("--cmdline", "slub_debug=FZP,kmalloc-256"), "KS259", "memory", "Poison overwritten"),
-        (POSITIVE, (), "KS202", "returned", "init of m returned 1"),
-        (HEALTHY, ("cuont=1",), "KS223", "parameter", "m has no parameter cuont"),
+        Wrong(ATOMIC, (), "KS256", "atomic", "BUG: scheduling while atomic"),
+        Wrong(POISON, ("--cmdline", "slub_debug=FZP,kmalloc-256"), "KS259", "memory", "Poison overwritten"),
+        Wrong(POSITIVE, (), "KS202", "returned", "init of m returned 1"),
+        Wrong(HEALTHY, ("cuont=1",), "KS223", "parameter", "m has no parameter cuont"),
     ],
     ids=["sleeps-in-atomic", "slab-poison", "returns-1", "unknown-parameter"],
 )
-def test_a_loaded_module_that_is_wrong(ks, tmp_path, monkeypatch, body, words, code, kind, text):
+def test_a_loaded_module_that_is_wrong(ks, tmp_path, monkeypatch, wrong):
+    body, words, code, kind, text = wrong
     where = project(ks, tmp_path, monkeypatch, body)
     told = ks("run", *words)
     first = next(one for one in told.out.splitlines() if "complaint:" in one)
