@@ -37,7 +37,8 @@ class DamagedModule(KscaffoldError):
         words: str | None = None,
     ) -> None:
         super().__init__(code, what, cause=cause, fix=fix)
-        self.stage, self.errno = refusal or (None, None)
+        self.stage = refusal[0] if refusal else None
+        self.errno = refusal[1] if refusal else None
         self.words = words
 
 
