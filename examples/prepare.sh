@@ -49,7 +49,7 @@ find_python() {
 
 install_packages() {
 	if ! command -v apt-get >/dev/null || [ "$(uname -m)" != x86_64 ]; then
-		echo "this script is for Debian 12 or 13 on x86-64; elsewhere see \"Other machines\" in README.md" >&2
+		echo "this script is for Debian 12 or 13 on x86-64; elsewhere see docs/machines.md" >&2
 		exit 69
 	fi
 	# shellcheck disable=SC2086 # a list of names

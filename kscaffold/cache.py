@@ -57,7 +57,7 @@ def _entries() -> Iterator[CacheEntry]:
     for place in _inside(store.root()):
         if not place.name.startswith("."):
             yield _entry("kernel", place)
-    snapshots = {key: release for key, release, _, _ in snapshot.all_snapshots()}
+    snapshots = {key: release for key, release, *_ in snapshot.all_snapshots()}
     for place in _inside(snapshot.snapshots_dir()):
         release = snapshots.get(place.name)
         if not place.name.startswith("."):

@@ -125,13 +125,13 @@ def clear() -> None:
 def note(text: str) -> None:
     """A line about what is going on."""
     if not quiet:
-        _write(sys.stderr, text)
+        _write(sys.stderr, _placed(text))
 
 
 def step(verb: str, text: str) -> None:
     """A step of the work, in cargo's manner: a right-aligned verb, then what it is done to."""
     if not quiet:
-        _write(sys.stderr, f"{styled(f'{verb:>12}', 'green', sys.stderr)} {text}")
+        _write(sys.stderr, f"{styled(f'{verb:>12}', 'green', sys.stderr)} {_placed(text)}")
 
 
 def detail(text: str) -> None:
@@ -140,13 +140,20 @@ def detail(text: str) -> None:
         _write(sys.stderr, styled(text, "dim", sys.stderr))
 
 
-def placed(fix: str) -> str:
-    """A fix with the directory that this command line names."""
-    from kscaffold.cli.named_place import (
-        placed as with_place,  # start-up time: few commands have a fix to tell
-    )
+def _placed(text: str) -> str:
+    return placed(text) if "kscaffold " in text else text
 
-    return with_place(fix, words)
+
+def placed(fix: str) -> str:
+    """A fix with the directory that this command line names, its kernel and the like."""
+    from kscaffold.cli import named_place  # start-up time: few commands have a fix to tell
+
+    return named_place.placed(fix, words)
+
+
+def fix_line(text: str) -> str:
+    """The line that tells how to mend what was told above it, for standard output."""
+    return f"    {styled('fix', 'cyan')}: {printable(placed(text))}"
 
 
 def warn(text: str, fix: str | None = None) -> None:
@@ -214,7 +221,9 @@ def failure(error: KscaffoldError, command: str, more: Mapping[str, Any] | None 
 def emit(command: str, ok: bool, fields: Mapping[str, Any]) -> None:
     """The JSON document of a command, when --json asked for one."""
     if json_mode:
-        document = {"schema": SCHEMA, "command": command, "ok": ok, **fields}
+        from kscaffold.cli.named_place import placed_document  # start-up time: only JSON has documents
+
+        document = {"schema": SCHEMA, "command": command, "ok": ok, **placed_document(dict(fields), words)}
         indent = None if json_lines else 2
         # ASCII, so that no terminal encoding and no lone surrogate of a file name can break it.
         sys.stdout.write(json.dumps(document, indent=indent, ensure_ascii=True) + "\n")

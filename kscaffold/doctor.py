@@ -57,7 +57,7 @@ def doctor() -> DoctorReport:
     kernels = sum(
         int(store.details(k.release).get("bytes", 0)) for k in store.known() if k.source == "fetched"
     )
-    snapshots = sum(size for _, _, size, _ in snapshot.all_snapshots())
+    snapshots = sum(size for _, _, size, *_ in snapshot.all_snapshots())
     return DoctorReport(tuple(requirements), kernels, snapshots)
 
 
@@ -80,13 +80,13 @@ def _own_directories() -> list[Requirement]:
     return found
 
 
-def _inside(directory: Path) -> Iterator[Path]:
-    """What is in a directory of ours, and in the directories there."""
+def _inside(directory: Path, depth: int = 3) -> Iterator[Path]:
+    """What is in a directory of ours, and in the directories there: a project's state, a checkout."""
     with contextlib.suppress(OSError):
         for entry in directory.iterdir():
             yield entry
-            if entry.is_dir() and not entry.is_symlink():
-                yield from entry.iterdir()
+            if depth > 1 and entry.is_dir() and not entry.is_symlink():
+                yield from _inside(entry, depth - 1)
 
 
 def _program(name: str) -> Requirement:
@@ -117,8 +117,8 @@ def _kernel() -> Requirement:
         return Requirement("kernel", "remark", "none yet: the first command that needs one fetches it")
     problem = build_problem(kernel)
     if problem is not None:
-        return Requirement("kernel", "missing", f"{kernel.release}: {problem.what}", problem.fix)
-    return Requirement("kernel", "good", f"{kernel.release} ({kernel.origin})")
+        return Requirement("kernel", "missing", f"{kernel.name}: {problem.what}", problem.fix)
+    return Requirement("kernel", "good", f"{kernel.name} ({kernel.origin})")
 
 
 def _packages() -> Requirement:

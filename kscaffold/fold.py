@@ -5,13 +5,15 @@ import re
 _STYLE = re.compile(r"\033\[[0-9;]*m")
 # How the lines begin that are prose behind a label: everything else (a table, source, a diff) stays as it is.
 _LABELS = re.compile(
-    r"\s*(?:error\[KS\d{3}\]|warning|note|cause|fix|proof|source|more|see): "
+    r"\s*(?:error\[KS\d{3}\]|warning|note|cause|fix|proof|source|more|see|complaint|faults): "
+    r"| {2}(?:allocated|freed|called by|with|in): "
     r"|  \| "
     r"|(?=.{12} ) *[A-Z][a-z]+ "  # a step: its verb ends in the twelfth column
     r"| {0,8}(?:ok|missing|note)  "
     r"| {8}  cache: "
     r"|[> ] \[ *\d+\.\d+\] "
     r"|\S+ +(?:failed|error) {2,}"  # a project of many
+    r"| *\d+(?:-\d+)? {2}\S+\(\) +(?:\(the last call\)|\S+) {2,}"  # a call that was made to fail
     r"|(?=\S+\.ko\b)"
 )
 _SMALLEST = 20  # columns for text: with less, the label's width is not kept free

@@ -1,5 +1,5 @@
 """A compiler's lines in gcc's own colours. gcc gives none to a program that reads it, and a flag that asks
-for them would be another command line: all would be built anew.
+for them would be another command line: all would be built again.
 """
 
 import re

@@ -30,7 +30,8 @@ SIGNATURES = {
     "find_kernel": "(release=None)",
     "info": "(ko)",
     "kernels": "()",
-    "load": "(*kos, directory='.', parameters=(), kernel=None, host=False, timeout=10.0, progress=SILENT)",
+    "load": "(*kos, directory='.', parameters=(), kernel=None, host=False, sanitize=False, timeout=10.0,"
+    " progress=SILENT)",
     "new": "(name, directory='.', *, template=None, author=None, description=None, license='GPL-2.0-only')",
     "run": "(*kos, directory='.', sets=((),), kernel=None, instruments=(), timeout=10.0, progress=SILENT)",
     "stop_sandbox": "(directory='.')",
@@ -64,13 +65,13 @@ REPORTS = {
     "LoadReport": "module file parameters target kernel judgement log seconds accelerator dependencies note "
     "stack prediction_mismatch place timeline residue as_user requests arch",
     "LoadWalkthrough": "report anatomy observed steps flaw unload ordinary_user",
-    "Loads": "reports failed_build",
+    "Loads": "reports failed_build sanitizer",
     "Record": None,
     "Run": "tries build_seconds failed_build allow sanitizer faults coverage",
     "Matrix": "cells seconds",
-    "MatrixCell": "kernel parameters run error seconds",
-    "TestRun": "directory kernels results examined seconds no_answer part coverage",
-    "UnloadReport": "module judgement log seconds place dangling note due residue",
+    "MatrixCell": "kernel parameters run error seconds arch",
+    "TestRun": "directory kernels results examined seconds no_answer part coverage arches",
+    "UnloadReport": "module judgement log seconds place dangling note due residue findings kernel arch",
     "Walkthroughs": "loads failed_build",
 }
 ERRORS = ("KscaffoldError", "UsageError")

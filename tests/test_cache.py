@@ -57,7 +57,8 @@ def test_what_is_old_goes_and_the_rest_stays(ks, cache: Path, tmp_path: Path):
     assert told[old_image].bytes >= 5000 and told[old_image].old == "its kernel 5.4.0-gone is gone"
     assert told[gone].old == f"its project {tmp_path / 'gone'} is gone"
     shown = ks("cache")
-    assert shown.status == 0 and "agent-0123456789abcdef  old: made by another version" in shown.out
+    assert shown.status == 0 and "/agent-0123456789abcdef\n        old: made by another version" in shown.out
+    assert all(len(line) <= 80 for line in shown.out.splitlines() if line.endswith("abcdef"))
     assert "kscaffold cache prune removes what is old" in shown.err
 
     assert ks("cache", "prune", "--dry-run").status == 0

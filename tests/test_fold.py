@@ -19,6 +19,8 @@ _LONG = "a word " * 30
     "label",
     [
         "  cause: ",
+        "  complaint: ",
+        "  allocated: ",
         "error[KS004]: ",
         "  | ",
         "      Loaded ",
@@ -26,6 +28,7 @@ _LONG = "a word " * 30
         "          cache: ",
         "> [    2.751151] ",
         "bob      failed  ",
+        " 1-3  a()  b.c:6  ",
         "  \033[36mcause\033[0m: ",
     ],
 )

@@ -1,9 +1,11 @@
 """Every command beside every kind of file that no command may wait for, at every name that is looked at."""
 
+import contextlib
 import lzma
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,8 +20,11 @@ from kscaffold.errors import EXIT_BUG
 from kscaffold.files import reader
 from kscaffold.files.git import exclude
 from kscaffold.kernel import store
+from kscaffold.make import build
+from kscaffold.project.ask import read_project
 from kscaffold.project.settings import read_settings
-from tests.conftest import ROOT
+from kscaffold.testing.examination import _copy
+from tests.conftest import ROOT, Ran
 from tests.support.elf import Ko
 from tests.support.projects import HELLO, write
 from tests.support.worlds import World
@@ -46,7 +51,33 @@ def sparse(path: Path) -> None:
         file.truncate(1 << 40)
 
 
+def directory(path: Path) -> None:
+    path.mkdir()
+    (path / "self").symlink_to("self")
+
+
+def loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def large(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(200 << 20)
+
+
+def hole(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(2 << 30)
+
+
+def listener(path: Path) -> None:
+    with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as made:
+        made.bind(path.name)
+
+
 KINDS = {"fifo": fifo, "link to a fifo": link_to_fifo, "endless": endless, "sparse": sparse}
+# These end by themselves, and would as what they are not: by an error of the kernel's, or in memory.
+OTHERS = {"directory": directory, "loop": loop, "large": large, "hole": hole, "socket": listener}
 
 # Command lines in the project; "@" stands for its directory.
 COMMANDS = (
@@ -94,6 +125,41 @@ NEEDED = {
 }
 
 
+# What only some commands look at, and whether those can't do without.
+LOOK = {
+    "own.x509": ("check --cert own.x509 hello.ko", True),
+    "fw.bin": ("load --offline --no-build --firmware fw.bin hello.ko", False),
+    "firmware/blob.bin": ("run --offline --no-build hello.ko", False),
+    "kscaffold.toml": ("run --offline --no-build hello.ko", False),
+    "prog.c": ("exec --offline prog.c", False),
+    "prog.sh": ("exec --offline prog.sh", False),
+    "copied": ("exec --offline --copy copied -- prog.sh", False),
+    "./hello.log": ("explain ./hello.log", False),
+    "image": ("kernel add --image image", False),
+    "tree/.config": ("kernel add --build tree", False),
+    "tree/.kernelvariables": ("kernel add --build tree", False),
+    "tree/Module.symvers": ("kernel add --build tree", False),
+    "tree/include/config/kernel.release": ("kernel add --build tree", False),
+    "tree/include/generated/utsrelease.h": ("kernel add --build tree", True),
+    "Makefile": ("adopt", False),
+    "configure": ("adopt", False),
+    "Kbuild.in": ("adopt", False),
+    "sub/Kbuild": ("adopt", False),
+    "out.html": ("run --offline --no-build --html out.html hello.ko", False),
+    "out.lcov": ("run --offline --coverage --lcov out.lcov", False),
+    "root/etc/depmod.d/x.conf": ("package install --root root --offline --no-build", False),
+    ".git/HEAD": ("build", False),
+    ".github/workflows/kscaffold.yml": ("ci github", False),
+    ".gitlab-ci.yml": ("ci gitlab", False),
+    "cache/kscaffold/forecasts": ("check hello.ko", False),
+    "cache/kscaffold/command-lines": ("list", False),
+    "cache/kscaffold/checkouts": ("cache", False),
+    "cache/kscaffold/restores.json": ("doctor", False),
+    "cache/kscaffold/accelerator.json": ("doctor", False),
+    "cache/kscaffold/kernels/6.1.0-test/kscaffold.json": ("kernel list", False),
+}
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A built module and a kernel, as far as no command needs a compiler."""
@@ -133,6 +199,77 @@ def test_no_command_waits_for_a_file(ks, project: Path, name: str, kind: str):
                 assert "too large" in ran.out + ran.err, told
             else:
                 assert "is not a plain file" in ran.err or "is not a regular file" in ran.err, told
+
+
+@pytest.mark.parametrize("kind", {**KINDS, **OTHERS})
+@pytest.mark.parametrize("name", LOOK)
+def test_no_command_waits_for_what_only_it_reads(ks, project: Path, name: str, kind: str):
+    command, needed = LOOK[name]
+    (project / "prog.sh").write_text("#!/bin/sh\n")
+    (project / "tree").mkdir()
+    place = (project.parent.parent if name.startswith("cache/") else project) / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.exists():
+        place.unlink() if place.is_file() else place.rmdir()
+    {**KINDS, **OTHERS}[kind](place)
+    judge(command, ks(*command.split()), place.name if needed else None)
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("name", NEEDED)
+def test_what_is_no_file_at_all_is_no_file(ks, project: Path, name: str, kind: str):
+    place = project / name
+    place.parent.mkdir(exist_ok=True)
+    place.unlink(missing_ok=True)
+    OTHERS[kind](place)
+    # For what finds files by a look at them, a directory, a socket and a link to itself are none.
+    must = NEEDED[name] and kind in ("large", "hole")
+    for command in NEEDED[name] or ("build", "update", "package dkms"):
+        judge(command, ks(*command.split()), place.name if must else None)
+
+
+def judge(command: str, ran: Ran, name: str | None) -> None:
+    """A command that met a hostile file came to an end of its own, and named the file where it needs one."""
+    told = f"{command}: {ran.status} {ran.out[-300:]} {ran.err[-600:]}"
+    assert ran.status != EXIT_BUG, told
+    for bug in ("KS008", "KS002", "KS009", "Traceback", "MemoryError"):
+        assert bug not in ran.out + ran.err, told
+    if name is not None:
+        assert ran.status != 0 and name in ran.out + ran.err, told
+
+
+def test_the_examination_copies_what_make_reads_and_nothing_endless(project: Path):
+    for kind, make in {**KINDS, **OTHERS}.items():
+        make(project / kind)
+        (project / "pipe").rename(project / f"pipe of {kind}") if kind == "link to a fifo" else None
+    (project / "up").symlink_to(project)
+    (project / "sub").mkdir()
+    (project / "sub" / "near.h").symlink_to("../hello.c")
+    (project / "far.h").symlink_to("/proc/version")
+    copy = project.parent / "copy"
+    _copy(project, copy)
+    assert (copy / "hello.c").read_text() == HELLO and not (copy / "hello.c").is_symlink()
+    assert (copy / "sub" / "near.h").resolve() == copy / "hello.c"
+    assert (copy / "far.h").readlink() == Path("/proc/version")
+    links = {path.name for path in copy.iterdir() if path.is_symlink()}
+    assert links == {*KINDS, *OTHERS, "pipe of link to a fifo", "up", "far.h"} - {"directory"}
+    assert not (copy / "hello.ko").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_examination_is_not_begun_with_what_cant_be_read(ks, project: Path, kind: str):
+    (project / "hello.c").unlink()
+    KINDS[kind](project / "hello.c")
+    ran = ks("test", "--offline")
+    judge("test", ran, "hello.c")
+    assert "passed" not in ran.out and ran.err.count("error[") == 1, ran.err
+
+
+def test_a_directory_is_no_version_of_a_kernel(ks, project: Path):
+    for word in (".", "..", "./tree", "/usr/src/linux"):
+        ran = ks("kernel", "add", word)
+        assert (ran.status, "error[KS004]" in ran.err) == (2, True), ran.err
+        assert f"fix: kscaffold kernel add --build {word}" in ran.err
 
 
 def test_a_loop_of_directories_ends(ks, project: Path):
@@ -187,6 +324,18 @@ def test_no_reader_waits_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert "too large" in str(raised.value) or "is not a plain file" in str(raised.value)
     finally:
         signal.alarm(0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["part.o", ".part.o.cmd", "near.h", "sub/deep.h", "hello.mod"])
+def test_neither_kbuild_nor_a_compiler_waits_for_a_file(project: Path, name: str, kind: str):
+    write(project, Kbuild="obj-m := hello.o\nhello-y := part.o sub/deep.o\n", part__c=HELLO)
+    (project / "sub").mkdir()
+    (project / "sub" / "deep.c").write_text("")
+    build._require_plain_output(read_project(project, None))
+    KINDS[kind](project / name)
+    with pytest.raises(reader.ForeignFileError, match="is not a plain file" if kind != "sparse" else "large"):
+        build._require_plain_output(read_project(project, None))
 
 
 BOMBS = {

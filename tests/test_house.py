@@ -586,3 +586,22 @@ def test_a_commit_that_is_cited_has_its_number_and_its_subject():
                 name(file),
                 cited,
             )
+
+
+def test_the_linter_reads_every_file_of_ours():
+    """A pattern without a slash leaves out each folder of that name, at any depth."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--show-files", "."],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    read = {str(Path(line).relative_to(ROOT)) for line in listed.stdout.splitlines()}
+    tracked = subprocess.run(
+        ["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    ours = {name for name in tracked.stdout.splitlines() if not name.startswith("templates/")}
+    assert ours and ours <= read, sorted(ours - read)
+
+
+def test_git_ignores_a_virtual_environment_that_is_a_link():
+    rules = (ROOT / ".gitignore").read_text().splitlines()
+    assert ".venv" in rules and ".venv/" not in rules

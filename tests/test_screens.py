@@ -12,6 +12,7 @@ from kscaffold.cli.aliases import ALIASES
 from kscaffold.cli.command_tree import command_tree
 from tests.conftest import ROOT, need_program
 from tests.support.kernels import need_kernel
+from tests.support.screens import on_terminal, screens
 
 PAGES = [
     ROOT / "README.md",
@@ -42,9 +43,14 @@ def test_each_command_is_one(page):
         assert options <= COMMANDS.get(name, set()) | {"--help"}, words
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_no_screen_is_wider_than_80_columns(page):
+    assert [line for screen in screens(page) for line in screen if len(line) > 80] == []
+
+
 @pytest.mark.sandbox
 def test_the_tutorial_s_screens(ks, tmp_path, monkeypatch):
-    """Word for word, but for releases, times, sizes and the place."""
+    """Word for word, but for releases, times, sizes and the place, folded as on a terminal of 80 columns."""
     need_program("qemu-system-x86_64", "qemu-system-x86")
     kernel = need_kernel("6.1")
     monkeypatch.chdir(tmp_path)
@@ -61,7 +67,7 @@ def test_the_tutorial_s_screens(ks, tmp_path, monkeypatch):
             assert said == shown, line
         else:
             ran = ks(*words[1:])
-            assert plain(ran.err + ran.out, tmp_path) == plain(shown, tmp_path), line
+            assert plain(on_terminal(ran.err + ran.out), tmp_path) == plain(shown, tmp_path), line
 
 
 def plain(text: str, place: Path) -> list[str]:

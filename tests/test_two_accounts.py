@@ -14,7 +14,9 @@ from kscaffold.files import executable
 from kscaffold.process import kill_proven, start_time
 from kscaffold.sandbox.live import registry
 from tests.support.accounts import Account
+from tests.support.elf import Ko
 from tests.support.projects import HELLO, write
+from tests.support.worlds import RELEASE, World
 
 _BASES = (
     "from kscaffold.files import paths; bases = (paths.cache(), paths.state(), paths.data(), paths.runtime())"
@@ -47,6 +49,22 @@ def test_directories_are_ours_alone_whatever_the_umask(accounts: tuple[Account, 
     for base in bases:
         for place in (base, base / "a", base / "a/b"):
             assert place.stat().st_mode & 0o777 == 0o700, place
+
+
+def test_a_command_makes_its_places_for_its_user_alone(
+    accounts: tuple[Account, Account], monkeypatch: pytest.MonkeyPatch
+):
+    """A group that may write is as Debian's login has it (umask 002), all may as some installers do."""
+    one, _ = accounts
+    monkeypatch.setenv("XDG_CACHE_HOME", str(one.home / ".cache"))
+    World().stored()
+    subprocess.run(["chown", "-R", f"{one.uid}:{one.gid}", str(one.home / ".cache")], check=True)
+    subprocess.run(["chmod", "-R", "go-w", str(one.home / ".cache")], check=True)
+    ran = one.ks("kernel", "default", RELEASE, umask=0o000)
+    assert ran.status == 0, ran.err
+    made = one.home / ".config" / "kscaffold"
+    assert (made / "default-kernel").read_text().strip() == RELEASE
+    assert made.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_runtime_directory_of_another_is_not_used(accounts: tuple[Account, Account], common: Path):
@@ -116,13 +134,17 @@ def test_a_strangers_kbuild_is_not_run(accounts: tuple[Account, Account], common
     other.own(common / "Kbuild", common / "evil.c")
     empty = common / "mine"
     empty.mkdir()
-    one.own(empty)
+    (empty / "own.ko").write_bytes(Ko("own").bytes())
+    one.own(empty, empty / "own.ko")
     for *command, status in (
         ("list", 0),
         ("logs", 0),
         ("unload", 1),
         ("sandbox", "status", 0),
         ("sandbox", "stop", 0),
+        ("cache", 0),
+        ("check", "own.ko", 1),
+        ("info", "own.ko", 0),
     ):
         ran = one.ks(*command, cwd=empty)
         assert ran.status == status, (command, ran.err)

@@ -26,19 +26,24 @@ def load(
     parameters: "Sequence[str]" = (),
     kernel: "str | Kernel | None" = None,
     host: bool = False,
+    sanitize: bool = False,
     timeout: float = TIMEOUT,
     progress: Progress = SILENT,
 ) -> "Loads":
     """Load .ko files, or what the project in `directory` builds, into the project's live sandbox, which stays
     (`stop_sandbox` ends it); with `host` into this machine's own kernel. Builds first when needed.
 
-    `parameters`: `NAME=VALUE`, as for insmod. `timeout` of each load in seconds, in the kernel.
+    `parameters`: `NAME=VALUE`, as for insmod. `sanitize`: load copies that look for bugs; the report's
+    `sanitizer`, and `findings` of each unload, have what they found. `timeout` of each load in seconds, in
+    the kernel.
     """
     from kscaffold.load.request import TargetRequest  # start-up time
     from kscaffold.load.verbs.load import load as load_modules
 
     where = TargetRequest(host=host, kernel=release_of(kernel))
-    return load_modules(request_of(kos, directory, parameters), where, timeout=timeout, progress=progress)
+    request = request_of(kos, directory, parameters)
+    request = request.with_sanitizer(where) if sanitize else request
+    return load_modules(request, where, timeout=timeout, progress=progress)
 
 
 def unload(

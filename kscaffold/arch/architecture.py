@@ -122,6 +122,8 @@ class Architecture(NamedTuple):
     agent_header: str
     # What the compiler of the agent is given besides what it is given everywhere.
     agent_flags: tuple[str, ...]
+    # Whether the code by which its kernels read their certificates is known to kernel/builtin_certs.py.
+    takes_certificates: bool = False
 
     def __hash__(self) -> int:
         """The hash of the name: no two records have one name."""

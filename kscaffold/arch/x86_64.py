@@ -64,4 +64,5 @@ ARCHITECTURE = Architecture(
     boot_patience=1,
     agent_header="x86_64.h",
     agent_flags=("-fcf-protection=none",),
+    takes_certificates=True,
 )

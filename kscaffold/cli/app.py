@@ -22,6 +22,8 @@ from kscaffold.errors import (
 )
 
 _QUIET = frozenset({"-q", "--quiet"})
+# Options of `exec` that take no value.
+_FLAGS = frozenset(("--fresh", "--json", "--offline", "--verbose", "-v", *_QUIET))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,6 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return EXIT_NO_ANSWER
 
 
+def _before_program(words: list[str]) -> list[str]:
+    """The words of `exec` that are its own: up to the first that is no option and no option's value."""
+    own = words[: words.index("exec") + 1]
+    for word in words[len(own) :]:
+        if not word.startswith("-") and (not own[-1].startswith("-") or own[-1] in _FLAGS):
+            break
+        own.append(word)
+    return own
+
+
 def _main(argv: Sequence[str] | None) -> int:
     timing.begin()
     args = _as_typed(sys.argv[1:] if argv is None else argv)
@@ -43,10 +55,11 @@ def _main(argv: Sequence[str] | None) -> int:
     console.json_mode = "--json" in options
     console.json_lines = False
     console.verbose = bool({"-v", "--verbose"} & set(options))
+    console.words = options
     if "exec" in options:  # what follows its program is the program's own
+        console.words = _before_program(options)
         options = options[: options.index("exec")]
     console.quiet = bool(_QUIET & set(options))
-    console.words = options
     args = [*(a for a in options if a not in _QUIET), *args[len(options) :]]
     command = _named(args)
     try:
@@ -75,6 +88,10 @@ def _main(argv: Sequence[str] | None) -> int:
         console.failure(paths.of_os_error(error), command)
         return EXIT_NO_ANSWER
     except Exception as error:
+        # Path.resolve() has an error of its own for a link that leads to itself, until Python 3.13.
+        if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+            console.failure(from_os_error(error.__context__), command)
+            return EXIT_NO_ANSWER
         _bug(error, command)
         return EXIT_BUG
 
@@ -144,7 +161,7 @@ def _is_meant(error: KscaffoldError) -> bool:
 
 
 def _tell_pace() -> None:
-    """With -v: where the time went."""
+    """With -v, print where the time went."""
     timing.reached("the rest")
     for line in timing.timeline() if console.verbose else ():
         console.detail(line)
@@ -192,7 +209,7 @@ def _dispatch(args: list[str], command: str) -> int:
 
 
 def _with_directory(what: str, fix: str) -> str:
-    """Where a directory was one word too many: -C is meant."""
+    """The fix where a directory was one word too many: the same command with -C."""
     # start-up time: most command lines are right
     import re
     import shlex
@@ -211,11 +228,16 @@ def _known(command: str, app: object) -> str:
     known = ""
     for word in command.split():
         groups = {g.name: g.typer_instance for g in getattr(app, "registered_groups", [])}
-        if word not in groups and word not in {c.name for c in getattr(app, "registered_commands", [])}:
+        there = {c.name or _name_of(c.callback) for c in getattr(app, "registered_commands", [])}
+        if word not in groups and word not in there:
             break
         known += f"{word} "
         app = groups.get(word)
     return known
+
+
+def _name_of(command: object) -> str:
+    return getattr(command, "__name__", "").replace("_", "-")
 
 
 def _as_phrase(text: str) -> str:

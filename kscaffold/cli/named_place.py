@@ -1,36 +1,176 @@
-"""The directory that a command line names, for what a fix says."""
+"""What a command line names, for the commands that a fix says: the directory, the kernel, the module."""
 
 import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from kscaffold.project.meant import is_directory
+from kscaffold.records import dataclass
 
 # Commands that take a project's directory as a word.
-_ON_MODULES = ("build", "check", "info", "load", "reload", "run", "sign", "unload")
-# Commands that act on a project, as a fix names them.
-_NAMED = re.compile(
-    r"kscaffold (?:build|check|clean|exec|info|list|load|logs|reload|run|sandbox stop|sign|test|unload)"
-    r"(?= |$|,|;|\))(?! -C)"
+_ON_PROJECTS = frozenset(
+    ("adopt", "build", "check", "info", "list", "load", "logs", "reload", "run", "sign", "unload", "update")
 )
+# Commands that act on a project, as a fix names them, and the rest of what is said of each.
+_NAMED = re.compile(
+    r"kscaffold (build|check|clean|exec|info|kbuild (?:add-module|add-object|rename)|list|load|logs|"
+    r"package (?:dkms|install)|reload|run|sandbox (?:shell|stop)|sign|test|unload)(?= |$|,|;|\))"
+    r"((?:(?!kscaffold)[^;])*)"
+)
+_SHORT = {"-C": "--directory", "-k": "--kernel", "-m": "--module"}
+# What a fix repeats of the options that were given, and the commands that take it.
+_MODULES = ("load", "reload", "unload")
+_BUILT = ("build", "check", "info", "run", "sign", *_MODULES)
+_GUEST = ("list", "logs", *_MODULES)
+# unload, list and logs ask the one sandbox that a project has, whatever its kernel.
+_KERNEL = (
+    "clean",
+    "exec",
+    "sandbox shell",
+    "test",
+    "load",
+    "reload",
+    "build",
+    "check",
+    "info",
+    "run",
+    "sign",
+)
+_TAKEN = {"--kernel": _KERNEL, "--arch": _KERNEL, "--module": _BUILT, "--host": _GUEST}
+# Options with a value that reload takes as load does; those of what is shown are not asked for again.
+_OF_A_LOAD = ("--cmdline", "--cert", "--firmware", "--device", "--timeout")
+_FLAGS_OF_A_LOAD = ("--no-build", "--no-deps", "--offline", "--sanitize")
+_OTHER_VALUES = (
+    "--html",
+    "--copy",
+    "--env",
+    "--junit",
+    "--shard",
+    "--allow",
+    "--watch",
+    "--repeat",
+    "--lcov",
+)
+_WITH_VALUE = ("--directory", "--kernel", "--arch", "--module", *_OF_A_LOAD, *_OTHER_VALUES)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A command line. `options`: long names with the value of each, "" where there is none."""
+
+    verb: str
+    options: tuple[tuple[str, str], ...]
+    plain: tuple[str, ...]
+
+    def value(self, option: str) -> str | None:
+        """What an option was given, or None."""
+        return next((value for name, value in self.options if name == option), None)
+
+
+def given(words: Sequence[str]) -> Given:
+    """What the words of a command line are. Those behind exec's program are the program's own."""
+    options: list[tuple[str, str]] = []
+    plain: list[str] = []
+    rest = list(words)
+    while rest and not (plain[:1] == ["exec"] and len(plain) > 1):
+        word = rest.pop(0)
+        if not word.startswith("-"):
+            plain.append(word)
+            continue
+        name, equals, value = word.partition("=")
+        if word.startswith("-k") and plain[:1] == ["test"]:  # pytest's
+            rest = rest[word == "-k" :]
+            continue
+        if not word.startswith("--") and word[:2] in _SHORT:
+            name, value = _SHORT[word[:2]], word[2:]
+            equals = value
+        if name in _WITH_VALUE and not equals:
+            value = rest.pop(0) if rest else ""
+        options.append((name, value))
+    return Given(plain[0] if plain else "", tuple(options), tuple(plain[1:]))
 
 
 def named_place(words: Sequence[str]) -> str | None:
     """The directory that the words of a command line name: by -C, or as the one word of a verb."""
-    for number, word in enumerate(words):
-        if word in ("-C", "--directory"):
-            return "".join(words[number + 1 : number + 2]) or None
-        for beginning in ("--directory=", "-C"):
-            if word.startswith(beginning):
-                return word.removeprefix(beginning)
-    plain = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
-    if words[:1] and words[0] in _ON_MODULES and plain and is_directory(Path(plain[0])):
-        return plain[0]
+    return _place(given(words))
+
+
+def _place(line: Given) -> str | None:
+    there = line.value("--directory")
+    if there is not None:
+        return there or None
+    names = [word for word in line.plain if "=" not in word]
+    if line.verb in _ON_PROJECTS:
+        return next((name for name in names if is_directory(Path(name))), None)
     return None
 
 
+def _beside(line: Given) -> str | None:
+    """The directory of the one .ko that is named: what builds it is most likely there."""
+    kos = [word for word in line.plain if word.endswith(".ko")]
+    directory = Path(kos[0]).parent if len(kos) == 1 else Path()
+    return str(directory) if directory != Path() and is_directory(directory) else None
+
+
 def placed(fix: str, words: Sequence[str]) -> str:
-    """A fix whose commands are for the directory that the command line named."""
-    place = named_place(words)
-    return _NAMED.sub(lambda found: f"{found[0]} -C {shlex.quote(place)}", fix) if place else fix
+    """A fix whose commands act on what the command line named: in its directory, for its kernel and module;
+    and where a load is to be made again, with all that it was given.
+    """
+    line = given(words)
+    # On the host a fix may well advise the sandbox.
+    to_the_host = "sandbox" not in fix and "host" not in fix
+
+    def completed(found: re.Match[str]) -> str:
+        verb, rest = found[1], found[2]
+        return f"kscaffold {verb}{''.join(f' {w}' for w in _added(line, verb, rest, to_the_host))}{rest}"
+
+    return _NAMED.sub(completed, fix)
+
+
+def _added(line: Given, verb: str, rest: str, to_the_host: bool) -> list[str]:
+    """The words, quoted, that belong between a fix's `kscaffold VERB` and the `rest` that is said of it."""
+    there = {_SHORT.get(word, word) for word in re.findall(r"(?<!\S)--?[\w-]+", rest)}
+    if "--help" in there or line.verb == "new":  # which says where the new one is
+        return []
+    if "--host" in there:
+        there |= {"--kernel", "--arch"}
+    place = _place(line) or (_beside(line) if verb in ("build", "clean") else None)
+    added = [] if place is None or "--directory" in there else ["-C", place]
+    for option, verbs in _TAKEN.items():
+        value = line.value(option)
+        also = option == "--arch" and "--kernel" in there  # a kernel that is named has its own
+        if value is None or option in there or also or verb not in verbs:
+            continue
+        if option == "--host":
+            added += ["--host"] if to_the_host else []
+        else:
+            added += [option, value]
+    if verb == "reload" and line.verb in ("load", "reload"):
+        added += _of_the_load(line, place, has_parameters=bool(re.match(r" '?\w[\w.-]*=", rest)))
+    return [shlex.quote(word) for word in added]
+
+
+def _of_the_load(line: Given, place: str | None, *, has_parameters: bool) -> list[str]:
+    """What else a load was given."""
+    words: list[str] = []
+    for name, value in line.options:
+        if name in _OF_A_LOAD:
+            words += [name, value]
+        elif name in _FLAGS_OF_A_LOAD:
+            words.append(name)
+    words += [word for word in line.plain if "=" not in word and word != place]
+    return words + ([] if has_parameters else [word for word in line.plain if "=" in word])
+
+
+def placed_document(value: Any, words: Sequence[str]) -> Any:
+    """A part of a JSON document, each `fix` in it for what the command line named."""
+    if isinstance(value, dict):
+        return {
+            key: placed(part, words)
+            if key == "fix" and isinstance(part, str)
+            else placed_document(part, words)
+            for key, part in value.items()
+        }
+    return [placed_document(part, words) for part in value] if isinstance(value, list | tuple) else value

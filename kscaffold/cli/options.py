@@ -57,6 +57,9 @@ Arch = Annotated[
 Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing; refuse where that is needed.")]
 Host = Annotated[bool, typer.Option("--host", help="Act on this machine's own kernel, not a sandbox.")]
 Module = Annotated[str | None, typer.Option("--module", "-m", metavar="NAME", help="Only this module.")]
+Sanitize = Annotated[
+    bool, typer.Option("--sanitize", help="Find bugs of memory, locks and undefined behaviour.")
+]
 NoBuild = Annotated[bool, typer.Option("--no-build", help="Take the .ko as it is.")]
 NoDeps = Annotated[bool, typer.Option("--no-deps", help="Load only what is named, as insmod does.")]
 Timeout = Annotated[

@@ -6,9 +6,9 @@ shape is asked for, not a word: a module may print "BUG" as often as it likes.
 
 import re
 from collections.abc import Sequence
-from functools import cache
 
 from kscaffold import lazy
+from kscaffold.diagnosis.crash_heads import INIT_STATE, MARK, Head, heads
 from kscaffold.diagnosis.klog import LEVELS, Record
 from kscaffold.records import dataclass, replace
 
@@ -24,7 +24,8 @@ class Complaint:
     """One report of the kernel's.
 
     `kind`: oops, bug, nx, panic, warn, undefined, soft-lockup, hard-lockup, rcu-stall, hung-task, atomic,
-    refcount, list-corruption, stack-overflow, memory, locking, init-state. `text`: the kernel's own line.
+    refcount, list-corruption, stack-overflow, memory, locking, init-state, kobject, kobject-twice, interrupt,
+    sysctl. `text`: the kernel's own line.
     `where`: `function+0xoffset/0xsize [module]`, the first frame in the module asked about, else the
     reported one.
     `source`: `file:line` where the kernel said it (BUG, WARN). `module`: whose code `where` is in.
@@ -33,7 +34,8 @@ class Complaint:
     `reason`: a kind narrower than `kind` that the lines beside the head prove (crash_reason). `cause`: what
     happened, where the address says it. `words`: the processor's status word and its meaning.
     `follows_crash`: the kernel had crashed before. `task`: the name and PID of the task that ran it.
-    `whole`: False where the paste ends before the report does.
+    `whole`: False where the paste ends before the report does. `callee`: the kernel's function that code
+    without a frame called with its last instruction, by the frame of who called that code.
     """
 
     kind: str
@@ -50,6 +52,7 @@ class Complaint:
     follows_crash: bool = False
     task: str | None = None
     whole: bool = True
+    callee: str | None = None
 
     @property
     def meaning(self) -> str:
@@ -70,160 +73,14 @@ class Complaint:
         return self.kind in FATAL
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """How a kind of report begins. `body`: what must follow within the block for it to be one. `taints`:
-    as in Complaint.
-    """
-
-    kind: str
-    pattern: re.Pattern[str]
-    body: re.Pattern[str] | None
-    worst_level: str = "warn"  # the kernel never says it at a lower level than this
-    taints: int = 0
-
-
-# `Pid:` is of kernels before Linux kernel commit a43cb95d547a "dump_stack: unify debug information printed by
-# show_regs()" (in v3.10). A report that was cut off when it was pasted ends after `Modules linked in`.
-_TASK = lazy.pattern(
-    r"^CPU: \d{1,5} (?:UID: \d{1,10} )?PID: \d{1,10} Comm: |^(?:RIP: |pc : |epc\s{1,3}: |PC is at |NIP[: ])"
-    r"|^ ?Call [Tt]race:|^Pid: \d{1,10}, comm: |^Modules linked in: |^Krnl PSW : |^Process \S{1,15} \(pid: "
-)
-# TAINT_DIE; TAINT_SOFTLOCKUP; TAINT_WARN, and those that WARN_TAINT() sets instead: add_taint() in
-# oops_end(), watchdog_timer_fn(), __warn() and __schedule_bug().
-DIED, _LOCKED_UP, _WARNED = 1 << 7, 1 << 14, 1 << 9 | 1 << 2 | 1 << 10 | 1 << 11
-REPORTED = DIED | 1 << 9
-"""The bits of kernel.tainted that tell of a crash or a WARN, whoever did it."""
 _CUT = lazy.pattern(r"^-{8,16}\[ cut here \]-{8,16}$")
 _SOURCE = lazy.pattern(r"(?: at |^WARNING: |^UBSAN: [\w-]{1,40} in )(\S{1,400}?:\d{1,7})\b")
-
-# No report begins without one of these words. Looked for first: most loads have none of them, and the
-# patterns below take 5 ms to compile.
-_MARK = lazy.pattern(
-    r"BUG|Oops|WARNING: |UBSAN: |panic|[lL](?:ockup|OCKUP)|stall|blocked |corruption|double add|fault|"
-    r"Unable to handle|Internal error|NX-protected|: [0-9a-f]{4} (?:ilc:\d )?\[#|\[#\d|returned with |"
-    r"Kernel attempted|SError|Insufficient stack"
-)
-
-
-@cache
-def _heads() -> tuple[_Head, ...]:
-    return (*_of_tasks(), *_of_damage())
-
-
-def _of_tasks() -> tuple[_Head, ...]:
-    """Of what the kernel says of tasks that do not go on, or that do what their context forbids."""
-    return (
-        _died("stack-overflow", r"^Kernel panic - not syncing: Corrupt kernel stack"),  # s390's
-        _Head("panic", re.compile(r"^Kernel panic - not syncing: "), None, "emerg"),
-        _Head(
-            "soft-lockup",
-            re.compile(r"^(?:(?:NMI )?watchdog: )?BUG: soft lockup - CPU#\d+ stuck for \d+s! \["),
-            _TASK,
-            taints=_LOCKED_UP,
-        ),
-        _Head("soft-lockup", re.compile(r"^BUG: workqueue lockup - pool "), None),
-        _Head(
-            "hard-lockup", re.compile(r"^(?:NMI watchdog: )?Watchdog detected hard LOCKUP on cpu \d+"), _TASK
-        ),
-        _Head(
-            "rcu-stall",
-            re.compile(r"^(?:rcu: )?INFO: rcu_\w{1,20} (?:self-)?detected (?:expedited )?stall"),
-            re.compile(r"^rcu:\s{1,4}\S|\(.{0,20}t=\d{1,10} jiffies|^ ?Call [Tt]race:"),
-        ),
-        _Head(
-            "hung-task",
-            re.compile(r"^INFO: task .{1,80}:\d+ blocked (?:in I/O wait )?for more than \d+ seconds\."),
-            re.compile(r"^task:.{1,32} {1,24}(?:state|pid):|^ ?Call [Tt]race:|disables this message"),
-        ),
-        _warned("atomic", r"^BUG: scheduling while atomic: .{1,64}/\d+/0x[0-9a-f]{8}"),
-        _warned("atomic", r"^BUG: sleeping function called from invalid context at \S"),
-        _Head("atomic", re.compile(r"^BUG: workqueue leaked (?:lock or )?atomic"), _TASK),
-    )
-
-
-def _of_damage() -> tuple[_Head, ...]:
-    """Of what it says of memory, of its own data, and of code that went wrong."""
-    return (
-        _died("nx", r"^kernel tried to execute NX-protected page"),
-        _died("stack-overflow", r"^BUG: (?:[#\w]{1,12} )?stack guard page was hit"),
-        _died("stack-overflow", r"^Insufficient stack space to handle exception!"),
-        _Head("memory", re.compile(r"^BUG: (?:KASAN|KFENCE|KCSAN|KMSAN): "), _TASK),
-        _Head(
-            "memory",
-            re.compile(r"^BUG (?:kmalloc-)?\S{1,64} \([^)]{1,80}\): "),
-            re.compile(r"^-{40,}$|^(?:Slab|Object|INFO: \w{1,20}) "),
-        ),
-        _Head("memory", re.compile(r"^BUG: Bad page "), _TASK),
-        _Head("memory", re.compile(r"^BUG: Bad rss-counter "), None),
-        _Head(
-            "locking",
-            re.compile(r"^BUG: spinlock (?:bad magic|lockup suspected|recursion|wrong )"),
-            re.compile(r"^ lock: |^ ?Call [Tt]race:"),
-        ),
-        _Head(
-            "locking",
-            re.compile(
-                r"^WARNING: (?:possible (?:circular|recursive) locking|inconsistent lock state|"
-                r"bad unlock balance|held lock freed|suspicious RCU usage|possible irq lock inversion|"
-                r"(?:HARD|SOFT)IRQ-safe)"
-            ),
-            None,
-        ),
-        *_faults(),
-    )
-
-
-def _faults() -> tuple[_Head, ...]:
-    """Of code that did what it may not."""
-    return (
-        _Head(
-            "list-corruption",
-            re.compile(r"^list_(?:add|del) (?:double add|corruption)[.,: ]"),
-            _TASK,
-            taints=DIED | _WARNED,
-        ),
-        _died("bug", r"(?i:^kernel BUG at \S{1,400}!$)"),
-        _died("oops", r"^BUG: (?:[kK]ernel NULL pointer dereference|[uU]nable to handle )"),
-        # mips and loongarch name the processor first.
-        _died("oops", r"^(?:CPU \d{1,4} )?Unable to handle kernel "),
-        _died("oops", r"^Kernel attempted to (?:read|write|access|execute) user page "),
-        _died("oops", r"^Unhandled fault: [\w ()-]{3,80} at 0x[0-9a-f]{8,16}$|^SError Interrupt on CPU\d"),
-        # riscv's and mips' die().
-        _died("oops", r"^(?:Oops|Kernel bug detected|Kernel BUG|[A-Z][\w /-]{4,60}) ?\[#\d{1,5}\]:?$"),
-        # s390's, with the instruction's length.
-        _died("oops", r"^[A-Za-z][\w :-]{2,60}: [0-9a-f]{4} ilc:\d \[#\d"),
-        _died("oops", r"^(?:Oops: )?general protection fault[,:]"),
-        _died("oops", r"^(?:Oops|Internal error): .{1,120}\[#\d+\]"),
-        # x86's __die(), whatever the reason: `divide error`, `int3`, 5.10's `kernel stack overflow (…)`.
-        _died("oops", r"^[a-z][\w ()-]{2,60}: [0-9a-f]{4} \[#\d"),
-        _warned("warn", r"^WARNING: (?:CPU: \d+ PID: \d+ )?at \S{1,400}:\d|^WARNING: \S{1,400}:\d+ at "),
-        _Head(
-            "undefined",
-            re.compile(r"^UBSAN: [\w-]{1,40} in \S{1,400}:\d+:\d+$"),
-            re.compile(
-                r"^(?:index|load of|shift exponent|left shift|signed|unsigned|division|negation|member|"
-                r"null pointer|value|applying|calling) .|" + _TASK.pattern
-            ),
-        ),
-        # These are the words of a WARN, whose report is theirs.
-        _warned("init-state", _INIT_STATE.pattern),
-    )
-
-
-def _died(kind: str, pattern: str) -> _Head:
-    return _Head(kind, re.compile(pattern), _TASK, taints=DIED)
-
-
-def _warned(kind: str, pattern: str) -> _Head:
-    return _Head(kind, re.compile(pattern), _TASK, taints=_WARNED)
 
 
 _NO_WORDS = lazy.pattern(
     r"(?:Modules linked in|CPU|Pid|Hardware name|RIP|Workqueue|Call [Tt]race): |[\d ]|-{4}"
 )
 _REFCOUNT = lazy.pattern(r"^refcount_t: ")
-_INIT_STATE = lazy.pattern(r"^initcall \S{1,300}.{0,80} returned with ")
 _PLACE = r"([A-Za-z_][\w.$]{0,200}\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})(?: \[([\w-]{1,64}))?"
 # Kernels before Linux kernel commit bb5e5ce545f2 "x86/dumpstack: Remove kernel text addresses from stack
 # dump" (in v4.10) print the address before the function's name, and that of RIP twice.
@@ -234,6 +91,10 @@ _DOUBTFUL = lazy.pattern(rf"^ ?{_ADDRESS}\? (?!__pfx_)" + _PLACE)
 _AT = lazy.pattern(
     r"^(?:RIP: [0-9a-f]{4}:|E?IP: |PC is at |PC: (?=\[)|pc : |epc\s{1,3}: (?:[0-9a-f]{8,16} )?|NIP (?=\[)|"
     rf"Krnl PSW : [0-9a-f]{{16}} [0-9a-f]{{16}} \(| {{0,3}}ERA: [0-9a-f]{{16}} ){_ADDRESS}" + _PLACE
+)
+# Who called, where the processor stands at no function: arm, arm64, riscv, powerpc and loongarch keep it.
+_CALLER = lazy.pattern(
+    rf"^(?:LR is at |lr : |LR (?=\[)| {{0,2}}ra ?: (?:[0-9a-f]{{16}} )?){_ADDRESS}" + _PLACE
 )
 # Functions that a report itself goes through: the place is below them.
 _REPORTER = lazy.pattern(
@@ -256,7 +117,7 @@ def harmless_complaints(found: Sequence[Complaint], tainted: int | None = None) 
 
 def may_have_complaint(records: Sequence[Record]) -> bool:
     """Whether complaints() may find one: its first and cheap question."""
-    return any(_MARK.search(r.text[:_MAX_TEXT]) for r in records)
+    return any(MARK.search(r.text[:_MAX_TEXT]) for r in records)
 
 
 # A head counts without the rest of its report where a paste has at most so many lines after the head.
@@ -291,11 +152,11 @@ def complaints(
     return found
 
 
-def _head(record: Record) -> _Head | None:
+def _head(record: Record) -> Head | None:
     text = record.text[:_MAX_TEXT]
-    if not _MARK.search(text):
+    if not MARK.search(text):
         return None
-    for head in _heads():
+    for head in heads():
         if head.pattern.search(text):
             low = record.level is not None and LEVELS.index(record.level) > LEVELS.index(head.worst_level)
             return None if low else head
@@ -315,7 +176,7 @@ def _block(records: Sequence[Record], start: int) -> Sequence[Record]:
 
 
 def _complaint(
-    head: _Head, block: Sequence[Record], before: Sequence[Record], module: str | None
+    head: Head, block: Sequence[Record], before: Sequence[Record], module: str | None
 ) -> Complaint:
     from kscaffold.diagnosis import crash_reason  # start-up time: most loads have no complaint
 
@@ -328,12 +189,12 @@ def _complaint(
             kind = "refcount"
         elif words and re.match(r"list_(?:add|del)", words):
             kind = "list-corruption"
-        elif words and _INIT_STATE.match(words):
+        elif words and INIT_STATE.match(words):
             kind = "init-state"
         text = f"{words} ({text})" if words else text
     if kind == "oops" and any(r.text.startswith("kernel tried to execute NX-protected") for r in before):
         kind = "nx"
-    where, owner = _where(block, module)
+    where, owner = _where(block, module, text)
     why = crash_reason.reason(
         kind, [r.text[:_MAX_TEXT] for r in before], [r.text[:_MAX_TEXT] for r in block], owner
     )
@@ -353,6 +214,7 @@ def _complaint(
         words=why.words,
         follows_crash=why.follows_crash,
         task=why.task,
+        callee=None if owner else why.callee,
     )
 
 
@@ -377,17 +239,19 @@ def _source_of(block: Sequence[Record]) -> re.Match[str] | None:
     return None
 
 
-def _where(block: Sequence[Record], module: str | None) -> tuple[str | None, str | None]:
-    """The place of a report: the first frame in `module` (None: in any), else where the kernel stood.
+def _where(block: Sequence[Record], module: str | None, head: str) -> tuple[str | None, str | None]:
+    """The place of a report: the first frame in `module` (None: in any), else where the kernel stood. `head`:
+    its first line, with the words of a WARN.
 
     Frames marked `? `, which the unwinder does not vouch for, serve where no other is in the module: after
     a jump to nowhere there is nothing better.
     """
-    places = [_IN_HEAD.search(block[0].text[:_MAX_TEXT])]
+    places = [_IN_HEAD.search(head[:_MAX_TEXT])]
     doubtful: list[re.Match[str] | None] = []
     for record in block[1:]:
         text = record.text[:_MAX_TEXT]
-        places.append(_AT.search(text) or _FRAME.search(text))
+        caller = None if any(places) else _CALLER.search(text)
+        places.append(_AT.search(text) or _FRAME.search(text) or caller)
         doubtful.append(_DOUBTFUL.search(text))
     known = [p for p in places if p]
     own = [p for p in known + [d for d in doubtful if d] if p[2] and p[2] == (module or p[2])]

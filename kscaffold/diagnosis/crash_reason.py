@@ -14,7 +14,7 @@ _PLACE = r"([A-Za-z_][\w.$]{0,200}\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})(?: \[([\w-]
 
 # Said in the report or just before it. The first that is found counts.
 _SAID: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("endbr", re.compile(r"Missing ENDBR: ")),
+    ("endbr", re.compile(r"Missing ENDBR: |Oops - BTI\b")),
     ("cfi", re.compile(r"^CFI failure (?:at |\(target: )|Oops - CFI\b")),
     ("usercopy", re.compile(r"^usercopy: Kernel memory ")),
     ("field-spanning", re.compile(r"detected field-spanning write \(size \d")),
@@ -41,8 +41,9 @@ _SAID: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     ("kobject", re.compile(r"^kobject: '.{0,100}: is not initialized, yet")),
     ("rcu", re.compile(r"^WARNING: suspicious RCU usage")),
-    ("stack-smashed", re.compile(r"stack-protector: Kernel stack is corrupted in")),
+    ("stack-smashed", re.compile(r"stack-protector: Kernel stack is corrupted in|Oops - FPAC\b")),
     ("stack-overflow", re.compile(r"kernel stack overflow \(|Insufficient stack space to handle exception")),
+    ("tx-timeout", re.compile(r"^NETDEV WATCHDOG: ")),
     ("release", re.compile(r"does not have a release\(\) function")),
     (
         "page-allocation",
@@ -62,7 +63,7 @@ _AFTERMATH = re.compile(r"(?:kthread_data|wq_worker_(?:sleeping|running)|kthread
 # The loader's own functions: a crash there is the file's fault, not the module's code.
 _LOADER = re.compile(
     r"^(?:RIP: [0-9a-f]{4}:|PC is at |pc : |epc : )(?:load_module|simplify_symbols|apply_relocat\w{1,12}|"
-    r"layout_and_allocate|find_module_sections|setup_load_info|check_modinfo|module_finalize|"
+    r"layout_and_allocate|find_module_sections|setup_load_info|check_modinfo|module_finalize|module_emit_\w{3,20}|"
     r"resolve_symbol|post_relocation|add_kallsyms)\b"
 )
 # A jump to address 0, or to an address whose code is not there.
@@ -75,7 +76,19 @@ _TASK = re.compile(r"PID: (?P<pid>\d{1,10}) Comm: (?P<name>.{1,15}?) (?=Not tain
 # As arm, mips and m68k name the task, and below it as kernels before 3.10 do (crash.py has the commit).
 _PROCESS = re.compile(r"^Process (?P<name>\S{1,15}) \(pid: ?(?P<pid>\d{1,10}),")
 _OLD_TASK = re.compile(r"^Pid: (?P<pid>\d{1,10}), comm: (?P<name>\S{1,15})")
+# Who calls a module's functions: of a function's last call a compiler makes a jump, which leaves no frame.
+_CALLERS = re.compile(
+    r"do_one_initcall|(?:__do_sys|__\w{1,10}_sys|__se_sys)_delete_module|call_timer_fn|process_one_work|kthread"
+    r"|__handle_irq_event_percpu|__hrtimer_run_queues|tasklet_action_common"
+)
+_KNOWN_FRAME = re.compile(
+    r"^(?: |RIP: [0-9a-f]{4}:|PC is at |pc : |epc : )(?P<function>[A-Za-z_][\w.$]{0,200})"
+    r"\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}(?P<module> \[)?"
+)
 _AT = re.compile(rf"(?:Missing ENDBR: |CFI failure at ){_PLACE}")
+
+# Whose work left a lock or a count behind.
+_LAST = re.compile(r"^\s*last function: ([A-Za-z_][\w.$]{0,200}) \[([\w-]{1,64})\]$")
 
 _OF_ADDRESS = {"error-pointer": "error-pointer", "freed": "freed", "user": "user-pointer"}
 _OF_WHY = {"user": "user-pointer", "alignment": "alignment", "bus": "bus", "instruction": "instruction"}
@@ -88,7 +101,8 @@ class Reason:
 
     `cause`: what happened, where the address or the status word says it. `words`: the status word of the
     processor and what it means. `follows_crash`: the kernel crashed before. `task`:
-    `NAME (PID N)`. `place`, `module`: where it was, if a line says so better than the registers.
+    `NAME (PID N)`. `place`, `module`: where it was, if a line says so better than the registers. `callee`: as
+    in crash.Complaint.
     """
 
     name: str | None = None
@@ -98,13 +112,14 @@ class Reason:
     task: str | None = None
     place: str | None = None
     module: str | None = None
+    callee: str | None = None
 
 
 def reason(kind: str, before: Sequence[str], block: Sequence[str], module: str | None) -> Reason:
     """The reason of a report of this kind. `module`: whose code it was in, None for the kernel's own."""
     said = [*before, *block]
     name = next((name for name, p in _SAID if any(p.search(line) for line in said)), None)
-    at = next((hit for line in said if (hit := _AT.search(line))), None)
+    at = next((hit for line in said if (hit := _AT.search(line) or _LAST.match(line))), None)
     place, owner = (at[1], at[2]) if at else (None, None)
     follows_crash = kind in ("oops", "bug", "nx", "warn") and any(_AGAIN.search(line) for line in block)
     words = cause = ""
@@ -118,13 +133,25 @@ def reason(kind: str, before: Sequence[str], block: Sequence[str], module: str |
             name = "loader"
         if follows_crash and (module is None or any(_AFTERMATH.search(line) for line in block[:20])):
             name = "follow-up"
+    if kind == "bug" and any(_LOADER.search(line) for line in block):
+        name = "loader"
     task = next(
         (hit for line in block for p in (_TASK, _PROCESS, _OLD_TASK) if (hit := p.search(line))), None
     )
     task_name = f"{task['name']} (PID {task['pid']})" if task else None
-    return Reason(
-        name, cause, words, follows_crash, task_name, f"{place} [{owner}]" if owner else place, owner
-    )
+    at_place = f"{place} [{owner}]" if owner else place
+    return Reason(name, cause, words, follows_crash, task_name, at_place, owner, _callee(block))
+
+
+def _callee(block: Sequence[str]) -> str | None:
+    """The kernel's function that stands right below who calls a module's functions in the call trace."""
+    below: str | None = None
+    for line in block:
+        frame = _KNOWN_FRAME.match(line)
+        if frame and _CALLERS.fullmatch(frame["function"]):
+            return below
+        below = None if frame and frame["module"] else frame["function"] if frame else below
+    return None
 
 
 def _cause(found: fault.Fault, head: str) -> str:

@@ -181,7 +181,11 @@ def _x86(word: str) -> Fault:
     access: Access = "execute" if code & 16 else "write" if code & 2 else "read"
     why: Why = "protection" if code & 1 else "unmapped"
     reason = "the page does not allow it" if code & 1 else "nothing is mapped there"
-    return Fault(access=access, why=why, words=f"error code {word}: a {access}, {reason}")
+    return Fault(
+        access=access,
+        why=why,
+        words=f"error code {word}: {'an execution' if access == 'execute' else f'a {access}'}, {reason}",
+    )
 
 
 def _arm64(word: str) -> Fault:

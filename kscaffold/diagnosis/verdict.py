@@ -312,6 +312,10 @@ def _refused(
     )
 
 
+# What a kernel may never recover from.
+_STOPS = ("atomic", "locking", "memory", "init-state")
+
+
 def _hung(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
     if (returned := _returned(e)) is not None:
         judgement = _plain(e, found, "hung", _reached(e), "KS267", certain=False)
@@ -322,6 +326,12 @@ def _hung(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
     ran = _init_ran(e)
     if before and not ran:
         return _plain(e, found, "hung", "list", "KS261", certain=True)
+    if not stuck and (broken := next((c for c in found if c.kind in _STOPS), None)):
+        entry = catalogue.entry_of_complaint(broken.meaning)
+        judgement = _plain(e, found, "hung", _reached(e), entry.code if entry else "KS267", certain=False)
+        return replace(
+            judgement, cause=f"{broken.summary}; the kernel did not come back from the load after it"
+        )
     where = f" ({stuck.summary})" if stuck else ""
     certain = bool(ran) or (stuck is not None and stuck.module == e.module)
     stage = "init" if certain or ran is None else _reached(e)

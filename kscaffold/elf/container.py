@@ -29,7 +29,7 @@ class Elf:
     sections: tuple[Section, ...]
 
     def find_section(self, name: str) -> Section | None:
-        """As the loader's find_sec(): the first one that is loaded."""
+        """The first section of that name that is loaded, as the loader's find_sec() takes it."""
         return next((s for s in self.sections if s.alloc and s.name == name), None)
 
     def data(self, section: Section, most: int) -> bytes:

@@ -62,7 +62,7 @@ def _read(content: bytes) -> Dynamic | None:
 
 
 def _segments(content: bytes, bits: int, order: str) -> Iterator[tuple[int, int, int, int]]:
-    """Of each program header its type, offset, address and size in the file."""
+    """The type, offset, address and size in the file of each program header."""
     if bits == 64:
         start, size, count = struct.unpack_from(f"{order}Q14xHH", content, 32)
         form = struct.Struct(f"{order}I4xQQ8xQ")

@@ -12,34 +12,38 @@ if TYPE_CHECKING:
 
 class ModuleFile:
     """A .ko as it was when it was opened. `path`: where that was; `raw`: the file's bytes; `home`: the
-    directory that its sources are named from, that of the file but for a copy.
+    directory that its sources are named from: its project's, else that of the file. `beside`: the directory
+    that it was built in, another than the file's for a copy.
 
     All else is worked out of these bytes when somebody asks first, and kept. Several threads may ask: two
     that are first together find the same.
     """
 
-    __slots__ = ("_digest", "_kofile", "_name", "_unpacked", "home", "path", "raw")
+    __slots__ = ("_digest", "_kofile", "_name", "_unpacked", "beside", "home", "path", "raw")
 
-    def __init__(self, path: Path, raw: bytes, home: Path | None = None) -> None:
+    def __init__(self, path: Path, raw: bytes, home: Path | None = None, beside: Path | None = None) -> None:
         self.path = path
         self.raw = raw
-        self.home = home or path.absolute().parent
+        place = path.absolute().parent
+        # A copy lies elsewhere.
+        self.beside = beside or (home if home and not place.is_relative_to(home) else place)
+        self.home = home if home and self.beside.is_relative_to(home) else self.beside
         self._name: str | None = None
         self._unpacked: tuple[bytes, Compression | None] | None = None
         self._kofile: KoFile | None = None
         self._digest: bytes | None = None
 
-    def __reduce__(self) -> "tuple[type[ModuleFile], tuple[Path, bytes]]":
-        """The path and the bytes: all else is worked out again."""
-        return ModuleFile, (self.path, self.raw)
+    def __reduce__(self) -> "tuple[type[ModuleFile], tuple[Path, bytes, Path, Path]]":
+        """The paths and the bytes: all else is worked out again."""
+        return ModuleFile, (self.path, self.raw, self.home, self.beside)
 
     @classmethod
-    def open(cls, path: Path, home: Path | None = None) -> "ModuleFile":
-        """Read the file at `path`. `home`: where its sources are, for a copy. Raises UsageError KS401 where
-        there is none, KscaffoldError KS402 where it can't be read or
-        is far larger than any module.
+    def open(cls, path: Path, home: Path | None = None, beside: Path | None = None) -> "ModuleFile":
+        """Read the file at `path`; `home` counts where the file is below it, `beside` is for a copy. Raises
+        UsageError KS401 where there is none, KscaffoldError KS402 where it can't be read or is far larger
+        than any module.
         """
-        return cls(path, content.read_raw(path), home)
+        return cls(path, content.read_raw(path), home, beside)
 
     @property
     def name(self) -> str:

@@ -82,6 +82,7 @@ class _Symbol(NamedTuple):
     section: str
     value: int
     size: int
+    is_function: bool
 
 
 class _Elf(NamedTuple):
@@ -186,6 +187,31 @@ def symbol_at(ko: Readable, section: str, offset: int) -> tuple[str, int, int] |
     return found.name, offset - found.value, found.size or end - found.value
 
 
+def soft_dependencies(ko: Readable) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What MODULE_SOFTDEP() wants loaded before and after a module, as it is written there."""
+    entries = _content(_read(ko), ".modinfo").decode(errors="replace").split("\0")
+    pre: list[str] = []
+    post: list[str] = []
+    for entry in entries:
+        # Words before the first `pre:` or `post:` count for nothing, in kmod as well.
+        into: list[str] | None = None
+        for word in entry.removeprefix("softdep=").split() if entry.startswith("softdep=") else ():
+            if word in ("pre:", "post:"):
+                into = pre if word == "pre:" else post
+            elif into is not None:
+                into.append(word)
+    return tuple(pre), tuple(post)
+
+
+def functions(ko: Readable) -> tuple[str, ...]:
+    """The names of the functions that stay in memory, in the order of the code: without init and exit, pieces
+    that the compiler cut off (`name.cold`), and names that two functions have.
+    """
+    resident = [s for s in _symbols(_read(ko)) if s.section.startswith(".text") and s.is_function]
+    names = [s.name for s in sorted(resident, key=lambda s: (s.section, s.value))]
+    return tuple(n for n in names if n.isidentifier() and names.count(n) == 1 and not n.startswith("__pfx_"))
+
+
 def build_id(ko: Readable) -> bytes | None:
     """The note that tells one build of a module from another."""
     return _content(_read(ko), BUILD_ID) or None
@@ -256,7 +282,7 @@ def _symbols(elf: _Elf) -> list[_Symbol]:
                 name, value, size, kind, _, number = fields
             if name and kind & 0xF <= _FUNC and number < len(sections):
                 home = sections[number].name if number else ""
-                found.append(_Symbol(_text(data, names + name), home, value, size))
+                found.append(_Symbol(_text(data, names + name), home, value, size, kind & 0xF == _FUNC))
     return found
 
 

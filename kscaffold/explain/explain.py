@@ -73,7 +73,20 @@ def _named(word: str) -> Explanation | None:
     """The explanation of the topic that a word names, None for a word that names none."""
     low = word.lower()
     found = _whole_topic(low) or _step(low) or _stage(low) or _code(word) or _errno(word) or _command(low)
-    return found or _subject(word) or _word(low)
+    return found or _subject(word) or _word(low) or _other_name(word)
+
+
+def _other_name(word: str) -> Explanation | None:
+    """A name of the course's for what has another here, or a name in the plural or with an article."""
+    bare = re.sub(r"^(?:the|an?|linux) ", "", word.lower().rstrip("?.:"))
+    for name in (bare, bare.removesuffix("s")):
+        if known := tables.COURSE_NAMES.get(name):
+            return _named(known)
+    plain = re.sub(r"s(?=\b)", "", bare) if " " in bare else bare.removesuffix("s")
+    for name in (bare, plain):
+        if name != word.lower() and len(name) > 2 and (found := _named(name)):
+            return found
+    return None
 
 
 # One of the course's commands at a prompt, with whatever it was given.
@@ -229,7 +242,8 @@ def _command(low: str) -> Explanation | None:
     if not rows:
         return None
     does = subjects.find_subject(f"what {rows[0].plain.split()[0]} does")
-    text = f"{does.text} {tables.COMMANDS_NOTE}" if does else tables.COMMANDS_NOTE
+    note = "" if rows[0].plain.startswith("make") else tables.COMMANDS_NOTE
+    text = f"{does.text} {note}".rstrip() if does else note
     return Explanation(low, "commands", f"{low}, and ours", text, commands=rows)
 
 

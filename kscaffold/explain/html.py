@@ -7,7 +7,7 @@ from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from kscaffold import __version__
@@ -103,17 +103,24 @@ def write_text(path: Path, page: str) -> None:
         ) from None
 
 
+def page(name: str) -> Template:
+    """The template of a page, by its path in this package; what is filled in is escaped and `display`ed."""
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FunctionLoader(lambda path: files("kscaffold").joinpath(path).read_text(encoding="utf-8")),
+    )
+    environment.filters["shown"] = display
+    return environment.get_template(name)
+
+
 def render_page(
     walkthroughs: Sequence[LoadWalkthrough], when: datetime, sections: Sequence[Section] = ()
 ) -> str:
     """The page as text. `when`: the loads were made."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["shown"] = display
-    template = environment.from_string(
-        files("kscaffold.explain").joinpath("page.html").read_text(encoding="utf-8")
-    )
+    template = page("explain/page.html")
     names = ", ".join(one.report.path.name for one in walkthroughs)
     kernel = walkthroughs[0].report.kernel_name if walkthroughs else ""
     return template.render(

@@ -1,10 +1,14 @@
-"""Which line of a build's output has the reason, where make's last words have none."""
+"""Which line above has the reason, where the last words of make, or of the kernel for a probe, have none."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from kscaffold.diagnosis import errnos
 
 # How far above make's words the reason is looked for; a compiler's error shows its source below itself.
 _REACH = 400
+# And how far above the kernel's words for a probe what the driver said of the device.
+_NEAR = 30
 # From what surely is a reason to what may be one.
 _REASONS = (
     re.compile(
@@ -28,3 +32,19 @@ def before(lines: Sequence[str], index: int) -> str | None:
             if pattern.search(line[:1024]) and not re.match(r"make(?:\[\d+\])?: \*\*\* \[", line):
                 return line.strip()
     return None
+
+
+def of_probe(lines: Sequence[str], index: int, groups: Mapping[str, str]) -> str:
+    """What to say of a probe that failed, behind the number it returned: the errno's name, and the nearest
+    line above `index` in which the driver speaks of the device. Empty where the log has several probes.
+    """
+    device, driver = groups.get("device", ""), groups.get("driver", "")
+    name = errnos.name(int(number)) if (number := groups.get("errno", "").lstrip("-")).isdigit() else None
+    if ", " in device + driver or not device:
+        return ""
+    said = f" ({name})" if name else ""
+    about = re.compile(rf"(?:^|[\s(]){re.escape(device)}: |^{re.escape(driver)}(?:[ :]|\[)")
+    for line in reversed(lines[max(0, index - _NEAR) : index]):
+        if about.search(line[:1024]) and not re.search(r"taint|verification failed", line):
+            return f"{said}; before that: {line.strip()[:200]}"
+    return said

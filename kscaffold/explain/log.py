@@ -99,7 +99,7 @@ _PLACE = re.compile(r"^(?P<place>[^\s:]{1,300}:\d{1,6}):")
 
 
 def _first_of_a_line(causes: Sequence[MatchedEntry]) -> list[MatchedEntry]:
-    """Without what the compiler said later of a line that it has complained of already."""
+    """The causes, of each line of source only the one that the compiler complained of first."""
     seen: set[str] = set()
     remaining = []
     for cause in causes:
@@ -115,9 +115,10 @@ def _first_of_a_line(causes: Sequence[MatchedEntry]) -> list[MatchedEntry]:
 
 
 def _exact(causes: Sequence[MatchedEntry]) -> tuple[MatchedEntry, ...]:
-    """Without what says less than another: insmod's words beside the kernel's, make's beside the compiler's.
+    """The causes, without those that say less than another one: insmod's words beside the kernel's, make's
+    beside the compiler's.
 
-    Building and loading each for itself: a warning of the build is no reason why insmod failed.
+    Building and loading are compared each for itself: a build's warning does not say why insmod failed.
     """
     said: set[bool] = {t.entry.stage == "build" for t in causes if not t.entry.vague}
     remaining = []
@@ -157,6 +158,10 @@ def _of_finding(finding: CatalogueMatch, lines: Sequence[str], release: str | No
         return replace(matched, entry=changed, cause=known.cause, fix=known.fix)
     if code in ("KS204", "KS114") and (symbols := kernel_symbols.advice(finding.groups)):
         return replace(matched, cause=symbols.cause, fix=symbols.fix)
+    if code == "KS321":
+        return replace(
+            matched, cause=matched.cause + last_words.of_probe(lines, finding.first, finding.groups)
+        )
     if code == "KS157" and (line := last_words.before(lines, finding.first)):
         return replace(
             matched, cause=f"the program said: {line}", fix=finding.entry.fix, lines=(line, *matched.lines)

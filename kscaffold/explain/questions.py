@@ -152,7 +152,7 @@ def _order(seen: LoadWalkthrough) -> str:
 
 def _arguments(seen: LoadWalkthrough) -> str:
     text = seen.report.parameters.text
-    given = f"'{text}'" if text else "the empty text, since none were given"
+    given = f"'{text}'" if text else "the empty text (none were given)"
     return (
         f"The kernel copies {given} from insmod's memory into its own at the stage arguments "
         "(strndup_user()), and sets the variables from it at the stage parameters, just before init."

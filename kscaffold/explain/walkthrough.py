@@ -40,7 +40,7 @@ class LoadWalkthrough:
 
     @property
     def microseconds(self) -> int:
-        """In all stages that have a time."""
+        """The time of all stages that have one."""
         return sum(s.microseconds or 0 for s in self.steps)
 
 

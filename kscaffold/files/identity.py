@@ -20,7 +20,7 @@ class FileIdentity:
     ctime_ns: int
 
     def facts(self) -> dict[str, int]:
-        """By name, as a record keeps them: FileIdentity(**facts) is the same identity."""
+        """The facts by name, as a record keeps them: FileIdentity(**facts) is the same identity."""
         return {"size": self.size, "inode": self.inode, "mtime_ns": self.mtime_ns, "ctime_ns": self.ctime_ns}
 
     @property

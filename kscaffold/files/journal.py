@@ -55,7 +55,7 @@ def look(project: Path, path: str) -> Ours:
 
 @contextmanager
 def locked(project: Path) -> Iterator[None]:
-    """Only one at a time may write there. Raises KscaffoldError KS053 where another does."""
+    """Keep others from writing into the project. Raises KscaffoldError KS053 where another one writes."""
     fd = os.open(project, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if not try_lock(fd, without=True):

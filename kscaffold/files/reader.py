@@ -5,6 +5,7 @@ A FIFO without a writer, a device that never ends, a sparse file of a terabyte: 
 A missing file stays an OSError, as from open(2): what that means, the caller knows.
 """
 
+import errno
 import os
 import stat
 import time
@@ -41,7 +42,14 @@ def read_bytes(path: Path, most: int = MOST_TEXT) -> bytes:
     Raises ForeignFileError for anything else, and OSError as open(2) and read(2) do.
     """
     # Not to wait for ever on a FIFO, nor to make a terminal ours.
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _no_file(path, "a link that leads to itself") from None
+        if error.errno in (errno.ENXIO, errno.ENODEV):  # a socket, a device without a driver
+            _require_plain(path, path.stat().st_mode)
+        raise
     try:
         facts = os.fstat(fd)
         _require_plain(path, facts.st_mode)
@@ -77,8 +85,11 @@ def require_plain(path: Path, most: int | None = None) -> None:
 def _require_plain(path: Path, mode: int) -> None:
     if stat.S_ISREG(mode):
         return
-    kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
-    raise ForeignFileError(
+    raise _no_file(path, next((name for is_kind, name in _KINDS if is_kind(mode)), "something else"))
+
+
+def _no_file(path: Path, kind: str) -> ForeignFileError:
+    return ForeignFileError(
         "KS092",
         f"{path} is not a plain file",
         cause=f"it is {kind}: reading it may never end",

@@ -63,7 +63,7 @@ def instrumented(
     needed = [n for ns in wanted.needs.values() for n in ns if not _is_kernels(n.path, kernel)]
     originals = {ko.path: ko for ko in (*wanted.kos, *needed)}
     built = (
-        compiled(list(originals), recipe, place, kernel, progress)
+        compiled(list(originals), recipe, place, wanted.home, kernel, progress)
         if recipe.parts
         else {ko: Compiled(ko, False) for ko in originals}
     )
@@ -75,7 +75,7 @@ def instrumented(
     for ko, one in built.items():
         copy = loaded / f"{ko.name.partition('.ko')[0]}.ko"
         missing = _copy(one, copy, helpers, kernel)
-        copies[ko] = ModuleFile.open(copy, originals[ko].home)
+        copies[ko] = ModuleFile.open(copy, originals[ko].home, originals[ko].beside)
         if missing and asked.sanitize:
             unseen[ko.name] = missing
         beside = one.ko.parent / "Module.symvers"
@@ -146,7 +146,7 @@ def _copy(built: Compiled, copy: Path, helpers: Mapping[str, Helper], kernel: Ke
         raise KscaffoldError(
             "KS732",
             f"kscaffold's sanitizer has no {', '.join(unknown)}",
-            cause=f"the compiler, or the headers of {kernel.release}, asks for it in {built.ko.name}",
+            cause=f"the compiler, or the headers of {kernel.name}, asks for it in {built.ko.name}",
             fix="kscaffold run --sanitize with another kernel (--kernel) or compiler (CC=)",
         )
     write_whole(copy, elf.rename_undefined(data, names, crcs))

@@ -100,8 +100,8 @@ def read_counters(data: bytes) -> Counters:
 
 
 def add_counters(to: Counters, more: Counters) -> None:
-    """Sum the counters of the same objects; those of an object that was compiled anew take the place of the
-    old ones.
+    """Sum the counters of the same objects; those of an object that was compiled again take the place of
+    the old ones.
     """
     for name, content in more.items():
         to[name] = _sum(to[name], content) if name in to else content

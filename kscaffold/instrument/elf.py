@@ -110,7 +110,7 @@ def _set_versions(file: _File, gone: frozenset[str], added: Iterable[tuple[str, 
 
 
 def _undefined(file: _File, table: _Section, text: bytes) -> Iterable[tuple[int, int, str]]:
-    """Of each undefined symbol that has a name: where its entry is, its number, its name."""
+    """The place of the entry, the number and the name of each undefined symbol that has a name."""
     size, shndx = (24, 6) if file.bits == 64 else (16, 14)
     for number in range(1, table.size // size):
         at = table.offset + number * size

@@ -8,8 +8,8 @@ from kscaffold.diagnosis import catalogue, crash, errnos
 from kscaffold.diagnosis.attempt import Attempt
 from kscaffold.diagnosis.verdict import Judgement
 from kscaffold.instrument import fault_calls
-from kscaffold.instrument.findings import Finding, detail
 from kscaffold.load.addr2line import SourceLine
+from kscaffold.load.finding import Finding, detail
 from kscaffold.load.report import LoadReport
 from kscaffold.load.tries import Try
 from kscaffold.load.unload import UnloadReport

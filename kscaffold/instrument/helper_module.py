@@ -66,7 +66,7 @@ def _read(name: str, place: Path) -> Helper:
 
 
 def _digest(name: str, tree: BuildTree, tools: Toolchain) -> str:
-    """Of all that decides how the helper is built: its sources, the kernel's tree, the compiler."""
+    """A digest of all that decides how the helper is built: its sources, the kernel's tree, the compiler."""
     digest = hashlib.blake2b(digest_size=8)
     for file in sorted((SOURCES / name).iterdir()):
         digest.update(file.name.encode() + b"\0" + reader.read_bytes(file))
@@ -118,7 +118,7 @@ def _unbuilt(name: str, tree: BuildTree, said: str) -> KscaffoldError:
     errors = [line for line in said.splitlines() if re.search(r"\berror\b|undefined!|\*\*\*", line)]
     return KscaffoldError(
         "KS730",
-        f"kscaffold's {name} helper can't be built for {tree.release}",
+        f"kscaffold's {name} helper can't be built for {tree.name}",
         cause=errors[0] if errors else "make ended with an error",
         fix="kscaffold kernel add 6.1, for a kernel that it is known to build for",
     )

@@ -3,10 +3,11 @@
 The user's tree is never written to: make works in the mirror.
 """
 
+import shutil
 from pathlib import Path
 
-from kscaffold.files import reader
-from kscaffold.project.mirror import link_sources
+from kscaffold.files import paths, reader
+from kscaffold.project.mirror import link_sources, sources
 
 _OWN = "kbuild.original"
 
@@ -22,6 +23,24 @@ def make_mirror(project: Path, mirror: Path, kbuild: Path, flags: str) -> None:
     file = mirror / "Kbuild"
     if not file.exists() or reader.read_text(file) != text:
         file.write_text(text)
+
+
+def copy_sources(project: Path, mirror: Path) -> None:
+    """As make_mirror, for a project's own make: copies, since its rules may write to files."""
+    paths.make_own(mirror)
+    for path in sources(project):
+        source, copy = project / path, mirror / path
+        if not _is_same(source, copy):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.unlink(missing_ok=True)
+            shutil.copy2(source, copy)
+
+
+def _is_same(source: Path, copy: Path) -> bool:
+    if copy.is_symlink() or not copy.is_file():
+        return False
+    one, other = source.stat(), copy.stat()
+    return (one.st_mtime_ns, one.st_size) == (other.st_mtime_ns, other.st_size)
 
 
 # The flags come before those of the project, its -Werror behind them: an instrumented compiler warns of more.

@@ -9,10 +9,10 @@ from kscaffold.files.atomic import write_whole
 
 
 class Notebook:
-    """For each .ko of the user's: as it was when a copy was compiled beside it, and where that copy is.
+    """Remembers each .ko of the user's, as it was when a copy of it was compiled, and where that copy is.
 
-    A .ko is made again when a file that it depends on has changed: the copy stays while the .ko does.
-    `rules`: what else decides how copies are compiled.
+    A .ko is made again when a file that it depends on has changed: the copy is good while the .ko is the
+    same. `rules`: what else decides how copies are compiled.
     """
 
     def __init__(self, place: Path, rules: str) -> None:

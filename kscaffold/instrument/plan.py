@@ -27,7 +27,6 @@ _ADDRESS = {
         "-mllvm -asan-instrumentation-with-call-threshold=0",
         "-mllvm -asan-stack=0",
         "-mllvm -asan-globals=1",
-        "-mllvm -asan-kernel-mem-intrinsic-prefix=0",
     ),
 }
 _COMPILERS = ("__asan_", "__hwasan_", "__kasan_", "__ubsan_")

@@ -23,22 +23,19 @@ from kscaffold.instrument.findings import (
     as_users,
     copies_by_module,
     findings_of,
-    place_in,
     take_findings,
 )
 from kscaffold.load.addr2line import SourceLine
 from kscaffold.load.dangling import seconds_to_watch
+from kscaffold.load.finding import place_in
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prewarm import Prewarmed
-from kscaffold.load.request import Instruments
+from kscaffold.load.request import SLOWER, Instruments
 from kscaffold.load.tries import RunOptions, Try, run_tries
 from kscaffold.module.arguments import Parameters
 from kscaffold.progress import Progress
 from kscaffold.records import dataclass, replace
 from kscaffold.targets.sandbox import SandboxTarget
-
-# How many times longer instrumented code may take: a call for each access.
-_SLOWER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +84,7 @@ def run_instrumented(
     """
     copies = instrumented(plans[0], begun.kernel, asked, progress)
     tries = [replace(copies.plan, parameters=plan.parameters) for plan in plans]
-    options = replace(options, timeout=options.timeout * _SLOWER)
+    options = replace(options, timeout=options.timeout * SLOWER)
     lists: dict[int, str] = {}
     counts = _Counts(asked.coverage)
 

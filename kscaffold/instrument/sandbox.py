@@ -11,24 +11,22 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.instrument.copies import InstrumentedPlan, instrumented
 from kscaffold.instrument.coverage import LIST, Counters, read_counters
 from kscaffold.instrument.fault_rows import CALLS, read_calls
-from kscaffold.instrument.findings import Finding, as_users, copies_by_module, locate, place_in
+from kscaffold.instrument.findings import as_users, copies_by_module
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.finding import Finding, locate, place_in
 from kscaffold.load.flaws import Flaw
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.report import LoadReport
-from kscaffold.load.request import Instruments
+from kscaffold.load.request import SLOWER, Instruments
 from kscaffold.load.sandbox import Sandbox
 from kscaffold.load.tries import load_helpers
 from kscaffold.load.unload import UnloadReport
 from kscaffold.module.arguments import Parameters
 from kscaffold.records import replace
 
-# How many times longer instrumented code may take: a call for each access.
-_SLOWER = 4
-
 
 class InstrumentedSandbox(Sandbox):
-    """As Sandbox; each .ko is loaded as a copy. Reports and the log are as of the user's own modules."""
+    """A Sandbox that loads a copy of each .ko. Reports and the log are as of the user's own modules."""
 
     def __init__(
         self,
@@ -49,12 +47,12 @@ class InstrumentedSandbox(Sandbox):
 
     def load(self, ko: str | Path, *, timeout: float = 10.0, **parameters: object) -> LoadReport:
         """As Sandbox.load()."""
-        report = super().load(ko, timeout=timeout * _SLOWER, **parameters)
+        report = super().load(ko, timeout=timeout * SLOWER, **parameters)
         return as_users(([report], []), self._copies[-1])[0][0]
 
     def unload(self, module: str | Path, *, timeout: float = 10.0) -> UnloadReport:
         """As Sandbox.unload()."""
-        report = super().unload(module, timeout=timeout * _SLOWER)
+        report = super().unload(module, timeout=timeout * SLOWER)
         return as_users(([], [report]), self._copies[-1])[1][0] if self._copies else report
 
     def log_since_first_request(self) -> list[Record]:

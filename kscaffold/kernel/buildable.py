@@ -176,7 +176,7 @@ def _is_of_other_suite(kernel: Kernel) -> bool:
 
 
 def _fetched_again(kernel: Kernel) -> str | None:
-    """The commands that fetch a kernel anew; its suite's compiler comes with it then."""
+    """The commands that fetch a kernel again; its suite's compiler comes with it then."""
     if kernel.source != "fetched":
         return None
     suite = f" --suite {kernel.origin}" if kernel.origin else ""

@@ -33,8 +33,8 @@ class NotFound(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CertList:
-    """Where it all is, as offsets in the file. `instruction`: of the one that loads the list's address,
-    7 bytes, at virtual address `instruction_address`. `size_at`: the word with the size.
+    """Where an image has the list, as offsets in the file. `instruction`: the instruction (7 bytes) that
+    loads the list's address, at virtual address `instruction_address`. `size_at`: the word with the size.
     `room_at`, `room`, `room_address`: the largest place for a longer list.
     """
 

@@ -27,10 +27,9 @@ class KernelFacts:
 
     `exports`: its Module.symvers. `vermagic`, `struct_size` (bytes of struct module): those of a module
     built with it. `since_6_4`: it checks the size of struct module, and that some sections come once.
-    `in_sysfs`: names that built-in code has in /sys/module;
-    `perhaps_in_sysfs`: names it may have there. `modules`: where its own modules are.
-    `image`: the decompressed one, where there is one.
-    `loaded`: modules that are in, by the kernel's names; None: what a module needs is loaded before it.
+    `in_sysfs`: names that built-in code has in /sys/module; `perhaps_in_sysfs`: names it may have there.
+    `modules`: where its own modules are. `image`: the decompressed one, where there is one. `loaded`:
+    modules that are loaded, by the kernel's names; None: what a module needs is loaded before it.
     `cmdline`: the kernel's command line.
     """
 
@@ -48,6 +47,11 @@ class KernelFacts:
     image: Path | None = None
     loaded: frozenset[str] | None = None
     cmdline: str = ""
+
+    @property
+    def name(self) -> str:
+        """The kernel's, as people and --kernel name it."""
+        return table.kernel_name(self.release, self.arch)
 
     def has(self, option: str) -> bool | None:
         """Whether `CONFIG_<option>` is set; None where the configuration is not known."""
@@ -151,7 +155,7 @@ def _candidates(modules: Path) -> Iterator[Path]:
 
 
 def _vermagic(kernel: Kernel, config: KernelConfig) -> str | None:
-    """As include/linux/vermagic.h puts it together, for a build tree without modules."""
+    """The vermagic of a build tree without modules, put together as by include/linux/vermagic.h."""
     if kernel.build is None or config.has("RANDSTRUCT") is not False:
         return None
     release = read_tree(kernel.build, kernel.arch).release

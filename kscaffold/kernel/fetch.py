@@ -36,7 +36,7 @@ class Added:
 
     @property
     def text(self) -> str:
-        """For people: which kernel, its size and time."""
+        """The sentence for people: which kernel, its size and time."""
         return (
             f"{self.kernel.release} of {self.kernel.origin} ({self.size / 1e6:.0f} MB on disk) "
             f"in {self.seconds:.1f} s"

@@ -35,7 +35,7 @@ class Symvers:
     doubled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def find_export(self, symbol: str) -> Exported | None:
-        """Who exports a symbol, and how; None where nobody does."""
+        """The export of a symbol; None where nobody exports it."""
         line = self.lines.get(symbol)
         return _exported(line) if line is not None else None
 

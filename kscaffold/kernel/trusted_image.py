@@ -76,7 +76,7 @@ def trusted_image(kernel: Kernel, certificates: Sequence[bytes]) -> Path:
         except (builtin_certs.NotFound, struct.error, ValueError) as reason:
             raise KscaffoldError(
                 "KS540",
-                f"kernel {kernel.release} can't be given a certificate",
+                f"kernel {kernel.name} can't be given a certificate",
                 cause=f"{source}: {reason}",
                 fix="load it without module.sig_enforce=1, or build that kernel with the certificate "
                 "in CONFIG_SYSTEM_TRUSTED_KEYS",

@@ -14,14 +14,15 @@ from kscaffold.files import reader
 from kscaffold.records import dataclass, replace
 
 _AROUND = 2  # lines before and after
+_LONGEST_HEAD = 12  # lines from a function's name to its `{`
 _LARGEST = 4 << 20  # bytes of a source file that is shown
-_WHERE = lazy.pattern(r"(?P<function>[\w.$]+)\+0x(?P<offset>[0-9a-f]+)/0x(?P<size>[0-9a-f]+)")
+_WHERE = lazy.pattern(r"(?P<function>[\w.$]+)(?:\+0x(?P<offset>[0-9a-f]+)/0x(?P<size>[0-9a-f]+)| \[)")
 _LINE = lazy.pattern(r"^(?P<file>/.+?|[^/?].*?):(?P<line>[1-9]\d*)(?: \(discriminator \d+\))?$")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """A line of source. `file`: relative to the module's directory where the file is below that. `lines`:
+    """A line of source. `file`: relative to the module's home where the file is below that. `lines`:
     number and text of the line and of its neighbours; none where the file can't be read.
     """
 
@@ -47,9 +48,24 @@ def locate_complaints(
         place = None
         if complaint.where and complaint.module == module:
             place = place_of(complaint.where, ko, records)
+        elif complaint.callee and complaint.module is None:
+            place = _last_call(complaint.callee, ko)
         placed.append(replace(complaint, where=str(place)) if place else complaint)
         first = first or place
     return tuple(placed), first
+
+
+def _last_call(callee: str, ko: ModuleFile) -> SourceLine | None:
+    """The line with the only call of this function in the module's source: it left no frame, as the last call
+    of a function does. None where there are several.
+    """
+    from kscaffold.diagnosis.residue.source import (
+        lines_of_call,  # start-up time: most loads have no complaint
+    )
+    from kscaffold.load.source_files import sources_of
+
+    found = lines_of_call(callee, sources_of([ko]))
+    return _read(Path(found[0][0]), found[0][1], callee, ko.home, _AROUND) if len(found) == 1 else None
 
 
 def with_source_line(
@@ -64,23 +80,51 @@ def with_source_line(
 
 
 def place_of(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLine | None:
-    """The line of source of `function+0xoffset/0xsize`; None where it can't be found."""
+    """The line of source of `function+0xoffset/0xsize`, or of `function [module]`; None where it can't be
+    found.
+    """
     found = _WHERE.match(where)
     if found is None:
         return None
+    if found["offset"] is None:
+        return place_of_function(found["function"], ko)
+    offset = int(found["offset"], 16)
+    # A caller: the address it will come back to, behind the call.
+    behind = 0 if _exact(found[0], records) else 1
+    return _line_of(ko, found["function"], int(found["size"], 16), offset, behind)
+
+
+def place_of_function(name: str, ko: ModuleFile) -> SourceLine | None:
+    """The line of source that has a function's name and its `(`; None where it can't be found."""
+    found = _line_of(ko, name, 0, 0, 0, around=_LONGEST_HEAD)
+    if found is None:
+        return None
+    # Its first code is that of the `{`.
+    heads = [
+        n for n, text in found.lines if n <= found.line and re.search(rf"\b{re.escape(name)}\s*\(", text)
+    ]
+    line = max(heads, default=found.line)
+    near = tuple(one for one in found.lines if abs(one[0] - line) <= _AROUND)
+    return SourceLine(found.file, line, name, near)
+
+
+def _line_of(
+    ko: ModuleFile, function: str, size: int, offset: int, behind: int, *, around: int = _AROUND
+) -> SourceLine | None:
+    """The line of the code `behind` bytes before an offset in a function of so many bytes, 0: any; with the
+    lines around it.
+    """
     try:
         # This machine's own prints `?` for the code of another one, and exits with 0.
         machine = table.of_elf(ko.read_bytes()[:64])
         program = process.which(f"{table.cross_prefix(machine)}addr2line")
         if program is None:
             return None
-        placed = ko.place(found["function"], int(found["size"], 16))
+        placed = ko.place(function, size)
         if placed is None:
             return None
         section, start = placed
-        at = start + int(found["offset"], 16)
-        if at and not _exact(found[0], records):
-            at -= 1  # a caller: the address it will come back to, behind the call
+        at = max(0, start + offset - behind)
         done = process.run([program, "-i", "-e", str(ko.path), "-j", section, hex(at)], timeout=10)
     except KscaffoldError:
         return None
@@ -90,16 +134,18 @@ def place_of(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLin
     # Inlined code comes first: of the frames the innermost that is not in a header of the kernel's.
     own = Path(frames[-1]["file"]).parent
     chosen = next(m for m in frames if Path(m["file"]).is_relative_to(own))
-    return _read(Path(chosen["file"]), int(chosen["line"]), found["function"], ko.home)
+    return _read(Path(chosen["file"]), int(chosen["line"]), function, ko.home, around)
 
 
 def _exact(place: str, records: Sequence[Record]) -> bool:
     """Whether the processor itself stood there: the line that names the program counter says so."""
     named = [r.text for r in records if place in r.text]
+    if any(re.match(r"(?:Oops: )?int3: ", r.text) for r in records):
+        return False  # it stands behind the trap
     return any(re.match(table.oops_pc(), text) for text in named)
 
 
-def _read(file: Path, line: int, function: str, home: Path) -> SourceLine:
+def _read(file: Path, line: int, function: str, home: Path, around: int) -> SourceLine:
     path = home / file
     shown = str(path.relative_to(home)) if path.is_relative_to(home) else str(file)
     try:
@@ -108,5 +154,5 @@ def _read(file: Path, line: int, function: str, home: Path) -> SourceLine:
         text = reader.read_text(path).splitlines()
     except OSError:
         return SourceLine(shown, line, function)
-    near = range(max(1, line - _AROUND), min(len(text), line + _AROUND) + 1)
+    near = range(max(1, line - around), min(len(text), line + around) + 1)
     return SourceLine(shown, line, function, tuple((n, text[n - 1]) for n in near))

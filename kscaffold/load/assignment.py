@@ -1,7 +1,7 @@
 """Which of several modules gets which parameter, and the name that was meant by one that no module has."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.module_name import normalize_name
@@ -17,7 +17,8 @@ def assign(parameters: Parameters, kos: Sequence[ModuleFile]) -> Mapping[str, Pa
     """The parameters of each module, by the kernel's name of it.
 
     `MODULE.NAME=VALUE` is for that module alone, as modprobe has it. Of several modules each gets what it
-    has; what none of them has goes to all, so that the kernel's own word on it is heard.
+    has; what none of them has goes to those with a near name, else to all: the kernel's own word on it is
+    heard.
     """
     names = [ko.module for ko in kos]
     if not parameters or (len(kos) == 1 and not any(_owner(word, names) for word in parameters.words)):
@@ -30,7 +31,9 @@ def assign(parameters: Parameters, kos: Sequence[ModuleFile]) -> Mapping[str, Pa
             given[owner].append(word.partition(".")[2])
             continue
         name = _name(word)
-        takers = [m for m in names if name in having[m]] or names
+        takers = (
+            [m for m in names if name in having[m]] or [m for m in names if _near(name, having[m])] or names
+        )
         for module in names if name in _OF_THE_KERNEL else takers:
             given[module].append(word)
     return {module: Parameters.parse(" ".join(words)) for module, words in given.items()}
@@ -47,12 +50,16 @@ def known_names(ko: ModuleFile) -> frozenset[str]:
 def near_name(written: str, ko: ModuleFile) -> str:
     """The advice on a parameter that the module has not: a name much like it, or the names there are."""
     known = sorted(known_names(ko))
-    import difflib  # start-up time: for a typing error
-
-    near = difflib.get_close_matches(written.replace("-", "_"), known, 1)
+    near = _near(written.replace("-", "_"), known)
     if near:
         return f"{near[0]}=… where {near[0]} was meant; kscaffold info lists the parameters"
     return f"leave it out: {ko.name} has {', '.join(known) if known else 'no parameters'}"
+
+
+def _near(written: str, known: Collection[str]) -> list[str]:
+    import difflib  # start-up time: for a typing error
+
+    return difflib.get_close_matches(written, known, 1)
 
 
 def stray_module(written: str, parameters: Parameters, loaded: Sequence[str]) -> str | None:

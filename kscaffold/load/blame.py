@@ -4,7 +4,7 @@ when nobody is looking.
 
 from collections.abc import Sequence
 
-from kscaffold.diagnosis import catalogue, crash
+from kscaffold.diagnosis import catalogue, crash, crash_heads
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.errors import KscaffoldError
@@ -29,7 +29,7 @@ def blame_late_crash(
     if not _ended_well(loads, unloads, known):
         return list(loads)
     tainted = target.tainted() or 0
-    news = tainted & crash.REPORTED
+    news = tainted & crash_heads.REPORTED
     if not news or any(c.taints & news for c in known):
         return list(loads)
     try:

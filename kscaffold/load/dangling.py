@@ -65,6 +65,25 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("request_threaded_irq", "request_any_context_irq"), ("free_irq",)),
     (("tracepoint_probe_register",), ("tracepoint_probe_unregister",)),
 )
+# What the kernel keeps, and who takes it back; nothing runs before somebody asks for it.
+_KEPT = {
+    "cdev_add": ("cdev_del",),
+    "genl_register_family": ("genl_unregister_family",),
+    "sock_register": ("sock_unregister",),
+    "proto_register": ("proto_unregister",),
+    "dev_add_pack": ("dev_remove_pack", "__dev_remove_pack"),
+    "inet_add_protocol": ("inet_del_protocol",),
+    "inet6_add_protocol": ("inet6_del_protocol",),
+    "rtnl_link_register": ("rtnl_link_unregister", "__rtnl_link_unregister"),
+    "register_pernet_subsys": ("unregister_pernet_subsys",),
+    "register_pernet_device": ("unregister_pernet_device",),
+    "__register_binfmt": ("unregister_binfmt",),
+    "register_key_type": ("unregister_key_type",),
+    "register_sysrq_key": ("unregister_sysrq_key",),
+    "tty_register_driver": ("tty_unregister_driver",),
+    "__cpuhp_setup_state": ("__cpuhp_remove_state", "__cpuhp_remove_state_cpuslocked"),
+    "shrinker_register": ("shrinker_free",),
+}
 _BEFORE = {"timer_delete_sync": " (before 6.2: del_timer_sync)"}
 _STOPS = {
     "timer": "timer_delete_sync() (before 6.2: del_timer_sync)",
@@ -79,7 +98,7 @@ _REGISTERS = lazy.pattern(
 # What makes lists of the kernel's point into a module, but for what a photograph shows by its name.
 _POINTS = lazy.pattern(
     r"(?!misc_|\w*chrdev|\w*blkdev|\w*netdev|\w*device|\w*driver|\w*filesystem|\w*sysctl|class_|bus_|crypto_)"
-    r"(?:\w+_)?(?<!un)register(?:_\w+)?|dev_add_pack|inet6?_add_protocol"
+    r"(?:\w+_)?(?<!un)register(?:_\w+)?|dev_add_pack|inet6?_add_protocol|__cpuhp_setup_state"
 )
 
 _THIS_MODULE = ".gnu.linkonce.this_module"
@@ -90,8 +109,10 @@ _WAITS = lazy.pattern(
 )
 
 _LONG, _SHORT = 1.5, 0.25  # s: nothing ends it; something does, and may come too early
+_UNTOLD = 12.0  # s: nothing ends it, and the kernel does not tell when it is due
 _ALL = "what waits for the end of all that init started"
-_RAW = lazy.pattern(r"\b0x([0-9a-f]{8}(?:[0-9a-f]{8})?)\b")
+# As long as a pointer; s390x writes no zeros before it.
+_RAW = lazy.pattern(r"\b0x([0-9a-f]{8,16})\b")
 _FAULT = lazy.pattern(r"unable to handle page fault for address: (?P<at>[0-9a-f]{16})")
 _ABSENT = lazy.pattern(r"^#PF: error_code\(0x[0-9a-f]{4}\) - not-present page")
 # Kernels with CONFIG_ARCH_HAS_EXECMEM_ROX (x86, 7.x) keep the pages of a module that has gone, full of int3.
@@ -109,6 +130,9 @@ def without_end(imports: Collection[str]) -> tuple[str, str] | None:
         started = next((s for s in starts if s in known), None)
         if started and not known & set(ends):
             return started, ends[0]
+    for name, ends in _KEPT.items():
+        if name in known and not known & set(ends):
+            return name, ends[0]
     for name in sorted(known):
         if _REGISTERS.fullmatch(name) and (end := name.replace("register_", "unregister_", 1)) not in known:
             return name, end
@@ -121,7 +145,7 @@ def seconds_to_watch(imports: Collection[str]) -> tuple[float, str]:
     """
     if found := without_end(imports):
         started, end = found
-        did = "for" if _REGISTERS.fullmatch(started) else "for what"
+        did = "for" if started in _KEPT or _REGISTERS.fullmatch(started) else "for what"
         return _LONG, f"{end}(){_BEFORE.get(end, '')} {did} {started}(){'' if did == 'for' else ' started'}"
     known = set(imports)
     if any(known & set(starts) for starts, _ in _PAIRS):
@@ -171,8 +195,8 @@ class DanglingCallbacks:
     armed: "tuple[Timer, ...]" = ()
 
     def pending(self, timers: "Iterable[Timer]") -> tuple[PendingCallback, ...]:
-        """Which of the kernel's timers will call this module, or are in its memory; the first one to come
-        first.
+        """The callbacks by which the kernel's timers will call this module, and those whose timers are in
+        its memory; the next one first.
         """
         found, before = set(), {timer.at: timer for timer in self.armed if timer.function}
         for now in timers:
@@ -258,5 +282,7 @@ def find_dangling(ko: ModuleFile, module: str, target: Target) -> DanglingCallba
     for section, size in quick.resident(ko).items():
         with contextlib.suppress(OSError, KscaffoldError, ValueError):
             places[section] = int(target.read(f"/sys/module/{module}/sections/{section}"), 16), size
-    armed = tuple(target.timers() or ()) if seconds else ()
-    return DanglingCallbacks(module, ko, seconds, stop, places, forgotten_end(ko), armed)
+    armed, forgotten = target.timers() if seconds else [], forgotten_end(ko)
+    if armed is None and forgotten and not _REGISTERS.fullmatch(forgotten[0]):
+        seconds = _UNTOLD
+    return DanglingCallbacks(module, ko, seconds, stop, places, forgotten, tuple(armed or ()))

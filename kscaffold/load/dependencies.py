@@ -18,15 +18,16 @@ Find = Callable[[str], ModuleFile | None]
 
 
 class ModuleFiles:
-    """The .ko files of one command, each opened once."""
+    """The .ko files of one command, each opened once. `home`: the project's directory."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path | None = None) -> None:
+        self._home = home
         self._opened: dict[Path, ModuleFile] = {}
 
     def open(self, path: Path) -> ModuleFile:
         """The file at `path`. Raises as ModuleFile.open() does."""
         if path not in self._opened:
-            self._opened[path] = ModuleFile.open(path)
+            self._opened[path] = ModuleFile.open(path, self._home)
         return self._opened[path]
 
     def by_name(self, paths: Sequence[Path]) -> dict[str, ModuleFile]:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from kscaffold.make.report import BuildReport
 
 _FRAME = lazy.pattern(r"(?m)^\[<\w+>\] (\S+\+0x\w+/0x\w+) \[(\w+)\]")
-_PATH = "/bin:/sbin:/usr/bin:/usr/sbin"
+ENVIRONMENT = {"PATH": "/bin:/sbin:/usr/bin:/usr/sbin", "HOME": "/", "TERM": "linux"}
+"""What every program of a guest gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ def bring(
         target.install_busybox(busybox_of(kernel, offline=offline, progress=progress))
     for file in (*program.files, *copied(request.copies, directory)):
         target.install(file.content, file.place, file.mode)
-    variables = {"PATH": _PATH, "HOME": "/", "TERM": "linux"}
+    variables = dict(ENVIRONMENT)
     if program.library_path:
         variables["LD_LIBRARY_PATH"] = ":".join(program.library_path)
     if request.terminal:

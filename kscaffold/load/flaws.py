@@ -1,5 +1,6 @@
 """Why a load that succeeded is not clean: what the kernel complained of, and what was left behind."""
 
+import re
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,15 @@ NOT_KNOWN = "KS245"
 """The code of a complaint that the catalogue has no entry for."""
 RESIDUE = frozenset(("KS390", *(f"KS{number}" for number in range(393, 400))))
 """The codes of what was left behind."""
+_DUMP = 40  # lines of a call trace
 _KINDS = {"KS202": "returned", "KS223": "parameter", "KS264": "taken", "KS312": "taken"}
+
+
+def codes() -> tuple[str, ...]:
+    """Every code that a run may complain of: the kernel's complaints, what is left, the instruments'."""
+    of_kernel = (e.code for e in catalogue.entries("23").values() if e.complaints)
+    found = {NOT_KNOWN, "KS617", *_KINDS, *RESIDUE, *of_kernel, *catalogue.entries("7")}
+    return tuple(sorted(found))
 
 
 OTHERS = frozenset({*_KINDS.values(), "unload"})
@@ -54,8 +63,22 @@ def flaws_of_load(report: "LoadReport") -> tuple[Flaw, ...]:
             stray = stray_module(name, report.parameters, [report.module])
             if stray:
                 cause = f"{stray}=… is for the module {name}, and this is {report.module}"
-        found.append(Flaw(w.entry.code, _KINDS[w.entry.code], cause, fix))
+        where = _line_of_dump(w.lines, report) if w.entry.code == "KS264" else None
+        found.append(Flaw(w.entry.code, _KINDS[w.entry.code], cause, fix, where))
     return tuple(found)
+
+
+def _line_of_dump(lines: Sequence[str], report: "LoadReport") -> str | None:
+    """The module's line in the call trace that follows one of these lines; None where there is none."""
+    from kscaffold.load.addr2line import place_of  # start-up time: few names are taken
+
+    texts = [r.text for r in report.log]
+    start = next((i for i, text in enumerate(texts) if text in lines), len(texts))
+    frame = re.compile(rf" ([\w.$]+\+0x[0-9a-f]+/0x[0-9a-f]+) \[{re.escape(report.module)}[ \]]")
+    hits = (frame.match(text[:300]) for text in texts[start + 1 : start + _DUMP])
+    hit = next((h for h in hits if h), None)
+    place = place_of(hit[1], report.file, report.log) if hit else None
+    return str(place) if place else None
 
 
 def flaws_of_unload(report: "UnloadReport") -> tuple[Flaw, ...]:
@@ -65,8 +88,19 @@ def flaws_of_unload(report: "UnloadReport") -> tuple[Flaw, ...]:
     j = report.judgement
     found = _of_complaints(j.complaints, report.place)
     if j.code and j.cause and j.code not in {f.code for f in found}:
-        found.insert(0, Flaw(j.code, _KINDS.get(j.code, "unload"), j.cause, j.fix or ""))
+        where = _line_of_start(report) if j.code == "KS617" and not j.certain else None
+        found.insert(0, Flaw(j.code, _KINDS.get(j.code, "unload"), j.cause, j.fix or "", where))
     return tuple(found)
+
+
+def _line_of_start(report: "UnloadReport") -> str | None:
+    """Where the module calls what, as its imports say, nothing of it ends."""
+    from kscaffold.diagnosis.residue.source import lines_of_call  # start-up time: few modules forget an end
+    from kscaffold.load.source_files import sources_of
+
+    left = report.dangling
+    found = lines_of_call(left.forgotten[0], sources_of([left.ko])) if left and left.forgotten else ()
+    return f"{found[0][0]}:{found[0][1]}" if found else None
 
 
 def flaws_of_residue(residue: "Sequence[Residue]") -> tuple[Flaw, ...]:
@@ -82,7 +116,7 @@ def not_allowed(flaws: Sequence[Flaw], allow: Collection[str]) -> tuple[Flaw, ..
 def _of_complaints(complaints: "Sequence[Complaint]", place: "SourceLine | None") -> list[Flaw]:
     found = []
     for complaint in complaints:
-        entry = catalogue.entry_of_complaint(complaint.kind)
+        entry = catalogue.entry_of_complaint(complaint.meaning)
         line = place if place and str(place) == complaint.where else None
         code, fix = (entry.code, entry.fix) if entry else (NOT_KNOWN, "")
         found.append(Flaw(code, complaint.kind, complaint.summary, fix, complaint.where, line))

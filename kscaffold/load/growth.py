@@ -6,8 +6,9 @@ from kscaffold.diagnosis.residue.sections import SECTIONS
 from kscaffold.diagnosis.residue.source import made_by
 from kscaffold.errors import KscaffoldError
 from kscaffold.load.assignment import assign
-from kscaffold.load.leftovers import sections_to_watch, sources_of
+from kscaffold.load.leftovers import sections_to_watch
 from kscaffold.load.plan import LoadPlan
+from kscaffold.load.source_files import sources_of
 from kscaffold.load.tries import Try
 from kscaffold.module.arguments import NO_PARAMETERS, Parameters
 from kscaffold.progress import Progress

@@ -31,6 +31,13 @@ class KernelLog:
         gone = max(0, len(self.records) - count)
         return KernelLog(self.records[gone:], max(0, self.loads - gone))
 
+    def without_instruments(self) -> "KernelLog":
+        """The log without what the helper of an instrument wrote there."""
+        from kscaffold.diagnosis.reports.sanitizer import is_instruments  # start-up time: few logs are shown
+
+        before = sum(is_instruments(r) for r in self.records[: self.loads])
+        return KernelLog([r for r in self.records if not is_instruments(r)], self.loads - before)
+
 
 def read_log(
     at: Path, *, host: bool, previous: bool = False, progress: Progress = SILENT

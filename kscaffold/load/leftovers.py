@@ -1,8 +1,6 @@
 """Finds what the modules of one guest left in its kernel, after their unload."""
 
-import re
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from kscaffold.diagnosis.residue.compare import NOISE, Part, compare, grown
 from kscaffold.diagnosis.residue.kinds import Residue
@@ -11,15 +9,14 @@ from kscaffold.diagnosis.residue.source import made_by
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import reader
+from kscaffold.load.plan import HELPERS
 from kscaffold.load.report import LoadReport
+from kscaffold.load.source_files import sources_of
 from kscaffold.load.unload import UnloadReport
 from kscaffold.records import replace
 from kscaffold.targets.sandbox import SandboxTarget
 from kscaffold.targets.target import Target
 
-_LARGEST = 1 << 20  # bytes of a source file that is searched
-_MOST_FILES = 64
 _ALL = sections_of({"a symbol that nobody knows"})
 # Parts that tell of memory: an instrument's helper keeps some of its own.
 _MEMORY = sum(1 << SECTIONS.index(f"/proc/{name}") for name in ("meminfo", "zoneinfo", "vmallocinfo"))
@@ -46,15 +43,17 @@ class Leftovers:
         self._began = False
 
     def after_helpers(self) -> None:
-        """Said when an instrument's helpers are in: what they made is theirs, and memory tells nothing."""
+        """To be called when an instrument's helpers are loaded: what they made is theirs. Memory proves
+        nothing then.
+        """
         self._sections &= ~_MEMORY
         if self._sections:
             self._target.photograph(self._sections, first=True)
 
     def before_load(self, needed: Sequence[str]) -> None:
-        """Said before each load, with the modules that were loaded for it. These stay, and what they made is
-        theirs: the first photograph is taken again. Nobody can take it when one of the guest's own modules is
-        in already.
+        """To be called before each load, with the modules that were loaded for it. Those stay, and what
+        they made is theirs: the first photograph is taken again. It can't be taken again once one of the
+        guest's own modules is loaded.
         """
         if needed and self._sections:
             self._is_comparable = self._is_comparable and not self._began
@@ -101,6 +100,11 @@ class LiveLeftovers:
     def __init__(self, target: Target) -> None:
         self._target = target
 
+    def after_helpers(self) -> None:
+        """Said when an instrument's helpers are in: what they made is theirs."""
+        if not self._has_others(()):
+            self._target.photograph(_ALL, first=True)
+
     def before_load(self, needed: Sequence[str]) -> None:
         """To be called before a load, with the modules loaded for it: what those made is not the load's."""
         if needed and not self._has_others(needed):
@@ -131,13 +135,14 @@ class LiveLeftovers:
             return None
 
     def _has_others(self, names: Sequence[str]) -> bool:
-        return any("O" in m.taints and m.name not in names for m in self._target.modules())
+        own = HELPERS.union(names)
+        return any("O" in m.taints and m.name not in own for m in self._target.modules())
 
 
 def _with_callbacks(
     found: Sequence[Residue], unloads: Sequence[UnloadReport], target: Target
 ) -> tuple[Residue, ...]:
-    """With what the kernel would call or read some time, in memory that went with a module."""
+    """All that was found, and the callbacks that the kernel would call in memory that went with a module."""
     pointed = [(u.dangling.ko, name) for u in unloads if u.dangling for name in u.dangling.found_by(target)]
     more = (made_by(Residue("callback", name), sources_of([ko])) for ko, name in pointed)
     # A timer's function and the timer are one thing, and so are a thread and what it runs.
@@ -173,38 +178,3 @@ def _is_of(unload: UnloadReport, files: Sequence[str]) -> bool:
     """Whether the module was built from one of these files; one without a name may be any module's."""
     own = dict(sources_of([unload.dangling.ko])) if files and unload.dangling else {}
     return any(not file or file in own for file in files)
-
-
-def sources_of(kos: Iterable[ModuleFile]) -> tuple[tuple[str, str], ...]:
-    """Name (relative to the module's directory) and text of the files that the modules were built from, as
-    Kbuild lists them beside each .ko; where there is no list, of all C files there.
-    """
-    found: dict[str, str] = {}
-    for ko in kos:
-        home = ko.home
-        for path in (*_of_list(ko, home), *sorted(home.glob("*.h")))[:_MOST_FILES]:
-            name = str(path.relative_to(home))
-            if name not in found and (text := _text(path)) is not None:
-                found[name] = text
-    return tuple(found.items())
-
-
-def _of_list(ko: ModuleFile, home: Path) -> list[Path]:
-    words = re.split(r"\s+", _text(home / f"{ko.path.name.partition('.ko')[0]}.mod") or "")
-    objects = [home / w for w in words if w.endswith(".o")] or [
-        home / f"{ko.path.name.partition('.ko')[0]}.o"
-    ]
-    # Newer kernels have whole paths there, and the project may have moved since.
-    files = (
-        o.with_suffix(".c") if o.is_relative_to(home) else (home / o.name).with_suffix(".c") for o in objects
-    )
-    return [f for f in files if f.is_file()] or sorted(home.glob("*.c"))
-
-
-def _text(path: Path) -> str | None:
-    try:
-        if path.stat().st_size > _LARGEST:
-            return None
-        return reader.read_text(path)
-    except OSError:
-        return None

@@ -5,10 +5,10 @@ has been told is kept beside the sandbox's socket.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kscaffold.diagnosis import catalogue, crash
+from kscaffold.diagnosis import catalogue, crash, crash_heads
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
@@ -24,13 +24,18 @@ _ALL = 1 << 62
 
 
 def tell_crash(at: Path, target: SandboxTarget, progress: Progress) -> str | None:
-    """Tell of a crash or a warning in the live sandbox of that directory that no command has told yet. One
-    number is asked for, and the log only where that number tells of either.
+    """Tell of a crash or a warning in the live sandbox of that directory that no command has told yet. The
+    guest is asked for one number, and for its log only where that number tells of either.
 
-    Returns what its kernel crashed with, told before or now; None where it did not.
+    Returns what its kernel crashed with, told before or now; None where it did not. What the sanitizer of
+    instrumented copies has found is told as well.
     """
+    if registry.has_copies(at):
+        from kscaffold.load import live_copies  # start-up time: few loads have an instrument
+
+        live_copies.tell_news(at, target, progress)
     tainted = target.tainted() or 0
-    if not tainted & crash.REPORTED:
+    if not tainted & crash_heads.REPORTED:
         return None
     with contextlib.suppress(KscaffoldError):
         log = without_marks(target.log())
@@ -50,6 +55,10 @@ def tell_last_crash(at: Path, progress: Progress, *, previous: bool = False) -> 
     """Tell of the crash that the directory's last sandbox ended with, once; `previous`: the one before."""
     log = last_records(at, previous=previous)
     if log is not None:
+        if registry.has_copies(at, previous=previous):
+            from kscaffold.load import live_copies  # start-up time: few loads have an instrument
+
+            live_copies.tell_news_in(at, log.records, progress, previous=previous)
         _report(at, log.records[log.loads :], None, progress, previous=previous)
 
 
@@ -98,7 +107,7 @@ def _report(
 
 
 def _say(at: Path, complaint: Complaint, records: Sequence[Record], progress: Progress) -> None:
-    """One complaint: the kernel's words, the line of source, the code."""
+    """Report one complaint: the kernel's words, the line of source, the code."""
     located, place = _located(at, complaint, records)
     entry = catalogue.entry_of_complaint(complaint.kind)
     where = f", at {located.where}" if place else ""
@@ -117,10 +126,29 @@ def _located(
     at: Path, complaint: Complaint, records: Sequence[Record]
 ) -> tuple[Complaint, SourceLine | None]:
     """The complaint with the line of source, where the module that it names lies in the project."""
-    for path in sorted(at.glob("*.ko")) if complaint.module else ():
+    files = [*_copies(at), *_beside(at)] if complaint.module else []
+    for ko in files:
         with contextlib.suppress(KscaffoldError):
-            ko = ModuleFile.open(path)
             if ko.module == complaint.module:
                 (located,), place = locate_complaints([complaint], ko.module, ko, records)
                 return located, place
     return complaint, None
+
+
+def _copies(at: Path) -> Sequence[ModuleFile]:
+    """The instrumented copies in the sandbox."""
+    if not registry.has_copies(at):
+        return ()
+    from kscaffold.load import live_copies  # start-up time: few loads have an instrument
+
+    found = live_copies.live_copies(at)
+    return tuple(found.files.values()) if found else ()
+
+
+def _beside(at: Path) -> Iterator[ModuleFile]:
+    """The project's modules."""
+    from kscaffold.make.fingerprint.compare import recorded_targets  # start-up time: few sandboxes complain
+
+    for path in sorted({*at.glob("*.ko"), *(target.ko for target in recorded_targets(at))}):
+        with contextlib.suppress(KscaffoldError):
+            yield ModuleFile.open(path, at)

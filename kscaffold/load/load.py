@@ -63,7 +63,7 @@ def load(
             cause, fix = f"{cause}; {asked_for(name, missing)}", give(missing)
         else:
             note = "; ".join(filter(None, (note, f"{asked_for(name, missing)}: {give(missing)}")))
-    cause, fix = _of_parameters(judgement, attempt, parameters, ko) or (cause, fix)
+    cause, fix = _of_the_file(judgement, attempt, parameters, ko) or (cause, fix)
     if judgement.code == "KS232" and target.as_user:
         cause = "an ordinary user (uid 65534) lacks CAP_SYS_MODULE, and init did not run"
         fix = "leave out --as-user: then root loads it"
@@ -89,14 +89,23 @@ def load(
     )
 
 
-def _of_parameters(
+def _of_the_file(
     judgement: Judgement, attempt: Attempt, parameters: Parameters, ko: ModuleFile
 ) -> tuple[str | None, str] | None:
-    """Cause and fix where a parameter was not taken, by what the .ko says of its parameters."""
+    """Cause and fix where a parameter or a namespace was not taken, by what the .ko says of itself."""
     if judgement.code == "KS223":
         return judgement.cause, near_name(judgement.warnings[0].groups["parameter"], ko)
     if judgement.code in ("KS221", "KS222"):
         return refused_value("\n".join(r.text for r in attempt.log), parameters, ko)
+    if judgement.code == "KS207" and judgement.cause:
+        quoted = next(
+            (n for n in ko.kofile().infos("import_ns") if n.strip('"') in judgement.cause.split()), ""
+        )
+        if quoted.startswith('"'):  # the headers of 6.12 and before take them for a part of the name
+            return (
+                f"{judgement.cause}, and it imports {quoted}, quotes and all",
+                f"MODULE_IMPORT_NS({quoted[1:-1]});",
+            )
     return None
 
 

@@ -24,8 +24,9 @@ class Modprobe:
         self._files = ModuleFiles()
 
     def __call__(self, name: str) -> tuple[ModuleFile, ...] | None:
-        """The modules to load for `name`, each after those that it needs; none where it is built into the
-        kernel; None where there is no such module.
+        """The modules to load for `name`, each after those that it needs, and with those that they would like
+        to have (MODULE_SOFTDEP) as far as there are any; none where it is built into the kernel; None where
+        there is no such module.
         """
         from kscaffold.kernel import aliases  # start-up time: few modules ask for others
 
@@ -33,10 +34,31 @@ class Modprobe:
         wanted = normalize_name(name)
         with contextlib.suppress(KscaffoldError, OSError):
             for ko in self._named(own, wanted):
-                return (*dependencies(ko, own, self._kernel, self._files), ko)
+                return self._with_soft(ko, own, set())
             if wanted in aliases.built_in(self._kernel):
                 return ()
         return None
+
+    def _with_soft(
+        self, ko: ModuleFile, own: Sequence[Path], known: set[ModuleFile]
+    ) -> tuple[ModuleFile, ...]:
+        """A module with all that is loaded with it. It stands last, whatever its `post:` says: the kernel is
+        told how the last load went. Those of `post:` that need the module itself come after it.
+        `known`: modules that are being looked at, which a circle comes back to.
+        """
+        from kscaffold.elf import quick  # start-up time: few modules ask for others
+
+        known.add(ko)
+        before: dict[ModuleFile, None] = {}
+        after: dict[ModuleFile, None] = {}
+        for one in (*dependencies(ko, own, self._kernel, self._files), ko):
+            for name in (n for names in quick.soft_dependencies(one) for n in names):
+                with contextlib.suppress(KscaffoldError, OSError):  # what can't be read is not there
+                    soft = next(self._named(own, normalize_name(name)), None)
+                    with_it = self._with_soft(soft, own, known) if soft and soft not in known else ()
+                    (after if ko in with_it else before).update(dict.fromkeys(with_it))
+            before.update({} if one is ko else {one: None})
+        return tuple(dict.fromkeys((*before, ko, *after)))
 
     def _named(self, own: Sequence[Path], wanted: str) -> Iterator[ModuleFile]:
         """The modules that a name or an alias stands for, the nearest first."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from kscaffold.diagnosis import crash
+from kscaffold.diagnosis import crash_heads
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.kernel.choose import choose, fits, options_of, to_load
 from kscaffold.kernel.kernel import Kernel
@@ -124,7 +124,12 @@ def open_sandbox(
                 tell_last_crash(at, progress, previous=True)
             times = ", ".join(f"{k} {v:.0f} ms" for k, v in connection.facts["times"].items())
             progress.detail(f"guest: {times}; ready after {seconds * 1000:.0f} ms")
-        yield SandboxTarget.from_connection(connection), seconds
+        target = SandboxTarget.from_connection(connection)
+        if registry.has_copies(at):
+            from kscaffold.load.live_copies import tell_news  # start-up time: few loads have an instrument
+
+            tell_news(at, target, progress)
+        yield target, seconds
 
 
 def _healthy(stack: contextlib.ExitStack, at: Path, plan: Plan, progress: Progress) -> registry.Connection:
@@ -158,4 +163,4 @@ def _damage(target: SandboxTarget) -> str | None:
         if module.state != "Live":
             return f"{module.name} never came back from {module.state.lower()}"
     taint = target.read(TAINTED).strip()  # raises where the sandbox has ended, as tainted() does not
-    return "the sandbox's kernel has crashed" if taint.isdigit() and int(taint) & crash.DIED else None
+    return "the sandbox's kernel has crashed" if taint.isdigit() and int(taint) & crash_heads.DIED else None

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from kscaffold.make.report import BuildReport
 
 
+HELPERS = frozenset(("ks_sanitize", "ks_faults", "ks_coverage"))
+"""The kernel's names of the helper modules of instruments."""
 _TRIES = 5  # at a build of which another command, for another kernel, leaves the files as they were
 
 
@@ -91,7 +93,8 @@ def _of_project(request: LoadRequest, kernel: Kernel, progress: Progress) -> Loa
                 return LoadPlan(directory, (), request.parameters, time.monotonic() - began, report)
             project = report.project
         project = project or _read(directory, kernel)
-        files, meant = dependencies.ModuleFiles(), tuple(t.ko for t in project.named(request.module))
+        files = dependencies.ModuleFiles(project.directory)
+        meant = tuple(t.ko for t in project.named(request.module))
         for ko in meant:
             if not ko.exists():
                 raise KscaffoldError("KS281", f"{ko.name} is not built", fix="kscaffold build")

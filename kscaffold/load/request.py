@@ -32,7 +32,9 @@ class Instruments:
 
     @classmethod
     def named(cls, words: Sequence[str]) -> "Instruments":
-        """As a script names them: `sanitize`, `faults`, `faults=all`, `coverage`. Raises UsageError KS004."""
+        """The instruments by a script's words: sanitize, faults, faults=all, coverage. Raises UsageError
+        KS004.
+        """
         for word in words:
             if word not in ("sanitize", "faults", "faults=all", "coverage"):
                 fix = "sanitize, faults, faults=all, coverage"
@@ -42,7 +44,7 @@ class Instruments:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """As `named` takes them."""
+        """The instruments as the words that `named` takes."""
         faults = {"init": ("faults",), "all": ("faults=all",)}.get(self.faults, ())
         return (
             *(["sanitize"] if self.sanitize else []),
@@ -55,6 +57,8 @@ class Instruments:
 
 
 NO_INSTRUMENTS = Instruments()
+SLOWER = 4
+"""How many times longer instrumented code may take: a call for each access."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,13 @@ class LoadRequest:
         kos = tuple(existing(file) for file in m.files)
         return cls(m.directory, kos, parameters, m.module, build, dependencies)
 
+    def with_sanitizer(self, where: "TargetRequest") -> "LoadRequest":
+        """The same with the sanitizer. Raises UsageError KS004 on the host."""
+        if where.host:
+            fix = "kscaffold load --sanitize, in a sandbox"
+            raise UsageError("KS004", "--sanitize is for a sandbox: no helper is loaded on a host", fix=fix)
+        return replace(self, instruments=Instruments(sanitize=True))
+
     def with_firmware(self, firmware: Sequence[str], where: "TargetRequest") -> "LoadRequest":
         """The same with files for the guest. Raises UsageError KS004 for any on the host."""
         if firmware and where.host:
@@ -140,6 +151,7 @@ class TargetRequest:
             raise UsageError(
                 "KS004",
                 "--host is this machine's running kernel: neither --kernel nor --arch can be given too",
+                fix="leave out --host, for the sandbox; or --kernel and --arch",
             )
         if self.host and self.certs:
             raise UsageError(

@@ -51,7 +51,7 @@ class Sandbox:
         devices: Sequence[str] = (),
         progress: Progress = SILENT,
     ) -> None:
-        """Nothing is started before `with`.
+        """Describe a guest. Nothing is started before `with`.
 
         `kernel`: a release or the beginning of one, None for the default. `cmdline`: added to what the
         guest's kernel is started with. `certs`: files of certificates that its kernel trusts. `offline`:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from kscaffold import timeouts, timing
+from kscaffold.arch import table
 from kscaffold.errors import KscaffoldError
 from kscaffold.load.blame import blame_late_crash
 from kscaffold.load.leftovers import Leftovers, sections_to_watch, with_residue, without_guesses
@@ -157,7 +158,8 @@ def _once(
         )
         unloads: list[UnloadReport] = []
         if loads[-1].judgement.verdict not in ("crashed", "hung", "lost"):
-            wait = timeouts.seconds("UNLOAD_TIMEOUT")
+            # Exit may do as much as init did, and instrumented code is as slow in both.
+            wait = max(timeouts.seconds("UNLOAD_TIMEOUT"), options.timeout)
             for report in reversed([r for r in loads if r.ok]):
                 unloads.append(unload(report.module, target, timeout=wait, ko=report.file))
                 if not unloads[-1].ok:
@@ -197,10 +199,11 @@ def load_helpers(plan: LoadPlan, target: Target, timeout: float) -> None:
     for ko, parameters in plan.first:
         attempt = target.load(ko, parameters, timeout)
         if attempt.errno != 0:
+            name = table.kernel_name(target.release, target.arch)
             said = [r.text for r in attempt.records or () if ko.module in r.text]
             raise KscaffoldError(
                 "KS731",
-                f"{target.release} does not take kscaffold's helper module {ko.name}",
+                f"{name} does not take kscaffold's helper module {ko.name}",
                 cause=said[-1] if said else f"errno {attempt.errno}",
                 fix=f"kscaffold kernel remove {target.release} && kscaffold kernel add {target.release}",
             )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kscaffold.arch import table
 from kscaffold.diagnosis import catalogue, crash
 from kscaffold.diagnosis.attempt import Attempt
 from kscaffold.diagnosis.klog import Record
@@ -24,6 +25,7 @@ from kscaffold.targets.target import Target
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.kinds import Residue
+    from kscaffold.load.finding import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,9 @@ class UnloadReport:
     """One module, unloaded or not. `seconds`: in the kernel. `place`: the line of source that the
     kernel's first complaint is about. `dangling`: what the module may have left running; `due`: in how many
     seconds each of the timers is due that it did leave. `note`: what the log lacks. `residue`: what was
-    found left behind in a sandbox that lives on; None where nobody looked, or could tell.
+    found left behind in a sandbox that lives on; None where nobody looked, or could tell. `findings`: what
+    the sanitizer found, where the module was an instrumented copy; else None. `kernel`, `arch`: the
+    release, and the machine as `uname -m` says it; empty where no kernel was asked.
     """
 
     module: str
@@ -43,6 +47,14 @@ class UnloadReport:
     note: str | None = None
     due: tuple[float, ...] = ()
     residue: "tuple[Residue, ...] | None" = None
+    findings: "tuple[Finding, ...] | None" = None
+    kernel: str = ""
+    arch: str = ""
+
+    @property
+    def kernel_name(self) -> str:
+        """The kernel, as people and --kernel name it."""
+        return table.kernel_name(self.kernel, self.arch)
 
     @property
     def ok(self) -> bool:
@@ -81,7 +93,18 @@ def unload(name: str, target: Target, *, timeout: float, ko: ModuleFile | None =
         pending = left.pending(timers or ())
         due = (*(one.seconds for one in pending), *left.wake_ups(timers or ()))
         judgement = still_running(judgement, module, left, pending)
-    return UnloadReport(module, judgement, attempt.log, attempt.seconds, place, left, attempt.note, due)
+    return UnloadReport(
+        module=module,
+        judgement=judgement,
+        log=attempt.log,
+        seconds=attempt.seconds,
+        place=place,
+        dangling=left,
+        note=attempt.note,
+        due=due,
+        kernel=target.release,
+        arch=target.arch,
+    )
 
 
 def _gather(module: str, attempt: Attempt, target: Target, left: DanglingCallbacks | None) -> UnloadEvidence:
@@ -168,15 +191,19 @@ def still_running(
     )
 
 
-def file_of(module: str, paths: Sequence[Path], target: Target) -> ModuleFile | None:
-    """Which of these files a loaded module is of, by its build ID; None where none is known to be."""
+def file_of(
+    module: str, paths: Sequence[Path], target: Target, home: Path | None = None
+) -> ModuleFile | None:
+    """Which of these files a loaded module is of, by its build ID; None where none is known to be.
+    `home`: the project's directory.
+    """
     try:
         note = target.read(f"/sys/module/{module}/notes/{quick.BUILD_ID}")
     except (OSError, KscaffoldError):  # built without one, or not loaded
         return None
     for path in paths:
         with contextlib.suppress(KscaffoldError):  # what was typed may be a name, and no file
-            ko = ModuleFile.open(path)
+            ko = ModuleFile.open(path, home)
             if quick.build_id(ko) == note:
                 return ko
     return None

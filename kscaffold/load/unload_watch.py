@@ -46,11 +46,14 @@ def _seconds(reports: Sequence[UnloadReport], progress: Progress) -> float:
     due = max((s for r in reports for s in r.due if s <= _MOST), default=0.0)
     if due > suspected:
         progress.note(f"what exit left is due in {due:.0f} s: waiting for it (--watch 0 does not)")
+    elif suspected > _AFTER + 1.0:
+        said = "this kernel does not tell its timers: looking on for"
+        progress.note(f"{said} {suspected:.0f} s (--watch 0 does not)")
     return max(suspected, due + _AFTER if due else 0.0)
 
 
 def _guilty(reports: Sequence[UnloadReport], seen: Attempt) -> tuple[int, bool]:
-    """Which module left running what crashed, and whether that is certain."""
+    """Which module left the code running that crashed, and whether that is certain."""
     missed = [i for i, r in enumerate(reports) if r.dangling and r.dangling.freed_address(seen.log)]
     if missed:
         return missed[-1], True

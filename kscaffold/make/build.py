@@ -16,6 +16,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.command_line import make_argv, make_environment
 from kscaffold.make.compile_commands import write_database
 from kscaffold.make.fingerprint import compare, record
+from kscaffold.make.fingerprint.cmd_file import command_file
 from kscaffold.make.fingerprint.other_kernel import built_for_another, forget_objects
 from kscaffold.make.lock import noted_group, project_lock
 from kscaffold.make.log import BuildLog
@@ -49,7 +50,7 @@ def build(
 
 
 def build_as_asked(project: Project, kernel: Kernel, request: BuildRequest) -> BuildReport:
-    """As `build`."""
+    """Build as `build` does, by a request."""
     started = time.monotonic()
     with project_lock(project.directory, request.progress) as state:
         if not request.variables and compare.is_fresh(project, kernel):
@@ -82,16 +83,20 @@ def forget_another_s(project: Project, tree: BuildTree, request: BuildRequest) -
 
 
 def _require_plain_output(project: Project) -> None:
-    """Refuse what Kbuild would open to read or to write and wait for: a FIFO or a device in the place of its
-    own files.
+    """Refuse what Kbuild and the compiler would open to read or to write and wait for: a FIFO or a device in
+    the place of Kbuild's own files, of what is linked, or of a header beside the sources.
     """
     here = project.directory
     names = ("Module.symvers", "modules.order", ".Module.symvers.cmd", ".modules.order.cmd")
     made = [
         t.ko.with_suffix(end) for t in project.targets for end in (".ko", ".o", ".mod", ".mod.c", ".mod.o")
     ]
-    for file in [*(here / name for name in names), *made]:
-        reader.require_plain(file)
+    made += [t.directory / o for t in project.targets for o in t.objects]
+    headers = [h for place in {here, *(file.parent for file in made)} for h in place.glob("*.h")]
+    files = [*(here / name for name in names), *made, *map(command_file, made), *headers]
+    for file in dict.fromkeys(files):
+        is_text = file.suffix in (".h", ".c", ".cmd", ".mod", ".order")
+        reader.require_plain(file, reader.MOST_TEXT if is_text else reader.MOST_IMAGE)
         if left_by_root(file) and not os.access(file, os.W_OK):
             raise root_owned(left_by_root(file) or file)
 

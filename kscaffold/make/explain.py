@@ -108,7 +108,7 @@ def _undeclared(
     headers = {name: header_of(name, tree) for name in names if name not in user}
     declared = {name: header for name, header in headers.items() if header}
     if not user and not declared:
-        cause = f"no header of kernel {tree.release} declares {names[0]}()"
+        cause = f"no header of kernel {tree.name} declares {names[0]}()"
         return replace(plain, cause=cause, fix=f"correct the name {names[0]}, or declare it if it is yours")
     for name, header in declared.items():
         if any(f"<{header}>" in text for text in _sources(project)):
@@ -130,7 +130,7 @@ def _undefined_name(
         return plain
     header = header_defining(name, tree)
     if header is None:
-        cause = f"nothing that is included has {name}, nor has any header of kernel {tree.release}"
+        cause = f"nothing that is included has {name}, nor has any header of kernel {tree.name}"
         near = groups.get("near", "").split(", ")[0]
         return replace(
             plain, cause=cause, fix=f"did you mean {near}?" if near else f"correct the name {name}"
@@ -183,7 +183,7 @@ def _without(found: BuildExplanation, name: str, header: str, tree: BuildTree) -
     if option is None:
         return found
     cause = f"{name} of {header} belongs to {option}"
-    return replace(found, what=f"kernel {tree.release} is built without {option}", cause=cause)
+    return replace(found, what=f"kernel {tree.name} is built without {option}", cause=cause)
 
 
 def _title(code: str) -> str:
@@ -198,7 +198,7 @@ def _interface(
     header = None if _is_own(name, project) else header_of(name, tree)
     if header is None:
         return None  # a function of the module's own: no interface of the kernel
-    return replace(plain, cause=f"{name}() is declared otherwise in {header} of kernel {tree.release}")
+    return replace(plain, cause=f"{name}() is declared otherwise in {header} of kernel {tree.name}")
 
 
 def _is_own(name: str, project: Project) -> bool:
@@ -213,7 +213,7 @@ def _changed(change: ApiChange, tree: BuildTree) -> BuildExplanation:
     return BuildExplanation(
         "KS119",
         f"{change.subject} is different in this kernel",
-        change.cause(version, tree.release, tree),
+        change.cause(version, tree.name, tree),
         change.fix(version, tree),
     )
 
@@ -273,7 +273,7 @@ def _absent_header(plain: BuildExplanation, name: str, project: Project, tree: B
         )
         return replace(plain, cause=cause, fix=f"{fix}, or correct its name; the kernel's are <linux/…>")
     if elsewhere := headers_named(Path(name).name, tree):
-        cause = f"kernel {tree.release} has it as {' and '.join(elsewhere)}"
+        cause = f"kernel {tree.name} has it as {' and '.join(elsewhere)}"
         return replace(plain, cause=cause, fix=f"write #include <{elsewhere[0]}>")
     near = similar_header(name, tree)
     return replace(plain, fix=f"did you mean {near}?") if near else plain
@@ -282,8 +282,10 @@ def _absent_header(plain: BuildExplanation, name: str, project: Project, tree: B
 def _no_header(
     plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
 ) -> BuildExplanation | None:
-    """One of asm/ or generated/. The tree was looked at before the build: it has those it should have."""
-    cause = f"kernel {tree.release} has no {groups.get('header', '').split(', ')[0]}"
+    """The explanation of a missing header of asm/ or generated/. The tree was checked before the build: it
+    has the headers that it should have.
+    """
+    cause = f"kernel {tree.name} has no {groups.get('header', '').split(', ')[0]}"
     explanation = replace(plain, code="KS118", what=_title("KS118"), cause=cause, fix="correct its name")
     return _header(explanation, groups, project, tree)
 
@@ -351,13 +353,13 @@ def _undefined(
         return replace(plain, cause=cause, fix=fix)
     header = header_of(symbol, tree)
     if header:
-        cause = f"{symbol}() is declared in {header}, and kernel {tree.release} is built without it"
+        cause = f"{symbol}() is declared in {header}, and kernel {tree.name} is built without it"
         return _without(replace(plain, cause=f"{cause}, or keeps it to itself"), symbol, header, tree)
     near = similar_exports(symbol, tree)
     if near:
         return replace(plain, fix=f"did you mean {' or '.join(near)}?")
     return replace(
-        plain, cause=f"kernel {tree.release} does not export {symbol} to modules, nor does a project beside"
+        plain, cause=f"kernel {tree.name} does not export {symbol} to modules, nor does a project beside"
     )
 
 

@@ -18,7 +18,9 @@ RULE_FAILED = re.compile(
 
 
 def stopped_by_source(block: list[str], tree: BuildTree) -> BuildExplanation | None:
-    """Of `#error TEXT`: the text is why. `block`: an error's line and what the compiler shows below it."""
+    """The explanation of an `#error TEXT`: the text says why. `block`: an error's line and what the
+    compiler shows below it.
+    """
     error = _ERROR.match(block[0]) if block else None
     if error is None:
         return None
@@ -40,16 +42,17 @@ def _asked(said: str, tree: BuildTree) -> str:
     if option is None or not config.is_file():
         return "do what it asks for, then build again"
     if re.search(rf"^{option[0]}=", reader.read_text(config), re.M):
-        return f"look at the #if before it: kernel {tree.release} has {option[0]}"
+        return f"look at the #if before it: kernel {tree.name} has {option[0]}"
     return (
-        f"kernel {tree.release} is built without {option[0]}: do what the text asks for, or build for a "
+        f"kernel {tree.name} is built without {option[0]}: do what the text asks for, or build for a "
         "kernel that has the option"
     )
 
 
 def permissions_refused(block: list[str]) -> BuildExplanation | None:
-    """Of permissions that VERIFY_OCTAL_PERMISSIONS() refuses; the compiler speaks of a bit-field's width or
-    of a static assertion."""
+    """The explanation of permissions that VERIFY_OCTAL_PERMISSIONS() refuses; the compiler speaks of a
+    bit-field's width or of a static assertion.
+    """
     text = "\n".join(block)
     if "VERIFY_OCTAL_PERMISSIONS" not in text:
         return None
@@ -71,8 +74,8 @@ def permissions_refused(block: list[str]) -> BuildExplanation | None:
 
 
 def rule_failed(lines: list[str]) -> BuildExplanation | None:
-    """Of a rule of the project's own Makefile that failed before make came to Kbuild: make's line names the
-    rule, and the line before says why.
+    """The explanation of a failed rule of the project's own Makefile, before make came to Kbuild: make's
+    line names the rule, and the line before says why.
     """
     for i, line in enumerate(lines):
         if failed := RULE_FAILED.match(line):

@@ -31,8 +31,9 @@ class Maker:
 
 
 def maker_of(header: str, directory: Path) -> Maker | None:
-    """Who makes `header` (as the source includes it) in the project at `directory`; None where nothing
-    there tells."""
+    """What makes `header` (as the source includes it) in the project at `directory`; None where nothing
+    there tells.
+    """
     for look in (_by_rule, _by_template, _by_script, _by_dkms, _by_ignore):
         if (maker := look(Path(header).name, directory)) is not None:
             return maker

@@ -22,7 +22,9 @@ def variable_of(stem: str, project: Project) -> tuple[str, str] | None:
 
 
 def nameless_object(line: str, project: Project) -> BuildExplanation | None:
-    """Of an object without a name: the variable that should name it is empty when Kbuild reads the file."""
+    """The explanation of an object without a name: the variable that should name it is empty when Kbuild
+    reads the file.
+    """
     if not _NAMELESS.search(line):
         return None
     for file in project.read:

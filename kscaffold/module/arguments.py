@@ -15,12 +15,14 @@ class Parameters:
 
     @classmethod
     def from_arguments(cls, arguments: list[str]) -> "Parameters":
-        """Of `NAME=VALUE` words as a shell gave them. Raises UsageError KS062 as kernel_string() does."""
+        """The parameters of `NAME=VALUE` words as a shell gave them. Raises UsageError KS062 as
+        kernel_string() does.
+        """
         return cls.parse(kernel_string(arguments))
 
     @classmethod
     def parse(cls, text: str) -> "Parameters":
-        """Of a string in the kernel's syntax."""
+        """The parameters of a string in the kernel's syntax."""
         return cls(text, tuple(split(text)))
 
     def and_more(self, text: str) -> "Parameters":

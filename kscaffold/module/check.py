@@ -217,7 +217,7 @@ def _kunit(ko: KoFile, facts: KernelFacts | None) -> list[Finding]:
     tests = any(s.name.startswith(".kunit_test_suites") for s in ko.sections)
     if not tests or facts is None or facts.has("KUNIT") is not False:
         return []
-    message = f"{facts.release} is built without CONFIG_KUNIT: no KUnit test of the module can run there"
+    message = f"{facts.name} is built without CONFIG_KUNIT: no KUnit test of the module can run there"
     return [Finding("KS452", "warn", None, message, "kscaffold test")]
 
 

@@ -27,7 +27,7 @@ def findings(ko: KoFile, kernel: KernelFacts | None) -> list[Finding]:
     if check in _KERNEL_KNOWS or unpacks is False:
         return []
     plain = ko.path.with_suffix("")
-    who = f"{kernel.release}" if kernel and unpacks else "a kernel"
+    who = kernel.name if kernel and unpacks else "a kernel"
     message = f"its xz check is {check}: {who} that unpacks it itself, as kmod 34 asks for, knows only CRC32"
     if kernel and unpacks:
         message = f"its xz check is {check}, and {who} knows only CRC32: kmod 34's modprobe fails with EINVAL"

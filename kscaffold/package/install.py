@@ -104,7 +104,7 @@ def _base(root: Path, release: str) -> Path:
 
 
 def _inside(root: Path, directory: Path) -> None:
-    """No link of the root may lead out of it: /lib -> /usr/lib there would mean this machine's own."""
+    """Refuse a root whose links lead out of it: /lib -> /usr/lib there would mean this machine's own."""
     real = Path(os.path.realpath(directory))
     if not real.is_relative_to(root):
         raise KscaffoldError(

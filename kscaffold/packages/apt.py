@@ -94,15 +94,22 @@ class Archive:
 
     def show(self, names: Sequence[str]) -> list[Package]:
         """The candidate version of each package, in the order asked. Raises KscaffoldError KS502."""
-        text = self._ask("apt-cache", "show", "--no-all-versions", *names) if names else ""
-        parsed = _parse_packages(text)
+        parsed = self._show(names)
         # apt shows another architecture's package where the wanted one has none of that name.
         own = (self.distribution.architecture.debian, "all")
         found = {p.name: p for p in parsed if p.arch in own} | {f"{p.name}:{p.arch}": p for p in parsed}
+        # One of all architectures apt has under this name alone, whatever machine it is to run on.
+        plain = [name.partition(":")[0] for name in names if name not in found]
+        host = self.distribution.host
+        found |= {f"{p.name}:{host}": p for p in self._show(plain) if p.arch == "all"}
         for name in names:
             if name not in found:
                 raise _absent(name, self.origin)
         return [found[name] for name in names]
+
+    def _show(self, names: Sequence[str]) -> list[Package]:
+        text = self._ask("apt-cache", "show", "--no-all-versions", *names) if names else ""
+        return _parse_packages(text)
 
     def download(self, packages: Sequence[Package], progress: Progress) -> list[Path]:
         """Fetch and verify the .debs of some packages, and return where they are."""

@@ -1,6 +1,7 @@
 """The program that a user names, with every file that a guest needs to run it."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -156,11 +157,17 @@ def _compiled(file: Path, architecture: Architecture) -> ReadyProgram:
     return ReadyProgram(target, (GuestFile(content, target),))
 
 
+# What a compiler says without its C library. One for another machine reads the headers of this one then, as
+# far as they are for all.
+_NO_HEADER = r"(?:(?:stdio|stdlib|errno|unistd)|(?:bits|gnu|asm|sys)/[\w-]+)\.h: No such"
+_NO_LIBRARY = rf"cannot find -lc|crt1\.o|{_NO_HEADER}"
+
+
 def _mend(said: str, architecture: Architecture, argv: Sequence[str]) -> str:
     """The command to try where a program does not compile: it installs the C library for that machine, or
     compiles once more to show the errors.
     """
-    if "cannot find -lc" not in said and "stdio.h: No such" not in said and "crt1.o" not in said:
+    if not re.search(_NO_LIBRARY, said):
         return process.display([*argv[:-3], "/dev/null", argv[-1]])
     package = "libc6-dev" if architecture is table.host() else f"libc6-dev-{architecture.debian}-cross"
     return f"sudo apt-get install --no-install-recommends {package}"

@@ -25,13 +25,16 @@ def find_project(start: Path) -> Path:
 
     `start` itself when it has a Kbuild or a kernel-style Makefile, else the nearest such directory above,
     up to the top of the repository (`.git`), the home directory or the file system. Raises KscaffoldError
-    KS101 when there is none and KS102 when Kbuild can't work at that path.
+    KS101 when there is none, or where the user named a directory with a Makefile for something else, and
+    KS102 when Kbuild can't work at that path.
     """
     start = start.resolve()
     if not start.is_dir():
         raise KscaffoldError("KS101", f"{start} is not a directory", fix="kscaffold new NAME")
     for directory in (start, *start.parents):
         if is_project(directory):
+            if directory != start:
+                _require_meant(start, directory)
             return checked_path(directory)
         if directory == paths.home() or (directory / ".git").exists():
             break
@@ -40,6 +43,30 @@ def find_project(start: Path) -> Path:
         f"{start} is not a module project",
         cause="neither there nor above is a Kbuild, or a Makefile that sets obj-m",
         fix=_fix(start),
+    )
+
+
+def _require_meant(start: Path, outer: Path) -> None:
+    """Refuse a directory that the user named and that has a Makefile of its own: the project around it would
+    be meant in its place, unsaid.
+    """
+    # start-up time: most commands are given in the project's directory
+    import shlex
+
+    from kscaffold.project import trust
+
+    names = ("GNUmakefile", "makefile", "Makefile")  # in the order in which make looks for them
+    own = next((name for name in names if (start / name).is_file()), None)
+    if own is None or not trust.is_named(start):
+        return
+    there = shlex.quote(str(outer))
+    has_sources = any(start.glob("*.c"))
+    proposal = f"; else kscaffold adopt {shlex.quote(str(start))} proposes a Kbuild" if has_sources else ""
+    raise KscaffoldError(
+        "KS101",
+        f"{start} is not a module project",
+        cause=f"its {own} sets no obj-m and comes to no Kbuild, and the project around it is {outer.name}",
+        fix=f"kscaffold build -C {there}, where {outer.name} is meant{proposal}",
     )
 
 
@@ -107,6 +134,11 @@ def _text(file: Path) -> str:
         return ""
 
 
+def takes_path(path: str) -> bool:
+    """Whether make and Kbuild can take a path of this name."""
+    return _BAD.search(path) is None
+
+
 def checked_path(directory: Path) -> Path:
     """The path, when Kbuild can work there. Raises KscaffoldError KS102 naming what it can't take."""
     bad = _BAD.search(str(directory))
@@ -150,12 +182,25 @@ def _directories(directory: Path) -> list[Path]:
         return []
 
 
+def _here() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:  # it is gone
+        return None
+
+
 def _fix(start: Path) -> str:
     """The directory below that is meant, if there is one, else a new project."""
-    names = [str(d.relative_to(start)) for d in below(start)]
+    import shlex  # start-up time: most directories are a project
+
+    is_here = start == _here()
+    there = "" if is_here else f" {shlex.quote(str(start))}"
+    parts = below(start)
+    parts = [d for d in parts if takes_path(str(d.relative_to(start)))] or parts
+    names = [shlex.quote(str(d.relative_to(start) if is_here else d)) for d in parts]
     if not names:
-        return "kscaffold adopt" if any(start.glob("*.c")) else "kscaffold new NAME"
-    more = " …" if len(names) > _NAMED else ""
+        return f"kscaffold adopt{there}" if any(start.glob("*.c")) else "kscaffold new NAME"
     if len(names) == 1:
         return f"cd {names[0]}"
-    return f"kscaffold adopt --write, for all of {' '.join(names[:_NAMED])}{more}; or cd into one of them"
+    listed = " ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
+    return f"kscaffold adopt{there} --write, for all of {listed}; or cd into one of them"

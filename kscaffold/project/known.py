@@ -45,8 +45,9 @@ def known_targets(directory: Path) -> Project | None:
 
 
 def project_at(directory: Path, kernel: Kernel | None) -> Project:
-    """As `read_project`; where make can't tell without running the project's own rules, what those built the
-    last time."""
+    """The project as `read_project` gives it; where make would have to run the project's own rules, what
+    those built the last time.
+    """
     if not os.access(directory, os.W_OK):  # what is built of it is in the cache
         directory = next(iter(mirrors(directory.resolve())), directory)
     known = known_targets(directory)

@@ -32,7 +32,7 @@ def kernel_place(directory: Path, kernel: Kernel) -> Path:
 
 
 def mirror(directory: Path, kernel: Kernel) -> Path:
-    """As `kernel_place`, for one who runs no make there."""
+    """The place that `kernel_place` gives, for a caller who runs no make there."""
     own = _places(directory)
     sweep_mirrors(own.parent, own, directory)
     place = surrounded(directory, own / _key(kernel))
@@ -100,7 +100,7 @@ def _places(directory: Path) -> Path:
 
 
 def _key(kernel: Kernel) -> str:
-    """Two trees may say the same release: one of the user's own, and a fetched one."""
+    """A name for a kernel's tree. Two trees may have the same release: the user's own, and a fetched one."""
     digest = hashlib.blake2b(os.fsencode(os.path.realpath(kernel.build or "")), digest_size=4).hexdigest()
     return f"{kernel.release}-{digest}"
 
@@ -110,7 +110,7 @@ def link_sources(project: Path, mirror: Path, other: Mapping[Path, Path | None] 
     that are linked to something else, or not at all (None).
     """
     paths.make_own(mirror)
-    every = {path: project / path for path in _sources(project)} | dict(other or {})
+    every = {path: project / path for path in sources(project)} | dict(other or {})
     wanted = {path: source for path, source in every.items() if source is not None}
     for path in list(_links(mirror)):
         if wanted.get(path) != (mirror / path).readlink():
@@ -162,7 +162,7 @@ def sweep_mirrors(base: Path, place: Path, home: Path) -> None:
                 shutil.rmtree(other, ignore_errors=True)
 
 
-def _sources(project: Path) -> Iterator[Path]:
+def sources(project: Path) -> Iterator[Path]:
     """The files of a project, relative to it, that no build has made; nothing hidden."""
     count = 0
     for directory, directories, files in os.walk(project):

@@ -53,6 +53,14 @@ class Project:
         wanted = module_name_of(module)
         found = tuple(t for t in self.targets if normalize_name(t.name) == wanted)
         if not found:
-            there = ", ".join(t.name for t in self.targets) or "none"
-            raise UsageError("KS109", f"no module {module} in this project", cause=f"it builds {there}")
+            import difflib  # start-up time: for a typing error
+
+            names = [t.name for t in self.targets]
+            near = difflib.get_close_matches(module, names, 1) or (names if len(names) == 1 else [])
+            raise UsageError(
+                "KS109",
+                f"no module {module} in this project",
+                cause=f"it builds {', '.join(names) or 'none'}",
+                fix=f"--module {near[0]}" if near else "leave the name out, for all of them",
+            )
         return found

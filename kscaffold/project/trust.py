@@ -36,6 +36,11 @@ def name(directory: Path) -> None:
     _named.add(directory.resolve())
 
 
+def is_named(directory: Path) -> bool:
+    """Whether the user has named this very directory. `directory`: its links resolved."""
+    return directory in _named
+
+
 def require_trusted(directory: Path, kbuild: Path | None = None) -> None:
     """Refuse a project that another user owns, or that others may write to, unless it is named. `kbuild`: the
     file that make would read there. Raises UntrustedError.

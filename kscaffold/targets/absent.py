@@ -26,7 +26,7 @@ class AbsentSandbox:
     as_user = False
 
     def as_ordinary_user(self) -> None:
-        """Nobody is there."""
+        """Do nothing: there is no kernel."""
 
     def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:
         """Raises KscaffoldError KS610: whoever loads starts a sandbox first."""
@@ -41,11 +41,11 @@ class AbsentSandbox:
         return []
 
     def log(self) -> list[Record]:
-        """Nothing was said."""
+        """No records: there is no kernel."""
         return []
 
     def facts(self, name: str) -> Facts:
-        """Nothing is known."""
+        """No facts are known: there is no kernel."""
         return Facts()
 
     def read(self, path: str) -> bytes:

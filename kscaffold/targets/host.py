@@ -45,8 +45,10 @@ class HostTarget:
         """Nobody: this machine's users are its own."""
 
     def load(self, ko: ModuleFile, parameters: Parameters, timeout: float) -> Attempt:
-        """insmod. An `errno` of 0 means that it exited with 0 and the name is in the list then."""
-        name = ko.module
+        """insmod. An `errno` of 0 means that it exited with 0 and the name is in the list then, and was not
+        before: a program in insmod's place may exit with 0, as modprobe does, where the module was there.
+        """
+        name, was_there = ko.module, ko.module in self._states()
         before = self._readable_log()
         argv = [self._tool("insmod"), str(ko.path.resolve()), *parameters.words]
         done = self._elevated(argv, timeout, name)
@@ -54,9 +56,10 @@ class HostTarget:
         if done is None:
             return Attempt(None, records, answered=False, late=True)
         if done.returncode == 0:
-            if any(m.name == name for m in self.modules()):
+            if not was_there and any(m.name == name for m in self.modules()):
                 return Attempt(0, records, seconds=done.seconds)
-            said = f"insmod exited with 0, and lsmod does not list {name}"
+            why = f"{name} was loaded before" if was_there else f"lsmod does not list {name}"
+            said = f"insmod exited with 0, and {why}"
             return Attempt(None, records, answered=False, note=said, seconds=done.seconds)
         return self._failed(done, name, records, kmod.INSMOD)
 

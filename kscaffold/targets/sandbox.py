@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kscaffold import timeouts
-from kscaffold.diagnosis import crash
+from kscaffold.diagnosis import crash_heads
 from kscaffold.diagnosis.attempt import Attempt, Facts, Listed, ModuleRequest
 from kscaffold.diagnosis.klog import Record, parse_kmsg
 from kscaffold.elf.module_file import ModuleFile
@@ -18,8 +18,9 @@ from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.module.arguments import Parameters
 from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.agent import protocol
+from kscaffold.sandbox.agent.channel import Channel, require_running
 from kscaffold.sandbox.agent.program import ETIME, GuestProgram, OutputListener, run_program
-from kscaffold.sandbox.agent.protocol import Answer, Channel, ChannelClosed, ChannelTimeout, Verb
+from kscaffold.sandbox.agent.protocol import Answer, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.targets.answers import of_console, of_outcome, since_mark
 from kscaffold.targets.target import Kind, Modprobe, read_modules
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.compare import Part
     from kscaffold.sandbox.live.registry import Connection
     from kscaffold.sandbox.vm.guest import Guest
-    from kscaffold.targets.timers import Timer
+    from kscaffold.targets.timers import Links, Timer
 
 TAINTED = "/proc/sys/kernel/tainted"
 _KEPT = "/.kscaffold"  # the guest's directory of what was sent, each file under its digest
@@ -88,6 +89,7 @@ class SandboxTarget:
         self.as_user = as_user
         # /proc/modules while nothing has been done that could change it.
         self._pristine: str | None = guest.modules if guest else None
+        self._links: Links | None = None
 
     @classmethod
     def from_guest(cls, guest: "Guest", cmdline: str, *, as_user: bool = False) -> "SandboxTarget":
@@ -273,7 +275,10 @@ class SandboxTarget:
         """
         deadline = self.channel.now() + seconds
         try:
-            while not int(self._ask_once(Verb.READ, TAINTED.encode()).payload.strip() or b"0") & crash.DIED:
+            while (
+                not int(self._ask_once(Verb.READ, TAINTED.encode()).payload.strip() or b"0")
+                & crash_heads.DIED
+            ):
                 left = deadline - self.channel.now()
                 if left <= 0:
                     return Attempt(0)
@@ -295,7 +300,9 @@ class SandboxTarget:
             memory = KernelMemory(lambda parts: self._peek(KCORE, parts))
             kernel = f"{self.release} {self.cmdline} {self.accelerator}"
             addresses = symbol_addresses(memory, kernel, timers.SYMBOLS, self._look_up)
-            return timers.armed_timers(memory, addresses, float(self.read("/proc/uptime").split()[0]))
+            uptime = float(self.read("/proc/uptime").split()[0])
+            self._links = self._links or timers.Links()
+            return timers.armed_timers(memory, addresses, uptime, self._links)
         except (OSError, KscaffoldError, ValueError, IndexError, struct.error):
             return None
 
@@ -325,6 +332,7 @@ class SandboxTarget:
             wait = timeouts.seconds("ANSWER_TIMEOUT") if timeout is None else timeout
             return self.channel.ask(verb, payload, argument=argument, timeout=wait)
         except (ChannelClosed, ChannelTimeout) as error:
+            require_running(error)
             raise KscaffoldError(
                 "KS610",
                 "the sandbox does not answer",
@@ -360,13 +368,14 @@ class SandboxTarget:
 
     def _unanswered(self, error: ChannelTimeout | ChannelClosed, nonce: str) -> Attempt:
         """The attempt at a guest that did not answer, or has gone. `nonce`: the request whose records are
-        looked for, as a regular expression.
+        looked for, as a regular expression. Raises KscaffoldError KS620 where a signal keeps it from running:
+        nobody knows what it would do.
         """
+        require_running(error)
         closed = isinstance(error, ChannelClosed)
         reset = isinstance(error, ChannelClosed) and (
             error.reset or (self._guest is not None and self._guest.was_reset())
         )
         records = of_console(error.console or (self._guest.console() if self._guest else ""), nonce)
-        # Nobody knows what a guest would do that a signal keeps from running.
-        late = isinstance(error, ChannelTimeout) and not error.stopped
+        late = isinstance(error, ChannelTimeout)
         return Attempt(None, records, answered=False, heard=False, alive=not closed, reset=reset, late=late)

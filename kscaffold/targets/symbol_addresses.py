@@ -33,7 +33,8 @@ def symbol_addresses(
         with contextlib.suppress(OSError):
             paths.make_own(file.parent)
             write_whole(file, json.dumps(known))
-    # A kernel without CONFIG_KALLSYMS_ALL tells of functions only, at each boot.
+    # A kernel without CONFIG_KALLSYMS_ALL tells of functions only, at each boot; and the System.map in
+    # Debian's packages of kernels is one line, which says that the real one is in the -dbg package.
     if not all(known.values()) or not _is_right(memory, known):
         raise ValueError("the kernel does not tell where its variables are")
     return known

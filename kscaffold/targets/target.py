@@ -70,7 +70,7 @@ class Target(Protocol):
 
     def photograph(self, sections: int, *, first: bool = False) -> "Sequence[Part] | None":
         """How these parts of the kernel (bits by the order of residue.SECTIONS) differ now from the first
-        photograph. `first`: take that one anew. None where there is none: others work there, too.
+        photograph. `first`: take that one again. None where the target has none: others work there, too.
         """
 
     def pointers(self, low: int, high: int, *, deep: bool = False) -> tuple[tuple[int, int], ...]:

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from kscaffold.records import dataclass, replace
+from kscaffold.records import dataclass, field, replace
 from kscaffold.targets.kernel_memory import KernelMemory
 
 SYMBOLS = ("__per_cpu_offset", "hrtimer_bases", "hrtimer_wakeup", "jiffies", "process_timeout", "timer_bases")
@@ -43,10 +43,25 @@ class Timer:
     stack: tuple[int, ...] = ()
 
 
-def armed_timers(memory: KernelMemory, addresses: Mapping[str, int], uptime: float) -> list[Timer]:
-    """All armed timers of the one processor, each once. `addresses`: of SYMBOLS; `uptime`: seconds since its
-    start.
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where each timer led when it was last seen. A timer whose memory has been given back since is still a
+    link of the kernel's chain, and those behind it are armed as before. `entries`: by the address of each
+    entry of the wheel, the next one and the number of their bucket; `nodes`: by that of each node of a
+    tree, the two below it.
     """
+
+    entries: dict[int, tuple[int, int]] = field(default_factory=dict)
+    nodes: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+
+def armed_timers(
+    memory: KernelMemory, addresses: Mapping[str, int], uptime: float, links: Links | None = None
+) -> list[Timer]:
+    """All armed timers of the one processor, each once. `addresses`: of SYMBOLS; `uptime`: seconds since its
+    start; `links`: what earlier calls for this kernel saw, which is brought up to date.
+    """
+    links = links or Links()
     offset, ticks = (memory.words(data)[0] for data in memory.read(
         [(addresses["__per_cpu_offset"], memory.word), (addresses["jiffies"], memory.word)]
     ))  # fmt: skip
@@ -57,8 +72,10 @@ def armed_timers(memory: KernelMemory, addresses: Mapping[str, int], uptime: flo
         passed = (expires - ticks) % memory.end
         return 0.0 if passed >= memory.end // 2 else passed / rate
 
-    found = _all_of(memory, wheel, _WHEEL, lambda heads: _of_wheel(memory, wheel, heads, left))
-    found += _all_of(memory, trees, _TREES, lambda roots: _of_trees(memory, trees, roots, uptime))
+    found = _all_of(memory, wheel, _WHEEL, lambda heads: _of_wheel(memory, wheel, heads, left, links.entries))
+    found += _all_of(
+        memory, trees, _TREES, lambda roots: _of_trees(memory, trees, roots, uptime, links.nodes)
+    )
     return _with_stacks(memory, found, (addresses["process_timeout"], addresses["hrtimer_wakeup"]))
 
 
@@ -97,7 +114,11 @@ class _Entry(NamedTuple):
 
 
 def _of_wheel(
-    memory: KernelMemory, wheel: int, heads: Mapping[int, int], left: Callable[[int], float]
+    memory: KernelMemory,
+    wheel: int,
+    heads: Mapping[int, int],
+    left: Callable[[int], float],
+    known: dict[int, tuple[int, int]],
 ) -> Iterator[Timer]:
     """The timers of all buckets, which are hash lists: the second pointer of an entry leads back to the
     pointer to it. The word before one is the function of the work that a delayed work's timer is in (struct
@@ -117,15 +138,23 @@ def _of_wheel(
             in_array = bucket < _MOST_BUCKETS and back - bucket * memory.word >= wheel
             if is_timer and (bucket == number or (number is None and in_array)):
                 yield Timer("timer", at, entry.function, entry.work, left(entry.expires))
-                if entry.following:
-                    following[entry.following] = (at, bucket)
+                known[at] = (entry.following, bucket)
             else:
                 yield Timer("timer", at)
+            behind, bucket = known.get(at, (0, 0))
+            if behind:  # which proves itself, as each does, by its pointer back
+                following[behind] = (at, bucket)
         if not (waiting := following):
             return
 
 
-def _of_trees(memory: KernelMemory, trees: int, roots: Mapping[int, int], uptime: float) -> Iterator[Timer]:
+def _of_trees(
+    memory: KernelMemory,
+    trees: int,
+    roots: Mapping[int, int],
+    uptime: float,
+    known: dict[int, tuple[int, int]],
+) -> Iterator[Timer]:
     """The timers of high resolution, which are nodes of red-black trees: each has a pointer to its clock's
     base.
     """
@@ -139,9 +168,10 @@ def _of_trees(memory: KernelMemory, trees: int, roots: Mapping[int, int], uptime
             _, right, below, expires, _, function, base, state = form.unpack(data)
             if function and state & _ENQUEUED and trees <= base < trees + _TREES:
                 yield Timer("hrtimer", at, function, 0, max(0.0, expires / 1e9 - uptime))
-                children |= {child for child in (right, below) if child and memory.is_mapped(child)}
+                known[at] = (right, below)
             else:
                 yield Timer("hrtimer", at)
+            children |= {child for child in known.get(at, ()) if child and memory.is_mapped(child)}
         waiting = children - seen
         seen |= children
         if not waiting:

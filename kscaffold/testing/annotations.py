@@ -58,7 +58,9 @@ def _why(one: TestResult) -> str:
     """The line of pytest's text that says what was wrong."""
     lines = [line for line in one.text.splitlines() if line.strip()]
     errors = [line[1:].strip() for line in lines if line.startswith("E ")]
-    return errors[0] if errors else lines[0].strip() if lines else one.outcome
+    first = errors[0] if errors else lines[0].strip() if lines else one.outcome
+    # Of a second run: what the line that is annotated has done, or the call that gave the wrong answer.
+    return "\n".join([first, *(line for line in lines if line.startswith("in a second run "))])
 
 
 def _text(text: str) -> str:

@@ -3,7 +3,9 @@
 pytest runs this file as it runs a project's tests, with the same fixtures.
 """
 
+import os
 import shutil
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from kscaffold.elf.model import ModuleParameter
 from kscaffold.elf.module_name import normalize_name
+from kscaffold.files import reader
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.build_project import build_project
 from kscaffold.module.check import check_module
@@ -70,7 +73,7 @@ def test_builds_without_warnings(
     project = project_of(request.config.getoption("--kscaffold-project") or Path.cwd())
     assert project is not None
     copy = tmp_path / project.name
-    shutil.copytree(project, copy, ignore=shutil.ignore_patterns("*.o", "*.ko", ".*", "*.mod", "*.mod.c"))
+    _copy(project, copy)
     monkeypatch.setenv("KBUILD_EXTRA_WARN", "1")  # what W=1 sets
     report = build_project(copy, kernel)
     mine = [c for c in report.complaints if c.file and not Path(c.file).is_absolute()]
@@ -79,6 +82,33 @@ def test_builds_without_warnings(
         said = [str(report.explanation.cause or report.explanation.what)]
     if said or not report.ok:
         pytest.fail("\n".join(said), pytrace=False)
+
+
+def _copy(project: Path, copy: Path) -> None:
+    """Copy what make reads of a project. Links stay links, and what is no plain file of a text's size
+    becomes a link: there may be no end to copying it.
+    """
+    made = shutil.ignore_patterns("*.o", "*.ko", ".*", "*.mod", "*.mod.c")
+    project = project.absolute()
+    for where, inside, names in os.walk(project):
+        here = copy / Path(where).relative_to(project)
+        here.mkdir()
+        inside[:] = sorted({*inside} - made(where, inside))
+        links = [name for name in inside if Path(where, name).is_symlink()]  # which are not walked into
+        for name in {*names, *links} - made(where, names):
+            _put(Path(where, name), here / name, project)
+
+
+def _put(file: Path, to: Path, project: Path) -> None:
+    facts = file.lstat()
+    if stat.S_ISLNK(facts.st_mode):
+        target = file.parent / file.readlink()
+        within = not file.readlink().is_absolute() and Path(os.path.normpath(target)).is_relative_to(project)
+        to.symlink_to(file.readlink() if within else target)
+    elif stat.S_ISREG(facts.st_mode) and facts.st_size <= reader.MOST_TEXT and os.access(file, os.R_OK):
+        shutil.copy2(file, to)
+    else:
+        to.symlink_to(file)
 
 
 def test_check(kernel: Kernel, modules: dict[str, Path], module_name: str) -> None:

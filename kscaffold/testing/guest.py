@@ -56,10 +56,12 @@ class Evidence:
     trace: str = ""
     stack: str = ""
     lost: bool = False
+    late: bool = False
     used: bool = False
     loads: list[LoadReport] = field(default_factory=list)
     unloads: list[UnloadReport] = field(default_factory=list)
     modules: dict[str, Path] = field(default_factory=dict)
+    flaws: tuple[Flaw, ...] = ()
 
 
 class Guest:
@@ -79,7 +81,7 @@ class Guest:
         self.evidence = Evidence()
 
     def __repr__(self) -> str:
-        return f"Guest({self.kernel.release})"
+        return f"Guest({self.kernel.name})"
 
     def load(self, module: str | Path | None = None, **parameters: object) -> LoadReport:
         """insmod: a module of the project or of the kernel by name, or a .ko; None: the project's only one.
@@ -93,7 +95,7 @@ class Guest:
         return report
 
     def try_load(self, module: str | Path | None = None, **parameters: object) -> LoadReport:
-        """As `load`; a load that fails is a report that is not `ok`, with `judgement.errno` and
+        """Load as `load` does; a load that fails is a report that is not `ok`, with `judgement.errno` and
         `judgement.cause`.
         """
         __tracebackhide__ = True
@@ -122,7 +124,7 @@ class Guest:
         return report
 
     def try_unload(self, module: str | Path | None = None) -> UnloadReport:
-        """As `unload`; a module that stays is a report that is not `ok`."""
+        """Unload as `unload` does; a module that stays is a report that is not `ok`."""
         __tracebackhide__ = True
         ko = self._ko(module)
         self._note("unload", ko.stem)
@@ -178,7 +180,7 @@ class Guest:
         return self._pass_file(path, None, timeout).stdout.decode(errors="replace")
 
     def read_bytes(self, path: str, *, timeout: float = TIMEOUT) -> bytes:
-        """As `read`, the bytes."""
+        """Read a file as `read` does; the result is bytes."""
         __tracebackhide__ = True
         self._note("exec", "--", "cat", path)
         return self._pass_file(path, None, timeout).stdout
@@ -260,7 +262,8 @@ class Guest:
             found += self._sandbox.bugs()
         if not seen.used and not seen.lost:
             found += flaws_of_residue(self._sandbox.residue(seen.loads, seen.unloads) or ())
-        return tuple(found)
+        seen.flaws = tuple(found)
+        return seen.flaws
 
     def _pass_file(self, path: str, data: bytes | None, timeout: float) -> Executed:
         __tracebackhide__ = True
@@ -278,6 +281,7 @@ class Guest:
     def _judge(self, done: Executed, name: str, timeout: float) -> None:
         __tracebackhide__ = True
         self.evidence.stack = done.stack
+        self.evidence.late = self.evidence.late or done.late
         if done.lost:
             raise GuestFailure(f"the guest did not outlive {name}: its kernel crashed, or hangs")
         if done.late:
@@ -300,7 +304,7 @@ class Guest:
         if found is None:
             names = ", ".join(self._modules) or "none"
             raise GuestFailure(
-                f"neither the project nor {self.kernel.release} has a module {name}; the project has: {names}"
+                f"neither the project nor {self.kernel.name} has a module {name}; the project has: {names}"
             )
         return found
 

@@ -18,6 +18,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.request import Instruments
 from kscaffold.load.sandbox import Sandbox
 from kscaffold.testing.guest import Guest, GuestFailure
+from kscaffold.testing.second_run import OPTION, TracingSandbox
 
 
 @contextlib.contextmanager
@@ -25,6 +26,10 @@ def sandbox_of(
     config: pytest.Config, kernel: Kernel, cmdline: str, devices: Sequence[str] = ()
 ) -> Iterator[Sandbox]:
     """The sandbox of a guest, by pytest's options."""
+    if config.getoption(OPTION):
+        with TracingSandbox(kernel, cmdline, devices) as tracing:
+            yield tracing
+        return
     words = str(config.getoption("--kscaffold-instruments") or "")
     if not words:
         with Sandbox(kernel, cmdline=cmdline, devices=devices) as plain:

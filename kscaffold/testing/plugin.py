@@ -46,6 +46,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="build in a directory of the kernel's own, as with several kernels, not in the project's",
     )
+    group.addoption(
+        "--kscaffold-second-runs",
+        metavar="N",
+        type=int,
+        default=5,
+        help="run the first N tests that fail again, with the sanitizer and a trace, where the kernel named"
+        " no line; default: 5",
+    )
+    group.addoption("--kscaffold-second-run", metavar="FILE", help="write what is seen of the test there")
     group.addoption("--kscaffold-shard", metavar="K/N", help="run the K-th of N parts of the tests")
 
 
@@ -143,6 +152,7 @@ def new_guest(
 
     from kscaffold.testing.guest import Guest
     from kscaffold.testing.instruments import note_calls, sandbox_of
+    from kscaffold.testing.second_run import note_second_run
 
     guests = request.node.stash.setdefault(_GUESTS, [])
     sandboxes: list[Sandbox] = []
@@ -157,6 +167,7 @@ def new_guest(
 
         yield start
         note_calls(request, guests, sandboxes)
+        note_second_run(request, guests, sandboxes)
 
 
 @pytest.fixture
@@ -204,13 +215,53 @@ def _report_ktap(item: pytest.Item, report: pytest.TestReport, guests: list["Gue
         )
 
 
-def _plainly(report: pytest.TestReport, call: pytest.CallInfo[Any]) -> None:
-    """Report our own error as what failed, its cause and its fix: a traceback through our code says less."""
+def _plainly(report: pytest.TestReport, call: pytest.CallInfo[Any]) -> bool:
+    """Report our own error as what failed, its cause and its fix: a traceback through our code says less.
+    Returns whether the error is our own.
+    """
     error: Any = call.excinfo.value if call.excinfo and report.failed else None
-    if type(error).__module__.partition(".")[0] == "kscaffold" and hasattr(error, "fix"):
-        lines = [f"error[{error.code}]: {error.what}"]
-        lines += [f"  {word}: {text}" for word in ("cause", "fix") if (text := getattr(error, word))]
-        report.longrepr = "\n".join(lines)
+    if type(error).__module__.partition(".")[0] != "kscaffold" or not hasattr(error, "fix"):
+        return False
+    lines = [f"error[{error.code}]: {error.what}"]
+    lines += [f"  {word}: {text}" for word in ("cause", "fix") if (text := getattr(error, word))]
+    report.longrepr = "\n".join(lines)
+    return True
+
+
+def _report_failure(
+    item: pytest.Item, report: pytest.TestReport, guests: list["Guest"], *, was_judged: bool
+) -> None:
+    """What a failed test tells: the kernel's log, the line of source, and how to do the same again. Where the
+    kernel names no line, the test is run a second time. `was_judged`: it did what it is about.
+    """
+    # start-up time: pytest runs without us, too
+    from kscaffold.testing.results import SOURCE
+    from kscaffold.testing.verdict import again, guess_of, sections, source_of
+
+    report.sections += sections(guests, _MOST_LINES)
+    source = source_of(guests, item.config.rootpath)
+    if source is None and was_judged:
+        from kscaffold.testing.second_run import run_again  # start-up time: for failures only
+
+        second = run_again(item, guests, report.duration)
+        if second is not None:
+            _add(report, second.text)
+            if second.rows:
+                report.sections.append(("calls of the module's functions, in a second run", second.rows))
+        source = (second.source if second else None) or guess_of(guests, item.config.rootpath)
+    command = again(item.nodeid.partition("::")[2], item.path, guests[0].kernel.release)
+    report.sections.append(("again", command))
+    if source:
+        report.user_properties.append((SOURCE, source))
+
+
+def _add(report: pytest.TestReport, text: str) -> None:
+    """Put sentences behind those of a failure, where every reader of reports finds them."""
+    add = getattr(report.longrepr, "addsection", None)
+    if add:
+        add("second run", text)
+    else:
+        report.longrepr = f"{report.longrepr}\n{text}"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -221,7 +272,7 @@ def pytest_runtest_makereport(
     hand.
     """
     report = yield
-    _plainly(report, call)
+    could_not = _plainly(report, call)
     guests = item.stash.get(_GUESTS, None) or []
     params = getattr(getattr(item, "callspec", None), "params", {})
     names = {name for guest in guests for name in guest.evidence.modules}
@@ -235,13 +286,5 @@ def pytest_runtest_makereport(
     if call.when == "call" and guests:
         _report_ktap(item, report, guests)
     if call.when == "call" and guests and report.failed:
-        # start-up time: pytest runs without us, too
-        from kscaffold.testing.results import SOURCE
-        from kscaffold.testing.verdict import again, sections, source_of
-
-        report.sections += sections(guests, _MOST_LINES)
-        command = again(item.nodeid.partition("::")[2], item.path, guests[0].kernel.release)
-        report.sections.append(("again", command))
-        if source := source_of(guests, item.config.rootpath):
-            report.user_properties.append((SOURCE, source))
+        _report_failure(item, report, guests, was_judged=not could_not)
     return report

@@ -70,7 +70,8 @@ class PytestJob:
 class PytestEnded:
     """`status`: pytest's. `lines`: what it printed, where nobody heard that. `junit`: its report, as XML.
     `error`: why it was not started; `kernel` is the word for it then. `coverage`: of all tests, None where
-    it was not asked for. `calls`: what each test wrote of the calls after init, as JSON.
+    it was not asked for. `calls`: what each test wrote of the calls after init, as JSON. `arch`: the
+    kernel's machine, as `uname -m` says it; empty where there is no kernel.
     """
 
     kernel: str
@@ -81,6 +82,7 @@ class PytestEnded:
     error: KscaffoldError | None = None
     coverage: "Coverage | None" = None
     calls: tuple[str, ...] = ()
+    arch: str = ""
 
 
 def run_pytest(job: PytestJob, on_line: Callable[[str], None] | None = None) -> PytestEnded:
@@ -116,6 +118,7 @@ def run_pytest(job: PytestJob, on_line: Callable[[str], None] | None = None) -> 
             reader.read_bytes(junit) if junit.exists() else b"",
             coverage=coverage,
             calls=tuple(reader.read_text(file) for file in sorted((place / "counts").glob("*.calls"))),
+            arch=kernel.arch,
         )
 
 

@@ -8,13 +8,14 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kscaffold.arch import table
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files.atomic import write_whole
 from kscaffold.kernel.obtain import obtain
 from kscaffold.load.executor import do_jobs
 from kscaffold.load.request import NO_INSTRUMENTS, Instruments
 from kscaffold.progress import SILENT, Progress, Work
-from kscaffold.project.ask import kbuild_file
+from kscaffold.project.ask import kbuild_file, read_project
 from kscaffold.project.find import find_project
 from kscaffold.project.trust import require_trusted
 from kscaffold.records import dataclass, field
@@ -43,7 +44,8 @@ _WORST: tuple[Outcome, ...] = ("error", "failed", "passed", "skipped")
 class TestRun:
     """The result of a run of tests. `examined`: the project has no tests, so the standard examination ran.
     `no_answer`: why nothing could be tested on a kernel, by its name. `part`: which part of the tests ran,
-    `K/N`. `coverage`: of all tests on all kernels, None where it was not asked for.
+    `K/N`. `coverage`: of all tests on all kernels, None where it was not asked for. `arches`: each
+    kernel's machine, as `uname -m` says it, by the release.
     """
 
     __test__ = False
@@ -56,6 +58,11 @@ class TestRun:
     no_answer: "dict[str, KscaffoldError]" = field(default_factory=dict)
     part: str | None = None
     coverage: "Coverage | None" = None
+    arches: "dict[str, str]" = field(default_factory=dict)
+
+    def kernel_name(self, release: str) -> str:
+        """One of `kernels`, as people and --kernel name it."""
+        return table.kernel_name(release, self.arches.get(release, ""))
 
     @property
     def ok(self) -> bool:
@@ -116,6 +123,8 @@ def test(
     project = find_project(request.directory)
     require_trusted(project, kbuild_file(project))
     paths, examined = _paths(request, project)
+    if examined:
+        read_project(project, None)  # what can't be read is one error, and not one of each test
     names = tuple(dict.fromkeys(request.kernels)) or (None,)
     jobs = [
         PytestJob(
@@ -144,7 +153,10 @@ def test(
     results = tuple(result for one in ended for result in one.results)
     failed = {one.kernel: one.error for one in ended if one.error}
     seconds = time.monotonic() - began
-    return TestRun(project, kernels, results, examined, seconds, failed, request.shard, _coverage(ended))
+    arches = {one.kernel: one.arch for one in ended if one.arch}
+    return TestRun(
+        project, kernels, results, examined, seconds, failed, request.shard, _coverage(ended), arches
+    )
 
 
 test.__test__ = False  # type: ignore[attr-defined]
@@ -179,7 +191,7 @@ def _several(
     with progress.work(Work("Testing", f"on {len(jobs)} kernels", lambda: len(ended), len(jobs), "kernels")):
         for job, one in do_jobs(run_pytest, jobs, executor, prepare=fetch):
             ended[job] = one
-            on_line(f"== {one.kernel} ==")
+            on_line(f"== {table.kernel_name(one.kernel, one.arch)} ==")
             for line in one.lines:
                 on_line(line)
             if one.error:

@@ -66,7 +66,7 @@ def sections(guests: Sequence[Guest], most: int) -> list[tuple[str, str]]:
             half = most // 2
             lines = [*lines[:half], f"… ({len(lines) - most} lines)", *lines[-half:]]
         if lines:
-            parts.append((f"kernel log{which} ({guest.kernel.release})", "\n".join(lines)))
+            parts.append((f"kernel log{which} ({guest.kernel.name})", "\n".join(lines)))
         if seen.stack:
             parts.append((f"kernel stack of the program{which}", seen.stack.rstrip()))
         if seen.trace:
@@ -79,13 +79,28 @@ def sections(guests: Sequence[Guest], most: int) -> list[tuple[str, str]]:
 def source_of(guests: Sequence[Guest], project: Path) -> str | None:
     """FILE:LINE of the first complaint, from the project's directory; None where no line is known."""
     for guest in guests:
-        seen = guest.evidence
-        for ko in seen.modules.values() if seen.place else ():
-            assert seen.place is not None
-            file = ko.parent / seen.place.file
-            if file.is_file():
-                # A build apart from the checkout has links to its sources.
-                return f"{os.path.relpath(file.resolve(), project)}:{seen.place.line}"
+        place = guest.evidence.place
+        if place and (found := _in_project(str(place), guest, project)):
+            return found
+    return None
+
+
+def guess_of(guests: Sequence[Guest], project: Path) -> str | None:
+    """FILE:LINE of the call that probably made what the first flaw tells of; None where there is none."""
+    for guest in guests:
+        for flaw in guest.evidence.flaws:
+            if flaw.where and (found := _in_project(flaw.where, guest, project)):
+                return found
+    return None
+
+
+def _in_project(where: str, guest: Guest, project: Path) -> str | None:
+    """A line beside one of the guest's modules, as the project names it."""
+    name, _, line = where.rpartition(":")
+    for ko in guest.evidence.modules.values() if line.isdigit() else ():
+        if (ko.parent / name).is_file():
+            # A build apart from the checkout has links to its sources.
+            return f"{os.path.relpath((ko.parent / name).resolve(), project)}:{line}"
     return None
 
 

@@ -5,6 +5,9 @@ arm64 and s390x are tried always; KSCAFFOLD_REQUIRE names the others: KSCAFFOLD_
 
 import os
 import random
+import re
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +19,8 @@ from kscaffold.kernel import facts
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.module.check import check_module
 from tests.conftest import REQUIRED, Ran
-from tests.support.kernels import ALWAYS, MACHINES, need_machine
+from tests.support.kernels import ALWAYS, MACHINES, need_machine, need_named
+from tests.support.typist import Typist
 
 Ks = Callable[..., Ran]
 # A load in a live sandbox of a crowded machine.
@@ -135,8 +139,73 @@ def test_a_live_sandbox_of_each_machine(other: Kernel, sleeper: Path, ks: Ks):
     assert here is not None
     asked = ks("unload", *at, "--arch", here.debian)
     assert asked.status == 2 and "KS534" in asked.err and f"{machine.debian}:{other.release}" in asked.err
-    assert ks("unload", *at, *named, "--timeout", ENOUGH, "--json").status == 0
+    _types_uname(sleeper, named, machine.name)
+    unloaded = ks("unload", *at, *named, "--timeout", ENOUGH, "--json")
+    assert unloaded.status == 0, unloaded.err
+    assert (unloaded.json["kernel"], unloaded.json["arch"]) == (other.release, other.arch)
     assert "goodbye" in texts(ks("logs", *at, *named, "--json").json)
+
+
+def _types_uname(directory: Path, named: tuple[str, ...], said: str) -> None:
+    """A shell on a terminal is the guest's."""
+    argv = [sys.executable, "-m", "kscaffold", "sandbox", "shell", "-C", str(directory), *named]
+    typist = Typist(argv)
+    try:
+        typist.expect("sandbox# ")
+        typist.type("uname -m; exit 3\n")
+        typist.expect(rf"\n{said}\r\n")
+        assert typist.child.wait(20) == 3
+    finally:
+        typist.child.kill()
+        typist.child.wait()
+        os.close(typist.master)
+
+
+@pytest.mark.sandbox
+def test_what_else_is_done_with_a_module(other: Kernel, sleeper: Path, ks: Ks, tmp_path: Path):
+    """Built, shown, adopted, explained, tested, signed, packaged; each names the machine."""
+    machine = table.by_uname(other.arch)
+    assert machine is not None
+    need_named(machine.debian)
+    at, named = ("-C", sleeper), ("--arch", machine.debian, "-k", other.release)
+
+    ran = ks("build", *at, *named, "--json")
+    assert (ran.status, ran.json["kernel"], ran.json["arch"]) == (0, other.release, other.arch), ran.err
+    assert ks("info", sleeper / "sleeper.ko", "--json").json["architecture"] == machine.name
+    ran = ks("adopt", sleeper, *named, "--json")
+    assert (ran.status, [m["name"] for m in ran.json["modules"]]) == (0, ["sleeper"]), ran.err
+
+    ran = ks("explain", "load", *at, *named, "--json")
+    assert (ran.status, ran.json["kernel"], ran.json["arch"]) == (0, other.release, other.arch), ran.err
+    assert {step["stage"]: step["status"] for step in ran.json["steps"]}["init"] == "passed"
+
+    # Not with `crash`, which the examination would give it, too.
+    examined = (*at, "--arch", machine.debian, "--kernel", other.release, "-k", "not limits")
+    ran = ks("test", *examined, "--json")
+    assert ran.status == 0, ran.out + ran.err
+    assert {(m["module"], m["kernel"], m["arch"]) for m in ran.json["modules"]} == {
+        ("sleeper", other.release, other.arch)
+    }
+    ran = ks("test", *examined)
+    assert ran.out.splitlines()[-2].split() == ["Module", f"{machine.debian}:{other.release}"]
+
+    _signed(other, sleeper, ks, named)
+    root = tmp_path / "root"
+    root.mkdir()
+    ran = ks("package", "install", "--root", root, *at, *named, "--json")
+    assert (ran.status, ran.json["kernel"], ran.json["arch"]) == (0, other.release, other.arch), ran.err
+    (put,) = ran.json["modules"]
+    assert table.of_elf(Path(put["path"]).read_bytes()[:64]) is machine
+
+
+def _signed(other: Kernel, project: Path, ks: Ks, named: tuple[str, ...]) -> None:
+    """Its kernel can't be given the certificate: that is said, and what is proposed next is not refused."""
+    signed = ks("sign", "-C", project, *named)
+    assert signed.status == 0, signed.err
+    assert f"{other.name} can't be given your certificate" in signed.err
+    (following,) = re.findall(r"^ *Next (kscaffold .*)$", signed.err, re.M)
+    ran = ks(*shlex.split(following)[1:], "--json")
+    assert (ran.status, ran.json["arch"]) == (0, other.arch), ran.err
 
 
 @pytest.mark.kernel

@@ -27,7 +27,7 @@ from typing import Any
 
 from kscaffold import __version__, process
 from kscaffold.errors import KscaffoldError
-from tests.bench import against, boots, cases, memory, plain, table, testing
+from tests.bench import against, boots, cases, instruments, machines, memory, plain, table, testing
 from tests.bench.timing import BenchError, Case, Row, measure
 from tests.bench.world import World, world
 
@@ -71,6 +71,9 @@ def _figures(made: World, given: argparse.Namespace) -> dict[str, Any]:
     restore = [case for case in every_day if case.name == "bare restore"]
     groups = [(every_day, given.turns), (cases.rare(made, given.sets), given.slow)]
     groups.append(([*restore, *testing.cases(made)], given.slow))
+    here = [case for case in every_day if case.name in machines.HERE]
+    groups.append(([*here, *machines.cases(made)], given.slow))
+    groups.append((instruments.cases(made), given.slow))
     if any(given.only in name for name in plain.NAMES):
         groups.append((plain.cases(made), given.slow))
     for group, turns in groups:

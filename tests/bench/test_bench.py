@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import machines
 from tests.conftest import REAL_CACHE, ROOT, need_program
-from tests.support.kernels import need_kernel
+from tests.support.kernels import need_kernel, need_machine, need_named
 
 pytestmark = [pytest.mark.kernel, pytest.mark.sandbox]
 
@@ -34,6 +35,10 @@ PROMISED = {
     "kscaffold exec, 10 MB in",
     "kscaffold exec, 10 MB out",
     "a test with a guest, of 50",
+    "kscaffold run --sanitize, hello",
+    "kscaffold run --coverage, hello",
+    "a pair of kmalloc and kfree, --sanitize",
+    "kscaffold run --faults, an init of 30 calls",
     "first use of a fetched kernel (run)",
     "plain QEMU, cold boot (pc, vmlinuz)",
     "plain QEMU, cold boot (microvm, vmlinux)",
@@ -89,6 +94,24 @@ def test_every_promise_is_measured(tmp_path: Path):
     assert held["shared through the snapshot"] > 1 << 20
     assert held["a live sandbox, resident"] > held["shared through the snapshot"]
     assert held["the snapshot on disk"] > 1 << 20
+
+
+def test_another_machine_is_measured_beside_this_one(tmp_path: Path):
+    need_named("s390x")
+    need_machine("s390x")
+    told = bench(tmp_path / "figures.json", "--only=, s390x", "--turns=1", "--slow=1", "--warm-up=0")
+    rows = {row["name"]: row for row in told["times"]}
+    assert set(rows) == {
+        *machines.HERE,
+        *(f"{name}, s390x" for name in machines.HERE),
+        "first use of a fetched kernel (run), s390x",
+    }
+    run = rows["kscaffold run, hello, s390x"]
+    assert run["bar_ratio"] == 1.3 and run["ratio"] == pytest.approx(
+        run["median"] / rows["kscaffold run, hello"]["median"]
+    )
+    assert rows["first use of a fetched kernel (run), s390x"]["bar"] == 4.0
+    assert all(row["count"] == 1 and row["median"] > 0 for row in rows.values())
 
 
 def test_boots_beside_busy_loops_are_counted(tmp_path: Path):

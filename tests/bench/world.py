@@ -27,7 +27,7 @@ _PREFIX = "kscaffold-bench-"
 class World:
     """`place`: its directory, gone afterwards. `hello`, `sets`: projects; `plain`: hello for plain make.
     `code`: the checkout whose commands are meant.
-    `others`: the kernels of this machine in the user's own store, with `kernel`.
+    `others`: the kernels of this machine in the user's own store, with `kernel`; `foreign`: those of others.
     """
 
     place: Path
@@ -37,6 +37,7 @@ class World:
     sets: Path
     code: Path = ROOT
     others: tuple[Kernel, ...] = ()
+    foreign: tuple[Kernel, ...] = ()
 
     @property
     def ko(self) -> Path:
@@ -67,9 +68,9 @@ class World:
             if place.is_symlink() and place.name != self.kernel.release:
                 place.unlink()
 
-    def stop(self) -> None:
-        """End hello's sandbox, if it runs."""
-        registry.stop_sandbox(self.hello)
+    def stop(self, project: Path | None = None) -> None:
+        """End the sandbox of hello, or of `project`, if it runs."""
+        registry.stop_sandbox(project or self.hello)
 
     def forget(self) -> None:
         """Forget all that an earlier use of the kernel left: snapshots, the agent, the accelerator."""
@@ -98,7 +99,9 @@ def world(spec: str | None) -> Iterator[World]:
         spec, offline=False, progress=Progress(lambda verb, text: print(f"{verb} {text}", file=sys.stderr))
     )
     store.bootable(kernel)
-    others = tuple(k for k in store.known() if k.source == "fetched" and k.arch == kernel.arch)
+    fetched = [k for k in store.known() if k.source == "fetched"]
+    others = tuple(k for k in fetched if k.arch == kernel.arch)
+    foreign = tuple(k for k in fetched if k.arch != kernel.arch)
     stored = store.root() / kernel.release
     place = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir="/tmp"))  # short: sockets are in it
     before = dict(os.environ)
@@ -108,7 +111,7 @@ def world(spec: str | None) -> Iterator[World]:
         if stored.is_dir():
             (store.root() / kernel.release).symlink_to(stored)
         mine = next(k for k in store.known() if k.release == kernel.release)
-        yield replace(_projects(place, mine), others=others)
+        yield replace(_projects(place, mine), others=others, foreign=foreign)
     finally:
         try:
             for card in registry.all_sandboxes():

@@ -1,17 +1,35 @@
 """Nothing that others named or wrote steers the terminal: every command, beside hostile names and texts."""
 
 import io
+import itertools
 import os
 import pty
 import re
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from kscaffold import console
-from kscaffold.errors import EXIT_BUG
+from kscaffold.cli.completion.candidates import complete
+from kscaffold.cli.render.coverage import coverage as print_coverage
+from kscaffold.cli.render.faults import faults as print_faults
+from kscaffold.cli.render.sanitizer import findings as print_findings
+from kscaffold.cli.render.test import tested as print_results
+from kscaffold.diagnosis.reports.sanitizer import KINDS, Report, Site
+from kscaffold.errors import EXIT_BUG, KscaffoldError
+from kscaffold.explain.html import Section
+from kscaffold.explain.html import render_page as loads_page
+from kscaffold.instrument.coverage import Coverage, FileCoverage, FunctionCount
+from kscaffold.instrument.fault_calls import failures
+from kscaffold.instrument.fault_rows import Call, Faults, Row, Wrong
+from kscaffold.instrument.findings import Finding, Findings
+from kscaffold.load.addr2line import SourceLine
+from kscaffold.testing.html import render_page
+from kscaffold.testing.pytest_job import TestResult as Result
+from kscaffold.testing.run import TestRun as Run
 from tests.conftest import ROOT
 from tests.support.elf import Ko
 from tests.support.projects import HELLO
@@ -61,6 +79,26 @@ COMMANDS = (
     "doctor",
     "{evil}",
     "list --{evil}",
+    "explain evil.log",
+    "explain {evil}.log",
+    "run evil.ko --offline --sanitize --no-build",
+    "run evil.ko --offline --faults --no-build",
+    "run evil.ko --offline --coverage --lcov {evil}/out",
+    "run evil.ko --offline --html {evil}/out",
+    "run --kernel {evil} --offline",
+    "reload {evil} --offline",
+    "exec --offline -- ./{evil}",
+    "exec --offline --copy {evil} -- ./prog.sh",
+    "load evil.ko --offline --firmware {evil}",
+    "check evil.ko --cert {evil}",
+    "test tests/{evil}.py --offline",
+    "test -k {evil} --offline --kernel {evil}",
+    "package install --root {evil} --offline --no-build",
+    "kbuild rename-module evil {evil}",
+    "kernel add {evil}/{evil}",
+    "kernel add --image {evil}",
+    "watch {evil}",
+    "completion {evil}",
 )
 
 
@@ -81,6 +119,12 @@ def evil_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("parm", f"{EVIL}:{EVIL}"),
     ]
     (place / "evil.ko").write_bytes(Ko("evil", info=info, vermagic=EVIL, license=EVIL, depends=EVIL).bytes())
+    (place / "evil.log").write_text(f"[    1.000000] evil: {EVIL} Unknown symbol {EVIL} (err -2)\n")
+    (place / "prog.sh").write_text(f"#!/bin/{EVIL}\n")
+    (place / "dkms.conf").write_text(f'PACKAGE_NAME="{EVIL}"\n')
+    (place / "kscaffold.toml").write_text('allow = ["\\u001b]0;pwned\\u0007"]\n')
+    (place / "tests").mkdir()
+    (place / "tests" / f"{EVIL}.py").write_text("")
     (place / ".kscaffold.toml").write_text(f'schema = 1\nkscaffold = "{EVIL!a}"\n')
     monkeypatch.chdir(place)
     return place
@@ -126,6 +170,59 @@ def test_a_terminal_gets_our_colours_and_nothing_else(evil_place: Path, command:
     text = said.decode().replace("\r\n", "\n")
     assert command == "list" or OURS.search(text)
     assert STEERS.search(OURS.sub("", text)) is None, text
+
+
+def tables() -> None:
+    """The tables of tests, failing calls, coverage, the sanitizer and residue, of a module that means ill."""
+    place = SourceLine(EVIL, 7, EVIL, ((6, EVIL), (7, EVIL)))
+    at, site = (Site(role, f"{EVIL}+0x1/0x2 [{EVIL}]", EVIL, EVIL) for role in ("at", "allocated"))
+    report = Report(next(iter(KINDS)), EVIL, "read", 8, EVIL, None, (at, site), (site,), text=EVIL, lock=EVIL)
+    findings = (Finding(report, place, ((at, place), (site, place)), EVIL),)
+    print_findings(Findings(findings, {EVIL: "why"}, frozenset({0})))
+    wrong, function = (Wrong(EVIL, EVIL), Wrong(EVIL)), next(iter(failures()))
+    rows = [
+        Row(Call(n, function, False, f"{EVIL}+0x1/0x2 [{EVIL}]"), where, outcome, EVIL, wrong, EVIL, EVIL)
+        for n, (where, outcome) in enumerate(itertools.product((place, None), ("leaked", "crashed", "clean")))
+    ]
+    print_faults(Faults(tuple(rows), 3), ())
+    print_faults(Faults((), 0, EVIL), ())
+    counted = (FunctionCount(EVIL, 1, 0),)
+    file = FileCoverage(EVIL, Path(EVIL), {1: 0, 2: 1, 3: 0}, counted, (EVIL, EVIL, EVIL))
+    coverage = Coverage((file,), {EVIL: "why"})
+    print_coverage(coverage)
+    print_results(results(coverage))
+
+
+def results(coverage: Coverage | None = None) -> Run:
+    error = KscaffoldError("KS653", EVIL, cause=EVIL, fix=EVIL)
+    failed = Result(f"{EVIL}::{EVIL}", "failed", 1.0, EVIL, (EVIL,), EVIL, EVIL, 3, ((EVIL, EVIL),))
+    alone = Result(f"tests/{EVIL}.py::x", "passed", 1.0, EVIL, (), EVIL)
+    return Run(Path(EVIL), (EVIL, "6.1"), (failed, alone), False, 1.0, {EVIL: error}, None, coverage)
+
+
+def test_no_table_steers_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    for service in ("", "GITHUB_ACTIONS"):
+        monkeypatch.setenv(service or "UNSET", "true")
+        tables()
+    said = "".join(capsys.readouterr())
+    assert said.count(r"\x1b]0;pwned") > 40
+    found = STEERS.search(said)
+    assert found is None, said[max(0, found.start() - 80) : found.end() + 20]
+
+
+def test_no_page_steers_who_prints_it():
+    page = render_page(results(), datetime.now().astimezone())
+    assert page.count(r"\x1b]0;pwned") > 5 and STEERS.search(page) is None
+    row = Section(EVIL, EVIL, (EVIL,), ((EVIL,),), ((EVIL, ((1, EVIL, True),)),))
+    page = loads_page((), datetime.now().astimezone(), [row])
+    assert page.count(r"\x1b]0;pwned") > 3 and STEERS.search(page) is None
+
+
+def test_a_shell_is_offered_no_name_that_steers_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name in ("good.ko", f"{EVIL}.ko", "two\nlines.ko"):
+        (tmp_path / name).write_bytes(b"")
+    assert complete(["load", f"{tmp_path}/"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/good.ko\n"
 
 
 def test_the_one_door_cleans_what_it_writes(monkeypatch: pytest.MonkeyPatch):

@@ -1,10 +1,12 @@
 """What mends a command line names the directory that it named."""
 
+import shlex
 from pathlib import Path
 
 import pytest
 
-from kscaffold.cli.named_place import named_place, placed
+from kscaffold.cli import app
+from kscaffold.cli.named_place import named_place, placed, placed_document
 
 
 @pytest.mark.parametrize(
@@ -16,6 +18,8 @@ from kscaffold.cli.named_place import named_place, placed
         (["load", "-Cthere"], "there"),
         (["load", "there"], "there"),
         (["load", "there", "a=1"], "there"),
+        (["list", "there"], "there"),
+        (["logs", "-n", "1", "there"], "there"),
         (["new", "there"], None),
         (["load", "gone"], None),
         (["load", "-C"], None),
@@ -26,6 +30,35 @@ def test_the_place_that_is_named(words: list[str], place: str | None, tmp_path: 
     (tmp_path / "there").mkdir()
     monkeypatch.chdir(tmp_path)
     assert named_place(words) == place
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("exec -C there prog", "there"),
+        ("exec --fresh --env A=1 -C there -- prog -C other", "there"),
+        ("exec --fresh prog -C there", None),
+        ("exec prog -C there", None),
+        ("-v exec -C there prog", "there"),
+    ],
+)
+def test_what_follows_a_program_is_the_program_s(line: str, place: str | None):
+    words = line.split()
+    assert named_place(app._before_program(words[: words.index("--")] if "--" in words else words)) == place
+
+
+def test_each_fix_of_a_document_is_for_that_place(ks, tmp_path: Path, monkeypatch):
+    (tmp_path / "there/below").mkdir(parents=True)
+    (tmp_path / "there/below/Kbuild").write_text("obj-m := hello.o\n")
+    monkeypatch.chdir(tmp_path)
+    document = {"fix": "kscaffold reload", "results": [{"fix": "kscaffold list", "cause": "kscaffold list"}]}
+    told = placed_document(document, ["load", "-C", "there"])
+    assert told["fix"] == "kscaffold reload -C there"
+    assert told["results"] == [{"fix": "kscaffold list -C there", "cause": "kscaffold list"}]
+    assert ks("build", "-C", "there", "--json").json["error"]["fix"] == f"cd {tmp_path}/there/below"
+    ran = ks("load", "-C", "there/below", "nosuch.ko", "--json")
+    assert ran.json["error"]["fix"] == "kscaffold build -C there/below, or name a .ko that exists"
+    assert "kscaffold load -C there/below starts one" in ks("list", "-C", "there/below").err
 
 
 def test_a_fix_is_for_that_place():
@@ -40,9 +73,51 @@ def test_a_fix_is_for_that_place():
     assert placed("kscaffold reload", ["load"]) == "kscaffold reload"
 
 
+@pytest.mark.parametrize(
+    ("typed", "fix", "told"),
+    [
+        ("load -k 6.1", "kscaffold reload a=1", "kscaffold reload --kernel 6.1 a=1"),
+        ("load -k6.1 a=1", "kscaffold reload", "kscaffold reload --kernel 6.1 a=1"),
+        ("load x.ko 'a=1 2'", "kscaffold reload starts a new one",
+         "kscaffold reload x.ko 'a=1 2' starts a new one"),
+        ("load --module m --arch s390x", "kscaffold build", "kscaffold build --arch s390x --module m"),
+        ("load -mm --host", "kscaffold reload; kscaffold list",
+         "kscaffold reload --module m --host; kscaffold list --host"),
+        ("load --no-build --cmdline 'a b' --html p.html -v x.ko", "kscaffold reload",
+         "kscaffold reload --no-build --cmdline 'a b' x.ko"),
+        # What the fix itself says of it counts.
+        ("check --kernel=6.1", "kscaffold build --kernel RELEASE", "kscaffold build --kernel RELEASE"),
+        ("check --module m", "kscaffold check without --module looks at all",
+         "kscaffold check without --module looks at all"),
+        ("load -k 6.1", "kscaffold load --host", "kscaffold load --host"),
+        # The host is what fails, and the sandbox the way out.
+        ("load --host", "load it in the sandbox: kscaffold load", "load it in the sandbox: kscaffold load"),
+        ("unload --host hello", "kscaffold list shows what is loaded",
+         "kscaffold list --host shows what is loaded"),
+        ("unload --module m", "kscaffold logs", "kscaffold logs"),  # logs takes none
+        ("test -k words -C d", "kscaffold build", "kscaffold build -C d"),
+        ("exec -C d prog -C x", "kscaffold load", "kscaffold load -C d"),
+        ("sandbox shell --kernel 6.1", "kscaffold load", "kscaffold load --kernel 6.1"),
+        ("kbuild add-object -C d y.o", "kscaffold kbuild rename m N", "kscaffold kbuild rename -C d m N"),
+        ("package install -C d", "kscaffold package install --root R",
+         "kscaffold package install -C d --root R"),
+        ("new -C d x", "cd d/x && kscaffold load", "cd d/x && kscaffold load"),
+        ("info ./tests/nosuch.ko", "kscaffold build", "kscaffold build -C tests"),
+        ("load tests/x.ko", "kscaffold reload", "kscaffold reload tests/x.ko"),
+        ("check -k 6.1 -C d", "kscaffold check --help", "kscaffold check --help"),
+        ("run -k 6.1 a=1", "kscaffold info lists the parameters",
+         "kscaffold info --kernel 6.1 lists the parameters"),
+    ],
+)  # fmt: skip
+def test_a_fix_repeats_what_was_given(typed: str, fix: str, told: str):
+    assert placed(fix, shlex.split(typed)) == told
+
+
 def test_a_directory_too_much_is_meant_for_c(ks, tmp_path: Path, monkeypatch):
     (tmp_path / "there").mkdir()
     monkeypatch.chdir(tmp_path)
-    done = ks("list", "there")
-    assert done.status == 2 and "fix: kscaffold list -C there" in done.err
-    assert "fix: kscaffold list --help" in ks("list", "nowhere").err
+    done = ks("clean", "there")
+    assert done.status == 2 and "fix: kscaffold clean -C there" in done.err
+    assert "fix: kscaffold clean --help" in ks("clean", "nowhere").err
+    assert "fix: kscaffold sandbox stop --help" in ks("sandbox", "stop", "nowhere").err
+    assert "kscaffold load -C there starts one" in ks("logs", "-C", "there").err

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kscaffold.diagnosis import catalogue, crash, klog
+from kscaffold.diagnosis import catalogue, crash, crash_heads, klog
 from kscaffold.diagnosis.klog import Record
 from tests.support.evidence import DATA, KERNELS, loads
 
@@ -179,7 +179,7 @@ def test_soft_lockup(kernel):
 
 
 def test_every_kind_has_an_entry():
-    for head in crash._heads():
+    for head in crash_heads.heads():
         assert catalogue.entry_of_complaint(head.kind), head.kind
     for kind in ("refcount", *crash.FATAL):
         assert catalogue.entry_of_complaint(kind), kind

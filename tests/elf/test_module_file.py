@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,14 @@ def test_no_file_an_empty_one_and_one_that_is_none(tmp_path: Path):
     with pytest.raises(KscaffoldError, match="can't be read") as caught:
         ModuleFile.open(tmp_path / "pipe.ko")
     assert caught.value.code == "KS402"
+
+
+def test_a_copy_keeps_its_home_in_another_process(tmp_path: Path):
+    path = tmp_path / "copy.ko"
+    path.write_bytes(Ko("hello").bytes())
+    there = pickle.loads(pickle.dumps(ModuleFile.open(path, tmp_path / "project")))
+    assert (there.path, there.home, there.module) == (path, tmp_path / "project", "hello")
+    assert pickle.loads(pickle.dumps(ModuleFile.open(path))).home == tmp_path
 
 
 def test_parameters_are_a_string_and_its_words():

@@ -4,6 +4,7 @@ import pytest
 
 from kscaffold.diagnosis.course import COURSE
 from kscaffold.explain.explain import explain
+from kscaffold.explain.tables import COURSE_NAMES
 from kscaffold.explain.topics import topics
 
 # A word as a course writes it, and what its answer has to speak of.
@@ -67,6 +68,63 @@ WORDS = {
     "M=$(PWD)": "make -C",
 }
 
+# What else the course's text and drawings name, each line of which can be given to `explain` as it stands.
+DRAWN = {
+    "What happens when you run insmod?": "may this program",
+    "what happens when a kernel module is loaded": "may this program",
+    "make files": "make -C",
+    "all:": "what make can be asked to do",
+    "clean:": "what make can be asked to do",
+    "M=": "directory of the module",
+    "make -C /lib/modules/$(shell uname -r)/build M=$(PWD) modules": "make -C",
+    "$(PWD)": "release",
+    "final kernel object file": "becomes a part",
+    "hello.c": "ret-1.o is the compiled source",
+    "sudo insmod module_name.ko": "finit_module()",
+    "to insert module": "finit_module()",
+    "list modules": "/proc/modules",
+    "remove module": "delete_module()",
+    "User Space Program": "system call",
+    "insmod Utility": "finit_module()",
+    "init_module() System Call": "asks the kernel",
+    "systems call": "system call",
+    "Kernel Entry Function": "asks the kernel",
+    "Only root / sudo user": "CAP_SYS_MODULE",
+    "root or sudo users": "CAP_SYS_MODULE",
+    "Core Module Loader": "memory",
+    "Allocate Kernel Memory": "memory is planned",
+    "Copy .ko from User Space to Kernel Space": "memory",
+    "api": "API",
+    "executable and linkable format": "machine",
+    "ELF file": "machine",
+    "Check valid ELF module": "machine",
+    "Functions / Symbols / Variables": "memory is planned",
+    "symbols": "addresses",
+    "variables": "external symbol",
+    "functions": "external symbol",
+    "Copy Module Args": "param",
+    "related errors": "ENOENT",
+    "Resolve external symbols": "addresses",
+    "Add Module to Kernel List": "list",
+    "data structure": "two pointers",
+    "loaded modules": "two pointers",
+    "module_initi() function": "names the function",
+    "module_init() Call": "your function runs",
+    "Module loaded successfully": "EPERM",
+    "Module loading failed": "EPERM",
+    "return -1": "EPERM",
+    "dmesg logs": "kernel's log",
+    "custom kernel module": "ownname",
+    "file name": "ownname",
+    "object files": "ret-1.o is the compiled source",
+    "compilation flow": "ret-1.o is the compiled source",
+    "ret1.c": "ret-1.o is the compiled source",
+    "ret1.ko": "ELF",
+    "ret-1": "ownname",
+    "kernel messages": "kernel's log",
+    "module insertion": "may this program",
+}
+
 
 def _said(topic: str) -> str:
     answer = explain(topic)
@@ -76,10 +134,20 @@ def _said(topic: str) -> str:
     return " ".join((answer.kind, answer.title, answer.text, steps, rows, returns))
 
 
-@pytest.mark.parametrize(("word", "about"), WORDS.items())
+@pytest.mark.parametrize(("word", "about"), (WORDS | DRAWN).items())
 def test_each_word_is_answered(word, about):
     said = _said(word)
     assert not said.startswith("unknown") and about in said
+
+
+@pytest.mark.parametrize("word", ["asdf", "ls", "the", "s", "discrepancy", "grade"])
+def test_what_is_no_word_of_the_field_is_unknown(word):
+    assert not explain(word).known
+
+
+def test_each_other_name_leads_to_a_topic():
+    for name, topic in COURSE_NAMES.items():
+        assert explain(topic).known and explain(name).title == explain(topic).title, name
 
 
 @pytest.mark.parametrize("number", COURSE)

@@ -156,6 +156,10 @@ def test_words_of_the_field(word):
         ('MODULE_LICENSE("GPL");', "MODULE_LICENSE()"),
         ("module_param(count, int, 0644);", "module_param()"),
         ("EXPORT_SYMBOL_GPL(shared);", "EXPORT_SYMBOL()"),
+        ("import_ns", "namespaces of symbols"),
+        ('MODULE_IMPORT_NS("DMA_BUF");', "namespaces of symbols"),
+        ("MODULE_IMPORT_NS(DMA_BUF);", "namespaces of symbols"),
+        ("EXPORT_SYMBOL_NS_GPL(shared, OURS);", "namespaces of symbols"),
         ("obj-m := hello.o", "obj-m"),
         ("ownname-objs := ret-1.o", "NAME-objs"),
         ("make -C /lib/modules/$(shell uname -r)/build M=$(PWD) modules", "make -C KDIR"),
@@ -186,6 +190,10 @@ def test_a_subject_of_the_course_is_told_and_not_a_trouble(line, title):
 def test_a_command_as_it_is_typed_is_told_as_that_command(line, command):
     for told in (explain(line), explain(log=f"{line}\n")):
         assert (told.kind, told.topic) == ("commands", command)
+
+
+def test_modprobe_hides_what_was_there_already():
+    assert "says nothing and exits with 0" in (explain("modprobe").text or "")
 
 
 def test_what_a_subject_names_to_read_on_is_a_topic():

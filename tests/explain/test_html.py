@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import resource
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from kscaffold.explain.walkthrough import LoadWalkthrough, load_walkthrough
 from kscaffold.load.report import LoadReport
 from kscaffold.module.arguments import Parameters
 from kscaffold.targets.host import HostTarget
-from tests.conftest import Ran, need_program
+from tests.conftest import ROOT, Ran, need_program
 from tests.support.browser import Browser, browser
 from tests.support.elf import Ko
 from tests.support.evidence import evidence
@@ -420,3 +421,11 @@ def test_a_place_that_is_wrong_is_told_before_anything_is_done(ks, here, verb):
 )
 def test_what_can_not_be_shown_is_named(text, shown):
     assert html.display(text) == shown
+
+
+def test_the_colours_of_all_pages_are_written_once():
+    pages = list((ROOT / "kscaffold").rglob("*.html"))
+    assert len(pages) == 2
+    for one in pages:
+        assert '{% include "explain/colours.css" %}' in one.read_text()
+        assert not re.findall(r"#[0-9a-f]{6}\b", one.read_text()), one

@@ -33,7 +33,8 @@ from kscaffold.project.makefile import read_makefile
 from kscaffold.project.settings import FILE as SETTINGS
 from kscaffold.project.settings import read_settings
 from kscaffold.sandbox.agent import protocol
-from kscaffold.sandbox.agent.protocol import Channel, ChannelClosed, ChannelTimeout
+from kscaffold.sandbox.agent.channel import Channel
+from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout
 from kscaffold.scaffold.kbuild import statements
 from kscaffold.scaffold.metadata import answers, toml_comments
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from kscaffold.instrument import plan
+from kscaffold.instrument.compile import compiler_of
 
 HOOKS = {"ks_kfree", "ks__raw_spin_lock", "ks___fentry__", "ks___x86_indirect_thunk_rax", "ks_mutex_lock"}
 
@@ -43,7 +44,7 @@ def test_the_flags_of_both_compilers():
     )
     assert plan.compiler_flags("clang", ["sanitize"], Path("/h.h"), Path("/copy"), Path("/mine")) == (
         "-fsanitize=kernel-address -mllvm -asan-instrumentation-with-call-threshold=0 -mllvm -asan-stack=0 "
-        f"-mllvm -asan-globals=1 -mllvm -asan-kernel-mem-intrinsic-prefix=0 {rest}"
+        f"-mllvm -asan-globals=1 {rest}"
     )
 
 
@@ -52,3 +53,16 @@ def test_a_helper_is_told_what_its_kernel_exports():
         plan.needed_symbols(["kmalloc_trace", "__kmalloc"], {"__kmalloc", "kfree"})
         == "#define HAVE___kmalloc 1\n"
     )
+
+
+def test_the_compiler_is_known_by_what_make_is_given():
+    for variables, compiler in (
+        ((), "gcc"),
+        (("CC=gcc-12",), "gcc"),
+        (("CC=x86_64-linux-gnu-gcc", "LLVM=0"), "gcc"),
+        (("LLVM=1",), "clang"),
+        (("CC=clang-14",), "clang"),
+        (("CC=ccache /usr/bin/clang",), "clang"),
+        (("LLVM=1", "CC=gcc"), "gcc"),
+    ):
+        assert compiler_of(variables) == compiler, variables

@@ -110,6 +110,18 @@ def test_each_set_of_parameters_is_looked_at(ks, tmp_path: Path, release: str):
     ]
 
 
+def test_what_is_accepted_is_told_and_fails_nothing(ks, tmp_path: Path, release: str):
+    here = project(tmp_path / "overrun", "overrun", OVERRUN)
+    words = ("run", "--sanitize", "--json", "--kernel", release, "-C", here)
+    other = ks(*words, "--allow", "KS705")
+    assert (other.status, other.json["clean"]) == (1, False)
+    accepted = ks(*words, "--allow", "ks701")
+    assert (accepted.status, accepted.json["clean"]) == (0, True), accepted.err
+    assert [r["code"] for r in accepted.json["sanitizer"]["reports"]] == ["KS701"]
+    (here / "kscaffold.toml").write_text('[run]\nallow = ["KS701"]\n')
+    assert ks(*words).status == 0
+
+
 def test_a_module_without_its_source_shows_what_its_imports_allow(ks, tmp_path: Path, release: str):
     here = project(tmp_path / "overrun", "overrun", OVERRUN)
     assert ks("build", "--kernel", release, "-C", here).status == 0

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.diagnosis.reports.kinds import KINDS
 from tests.conftest import REQUIRED, ROOT
+from tests.instrument import bugs_page
 from tests.support.kernels import need_kernel
 
 ZOO = ROOT / "tests/instrument/zoo"
@@ -73,3 +75,11 @@ def test_a_planted_bug_is_found_at_its_line(ks, zoo: Path, name: str):
     wanted = {(line, kind) for line, kinds in marked(name) for kind in kinds}
     assert found == wanted
     assert {r["where"]["file"] for r in reports} == {f"{name}.c"}
+    for kind in (kind for kind, chosen in bugs_page.chosen().items() if chosen == name):
+        assert bugs_page.head(kind, name) in [bugs_page.plain(r["text"]) for r in reports]
+
+
+def test_the_page_of_bugs_has_one_of_each_kind():
+    """Else: python -m tests.instrument.bugs_page"""
+    assert bugs_page.page() == bugs_page.PAGE.read_text()
+    assert set(KINDS) - set(bugs_page.chosen()) == {"vla-bound-not-positive"}

@@ -2,13 +2,15 @@
 ones.
 """
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from kscaffold.elf.module_file import ModuleFile
-from kscaffold.load.dangling import DanglingCallbacks, forgotten_end
+from kscaffold.load.dangling import DanglingCallbacks, find_dangling, forgotten_end
+from kscaffold.targets.absent import AbsentSandbox
 from kscaffold.targets.timers import Timer
 from tests.conftest import need_program
 from tests.support.elf import Ko
@@ -62,7 +64,10 @@ def test_what_is_due_in_an_hour_is_told_at_once(ks, series):
             continue
         assert (told["verdict"], told["code"]) == ("loaded", "KS617"), told
         assert ARMED[name].runs in told["cause"], told["cause"]
-        assert told["cause"].startswith("likely: ") is (name in ("tasklet", "rcu"))
+        assert told["cause"].startswith("likely: ") is (name in ("tasklet", "rcu", "cdev"))
+        if told["cause"].startswith("likely: "):  # the line that starts it
+            where = next(c["where"] for c in told["complaints"] if c["kind"] == "unload")
+            assert re.fullmatch(rf"armed_{name}\.c:\d+", where), told
     fixes = {name: told["fix"] for name, told in zip(far, ran.json["results"], strict=True)}
     assert "hrtimer_cancel()" in fixes["high_hour"] and "cancel_delayed_work_sync()" in fixes["heap_hour"]
 
@@ -107,6 +112,9 @@ STARTS = {"mod_timer": 1, "_printk": 2}
             {"imports": {"register_reboot_notifier": 1}},
             ("register_reboot_notifier", "unregister_reboot_notifier"),
         ),
+        ({"imports": {"cdev_add": 1, "cdev_init": 2}}, ("cdev_add", "cdev_del")),
+        ({"imports": {"cdev_add": 1, "cdev_del": 2}}, None),
+        ({"imports": {"dev_add_pack": 1, "__dev_remove_pack": 2}}, None),
         ({"imports": {"_printk": 2}}, None),
         # Others may end it, or exit waits, or the module can't go before its end.
         ({"imports": STARTS, "depends": "timers"}, None),
@@ -120,6 +128,41 @@ STARTS = {"mod_timer": 1, "_printk": 2}
 )
 def test_imports_alone_accuse_only_who_ends_all_alone(tmp_path, more, found):
     assert forgotten_end(module(tmp_path, **more)) == found
+
+
+class Silent(AbsentSandbox):
+    """A kernel without CONFIG_KALLSYMS_ALL: it does not tell its timers."""
+
+    def read(self, path: str) -> bytes:
+        return b"0x1000"
+
+    def timers(self) -> None:
+        return None
+
+
+class Telling(Silent):
+    def timers(self) -> list[Timer]:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("imports", "silent", "telling"),
+    [
+        (STARTS, 12.0, 1.5),
+        ({"kthread_create_on_node": 1}, 12.0, 1.5),
+        # Nothing is due: it is called when somebody else does something.
+        ({"register_reboot_notifier": 1}, 1.5, 1.5),
+        # Others may end it, or exit does, and may be early.
+        ({**STARTS, "wait_for_completion": 3}, 1.5, 1.5),
+        ({**STARTS, "timer_delete_sync": 3}, 0.25, 0.25),
+    ],
+)
+def test_a_kernel_that_does_not_tell_its_timers_is_watched_for_longer(tmp_path, imports, silent, telling):
+    """So that a timer of 2 s is met on a quiet machine as on a busy one."""
+    ko = module(tmp_path, imports=imports)
+    for target, seconds in ((Silent(), silent), (Telling(), telling)):
+        found = find_dangling(ko, "m", target)
+        assert found is not None and found.seconds == seconds
 
 
 def test_a_timer_is_the_modules_by_its_function_its_work_its_place_or_its_sleepers_stack(tmp_path):

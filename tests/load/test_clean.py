@@ -52,6 +52,26 @@ static int __init enter(void)
 	return 0;
 }}
 """
+KOBJECT = """static struct kobject object;
+static struct kobj_type type;
+static int __init enter(void)
+{{
+	kobject_init(&object, &type);
+	kobject_init(&object, &type); /* here */
+	return 0;
+}}
+"""
+TAKEN = """static ssize_t show(struct kobject *k, struct kobj_attribute *a, char *b) {{ return 0; }}
+static struct kobj_attribute attribute = __ATTR(m_file, 0444, show, NULL);
+static int __init enter(void)
+{{
+	if (sysfs_create_file(kernel_kobj, &attribute.attr))
+		return -ENOMEM;
+	count = sysfs_create_file(kernel_kobj, &attribute.attr); /* here */
+	sysfs_remove_file(kernel_kobj, &attribute.attr);
+	return 0;
+}}
+"""
 POSITIVE = "static int __init enter(void) {{ return 1; }}\n"
 HEALTHY = "static int __init enter(void) {{ return 0; }}\n"
 WORKER = """static int *volatile nowhere;
@@ -93,10 +113,12 @@ class Wrong(NamedTuple):
     [
         Wrong(ATOMIC, (), "KS256", "atomic", "BUG: scheduling while atomic"),
         Wrong(POISON, ("--cmdline", "slub_debug=FZP,kmalloc-256"), "KS259", "memory", "Poison overwritten"),
+        Wrong(KOBJECT, (), "KS334", "kobject-twice", "tried to init an initialized object"),
+        Wrong(TAKEN, (), "KS264", "taken", "/kernel/m_file is registered already"),
         Wrong(POSITIVE, (), "KS202", "returned", "init of m returned 1"),
         Wrong(HEALTHY, ("cuont=1",), "KS223", "parameter", "m has no parameter cuont"),
     ],
-    ids=["sleeps-in-atomic", "slab-poison", "returns-1", "unknown-parameter"],
+    ids=["sleeps-in-atomic", "slab-poison", "kobject-twice", "name-taken", "returns-1", "unknown-parameter"],
 )
 def test_a_loaded_module_that_is_wrong(ks, tmp_path, monkeypatch, wrong):
     body, words, code, kind, text = wrong
@@ -118,7 +140,42 @@ def test_a_loaded_module_that_is_wrong(ks, tmp_path, monkeypatch, wrong):
     codes = sorted(set(re.findall(r"kscaffold explain (KS\d{3})", told.out)))
     accepted = ks("run", *words, *(word for each in codes for word in ("--allow", each.lower())))
     assert accepted.status == 0 and text in accepted.err
-    assert ks("run", *words, "--allow", "KS999").status == 2
+    refused = ks("run", *words, "--allow", f"{code}x", "--json")
+    assert refused.status == 2 and refused.json["error"]["fix"] == f"--allow {code}"
+    assert ks("run", *words, "--allow", "KS259" if code != "KS259" else "KS256").status == 1
+
+
+def test_a_last_call_leaves_no_frame_and_has_its_line(ks, tmp_path, monkeypatch):
+    """A compiler makes a jump of it: of exit nothing is in the kernel's trace."""
+    where = project(ks, tmp_path, monkeypatch, HEALTHY, 'remove_proc_entry("m_nosuch", NULL); /* here */')
+    told = ks("run", "--json")
+    assert told.status == 1 and told.json["code"] == "KS252"
+    assert [c["where"] for c in told.json["complaints"]] == [where]
+    assert "m_nosuch" in told.json["complaints"][0]["text"]
+
+
+SUB = """static int __init enter(void)
+{{
+	WARN_ON(1);
+	proc_mkdir("m_left", NULL); /* here */
+	return 0;
+}}
+"""
+
+
+def test_a_line_of_a_sub_directory_is_named_from_the_project(ks, tmp_path, monkeypatch):
+    where = project(ks, tmp_path, monkeypatch, SUB)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "m.c").rename(tmp_path / "sub/m.c")
+    write(tmp_path, Kbuild="obj-m += sub/\n", sub_0_Kbuild="obj-m := m.o\n")
+    ran = ks("run", "--json")
+    assert ran.json["residue"] == [{"kind": "proc", "name": "m_left", "where": f"sub/{where}"}], ran.err
+    name, _, number = where.partition(":")
+    assert ran.json["complaints"][0]["where"] == f"sub/{name}:{int(number) - 1}"
+    assert ks("load").status == 0
+    gone = ks("unload", "--json")
+    assert gone.json["residue"] == ran.json["residue"]
+    assert ks("sandbox", "stop").status == 0
 
 
 def test_a_project_keeps_what_it_accepts(ks, tmp_path, monkeypatch):

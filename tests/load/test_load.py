@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -76,12 +78,13 @@ def test_a_second_load_is_refused(ks, here):
         "stage": "list",
         "errno": "EEXIST",
         "init_ran": False,
-        "fix": "kscaffold reload",
+        "fix": f"kscaffold reload {ko}",
     }
-    said = ks("load", ko)
-    assert "fix: kscaffold reload" in said.out
-    # The advice is good.
-    assert ks("reload", ko).status == 0
+    # The advice is good as it stands, in another directory, too.
+    words = ["load", "--no-deps", ko, "-C", here, "-k", "6.1"]
+    advice = shlex.split(re.search(r"fix: kscaffold (reload .*)", ks(*words).out)[1])
+    assert advice == ["reload", "-C", str(here), "--kernel", "6.1", "--no-deps", str(ko)]
+    assert ks(*advice).status == 0
 
 
 def test_without_a_sandbox(ks, here):

@@ -97,6 +97,34 @@ def test_what_init_asks_for_is_loaded_or_named(tmp_path: Path, kernel, ks):
         ks("sandbox", "stop", "-C", tmp_path)
 
 
+ONE = """\
+#include <linux/kmod.h>
+#include <linux/module.h>
+static int __init one_init(void) {{ {init} }}
+static void __exit one_exit(void) {{ }}
+module_init(one_init);
+module_exit(one_exit);
+MODULE_LICENSE("GPL");
+{more}
+"""
+
+
+@pytest.mark.sandbox
+def test_what_a_module_would_like_to_have_is_loaded_where_it_is_there(tmp_path: Path, kernel, ks):
+    """MODULE_SOFTDEP: what is not there, or does not load, fails nothing."""
+    sources = {
+        "asks": ('return request_module("wanted") ? -EIO : 0;', ""),
+        "wanted": ("return 0;", 'MODULE_SOFTDEP("pre: early nobody md4 post: late absent");'),
+        "early": ("return 0;", 'MODULE_SOFTDEP("pre: wanted");'),
+        "late": ("return -ENODEV;", ""),
+    }
+    texts = {f"{name}__c": ONE.format(init=init, more=more) for name, (init, more) in sources.items()}
+    write(tmp_path, Kbuild=f"obj-m := {' '.join(f'{name}.o' for name in sources)}\n", **texts)
+    ran = ks("run", "-C", tmp_path, "-k", kernel("6.1").release, "--module", "asks", "--json")
+    assert (ran.status, ran.json["verdict"]) == (0, "loaded"), ran.err
+    assert ran.json["requests"] == [{"name": "wanted", "modules": ["early", "md4", "late", "wanted"]}]
+
+
 def test_an_alias_may_be_a_pattern():
     assert aliases.aliases_of(b"\0license=GPL\0alias=net-pf-38\0alias=char-major-10-*\0") == [
         "net-pf-38",

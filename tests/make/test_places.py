@@ -62,7 +62,8 @@ def test_a_project_inside_of_another_is_told(repository: Path, kernel, ks):
     k = kernel("6.1")
     ran = ks("build", "-C", repository / "sub", "-k", k.release)
     assert ran.status == 0
-    assert f"the project meant is sub, which lies in r: kscaffold build -C {repository} builds all" in ran.err
+    whole = f"kscaffold build --kernel {k.release} -C {repository} builds all"
+    assert f"the project meant is sub, which lies in r: {whole}" in ran.err
     assert "the project meant" not in ks("build", "-C", repository, "-k", k.release).err
 
 

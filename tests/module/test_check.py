@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from kscaffold.kernel import store
-from tests.conftest import need_program
-from tests.support.elf import Ko, of
+from tests.conftest import ROOT, need_program
+from tests.support.elf import Ko, Section, of
 from tests.support.worlds import CONFIG, RELEASE, World
 
 KEYS = {
@@ -168,6 +168,27 @@ def test_a_compressed_module_is_told_by_what_is_to_unpack_it(ks, world, tmp_path
         assert fix in ran.out + ran.err
 
 
+@pytest.mark.parametrize("option", [True, False])
+def test_kunit_tests_need_a_kernel_with_kunit(ks, world, tmp_path: Path, option: bool):
+    world(World(config={*CONFIG, *(["KUNIT"] if option else [])}))
+    suites = [Section(".kunit_test_suites", bytes(8))]
+    for name, sections in (("suite", suites), ("plain", [])):
+        ran = ks("check", write(tmp_path, Ko(name, sections=sections)))
+        assert ran.status == 0
+        told = "no KUnit test of the module can run there" in ran.out + ran.err
+        assert told == ("[KS452]" in ran.out + ran.err) == (name == "suite" and not option)
+
+
+def test_what_dkms_left_unsigned_is_seen(ks, world, tmp_path: Path):
+    """dkms without openssl says "done." of a module without a signature."""
+    world()
+    path = write(tmp_path / "updates/dkms", Ko())
+    assert "signature   none" in ks("check", path).out
+    assert ks("check", path, "--json").json["signed"] is False
+    page = (ROOT / "docs/signatures.md").read_text()
+    assert "where openssl is not installed" in page and "kscaffold check /lib/modules/" in page
+
+
 def test_values_on_the_command_line(ks, world, tmp_path: Path):
     world()
     path = write(tmp_path, Ko(parameters={"howmany": "int"}))
@@ -242,7 +263,7 @@ def test_a_project(ks, world, project: Path):
     world()
     ran = ks("check", "-C", project, "--json")
     assert ran.status == 69 and ran.json["error"]["code"] == "KS418"
-    assert ran.json["error"]["fix"] == "kscaffold build"
+    assert ran.json["error"]["fix"] == f"kscaffold build -C {project}"
     write(project, Ko("own_name"), "own-name")
     ran = ks("check", "-C", project, "--json")
     assert (ran.status, ran.json["module"], ran.json["findings"]) == (0, "own_name", [])

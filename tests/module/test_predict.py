@@ -152,6 +152,13 @@ SYMBOL_CASES = [
     (Ko(license="XXX", weak=["debugfs_create_dir"]), {}, CLEAN, None),
     (Ko(imports={"dma_buf_get": 0x22}), {}, (False, "symbols", "EINVAL"), "KS429"),
     (Ko(imports={"dma_buf_get": 0x22}, info=[("import_ns", "DMA_BUF")]), {}, CLEAN, None),
+    # What MODULE_IMPORT_NS("DMA_BUF") leaves before 6.13.
+    (
+        Ko(imports={"dma_buf_get": 0x22}, info=[("import_ns", '"DMA_BUF"')]),
+        {},
+        (False, "symbols", "EINVAL"),
+        "KS429",
+    ),
     # EXPORT_SYMBOL_FOR_MODULES() of 6.16 and later: for the modules it names.
     (Ko(imports={"kept": 0x44}), {}, (False, "symbols", "EINVAL"), "KS429"),
     (Ko("kvm", imports={"kept": 0x44}), {}, CLEAN, None),
@@ -379,3 +386,15 @@ def test_a_changed_module_of_the_kernels_own(kernel, tmp_path: Path):
         "stage": "signature",
         "errno": "EKEYREJECTED",
     }
+
+
+def test_a_namespace_in_quotes_is_told_apart_from_none(facts):
+    imports = {"dma_buf_get": 0x22}
+    told = {
+        value: finding
+        for value, info in (("none", []), ("quoted", [("import_ns", '"DMA_BUF"')]))
+        for finding in predict(read(Ko(imports=imports, info=info)), facts()).findings
+        if finding.code == "KS429"
+    }
+    assert "quotes in it" in told["quoted"].message and "without the quotes" in told["quoted"].fix
+    assert "does not import" in told["none"].message and "in quotes from 6.13 on" in told["none"].fix

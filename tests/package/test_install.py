@@ -11,7 +11,7 @@ from kscaffold.package.install import _subdirectory, install
 from tests.conftest import need_program
 from tests.support.projects import HELLO, write
 
-KEYS = {"schema", "command", "ok", "kernel", "directory", "modules", "said", "code"}
+KEYS = {"schema", "command", "ok", "kernel", "arch", "directory", "modules", "said", "code"}
 USER = HELLO.replace('pr_info("hello\\n")', "given()").replace(
     "static int", "void given(void);\nstatic int", 1
 )

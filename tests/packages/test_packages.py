@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.arch import table
 from kscaffold.errors import KscaffoldError
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.packages import apt, sources
@@ -253,3 +254,29 @@ def test_a_suite_that_the_host_does_not_have(tmp_path: Path, monkeypatch: pytest
         with pytest.raises(KscaffoldError) as caught:
             archive.show(["no-such-package"])
         assert caught.value.code == "KS502"
+
+
+_APT_CACHE = """#!/bin/sh
+# As apt's, where packages are of riscv64: one of all architectures has no other name.
+for word in "$@"; do
+	case $word in
+	gcc-14:amd64) printf 'Package: gcc-14\\nVersion: 14\\nArchitecture: amd64\\nDepends: libgcc-14\\n\\n' ;;
+	libgcc-14) printf 'Package: libgcc-14\\nVersion: 14\\nArchitecture: all\\n\\n' ;;
+	libc6) printf 'Package: libc6\\nVersion: 2\\nArchitecture: riscv64\\n\\n' ;;
+	esac
+done
+"""
+
+
+def test_a_package_of_all_architectures_runs_on_this_machine_too(tmp_path: Path, monkeypatch):
+    (tmp_path / "apt-cache").write_text(_APT_CACHE)
+    (tmp_path / "apt-cache").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    machine = table.by_debian("riscv64")
+    assert machine is not None
+    archive = apt.Archive(tmp_path, apt.Distribution((), machine, "amd64"), "trixie")
+    found = archive.show([archive.runs_here("gcc-14"), archive.runs_here("libgcc-14")])
+    assert [(package.name, package.arch) for package in found] == [("gcc-14", "amd64"), ("libgcc-14", "all")]
+    with pytest.raises(KscaffoldError) as raised:  # one of riscv64 alone does not
+        archive.show([archive.runs_here("libc6")])
+    assert raised.value.code == "KS502" and "libc6:amd64" in raised.value.what

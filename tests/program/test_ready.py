@@ -1,5 +1,6 @@
 """A user's program made ready: read against what readelf and ldd say of the same files."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -138,6 +139,29 @@ def test_a_source_is_compiled_for_the_guests_machine(tmp_path):
     (tmp_path / "p.c").write_text("int main(void) { return 0; }")
     content = ready("p.c", tmp_path, table.by_uname("aarch64")).files[0].content
     assert content[18] == 183  # EM_AARCH64
+
+
+@pytest.mark.parametrize(
+    ("said", "package"),
+    [
+        ("/usr/bin/ld: cannot find -lc: No such file or directory", "libc6-dev-s390x-cross"),
+        ("p.c:1:10: fatal error: stdio.h: No such file or directory", "libc6-dev-s390x-cross"),
+        ("features-time64.h:20:10: fatal error: bits/wordsize.h: No such file", "libc6-dev-s390x-cross"),
+        ("p.c:1:10: fatal error: mine.h: No such file or directory", None),
+    ],
+)
+def test_what_mends_a_source_that_is_not_compiled(tmp_path, monkeypatch, said, package):
+    (tmp_path / "p.c").write_text("int main(void) { return 0; }")
+    gcc = tmp_path / "bin/s390x-linux-gnu-gcc"
+    gcc.parent.mkdir()
+    gcc.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+    gcc.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{gcc.parent}:{os.environ['PATH']}")
+    with pytest.raises(KscaffoldError) as error:
+        ready("p.c", tmp_path, table.by_uname("s390x"))
+    assert error.value.code == "KS643" and said in (error.value.cause or "")
+    fix = error.value.fix or ""
+    assert fix.endswith(package) if package else "s390x-linux-gnu-gcc" in fix
 
 
 def test_where_copies_go(tmp_path):

@@ -9,8 +9,10 @@ import pytest
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths
+from kscaffold.project import trust
 from kscaffold.project.ask import UnsetOptionError, read_project
 from kscaffold.project.find import find_project, home, is_project
+from kscaffold.project.project import ModuleTarget, Project
 from tests.conftest import need_program
 from tests.support.projects import COURSE, HELLO, write
 
@@ -210,14 +212,36 @@ def test_the_project_is_found_from_below(tmp_path: Path):
     assert find_project(project) == project
 
 
-def test_no_project_here(tmp_path: Path, ks):
+def test_no_project_here(tmp_path: Path, ks, monkeypatch):
     (tmp_path / ".git").mkdir()
     write(tmp_path, Makefile="all:\n\techo obj-m\n", one_0_Kbuild="obj-m := a.o\n")
     with pytest.raises(KscaffoldError) as caught:
         find_project(tmp_path)
-    assert (caught.value.code, caught.value.fix) == ("KS101", "cd one")
+    # A command for wherever the user is.
+    assert (caught.value.code, caught.value.fix) == ("KS101", f"cd {tmp_path}/one")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KscaffoldError) as caught:
+        find_project(tmp_path)
+    assert caught.value.fix == "cd one"
     ran = ks("build", "-C", tmp_path, "--json")
     assert (ran.status, ran.json["error"]["code"]) == (69, "KS101")
+
+
+@pytest.mark.parametrize("verb", ["build", "run", "check", "info", "clean"])
+def test_a_named_directory_with_another_makefile_is_not_the_project_around_it(tmp_path: Path, ks, verb):
+    (tmp_path / ".git").mkdir()
+    project = write(tmp_path / "outer", Kbuild="obj-m := a.o\n", a__c="", mk4_0_Makefile="all:\n\techo hi\n")
+    ran = ks(verb, "-C", project / "mk4", "--json")
+    assert (ran.status, ran.json["error"]["code"]) == (69, "KS101")
+    assert "the project around it is outer" in ran.json["error"]["cause"]
+    assert f"kscaffold build -C {project}, where outer" in ran.json["error"]["fix"]
+    assert "adopt" not in ran.json["error"]["fix"]
+    (project / "mk4/b.c").write_text(HELLO)
+    assert f"kscaffold adopt {project}/mk4 " in ks(verb, "-C", project / "mk4", "--json").json["error"]["fix"]
+    # Who is in such a directory, or names one without a Makefile, means the project around.
+    (project / "doc").mkdir()
+    trust.name(project / "doc")
+    assert find_project(project / "doc") == project
 
 
 @contextlib.contextmanager
@@ -256,3 +280,17 @@ def test_a_user_without_a_home(monkeypatch, tmp_path):
         Path.home()
     assert home(tmp_path) == tmp_path
     assert paths.home() == Path("/")
+
+
+def test_a_module_that_is_not_there_is_told_with_the_one_that_was_meant(tmp_path: Path):
+    names = ("sensor", "valve")
+    targets = tuple(ModuleTarget(n, (f"{n}.o",), tmp_path, tmp_path / f"{n}.ko") for n in names)
+    several, one = (Project(tmp_path, tmp_path / "Kbuild", t) for t in (targets, targets[:1]))
+    for project, written, fix in (
+        (several, "sensr", "--module sensor"),
+        (several, "x", "leave the name out, for all of them"),
+        (one, "x", "--module sensor"),
+    ):
+        with pytest.raises(KscaffoldError) as caught:
+            project.named(written)
+        assert (caught.value.code, caught.value.fix) == ("KS109", fix)

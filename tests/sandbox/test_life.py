@@ -26,6 +26,7 @@ from kscaffold.load.unload import unload as unload_one
 from kscaffold.module.arguments import NO_PARAMETERS
 from kscaffold.progress import SILENT
 from kscaffold.sandbox.agent import guest_root, protocol
+from kscaffold.sandbox.agent.channel import Channel
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm import qemu
 from kscaffold.sandbox.vm.boot import boot_once, write_initramfs
@@ -445,7 +446,7 @@ def test_agent_and_channel_agree():
 
 def test_an_answer_must_repeat_the_nonce_of_its_request():
     ours, theirs = socket.socketpair()
-    with theirs, contextlib.closing(protocol.Channel(ours)) as opened:
+    with theirs, contextlib.closing(Channel(ours)) as opened:
 
         def answer() -> None:
             request = theirs.recv(4096)
@@ -465,7 +466,7 @@ def test_an_answer_must_repeat_the_nonce_of_its_request():
 )
 def test_nonsense_from_a_guest_is_no_answer(nonsense):
     ours, theirs = socket.socketpair()
-    with contextlib.closing(protocol.Channel(ours)) as opened:
+    with contextlib.closing(Channel(ours)) as opened:
         theirs.sendall(nonsense)
         theirs.close()
         with pytest.raises(protocol.ChannelClosed):

@@ -9,6 +9,9 @@ import pytest
 
 from kscaffold import timeouts
 from kscaffold.files import paths
+from kscaffold.sandbox.vm.plan import plan_vm
+from kscaffold.sandbox.vm.start import start_guest
+from kscaffold.targets.sandbox import SandboxTarget
 from tests.conftest import REAL_CACHE, ROOT, need_program
 from tests.support.kernels import need_kernel
 from tests.support.modules import built
@@ -126,3 +129,20 @@ def test_the_place_of_sandboxes_is_nobody_elses(ks, monkeypatch):
         place.unlink()
     assert (ran.status, ran.json["error"]["code"]) == (69, "KS618")
     assert "XDG_RUNTIME_DIR" in ran.json["error"]["fix"]
+
+
+@pytest.mark.sandbox
+def test_a_guest_has_no_network_and_no_file_of_the_host():
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    guest = start_guest(plan_vm(need_kernel("6.1"), ""))
+    try:
+        target = SandboxTarget.from_guest(guest, "")
+        interfaces = [line.split(b":")[0].strip() for line in target.read("/proc/net/dev").splitlines()[2:]]
+        assert interfaces == [b"lo"]
+        assert target.read("/proc/partitions").split() in ([], [b"major", b"minor", b"#blocks", b"name"])
+        kinds = {line.split()[2] for line in target.read("/proc/mounts").splitlines()}
+        assert kinds <= {b"rootfs", b"devtmpfs", b"proc", b"sysfs", b"debugfs", b"tracefs", b"devpts"}, kinds
+        with pytest.raises(FileNotFoundError):
+            target.read(str(Path(__file__)))
+    finally:
+        guest.close()

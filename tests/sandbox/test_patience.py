@@ -12,8 +12,10 @@ from collections.abc import Iterator
 import pytest
 
 from kscaffold import process
-from kscaffold.sandbox.agent import protocol
-from kscaffold.sandbox.agent.protocol import Channel, ChannelTimeout, Kind
+from kscaffold.sandbox.agent import protocol, running_clock
+from kscaffold.sandbox.agent.channel import Channel
+from kscaffold.sandbox.agent.protocol import ChannelTimeout, Kind
+from kscaffold.sandbox.agent.running_clock import RunningClock
 
 
 @pytest.fixture
@@ -28,21 +30,48 @@ def test_time_without_a_processor_is_no_grace(wire):
     looks = itertools.count()
 
     def cpu_wait() -> float:
-        if (look := next(looks)) == 3:  # long after its grace, had it been counted by the clock
+        if next(looks) == 5:  # long after its deadline, had that been counted by a common clock
             theirs.sendall(protocol.frame(Kind.END, 7, 0, b"late, and right"))
-        return look * 1e-3
+        return time.monotonic()
 
-    assert Channel(ours, cpu_wait, most=1e9).answer(7, 0, grace=1e-3).payload == b"late, and right"
+    clock, began = RunningClock(cpu_wait=cpu_wait), time.monotonic()
+    assert Channel(ours, clock).answer(7, 0.05).payload == b"late, and right"
+    assert time.monotonic() - began > 0.2
 
 
-def test_there_is_an_end_to_patience(wire):
+def test_there_is_an_end_to_patience(wire, monkeypatch):
     ours, _ = wire
-    began = time.monotonic()
+    monkeypatch.setattr(running_clock, "MOST_WAITING", 0.5)
+    opened, began = Channel(ours, RunningClock(cpu_wait=time.monotonic)), time.monotonic()
+    with pytest.raises(ChannelTimeout) as error:
+        opened.answer(7, 0.2, grace=0.1)
+    assert 0.75 <= time.monotonic() - began < 5 and not error.value.stopped
+    # For each request anew; and a daemon gets more, but only where there is grace at all.
+    opened.begin(protocol.Verb.LIST)
+    again = time.monotonic()
     with pytest.raises(ChannelTimeout):
-        Channel(ours, time.monotonic, most=0.05).answer(7, 0, grace=1e6)
-    assert time.monotonic() - began >= 0.05
-    with pytest.raises(ChannelTimeout):
-        Channel(ours, time.monotonic, most=1e6).answer(7, 0)  # no grace, no patience
+        opened.answer(7, 0.2)
+    assert time.monotonic() - again >= 0.65
+    for grace, least in ((0.0, 0.05), (0.1, 0.65)):
+        patient, again = Channel(ours, patience=0.5), time.monotonic()
+        with pytest.raises(ChannelTimeout):
+            patient.answer(7, 0.05, grace=grace)
+        assert least <= time.monotonic() - again < least + 0.4
+
+
+def test_a_guest_that_had_no_processor_gets_what_it_lacks(wire):
+    """A DUE is answered by what the clock here says that is left, and by 0 where nothing is."""
+    ours, theirs = wire
+    waited = iter([0.0, 0.6] + [0.6] * 99)
+    opened = Channel(ours, RunningClock(cpu_wait=lambda: next(waited)))
+    opened.clock.look()
+    time.sleep(0.7)
+    given = opened.now() + 0.2
+    opened.prolong(given)
+    opened.prolong(given - 0.75)
+    words = [protocol.REQUEST.unpack(theirs.recv(protocol.REQUEST.size)) for _ in range(2)]
+    assert [word[1] for word in words] == [protocol.Verb.PROLONG] * 2
+    assert 700 < words[0][4] <= 800 and words[1][4] == 0
 
 
 def test_who_says_that_it_is_at_work_has_its_grace_anew(wire):

@@ -24,7 +24,8 @@ from kscaffold.load.unload import unload as unload_one
 from kscaffold.module.arguments import Parameters
 from kscaffold.process import is_stopped
 from kscaffold.sandbox.agent import protocol, running_clock
-from kscaffold.sandbox.agent.protocol import Channel, ChannelTimeout, Kind
+from kscaffold.sandbox.agent.channel import Channel
+from kscaffold.sandbox.agent.protocol import ChannelTimeout, Kind
 from kscaffold.sandbox.agent.running_clock import RunningClock
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm.plan import plan_vm
@@ -89,6 +90,79 @@ def test_a_qemu_that_is_stopped_takes_no_time_of_the_guest(kernel):
         with stopped(guest.qemu.pid, 0.3, 3):
             report = load_one(*ask(kernel, "sleeper"), target, timeout=1)
         assert (report.judgement.verdict, report.judgement.code) == ("hung", "KS260")
+
+
+@contextlib.contextmanager
+def throttled(pid: int, runs: float, rests: float) -> Iterator[None]:
+    """That process runs for so long, and is stopped for so long, in turn: as on a machine that is busy."""
+    ended = threading.Event()
+
+    def turn() -> None:
+        while not ended.is_set():
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(rests)
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(runs)
+
+    thread = threading.Thread(target=turn)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+def test_what_computes_gets_its_time_on_a_machine_that_gives_it_a_tenth(kernel):
+    """A busy loop of 1 s takes 8 there, and it is no loop without an end; one without an end is."""
+    with guest_of(kernel) as (guest, target):
+        with throttled(guest.qemu.pid, 0.05, 0.33):
+            began = time.monotonic()
+            report = load_one(*ask(kernel, "busy", "ms=1000"), target, timeout=3)
+            assert report.judgement.verdict == "loaded", report.judgement.cause
+            assert time.monotonic() - began > 4, "it had its processor all the time"
+            unloaded = unload_one("busy", target, timeout=3, ko=report.file)
+            assert unloaded.judgement.verdict == "unloaded", unloaded.judgement.cause
+            began = time.monotonic()
+            report = load_one(*ask(kernel, "endless"), target, timeout=1)
+        assert (report.judgement.verdict, report.judgement.code) == ("hung", "KS260")
+        assert time.monotonic() - began > 3
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+def test_a_busy_machine_has_a_hard_bound(kernel, monkeypatch):
+    """Whatever the guest had of the machine: after so many seconds it is over."""
+    monkeypatch.setattr(running_clock, "MOST_WAITING", 2.0)
+    with guest_of(kernel) as (guest, target):
+        guest.channel.clock = RunningClock(cpu_wait=time.monotonic)
+        began = time.monotonic()
+        report = load_one(*ask(kernel, "endless"), target, timeout=1)
+    assert report.judgement.verdict == "hung" and 2.9 < time.monotonic() - began < 25
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+def test_a_sandbox_that_stays_stopped_is_not_lost(ks, kernel, tmp_path, monkeypatch):
+    shutil.copy(built(kernel) / "slow.ko", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(running_clock, "MOST_STOPPED", 1.0)
+    assert ks("load", "-k", kernel.release, "slow.ko", "ms=1").status == 0
+    card = registry.find_sandbox(tmp_path)
+    for pid in (card.qemu, card.daemon):
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            ran = ks("list")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert (ran.status, "error[KS620]" in ran.err) == (69, True), ran.err
+        assert f"fix: kill -CONT {pid}" in ran.err and f"its process {pid}; waited" in ran.err
+    ran = ks("list", "--json")
+    assert ran.status == 0 and [m["name"] for m in ran.json["modules"]] == ["slow"]
+    assert registry.find_sandbox(tmp_path).daemon == card.daemon, "it is the same one"
+    assert ks("sandbox", "stop").status == 0
 
 
 @pytest.mark.sandbox
@@ -157,7 +231,7 @@ def test_an_answer_that_waits_at_the_deadline_is_read():
 
 def test_the_clock_stands_while_somebody_is_stopped(monkeypatch):
     ours, theirs = socket.socketpair()
-    looks = iter([True] * 8 + [False] * 99)
+    looks = iter([7] * 8 + [0] * 99)
     clock, began = RunningClock(lambda: next(looks)), time.monotonic()
     poll = select.poll()
     poll.register(ours, select.POLLIN)
@@ -165,13 +239,14 @@ def test_the_clock_stands_while_somebody_is_stopped(monkeypatch):
         assert clock.wait(poll, clock.now() + 0.05) == []
         stood = time.monotonic() - clock.now()
         assert 0.5 < stood <= time.monotonic() - began
-        monkeypatch.setattr(running_clock, "_MOST", 0.3)
-        forever = Channel(ours, is_stopped=lambda: True)
+        monkeypatch.setattr(running_clock, "MOST_STOPPED", 0.3)
+        forever = Channel(ours, RunningClock(lambda: 4711))
         with pytest.raises(ChannelTimeout) as error:
             forever.answer(7, 0.01)
-    assert error.value.stopped
-    silent = protocol.lost(protocol.Answer(protocol.STOPPED, b""))
-    assert isinstance(silent, ChannelTimeout) and silent.stopped
+    assert error.value.stopped == 4711
+    silent = protocol.lost(protocol.Answer(protocol.STOPPED, b"4711\nits last words\n"))
+    assert isinstance(silent, ChannelTimeout)
+    assert (silent.stopped, silent.console) == (4711, "its last words\n")
 
 
 def test_a_process_that_is_stopped_is_seen():

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -62,6 +63,46 @@ def test_a_terminal_that_is_closed_leaves_the_sandbox_usable(ks, typist):
     typist.child.wait()
     assert "hello" in ks("list", "--all").out
     assert len(registry.all_sandboxes()) == 1
+
+
+@pytest.fixture
+def script(ks, tmp_path, monkeypatch):
+    """Run `sandbox shell` with this on its standard input, which is no terminal."""
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel("6.1")
+    monkeypatch.chdir(tmp_path)
+    assert ks("load", "-k", kernel.release, built(kernel) / "hello.ko").status == 0
+
+    def run(text: str) -> subprocess.CompletedProcess[str]:
+        shell = [sys.executable, "-m", "kscaffold", "sandbox", "shell"]
+        return subprocess.run(shell, input=text, capture_output=True, text=True, timeout=120)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "out"),
+    [
+        ("exit 7\n", 7, ""),
+        ("lsmod | grep -c ^hello; false\n", 1, "1\n"),  # the input ends while a command runs
+        ("echo out; kill -9 $$\n", 128 + 9, "out\n"),
+    ],
+)
+def test_a_script_on_standard_input(script, text, status, out):
+    done = script(text)
+    assert (done.returncode, done.stdout) == (status, out)
+
+
+def test_what_busybox_says_of_a_load_is_not_to_be_trusted(script):
+    done = script("true\n")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "insmod exits with the errno cut to 8 bits, its modprobe knows no softdep" in done.stderr
+
+
+def test_a_kernel_that_ends_below_the_shell(ks, script):
+    done = script("echo c > /proc/sysrq-trigger\n")
+    assert done.returncode == 69 and "error[KS610]" in done.stderr and "kscaffold load" in done.stderr
+    assert "sysrq" in ks("logs").out
 
 
 def test_a_shell_has_no_json(ks):

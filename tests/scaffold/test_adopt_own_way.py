@@ -101,3 +101,17 @@ def test_no_kbuild_of_hundreds_of_lines(tmp_path: Path, ks):
 )
 def test_what_a_source_exports(text: str):
     assert read_source(Path("a.c"), text).exports == {"f"}
+
+
+def test_a_directory_that_make_can_t_take_is_left_out_and_told(ks, tmp_path: Path):
+    """A blank would make two words of it in obj-m."""
+    for name in ("one", "far away"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Kbuild").write_text("obj-m := hello.o\n")
+        (tmp_path / name / "hello.c").write_text(HELLO)
+    ran = ks("adopt", tmp_path, "--write", "--json")
+    assert ran.status == 0
+    assert (tmp_path / "Kbuild").read_text().endswith("obj-m := one/\n")
+    assert "far away: left out, make can't take its name" in str(ran.json)
+    (tmp_path / "Kbuild").unlink()
+    assert "fix: cd one\n" in ks("info", "-C", tmp_path).err.replace(f"{tmp_path}/", "")

@@ -277,7 +277,7 @@ def test_a_single_file_module_says_how_to_get_a_second_object(ks, tmp_path):
     write(tmp_path, Kbuild="obj-m := hello.o\n", hello__c="", util__c="")
     ran = ks("kbuild", "add-object", "util", "-C", tmp_path, "--json")
     assert (ran.status, ran.json["error"]["code"]) == (69, "KS042")
-    assert "kscaffold kbuild rename hello NAME" in ran.json["error"]["fix"]
+    assert f"kscaffold kbuild rename -C {tmp_path} hello NAME" in ran.json["error"]["fix"]
     assert ks("kbuild", "rename", "hello", "own", "-C", tmp_path).status == 0
     assert ks("kbuild", "add-object", "util", "-C", tmp_path).status == 0
     assert (tmp_path / "Kbuild").read_text() == "obj-m := own.o\nown-objs := hello.o util.o\n"

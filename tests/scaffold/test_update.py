@@ -179,7 +179,8 @@ def test_conflicts_puts_both_sides_into_the_file_once(hello, newer):
         '<<<<<<< yours\n\tpr_info("farewell from exit\\n");\n'
         '=======\n\tpr_info("bye from exit\\n");\n>>>>>>> template\n' in text
     )
-    assert ran.err.splitlines()[-1].endswith("edit what is between <<<<<<< and >>>>>>>, then kscaffold build")
+    said = f"edit what is between <<<<<<< and >>>>>>>, then kscaffold build -C {hello}"
+    assert ran.err.splitlines()[-1].endswith(said)
     again = newer("update", hello, "--json")
     assert (again.status, again.json["up_to_date"]) == (0, True)
 

@@ -41,6 +41,11 @@ MACHINES = {
 }
 # Those that CI tries always; the others where KSCAFFOLD_REQUIRE names them.
 ALWAYS = ("arm64", "s390x")
+# Series and machine: this machine's kernels, and one of each other machine.
+EVERYWHERE = [
+    *((series, "amd64") for series in ("6.1", "5.10", "6.12")),
+    *((series, arch) for arch, series in MACHINES.items()),
+]
 _SUITES_OF_MACHINES: dict[str, tuple[str | None, ...]] = {"riscv64": ("trixie",)}
 
 
@@ -93,17 +98,32 @@ def need_kernel(series: str = "6.1", arch: str = "amd64") -> Kernel:
     return found
 
 
+def need_named(arch: str) -> None:
+    """The test is skipped unless KSCAFFOLD_REQUIRE names the machine."""
+    if arch not in REQUIRED:
+        pytest.skip(f"tried where it is asked for: KSCAFFOLD_REQUIRE={arch}")
+
+
 def need_machine(arch: str) -> Kernel:
     """A kernel of another machine with all that builds for it and boots it, or the test is skipped: one that
     CI tries always as `need_kernel` does, the others unless KSCAFFOLD_REQUIRE names them.
     """
     machine = table.by_debian(arch)
     assert machine is not None
-    if arch not in ALWAYS and arch not in REQUIRED:
-        pytest.skip(f"tried where it is asked for: KSCAFFOLD_REQUIRE={arch}")
+    if arch not in ALWAYS:
+        need_named(arch)
     need_program(machine.qemu, machine.qemu_package)
     need_program(f"{machine.triple}-gcc", machine.compiler_package())
     return need_kernel(MACHINES[arch], arch)
+
+
+def need_either(series: str, arch: str) -> Kernel:
+    """One of EVERYWHERE, or the test is skipped: on each other machine unless KSCAFFOLD_REQUIRE names it."""
+    if arch != "amd64":
+        need_named(arch)
+        return need_machine(arch)
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    return need_kernel(series)
 
 
 def only(release: str) -> Kernel:

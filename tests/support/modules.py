@@ -59,6 +59,12 @@ SOURCES: dict[str, tuple[str, str, str | None]] = {
         'int i; for (i = 0; i < 3; i++) t[i] = kthread_run(talk, NULL, "talk"); return 0;',
         'int i; for (i = 0; i < 3; i++) kthread_stop(t[i]); pr_info("silence\\n");',
     ),
+    # What takes so many ms of a processor, whatever the clock says.
+    "busy": (
+        "static int ms = 1000; module_param(ms, int, 0444);",
+        "int i; for (i = 0; i < ms; i++) udelay(1000); return 0;",
+        "int i; for (i = 0; i < ms; i++) udelay(1000);",
+    ),
     "slow": ("static int ms = 1000; module_param(ms, int, 0444);", "msleep(ms); return 0;", "msleep(ms);"),
     "ender": (
         "#include <linux/reboot.h>\nstatic int how; module_param(how, int, 0444);"

@@ -25,8 +25,11 @@ from kscaffold.scaffold.create.new import ProjectRequest, new
 from kscaffold.scaffold.create.render import templates
 from kscaffold.targets.sandbox import SandboxTarget
 from tests.conftest import need_program
+from tests.examples.test_build import EXAMPLES, MADE, without_build_products
 from tests.support.kernels import need_kernel, need_machine
 
+# Debian 12's sparse stops at the -march of 6.12.
+BEYOND_SPARSE = ("riscv64",)
 # What an out-of-tree module without a signature makes the kernel say.
 _NORMAL = ("loading out-of-tree module taints kernel", "module verification failed")
 
@@ -62,22 +65,28 @@ class Built:
 
 
 def built(series: str, arch: str = "amd64") -> Built:
-    """All templates for one kernel, by one make. Without sparse they are built all the same."""
+    """All templates for one kernel, by one make, and for another machine's the examples. Without sparse they
+    are built all the same.
+    """
     kernel = _kernel(series, arch)  # the one that is booted, too
-    return built_for(kernel, tuple(names(kernel)))
+    return built_for(kernel, tuple(names(kernel)), () if arch == "amd64" else tuple(MADE))
 
 
 @functools.cache
-def built_for(kernel: Kernel, names: tuple[str, ...]) -> Built:
-    """These templates for a kernel, by one make."""
+def built_for(kernel: Kernel, names: tuple[str, ...], examples: tuple[str, ...] = ()) -> Built:
+    """These templates for a kernel, and copies of these of our examples, by one make."""
     assert kernel.build is not None
     tree = read_tree(kernel.build, kernel.arch)
     place = Path(tempfile.mkdtemp(prefix="ks-templates-"))
     for template in names:
         new(ProjectRequest(module(template), place, template, author="Ann Other"))
-    (place / "Kbuild").write_text("obj-m := " + " ".join(f"{module(t)}/" for t in names) + "\n")
-    # Debian 12's sparse stops at the -march of 6.12's riscv64.
-    takes_sparse = kernel.arch != "riscv64" and shutil.which("sparse")
+    for example in examples:
+        for file in without_build_products(EXAMPLES / example):
+            (place / example / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(EXAMPLES / example / file, place / example / file)
+    projects = [*map(module, names), *examples]
+    (place / "Kbuild").write_text("obj-m := " + " ".join(f"{name}/" for name in projects) + "\n")
+    takes_sparse = kernel.arch not in BEYOND_SPARSE and shutil.which("sparse")
     sparse = ("C=2", "CF=-D__CHECK_ENDIAN__") if takes_sparse else ()
     variables = (*toolchain(tree).variables, "W=1", *sparse)
     argv = ["make", "-j2", "-C", str(kernel.build), f"M={place}", *variables, "modules"]

@@ -123,6 +123,22 @@ def test_exit_0_alone_is_no_proof(ks, host, ko):
     assert "lsmod does not list hello" in said.out + said.err
 
 
+def test_exit_0_of_a_module_that_was_there_before_is_no_proof(ks, host, ko):
+    """As modprobe does it: nothing was loaded now."""
+    (host.at / "list").write_text("hello 16384 0\n")
+    host.file("proc/modules", "hello 16384 0 - Live 0x0000000000000000 (OE)\n")
+    attempt = HostTarget(lambda _: None, host.at).load(ModuleFile.open(ko), Parameters(), 5.0)
+    assert (attempt.errno, attempt.note) == (None, "insmod exited with 0, and hello was loaded before")
+    assert host.load(ko).judgement.verdict == "lost"
+
+
+def test_parameters_arrive_as_every_kmod_takes_them(ks, host, ko):
+    """Before kmod 34 insmod joins its words with blanks, later it quotes a value that is not yet."""
+    host.does("insmod", _LOADS)
+    assert ks("load", "--host", ko, "hello.n=1", "other.n=2", "whom=a b").status == 0
+    assert host.calls == [["insmod", str(ko), "n=1", "other.n=2", 'whom="a b"']]
+
+
 def test_the_command_is_shown_before_it_runs(ks, host, ko, capfd):
     # The program looks whether it has been announced.
     host.does("insmod", f"{_LOADS}; echo and now insmod >&2; exit 1")
@@ -423,3 +439,20 @@ def test_list(ks, host):
     assert second["used_by"] == []
     assert "hello" in ks("list", "--host", "--all").out
     assert host.programs == []  # nothing was elevated
+
+
+def test_list_and_logs_take_what_the_other_verbs_take(ks, host, ko, monkeypatch):
+    """A name, a .ko, a project's directory, and -C."""
+    (host.at / "list").write_text("hello 16384 0\nother 12288 0\n")
+    there = host.at / "there"
+    there.mkdir()
+    (there / "Kbuild").write_text("obj-m := hello.o\n")
+    (host.at / "log").write_text("<6>[    1.000000] hello: a\n<6>[    2.000000] other: b\n")
+    for words in (["hello"], [str(ko)], [str(there)], ["-C", str(there)]):
+        ran = ks("list", "--host", *words, "--json")
+        assert [m["name"] for m in ran.json["modules"]] == ["hello"], words
+        ran = ks("logs", "--host", *words, "--json")
+        assert [line["own"] for line in ran.json["log"]] == [True, False], words
+    ran = ks("list", "--host", "other", "hello", "--json")
+    assert [m["name"] for m in ran.json["modules"]] == ["hello", "other"]
+    assert "gone is not loaded" in ks("list", "--host", "gone").err

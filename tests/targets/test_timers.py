@@ -6,7 +6,7 @@ import pytest
 
 from kscaffold.targets.kernel_memory import KernelMemory
 from kscaffold.targets.symbol_addresses import symbol_addresses
-from kscaffold.targets.timers import Timer, armed_timers
+from kscaffold.targets.timers import Links, Timer, armed_timers
 
 BANNER, BASES, OFFSETS, JIFFIES, TREES = 0x1000, 0x2000, 0x9000, 0x9100, 0xA000
 WAKES = 0x7777
@@ -79,6 +79,34 @@ def test_a_wheel_is_followed_and_what_only_looks_like_a_timer_is_not():
     assert found[0x60000] == Timer("hrtimer", 0x60000, 0x8000, 0, 2.0)
     assert found[0x50000] == Timer("timer", 0x50000)
     assert not any(found[at].function for at in (0x30000, 0x50000, 0x61000))
+
+
+def test_a_timer_whose_memory_went_does_not_hide_those_behind_it():
+    """Three modules have their timers in one bucket, and two nodes of a tree lie below one that went."""
+    ticks = (1 << 32) - 250 * 290
+    slot = BASES + 0x40 + 5 * 8
+    fixed = {OFFSETS: 0, JIFFIES: ticks, slot: 0x20000, TREES + 0x40: 0x60000}
+    first = timer(0x20000, slot, 5, ticks, 0x4000, following=0x21000)
+    second = timer(0x21000, 0x20000, 5, ticks, 0x4100, following=0x22000)
+    third = timer(0x22000, 0x21000, 5, ticks, 0x4200)
+
+    def node(at: int, right: int, left: int) -> dict[int, int]:
+        return dict(zip(range(at, at + 64, 8), (0, right, left, 1, 0, at + 1, TREES + 64, 1), strict=True))
+
+    root, below = node(0x60000, 0x61000, 0x62000), node(0x61000, 0, 0) | node(0x62000, 0, 0)
+    links = Links()
+    whole = {**fixed, **first, **second, **third, **root, **below}
+
+    def functions(words: dict[int, int], links: Links | None) -> set[int]:
+        return {t.function for t in armed_timers(Memory(words), ADDRESSES, 10.0, links)} - {0}
+
+    everything = {0x4000, 0x4100, 0x4200, 0x60001, 0x61001, 0x62001}
+    assert functions(whole, links) == everything
+    left = {**fixed, **third, **below}  # two modules went, and the root of the tree with them
+    assert functions(left, links) == {0x4200, 0x61001, 0x62001}
+    assert functions(left, None) == set()
+    # What was behind, and is armed no more, does not lead back.
+    assert functions({**left, 0x22000 + 8: 0, 0x61000 + 56: 0}, links) == {0x62001}
 
 
 def test_addresses_are_asked_for_once_and_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -73,8 +73,20 @@ BUGS = tuple(
 )
 
 
-def chardev_with_bugs(place: Path, kernel: Kernel) -> dict[int, int]:
-    """Make the project in `place`, with bugs/N/my-chardev.ko for each bug; the line of each in its source."""
+@dataclass(frozen=True)
+class Lines:
+    """Lines of the source with all bugs: of each bug by its number, and of each handler by its name."""
+
+    bugs: dict[int, int]
+    handlers: dict[str, int]
+
+    def of(self, bug: Bug) -> int:
+        """The line that is told: of a wrong result the handler's that gave it."""
+        return self.handlers[bug.handler] if bug.kind == "result" else self.bugs[bug.number]
+
+
+def chardev_with_bugs(place: Path, kernel: Kernel) -> Lines:
+    """Make the project in `place`, with bugs/N/my-chardev.ko for each bug."""
     project = new(ProjectRequest("my-chardev", place, "chardev")).path
     source = project / "my-chardev.c"
     source.write_text(_with_bugs(source.read_text()))
@@ -87,8 +99,12 @@ def chardev_with_bugs(place: Path, kernel: Kernel) -> dict[int, int]:
         copy = project / "bugs" / str(bug.number) / "my-chardev.ko"
         copy.parent.mkdir(parents=True)
         copy.write_bytes(ko.replace(before, struct.pack("<I", bug.number)))
-    lines = enumerate(source.read_text().splitlines(), 1)
-    return {int(found[1]): n for n, line in lines if (found := re.match(r"if \(bug == (\d+)\)", line))}
+    lines = list(enumerate(source.read_text().splitlines(), 1))
+    handler = r"static \w+ mailbox_(open|read|write|poll|ioctl)\("
+    return Lines(
+        {int(found[1]): n for n, line in lines if (found := re.match(r"if \(bug == (\d+)\)", line))},
+        {found[1]: n for n, line in lines if (found := re.match(handler, line))},
+    )
 
 
 def _with_bugs(text: str) -> str:

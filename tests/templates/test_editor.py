@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from tests.support import templated
 from tests.conftest import need_program
+from tests.support import templated
 from tests.support.kernels import need_kernel
 from tests.support.projects import HELLO, write
 

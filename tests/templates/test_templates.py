@@ -4,7 +4,6 @@ import errno
 import os
 import signal
 import struct
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,7 +13,6 @@ from kscaffold.packages.busybox import busybox
 from kscaffold.scaffold.create.render import templates
 from tests.support import templated
 from tests.support.guesttool import Done, Result, Room, Tool
-from tests.support.kdirs import SERIES
 from tests.support.templated import Guest
 
 pytestmark = [pytest.mark.kernel, pytest.mark.sandbox]

@@ -104,7 +104,16 @@ static long deadly_ioctl(struct file *f, unsigned int what, unsigned long argume
 	}
 	return 0;
 }
-static const struct file_operations deadly_ops = { .owner = THIS_MODULE, .unlocked_ioctl = deadly_ioctl };
+static ssize_t deadly_read(struct file *f, char __user *to, size_t size, loff_t *at)
+{
+	for (;;)
+		cpu_relax();
+}
+static const struct file_operations deadly_ops = {
+	.owner = THIS_MODULE,
+	.read = deadly_read,
+	.unlocked_ioctl = deadly_ioctl,
+};
 static struct miscdevice deadly = { .minor = MISC_DYNAMIC_MINOR, .name = "deadly", .fops = &deadly_ops };
 module_misc_device(deadly);
 MODULE_LICENSE("GPL");
@@ -126,19 +135,24 @@ import pytest
 def test_call(guest, call):
     guest.load()
     assert guest.exec("call.c", call, timeout=3).returncode == 0
+
+def test_read(guest):
+    guest.load()
+    guest.read("/dev/deadly", timeout=3)
 """
 
 
-def test_a_module_that_kills_its_guest_ends_its_own_test_only(project):
+@pytest.mark.parametrize("words", [("-p", "no:xdist"), ("-n", "2")])
+def test_a_module_that_kills_its_guest_ends_its_own_test_only(project, words):
     project.path.joinpath("Kbuild").write_text("obj-m := deadly.o\n")
     project.path.joinpath("deadly.c").write_text(DEADLY)
     project.path.joinpath("call.c").write_text(CALL)
     project.makepyfile(TESTS)
     began = time.monotonic()
     ran = project.runpytest_subprocess(
-        "-q", "-p", "no:xdist", "--kscaffold-kernel", need_kernel("6.1").release, "--durations=0"
+        "-q", *words, "--kscaffold-kernel", need_kernel("6.1").release, "--durations=0"
     )
-    ran.assert_outcomes(passed=2, failed=3)
+    ran.assert_outcomes(passed=2, failed=4)
     assert time.monotonic() - began < 120
     told = str(ran.stdout)
     line = 1 + DEADLY.splitlines().index("\t\t*nowhere = 1; /* oops */")
@@ -146,6 +160,11 @@ def test_a_module_that_kills_its_guest_ends_its_own_test_only(project):
     # The program that waits for its own lock, and the one that never comes back: each within its deadline.
     # Where CI is set, pytest's summary has the words once more.
     assert told.count("E       kscaffold.testing.guest.GuestFailure: call.c did not end within 3 s") == 2
+    assert (
+        told.count("E       kscaffold.testing.guest.GuestFailure: read of /dev/deadly did not end within 3 s")
+        == 1
+    )
+    assert "second run" not in told
     line = 1 + DEADLY.splitlines().index("\t\tmutex_lock(&lock); /* for ever */")
     assert f"deadly.c:{line}" in told and "deadly_ioctl" in told
     assert ours(os.environ["XDG_RUNTIME_DIR"]) == []

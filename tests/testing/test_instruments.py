@@ -1,5 +1,6 @@
 """`test --sanitize` and `test --coverage`: a report fails its test, and lines are counted over all tests."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,7 @@ def test_a_report_fails_its_test_and_lines_of_all_tests_are_counted(ks, tmp_path
     (here / "tests/test_keeps.py").write_text(TESTS)
     first, second = need_kernel("6.1").release, need_kernel("6.12").release
     words = ("--json", "--sanitize", "--coverage", "-C", here, "--lcov", tmp_path / "keeps.lcov")
+    words = (*words, "--html", tmp_path / "keeps.html")
     ran = ks("test", "--kernel", first, "--kernel", second, *words)
     assert ran.status == 1, ran.err
     outcomes = {(t["test"].rpartition("::")[2].partition("[")[0], t["outcome"]) for t in ran.json["tests"]}
@@ -77,4 +79,7 @@ def test_a_report_fails_its_test_and_lines_of_all_tests_are_counted(ks, tmp_path
     (file,) = ran.json["coverage"]["files"]
     assert {line["line"]: line["count"] for line in file["lines"]}[11] == 6
     assert {f["name"]: f["count"] for f in file["functions"]} == {"keeps_init": 6, "keeps_exit": 6}
+    page = (tmp_path / "keeps.html").read_text()
+    assert "100 % of the lines ran" in page and "<td>keeps.c</td>" in page
+    assert re.search(r">\s+6\s+11  \tnote = kmalloc\(24, GFP_KERNEL\);</span>", page)
     assert f"SF:{here}/keeps.c\n" in (tmp_path / "keeps.lcov").read_text()

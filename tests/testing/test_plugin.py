@@ -260,3 +260,35 @@ def test_lines_of_ktap_are_results(project):
         assert re.search(r"FAILED .*test_kunit\[.*True\]::suite.wrong", str(ran.stdout))
         assert "suite.wrong: not ok (wrong: EXPECTATION FAILED at ktap.c:12)" in str(ran.stdout)
     assert 'name="test_kunit' in (project.path / "out.xml").read_text()
+
+
+# As tools/testing/selftests/kselftest_module.h has it: init prints the sum, and fails where a test did.
+SUM = """
+#include <linux/module.h>
+static unsigned int failed;
+module_param(failed, uint, 0444);
+static int __init sum_init(void)
+{
+	if (failed)
+		printk(KERN_WARNING KBUILD_MODNAME ": failed %u out of 3 tests\\n", failed);
+	else
+		printk(KERN_INFO KBUILD_MODNAME ": all 3 tests passed\\n");
+	return failed ? -EINVAL : 0;
+}
+static void __exit sum_exit(void) { }
+module_init(sum_init);
+module_exit(sum_exit);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("for a test");
+"""
+
+
+@pytest.mark.sandbox
+def test_the_sum_of_a_kselftest_module_is_a_result(project):
+    project.path.joinpath("Kbuild").write_text("obj-m := sum.o\n")
+    project.path.joinpath("sum.c").write_text(SUM)
+    text = "import pytest\n@pytest.mark.parametrize('failed', [0, 2])\n"
+    text += "def test_sum(guest, failed):\n    guest.load(failed=failed)\n"
+    ran = run(project, text)
+    ran.assert_outcomes(passed=2, failed=2)
+    assert re.search(r"FAILED .*test_sum\[.*2\]::sum - failed 2 out of 3 tests", str(ran.stdout))

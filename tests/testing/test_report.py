@@ -1,6 +1,7 @@
 """What becomes of the results of a run of tests: the table, JUnit's XML, a page, annotations of a service."""
 
 import json
+import os
 import xml.etree.ElementTree as ElementTree
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kscaffold import console
+from kscaffold.cli.documents import test as documents
 from kscaffold.cli.render import test as render
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.testing import annotations
@@ -50,6 +52,18 @@ def test_the_table_fits_a_screen_and_tells_architectures_apart(capsys, monkeypat
     ]  # fmt: skip
     cells = [line.partition("trap")[2] for line in lines if line.startswith("trap")]
     assert " ".join(cells).split() == ["passed"] * 5 + ["no", "answer"]
+
+
+def test_a_column_names_the_machine_that_is_not_this_one(capsys, monkeypatch):
+    monkeypatch.setattr(console, "json_mode", False)
+    here, other = KERNELS[1], KERNELS[-1]
+    arches = {here: os.uname().machine, other: "riscv64"}
+    done = run_of(result(here), result(other), kernels=(here, other), arches=arches)
+    assert render.tested(done) == 0
+    head = capsys.readouterr().out.splitlines()[-2]
+    assert head.split() == ["Module", here, f"riscv64:{other}"]
+    assert f"riscv64:{other}" in render_page(done, datetime.now(UTC))
+    assert [test["arch"] for test in documents.tested(done)["tests"]] == [os.uname().machine, "riscv64"]
 
 
 def test_the_worst_of_a_module_s_tests_is_its_word():

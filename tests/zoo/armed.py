@@ -97,6 +97,8 @@ def _timer(body: str = "n++;") -> str:
     return _TIMER.format(body=body)
 
 
+_HOUR = Armed(_timer(), "mod_timer(&timer, jiffies + 3600 * HZ);", "", "loaded", "calls tick() in 3")
+
 ARMED = {
     # Soon, but later than a kernel is watched for anything else. Exit has the right call, and does not make
     # it.
@@ -117,9 +119,10 @@ ARMED = {
         "round",
     ),
     # Later than anybody waits.
-    "timer_hour": Armed(
-        _timer(), "mod_timer(&timer, jiffies + 3600 * HZ);", "", "loaded", "calls tick() in 3"
-    ),
+    "timer_hour": _HOUR,
+    # All in one bucket of the kernel's wheel: the memory of the first one in it goes first.
+    "timer_beside": _HOUR,
+    "timer_behind": _HOUR,
     "work_hour": Armed(
         _WORK.format(body="n++;"),
         "schedule_delayed_work(&work, 7200 * HZ);",
@@ -149,6 +152,16 @@ ARMED = {
         "loaded",
         "rcu_barrier()",
     ),
+    # Called when somebody opens a file of that number: no list of the kernel's can be read that has it.
+    "cdev": Armed(
+        "#include <linux/cdev.h>\n#include <linux/fs.h>\nstatic const struct file_operations fops = {"
+        " .owner = THIS_MODULE }; static dev_t d; static struct cdev c;",
+        'alloc_chrdev_region(&d, 0, 1, "armed_cdev"); cdev_init(&c, &fops);'
+        " if (cdev_add(&c, d, 1)) return -EIO;",
+        "unregister_chrdev_region(d, 1);",
+        "loaded",
+        "cdev_del()",
+    ),
     # Healthy.
     "ok_timer": Armed(
         _timer("mod_timer(&timer, jiffies + HZ / 10);"),
@@ -174,6 +187,13 @@ ARMED = {
     "ok_thread": Armed(
         _THREAD.format(ms=200), 'thread = kthread_run(round, NULL, "armed");', "kthread_stop(thread);"
     ),
+    "ok_cdev": Armed(
+        "#include <linux/cdev.h>\n#include <linux/fs.h>\nstatic const struct file_operations fops = {"
+        " .owner = THIS_MODULE }; static dev_t d; static struct cdev c;",
+        'alloc_chrdev_region(&d, 0, 1, "armed_cdev"); cdev_init(&c, &fops);'
+        " if (cdev_add(&c, d, 1)) return -EIO;",
+        "cdev_del(&c); unregister_chrdev_region(d, 1);",
+    ),
     "ok_once": Armed(
         "static DECLARE_COMPLETION(done); " + _timer("complete(&done);"),
         "mod_timer(&timer, jiffies + HZ / 10);",
@@ -187,7 +207,7 @@ ARMED = {
 }
 """By their names without the `armed_` of the files. armed_two, of two files, is healthy as well."""
 
-FEW = ("timer_hour", "heap_hour", "high_hour", "ok_timer", "ok_high_static", "ok_thread")
+FEW = ("timer_hour", "timer_beside", "heap_hour", "high_hour", "ok_timer", "ok_high_static", "ok_thread")
 """Those that show whether the timers of another kernel are read right."""
 
 _PLACES: list[Path] = []

@@ -381,6 +381,8 @@ CRASHES = (
     Case("stack overflow", "deep", crashed("KS265"), says="deep+0x", unsaid=("s390x",), on={"ppc64el": None}),
     Case("a worker that init waits for", "waiter", crashed("KS250"), says=", in f+0x", seconds=5.0),
     Case("WARN()", "warns", warned("KS252")),
+    # A stack is printed, and nothing tainted.
+    Case("initialises a kobject twice", "kobj_twice", warned("KS334")),
     Case("refcount", "refcount", warned("KS257")),
     Case("interrupts off", "imbalance", warned("KS263")),
     Case("53 sleeps in atomic", "atomic", warned("KS256"), elsewhere=BLIND, on=UNCOUNTED),

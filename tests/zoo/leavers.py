@@ -61,7 +61,9 @@ CALL_LINE = _TEMPLATE[: _TEMPLATE.index("{call}")].count("\n")
 
 @dataclass(frozen=True)
 class Leaver:
-    """One module. `kind`, `name`: of the residue; `name` is what its name begins with."""
+    """One module. `kind`, `name`: of the residue; `name` is what its name begins with. `unmade`: machines
+    where the call makes nothing, or the kernel tells of nothing.
+    """
 
     kind: str
     name: str
@@ -69,6 +71,7 @@ class Leaver:
     call: str
     undo: str
     rest: str = "return 0;"
+    unmade: tuple[str, ...] = ()
 
     @property
     def line(self) -> int:
@@ -82,6 +85,9 @@ _LOOP = (
     "static struct task_struct *t;"
     " static int round(void *x) { while (!kthread_should_stop()) msleep(500); return 0; }"
 )
+
+# Kernels whose memory nobody can look through: they have no /proc/kcore.
+_BLIND = ("armhf",)
 
 LEAVERS = {
     "proc": Leaver(
@@ -202,6 +208,7 @@ LEAVERS = {
         "static struct resource *r;",
         'r = request_region(0x5000, 8, "lv_ports");',
         "release_region(0x5000, 8);",
+        unmade=("s390x",),  # it has no such ports (IO_SPACE_LIMIT)
     ),
     "region": Leaver(
         "iomem",
@@ -237,6 +244,23 @@ LEAVERS = {
         "int error = register_reboot_notifier(&lv_block);",
         "unregister_reboot_notifier(&lv_block);",
         "return error;",
+        unmade=_BLIND,
+    ),
+    "minors": Leaver(
+        "chrdev",
+        "lv_minors (",
+        "static dev_t d;",
+        'int error = alloc_chrdev_region(&d, 0, 4, "lv_minors");',
+        "unregister_chrdev_region(d, 4);",
+        "return error;",
+    ),
+    "driver": Leaver(
+        "driver",
+        "lv_driver",
+        'static struct platform_driver p = { .driver = { .name = "lv_driver" } };',
+        "int error = platform_driver_register(&p);",
+        "platform_driver_unregister(&p);",
+        "return error;",
     ),
     "hook": Leaver(
         "callback",
@@ -247,6 +271,7 @@ LEAVERS = {
         "int error = nf_register_net_hook(&init_net, &o);",
         "nf_unregister_net_hook(&init_net, &o);",
         "return error;",
+        unmade=_BLIND,
     ),
 }
 
@@ -267,7 +292,7 @@ def built_leavers(kernel: Kernel) -> Path:
     objects = " ".join(f"leave_{name}.o clean_{name}.o" for name in LEAVERS)
     (place / "Kbuild").write_text(f"ccflags-y := -g0 -Wno-unused\nobj-m := {objects}\n")
     assert kernel.build is not None
-    tree = read_tree(kernel.build)
+    tree = read_tree(kernel.build, kernel.arch)
     argv = make_argv(place, tree, toolchain(tree), "modules", jobs=2)
     done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout + done.stderr

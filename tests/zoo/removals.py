@@ -17,8 +17,9 @@ class Removal:
     """One unload in a pristine guest.
 
     `before`: what happens first, in this order: NAME is loaded (also where its init fails), `-NAME` is
-    unloaded, `=FILE=TEXT` is written in the guest. `elsewhere`: what other series find. `says`: what the
-    cause must name. `gone`: whether the name is off the list afterwards; None: nobody can be asked.
+    unloaded, `=FILE=TEXT` is written in the guest. `elsewhere`: what other series find, `on`: what other
+    machines do. `says`: what the cause must name. `gone`: whether the name is off the list afterwards; None:
+    nobody can be asked.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Removal:
     found: Gone
     before: tuple[str, ...] = ()
     elsewhere: dict[str, Gone] = field(default_factory=dict)
+    on: dict[str, Gone] = field(default_factory=dict)
     says: str = ""
     gone: bool | None = False
     seconds: float = 20.0

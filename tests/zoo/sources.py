@@ -138,6 +138,10 @@ SOURCES: dict[str, tuple[str, str]] = {
     "imbalance": ("", "preempt_disable(); local_irq_disable(); return 0;"),
     "atomic": ("static DEFINE_SPINLOCK(l);", "spin_lock(&l); msleep(1); spin_unlock(&l); return 0;"),
     "refcount": ("static refcount_t r;", "refcount_set(&r, 0); refcount_inc(&r); return 0;"),
+    "kobj_twice": (
+        "static struct kobject k; static struct kobj_type t;",
+        "kobject_init(&k, &t); kobject_init(&k, &t); return 0;",
+    ),
     "list": (
         "static LIST_HEAD(h); static LIST_HEAD(a);",
         "list_add(&a, &h); h.next = NULL; list_del(&a); return 0;",

@@ -29,7 +29,7 @@ from kscaffold.sandbox.vm.plan import plan_vm
 from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget
 from tests.conftest import REQUIRED, need_program
-from tests.support.kernels import MACHINES, need_kernel, need_machine
+from tests.support.kernels import EVERYWHERE, MACHINES, need_either, need_kernel, need_machine
 from tests.zoo.cases import CASES, OF_MACHINES, OTHER, Case, Found, sources_of
 from tests.zoo.removals import REMOVALS, Gone
 from tests.zoo.sources import built, remove_all
@@ -100,6 +100,8 @@ def animals():
     remove_all()
 
 
+# Modules whose trouble comes after their load, or after their unload.
+LATE = frozenset({"later", "late-warner", "left-thread", "left-timer", "left-probe", "ended-timer"})
 # What only the module's own code decides.
 UNKNOWABLE = {"its own check: -EPERM", "its own check: -ENOENT"}
 # Whether a kernel looks for this, its image tells; these machines' images are not unpacked here.
@@ -147,14 +149,14 @@ def judged(
     assert {r.case.name for r in rows if r.predicted == "unknown"} <= UNKNOWABLE | unreadable
 
 
-@pytest.mark.parametrize("series", ["6.1", "5.10", "6.12"])
-def test_removals(series: str, capfd: pytest.CaptureFixture[str]):
-    need_program("qemu-system-x86_64", "qemu-system-x86")
-    kernel = need_kernel(series)
-    place = built(kernel)
+@pytest.mark.parametrize(("series", "arch"), EVERYWHERE)
+def test_removals(series: str, arch: str, capfd: pytest.CaptureFixture[str]):
+    kernel = need_either(series, arch)
+    modules = {m.removesuffix(".ko") for case in REMOVALS for m in (case.module, *case.before)}
+    place = built(kernel, frozenset(m for m in modules if m[0] not in "=-" and m != "kernel"))
     wrong, pairs = [], Counter[tuple[str, str]]()
     for case in REMOVALS:
-        expected = case.elsewhere.get(series, case.found)
+        expected = case.on.get(arch, case.elsewhere.get(series, case.found))
         with guest(kernel, "") as target:
             _prepare(case.before, place, target, case.seconds)
             name = case.module.removesuffix(".ko")
@@ -171,11 +173,11 @@ def test_removals(series: str, capfd: pytest.CaptureFixture[str]):
             wrong.append(f"{case.name}: it is{' not' if case.gone else ''} gone, which must not be")
     with capfd.disabled():
         told = ", ".join(f"{true}->{said} {n}" for (true, said), n in sorted(pairs.items()))
-        print(f"\n{series}: {len(REMOVALS)} unloads, true code -> explained: {told}")
+        print(f"\n{arch}, {series}: {len(REMOVALS)} unloads, true code -> explained: {told}")
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("series", ["6.1", "5.10", "6.12"])
+@pytest.mark.parametrize(("series", "arch"), EVERYWHERE)
 @pytest.mark.parametrize(
     ("name", "bit", "verdict", "code", "line"),
     [
@@ -183,10 +185,9 @@ def test_removals(series: str, capfd: pytest.CaptureFixture[str]):
         ("late-warner", 9, "loaded", "KS252", "WARNING: CPU: "),
     ],
 )
-def test_what_comes_later(series: str, name: str, bit: int, verdict: str, code: str, line: str):
-    need_program("qemu-system-x86_64", "qemu-system-x86")
-    kernel = need_kernel(series)
-    ko, until = built(kernel) / f"{name}.ko", time.monotonic() + 20
+def test_what_comes_later(series: str, arch: str, name: str, bit: int, verdict: str, code: str, line: str):
+    kernel = need_either(series, arch)
+    ko, until = built(kernel, LATE if arch != "amd64" else None) / f"{name}.ko", time.monotonic() + 20
     with guest(kernel, "") as target:
         report = load(ModuleFile.open(ko), Parameters(), target, timeout=10)
         assert report.ok and not report.judgement.complaints
@@ -197,16 +198,16 @@ def test_what_comes_later(series: str, name: str, bit: int, verdict: str, code: 
     j = told.judgement
     assert (j.verdict, j.stage, j.code, j.returned) == (verdict, "live", code, 0)
     assert "after init had returned" in (j.cause or "")
-    assert any(line in r.text for r in told.log) and j.complaints
+    # Each machine has words of its own for a null pointer.
+    assert j.complaints and (arch != "amd64" or any(line in r.text for r in told.log))
     assert {c.module for c in j.complaints} == {name.replace("-", "_")}
 
 
-@pytest.mark.parametrize("series", ["6.1", "5.10", "6.12"])
-def test_what_outlives_its_module(series: str):
+@pytest.mark.parametrize(("series", "arch"), EVERYWHERE)
+def test_what_outlives_its_module(series: str, arch: str):
     """A kernel that is well when exit comes back, and dies of what exit has forgotten."""
-    need_program("qemu-system-x86_64", "qemu-system-x86")
-    kernel = need_kernel(series)
-    place = built(kernel)
+    kernel = need_either(series, arch)
+    place = built(kernel, LATE if arch != "amd64" else None)
     for name, function, call in (
         ("left-thread", "round", "kthread_stop()"),
         ("left-timer", "tick", "timer_delete_sync()"),
@@ -222,7 +223,7 @@ def test_what_outlives_its_module(series: str):
         # The kernel itself has no names there any more.
         assert f", in {function}+0x" in (j.cause or "") and "unloaded already" in (j.cause or ""), j
         assert call in (j.fix or "")
-        assert any("unable to handle page fault" in r.text for r in told.log)
+        assert arch != "amd64" or any("unable to handle page fault" in r.text for r in told.log)
     with guest(kernel, "") as target:
         assert load(ModuleFile.open(place / "ended-timer.ko"), Parameters(), target, timeout=20).ok
         report = unload("ended-timer", target, timeout=20, ko=ModuleFile.open(place / "ended-timer.ko"))

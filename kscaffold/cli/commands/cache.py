@@ -52,11 +52,25 @@ def prune(dry_run: DryRun = False, json: options.Json = False, verbose: options.
 
 
 def _show(entries: "Iterable[CacheEntry]") -> None:
-    for entry in entries:
+    """A line each, below the directory that it is in; why it is old on a line of its own."""
+    head = None
+    for entry in sorted(entries, key=lambda one: str(_root(one.path))):
+        root = _root(entry.path)
+        if root != head:
+            head = root
+            console.out(console.printable(_short(root)))
         days = max(0.0, time.time() - entry.used) / 86400
-        old = f"  old: {entry.old}" if entry.old else ""
-        line = f"{entry.bytes / 1e6:8.1f} MB  {days:4.0f} days  {entry.kind:<14} {_short(entry.path)}{old}"
+        line = (
+            f"{entry.bytes / 1e6:8.1f} MB  {days:4.0f} days  {entry.kind:<14} {entry.path.relative_to(root)}"
+        )
         console.out(console.printable(line))
+        if entry.old:
+            console.out(console.printable(f"{'old':>11}: {entry.old}"))
+
+
+def _root(path: Path) -> Path:
+    """Which of our directories a file is in."""
+    return next(root for root in (paths.cache(), paths.state(), path.parent) if path.is_relative_to(root))
 
 
 def _short(path: Path) -> str:

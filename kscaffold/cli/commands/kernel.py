@@ -83,6 +83,9 @@ def add(
         if version or suite or flavour:
             raise UsageError("KS004", "a kernel is either fetched or given by path, not both")
         return _add_path(build, image, modules, machine, before)
+    if version in (".", "..") or "/" in (version or ""):
+        fix = f"kscaffold kernel add --build {version}"
+        raise UsageError("KS004", f"{version} is a directory, and no version", fix=fix)
     if offline:
         raise KscaffoldError("KS531", "--offline forbids to fetch a kernel", fix="leave out --offline")
     from kscaffold.kernel.fetch import fetch  # start-up time
@@ -107,18 +110,18 @@ def _add_path(
 
     started = time.monotonic()
     kernel = store.add_path(build, image, modules, machine)
-    console.step("Added", f"{kernel.release} from {kernel.origin}")
+    console.step("Added", f"{kernel.name} from {kernel.origin}")
     fields = {"already": False, "seconds": round(time.monotonic() - started, 3)}
     return _added(kernel, before, fields)
 
 
 def _taken() -> str | None:
-    """The release that commands take where none is named, None where there is none."""
+    """The kernel that commands take where none is named, None where there is none."""
     from kscaffold.kernel import choose  # start-up time
 
     with contextlib.suppress(KscaffoldError):  # the default one is gone
         kernel = choose.find_kernel(None)
-        return kernel.release if kernel else None
+        return kernel.name if kernel else None
     return None
 
 
@@ -129,14 +132,15 @@ def _added(kernel: "Kernel", before: str | None, fields: dict[str, Any]) -> int:
     missing = missing_packages(kernel)
     if missing:
         fix = f"sudo apt-get install --no-install-recommends {' '.join(missing)}"
-        console.warn(f"what builds for {kernel.release} and boots it is not all installed", fix)
+        console.warn(f"what builds for {kernel.name} and boots it is not all installed", fix)
     problem = build_problem(kernel) or (None if missing else compiler_problem(kernel))
     if problem:
         console.warn(f"{problem.what} ({problem.cause})" if problem.cause else problem.what, problem.fix)
     now = _taken()
     if before is not None and now is not None and now != before:
         console.step("Default", f"{now} is what commands take from now on")
-        console.note(f"             (it was {before}: kscaffold kernel default {before} keeps that)")
+        console.note(f"             (it was {before}, which this keeps:")
+        console.note(f"             kscaffold kernel default {before})")
     console.emit("kernel add", True, {"kernel": documents.kernel(kernel), **fields})
     return EXIT_YES
 
@@ -151,7 +155,7 @@ def remove(release: Release, json: Json = False, verbose: Verbose = False) -> in
     machine, rest = choose.split_spec(release)
     kernel = store.remove(choose.match(rest or "", stored, wanted=False, machine=machine).release)
     snapshots = snapshot.remove_snapshots(kernel.release)
-    console.step("Removed", kernel.release)
+    console.step("Removed", kernel.name)
     if snapshots:
         console.detail(f"{snapshots} snapshots of it are gone, too")
     console.emit("kernel remove", True, {"kernel": documents.kernel(kernel)})
@@ -175,7 +179,7 @@ def default(
     kernel = choose.find_kernel(None)
     chosen = store.default()
     if kernel:
-        console.out(kernel.release)
+        console.out(kernel.name)
         console.note(
             "chosen by you" if chosen else "none chosen: this is the first of `kscaffold kernel list`"
         )

@@ -9,8 +9,14 @@ from kscaffold.cli import typer_later as typer
 
 All = Annotated[bool, typer.Option("--all", "-a", help="Every module, not only this project's.")]
 
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME]...", help="Modules or their .ko, or a project; default: this one's."),
+]
+
 
 def list_modules(
+    names: Names = None,
     everything: All = False,
     kernel: options.KernelName = None,
     arch: options.Arch = None,
@@ -23,10 +29,10 @@ def list_modules(
     kernel = options.spec_of(kernel, arch)
     # start-up time
     from kscaffold.cli.render import load as render
-    from kscaffold.load.loaded_modules import loaded_modules
+    from kscaffold.load.loaded_modules import loaded_modules, modules_meant
     from kscaffold.load.open_target import check_runs
-    from kscaffold.project.find import home
 
-    at = home(directory or Path.cwd())
+    at, named = modules_meant(names or (), directory or Path.cwd())
     check_runs(at, kernel, host=host)
-    return render.listed(loaded_modules(at, host=host, everything=everything, progress=console.progress()))
+    found = loaded_modules(at, named, host=host, everything=everything, progress=console.progress())
+    return render.listed(found, named)

@@ -22,6 +22,7 @@ def load(
     no_build: options.NoBuild = False,
     no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
+    sanitize: options.Sanitize = False,
     cmdline: options.Cmdline = "",
     device: options.Devices = None,
     cert: options.Cert = None,
@@ -47,6 +48,7 @@ def load(
     request = LoadRequest.from_words(
         words or (), directory or Path.cwd(), module, build=not no_build, dependencies=not no_deps
     ).with_firmware(firmware or (), where)
+    request = request.with_sanitizer(where) if sanitize else request
 
     def listen(chosen: "Kernel | None") -> "LoadListener":
         from kscaffold.cli.render import load as render  # start-up time: while the sandbox starts

@@ -128,7 +128,7 @@ def _kernel_for(created: "Created") -> str | None:
     other = kernel_with(option)
     if other is None:
         flavour = usual.release.rpartition("cloud-")[2] if "cloud-" in usual.release else "NAME"
-        lack = f"it needs {created.needs}, which {usual.release} is built without"
+        lack = f"it needs {created.needs}, which {usual.name} is built without"
         console.note(f"{lack}; a full kernel has it: kscaffold kernel add --flavour {flavour}")
         return None
     return other.release

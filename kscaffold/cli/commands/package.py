@@ -46,9 +46,9 @@ def dkms(
     text = f"dkms.conf for {report.name}/{report.version}{': the project has one of its own' if kept else ''}"
     console.step("Wrote" if report.written else "Unchanged", text)
     console.step("Next", f"sudo dkms add {where} && sudo dkms install {report.name}/{report.version}")
-    if chosen and chosen.build and (compiler := lacking_compiler(read_tree(chosen.build))):
+    if chosen and chosen.build and (compiler := lacking_compiler(read_tree(chosen.build, chosen.arch))):
         console.warn(
-            f"dkms builds for {chosen.release} with {compiler}, which is not installed",
+            f"dkms builds for {chosen.name} with {compiler}, which is not installed",
             fix=f"sudo apt-get install --no-install-recommends {compiler}",
         )
     console.emit("package dkms", True, documents.package_dkms(report, where, diff))
@@ -93,7 +93,7 @@ def install(
     _render(report)
     if report.ok and root.resolve() == Path("/"):
         console.step("Next", f"sudo modprobe {' '.join(m.name for m in report.modules)}")
-    console.emit("package install", report.ok, documents.package_install(report))
+    console.emit("package install", report.ok, documents.package_install(report, chosen.arch))
     return EXIT_YES if report.ok else EXIT_NO
 
 

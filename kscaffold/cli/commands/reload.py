@@ -21,6 +21,7 @@ def reload(
     no_build: options.NoBuild = False,
     no_deps: options.NoDeps = False,
     timeout: options.Timeout = 10.0,
+    sanitize: options.Sanitize = False,
     cmdline: options.Cmdline = "",
     device: options.Devices = None,
     cert: options.Cert = None,
@@ -54,6 +55,7 @@ def reload(
     request = LoadRequest.from_words(
         words or (), directory or Path.cwd(), module, build=not no_build, dependencies=not no_deps
     ).with_firmware(firmware or (), where)
+    request = request.with_sanitizer(where) if sanitize else request
     done = reload_modules(
         request,
         where,

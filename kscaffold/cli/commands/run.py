@@ -27,9 +27,6 @@ Allow = Annotated[
     list[str] | None,
     typer.Option("--allow", metavar="KS###", help="Accept this kind of complaint (repeatable)."),
 ]
-Sanitize = Annotated[
-    bool, typer.Option("--sanitize", help="Find bugs of memory, locks and undefined behaviour.")
-]
 Faults = Annotated[
     str,
     typer.Option(
@@ -59,7 +56,7 @@ def run(
     timeout: options.Timeout = 10.0,
     watch: options.Watch = None,
     allow: Allow = None,
-    sanitize: Sanitize = False,
+    sanitize: options.Sanitize = False,
     faults: Faults = "",
     coverage: Coverage = False,
     lcov: Lcov = None,

@@ -42,8 +42,9 @@ def status(json: options.Json = False, verbose: options.Verbose = False) -> int:
         console.note("no sandbox is running")
         tell_last_crash(home(Path.cwd()), console.progress())
     if snapshots:
-        total = sum(size for _, _, size, _ in snapshots)
-        console.note(f"{len(snapshots)} snapshots take {total / 1e6:.0f} MB in {snapshot.snapshots_dir()}")
+        total = sum(size for _, _, size, *_ in snapshots)
+        kept = "1 snapshot takes" if len(snapshots) == 1 else f"{len(snapshots)} snapshots take"
+        console.note(f"{kept} {total / 1e6:.0f} MB in {snapshot.snapshots_dir()}")
     return EXIT_YES
 
 
@@ -63,6 +64,10 @@ def stop(
         if everything
         else [project_home(directory or Path.cwd())]
     )
+    for home in filter(registry.has_copies, homes):
+        from kscaffold.load.live_crash import tell_news  # start-up time: few sandboxes have an instrument
+
+        tell_news(home, console.progress())
     stopped = [home for home in homes if registry.stop_sandbox(home)]
     for home in stopped:
         console.step("Stopped", str(home))

@@ -1,5 +1,6 @@
 """`sign`: signatures as a kernel checks them."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,9 +63,9 @@ def sign(
     used = given or keys.own(console.progress())
     if used.readable_by_others:
         console.warn(f"others can read the key {used.file}", fix=f"chmod 600 {used.file}")
-    same = [*(["-C", str(directory)] if directory and not kos else []), *options_of(kernel).split()]
+    same = [*(["-C", shlex.quote(str(directory))] if directory else []), *options_of(kernel).split()]
     reports = [_signed(file, used, hash, out) for file in files]
-    _report(reports, used, chosen, bool(kos or out), same)
+    _report(reports, used, chosen, directory or Path() if kos or out else None, same)
     return EXIT_YES
 
 
@@ -111,27 +112,39 @@ def _signed(file: Path, key: "Key", hash: str, out: Path | None) -> "SignReport"
     return report
 
 
-def _short(path: Path) -> Path:
+def _short(path: Path, here: Path) -> Path:
     """The path from here, where it is below."""
-    here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _report(
-    reports: "list[SignReport]", key: "Key", kernel: "Kernel | None", named: bool, same: list[str]
+    reports: "list[SignReport]", key: "Key", kernel: "Kernel | None", named: Path | None, same: list[str]
 ) -> None:
-    """Say what was done. `named`: the files were, on the command line. `same`: options to go on with."""
+    """Say what was done. `named`: where, if the files were named. `same`: options to go on with."""
     name = key.certificate.name or key.certificate.key_id
     for report in reports:
         again = "; the signature it had is replaced" if report.replaced else ""
-        console.step("Signed", console.printable(f"{_short(report.out)} by {name!r} ({report.hash}){again}"))
+        signed = f"{_short(report.out, Path.cwd())} by {name!r} ({report.hash}){again}"
+        console.step("Signed", console.printable(signed))
     lacks = _missing(key, reports[0].hash, kernel) if reports and kernel else None
     if lacks:
         console.warn(lacks[0], fix=lacks[2])
     elif reports:
-        words = [str(_short(report.out)) for report in reports] if named else []
-        console.step("Next", " ".join(["kscaffold run", *words, *same, "--cmdline module.sig_enforce=1"]))
+        files = [_short(report.out.absolute(), named.absolute()) for report in reports] if named else []
+        words = [shlex.quote(str(file)) for file in files]
+        if kernel is None or _takes_certificates(kernel):
+            same = [*same, "--cmdline module.sig_enforce=1"]
+        else:
+            console.note(f"{kernel.name} can't be given your certificate, and loads it as an unsigned one")
+        console.step("Next", " ".join(["kscaffold run", *words, *same]))
     console.emit("sign", True, documents.sign(reports, key))
+
+
+def _takes_certificates(kernel: "Kernel") -> bool:
+    from kscaffold.arch import table  # start-up time
+
+    machine = table.by_uname(kernel.arch)
+    return machine is not None and machine.takes_certificates
 
 
 def _missing(key: "Key", hash: str, kernel: "Kernel") -> tuple[str, bool, str] | None:
@@ -140,5 +153,5 @@ def _missing(key: "Key", hash: str, kernel: "Kernel") -> tuple[str, bool, str] |
 
     facts = read_facts(kernel)
     if facts.has("MODULE_SIG") is False:
-        return (f"{kernel.release} checks no signatures", True, "kscaffold kernel list shows other kernels")
+        return (f"{kernel.name} checks no signatures", True, "kscaffold kernel list shows other kernels")
     return missing_crypto(key.certificate.key, key.certificate.curve, hash, facts)

@@ -35,9 +35,6 @@ Executor = Annotated[
     str | None,
     typer.Option("--executor", metavar="E", help="Where each kernel's job runs: dask, or MODULE:NAME."),
 ]
-Sanitize = Annotated[
-    bool, typer.Option("--sanitize", help="Find bugs of memory, locks and undefined behaviour.")
-]
 Coverage = Annotated[bool, typer.Option("--coverage", help="Count which lines and functions ran.")]
 Lcov = Annotated[
     Path | None, typer.Option("--lcov", metavar="FILE", help="Write the coverage as LCOV's text.")
@@ -55,7 +52,7 @@ def test(
     shard: Shard = None,
     workers: Workers = None,
     executor: Executor = None,
-    sanitize: Sanitize = False,
+    sanitize: options.Sanitize = False,
     coverage: Coverage = False,
     lcov: Lcov = None,
     offline: options.Offline = False,

@@ -165,6 +165,6 @@ def _next(done: "Update", command: list[str], write: bool) -> None:
             "Next", f"edit what is in conflict, or: {shlex.join([*command, '--write', '--conflicts'])}"
         )
     elif done.conflicts and not unsettled:
-        console.step("Next", "edit what is between <<<<<<< and >>>>>>>, then kscaffold build")
+        console.step("Next", console.placed("edit what is between <<<<<<< and >>>>>>>, then kscaffold build"))
     elif write:
-        console.step("Next", "kscaffold build")
+        console.step("Next", console.placed("kscaffold build"))

@@ -26,7 +26,8 @@ _MODULE_NAMES = re.compile(r"^[ \t]*obj-\S+[ \t]*[:+]?=(.*)$", re.M)
 def complete(words: Sequence[str]) -> int:
     """Print what the last of `words` (all after `kscaffold`) can become, one a line. The exit status: 0."""
     with contextlib.suppress(Exception):  # a shell would print the traceback into the user's line
-        found = sorted(set(_candidates(list(words) or [""])))
+        # A name that would steer the terminal, or be two lines, is typed by nobody.
+        found = sorted({word for word in _candidates(list(words) or [""]) if word.isprintable()})
         sys.stdout.write("".join(f"{word}\n" for word in found[:_MOST]))
         sys.stdout.flush()
     return 0

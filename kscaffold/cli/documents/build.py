@@ -51,10 +51,11 @@ def package_dkms(report: "DkmsReport", directory: Path, diff: str) -> Document:
     }
 
 
-def package_install(report: "InstallReport") -> Document:
-    """`package install`."""
+def package_install(report: "InstallReport", arch: str) -> Document:
+    """`package install`, for a kernel of this machine (as `uname -m` says it)."""
     return {
         "kernel": report.release,
+        "arch": arch,
         "directory": str(report.directory),
         "modules": [
             {

@@ -1,14 +1,17 @@
 """JSON of `load`, `reload`, `run`, `unload`, `list` and `logs`."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.crash import Complaint
     from kscaffold.diagnosis.klog import Record
+    from kscaffold.instrument.findings import Findings
+    from kscaffold.load.finding import Finding
     from kscaffold.load.loaded_modules import LoadedModules
     from kscaffold.load.report import LoadReport
     from kscaffold.load.unload import UnloadReport
+    from kscaffold.load.verbs.load import Loads
     from kscaffold.load.verbs.run import Run
 
 Document = dict[str, Any]
@@ -50,12 +53,27 @@ def load(report: "LoadReport") -> Document:
     }
 
 
-def loads(reports: "Sequence[LoadReport]") -> Document:
+def loads(done: "Loads") -> Document:
     """`load` and `reload`: one module's document, or those of several."""
+    reports, found = done.reports, done.sanitizer
+    buggy = {f.report.where.module if f.report.where else None for f in found.findings} if found else set()
+    documents = [{**load(r), **({"clean": False} if r.module in buggy else {})} for r in reports]
+    more = _sanitizer(found)
     if len(reports) == 1:
-        return load(reports[0])
+        return {**documents[0], **more}
     total = sum(r.seconds["load"] for r in reports)
-    return {"seconds": {"total": round(total, 4)}, "results": [load(r) for r in reports]}
+    return {"seconds": {"total": round(total, 4)}, "results": documents, **more}
+
+
+def _sanitizer(found: "Findings | None") -> Document:
+    """The key that only commands with the sanitizer have."""
+    return _found(found.findings, found.unseen) if found else {}
+
+
+def _found(findings: "Sequence[Finding]", unseen: "Mapping[str, str]") -> Document:
+    from kscaffold.cli.documents import sanitizer  # start-up time: few commands are sanitized
+
+    return {"sanitizer": sanitizer.sanitizer(findings, unseen)}
 
 
 def record(r: "Record") -> Document:
@@ -91,6 +109,8 @@ def unload(report: "UnloadReport") -> Document:
     j = report.judgement
     return {
         "module": report.module,
+        "kernel": report.kernel or None,
+        "arch": report.arch or None,
         "verdict": j.verdict,
         "errno": j.errno,
         "code": j.code,
@@ -98,9 +118,10 @@ def unload(report: "UnloadReport") -> Document:
         "fix": j.fix,
         "log": [record(r) for r in report.log],
         "seconds": round(report.seconds, 4),
-        "clean": report.ok and not report.flaws,
+        "clean": report.ok and not report.flaws and not report.findings,
         "complaints": _complaints(report),
         "residue": _residue(report),
+        **(_found(report.findings, {}) if report.findings is not None else {}),
     }
 
 
@@ -129,11 +150,7 @@ def run(done: "Run") -> Document:
 
 def _instruments(done: "Run") -> Document:
     """The keys that only a run with instruments has."""
-    found: Document = {}
-    if done.sanitizer is not None:
-        from kscaffold.cli.documents import sanitizer  # start-up time: few runs are sanitized
-
-        found["sanitizer"] = sanitizer.sanitizer(done.sanitizer)
+    found = _sanitizer(done.sanitizer)
     if done.faults is not None:
         from kscaffold.cli.documents import faults  # start-up time: few runs have failing calls
 

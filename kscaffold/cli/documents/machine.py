@@ -34,7 +34,7 @@ def kernel(found: "Kernel | None") -> Document | None:
 
 
 def sandbox_status(
-    sandboxes: "Iterable[SandboxInfo]", snapshots: "Iterable[tuple[str, str, int, float]]"
+    sandboxes: "Iterable[SandboxInfo]", snapshots: "Iterable[tuple[str, str, int, float, str]]"
 ) -> Document:
     """`sandbox status`."""
     return {
@@ -53,7 +53,10 @@ def sandbox_status(
             }
             for s in sandboxes
         ],
-        "snapshots": [{"key": k, "kernel": r, "bytes": size, "used": used} for k, r, size, used in snapshots],
+        "snapshots": [
+            {"key": k, "kernel": r, "arch": arch or None, "bytes": size, "used": used}
+            for k, r, size, used, arch in snapshots
+        ],
     }
 
 

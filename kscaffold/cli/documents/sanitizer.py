@@ -1,21 +1,22 @@
-"""JSON of `run --sanitize`: the value of its key `sanitizer`."""
+"""JSON of `run`, `load` and `unload` with the sanitizer: the value of the key `sanitizer`."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kscaffold.instrument.findings import detail
+from kscaffold.load.finding import detail
 
 if TYPE_CHECKING:
-    from kscaffold.instrument.findings import Finding, Findings
     from kscaffold.load.addr2line import SourceLine
+    from kscaffold.load.finding import Finding
 
 Document = dict[str, Any]
 
 
-def sanitizer(found: "Findings") -> Document:
+def sanitizer(findings: "Sequence[Finding]", unseen: "Mapping[str, str]") -> Document:
     """The value of the JSON key `sanitizer`."""
     return {
-        "reports": [_of_finding(f) for f in found.findings],
-        "unseen": [{"module": name, "what": what} for name, what in found.unseen.items()],
+        "reports": [_of_finding(f) for f in findings],
+        "unseen": [{"module": name, "what": what} for name, what in unseen.items()],
     }
 
 

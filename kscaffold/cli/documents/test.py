@@ -14,7 +14,7 @@ def tested(done: "TestRun") -> dict[str, Any]:
     why nothing could be tested on a kernel.
     """
     cells = [
-        {"module": name, "kernel": kernel, "outcome": outcome}
+        {"module": name, "kernel": kernel, "arch": done.arches.get(kernel), "outcome": outcome}
         for name, kernels in done.table().items()
         for kernel, outcome in kernels.items()
     ]
@@ -22,6 +22,7 @@ def tested(done: "TestRun") -> dict[str, Any]:
         {
             "test": result.test,
             "kernel": result.kernel,
+            "arch": done.arches.get(result.kernel),
             "modules": list(result.modules),
             "outcome": result.outcome,
             "seconds": result.seconds,

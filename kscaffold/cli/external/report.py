@@ -28,7 +28,7 @@ def show(report: Report, hooks: bool, before: str | None = None) -> None:
 
 
 def commits(before: str | None, after: str) -> str:
-    """From which to which."""
+    """The commits from which to which an update goes, as text."""
     return f"{before[:12]}..{after[:12]}" if before and before != after else after[:12]
 
 

@@ -68,7 +68,7 @@ class UpdateSession:
             )
 
     def fields(self) -> dict[str, Any] | None:
-        """For the JSON document."""
+        """The entries for the JSON document; None for kscaffold's own templates."""
         if self.outcome is None:
             return None
         outcome = self.outcome

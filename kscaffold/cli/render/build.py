@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def built(report: "BuildReport", modules: "tuple[ModuleTarget, ...]") -> None:
-    """One build: a line, or why it failed."""
+    """Print one build: a line, or why it failed."""
     for note in report.notes:
         console.step("Note", note)
     if report.ok:

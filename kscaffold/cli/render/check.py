@@ -54,7 +54,7 @@ def _finding(finding: dict[str, Any], where: str) -> None:
     level = console.styled(names[finding["level"]], styles[finding["level"]])
     console.out(f"{level}[{finding['code']}]: {console.printable(where + finding['message'])}")
     if finding["fix"] and finding["level"] != "info":
-        console.out(f"    {console.styled('fix', 'cyan')}: {console.printable(finding['fix'])}")
+        console.out(console.fix_line(finding["fix"]))
 
 
 def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:

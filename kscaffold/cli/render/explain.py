@@ -45,7 +45,7 @@ def listed(topics: "Iterable[Topic]") -> Iterable[str]:
                 yield ""
             group = topic.group
             yield console.styled(group.capitalize(), "bold")
-        yield from _wrapped(f"  {topic.name:<18} {topic.title}", hanging=21)
+        yield from _wrapped(f"  {topic.name:<19} {topic.title}", hanging=22)
 
 
 def _entries(answer: "Explanation") -> Iterable[str]:
@@ -59,7 +59,8 @@ def _entries(answer: "Explanation") -> Iterable[str]:
     for matched in answer.entries:
         yield from _short_entry(matched, answer.kind == "errno")
     if answer.entries:
-        yield "" if answer.kind == "stage" else "To read one of them:"
+        yield from ([""] if answer.kind == "stage" else [])
+        yield "To read one of them:"
         yield "kscaffold explain " + answer.entries[0].entry.code
 
 

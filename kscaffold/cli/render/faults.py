@@ -97,5 +97,5 @@ def _detail(row: Row) -> None:
     if row.parameters:
         console.out(f"  with: {console.printable(row.parameters)}")
     console.out(f"  {console.styled('cause', 'cyan')}: {entry.cause}")
-    console.out(f"    {console.styled('fix', 'cyan')}: {entry.fix}")
+    console.out(console.fix_line(entry.fix))
     console.out(f"   {console.styled('more', 'cyan')}: kscaffold explain {entry.code}")

@@ -43,7 +43,7 @@ class RunPage:
         self._walkthroughs: dict[tuple[int, str], LoadWalkthrough] = {}
 
     def listen(self, kernel: Kernel) -> TryListener:
-        """Who hears of each load into this kernel."""
+        """The listener to the loads into this kernel."""
         self._kernel = kernel
         return self.add_load
 

@@ -5,7 +5,8 @@ from kscaffold.diagnosis.reports.sanitizer import SITES
 from kscaffold.explain.html import Section
 from kscaffold.instrument.coverage import Coverage
 from kscaffold.instrument.fault_rows import Faults
-from kscaffold.instrument.findings import Findings, detail
+from kscaffold.instrument.findings import Findings
+from kscaffold.load.finding import detail
 from kscaffold.load.verbs.run import Run
 
 

@@ -1,6 +1,7 @@
 """How loads, unloads, lists and logs look to people, and their JSON documents."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from kscaffold import console, lazy
@@ -37,7 +38,7 @@ _HEAD = lazy.pattern(
 
 
 def loaded(report: LoadReport) -> None:
-    """One load: a line, then what is behind it when it did not go well."""
+    """Print one load: a line, then what is behind it when it did not go well."""
     name = console.printable(report.path.name)
     if report.ok:
         ms = report.seconds["load"] * 1000
@@ -74,7 +75,7 @@ def why(report: LoadReport) -> None:
     elif j.cause:
         say(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
         if j.fix:
-            say(f"    {console.styled('fix', 'cyan')}: {console.printable(console.placed(j.fix))}")
+            say(console.fix_line(j.fix))
         if report.place:
             source(report.place, say)
         if j.code:
@@ -96,13 +97,13 @@ def _notes(report: LoadReport, say: Callable[[str], None]) -> None:
 
 
 def _flaw(flaw: "Flaw", head: Callable[[str], None], say: Callable[[str], None]) -> None:
-    """One reason why a load that succeeded is not clean: the complaint, its source line, its code."""
+    """Print one reason why a successful load is not clean: the complaint, its source line, its code."""
     text = f"{flaw.text}, at {flaw.where}" if flaw.where and flaw.where not in flaw.text else flaw.text
     head(console.printable(text))
     if flaw.place:
         source(flaw.place, say)
     if flaw.fix:
-        say(f"    {console.styled('fix', 'cyan')}: {console.printable(console.placed(flaw.fix))}")
+        say(console.fix_line(flaw.fix))
     say(f"   {console.styled('more', 'cyan')}: kscaffold explain {flaw.code}")
 
 
@@ -142,7 +143,7 @@ def log_lines(records: Iterable[Record], module: str) -> None:
         and not _NOISE.search(r.text[:300])
         and not (is_background(r) and not console.verbose)
     ]
-    shown = range(len(lines)) if console.verbose else _telling(lines, module)
+    shown = range(len(lines)) if console.verbose else _with_single(_telling(lines, module))
     before = -1
     for index in shown:
         if index > before + 1:
@@ -150,7 +151,13 @@ def log_lines(records: Iterable[Record], module: str) -> None:
         console.out(f"  | {_text(lines[index])}")
         before = index
     if len(shown) < len(lines):
-        console.out(f"  | … ({len(lines) - len(shown)} lines are left out: -v shows all)")
+        gone = len(lines) - len(shown)
+        console.out(f"  | … ({gone} line{' is' if gone == 1 else 's are'} left out: -v shows all)")
+
+
+def _with_single(indexes: Sequence[int]) -> Sequence[int]:
+    """The indexes, and those that are missing alone between two: a mark of it would take as much room."""
+    return sorted({*indexes, *(a + 1 for a, b in pairwise(indexes) if b == a + 2)})
 
 
 def _telling(lines: list[Record], module: str) -> Sequence[int]:
@@ -182,7 +189,11 @@ def loads(command: str, done: "Loads", trace: bool) -> int:
         _waterfalls(reports)
     if any(r.judgement.verdict == "hung" and r.target == "sandbox" for r in reports):
         console.note("the sandbox stays for kscaffold logs and list; the next load replaces it")
-    console.emit(command, all(r.ok for r in reports), documents.loads(reports))
+    if done.sanitizer:
+        from kscaffold.cli.render import sanitizer  # start-up time: few loads are sanitized
+
+        sanitizer.findings(done.sanitizer)
+    console.emit(command, all(r.ok for r in reports), documents.loads(done))
     return _status(reports)
 
 
@@ -214,9 +225,12 @@ def runs(done: "Run", trace: bool) -> int:
     if trace:
         _waterfalls(report for loads_, _ in results for report in loads_)
     reports: list[LoadReport] = []
+    before: list[str] = []
     for one in results:
         reports += one[0]
-        _tell_run(one, done.flaws(one), done.has_bugs(one))
+        said = [r.text for part in one for report in part for r in report.log]
+        _tell_run(one, done.flaws(one), done.has_bugs(one), said == before and not console.verbose)
+        before = said
     if done.sanitizer:
         from kscaffold.cli.render import sanitizer  # start-up time: few runs are sanitized
 
@@ -238,8 +252,10 @@ def runs(done: "Run", trace: bool) -> int:
     return status if status else EXIT_NO_ANSWER if lost else EXIT_YES if done.ok else EXIT_NO
 
 
-def _tell_run(one: "Try", flaws: "Sequence[Flaw]", has_bugs: bool) -> None:
-    """One try: what is against it comes first. `has_bugs`: the sanitizer's reports follow."""
+def _tell_run(one: "Try", flaws: "Sequence[Flaw]", has_bugs: bool, is_same: bool = False) -> None:
+    """Print one try: what is against it comes first. `has_bugs`: the sanitizer's reports follow. `is_same`:
+    the kernel said the same in the try before.
+    """
     loads_, unloads_ = one
     last = loads_[-1]
     good = [r for r in loads_ if r.ok]
@@ -257,11 +273,14 @@ def _tell_run(one: "Try", flaws: "Sequence[Flaw]", has_bugs: bool) -> None:
     _complain(one, flaws)
     if not good or not unloads_:
         return
-    for r in good:
+    if is_same:
+        console.out("  | (the lines of the try before)")
+    for r in good if not is_same else ():
         log_lines(r.log, r.module)
     for u in unloads_:
         if u.ok:
-            log_lines(u.log, u.module)
+            if not is_same:
+                log_lines(u.log, u.module)
             if u.note:
                 console.note(f"   note: {u.note}")
         else:
@@ -280,12 +299,14 @@ def _complain(one: "Try", flaws: "Sequence[Flaw]") -> None:
 
 
 def unloaded(report: UnloadReport) -> None:
-    """One unload."""
+    """Print one unload."""
     j = report.judgement
+    foreign = report.kernel_name != report.kernel
     if report.ok:
-        console.step("Unloaded", report.module)
+        console.step("Unloaded", f"{report.module} ({report.kernel_name})" if foreign else report.module)
         log_lines(report.log, report.module)
         _regrets(report)
+        _found(report)
         return
     from kscaffold.explain import phrases  # start-up time: most unloads go well
 
@@ -298,7 +319,17 @@ def unloaded(report: UnloadReport) -> None:
     if report.place:
         source(report.place, console.out)
     if j.fix:
-        console.out(f"    {console.styled('fix', 'cyan')}: {console.printable(console.placed(j.fix))}")
+        console.out(console.fix_line(j.fix))
+    _found(report)
+
+
+def _found(report: UnloadReport) -> None:
+    """Print what the sanitizer found during an unload."""
+    if report.findings:
+        from kscaffold.cli.render import sanitizer  # start-up time: few unloads are sanitized
+
+        for finding in report.findings:
+            sanitizer.finding(finding)
 
 
 def _regrets(report: UnloadReport) -> None:
@@ -322,15 +353,16 @@ def unloads(command: str, reports: Sequence[UnloadReport]) -> int:
     return EXIT_YES if good else EXIT_NO
 
 
-def listed(found: "LoadedModules") -> int:
-    """The list of modules, as lsmod's."""
+def listed(found: "LoadedModules", named: Collection[str] = ()) -> int:
+    """The list of modules, as lsmod's. `named`: those that were asked for."""
     modules, name = found.modules, kernel_name(found.kernel, found.arch)
     console.emit("list", True, documents.listed(found))
     if not found.is_there:
         console.note("no sandbox runs for this project: kscaffold load starts one")
     elif not modules:
         where = f" in {name}" if name != found.kernel else ""
-        console.note(f"none of this project's modules is loaded{where}")
+        what = " or ".join(sorted(named)) + " is not" if named else "none of this project's modules is"
+        console.note(f"{what} loaded{where}")
     elif not console.json_mode:
         # As lsmod's, for this machine's own kernels.
         if name != found.kernel:

@@ -3,20 +3,22 @@
 from kscaffold import console
 from kscaffold.cli.render.source_line import source
 from kscaffold.diagnosis.reports.sanitizer import SITES
-from kscaffold.instrument.findings import Finding, Findings, detail
+from kscaffold.instrument.findings import Findings
+from kscaffold.load.finding import Finding, detail
 
 
 def findings(found: Findings) -> None:
     """All reports, then what was not looked at."""
-    for finding in found.findings:
-        _finding(finding)
+    for one in found.findings:
+        finding(one)
     if not found.findings:
         console.step("Clean", "the sanitizer has nothing to report")
     for name, what in found.unseen.items():
         console.note(f"   note: not looked at in {console.printable(name)}: {what}")
 
 
-def _finding(finding: Finding) -> None:
+def finding(finding: Finding) -> None:
+    """One report, with its lines of source, its cause and its fix."""
     console.out(console.styled(console.printable(finding.head), "red"))
     if text := detail(finding.report):
         console.out(f"  {console.printable(text)}")
@@ -35,5 +37,5 @@ def _finding(finding: Finding) -> None:
         console.out(f"  with: {console.printable(finding.parameters)}")
     entry = finding.entry
     console.out(f"  {console.styled('cause', 'cyan')}: {entry.cause}")
-    console.out(f"    {console.styled('fix', 'cyan')}: {entry.fix}")
+    console.out(console.fix_line(entry.fix))
     console.out(f"   {console.styled('more', 'cyan')}: kscaffold explain {entry.code}")

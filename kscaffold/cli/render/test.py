@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _STYLES = {"passed": "green", "failed": "red", "error": "red", "skipped": "yellow", "no answer": "red"}
 _WIDEST = 80
-_NUMBERS = re.compile(r"[\d.]+(?:\+\w+)?(?:-\d+)?")
+_NUMBERS = re.compile(r"(?:\w+:)?[\d.]+(?:\+\w+)?(?:-\d+)?")
 
 
 class Page:
@@ -73,7 +73,7 @@ def _table(done: "TestRun") -> None:
         for cells in rows.values() if rows else (rows.setdefault(done.directory.name, {}),):
             cells[kernel] = "no answer"
     first = max((len(name) for name in (*rows, "Module")), default=0)
-    labels = _labels(done.kernels, first)
+    labels = _labels({k: done.kernel_name(k) for k in done.kernels}, first)
     waiting = list(done.kernels)
     while waiting:
         part: list[str] = []
@@ -100,11 +100,13 @@ def _print_part(
         console.out(f"{name:<{first}}  {'  '.join(words)}".rstrip())
 
 
-def _labels(kernels: tuple[str, ...], first: int) -> dict[str, str]:
-    """The heading of each column: a kernel's release, short where the table would be too wide."""
-    if first + sum(2 + len(kernel) for kernel in kernels) <= _WIDEST:
-        return {kernel: kernel for kernel in kernels}
-    short = {kernel: m[0] if (m := _NUMBERS.match(kernel)) else kernel for kernel in kernels}
+def _labels(kernels: dict[str, str], first: int) -> dict[str, str]:
+    """The heading of each column: a kernel's name, short where the table would be too wide. `kernels`: the
+    names by release.
+    """
+    if first + sum(2 + len(name) for name in kernels.values()) <= _WIDEST:
+        return kernels
+    short = {kernel: m[0] if (m := _NUMBERS.match(name)) else name for kernel, name in kernels.items()}
     last = {kernel: f"{short[kernel]}-{kernel.rpartition('-')[2]}" for kernel in kernels}
     names = list(short.values())
     return {k: short[k] if names.count(short[k]) == 1 else last[k] for k in kernels}
@@ -121,7 +123,7 @@ def tested_projects(done: "ClassRun") -> int:
         console.out(f"{row}{' ' * (8 - len(word))}{console.printable(why)}".rstrip())
     well = sum(one.ok for one in done.projects)
     text = f"{well} of {len(done.projects)} projects went well"
-    console.note(f"{text} on {', '.join(done.kernels)} in {done.seconds:.0f} s")
+    console.note(f"{text} on {', '.join(map(done.kernel_name, done.kernels))} in {done.seconds:.0f} s")
     return EXIT_YES if done.ok else EXIT_NO
 
 

@@ -38,7 +38,7 @@ def explained(walkthroughs: Sequence[LoadWalkthrough]) -> int:
 
 
 def print_walkthrough(walkthrough: LoadWalkthrough) -> None:
-    """Everything that is known of one load."""
+    """Print everything that is known of one load."""
     console.out(console.styled(headline(walkthrough.report), "bold" if walkthrough.report.ok else "red"))
     console.out()
     console.out(waterfall.HEAD)
@@ -91,7 +91,7 @@ def _step(number: int, step: StageFacts, total: int, walkthrough: LoadWalkthroug
 
 def _failure(walkthrough: LoadWalkthrough) -> Iterator[str]:
     j, report = walkthrough.report.judgement, walkthrough.report
-    for name, text in (("cause", j.cause), ("fix", j.fix)):
+    for name, text in (("cause", j.cause), ("fix", console.placed(j.fix or ""))):
         if text:
             yield from _wrapped(name, text, "red" if name == "cause" else "green")
     if walkthrough.flaw:

@@ -53,7 +53,8 @@ class Report:
     """One report of the sanitizer's. `kind`: as KASAN, UBSAN and lockdep call it. `access`: read, write or
     free, of `size` bytes at `address`. `sites`: where it was seen, then who is concerned. `stack`: its
     callers, the nearest first. `source`: file, line and column where the compiler itself told them. `text`:
-    the sanitizer's own words. `lock`: the lock's name or address. `task`: `name/pid`.
+    the sanitizer's own words. `lock`: the lock's name or address. `task`: `name/pid`. `number`: of the
+    kernel's reports, from 1.
     """
 
     kind: str
@@ -67,6 +68,7 @@ class Report:
     source: tuple[str, int, int] | None = None
     text: str | None = None
     lock: str | None = None
+    number: int = 0
 
     @property
     def meaning(self) -> Kind:
@@ -82,6 +84,7 @@ class Report:
 @dataclass(slots=True)
 class _Open:
     kind: str
+    number: int
     facts: dict[str, str] = field(default_factory=dict)
     sites: list[Site] = field(default_factory=list)
     stack: list[Site] = field(default_factory=list)
@@ -104,7 +107,9 @@ def read_reports(records: Iterable[Record]) -> tuple[Report, ...]:
         if key == "report":
             kind, _, rest = value.partition(" ")
             if number and kind in KINDS:
-                reports[number] = _Open(kind, {"task": rest.removeprefix("task ").partition(" cpu ")[0]})
+                reports[number] = _Open(
+                    kind, number, {"task": rest.removeprefix("task ").partition(" cpu ")[0]}
+                )
         elif number in reports and key == "end":
             done.append(_closed(reports.pop(number)))
         elif number in reports:
@@ -154,6 +159,7 @@ def _closed(report: _Open) -> Report:
         (file, numbers[0], numbers[1]) if file and numbers else None,
         facts.get("text"),
         _lock_name(lock) if lock else None,
+        report.number,
     )
 
 

@@ -53,7 +53,7 @@ _DEVICE = (
 _MEMORY = (
     r"(?:k[mzc]alloc(?:_array|_node)?|kmem_cache_z?alloc|kv[mzc]alloc(?:_array|_node)?|v[mz]alloc(?:_user)?|kmemdup"
     r"|kstrdup|kasprintf|(?:__)?get_free_pages?|get_zeroed_page|alloc_pages?(?:_exact|_node)?|vmalloc_to_\w+"
-    r"|dma_alloc_coherent|alloc_percpu|alloc_skb|kmalloc_objs?|kzalloc_objs?)"
+    r"|dma_alloc_coherent|(?:__)?alloc_percpu\w*|mempool_create\w*|alloc_skb|kmalloc_objs?|kzalloc_objs?)"
 )
 KINDS = {
     "proc": _Kind("KS393", "/proc/{name} is still there", "proc_remove() or remove_proc_entry()", _PROC),

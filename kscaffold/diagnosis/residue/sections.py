@@ -49,7 +49,7 @@ _EVERYWHERE = tuple(
 _NEUTRAL = (
     r"_?printk|__fentry__|_mcount|__x86_\w+|__stack_chk_\w+|__get_user_\w+|__put_user_\w+"
     r"|_?copy_(?:to|from)_user|param_(?:ops|array_ops|get|set)_?\w*|k?free\w*|kv?free(?:_\w+)?"
-    r"|v?free|str\w+|mem\w+|sn?printf|scnprintf|kstrto\w+|simple_\w+|sscanf"
+    r"|v?free|str(?!ndup)\w+|mem(?:cpy|set|move|cmp|chr|scan|parse|weight|zero)\w*|sn?printf|scnprintf|kstrto\w+|simple_\w+|sscanf"
     r"|_?raw_(?:spin|read|write)_\w+|_raw_\w+|mutex_\w+|__mutex_\w+|up|down\w*"
     r"|__?init_\w+_(?:key|head)|__init_\w+|__mutex_init|init_timer_key|jiffies\w*|msleep\w*"
     r"|usleep_\w+|schedule\w*|ktime_\w+|module_layout|__this_module|__warn_\w+|__ubsan_\w+|seq_\w+"
@@ -60,7 +60,7 @@ _NEUTRAL = (
     r"|this_cpu_off|__preempt_count|preempt_\w+|__cond_resched|dynamic_might_resched|dump_stack"
     r"|panic|cpu_\w+|__cpu_\w+|nr_cpu_ids|vmalloc_base|page_offset_base|vmemmap_base|phys_base"
     r"|sysfs_emit|sprintf|vsnprintf|csum_\w+|crc\w+|fortify_\w*|compat_ptr_ioctl|init_wait\w*"
-    r"|__kfifo_(?!alloc)\w+|__?[mu]secs_\w+|jiffies_\w+|netif_\w+|dev_\w+|bio_\w+|set_capacity\w*"
+    r"|__kfifo_(?!alloc)\w+|__?[mu]secs_\w+|jiffies_\w+|netif_\w+|dev_\w+|bio_(?!alloc)\w+|set_capacity\w*"
     r"|del_gendisk|cleanup_disk|proc_do\w+|\w*release_region\w*|(?!\w*alloc)\w*skb\w*"
     r"|remove_proc_\w+|proc_remove|debugfs_(?:remove|lookup)\w*|class_(?:destroy|unregister)"
     r"|cdev_(?:init|del|add)|device_(?:destroy|unregister|del)|\w*unregister\w*|misc_deregister"
@@ -74,8 +74,10 @@ _NEUTRAL = (
 # none may leave anything: all is looked at then.
 _LEAVES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (_NEUTRAL, ()),
+    # Of the first network namespace, and what has one for each: /proc/net has files of both.
+    (r"init_net|_?proc_(?:create_net|net)_\w+|register_pernet_\w+", (*_EVERYWHERE, "/proc/self/net")),
     (
-        r"_?proc_(?:create|mkdir|symlink)\w*|proc_net_\w+|proc_\w+_single\w*",
+        r"_?proc_(?:create|mkdir|symlink)\w*|proc_\w+_single\w*",
         ("/proc", "/proc/fs", "/proc/driver"),
     ),
     (r"register_\w*sysctl\w*|__register_\w*sysctl\w*", ("/proc/sys",)),

@@ -34,6 +34,32 @@ def made_by(left: Residue, sources: Sequence[tuple[str, str]]) -> Residue:
     return replace(left, where=where, name=name or (declared[1] if declared else left.name))
 
 
+# How a function that starts something stands in a source: by a macro's or an inline function's name.
+_WRITTEN = {
+    "__cpuhp_setup_state": r"cpuhp_setup_state\w*",
+    "__register_binfmt": r"(?:register|insert)_binfmt",
+    "__tasklet_hi_schedule": r"tasklet_hi_schedule",
+    "__tasklet_schedule": r"tasklet_schedule",
+    "hrtimer_start_range_ns": r"hrtimer_start\w*",
+    "kthread_create_on_node": r"kthread_(?:run|create)\w*",
+    "kthread_create_worker_on_node": r"kthread_(?:run|create)_worker\w*",
+    "queue_delayed_work_on": r"(?:schedule|queue)_delayed_work\w*",
+    "queue_work_on": r"(?:schedule|queue)_work\w*",
+    "request_threaded_irq": r"request_(?:threaded_)?irq",
+    "tracepoint_probe_register": r"register_trace_\w+|tracepoint_probe_register\w*",
+}
+
+
+def lines_of_call(function: str, sources: Sequence[tuple[str, str]]) -> list[tuple[str, int]]:
+    """File and line of each call of an exported function, by whatever name a source has for it."""
+    found = []
+    for file, text in sources:
+        plain = _COMMENT.sub(lambda m: "\n" * m[0].count("\n"), text)
+        calls = _calls(plain, _WRITTEN.get(function, re.escape(function)))
+        found += [(file, plain.count("\n", 0, call.start()) + 1) for call in calls]
+    return found
+
+
 # What takes a call back, by the call's name; the first pattern that fits.
 _UNDONE: tuple[tuple[str, str], ...] = (
     (r"(?:dev|inet6?)_add_(\w+)", r"the matching …_del_\1() or …_remove_\1()"),

@@ -8,9 +8,11 @@ from pathlib import Path
 from kscaffold.arch import table
 from kscaffold.elf.model import SHF_EXECINSTR, SHF_WRITE, KoFile, Section
 from kscaffold.explain.stages.observe import Observed
+from kscaffold.instrument.plan import PREFIX  # that of failing calls is as long
 from kscaffold.kernel.facts import KernelFacts, read_facts
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.symvers import Symvers, beside
+from kscaffold.load.plan import HELPERS
 from kscaffold.module.arguments import Parameters
 from kscaffold.records import dataclass
 
@@ -46,7 +48,8 @@ class Placed:
 @dataclass(frozen=True, slots=True)
 class Import:
     """A symbol it needs. `provider`: `vmlinux`, a module, or None where nobody known has it. `crc`: what
-    the .ko was built against, `kernel_crc` what the provider has; None where there is none.
+    the .ko was built against, `kernel_crc` what the provider has; None where there is none. `is_hook`: a
+    helper of an instrument's answers for it: `symbol` is what the source asks for, or the compiler made it.
     """
 
     symbol: str
@@ -56,6 +59,7 @@ class Import:
     namespace: str
     crc: int | None
     kernel_crc: int | None
+    is_hook: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class ParameterValue:
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """One .ko, taken apart for one kernel. `kernel`: what is known of that one; None on nothing known."""
+    """One .ko, taken apart for one kernel. `kernel`: what is known of that kernel; None: nothing."""
 
     ko: KoFile
     kernel: KernelFacts | None
@@ -165,15 +169,17 @@ def _imports(ko: KoFile, kernel: Symvers | None, project: Symvers | None) -> lis
     for symbol in ko.undefined:
         own = project.find_export(symbol) if project else None
         exported = (kernel.find_export(symbol) if kernel else None) or own
+        is_hook = exported is not None and exported.module in HELPERS
         found.append(
             Import(
-                symbol=symbol,
+                symbol=symbol[len(PREFIX) :] if is_hook else symbol,
                 weak=symbol in weak,
                 provider=(exported.module or "vmlinux") if exported else None,
                 gpl=exported.gpl if exported else False,
                 namespace=exported.namespace if exported else "",
                 crc=versions.get(symbol),
                 kernel_crc=exported.crc if exported else None,
+                is_hook=is_hook,
             )
         )
     return found

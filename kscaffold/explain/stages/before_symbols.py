@@ -43,7 +43,7 @@ def copy(context: StageContext) -> Iterator[Fact]:
 
 
 def signature(context: StageContext) -> Iterator[Fact]:
-    """Who signed it, and whether that was asked for."""
+    """Who signed the module, and whether the kernel asks for a signature."""
     if context.anatomy:
         trailer = context.anatomy.ko.signature
         if trailer is None:

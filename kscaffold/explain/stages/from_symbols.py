@@ -42,6 +42,8 @@ def _is_there(found: Import, loaded: Collection[str] | None) -> bool:
 
 
 def _provider(found: Import, loaded: Collection[str] | None) -> str:
+    if found.is_hook:
+        return f"{found.provider}, kscaffold's helper"
     if found.provider:
         return found.provider if _is_there(found, loaded) else f"{found.provider}, not loaded"
     return "nobody (it can do without)" if found.weak else "nobody known"
@@ -168,7 +170,7 @@ def init(context: StageContext) -> Iterator[Fact]:
 
 
 def stuck(context: StageContext) -> Iterator[Fact]:
-    """Where the loading task stands, that did not come back."""
+    """Where the loading task stands, if it did not come back."""
     lines = [line.removeprefix("[<0>] ") for line in context.report.stack.strip().splitlines()]
     if lines:
         rows = tuple((line,) for line in lines[:_DEEPEST])

@@ -8,8 +8,10 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.choose import choose
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.load import live_copies
 from kscaffold.load.complaints import files_by_module
 from kscaffold.load.execute import ExecRequest, Executed, run_in
+from kscaffold.load.finding import without_reports
 from kscaffold.load.firmware import add_firmware, firmware_files
 from kscaffold.load.load import load_all
 from kscaffold.load.modprobe import Modprobe
@@ -47,9 +49,11 @@ def execute(
     if not fresh:
         with _live(at, where, progress) as (target, kernel):
             add_firmware(firmware_files(request.firmware, request.directory, ()), target)
-            return run_in(
+            done = run_in(
                 target, request, kernel, on_output, _Files(at), offline=where.offline, progress=progress
             )
+            live_copies.tell_news(at, target, progress)
+            return replace(done, log=without_reports(done.log))
     with prewarm_guest(where, progress) as begun:
         jobs = LoadRequest(request.directory, firmware=request.firmware)
         plan = plan_loads(jobs, begun.kernel, progress)
@@ -100,7 +104,8 @@ class _Files(Mapping[str, ModuleFile]):
                 paths: Sequence[Path] = [target.ko for target in read_project(self._at, None).targets]
             except KscaffoldError:
                 paths = sorted(self._at.glob("*.ko"))
-            self._found = files_by_module(paths)
+            known = live_copies.live_copies(self._at)
+            self._found = {**files_by_module(paths), **(known.files if known else {})}
         return self._found
 
     def __getitem__(self, name: str) -> ModuleFile:

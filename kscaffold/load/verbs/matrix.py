@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 
+from kscaffold.arch import table
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.obtain import obtain
@@ -20,7 +21,8 @@ from kscaffold.records import dataclass, replace
 class MatrixCell:
     """The result for one kernel and one set of parameters. `kernel`: its release, or where there is none,
     the word it was asked for by. `run`: None where no answer could be had; `error` says why then.
-    `seconds`: how long the job took.
+    `seconds`: how long the job took. `arch`: the kernel's machine, as `uname -m` says it;
+    empty where there is none.
     """
 
     kernel: str
@@ -28,6 +30,12 @@ class MatrixCell:
     run: Run | None
     error: KscaffoldError | None = None
     seconds: float = 0.0
+    arch: str = ""
+
+    @property
+    def kernel_name(self) -> str:
+        """The kernel, as people and --kernel name it."""
+        return table.kernel_name(self.kernel, self.arch)
 
     @property
     def ok(self) -> bool:
@@ -92,7 +100,7 @@ def matrix(
     done = {}
     firsts = jobs[:: len(sets)] if sets else []
     for job, cell in do_jobs(_cell, firsts, executor, prepare=fetch, follow=others):
-        progress.step("Tried" if cell.ok else "Failed", f"{cell.kernel} {cell.parameters}".rstrip())
+        progress.step("Tried" if cell.ok else "Failed", f"{cell.kernel_name} {cell.parameters}".rstrip())
         done[job.at] = cell
     return Matrix(tuple(done[at] for at in sorted(done)), time.monotonic() - began)
 
@@ -109,9 +117,10 @@ def _cell(job: _Job) -> MatrixCell:
             request = replace(request, directory=place)
         where = replace(job.where, kernel=found.release)
         done = run(request, where, [job.parameters], timeout=job.timeout)
-        return MatrixCell(found.release, job.parameters, done, None, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        return MatrixCell(found.release, job.parameters, done, None, seconds, found.arch)
     except KscaffoldError as error:
-        return MatrixCell(found.release, job.parameters, None, error, time.monotonic() - began)
+        return MatrixCell(found.release, job.parameters, None, error, time.monotonic() - began, found.arch)
 
 
 def _kernel(job: _Job, progress: Progress) -> Kernel | KscaffoldError:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from kscaffold import timeouts
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.live_crash import tell_news
 from kscaffold.load.open_target import OpenTarget, choose_kernel, open_target
 from kscaffold.load.plan import LoadPlan, plan_loads
 from kscaffold.load.prediction import Predictor
@@ -11,7 +12,7 @@ from kscaffold.load.report import LoadReport
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.load.trust import trusted_certificates
 from kscaffold.load.unload import UnloadReport, unload
-from kscaffold.load.verbs.load import Loads, load_plan
+from kscaffold.load.verbs.load import Loads, instrumented_plan, load_copies, load_plan
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import dataclass
 from kscaffold.sandbox.live import registry
@@ -54,20 +55,26 @@ def reload(
     plan = plan_loads(request, kernel, progress)
     if plan.failed:
         return Reload(Loads(failed_build=plan.failed))
+    copies = instrumented_plan(plan, request, kernel, progress)
+    plan = copies.plan if copies else plan
     trusted: tuple[bytes, ...] = ()
     if kernel is not None and not where.host:
         trusted = trusted_certificates(kernel, where, progress)
+        if registry.has_copies(plan.home):
+            tell_news(plan.home, progress)
         registry.stop_sandbox(plan.home)
     predictor = Predictor(plan.kos, kernel, progress.warn, trusted) if kernel else None
     with open_target(plan.home, kernel, where, trusted, progress) as opened:
         stuck = _unload_all(plan, opened, on_unload) if where.host else None
         if stuck is not None:
             return Reload(Loads(), stuck)
-        return Reload(
-            load_plan(
-                plan, opened, predictor, timeout, lambda report, target: on_load(report, target, kernel)
-            )
-        )
+
+        def listen(report: LoadReport, target: Target) -> None:
+            on_load(report, target, kernel)
+
+        if copies:
+            return Reload(load_copies(copies, opened, predictor, timeout, listen))
+        return Reload(load_plan(plan, opened, predictor, timeout, listen))
 
 
 def _unload_all(plan: LoadPlan, opened: OpenTarget, on_unload: UnloadListener) -> UnloadReport | None:

@@ -51,8 +51,9 @@ class Run:
         return well and not self.has_bugs(one)
 
     def has_bugs(self, one: "Try") -> bool:
-        """Whether the sanitizer found something in a try."""
-        return self.sanitizer is not None and any(self.tries[i] is one for i in self.sanitizer.tries)
+        """Whether the sanitizer found something in a try, but for what is accepted."""
+        codes = self.sanitizer.codes.items() if self.sanitizer else ()
+        return any(self.tries[number] is one and found - self.allow for number, found in codes)
 
     def flaws(self, one: "Try") -> tuple["Flaw", ...]:
         """The flaws that make a try unclean, but the accepted ones; the kernel's complaints come first."""
@@ -121,7 +122,17 @@ def _accepted(request: LoadRequest) -> frozenset[str]:
     codes = {code.upper() for code in (*request.allow, *read_settings(home(request.directory)).allow)}
     for code in sorted(codes):
         if catalogue.entry(code) is None:
-            raise UsageError(
-                "KS091", f"{code} is no code of kscaffold's", fix="kscaffold run shows the codes there are"
-            )
+            raise UsageError("KS091", f"{code} is no code of kscaffold's", fix=_near_code(code))
     return frozenset(codes)
+
+
+def _near_code(written: str) -> str:
+    """What to write instead of what is no code: the nearest of those that a run can complain of."""
+    import difflib  # start-up time: only after a typing error
+
+    from kscaffold.load.flaws import codes  # start-up time: while the guest restores
+
+    meant = f"KS{''.join(c for c in written if c.isdigit())}"
+    begun = [code for code in codes() if meant != "KS" and code.startswith(meant)]
+    near = begun or difflib.get_close_matches(meant, codes(), n=3, cutoff=0.8)
+    return f"--allow {' or '.join(near[:3])}" if near else "kscaffold run without it shows the code to accept"

@@ -4,13 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kscaffold.elf.module_file import ModuleFile
+from kscaffold.load import live_copies
+from kscaffold.load.finding import without_reports
 from kscaffold.load.leftovers import LiveLeftovers, without_guesses
 from kscaffold.load.live_crash import mark_told
 from kscaffold.load.loaded_modules import unload_order
 from kscaffold.load.open_target import running_target
+from kscaffold.load.request import SLOWER
 from kscaffold.load.unload import UnloadReport, file_of, module_of_word
 from kscaffold.load.unload import unload as unload_one
 from kscaffold.load.unload_watch import watch_after_unload
+from kscaffold.make.fingerprint.compare import recorded_targets
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import dataclass, replace
 from kscaffold.targets.target import Target
@@ -44,7 +48,10 @@ def unload(
     each report, and one again that changed while the kernel was watched; `on_residue` the last one, where
     something was left behind.
     """
-    beside = sorted(request.at.glob("*.ko"))
+    beside = sorted({*request.at.glob("*.ko"), *(target.ko for target in recorded_targets(request.at))})
+    known = None if request.host else live_copies.live_copies(request.at)
+    copies = known.files if known else {}
+    timeout *= SLOWER if copies else 1
     reports: list[UnloadReport] = []
     kos: list[ModuleFile] = []
     with running_target(request.at, host=request.host, progress=progress) as opened:
@@ -53,14 +60,16 @@ def unload(
         for name in request.names or unload_order(request.at, request.module, opened, progress):
             module = module_of_word(name)
             files = [Path(name), *(ko for ko in beside if module_of_word(ko.name) == module)]
-            ko = file_of(module, files, opened.target)
+            ko = copies.get(module) or file_of(module, files, opened.target, request.at)
             kos += [ko] if ko else []
             report = unload_one(name, opened.target, timeout=timeout, ko=ko)
+            report = _as_users(report, request.at) if module in copies else report
             reports.append(_after_crash(report, opened.crashed) if opened.crashed else report)
             on_unload(reports[-1])
         watched = watch_after_unload(reports, opened.target, watch, progress)
-        for before, after in zip(reports, watched, strict=True):
+        for number, (before, after) in enumerate(zip(reports, watched, strict=True)):
             if after is not before:
+                watched[number] = after = _as_users(after, request.at) if after.module in copies else after
                 on_unload(after)
         if opened.is_there and opened.kind == "sandbox":
             watched = _with_left(watched, kos, opened.target, opened.crashed)
@@ -81,6 +90,12 @@ def _with_left(
     left = LiveLeftovers(target).find(kos if len(kos) == len(reports) else [], reports)
     reports = without_guesses(reports, left)
     return [*reports[:-1], replace(reports[-1], residue=left)]
+
+
+def _as_users(report: UnloadReport, at: Path) -> UnloadReport:
+    """The report of an instrumented copy's unload as of the user's module, with what the sanitizer found."""
+    found = (*(report.findings or ()), *live_copies.take_news(at, report.log))
+    return replace(report, log=without_reports(report.log), findings=found)
 
 
 def _after_crash(report: UnloadReport, crashed: str) -> UnloadReport:

@@ -56,7 +56,7 @@ def _logical_lines(text: str) -> list[str]:
 
 
 class _State:
-    """Where in the file we are.
+    """Where a reader of a Kbuild is in the file.
 
     `conditions`: of each open one, whether its lines count and whether that is known for certain. `asked`:
     variables set for the user's own rules; `used`: variables whose value may matter to Kbuild.

@@ -87,7 +87,7 @@ def _short_struct(question: Question) -> str | None:
     kernel = question.kernel
     if kernel.since_6_4 or kernel.struct_size is None or _this_module(question).size >= kernel.struct_size:
         return None
-    return f"its struct module is smaller than that of {kernel.release}, which writes beyond it"
+    return f"its struct module is smaller than that of {kernel.name}, which writes beyond it"
 
 
 def _doubled_section(question: Question) -> str | None:

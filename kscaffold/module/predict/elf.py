@@ -39,7 +39,7 @@ def _doubled_sections(question: Question) -> Iterator[Finding]:
     names = [s.name for s in held]
     tables = sum(s.type == "SHT_SYMTAB" for s in held)
     if names.count(".modinfo") > 1 or names.count(THIS_MODULE) != 1 or tables != 1:
-        message = f"{kernel.release} wants one symbol table, one .modinfo and one {THIS_MODULE}"
+        message = f"{kernel.name} wants one symbol table, one .modinfo and one {THIS_MODULE}"
         yield Finding("KS442", "error", "elf", message, REBUILD, "ENOEXEC")
 
 
@@ -57,7 +57,7 @@ def _struct_size(question: Question) -> Iterator[Finding]:
     if kernel.struct_size in (None, ko.struct_size) or ko.arch != kernel.arch:
         return
     message = (
-        f"its struct module has {ko.struct_size} bytes, that of {kernel.release} {kernel.struct_size}: "
+        f"its struct module has {ko.struct_size} bytes, that of {kernel.name} {kernel.struct_size}: "
         "it was built with another configuration"
     )
     fix = question.build_for_kernel

@@ -37,7 +37,7 @@ class Question:
         return f"kscaffold build --kernel {self.kernel.release}"
 
     def exporter(self, symbol: str) -> Exported | None:
-        """Who exports a symbol: the kernel with its modules, else the module's own project."""
+        """The export of a symbol: by the kernel with its modules, else by the module's own project."""
         known = (table for table in (self.kernel.exports, self.project) if table)
         return next((found for table in known if (found := table.find_export(symbol))), None)
 

@@ -72,12 +72,12 @@ def _tampered(ko: KoFile, kernel: KernelFacts) -> Finding | None:
     if own is None or own.signature is None or ko.signature is None or own.digest == ko.digest:
         return None
     if own.signature.digest == ko.signature.digest:
-        message = f"it is {kernel.release}'s own module, changed after it was signed"
+        message = f"it is {kernel.name}'s own module, changed after it was signed"
         fix = "take the signature off: strip -g"
         return Finding("KS445", "error", "signature", message, fix, "EKEYREJECTED")
     if _signed_bytes(own) != _signed_bytes(ko):
         return None  # another's module, and another's key
-    message = f"it is {kernel.release}'s own module with another signature"
+    message = f"it is {kernel.name}'s own module with another signature"
     fix = "take the kernel's own file, or the signature off: strip -g"
     return Finding("KS445", "warn", "signature", message, fix, UNSURE)
 
@@ -138,7 +138,7 @@ def _untrusted(check: SignatureCheck, kernel: KernelFacts) -> list[Finding]:
             return []
         message = f"it is signed by {who}; whether the kernel knows the key can't be seen from outside"
         return [Finding("KS441", "info", "signature", message, None, UNSURE)]
-    message = f"it is signed by {who}, whose key {kernel.release} does not have"
+    message = f"it is signed by {who}, whose key {kernel.name} does not have"
     if refusal is None:
         return [Finding("KS448", "info", "signature", f"{message}: it is tainted by the load (E)")]
     return [Finding("KS448", "error", "signature", message, "kscaffold sign, or --cert FILE", refusal)]
@@ -153,13 +153,13 @@ def missing_crypto(
     if not kernel.config.known:
         return None
     if key == "other":
-        return (f"{kernel.release} may not know signatures of its kind", False, _TAKE_RSA)
+        return (f"{kernel.name} may not know signatures of its kind", False, _TAKE_RSA)
     option = {"rsa": "CRYPTO_RSA", "ec": "CRYPTO_ECDSA"}[key]
     named = {"rsa": "RSA", "ec": f"ECDSA {curve}" if curve else "ECDSA"}[key]
     if kernel.has(option) is False:
         return _without(kernel, option, named, _TAKE_RSA)
     if key == "ec" and curve not in (None, "P-256", "P-384", "P-521"):
-        return (f"{kernel.release} does not know the curve {curve}", True, _TAKE_RSA)
+        return (f"{kernel.name} does not know the curve {curve}", True, _TAKE_RSA)
     option = HASH_OPTIONS.get(hash, "")
     begin = option.removeprefix("CRYPTO_").lower()
     if option and any(name.startswith(begin) for name in kernel.loaded or ()):
@@ -173,5 +173,5 @@ def missing_crypto(
 
 def _without(kernel: KernelFacts, option: str, what: str, fix: str) -> tuple[str, bool, str]:
     if option and kernel.config.value(option) == "m":
-        return (f"{kernel.release} has {what} in a module that must be loaded before", False, fix)
-    return (f"{kernel.release} can't verify {what} signatures", True, fix)
+        return (f"{kernel.name} has {what} in a module that must be loaded before", False, fix)
+    return (f"{kernel.name} can't verify {what} signatures", True, fix)

@@ -91,6 +91,13 @@ _NAMESPACE = _Trouble(
     "MODULE_IMPORT_NS({owner}); (in quotes from 6.13 on)",
     _errno_of_namespace,
 )
+# Before 6.13 the macro makes a string of what it is given, the quotes too, and nothing complains of that.
+_QUOTED_NAMESPACE = _Trouble(
+    "KS429",
+    "{symbols} is in the namespace {owner}, and it imports one whose name has quotes in it",
+    "MODULE_IMPORT_NS({owner}); without the quotes, which the headers before 6.13 make a part of the name",
+    _errno_of_namespace,
+)
 _COMMON = _Trouble(
     "KS437",
     "{symbols} is a common symbol, which the loader does not take",
@@ -106,7 +113,7 @@ def findings(question: Question) -> list[Finding]:
     """The symbols that can't be had. The last one of the table decides the errno, so its finding is last."""
     ko, kernel = question.ko, question.kernel
     if kernel.exports is None:
-        message = f"which symbols {kernel.release} exports is not known: there is no Module.symvers"
+        message = f"which symbols {kernel.name} exports is not known: there is no Module.symvers"
         return [Finding("KS440", "info", "symbols", message, "kscaffold kernel add", UNSURE)]
     architecture = table.by_uname(ko.arch)
     linker = architecture.from_linker if architecture else lambda _: False
@@ -170,7 +177,8 @@ def _refused(question: Question, symbol: str, exported: Exported | None) -> tupl
     if exported.namespace and not _may_use(exported.namespace, question):
         closed = exported.namespace.startswith(MODULE_NAMESPACE)
         owner = exported.namespace.removeprefix(MODULE_NAMESPACE)
-        return (_CLOSED_NAMESPACE if closed else _NAMESPACE), owner
+        quoted = f'"{owner}"' in ko.infos("import_ns")
+        return (_CLOSED_NAMESPACE if closed else _QUOTED_NAMESPACE if quoted else _NAMESPACE), owner
     return None
 
 
@@ -189,7 +197,7 @@ def _may_use(namespace: str, question: Question) -> bool:
 
 def _finding(trouble: _Trouble, owner: str, symbols: Sequence[str], kernel: KernelFacts) -> Finding:
     names = abbreviate(symbols) or "a symbol without a name"
-    message = trouble.message.format(symbols=names, owner=owner, release=kernel.release)
-    fix = trouble.fix.format(owner=owner, release=kernel.release)
+    message = trouble.message.format(symbols=names, owner=owner, release=kernel.name)
+    fix = trouble.fix.format(owner=owner, release=kernel.name)
     errno = trouble.errno(kernel) if callable(trouble.errno) else trouble.errno
     return Finding(trouble.code, "error" if errno else "warn", "symbols", message, fix, errno)

@@ -38,7 +38,7 @@ def _module_layout(question: Question) -> Iterator[Finding]:
         return
     if layout is None:
         if versioned:
-            message = f"the symbol versions of {kernel.release} are not known: there is no Module.symvers"
+            message = f"the symbol versions of {kernel.name} are not known: there is no Module.symvers"
             yield Finding("KS440", "info", "version", message, "kscaffold kernel add", UNSURE)
     elif ko.versions is None:
         yield forced("version", kernel, "it has no symbol versions", fix)
@@ -46,7 +46,7 @@ def _module_layout(question: Question) -> Iterator[Finding]:
         message = "it has versions of its symbols, and none of module_layout"
         yield Finding("KS446", "error", "version", message, fix, "ENOEXEC")
     elif ko.versions["module_layout"] != layout.crc:
-        message = f"it was built with other headers than those of {kernel.release} (module_layout)"
+        message = f"it was built with other headers than those of {kernel.name} (module_layout)"
         yield Finding("KS422", "error", "version", message, fix, "ENOEXEC")
 
 
@@ -55,7 +55,7 @@ def _vermagic(question: Question) -> Iterator[Finding]:
     if ko.vermagic is None:
         yield forced("version", kernel, "it has no vermagic", question.build_for_kernel)
     elif kernel.vermagic is None:
-        message = f"the vermagic of {kernel.release} is not known"
+        message = f"the vermagic of {kernel.name} is not known"
         yield Finding("KS440", "info", "version", message, None, UNSURE)
     elif not _same_magic(ko, ko.vermagic, kernel, kernel.vermagic):
         message = f"it was built for '{ko.vermagic.strip()}', the kernel is '{kernel.vermagic.strip()}'"
@@ -72,7 +72,7 @@ def _same_magic(ko: KoFile, have: str, kernel: KernelFacts, want: str) -> bool:
 def _live_patch(question: Question) -> Iterator[Finding]:
     kernel = question.kernel
     if question.ko.info("livepatch") is not None and kernel.has("LIVEPATCH") is False:
-        message = f"it is a live patch, and {kernel.release} has no support for that"
+        message = f"it is a live patch, and {kernel.name} has no support for that"
         yield Finding("KS444", "error", "version", message, "take a kernel with CONFIG_LIVEPATCH", "ENOEXEC")
 
 

@@ -172,9 +172,10 @@ enum verb {
 	INPUT = 10, RESIZE = 11, POWEROFF = 12, PHOTOGRAPH = 13, PEEK = 14, SYMBOLS = 15,
 	PROVIDE = 16,
 	POINTERS = 17,
+	PROLONG = 18,
 	EXEC = 32, SIGNAL = 33, INSTALL = 34,
 };
-enum kind { ACK = 1, END = 2, OUTPUT = 3, WANT = 6 };
+enum kind { ACK = 1, END = 2, OUTPUT = 3, WANT = 6, DUE = 7 };
 
 struct request { u32 magic, verb; u64 nonce; u32 argument, timeout_ms, length, zero; };
 struct answer { u32 magic, kind; u64 nonce; s32 status; u32 length; };
@@ -195,6 +196,8 @@ enum { RING = 1 << 17, PART = 1024, HALF = 256 << 10, TEXT = 1 << 20, CHUNK = 64
 
 /* ns that a call may come back late. The host gives up two seconds after its deadline. */
 enum { LATE = 1000000000 };
+/* ns that the host may take to say whether a deadline is over. */
+#define PROLONGS 5000000000ll
 
 static s32 port;
 static struct request asked;
@@ -628,19 +631,24 @@ static s64 provide(void)
 	return now(CLOCK_MONOTONIC) - wanted.since[at];
 }
 
-/* What the host sends during a call: modules. The request that is being served stays as it is. */
-static s64 hear_host(void)
+/*
+ * What the host sends during a call: modules, and an answer to DUE. The request that is being served stays as it is.
+ * The ns that are left are returned.
+ */
+static s64 hear_host(s64 left, int *due)
 {
 	struct request served = asked;
-	s64 spent = 0;
 
 	take_request();
-	if (asked.verb == PROVIDE)
-		spent = provide();
-	else
+	if (asked.verb == PROVIDE) {
+		left += provide();
+	} else if (asked.verb == PROLONG && *due == 1) {
+		*due = asked.timeout_ms ? 0 : 2;
+		left = asked.timeout_ms ? (s64)asked.timeout_ms * 1000000 : LATE;
+	} else
 		skip(asked.length);
 	asked = served;
-	return spent;
+	return left;
 }
 
 /* ---- a child that calls into the kernel for a request ---- */
@@ -880,13 +888,15 @@ static struct {
 	s32 core;
 } search;
 
-enum { FOUND = 34, MOST_FOUND = 256, OBJECT = 64 };
+/* WORD: a pointer; HEAD, ENTRY: of the ELF file that /proc/kcore is, and of a segment. */
+enum { FOUND = 34, MOST_FOUND = 256, OBJECT = 64, WORD = sizeof(long) };
+enum { HEAD = WORD == 8 ? 64 : 52, ENTRY = WORD == 8 ? 56 : 32, COUNT_AT = WORD == 8 ? 56 : 44 };
 
-static u64 u64_of(const u8 *at)
+static u64 word_of(const u8 *at)
 {
-	u64 n;
+	unsigned long n;
 
-	memcpy(&n, at, 8);
+	memcpy(&n, at, WORD);
 	return n;
 }
 
@@ -957,15 +967,28 @@ static int is_range(u64 word, u64 beside)
 	return !((word | beside) & 4095) && apart && apart < 256 << 20;
 }
 
+/*
+ * The lowest address that a pointer of the kernel's has: at the upper end, where a machine's header does not say
+ * otherwise. With smaller ones numbers count as pointers.
+ */
+#ifndef LOWEST_ADDRESS
+#define LOWEST_ADDRESS (WORD == 8 ? ~0ull << 48 : 0xc0000000ull)
+#endif
+
+static int may_be_address(u64 word)
+{
+	return word >= LOWEST_ADDRESS;
+}
+
 /* The first bytes of the object that a word points to: a hook's function, what a list goes on with. */
 static void look_behind(u64 at, u64 word)
 {
-	u64 object[OBJECT / 8];
+	unsigned long object[OBJECT / WORD];
 
-	if (word < ~0ull << 48 || peek_core(word, object, OBJECT) != OBJECT)
+	if (!may_be_address(word) || peek_core(word, object, OBJECT) != OBJECT)
 		return;
-	for (u32 i = 0; i < OBJECT / 8; i++) {
-		u64 before = i ? object[i - 1] : 0, after = i + 1 < OBJECT / 8 ? object[i + 1] : 0;
+	for (u32 i = 0; i < OBJECT / WORD; i++) {
+		u64 before = i ? object[i - 1] : 0, after = i + 1 < OBJECT / WORD ? object[i + 1] : 0;
 
 		/* a range here: a vmap_area, which goes some time after the module's memory */
 		if (leads_there(object[i]) && !is_range(object[i], before) && !is_range(object[i], after))
@@ -981,10 +1004,10 @@ static void look_through(u64 from, u64 size, int deep)
 	for (u64 at = 0; at < size;) {
 		s64 got = peek_core(from + at, chunk, size - at > CHUNK ? CHUNK : size - at);
 
-		if (got < 8)
+		if (got < WORD)
 			return;
-		for (s64 i = 0; i + 8 <= got; i += 8) {
-			u64 word = u64_of(chunk + i), after = i + 16 <= got ? u64_of(chunk + i + 8) : 0;
+		for (s64 i = 0; i + WORD <= got; i += WORD) {
+			u64 word = word_of(chunk + i), after = i + 2 * WORD <= got ? word_of(chunk + i + WORD) : 0;
 
 			if (leads_there(word)) {
 				if (!is_range(word, before) && !is_range(word, after))
@@ -1000,21 +1023,20 @@ static void look_through(u64 from, u64 size, int deep)
 
 static int read_segments(void)
 {
-	static u8 header[64 + 56 * 64];
+	static u8 header[HEAD + ENTRY * 64];
 	u32 count;
 
-	if (sizeof(long) != 8)
-		return 0;
 	search.core = open("/proc/kcore", O_RDONLY | O_CLOEXEC, 0);
-	if (search.core < 0 || sys(SYS_read, search.core, header, sizeof(header)) < 64)
+	if (search.core < 0 || sys(SYS_read, search.core, header, sizeof(header)) < HEAD)
 		return 0;
-	count = header[56] | header[57];
+	count = header[COUNT_AT] | header[COUNT_AT + 1];
 	for (u32 i = search.count = 0; i < count && i < 64 && search.count < 32; i++) {
-		u8 *p = header + 64 + 56 * i;
+		u8 *p = header + HEAD + ENTRY * i;
+		u64 phys = word_of(p + 3 * WORD);
 
 		if (p[0] + p[3] == 1)	/* PT_LOAD, in either byte order */
 			search.segments[search.count++] = (struct segment){
-				u64_of(p + 8), u64_of(p + 16), u64_of(p + 24), u64_of(p + 32) };
+				word_of(p + WORD), word_of(p + 2 * WORD), phys == ~0ul ? ~0ull : phys, word_of(p + 4 * WORD) };
 	}
 	return search.count;
 }
@@ -1132,7 +1154,11 @@ static void in_child(u32 verb, s32 ko, const char *name)
 	s32 ends[2], status = 0, log, pid;
 	s64 left = (s64)asked.timeout_ms * 1000000;
 	u32 got = 0;
-	int traced = verb == LOAD;
+	/*
+	 * 1: the time is over, and the host has been told. A clock can't know how long this machine had no processor,
+	 * and the host can. 2: it gives no more; who is a moment late has come back all the same.
+	 */
+	int traced = verb == LOAD, due = 0;
 
 	send(ACK, 0, 0);
 	sys(SYS_pipe2, ends, O_CLOEXEC);
@@ -1151,22 +1177,27 @@ static void in_child(u32 verb, s32 ko, const char *name)
 	sys(SYS_close, ends[1]);	/* the table of files is not shared: the child has its own */
 	o.start_ns = now(CLOCK_MONOTONIC);
 	o.running = 1;
-	for (int last = 0; o.running && !last;) {
+	while (o.running) {
 		struct pollfd wait[] = {
 			{ ends[0], POLLIN, 0 }, { log, POLLIN, 0 }, { NAMES, POLLIN, 0 },
-			{ wanted.count ? port : -1, POLLIN, 0 },
+			{ wanted.count || due == 1 ? port : -1, POLLIN, 0 },
 		};
 
-		last = left < 1000000;
-		if (last)	/* the deadline is over; who is a moment late has come back all the same */
-			left = LATE;
+		if (left < 1000000) {
+			if (due)
+				break;
+			send(DUE, 0, 0);
+			due = 1;
+			left = PROLONGS;
+			continue;
+		}
 		left = poll_counted(wait, 4, left);
 		if (wait[1].revents)
 			drain_log(log, 256);
 		if (wait[2].revents & POLLIN)
 			pass_on_want();
 		if (wait[3].revents)
-			left += hear_host();
+			left = hear_host(left, &due);
 		if (wait[0].revents) {		/* the report, or the end of a child that was killed */
 			got = sys(SYS_read, ends[0], &r, sizeof(r)) == sizeof(r);
 			sys(SYS_wait4, pid, &status, 0, 0);
@@ -2074,6 +2105,7 @@ static void serve(void)
 		case EXEC: exec(); break;
 		case RESIZE: take_window(-1); finish(0, 0, 0); break;
 		case INSTALL: install(); break;
+		case PROLONG: skip(asked.length); break;	/* of a call that came back meanwhile */
 		default: skip(asked.length); finish(-EINVAL, 0, 0);
 		}
 	}

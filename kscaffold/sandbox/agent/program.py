@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from kscaffold.records import dataclass, field
 from kscaffold.sandbox.agent import protocol
-from kscaffold.sandbox.agent.protocol import Channel, Kind, Provide, Verb
+from kscaffold.sandbox.agent.channel import Channel
+from kscaffold.sandbox.agent.protocol import Kind, Provide, Verb
 
 STDOUT, STDERR = 1, 2
 ETIME = 62

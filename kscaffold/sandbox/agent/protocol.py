@@ -9,22 +9,18 @@ machine.
 
 A request is answered by an ACK when the work has begun, more of them while a long answer is put together,
 any OUTPUT (a shell's), and one END. Where the guest's kernel asks for a module meanwhile, a WANT with its
-name comes, and a PROVIDE is its answer.
+name comes, and a PROVIDE is its answer. Where a call has not come back at its deadline, a DUE comes, and a
+PROLONG is its answer: `timeout_ms` more, for the guest can't know how long it had no processor; or 0.
 
 The daemon of a live sandbox (live/daemon.py) speaks the same protocol on its socket: it passes requests and
 answers on, greets each client with a WELCOME, and sends LOST instead of END when its guest is lost.
 """
 
-import contextlib
-import os
-import select
-import socket
 import struct
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from kscaffold.records import dataclass
-from kscaffold.sandbox.agent.running_clock import RunningClock
 
 MAGIC = 0x3143534B
 REQUEST = struct.Struct("<IIQIIII")
@@ -61,6 +57,7 @@ class Verb(IntEnum):
     SYMBOLS = 15
     PROVIDE = 16
     POINTERS = 17
+    PROLONG = 18
     EXEC = 32  # a user's program, and its files
     SIGNAL = 33
     INSTALL = 34
@@ -77,10 +74,7 @@ class Kind(IntEnum):
     LOST = 4
     WELCOME = 5
     WANT = 6
-
-
-_KINDS = frozenset(Kind)
-_LEFTOVERS = 5.0  # s after a deadline in which frames of given-up requests are read
+    DUE = 7
 
 
 class ChannelClosed(Exception):
@@ -97,11 +91,11 @@ class ChannelClosed(Exception):
 
 
 class ChannelTimeout(Exception):
-    """The guest lives and did not answer in time. The attributes are those of ChannelClosed. `stopped`: a
-    signal keeps it from running.
+    """The guest lives and did not answer in time. The attributes are those of ChannelClosed. `stopped`: the
+    process that a signal keeps from running, so that the guest can't answer; 0 for none.
     """
 
-    def __init__(self, console: str = "", *, stopped: bool = False) -> None:
+    def __init__(self, console: str = "", *, stopped: int = 0) -> None:
         super().__init__("no answer in time")
         self.console = console
         self.acknowledged = False
@@ -210,191 +204,17 @@ def provided(nonce: int, kos: Sequence[bytes] | None) -> bytes:
 
 
 SILENT, RESET, GONE, STOPPED = 1, 2, 3, 4
-"""The status of a LOST frame; the payload is the text of the guest's console."""
+"""The status of a LOST frame; the payload is the text of the guest's console. That of STOPPED has the number
+of the process before it, in a line.
+"""
 
 
 def lost(answer: Answer) -> ChannelClosed | ChannelTimeout:
     """The exception for a LOST frame: the one that is raised for a guest without a daemon."""
     console = answer.payload.decode(errors="replace")
     if answer.status in (SILENT, STOPPED):
-        return ChannelTimeout(console, stopped=answer.status == STOPPED)
+        number, _, rest = console.partition("\n")
+        if answer.status == STOPPED and number.isdecimal():  # a daemon of an older version sends none
+            return ChannelTimeout(rest, stopped=int(number))
+        return ChannelTimeout(console)
     return ChannelClosed("the guest has gone", console=console, reset=answer.status == RESET)
-
-
-class Channel:
-    """The host's end of one guest's port. One request at a time; not for several threads.
-
-    `cpu_wait`: seconds that the guest was ready to run so far and had no processor of this machine. A guest
-    can't answer in these seconds, so they do not count as grace. `most`: the most seconds of grace.
-    `is_stopped`: whether a signal keeps the guest from running. Deadlines are of `now`.
-    """
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        cpu_wait: Callable[[], float] = lambda: 0.0,
-        most: float = MOST_GRACE,
-        is_stopped: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self._clock = RunningClock(is_stopped)
-        self._sock = sock
-        self._cpu_wait = cpu_wait
-        self._most = most
-        sock.setblocking(False)
-        self._unread = b""
-
-    def now(self) -> float:
-        """Seconds in which the guest could run: what its deadlines are made of."""
-        return self._clock.now()
-
-    def wait_for(self, poll: select.poll, deadline: float) -> list[tuple[int, int]]:
-        """What poll(2) gives until the deadline."""
-        return self._clock.wait(poll, deadline)
-
-    def fileno(self) -> int:
-        """For select: readable when the guest has gone."""
-        return self._sock.fileno()
-
-    def wait(self, seconds: float) -> None:
-        """Sleep so many seconds, or until there is something to read or the guest has gone."""
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
-        poll.poll(seconds * 1000)
-
-    def has_unread(self) -> bool:
-        """Whether bytes were read that `receive` has not returned yet: select does not see those."""
-        return bool(self._unread)
-
-    def close(self) -> None:
-        """Close the connection to the guest."""
-        self._sock.close()
-
-    def ask(
-        self,
-        verb: Verb,
-        payload: bytes = b"",
-        *,
-        argument: int = 0,
-        timeout: float,
-        grace: float = 2.0,
-        provide: Provide | None = None,
-    ) -> Answer:
-        """Send a request and wait for its END.
-
-        `timeout`: seconds the guest gets for the work; `grace`: seconds more until it is given up. `provide`
-        finds the modules that the guest's kernel asks for meanwhile. Raises ChannelTimeout and ChannelClosed.
-        """
-        nonce = self.begin(verb, payload, argument=argument, timeout=timeout, grace=grace)
-        return self.answer(nonce, timeout, grace, provide)
-
-    def answer(
-        self, nonce: int, timeout: float, grace: float = 0.0, provide: Provide | None = None
-    ) -> Answer:
-        """Wait for the END of a request that `begin` sent, as `ask` does."""
-        given = deadline = self.now() + timeout
-        acknowledged = False
-        try:
-            while True:
-                kind, answer = self.receive(nonce, deadline, grace)
-                if kind is Kind.END:
-                    return answer
-                if kind is Kind.LOST:
-                    raise lost(answer)
-                if kind is Kind.WANT:
-                    given += self.give(nonce, answer, provide)
-                acknowledged = True
-                deadline = self.prolonged(given)
-        except (ChannelClosed, ChannelTimeout) as error:
-            error.acknowledged, error.nonce = acknowledged, nonce
-            raise
-
-    def give(self, nonce: int, want: Answer, provide: Provide | None) -> float:
-        """Answer a WANT; the seconds that finding the modules took."""
-        began = self.now()
-        kos = provide(want.payload.decode(errors="replace")) if provide else None
-        spent = self.now() - began
-        self.send(provided(nonce, kos), self.now() + self._most)
-        return spent
-
-    def begin(
-        self, verb: Verb, payload: bytes = b"", *, argument: int = 0, timeout: float = 0, grace: float = 2.0
-    ) -> int:
-        """Send a request and return its nonce, which `receive` and `answer` take."""
-        nonce = int.from_bytes(os.urandom(8), "little")
-        frames = request(verb, nonce, payload, argument=argument, timeout=timeout)
-        self.send(frames, self.now() + timeout + grace)
-        return nonce
-
-    def prolonged(self, deadline: float) -> float:
-        """The new deadline of a guest that has just said that it is at work: its grace starts again."""
-        return min(max(deadline, self.now()), deadline + self._most)
-
-    def receive(self, nonce: int, deadline: float, grace: float = 0.0) -> tuple[Kind, Answer]:
-        """The next frame of the answer to `nonce`. Frames of earlier, given-up requests are dropped.
-
-        `grace`: seconds beyond the deadline, in which the guest had a processor.
-        """
-        try:
-            return self._receive(nonce, deadline)
-        except ChannelTimeout:
-            before = self._cpu_wait()
-        ends = deadline
-        while True:
-            enough = deadline + min(grace + self._cpu_wait() - before, self._most if grace else 0.0)
-            if enough <= ends:
-                raise ChannelTimeout(stopped=self._clock.is_stopped())
-            ends = enough
-            with contextlib.suppress(ChannelTimeout):
-                return self._receive(nonce, ends)
-
-    def _receive(self, nonce: int, deadline: float) -> tuple[Kind, Answer]:
-        while True:
-            self._fill(ANSWER.size, deadline)
-            magic, kind, its_nonce, status, length = ANSWER.unpack_from(self._unread)
-            if magic != MAGIC or length > MAX_ANSWER or kind not in _KINDS:
-                raise ChannelClosed("the guest's answer is no frame of ours")
-            end = ANSWER.size + length
-            self._fill(end, deadline)  # nothing is taken before all is there: it may be asked for again
-            payload, self._unread = self._unread[ANSWER.size : end], self._unread[end:]
-            if its_nonce == nonce:
-                return Kind(kind), Answer(status, payload)
-            if self.now() > deadline + _LEFTOVERS:  # nobody else's answers are read for ever
-                raise ChannelTimeout
-
-    def welcome(self, deadline: float) -> Answer:
-        """Wait for the daemon's greeting. Raises ChannelTimeout while another client has the sandbox."""
-        kind, answer = self.receive(0, deadline)
-        if kind is not Kind.WELCOME:
-            raise ChannelClosed("that is no sandbox's daemon")
-        return answer
-
-    def send(self, data: bytes, deadline: float) -> None:
-        """Send bytes that are whole frames. Raises ChannelTimeout and ChannelClosed."""
-        view = memoryview(data)
-        while view:
-            self._wait(select.POLLOUT, deadline)
-            try:
-                view = view[self._sock.send(view) :]
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise ChannelClosed(str(error)) from None
-
-    def _fill(self, size: int, deadline: float) -> None:
-        while len(self._unread) < size:
-            self._wait(select.POLLIN, deadline)
-            try:
-                part = self._sock.recv(1 << 18)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise ChannelClosed(str(error)) from None
-            if not part:
-                raise ChannelClosed("the guest has gone")
-            self._unread += part
-
-    def _wait(self, event: int, deadline: float) -> None:
-        poll = select.poll()
-        poll.register(self._sock, event)
-        if not self._clock.wait(poll, deadline):
-            raise ChannelTimeout(stopped=self._clock.is_stopped())

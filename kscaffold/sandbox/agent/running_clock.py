@@ -1,44 +1,98 @@
-"""A clock that stands while a guest can't run: its QEMU, its daemon or this process is stopped."""
+"""A clock that stands while a guest can't run: its QEMU, its daemon or this process is stopped, or QEMU is
+ready to run and others have the processors.
+
+What a guest computes takes so many seconds of a processor, whatever the machine does besides: on a busy one a
+busy loop of 3 s takes 30. (A guest that sleeps waits for no processor, and its clock goes on.)
+"""
 
 import select
 import time
 from collections.abc import Callable
 
-_SLICE = 1.0  # s between two looks
-_LOOK = 0.1  # s between two looks at who is stopped after the deadline
+from kscaffold import process
+
+_SLICE = 0.1  # s between two looks
 _LATE = 1.0  # s that a busy machine may wake us late
-_MOST = 60.0  # s that it stands in one wait; then somebody means it
+MOST_STOPPED = 60.0
+"""Seconds that the clock stands for one request because somebody is stopped; then somebody means it."""
+MOST_WAITING = 120.0
+"""Seconds that the clock stands for one request because others have the processors."""
 
 
 class RunningClock:
-    """`is_stopped`: whether a process that answers for the guest is stopped now."""
+    """`stopped`: the process that answers for the guest and is stopped now, 0 for none. `cpu_wait`: seconds
+    that the guest was ready to run so far and had no processor of this machine.
+    """
 
-    def __init__(self, is_stopped: Callable[[], bool] = lambda: False) -> None:
-        self._is_stopped = is_stopped
+    def __init__(
+        self, stopped: Callable[[], int] = lambda: 0, cpu_wait: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        self._stopped = stopped
+        self._cpu_wait = cpu_wait
         self._stood = 0.0
+        self.begin()
+
+    @classmethod
+    def of(cls, qemu: int, *others: int) -> "RunningClock":
+        """The clock of a QEMU's guest; `others`: the processes between it and this one."""
+        processes = (qemu, *others)
+        return cls(
+            lambda: next(filter(process.is_stopped, processes), 0), lambda: process.cpu_wait_seconds(qemu)
+        )
+
+    def begin(self) -> None:
+        """Another request begins: the clock may stand anew."""
+        self._looked: tuple[float, float] | None = None
+        self._is_stopped = 0.0
+        self._waited = 0.0
 
     def now(self) -> float:
         """Seconds, as time.monotonic(), without those in which the clock stood."""
         return time.monotonic() - self._stood
 
-    def is_stopped(self) -> bool:
-        """Whether the guest can't run now."""
-        return self._is_stopped()
+    def stopped(self) -> int:
+        """The process that is stopped now, so that the guest can't run; 0 for none."""
+        return self._stopped()
+
+    def look(self) -> bool:
+        """Leave out what the guest waited for a processor since the last look; whether it did."""
+        at, waited = time.monotonic(), self._cpu_wait()
+        before, self._looked = self._looked, (at, waited)
+        if before is None:
+            return False
+        # Several threads of QEMU may wait at once.
+        lost = min(waited - before[1], at - before[0], MOST_WAITING - self._waited)
+        self._waited += lost
+        self._stood += lost
+        return lost > 0
 
     def wait(self, poll: select.poll, deadline: float) -> list[tuple[int, int]]:
-        """What poll(2) gives until a deadline of this clock; [] at the deadline, after one more look."""
-        stood, stopped = self._stood, False
+        """What poll(2) gives until a deadline of this clock; [] at the deadline, after one more look, or when
+        it has stood for too long.
+        """
+        stands = False
+        if deadline - self.now() < _SLICE and self._looked is None:
+            self.look()
         while True:
-            part = min(max(deadline - self.now(), _LOOK if stopped else 0.0), _SLICE)
+            part = min(max(deadline - self.now(), _SLICE if stands else 0.0), _SLICE)
             began = time.monotonic()
             ready = poll.poll(part * 1000)
             passed = time.monotonic() - began
-            stopped = not ready and self._is_stopped()
-            if stopped:
-                self._stood += passed
-            elif passed > part + _LATE:  # this process did not run
-                self._stood += passed - part
-            if ready or self._stood - stood > _MOST:
+            if ready:
                 return ready
-            if not stopped and self.now() >= deadline:
+            stands = self._look_after(part, passed)
+            if self._is_stopped > MOST_STOPPED or (not stands and self.now() >= deadline):
                 return []
+
+    def _look_after(self, part: float, passed: float) -> bool:
+        """Whether the clock stood in a slice that was to take `part` seconds and took `passed`."""
+        if self._stopped():
+            self._is_stopped += passed
+            self._stood += passed
+            self._looked = None
+            return True
+        if passed > part + _LATE:  # this process did not run
+            self._stood += passed - part
+            self._looked = None
+            return True
+        return self.look()

@@ -26,6 +26,7 @@ from kscaffold.files.atomic import write_whole
 from kscaffold.process import start_time
 from kscaffold.records import dataclass
 from kscaffold.sandbox.agent import protocol
+from kscaffold.sandbox.agent.channel import Channel
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Kind, Verb
 from kscaffold.sandbox.live.idle import LOOK, guests_beside, idle_time, memory_now
 from kscaffold.sandbox.vm.guest import Guest
@@ -265,11 +266,13 @@ class _Daemon:
         The work goes on when the client leaves: nobody wants half a load. But it gets little time then,
         because the next client has to wait for it.
         """
+        self.guest.channel.clock.begin()
         given = deadline = self.guest.channel.now() + timeout
-        there = True
+        there, is_sent = True, False
         verb = int.from_bytes(request[4:8], "little")
         try:
             self.guest.channel.send(request, deadline + _GRACE)
+            is_sent = True
             while True:
                 if verb in _CONVERSATIONS:
                     there = there and _relay_input(sock, self.guest)
@@ -277,9 +280,11 @@ class _Daemon:
                 elif there and _has_left(sock, self.guest.channel, deadline):
                     there, deadline = False, min(deadline, self.guest.channel.now())
                 kind, answer = self.guest.channel.receive(nonce, deadline, _GRACE)
+                if kind is Kind.DUE:
+                    self.guest.channel.prolong(given if there else 0.0)
                 deadline = self.guest.channel.prolonged(given) if there else deadline
                 try:
-                    if there:
+                    if there and kind is not Kind.DUE:
                         sock.sendall(protocol.frame(kind, nonce, answer.status, answer.payload))
                 except OSError:
                     there = False
@@ -294,18 +299,25 @@ class _Daemon:
                         self.idle = min(self.idle, _IDLE_WHEN_HUNG)
                     return True
         except ChannelTimeout as error:
-            how = protocol.STOPPED if error.stopped else protocol.SILENT
+            if error.stopped and is_sent:  # it stays: whoever stopped it may let it go on
+                console = f"{error.stopped}\n{self._last_console()}".encode(errors="replace")
+                sock.sendall(protocol.frame(Kind.LOST, nonce, protocol.STOPPED, console))
+                return True
+            how = protocol.SILENT
         except ChannelClosed:
             how = protocol.RESET if self.guest.was_reset() else protocol.GONE
         with contextlib.suppress(OSError):
-            _save_log(self.directory, self.guest, ask=how not in (protocol.SILENT, protocol.STOPPED))
-            console = self.guest.console()[-_LAST_CONSOLE:].encode(errors="replace")
+            _save_log(self.directory, self.guest, ask=how != protocol.SILENT)
+            console = self._last_console().encode(errors="replace")
             self._end()
             sock.sendall(protocol.frame(Kind.LOST, nonce, how, console))
         return False
 
+    def _last_console(self) -> str:
+        return self.guest.console()[-_LAST_CONSOLE:]
 
-def _has_left(client: socket.socket, guest: protocol.Channel, deadline: float) -> bool:
+
+def _has_left(client: socket.socket, guest: Channel, deadline: float) -> bool:
     """Wait for the guest's next word; True when the client went away before it."""
     if guest.has_unread():
         return False

@@ -16,7 +16,9 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.files import ownership, paths
 from kscaffold.files.lock import is_locked, try_locked, wait_for_lock
 from kscaffold.records import dataclass
-from kscaffold.sandbox.agent.protocol import MOST_GRACE, Channel, ChannelClosed, ChannelTimeout, Verb
+from kscaffold.sandbox.agent.channel import Channel, require_running
+from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Verb
+from kscaffold.sandbox.agent.running_clock import RunningClock
 from kscaffold.sandbox.live import daemon
 from kscaffold.sandbox.vm.plan import Plan
 
@@ -24,6 +26,7 @@ _STOP_TIMEOUT = 5.0  # s for a daemon to hear that it is to end
 _STOP_WAIT = 10.0  # s for it to end
 _DIAL_TIMEOUT = 5.0  # s for a daemon to take a connection
 _POLL = 0.01  # s between two looks for the end of a daemon
+_PATIENCE = 30.0  # s for a daemon to find its guest lost, and to say so
 
 
 PREVIOUS = "previous-"
@@ -79,6 +82,13 @@ def sandbox_id(project: Path) -> str:
 def sandbox_dir(project: Path) -> Path:
     """The directory of a project's sandbox, live or ended: socket, lock, card, and the last log."""
     return _root() / sandbox_id(project)
+
+
+def has_copies(project: Path, *, previous: bool = False) -> bool:
+    """Whether a module was loaded into the project's sandbox, or the `previous` one, as an instrumented
+    copy.
+    """
+    return (sandbox_dir(project) / f"{PREVIOUS if previous else ''}copies").exists()
 
 
 def find_sandbox(project: Path) -> SandboxInfo | None:
@@ -159,6 +169,8 @@ def stop_sandbox(project: Path) -> bool:
     card = _read_card(directory)
     if card is None:
         return False
+    if process.is_stopped(card.daemon):
+        _kill(card)  # nobody is there to hear of it
     try:
         with connect(project) as connection:
             if connection is not None:
@@ -230,8 +242,8 @@ def _root() -> Path:
 
 @contextlib.contextmanager
 def _starting(directory: Path) -> Iterator[None]:
-    """Only one command at a time starts a sandbox there. Raises KscaffoldError KS606 where another takes too
-    long: it may have to stop a sandbox that is busy first.
+    """Keep others from starting a sandbox there meanwhile. Raises KscaffoldError KS606 where another takes
+    too long: it may have to stop a sandbox that is busy first.
     """
     patience = timeouts.seconds("BUSY_TIMEOUT") + 2 * _STOP_WAIT
     with (directory / "starting").open("wb") as file:
@@ -248,7 +260,7 @@ def _starting(directory: Path) -> Iterator[None]:
 def _start(directory: Path, planned: Plan, project: Path) -> None:
     for left in ("card.json", daemon.SOCKET):
         (directory / left).unlink(missing_ok=True)
-    for kept in ("log", "console", "told"):
+    for kept in ("log", "console", "told", "copies"):
         (directory / f"{PREVIOUS}{kept}").unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             (directory / kept).rename(directory / f"{PREVIOUS}{kept}")
@@ -286,14 +298,14 @@ def _dial(directory: Path) -> socket.socket | None:
 
 def _channel(sock: socket.socket) -> Channel:
     """A channel to a daemon, with time enough for the daemon to find its guest lost, and to say so."""
-    served_by = ownership.peer(sock)[0]
-    return Channel(sock, time.monotonic, MOST_GRACE * 1.5, lambda: process.is_stopped(served_by))
+    return Channel(sock, RunningClock.of(ownership.peer(sock)[0]), patience=_PATIENCE)
 
 
 def _welcomed(opened: Channel, directory: Path, patience: float) -> dict[str, Any]:
     try:
         answer = opened.welcome(opened.now() + patience)
-    except ChannelTimeout:
+    except ChannelTimeout as error:
+        require_running(error)
         try:
             owner = f"process {(directory / 'client').read_text()}"
         except OSError:
@@ -315,6 +327,7 @@ def _welcomed(opened: Channel, directory: Path, patience: float) -> dict[str, An
         code, what, cause, fix = facts
         raise KscaffoldError(code, what, cause=cause, fix=fix)
     assert isinstance(facts, dict)
+    opened.clock = RunningClock.of(facts["qemu"], facts["keeper"])
     return facts
 
 

@@ -7,7 +7,8 @@ import signal
 from collections.abc import Iterator
 
 from kscaffold.sandbox.agent import protocol
-from kscaffold.sandbox.agent.protocol import Channel, Kind, Verb
+from kscaffold.sandbox.agent.channel import Channel
+from kscaffold.sandbox.agent.protocol import Kind, Verb
 from kscaffold.sandbox.agent.terminal import raw, window_size
 
 _START = 10.0  # s until the shell has begun

@@ -11,7 +11,9 @@ from kscaffold import process
 from kscaffold.files import paths
 from kscaffold.files.sweep import sweep_dead
 from kscaffold.records import dataclass, field
-from kscaffold.sandbox.agent.protocol import Answer, Channel, ChannelClosed, Verb
+from kscaffold.sandbox.agent.channel import Channel
+from kscaffold.sandbox.agent.protocol import Answer, ChannelClosed, Verb
+from kscaffold.sandbox.agent.running_clock import RunningClock
 from kscaffold.sandbox.vm import qemu
 from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.qemu import Accelerator
@@ -107,11 +109,7 @@ def spawn(
         except BaseException:
             os.close(console)
             raise
-    opened = Channel(
-        ours,
-        lambda: process.cpu_wait_seconds(child.pid),
-        is_stopped=lambda: process.is_stopped(child.pid),
-    )
+    opened = Channel(ours, RunningClock.of(child.pid))
     kernel = planned.kernel
     guest = Guest(
         child, opened, directory, kernel.release, kernel.arch, machine.accelerator, restore, console

@@ -107,7 +107,7 @@ _FIRST_SLOT = 0x10
 
 
 def pci_address(number: int) -> str:
-    """Where Linux finds the `number`-th of the machine's further devices, from 0 on."""
+    """The PCI address of the `number`-th of the machine's further devices, from 0 on."""
     return f"0000:00:{_FIRST_SLOT + number:02x}.0"
 
 

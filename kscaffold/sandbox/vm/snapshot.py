@@ -133,6 +133,7 @@ def write_snapshot(
         "format": FORMAT,
         "key": name,
         "kernel": kernel.release,
+        "arch": kernel.arch,
         "made": time.time(),
         "seconds": seconds,
         "files": {
@@ -151,14 +152,17 @@ def write_snapshot(
     evict(spare=name)
 
 
-def all_snapshots() -> list[tuple[str, str, int, float]]:
-    """(key, kernel release, bytes on disk, last use) of each snapshot there is."""
+def all_snapshots() -> list[tuple[str, str, int, float, str]]:
+    """(key, kernel release, bytes on disk, last use, machine as `uname -m` says it) of each snapshot there
+    is. The machine is empty where an older kscaffold made it.
+    """
     found = []
     for directory in sorted(snapshots_dir().glob("[!.]*")) if snapshots_dir().is_dir() else []:
         try:
             record = paths.recorded(directory / "snapshot.json")
             used = (directory / "snapshot.json").stat().st_mtime
-            found.append((directory.name, str(record["kernel"]), _size(directory), used))
+            arch = str(record.get("arch", ""))
+            found.append((directory.name, str(record["kernel"]), _size(directory), used, arch))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return found
@@ -177,7 +181,7 @@ def usual_boot(release: str) -> float | None:
 
 def remove_snapshots(release: str) -> int:
     """Remove a kernel's snapshots and return their number. Running guests keep what they have mapped."""
-    mine = [key for key, kernel, _, _ in all_snapshots() if kernel == release]
+    mine = [key for key, kernel, *_ in all_snapshots() if kernel == release]
     for name in mine:
         _retire(snapshots_dir() / name)
     return len(mine)
@@ -186,7 +190,7 @@ def remove_snapshots(release: str) -> int:
 def evict(spare: str) -> None:
     """Remove old snapshots, and while all take too much room, those that were not used for longest."""
     total, now = 0, time.time()
-    for name, _, size, used in sorted(all_snapshots(), key=lambda s: (s[0] != spare, -s[3])):
+    for name, _, size, used, _ in sorted(all_snapshots(), key=lambda s: (s[0] != spare, -s[3])):
         total += size
         if name != spare and (now - used > _MAX_AGE or total > _MAX_TOTAL):
             _retire(snapshots_dir() / name)
@@ -220,7 +224,7 @@ def _copy_sparse(memory: int, to: Path) -> str:
 
 
 def _digest(file: Path) -> str:
-    """Of a memory file: its pages that are not zero, with their offsets; of a state: its bytes."""
+    """A digest of a file: of memory the pages that are not zero, with their offsets; of a state all bytes."""
     digest = hashlib.sha256()
     if file.name == "state":
         return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -62,8 +62,8 @@ def _start(planned: Plan, progress: Progress, pending: PendingRestore | None) ->
 
 
 def _find_devices(guest: Guest, count: int) -> None:
-    """Let the guest's kernel find its machine's further devices anew: not every device of QEMU's has a
-    state that a snapshot keeps (edu has none), and a restored one lacks the addresses that it was given.
+    """Let the guest's kernel search for its machine's further devices again: not every device of QEMU's has
+    a state that a snapshot keeps (edu has none), and a restored one lacks the addresses that it was given.
     """
     files = [f"/sys/bus/pci/devices/{pci_address(number)}/remove" for number in range(count)]
     for file in [*files, "/sys/bus/pci/rescan"] if files else []:

@@ -1,6 +1,7 @@
 """`adopt`: what a directory of module sources builds, as make says; what is old in it; a Kbuild for it."""
 
 import os
+import shlex
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from kscaffold.files.text_change import TextChange, read_text, write_changes
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.own_way import OwnWay, last_resort, own_way
 from kscaffold.project.ask import UnsetOptionError, kbuild_file, read_project
-from kscaffold.project.find import below, checked_path
+from kscaffold.project.find import below, checked_path, takes_path
 from kscaffold.project.known import known_targets
 from kscaffold.project.project import ModuleTarget, Project
 from kscaffold.records import dataclass, replace
@@ -264,13 +265,16 @@ def _proposal(directory: Path, kernel: Kernel | None) -> Proposal:
 
 def _of_parts(directory: Path, parts: list[Path], kernel: Kernel | None) -> Proposal:
     """A Kbuild that leads make to those of the directories below, which say themselves what is built."""
-    names = [str(part.relative_to(directory)) for part in parts]
+    names = [name for part in parts if takes_path(name := str(part.relative_to(directory)))]
+    left_out = [n for part in parts if (n := str(part.relative_to(directory))) not in names]
+    if not names:
+        checked_path(parts[0])  # raises: KS102 says what make can't take of it
     try:
         asked = _ask_draft(directory, kernel, TextChange(directory / "Kbuild", None, _leading_to(names)))
     except UnsetOptionError:
         raise
     except KscaffoldError as error:
-        fix = f"kscaffold adopt {directory / names[0]}"
+        fix = f"kscaffold adopt {shlex.quote(str(directory / names[0]))}"
         raise KscaffoldError(error.code, error.what, cause=error.cause, fix=fix) from None
     building = [n for n in names if any(t.ko.is_relative_to(directory / n) for t in asked.targets)]
     modules = []
@@ -281,6 +285,7 @@ def _of_parts(directory: Path, parts: list[Path], kernel: Kernel | None) -> Prop
     notes = [
         f"{n} {'says itself what it builds' if n in building else 'builds no module now'}" for n in names
     ]
+    notes += [f"{n}: left out, make can't take its name" for n in left_out]
     return Proposal(_leading_to(building), tuple(modules), tuple(notes))
 
 

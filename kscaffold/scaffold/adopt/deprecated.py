@@ -71,7 +71,7 @@ def mend(text: str, found: Sequence[DeprecatedLine]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """Where a habit is looked for. `file`: the whole text; `owned`: it sets PWD itself."""
+    """A line in which a habit is looked for. `file`: the whole text; `owned`: the text sets PWD itself."""
 
     number: int
     line: str

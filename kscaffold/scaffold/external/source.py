@@ -33,8 +33,9 @@ StepListener = Callable[[str, str], None]
 class Origin:
     """Where a template comes from.
 
-    `shown`: as the user named it, without a password. `kind`: directory, git or zip. `directory`: where
-    its files are now. `commit`: of git, in full. `lasting`: where it is, for another day.
+    `shown`: as the user named it, without a password. `kind`: directory, git or zip. `directory`: where its
+    files are now. `commit`: of git, in full. `lasting`: a name that stands for the same place on another
+    day.
     """
 
     shown: str

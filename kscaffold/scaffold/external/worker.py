@@ -129,7 +129,7 @@ class Names:
 
 
 class RenderAnswers:
-    """In the place of cookiecutter's questions at a terminal: takes answers, notes what was asked."""
+    """Answers in the place of a user at cookiecutter's terminal, and notes what was asked."""
 
     def __init__(self, given: Mapping[str, str]) -> None:
         self.given = given

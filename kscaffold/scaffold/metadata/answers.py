@@ -61,11 +61,15 @@ def find_answers(directory: Path) -> Path:
             return above
         if above == paths.home() or (above / ".git").exists():
             break
+    import shlex  # start-up time: for this error only
+
+    name, place = shlex.quote(start.name), shlex.quote(str(start))
     raise UsageError(
         "KS050",
         f"{start} has no {FILE}",
         cause="it says which template a project is from; only kscaffold new writes it, adopt does not",
-        fix="make it anew elsewhere and compare: kscaffold new NAME -C /tmp && diff -ru /tmp/NAME .",
+        fix="make it anew elsewhere and compare: "
+        f"kscaffold new {name} -C /tmp && diff -ru /tmp/{name} {place}",
     )
 
 

@@ -56,7 +56,7 @@ def diff3(base: bytes, ours: bytes, theirs: bytes) -> Merged:
 
 
 def diff2(ours: bytes, theirs: bytes) -> Merged:
-    """Where nothing is known of what both came of: every place they differ in, between markers."""
+    """Merge two texts whose common base is not known: all that differs stands between markers."""
     windows = _is_windows(ours)
     if _ends_are_ours(ours, theirs):
         ours, theirs = _unix(ours), _unix(theirs)

@@ -126,7 +126,7 @@ def _step(path: str, old: File | None, mine: Ours, new: File) -> FileMerge | Non
 
 
 def _merge(old: bytes, mine: bytes, new: bytes) -> diff3.Merged:
-    """As three_way; the cases that need no program first."""
+    """The merge of three texts; the cases that need no program come first."""
     if mine in (old, new):
         return diff3.Merged(new, 0)
     if new == old:

@@ -222,7 +222,7 @@ def _diff(step: FileMerge) -> str:
 
 
 def _lines(content: bytes) -> list[str]:
-    """As splitlines(keepends=True), but only a newline ends a line."""
+    """The lines of a text with their ends, as splitlines(); but only a newline ends a line."""
     return re.findall(r"[^\n]*\n|[^\n]+", content.decode(errors="surrogateescape"))
 
 

@@ -81,6 +81,7 @@ void ks_line(int id, const char *format, ...) __printf(2, 3);
 void ks_site_line(int id, const char *key, const struct ks_site *site);
 void ks_frames(int id, unsigned long ip);
 void ks_end(int id);
+void ks_forget_reports(const struct module *module);
 
 /* region.c */
 extern const char *const ks_kind_names[];
@@ -128,6 +129,7 @@ void ks_vfree_object(const void *object, unsigned long ip);
 
 /* main.c */
 bool ks_is_known(unsigned long addr);
+const struct module *ks_owner(unsigned long addr);
 
 /* lock.c, context.c */
 bool ks_sleeps(const char *what, unsigned long ip);

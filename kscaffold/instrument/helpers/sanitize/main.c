@@ -44,6 +44,20 @@ static void follow(struct module *from, struct module *to)
 		}
 }
 
+/* The module that is followed and has this address; NULL for none. */
+const struct module *ks_owner(unsigned long addr)
+{
+	int i;
+
+	for (i = 0; i < MOST_MODULES; i++) {
+		struct module *module = READ_ONCE(followed_modules[i]);
+
+		if (module && within_module(addr, module))
+			return module;
+	}
+	return NULL;
+}
+
 /*
  * Whether it is known how long the memory at this address lives: what happened at an address of unknown memory
  * may be another object's past.
@@ -52,14 +66,9 @@ bool ks_is_known(unsigned long addr)
 {
 	unsigned long flags;
 	bool known;
-	int i;
 
-	for (i = 0; i < MOST_MODULES; i++) {
-		struct module *module = READ_ONCE(followed_modules[i]);
-
-		if (module && within_module(addr, module))
-			return true;
-	}
+	if (ks_owner(addr))
+		return true;
 	if (!ks_maybe(addr))
 		return false;
 	raw_spin_lock_irqsave(&ks_lock, flags);
@@ -89,6 +98,7 @@ static int followed(struct notifier_block *block, unsigned long state, void *dat
 		ks_leaks(module);
 		ks_drain(true);
 		ks_forget_sites(module);
+		ks_forget_reports(module);
 		follow(module, NULL);
 		if (ks_untracked())
 			pr_info("ks_sanitize: 0 untracked %lu\n", ks_untracked());

@@ -43,7 +43,11 @@ static struct page *obtain(gfp_t gfp, unsigned int order, unsigned long ip)
 	region.start = (unsigned long)page_address(page);
 	region.size = PAGE_SIZE << order;
 	region.end = region.start + region.size + (region.left ? PAGE_SIZE : 0);
-	ks_add(&region);
+	if (!ks_add(&region) && region.left) {
+		/* No memory to note it: whoever frees it by order takes it for a block of that order. */
+		ks_pages_free(&region);
+		page = alloc_pages(gfp, order);
+	}
 	return page;
 }
 

@@ -9,12 +9,15 @@
 #include <linux/stacktrace.h>
 #include "ks.h"
 
+/* So many between two modules' goings; what was said before is in the log, and forgotten here. */
 #define MOST 64
 static atomic_t reports;
+static int forgotten;
 static struct {
 	const char *kind;
 	unsigned long ip;
 	unsigned long addr;
+	const struct module *owner;
 } said[MOST];
 
 /* A copy is checked by the kernel's header and by the hook of the function behind it, at two addresses. */
@@ -34,17 +37,30 @@ int ks_begin(const char *kind, unsigned long ip, unsigned long addr)
 {
 	int id, i;
 
-	for (i = 0; i < min(atomic_read(&reports), MOST); i++)
+	for (i = 0; i < MOST; i++)
 		if (same(i, kind, ip, addr))
 			return 0;
-	id = atomic_inc_return(&reports);
-	if (id > MOST)
+	if (atomic_read(&reports) - READ_ONCE(forgotten) >= MOST)
 		return 0;
-	said[id - 1].ip = ip;
-	said[id - 1].addr = addr;
-	said[id - 1].kind = kind;
+	id = atomic_inc_return(&reports);
+	i = (id - 1) % MOST;
+	said[i].ip = ip;
+	said[i].addr = addr;
+	said[i].owner = ks_owner(ip);
+	said[i].kind = kind;
 	ks_line(id, "report %s task %s/%d cpu %d", kind, current->comm, current->pid, raw_smp_processor_id());
 	return id;
+}
+
+/* The module has gone: another one, or itself once more, may get its addresses, and has bugs of its own. */
+void ks_forget_reports(const struct module *module)
+{
+	int i;
+
+	for (i = 0; i < MOST; i++)
+		if (said[i].owner == module || !said[i].owner)
+			said[i].kind = NULL;
+	WRITE_ONCE(forgotten, atomic_read(&reports));
 }
 
 void ks_line(int id, const char *format, ...)

@@ -51,5 +51,7 @@ static long clone_onto(void *top, long flags)
 }
 
 #define NO_COUNTER
+/* Its kernel lives at low addresses. */
+#define LOWEST_ADDRESS (1ul << 20)
 
 __asm__(".globl _start\n_start:\n\taghi %r15, -160\n\txc 0(8,%r15), 0(%r15)\n\tbrasl %r14, start\n");

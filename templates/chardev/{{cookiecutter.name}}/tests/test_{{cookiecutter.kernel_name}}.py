@@ -34,8 +34,9 @@ def call(guest):
 def test_what_is_written_is_read(guest, use):
     guest.write(DEVICE, "hello world")
     # As much as was asked for, then the rest.
-    assert guest.exec("head", "-c", "5", DEVICE, check=True).stdout == "hello"
-    assert guest.exec("head", "-c", "6", DEVICE, check=True).stdout == " world"
+    for size, read in ((5, "hello"), (6, " world")):
+        once = guest.exec("dd", f"if={DEVICE}", f"bs={size}", "count=1", check=True)
+        assert once.stdout == read
     assert use("length") == ["0"]
 
 
@@ -93,7 +94,7 @@ def test_stays_loaded_while_it_is_open(call):
 
 
 def test_gives_all_memory_back(guest, call):
-    """Each call is made many times; one that forgets a few bytes each time leaves a megabyte."""
+    """Each call is made many times: a few bytes that one forgets are half a megabyte then."""
 
     def used():
         """What the kernel's allocators have given out, in kB."""
@@ -102,5 +103,5 @@ def test_gives_all_memory_back(guest, call):
 
     call("again", 1000)  # what is made once is there now
     before = used()
-    call("again", 20000)
-    assert used() - before < 500
+    call("again", 10000)
+    assert used() - before < 250

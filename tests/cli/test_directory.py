@@ -1,0 +1,37 @@
+"""-C DIR and what else README promises of every command that acts on a project."""
+
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+
+# Those of README's table that act on no project, or on one that their own words name.
+_ELSEWHERE = {"kernel", "cache", "doctor", "completion"}
+
+
+def _commands() -> list[tuple[str, ...]]:
+    table = (ROOT / "README.md").read_text().partition("## Commands")[2].partition("## Exit codes")[0]
+    commands: list[tuple[str, ...]] = []
+    for cell in re.findall(r"^\| (`.*?`) \|", table, re.M):
+        head = ""
+        for text in re.findall(r"`([^`]*)`", cell):
+            words = tuple(w for w in text.split() if re.fullmatch(r"[a-z][a-z-]*", w))
+            alone = len(words) == 1 and head != ""
+            commands.append((head, *words) if alone else words)
+            head = head or words[0]
+    return [c for c in dict.fromkeys(commands) if c[0] not in _ELSEWHERE]
+
+
+def test_the_table_is_read_whole():
+    found = _commands()
+    assert len(found) >= 28 and ("kbuild", "rename") in found and ("sandbox", "shell") in found
+    assert ("package", "install") in found and ("run",) in found and ("ci", "gitlab") in found
+
+
+@pytest.mark.parametrize("command", _commands(), ids=" ".join)
+def test_every_command_on_a_project_takes_c(ks, command: tuple[str, ...]):
+    if command == ("sandbox", "status"):
+        return  # of all
+    help_text = ks(*command, "--help").out
+    assert re.search(r"-C\b", help_text), help_text
