@@ -143,38 +143,45 @@ def _with_callbacks(
     found: Sequence[Residue], unloads: Sequence[UnloadReport], target: Target
 ) -> tuple[Residue, ...]:
     """All that was found, and the callbacks that the kernel would call in memory that went with a module."""
-    pointed = [(u.dangling.ko, name) for u in unloads if u.dangling for name in u.dangling.found_by(target)]
-    more = (made_by(Residue("callback", name), sources_of([ko])) for ko, name in pointed)
+    pointed = [
+        (u.dangling, name)
+        for u in unloads
+        if u.dangling
+        for name in u.dangling.found_by(target)
+        if f"{name}()" not in {p.function for p in u.pending}  # that is told already, with its time
+    ]
+    more = (made_by(Residue("callback", name, module=d.module), sources_of([d.ko])) for d, name in pointed)
     # A timer's function and the timer are one thing, and so are a thread and what it runs.
     places = {r.where for r in found}
-    once = {r.where or r.name: r for r in more if (r.where not in places if r.where else not found)}
+    new = (r for r in more if (r.where not in places if r.where else not found))
+    once = {r.where or (r.module, r.name): r for r in new}
     return (*found, *once.values())
 
 
 def with_residue(loads: Sequence[LoadReport], left: tuple[Residue, ...] | None) -> list[LoadReport]:
-    """The loads; what is left is in the report of the module whose source has the call, else in the last."""
+    """The loads; what is left is in the report of the module it is of, or whose source has the call, else in
+    the last.
+    """
     if left is None:
         return list(loads)
     of: dict[int, list[Residue]] = {i: [] for i in range(len(loads))}
     for each in left:
         file = (each.where or "").rpartition(":")[0]
-        mine = (i for i, r in enumerate(loads) if file and file in dict(sources_of([r.file])))
+        mine = (
+            i
+            for i, r in enumerate(loads)
+            if (each.module == r.module if each.module else file and file in dict(sources_of([r.file])))
+        )
         of[next(mine, len(loads) - 1)].append(each)
     return [replace(r, residue=tuple(of[i])) for i, r in enumerate(loads)]
 
 
 def without_guesses(unloads: Sequence[UnloadReport], left: tuple[Residue, ...] | None) -> list[UnloadReport]:
     """The unloads; where it is proven what the kernel still points to of a module, none guesses at it."""
-    proven = [(r.where or "").rpartition(":")[0] for r in left or () if r.kind == "callback"]
+    proven = {r.module for r in left or () if r.kind == "callback"}
     return [
         replace(u, judgement=replace(u.judgement, code=None, cause=None, fix=None, certain=True))
-        if u.ok and u.judgement.code == "KS617" and not u.judgement.certain and _is_of(u, proven)
+        if u.ok and u.judgement.code == "KS617" and not u.judgement.certain and u.module in proven
         else u
         for u in unloads
     ]
-
-
-def _is_of(unload: UnloadReport, files: Sequence[str]) -> bool:
-    """Whether the module was built from one of these files; one without a name may be any module's."""
-    own = dict(sources_of([unload.dangling.ko])) if files and unload.dangling else {}
-    return any(not file or file in own for file in files)

@@ -144,7 +144,7 @@ def enter(place: Path, code: Path = ROOT) -> None:
     home_of(place, code)
     # As pip writes it.
     (place / "bin/kscaffold").write_text(
-        "import sys\nfrom kscaffold.cli.app import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
+        "import sys\nfrom kscaffold.__main__ import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
     )
 
 

@@ -73,7 +73,7 @@ def test_a_planted_bug_is_found_at_its_line(ks, zoo: Path, name: str):
     reports = json.loads(ran.out)["sanitizer"]["reports"]
     found = {(r["where"]["line"], r["kind"]) for r in reports if r["where"]}
     wanted = {(line, kind) for line, kinds in marked(name) for kind in kinds}
-    assert found == wanted
+    assert found == wanted, ran.out
     assert {r["where"]["file"] for r in reports} == {f"{name}.c"}
     for kind in (kind for kind, chosen in bugs_page.chosen().items() if chosen == name):
         assert bugs_page.head(kind, name) in [bugs_page.plain(r["text"]) for r in reports]

@@ -6,10 +6,16 @@ from pathlib import Path
 import pytest
 
 from kscaffold.diagnosis.klog import Record
+from kscaffold.diagnosis.unload_verdict import UnloadJudgement
 from kscaffold.elf import kofile, quick
 from kscaffold.elf.module_file import ModuleFile
-from kscaffold.load.dangling import DanglingCallbacks, seconds_to_watch
+from kscaffold.load.dangling import DanglingCallbacks, PendingCallback, seconds_to_watch
+from kscaffold.load.leftovers import LiveLeftovers, without_guesses
+from kscaffold.load.unload import UnloadReport
+from kscaffold.targets.absent import AbsentSandbox
+from kscaffold.targets.target import Pointer
 from tests.conftest import need_program
+from tests.support.elf import LOCAL, Ko, Symbol
 from tests.support.kernels import need_kernel
 from tests.support.modules import built
 
@@ -159,3 +165,52 @@ def test_unload_tells_of_it_too_and_the_next_load_works(ks, here):
     ran = ks("unload", "--json", "--watch", "60", "leaver")
     assert (ran.status, ran.json["verdict"], ran.json["code"]) == (1, "crashed", "KS617")
     assert "leaver.c" not in ran.json["cause"]
+
+
+TEXT, DATA = 0xFFFFFFFFC0226000, 0xFFFFFFFFC0228000
+
+
+class Pointing(AbsentSandbox):
+    """A kernel with no modules, where these pointers are found."""
+
+    def __init__(self, *pointers: Pointer) -> None:
+        super().__init__()
+        self.found = pointers
+
+    def photograph(self, sections, *, first=False):
+        return []
+
+    def pointers(self, low, high, *, deep=False):
+        return tuple(p for p in self.found if low <= p.to < high)
+
+
+def gone(tmp_path: Path, name: str, at: int, *pending: str, certain: bool = False) -> UnloadReport:
+    """A module that has gone from `at` on and has a function early() there, and is said to have left something."""
+    (tmp_path / f"{name}.ko").write_bytes(
+        Ko(name, imports={"__tasklet_schedule": 1}, more_symbols=[Symbol("early", ".text", 0, LOCAL)]).bytes()
+    )
+    ko = ModuleFile.open(tmp_path / f"{name}.ko")
+    left = DanglingCallbacks(name, ko, 1.5, "stop", {".text": (at, 0x40)})
+    said = UnloadJudgement("unloaded", None, "KS617", "likely", "stop it", certain, ())
+    calls = tuple(PendingCallback(each, 3600.0, "stop") for each in pending)
+    return UnloadReport(name, said, (), 0.0, dangling=left, pending=calls)
+
+
+def test_a_proof_is_of_its_module_and_silences_no_other_guess(tmp_path):
+    first, second = gone(tmp_path, "first", TEXT), gone(tmp_path, "second", DATA)
+    left = LiveLeftovers(Pointing(Pointer(0xFFFFFFFF82000000, DATA))).find([], [first, second])
+    assert left is not None and [(r.kind, r.name, r.module) for r in left] == [
+        ("callback", "early", "second")
+    ]
+    assert [u.judgement.code for u in without_guesses([first, second], left)] == ["KS617", None]
+
+
+def test_the_start_of_a_section_in_some_object_proves_nothing(tmp_path):
+    """The kernel had it there itself, for /sys/module/NAME/sections."""
+    module = gone(tmp_path, "m", TEXT)
+    assert LiveLeftovers(Pointing(Pointer(0xFFFFFFFF82000000, TEXT, behind=True))).find([], [module]) == ()
+
+
+def test_a_timer_that_is_told_is_not_told_again_by_a_pointer(tmp_path):
+    module = gone(tmp_path, "m", TEXT, "early()", certain=True)
+    assert LiveLeftovers(Pointing(Pointer(0xFFFFFFFF82000000, TEXT))).find([], [module]) == ()

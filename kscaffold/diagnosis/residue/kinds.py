@@ -8,7 +8,7 @@ class Residue:
     """One thing that is left. `kind`: a key of KINDS. `name`: as the kernel lists it. `where`: `file.c:line`
     of the call that probably made it, None where no source has one. `crashed`: the list of the kernel's that
     crashes its reader because of the leftover, None where it can be read. `undo`: what takes back that very
-    call.
+    call. `module`: whose it is; None where only `where` can tell.
     """
 
     kind: str
@@ -16,6 +16,7 @@ class Residue:
     where: str | None = None
     crashed: str | None = None
     undo: str | None = None
+    module: str | None = None
 
     @property
     def code(self) -> str:

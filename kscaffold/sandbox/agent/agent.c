@@ -939,7 +939,8 @@ static u64 virtual_of(u64 phys)
 	return 0;
 }
 
-static void found(u64 at, u64 pointer)
+/* `mark`: ' ', or '>' for what the object holds that is pointed to at `at`. */
+static void found(u64 at, u64 pointer, u8 mark)
 {
 	u8 *line = text + FOUND * search.found;
 
@@ -949,7 +950,7 @@ static void found(u64 at, u64 pointer)
 		line[i] = "0123456789abcdef"[at >> (60 - 4 * i) & 15];
 		line[17 + i] = "0123456789abcdef"[pointer >> (60 - 4 * i) & 15];
 	}
-	line[16] = ' ';
+	line[16] = mark;
 	line[33] = '\n';
 	search.found++;
 }
@@ -992,7 +993,7 @@ static void look_behind(u64 at, u64 word)
 
 		/* a range here: a vmap_area, which goes some time after the module's memory */
 		if (leads_there(object[i]) && !is_range(object[i], before) && !is_range(object[i], after))
-			found(at, object[i]);
+			found(at, object[i], '>');
 	}
 }
 
@@ -1011,7 +1012,7 @@ static void look_through(u64 from, u64 size, int deep)
 
 			if (leads_there(word)) {
 				if (!is_range(word, before) && !is_range(word, after))
-					found(from + at + i, word);
+					found(from + at + i, word, ' ');
 			} else if (deep) {
 				look_behind(from + at + i, word);
 			}
@@ -1362,7 +1363,7 @@ static void compare(void)
 
 /* Payload: the first address of a range and that behind its last, u64 each; `argument`: look into objects
  * that the variables point to as well, which takes longer. The answer's trace has a line for each
- * pointer into it: where that is, and what it is. */
+ * pointer into it: where that is, and what it is, with found()'s mark between them. */
 static void pointers(void)
 {
 	u64 range[2];
