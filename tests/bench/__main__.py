@@ -57,6 +57,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--warm-up", type=int, default=1, metavar="N", help="turns before that don't count")
     parser.add_argument("--sets", type=int, default=20, metavar="N", help="parameter sets of the one run")
     parser.add_argument("--only", default="", metavar="WORD", help="cases whose name has it")
+    parser.add_argument("--this-machine", action="store_true", help="no guests of other machines")
     parser.add_argument("--kernel", metavar="R", help="release, as kscaffold takes it")
     parser.add_argument("--boots", type=int, default=0, metavar="N", help="only so many cold boots")
     parser.add_argument("--busy", type=int, default=3, metavar="N", help="busy loops beside them")
@@ -72,7 +73,8 @@ def _figures(made: World, given: argparse.Namespace) -> dict[str, Any]:
     groups = [(every_day, given.turns), (cases.rare(made, given.sets), given.slow)]
     groups.append(([*restore, *testing.cases(made)], given.slow))
     here = [case for case in every_day if case.name in machines.HERE]
-    groups.append(([*here, *machines.cases(made)], given.slow))
+    if not given.this_machine:
+        groups.append(([*here, *machines.cases(made)], given.slow))
     groups.append((instruments.cases(made), given.slow))
     if any(given.only in name for name in plain.NAMES):
         groups.append((plain.cases(made), given.slow))

@@ -83,7 +83,12 @@ def _sandbox(world: World) -> list[Case]:
             bar=0.36,
             against=floor,
         ),
-        Case("kscaffold load, sandbox up", lambda: world.kscaffold("load"), prepare=lambda: _emptied(world)),
+        Case(
+            "kscaffold load, sandbox up",
+            lambda: world.kscaffold("load"),
+            prepare=lambda: _emptied(world),
+            finish=world.stop,
+        ),
         Case(
             "kscaffold unload",
             lambda: world.kscaffold("unload"),

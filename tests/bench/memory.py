@@ -33,7 +33,7 @@ def measure(world: World) -> list[Amount]:
         for card in registry.all_sandboxes():
             registry.stop_sandbox(card.project)
     resident = [qemu["Rss"] + daemon["Rss"] for qemu, daemon in zip(rolled, daemons, strict=True)]
-    sizes = [size for _, _, size, _ in snapshot.all_snapshots()]
+    sizes = [size for _, _, size, *_ in snapshot.all_snapshots()]
     return [
         Amount("a live sandbox, resident", max(resident), 350_000_000),
         Amount("  of it QEMU", max(f["Rss"] for f in rolled)),

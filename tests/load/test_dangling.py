@@ -185,7 +185,7 @@ class Pointing(AbsentSandbox):
 
 
 def gone(tmp_path: Path, name: str, at: int, *pending: str, certain: bool = False) -> UnloadReport:
-    """A module that has gone from `at` on and has a function early() there, and is said to have left something."""
+    """A module that has gone from `at` on and has early() there, and is said to have left something."""
     (tmp_path / f"{name}.ko").write_bytes(
         Ko(name, imports={"__tasklet_schedule": 1}, more_symbols=[Symbol("early", ".text", 0, LOCAL)]).bytes()
     )
