@@ -1,6 +1,6 @@
 """What the sanitizer found in a run, with places in the user's own source."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.reports import sanitizer
@@ -22,19 +22,24 @@ class Findings:
     codes: dict[int, frozenset[str]]
 
 
-def take_findings(results: Sequence[Try], copies: InstrumentedPlan) -> tuple[list[Try], Findings]:
-    """The tries as of the user's own modules, without the instruments' lines, and what these say."""
+def take_findings(
+    results: Sequence[Try], copies: InstrumentedPlan, logs: Mapping[int, Sequence[Record]]
+) -> tuple[list[Try], Findings]:
+    """The tries as of the user's own modules, without the instruments' lines, and what these say. `logs`: as
+    for findings_of, by the try's number.
+    """
     kos = copies_by_module(copies)
     tries: list[Try] = []
     found: list[Finding] = []
     unseen = dict(copies.unseen)
     codes: dict[int, frozenset[str]] = {}
     for number, one in enumerate(results):
-        of_try = findings_of(one, kos)
+        log = logs.get(number) or _records(one)
+        of_try = findings_of(one, kos, log)
         if of_try:
             codes[number] = frozenset(f.entry.code for f in of_try)
         found += of_try
-        lost = sanitizer.notes(_records(one)).get("untracked")
+        lost = sanitizer.notes(log).get("untracked")
         if lost:
             unseen["memory"] = f"{lost} allocations, for which the record had no memory"
         tries.append(as_users(one, copies))
@@ -48,10 +53,12 @@ def copies_by_module(copies: InstrumentedPlan) -> dict[str, ModuleFile]:
     return {ko.module: ko for ko in loaded if ko.path in copies.originals}
 
 
-def findings_of(one: Try, kos: dict[str, ModuleFile]) -> list[Finding]:
-    """What the sanitizer found in one try."""
+def findings_of(one: Try, kos: dict[str, ModuleFile], log: Sequence[Record] | None = None) -> list[Finding]:
+    """What the sanitizer found in one try. `log`: all that its kernel said, None where it could not be asked.
+    The log of a call ends with the call, and a report of another task's may not have ended then.
+    """
     parameters = one[0][-1].parameters.text if one[0] else ""
-    return [locate(r, kos, parameters) for r in sanitizer.read_reports(_records(one))]
+    return [locate(r, kos, parameters) for r in sanitizer.read_reports(log or _records(one))]
 
 
 def as_users(one: Try, copies: InstrumentedPlan) -> Try:

@@ -37,6 +37,8 @@ def take_load(
     """
     loaded = {name for r in reports for name in (*r.dependencies, *([r.module] if r.ok else []))}
     live_copies.note_copies(at, (ko for name, ko in copies_by_module(copies).items() if name in loaded))
-    tries, found = take_findings([(list(reports), [])], copies)
+    tries, found = take_findings([(list(reports), [])], copies, {})
+    if all(r.ok for r in reports):  # what another task has not said to its end, the next command tells
+        found = replace(found, findings=tuple(f for f in found.findings if f.report.is_whole))
     live_copies.note_told(at, (f.report.number for f in found.findings))
     return tries[0][0], found

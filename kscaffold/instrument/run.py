@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 
 from kscaffold.diagnosis.attempt import Attempt
+from kscaffold.diagnosis.klog import Record
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
@@ -86,18 +87,20 @@ def run_instrumented(
     tries = [replace(copies.plan, parameters=plan.parameters) for plan in plans]
     options = replace(options, timeout=options.timeout * SLOWER)
     lists: dict[int, str] = {}
+    logs: dict[int, list[Record]] = {}
     counts = _Counts(asked.coverage)
 
     def take(number: int, done: Try, target: SandboxTarget) -> None:
         counts.take(target)
         with contextlib.suppress(OSError, KscaffoldError):  # a kernel that crashed has none
             lists[number] = target.read(CALLS).decode(errors="replace") if asked.faults else ""
+            logs[number] = target.log() if asked.sanitize or asked.faults else []
 
     done = run_tries(tries, begun, replace(options, last=take), progress)
     faults = None
     if asked.faults:
-        faults = _fail_each(copies, tries, done, lists, _World(begun, options, counts, progress))
-    users, found = take_findings(done, copies)
+        faults = _fail_each(copies, tries, done, (lists, logs), _World(begun, options, counts, progress))
+    users, found = take_findings(done, copies, logs)
     return InstrumentedRun(
         tuple(users),
         found if asked.sanitize else None,
@@ -110,12 +113,13 @@ def _fail_each(
     copies: InstrumentedPlan,
     plans: Sequence[LoadPlan],
     done: Sequence[Try],
-    lists: dict[int, str],
+    said: tuple[dict[int, str], dict[int, list[Record]]],
     world: "_World",
 ) -> Faults:
     """Make each call that the lists name fail, in a kernel of its own. `done`: the tries in which all calls
-    went through.
+    went through; `said`: their lists and their kernels' logs, by their numbers.
     """
+    lists, logs = said
     well = [n for n, (loads, _) in enumerate(done) if all(r.ok for r in loads)]
     if not well:
         return Faults((), problem="init does not come to a good end by itself: no call was made to fail")
@@ -133,6 +137,7 @@ def _fail_each(
     world.progress.step("Failing", f"{len(points)} call{plural} of init, one at a time")
     failing = [replace(plans[n], first=_failing(plans[n], call.number)) for n, call in points]
     late: dict[int, Attempt] = {}
+    logs_then: dict[int, list[Record]] = {}
     watch = max(seconds_to_watch(quick.imports(ko))[0] for ko in copies.originals.values())
 
     def look_on(number: int, one: Try, target: SandboxTarget) -> None:
@@ -141,16 +146,19 @@ def _fail_each(
             seen = target.watch(watch)
             if seen.errno != 0:
                 late[number] = seen
+        with contextlib.suppress(OSError, KscaffoldError):  # a kernel that crashed has none
+            logs_then[number] = target.log()
 
     options = replace(world.options, on_load=None, last=look_on)
     results = run_tries(failing, replace(world.begun, restoring=None), options, world.progress)
-    usual = {n: Seen(as_users(done[n], copies), tuple(findings_of(done[n], kos))) for n in well}
+    usual = {n: Seen(as_users(done[n], copies), tuple(findings_of(done[n], kos, logs.get(n)))) for n in well}
     places: dict[str, SourceLine | None] = {}
     rows = []
     for number, ((of, call), one) in enumerate(zip(points, results, strict=True)):
         if call.site not in places:
             places[call.site] = place_in(call.site, call.module, kos)
-        seen = Seen(as_users(one, copies), tuple(findings_of(one, kos)), late.get(number))
+        found = tuple(findings_of(one, kos, logs_then.get(number)))
+        seen = Seen(as_users(one, copies), found, late.get(number))
         rows.append(judge(call, seen, usual[of], places[call.site]))
     return Faults(tuple(rows), left_out)
 

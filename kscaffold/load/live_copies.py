@@ -77,11 +77,15 @@ def note_told(at: Path, numbers: Iterable[int]) -> None:
 
 def take_news(at: Path, records: Sequence[Record], *, previous: bool = False) -> list[Finding]:
     """The reports in a log that nobody was shown yet, with their lines of source. Whoever takes them shows
-    them: they count as told. Costs no more than a look for a file where no module is instrumented.
+    them: they count as told. One that some task still writes is left for the next time. Costs no more than a
+    look for a file where no module is instrumented.
     """
     record = _read(at, previous=previous)
-    found = [r for r in read_reports(records) if r.number not in record["told"]] if record else []
-    if record is None or not found:
+    if record is None:
+        return []
+    new = (r for r in read_reports(records) if r.number not in record["told"])
+    found = [r for r in new if r.is_whole or previous]
+    if not found:
         return []
     known = live_copies(at, previous=previous)
     record["told"] = sorted({*record["told"], *(r.number for r in found)})

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.reports.kinds import KINDS, Kind
-from kscaffold.records import dataclass, field
+from kscaffold.records import dataclass, field, replace
 
 _LINE = re.compile(r"^ks_sanitize: (?P<id>\d{1,9}) (?P<key>[a-z-]{1,32})(?: (?P<value>.*))?$")
 _SITE = re.compile(
@@ -54,7 +54,7 @@ class Report:
     free, of `size` bytes at `address`. `sites`: where it was seen, then who is concerned. `stack`: its
     callers, the nearest first. `source`: file, line and column where the compiler itself told them. `text`:
     the sanitizer's own words. `lock`: the lock's name or address. `task`: `name/pid`. `number`: of the
-    kernel's reports, from 1.
+    kernel's reports, from 1. `is_whole`: its last line is there.
     """
 
     kind: str
@@ -69,6 +69,7 @@ class Report:
     text: str | None = None
     lock: str | None = None
     number: int = 0
+    is_whole: bool = True
 
     @property
     def meaning(self) -> Kind:
@@ -114,7 +115,7 @@ def read_reports(records: Iterable[Record]) -> tuple[Report, ...]:
             done.append(_closed(reports.pop(number)))
         elif number in reports:
             _note(reports[number], key, value)
-    return (*done, *(_closed(left) for left in reports.values()))
+    return (*done, *(replace(_closed(left), is_whole=False) for left in reports.values()))
 
 
 def notes(records: Iterable[Record]) -> dict[str, str]:
