@@ -183,7 +183,7 @@ class PendingCallback:
 class DanglingCallbacks:
     """A module that is about to go. `seconds` to watch its kernel afterwards; `stop`: what exit should call;
     `places`: addresses and sizes of its sections in the kernel, by name; `forgotten`: what forgotten_end()
-    says; `armed`: the kernel's timers.
+    says; `armed`: the kernel's timers; `told`: what of the module is known to be pending.
     """
 
     module: str
@@ -193,6 +193,7 @@ class DanglingCallbacks:
     places: Mapping[str, tuple[int, int]]
     forgotten: tuple[str, str] | None = None
     armed: "tuple[Timer, ...]" = ()
+    told: tuple[str, ...] = ()
 
     def pending(self, timers: "Iterable[Timer]") -> tuple[PendingCallback, ...]:
         """The callbacks by which the kernel's timers will call this module, and those whose timers are in
@@ -249,8 +250,8 @@ class DanglingCallbacks:
         return raw[0]
 
     def found_by(self, target: Target) -> tuple[str, ...]:
-        """The module's functions, then its variables, that the kernel has pointers to after the unload.
-        Raises KscaffoldError where the target does not answer.
+        """The module's functions, then its variables, that the kernel has pointers to after the unload, but
+        for what is told already. Raises KscaffoldError where the target does not answer.
         """
         if not self.places:
             return ()
@@ -263,7 +264,7 @@ class DanglingCallbacks:
         # in use may lie right before it.
         starts = {at for at, _ in self.places.values()}
         names = {self._pointed_to(p.to) for p in seen if not (p.behind and p.to in starts)} - {None}
-        return tuple(name for _, name in sorted(filter(None, names)))
+        return tuple(name for _, name in sorted(filter(None, names)) if f"{name}()" not in self.told)
 
     def _pointed_to(self, address: int) -> tuple[bool, str] | None:
         """The variable that an address is in (True and its name), or the function that begins there."""

@@ -143,13 +143,7 @@ def _with_callbacks(
     found: Sequence[Residue], unloads: Sequence[UnloadReport], target: Target
 ) -> tuple[Residue, ...]:
     """All that was found, and the callbacks that the kernel would call in memory that went with a module."""
-    pointed = [
-        (u.dangling, name)
-        for u in unloads
-        if u.dangling
-        for name in u.dangling.found_by(target)
-        if f"{name}()" not in {p.function for p in u.pending}  # that is told already, with its time
-    ]
+    pointed = [(u.dangling, name) for u in unloads if u.dangling for name in u.dangling.found_by(target)]
     more = (made_by(Residue("callback", name, module=d.module), sources_of([d.ko])) for d, name in pointed)
     # A timer's function and the timer are one thing, and so are a thread and what it runs.
     places = {r.where for r in found}

@@ -31,12 +31,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class UnloadReport:
     """One module, unloaded or not. `seconds`: in the kernel. `place`: the line of source that the
-    kernel's first complaint is about. `dangling`: what the module may have left running; `pending`: the
-    callbacks that it did leave; `due`: in how many seconds each of them runs, or a task of its wakes. `note`:
-    what the log lacks. `residue`: what was found left behind in a sandbox that lives on; None where nobody
-    looked, or could tell. `findings`: what the sanitizer found, where the module was an instrumented copy;
-    else None. `kernel`, `arch`: the release, and the machine as `uname -m` says it; empty where no kernel
-    was asked.
+    kernel's first complaint is about. `dangling`: what the module may have left running; `due`: in how many
+    seconds each of the timers is due that it did leave. `note`: what the log lacks. `residue`: what was
+    found left behind in a sandbox that lives on; None where nobody looked, or could tell. `findings`: what
+    the sanitizer found, where the module was an instrumented copy; else None. `kernel`, `arch`: the
+    release, and the machine as `uname -m` says it; empty where no kernel was asked.
     """
 
     module: str
@@ -46,7 +45,6 @@ class UnloadReport:
     place: SourceLine | None = None
     dangling: DanglingCallbacks | None = None
     note: str | None = None
-    pending: tuple[PendingCallback, ...] = ()
     due: tuple[float, ...] = ()
     residue: "tuple[Residue, ...] | None" = None
     findings: "tuple[Finding, ...] | None" = None
@@ -89,13 +87,13 @@ def unload(name: str, target: Target, *, timeout: float, ko: ModuleFile | None =
     if left and judgement.verdict == "crashed" and (gone := left.freed_address(attempt.log)):
         # Exit had ended: what is there while it runs can't be missing.
         judgement = after_exit(judgement, module, left, place, gone)
-    pending: tuple[PendingCallback, ...] = ()
     due: tuple[float, ...] = ()
     if left and left.seconds and judgement.verdict == "unloaded":
         timers = target.timers()
         pending = left.pending(timers or ())
         due = (*(one.seconds for one in pending), *left.wake_ups(timers or ()))
         judgement = still_running(judgement, module, left, pending)
+        left = replace(left, told=tuple(one.function for one in pending))
     return UnloadReport(
         module=module,
         judgement=judgement,
@@ -104,7 +102,6 @@ def unload(name: str, target: Target, *, timeout: float, ko: ModuleFile | None =
         place=place,
         dangling=left,
         note=attempt.note,
-        pending=pending,
         due=due,
         kernel=target.release,
         arch=target.arch,

@@ -9,7 +9,7 @@ from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.unload_verdict import UnloadJudgement
 from kscaffold.elf import kofile, quick
 from kscaffold.elf.module_file import ModuleFile
-from kscaffold.load.dangling import DanglingCallbacks, PendingCallback, seconds_to_watch
+from kscaffold.load.dangling import DanglingCallbacks, seconds_to_watch
 from kscaffold.load.leftovers import LiveLeftovers, without_guesses
 from kscaffold.load.unload import UnloadReport
 from kscaffold.targets.absent import AbsentSandbox
@@ -184,16 +184,15 @@ class Pointing(AbsentSandbox):
         return tuple(p for p in self.found if low <= p.to < high)
 
 
-def gone(tmp_path: Path, name: str, at: int, *pending: str, certain: bool = False) -> UnloadReport:
+def gone(tmp_path: Path, name: str, at: int, *told: str) -> UnloadReport:
     """A module that has gone from `at` on and has early() there, and is said to have left something."""
     (tmp_path / f"{name}.ko").write_bytes(
         Ko(name, imports={"__tasklet_schedule": 1}, more_symbols=[Symbol("early", ".text", 0, LOCAL)]).bytes()
     )
     ko = ModuleFile.open(tmp_path / f"{name}.ko")
-    left = DanglingCallbacks(name, ko, 1.5, "stop", {".text": (at, 0x40)})
-    said = UnloadJudgement("unloaded", None, "KS617", "likely", "stop it", certain, ())
-    calls = tuple(PendingCallback(each, 3600.0, "stop") for each in pending)
-    return UnloadReport(name, said, (), 0.0, dangling=left, pending=calls)
+    left = DanglingCallbacks(name, ko, 1.5, "stop", {".text": (at, 0x40)}, told=told)
+    said = UnloadJudgement("unloaded", None, "KS617", "likely", "stop it", False, ())
+    return UnloadReport(name, said, (), 0.0, dangling=left)
 
 
 def test_a_proof_is_of_its_module_and_silences_no_other_guess(tmp_path):
@@ -212,5 +211,5 @@ def test_the_start_of_a_section_in_some_object_proves_nothing(tmp_path):
 
 
 def test_a_timer_that_is_told_is_not_told_again_by_a_pointer(tmp_path):
-    module = gone(tmp_path, "m", TEXT, "early()", certain=True)
+    module = gone(tmp_path, "m", TEXT, "early()")
     assert LiveLeftovers(Pointing(Pointer(0xFFFFFFFF82000000, TEXT))).find([], [module]) == ()
