@@ -1,7 +1,6 @@
 """What a path that is not there probably means: a near name beside it, or what is still to be built."""
 
 import os
-import os.path
 import shlex
 from pathlib import Path
 
@@ -21,20 +20,20 @@ def near(path: Path, *, directory: bool) -> Path | None:
     import difflib  # start-up time: only after a typing error
 
     for place in (path, *path.parents):
-        if not place.name or not os.path.isdir(place.parent):
+        if not place.name or not _is_directory(place.parent):
             continue
         wants_directory = directory or place != path
         there = [
             name
             for name in _names(place.parent)
-            if os.path.isdir(place.parent / name) == wants_directory
+            if _is_directory(place.parent / name) == wants_directory
             and (wants_directory or Path(name).suffix == path.suffix)
         ]
         # What is the same but for - and _, or for capitals, is nearer than all others.
         same = [name for name in there if _plain(name) == _plain(place.name)]
         found = same or difflib.get_close_matches(place.name, there, n=1, cutoff=0.7)
         meant = place.parent / found[0] / path.relative_to(place) if found else None
-        return meant if meant is not None and meant != path and os.path.exists(meant) else None
+        return meant if meant is not None and meant != path and _is_there(meant) else None
     return None
 
 
@@ -62,9 +61,9 @@ def is_of_make(directory: Path) -> bool:
     """Whether make has files there or above, up to the top of the repository or the home directory."""
     place = directory.absolute()
     for each in (place, *place.parents):
-        if any(map(os.path.isfile, (each / name for name in _FILES_OF_MAKE))):
+        if any(_is_there(each / name) for name in _FILES_OF_MAKE):
             return True
-        if each == paths.home() or os.path.exists(each / ".git"):
+        if each == paths.home() or _is_there(each / ".git"):
             break
     return False
 
@@ -79,3 +78,17 @@ def _names(directory: Path) -> list[str]:
 
 def _plain(name: str) -> str:
     return name.lower().replace("-", "_")
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

@@ -216,5 +216,6 @@ def _default(chosen: str, kernels: list[Kernel]) -> Kernel:
     raise KscaffoldError(
         "KS532",
         f"the default kernel {chosen} is not here any more",
-        fix=f"kscaffold kernel default --clear, or kscaffold kernel add {chosen}, where the suite still has it",
+        fix="kscaffold kernel default --clear, or, where the suite still has it: "
+        f"kscaffold kernel add {chosen}",
     )
