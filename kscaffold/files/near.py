@@ -41,11 +41,11 @@ def missing_module_fix(ko: Path) -> str:
     """What mends a command that names a .ko that is not there."""
     meant = near(ko, directory=False)
     if meant is not None:
-        return f"name {shlex.quote(str(meant))}"
+        return f"name {shlex.quote(_shown(meant))}"
     if is_of_make(ko.parent):
         return "kscaffold build, or name a .ko that exists"
     there = sorted(name for name in _names(ko.parent) if name.endswith(".ko"))
-    listed = ", ".join(str(ko.parent / name) for name in there[:_NAMED])
+    listed = ", ".join(_shown(ko.parent / name) for name in there[:_NAMED])
     return f"name a .ko that exists: {listed}" if there else "name a .ko that exists"
 
 
@@ -92,3 +92,11 @@ def _is_there(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):
         return False
+
+
+def _shown(path: Path) -> str:
+    """The path, from here where it is below."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (OSError, ValueError):
+        return str(path)

@@ -8,7 +8,6 @@ import functools
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -282,20 +281,15 @@ _PLACES: list[Path] = []
 @functools.cache
 def built_leavers(kernel: Kernel) -> Path:
     """A directory with `leave_NAME.ko` and its twin `clean_NAME.ko` of each, and their sources."""
-    return build_leavers(kernel, LEAVERS)
-
-
-def build_leavers(kernel: Kernel, leavers: Mapping[str, Leaver]) -> Path:
-    """As built_leavers, of these, built anew."""
     place = Path(tempfile.mkdtemp(prefix="ks-leavers-"))
     _PLACES.append(place)
-    for name, each in leavers.items():
+    for name, each in LEAVERS.items():
         fields = {"top": each.top, "call": each.call, "rest": each.rest}
         (place / f"leave_{name}.c").write_text(_TEMPLATE.format(name=f"leave_{name}", undo="", **fields))
         (place / f"clean_{name}.c").write_text(
             _TEMPLATE.format(name=f"clean_{name}", undo=each.undo, **fields)
         )
-    objects = " ".join(f"leave_{name}.o clean_{name}.o" for name in leavers)
+    objects = " ".join(f"leave_{name}.o clean_{name}.o" for name in LEAVERS)
     (place / "Kbuild").write_text(f"ccflags-y := -g0 -Wno-unused\nobj-m := {objects}\n")
     assert kernel.build is not None
     tree = read_tree(kernel.build, kernel.arch)

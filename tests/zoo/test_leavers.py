@@ -11,9 +11,8 @@ from kscaffold.module.arguments import NO_PARAMETERS
 from kscaffold.sandbox.vm.plan import plan_vm
 from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget
-from tests.support.kernels import EVERYWHERE, need_either, need_kernel
-from tests.zoo.leavers import LEAVERS, build_leavers, built_leavers, remove_leavers
-from tests.zoo.registrations import REGISTRATIONS
+from tests.support.kernels import EVERYWHERE, need_either
+from tests.zoo.leavers import LEAVERS, built_leavers, remove_leavers
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.kernel]
 
@@ -60,17 +59,3 @@ def test_a_module_that_cleans_up_leaves_nothing(series: str, arch: str):
     place = built_leavers(kernel)
     found = {n: left_by(ModuleFile.open(place / f"clean_{n}.ko"), kernel) for n in LEAVERS}
     assert {n: left for n, left in found.items() if left != ()} == {}
-
-
-@pytest.mark.parametrize("series", ["6.1", "5.10", "6.12"])
-def test_what_stays_registered_is_told(series: str):
-    kernel = need_kernel(series)
-    place, wrong = build_leavers(kernel, REGISTRATIONS), []
-    for name, each in REGISTRATIONS.items():
-        found = left_by(ModuleFile.open(place / f"leave_{name}.ko"), kernel)
-        told = [(r.kind, r.where) for r in found or ()]
-        if told != [(each.kind, f"leave_{name}.c:{each.line}")] or not found[0].name.startswith(each.name):
-            wrong.append(f"{name}: {found}")
-        if (found := left_by(ModuleFile.open(place / f"clean_{name}.ko"), kernel)) != ():
-            wrong.append(f"{name}, that cleans up: {found}")
-    assert not wrong, "\n".join(wrong)
