@@ -27,7 +27,16 @@ if TYPE_CHECKING:
 _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (
         ("mod_timer", "add_timer", "add_timer_on", "mod_timer_pending", "timer_reduce"),
-        ("timer_delete_sync", "timer_shutdown_sync", "del_timer_sync", "timer_delete", "del_timer"),
+        (
+            "timer_delete_sync",
+            "timer_shutdown_sync",
+            "del_timer_sync",
+            "timer_delete",
+            "del_timer",
+            "try_to_del_timer_sync",
+            "timer_delete_sync_try",
+            "timer_shutdown",
+        ),
     ),
     (("hrtimer_start_range_ns",), ("hrtimer_cancel", "hrtimer_try_to_cancel")),
     (
@@ -49,6 +58,7 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
             "destroy_workqueue",
             "flush_workqueue",
             "__flush_workqueue",
+            "drain_workqueue",
         ),
     ),
     (
@@ -58,7 +68,13 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
             "kthread_create_worker",
             "kthread_create_worker_on_node",
         ),
-        ("kthread_stop", "kthread_stop_put", "kthread_destroy_worker", "kthread_complete_and_exit"),
+        (
+            "kthread_stop",
+            "kthread_stop_put",
+            "kthread_destroy_worker",
+            "kthread_complete_and_exit",
+            "complete_and_exit",
+        ),
     ),
     (("call_rcu", "call_srcu", "call_rcu_tasks"), ("rcu_barrier", "srcu_barrier", "rcu_barrier_tasks")),
     (("__tasklet_schedule", "__tasklet_hi_schedule"), ("tasklet_kill",)),

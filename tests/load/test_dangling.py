@@ -39,6 +39,10 @@ def test_most_modules_start_nothing(imports):
     [
         ("mod_timer", "timer_delete_sync"),
         ("add_timer", "del_timer_sync"),
+        ("mod_timer", "try_to_del_timer_sync"),
+        ("mod_timer", "timer_shutdown"),
+        ("queue_work_on", "drain_workqueue"),
+        ("kthread_create_on_node", "complete_and_exit"),
         ("hrtimer_start_range_ns", "hrtimer_cancel"),
         ("queue_work_on", "cancel_work_sync"),
         ("queue_work_on", "__flush_workqueue"),

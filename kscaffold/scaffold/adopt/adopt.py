@@ -83,8 +83,8 @@ def adopt(
     Kbuild that make can't read for another reason than an old habit, KS041 a file changed meanwhile.
     """
     if not directory.is_dir():
-        fix = missing_directory_fix(directory, "kscaffold adopt")
-        raise KscaffoldError("KS040", f"{directory} is not a directory", fix=fix)
+        meant = missing_directory_fix(directory, "kscaffold adopt")
+        raise KscaffoldError("KS040", f"{directory} is not a directory", fix=meant)
     directory = directory.resolve()
     checked_path(directory)
     project, problem, way = _asked(directory, kernel)
