@@ -199,7 +199,7 @@ class PendingCallback:
 class DanglingCallbacks:
     """A module that is about to go. `seconds` to watch its kernel afterwards; `stop`: what exit should call;
     `places`: addresses and sizes of its sections in the kernel, by name; `forgotten`: what forgotten_end()
-    says; `armed`: the kernel's timers; `told`: what of the module is known to be pending.
+    says; `armed`: the kernel's timers; `known`: what of the module is known to be pending.
     """
 
     module: str
@@ -209,7 +209,7 @@ class DanglingCallbacks:
     places: Mapping[str, tuple[int, int]]
     forgotten: tuple[str, str] | None = None
     armed: "tuple[Timer, ...]" = ()
-    told: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
 
     def pending(self, timers: "Iterable[Timer]") -> tuple[PendingCallback, ...]:
         """The callbacks by which the kernel's timers will call this module, and those whose timers are in
@@ -280,7 +280,7 @@ class DanglingCallbacks:
         # in use may lie right before it.
         starts = {at for at, _ in self.places.values()}
         names = {self._pointed_to(p.to) for p in seen if not (p.behind and p.to in starts)} - {None}
-        return tuple(name for _, name in sorted(filter(None, names)) if f"{name}()" not in self.told)
+        return tuple(name for _, name in sorted(filter(None, names)) if f"{name}()" not in self.known)
 
     def _pointed_to(self, address: int) -> tuple[bool, str] | None:
         """The variable that an address is in (True and its name), or the function that begins there."""

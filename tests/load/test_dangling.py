@@ -194,7 +194,7 @@ def gone(tmp_path: Path, name: str, at: int, *told: str) -> UnloadReport:
         Ko(name, imports={"__tasklet_schedule": 1}, more_symbols=[Symbol("early", ".text", 0, LOCAL)]).bytes()
     )
     ko = ModuleFile.open(tmp_path / f"{name}.ko")
-    left = DanglingCallbacks(name, ko, 1.5, "stop", {".text": (at, 0x40)}, told=told)
+    left = DanglingCallbacks(name, ko, 1.5, "stop", {".text": (at, 0x40)}, known=told)
     said = UnloadJudgement("unloaded", None, "KS617", "likely", "stop it", False, ())
     return UnloadReport(name, said, (), 0.0, dangling=left)
 
