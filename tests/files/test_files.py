@@ -16,7 +16,8 @@ from kscaffold.errors import DeadlineError
 from kscaffold.files import atomic, lock, sweep
 from kscaffold.files.identity import identify, identify_if_there
 from kscaffold.files.scratch import scratch_directory
-from tests.conftest import ROOT
+from tests.conftest import ROOT, need_program
+from tests.support.elf import Ko
 
 _HOLD = """
 import fcntl, sys, time
@@ -269,3 +270,42 @@ def test_a_workplace_lives_as_long_as_its_run(tmp_path, monkeypatch):
             }
         assert mine.is_dir() and not second.exists()
     assert list(base.iterdir()) == []
+
+
+# ---- names for output ----
+
+
+@pytest.mark.parametrize("end", ["/dev/null", "pipe", "."])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "--offline", "--lcov"),
+        ("test", "--offline", "--lcov"),
+        ("test", "--offline", "--junit"),
+        ("run", "--offline", "--html"),
+    ],
+)
+def test_nothing_is_written_in_the_place_of_a_device(ks, tmp_path, monkeypatch, words, end):
+    """For root that of /dev/stdout, too: said before the work, and what is there stays."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("out").symlink_to(end)
+    ran = ks(*words, "out")
+    assert ran.status == 2 and ("error[KS092]" in ran.err or "error[KS063]" in ran.err), ran.err
+    assert os.readlink("out") == end and stat.S_ISFIFO(os.stat("pipe").st_mode)
+
+
+def test_a_module_is_signed_into_no_device(ks, tmp_path, monkeypatch):
+    need_program("openssl", "openssl")
+    monkeypatch.chdir(tmp_path)
+    Path("hello.ko").write_bytes(Ko("hello").bytes())
+    Path("out").symlink_to("/dev/null")
+    ran = ks("sign", "hello.ko", "--out", "out")
+    assert ran.status == 2 and "error[KS092]" in ran.err, ran.err
+    assert os.readlink("out") == "/dev/null"
+    assert ks("sign", "hello.ko", "--out", "signed.ko").status == 0
+    Path("out").unlink()
+    Path("out").symlink_to("signed.ko")
+    before = Path("signed.ko").read_bytes()
+    assert ks("sign", "hello.ko", "--out", "out").status == 0
+    assert Path("out").is_symlink() and len(Path("signed.ko").read_bytes()) == len(before)

@@ -183,6 +183,15 @@ def _log_of_file(words: list[str]) -> str | None:
     if not re.search(r"[/.]", words[0]) and not (path.is_file() and not _is_topic(words[0])):
         return None
     if not path.is_file():
+        if "/" in words[0] and path.exists() and not path.is_dir():  # a FIFO of <(dmesg), a device
+            import shlex  # start-up time: seldom needed
+
+            raise UsageError(
+                "KS402",
+                f"{words[0]} is not a plain file",
+                cause="reading it may never end; explain reads such only as its standard input",
+                fix=f"kscaffold explain - < {shlex.quote(words[0])}",
+            )
         if "/" in words[0] and " " not in words[0] and re.search(r"\.(?:log|txt|out)$", words[0]):
             raise UsageError("KS401", f"no such file: {words[0]}", fix=f"ls -l {path.parent}")
         return None
