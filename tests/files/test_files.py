@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -293,6 +294,23 @@ def test_nothing_is_written_in_the_place_of_a_device(ks, tmp_path, monkeypatch, 
     ran = ks(*words, "out")
     assert ran.status == 2 and ("error[KS092]" in ran.err or "error[KS063]" in ran.err), ran.err
     assert os.readlink("out") == end and stat.S_ISFIFO(os.stat("pipe").st_mode)
+
+
+@pytest.mark.parametrize("place", [".gitconfig", ".config/git/config", "repository/.git/config"])
+def test_git_waits_for_no_settings(ks, own_world, monkeypatch, place):
+    """An author is found elsewhere; what needs git says why it can't have it."""
+    need_program("git", "git")
+    repository = own_world / "repository"
+    subprocess.run(["git", "init", "--quiet", repository], check=True)
+    monkeypatch.chdir(repository)
+    (own_world / place).unlink(missing_ok=True)
+    (own_world / place).parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(own_world / place)
+    began = time.monotonic()
+    assert ks("new", "hello").status == 0
+    ran = ks("new", "other", "--git")
+    assert ran.status == 69 and "error[KS092]" in ran.err and "it is a FIFO" in ran.err, ran.err
+    assert time.monotonic() - began < 4, "git was waited for"
 
 
 def test_a_module_is_signed_into_no_device(ks, tmp_path, monkeypatch):
