@@ -231,8 +231,7 @@ def grown(found: Sequence[Part]) -> int:
 
 
 def _used(text: str) -> int:
-    lines = (line.partition(":") for line in text.splitlines())
-    kb = {name: int(rest.split()[0]) for name, _, rest in lines if rest}
+    kb = {name: int(number) for name, number in re.findall(r"^(\w+):\s+(\d{1,15})\b", text, re.M)}
     total = kb.get("MemTotal", 0) - kb.get("MemFree", 0)
     others = ("Active", "Inactive", "Unevictable", "SReclaimable", "KernelStack", "PageTables")
     return (total - sum(kb.get(name, 0) for name in others)) << 10
