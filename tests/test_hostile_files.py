@@ -276,6 +276,14 @@ def test_projects_tests_are_not_begun_with_what_pytest_cant_read(ks, project: Pa
         assert "passed" not in ran.out and ran.err.count("error[KS09") == 1, ran.err
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_make_waits_for_nothing_that_a_kbuild_includes(ks, project: Path, kind: str):
+    write(project, Kbuild="-include $(src)/part.mk\nobj-m := hello.o\n", hello__c=HELLO)
+    KINDS[kind](project / "part.mk")
+    for command in READERS:
+        judge(command, ks(command), "part.mk")
+
+
 @pytest.mark.parametrize("kind", ["fifo", "endless", "socket"])
 def test_a_log_is_no_file_that_may_never_end(ks, project: Path, kind: str):
     {**KINDS, **OTHERS}[kind](project / "some pipe")

@@ -83,16 +83,18 @@ def require_plain(path: Path, most: int | None = None) -> None:
 
 
 def replaceable(path: Path) -> Path:
-    """The file that a name for output stands for, its links followed: it is a plain one, or not there yet.
+    """A name for output, whose place a new file may take: there is a plain one, a link to one, or nothing.
 
-    Raises UsageError KS092 for a device, a FIFO, a socket or a directory, whose place the new file would
-    take: for root even that of /dev/stdout.
+    Raises UsageError KS092 for a device, a FIFO, a socket or a directory, or a link to one: for root the new
+    file would take the place even of /dev/stdout.
     """
-    target = Path(os.path.realpath(path))
     try:
-        mode = target.stat().st_mode
+        mode = path.stat().st_mode
     except OSError:
-        return target
+        return path
+    around = f"{os.path.realpath(path.parent)}/"
+    if stat.S_ISREG(mode) and around.startswith(("/dev/", "/proc/")) and not around.startswith("/dev/shm/"):
+        mode = stat.S_IFCHR  # /dev/stdout, where that is a file
     if not stat.S_ISREG(mode):
         raise UsageError(
             "KS092",
@@ -100,7 +102,7 @@ def replaceable(path: Path) -> Path:
             cause=f"it is {_kind(mode)}, and what is written would take its place",
             fix="name another file",
         )
-    return target
+    return path
 
 
 def _require_plain(path: Path, mode: int) -> None:

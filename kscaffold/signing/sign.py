@@ -59,7 +59,7 @@ def sign_module(ko: Path, key: Key, *, hash: str = "sha256", out: Path | None = 
         what = "openssl made another signature than was asked for"
         raise KscaffoldError("KS085", what, fix="openssl version")
     keyring.remember(key.certificate)
-    target = reader.replaceable(out or ko)
+    target = reader.replaceable(out) if out is not None else ko.resolve()
     if identify_if_there(ko) != before:
         raise KscaffoldError("KS087", f"{ko} changed while it was being signed", fix=f"kscaffold sign {ko}")
     sweep_beside(target)

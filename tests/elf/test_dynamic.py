@@ -14,7 +14,7 @@ LOAD, DYNAMIC, NEEDED, STRTAB = 1, 2, 1, 5
 
 
 def program(headers: list[tuple[int, int, int, int]], rest: bytes = b"", *, start: int = 64) -> bytes:
-    """An ELF file of 64 bits with these program headers (type, offset, address, size), and bytes after them."""
+    """An ELF file of 64 bits: its program headers (type, offset, address, size), and bytes after them."""
     table = b"".join(struct.pack("<I4xQQ8xQ16x", *each) for each in headers)
     head = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack("<HHIQQ", 2, 62, 1, 0, start)
     return head.ljust(54, b"\0") + struct.pack("<HH6x", 56, len(headers)) + table + rest

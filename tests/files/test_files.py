@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from kscaffold.errors import DeadlineError
-from kscaffold.files import atomic, lock, sweep
+from kscaffold.errors import DeadlineError, UsageError
+from kscaffold.files import atomic, lock, reader, sweep
 from kscaffold.files.identity import identify, identify_if_there
 from kscaffold.files.scratch import scratch_directory
 from tests.conftest import ROOT, need_program
@@ -322,8 +322,17 @@ def test_a_module_is_signed_into_no_device(ks, tmp_path, monkeypatch):
     assert ran.status == 2 and "error[KS092]" in ran.err, ran.err
     assert os.readlink("out") == "/dev/null"
     assert ks("sign", "hello.ko", "--out", "signed.ko").status == 0
+    # A link that somebody put there is replaced, and what it leads to stays.
+    Path("precious").write_bytes(b"precious")
     Path("out").unlink()
-    Path("out").symlink_to("signed.ko")
-    before = Path("signed.ko").read_bytes()
+    Path("out").symlink_to("precious")
     assert ks("sign", "hello.ko", "--out", "out").status == 0
-    assert Path("out").is_symlink() and len(Path("signed.ko").read_bytes()) == len(before)
+    assert Path("precious").read_bytes() == b"precious" and not Path("out").is_symlink()
+
+
+def test_the_systems_own_links_are_no_place_for_output(tmp_path):
+    (tmp_path / "new").write_text("")
+    assert reader.replaceable(tmp_path / "new") == tmp_path / "new"
+    assert reader.replaceable(tmp_path / "none") == tmp_path / "none"
+    with (tmp_path / "new").open() as file, pytest.raises(UsageError, match="is not a plain file"):
+        reader.replaceable(Path(f"/proc/self/fd/{file.fileno()}"))

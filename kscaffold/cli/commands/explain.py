@@ -213,7 +213,7 @@ def _log_of_file(words: list[str]) -> str | None:
 
 
 def _mode(path: Path) -> int:
-    """The type of a file and its permissions; 0 where there is none. A line of a log is too long for a name."""
+    """The type of a file and its permissions; 0 where there is none: a line of a log is too long a name."""
     try:
         return path.stat().st_mode
     except OSError as error:
