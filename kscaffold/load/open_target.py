@@ -163,4 +163,4 @@ def _damage(target: SandboxTarget) -> str | None:
         if module.state != "Live":
             return f"{module.name} never came back from {module.state.lower()}"
     taint = target.read(TAINTED).strip()  # raises where the sandbox has ended, as tainted() does not
-    return "the sandbox's kernel has crashed" if taint.isdecimal() and int(taint) & crash_heads.DIED else None
+    return "the sandbox's kernel has crashed" if taint.isdigit() and int(taint) & crash_heads.DIED else None
