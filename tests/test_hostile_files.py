@@ -265,6 +265,34 @@ def test_the_examination_is_not_begun_with_what_cant_be_read(ks, project: Path, 
     assert "passed" not in ran.out and ran.err.count("error[") == 1, ran.err
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "hole", "socket"])
+def test_projects_tests_are_not_begun_with_what_pytest_cant_read(ks, project: Path, kind: str):
+    (project / "tests").mkdir()
+    (project / "tests" / "test_good.py").write_text("def test_good(): pass\n")
+    {**KINDS, **OTHERS}[kind](project / "tests" / "test_bad.py")
+    for words in ((), ("tests",), ("tests/test_bad.py::test_it",)):
+        ran = ks("test", *words, "--offline")
+        judge("test", ran, "test_bad.py")
+        assert "passed" not in ran.out and ran.err.count("error[KS09") == 1, ran.err
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_make_waits_for_nothing_that_a_kbuild_includes(ks, project: Path, kind: str):
+    write(project, Kbuild="-include $(src)/part.mk\nobj-m := hello.o\n", hello__c=HELLO)
+    KINDS[kind](project / "part.mk")
+    for command in READERS:
+        judge(command, ks(command), "part.mk")
+
+
+@pytest.mark.parametrize("kind", ["fifo", "endless", "socket"])
+def test_a_log_is_no_file_that_may_never_end(ks, project: Path, kind: str):
+    {**KINDS, **OTHERS}[kind](project / "some pipe")
+    ran = ks("explain", "./some pipe")
+    judge("explain", ran, "some pipe")
+    assert ran.status == 2 and "error[KS402]" in ran.err
+    assert "fix: kscaffold explain - < './some pipe'" in ran.err
+
+
 def test_a_directory_is_no_version_of_a_kernel(ks, project: Path):
     for word in (".", "..", "./tree", "/usr/src/linux"):
         ran = ks("kernel", "add", word)

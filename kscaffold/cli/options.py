@@ -29,6 +29,16 @@ def named_directory(directory: Path | None) -> Path | None:
     return directory
 
 
+def output(file: Path | None) -> None:
+    """Raise UsageError KS092 where what a command is to write would replace a device or the like: before the
+    work, not after it.
+    """
+    if file is not None:
+        from kscaffold.files import reader  # start-up time: few commands name one
+
+        reader.replaceable(file)
+
+
 def _kernel_words(text: str) -> str:
     if (length := len(os.fsencode(text))) > MOST_WORDS:
         raise typer.BadParameter(f"it has {length} bytes, there is room for {MOST_WORDS}")

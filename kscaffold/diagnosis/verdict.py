@@ -158,7 +158,7 @@ def _loaded(e: Evidence, found: tuple[Complaint, ...]) -> Judgement:
     if returned is None and ran:
         # The kernel warns of every positive number, so silence means 0.
         said = positive.groups.get("returned", "") if positive else "0"
-        returned = int(said) if said.isdigit() else None
+        returned = int(said) if said.isdecimal() else None
     if returned == 0:
         # A module that prints the kernel's own words.
         warnings = tuple(f for f in warnings if f.entry.code != "KS202")

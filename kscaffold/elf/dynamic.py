@@ -11,6 +11,10 @@ _CLASSES = {1: 32, 2: 64}
 _ORDERS = {1: "<", 2: ">"}
 _LOAD, _DYNAMIC, _INTERP = 1, 2, 3
 _NEEDED, _STRTAB, _RPATH, _RUNPATH = 1, 5, 15, 29
+# Far above what linkers write: who made the file may have meant to keep its reader busy.
+_MOST_BYTES = 1 << 18  # of the dynamic segment
+_MOST_NAMES = 1000
+_LONGEST = 1 << 14  # bytes of a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ def read_dynamic(content: bytes) -> Dynamic | None:
     """The dynamic part of an ELF file's content; None for what is no ELF file, or a damaged one."""
     try:
         return _read(content)
-    except (struct.error, IndexError, ValueError, KeyError):
+    except (struct.error, IndexError, ValueError, KeyError, OverflowError):
         return None
 
 
@@ -40,21 +44,18 @@ def _read(content: bytes) -> Dynamic | None:
         return None
     bits, order = _CLASSES[content[4]], _ORDERS[content[5]]
     machine = struct.unpack_from(f"{order}H", content, 18)[0]
-    interpreter = ""
     segments = list(_segments(content, bits, order))
-    entries: list[tuple[int, int]] = []
-    for kind, offset, _, size in segments:
-        if kind == _INTERP:
-            interpreter = content[offset : offset + size].rstrip(b"\0").decode()
-        elif kind == _DYNAMIC:
-            pair = struct.Struct(order + ("QQ" if bits == 64 else "II"))
-            part = content[offset : offset + size]
-            entries = [(tag, value) for tag, value in pair.iter_unpack(part[: size - size % pair.size])]
+    interpreter = _part(content, segments, _INTERP).rstrip(b"\0").decode()
+    pair = struct.Struct(order + ("QQ" if bits == 64 else "II"))
+    part = _part(content, segments, _DYNAMIC)
+    entries = list(pair.iter_unpack(part[: len(part) - len(part) % pair.size]))
     strings = next((_at(segments, value) for tag, value in entries if tag == _STRTAB), 0)
 
     def texts(wanted: int) -> tuple[str, ...]:
-        found = (strings + value for tag, value in entries if tag == wanted)
-        return tuple(content[at : content.index(b"\0", at)].decode() for at in found)
+        found = [strings + value for tag, value in entries if tag == wanted]
+        if len(found) > _MOST_NAMES:
+            raise ValueError("more names than any program has")
+        return tuple(content[at : content.index(b"\0", at, at + _LONGEST)].decode() for at in found)
 
     paths = texts(_RUNPATH) or texts(_RPATH)
     directories = tuple(part for path in paths for part in path.split(":") if part)
@@ -72,6 +73,14 @@ def _segments(content: bytes, bits: int, order: str) -> Iterator[tuple[int, int,
     for number in range(count):
         kind, offset, address, length = form.unpack_from(content, start + number * size)
         yield kind, offset, address, length
+
+
+def _part(content: bytes, segments: list[tuple[int, int, int, int]], wanted: int) -> bytes:
+    """What the first segment of a type holds."""
+    for kind, offset, _, size in segments:
+        if kind == wanted:
+            return content[offset : offset + min(size, _MOST_BYTES)]
+    return b""
 
 
 def _at(segments: list[tuple[int, int, int, int]], address: int) -> int:

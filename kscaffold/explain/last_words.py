@@ -39,7 +39,7 @@ def of_probe(lines: Sequence[str], index: int, groups: Mapping[str, str]) -> str
     line above `index` in which the driver speaks of the device. Empty where the log has several probes.
     """
     device, driver = groups.get("device", ""), groups.get("driver", "")
-    name = errnos.name(int(number)) if (number := groups.get("errno", "").lstrip("-")).isdigit() else None
+    name = errnos.name(int(number)) if (number := groups.get("errno", "").lstrip("-")).isdecimal() else None
     if ", " in device + driver or not device:
         return ""
     said = f" ({name})" if name else ""

@@ -1,12 +1,13 @@
 """git: a template fetched, a repository begun. Never a hook, a sub-module, a question or another protocol."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from kscaffold import process
 from kscaffold.errors import DeadlineError, KscaffoldError, UsageError
-from kscaffold.files import reader
+from kscaffold.files import paths, reader
 from kscaffold.files.atomic import write_whole
 
 # What a repository that we are called from (a hook of it) says about itself: git rev-parse --local-env-vars.
@@ -94,6 +95,7 @@ def possible(target: Path) -> bool:
     """Whether a project there gets a repository of its own: not inside a work tree, which would nest it,
     but where that tree ignores it. Raises ToolMissingError without git."""
     process.need("git")
+    require_plain_settings(target.parent)
     parent = ["git", "-C", str(target.parent)]
     inside = process.run([*parent, "rev-parse", "--is-inside-work-tree"], timeout=10, env=_environment())
     if inside.returncode != 0 or inside.stdout.strip() != "true":
@@ -123,6 +125,22 @@ def init(project: Path) -> None:
             ) from None
 
 
+def require_plain_settings(start: Path) -> None:
+    """Refuse settings that git would wait for: the user's, and those of the repository around a directory.
+
+    Raises ForeignFileError.
+    """
+    kept = os.environ.get("XDG_CONFIG_HOME") or paths.home() / ".config"
+    files = [paths.home() / ".gitconfig", Path(kept) / "git" / "config"]
+    top = next((d for d in (start, *start.parents) if (d / ".git").exists()), None)
+    if top is not None and (top / ".git").is_dir():
+        files += [top / ".git" / "config", top / ".git" / "HEAD"]
+    elif top is not None:
+        files.append(top / ".git")
+    for file in files:
+        reader.require_plain(file, reader.MOST_TEXT)
+
+
 def _argv(words: Sequence[str]) -> list[str]:
     return ["git", *(part for key, value in _SAFE for part in ("-c", f"{key}={value}")), *words]
 
@@ -132,6 +150,7 @@ def _environment() -> dict[str, str]:
     env = {k: v for k, v in process.environment(extra).items() if k not in _OF_ANOTHER}
     # ssh would ask on the terminal, behind git's back. The user's own choice of one stays.
     if not env.keys() & {"GIT_SSH_COMMAND", "GIT_SSH"}:
+        require_plain_settings(Path.cwd())
         asked = process.run(["git", "config", "--get", "core.sshCommand"], timeout=10, env=env)
         if asked.returncode:
             env["GIT_SSH_COMMAND"] = "ssh -oBatchMode=yes"

@@ -11,7 +11,7 @@ import stat
 import time
 from pathlib import Path
 
-from kscaffold.errors import KscaffoldError
+from kscaffold.errors import KscaffoldError, UsageError
 
 MOST_TEXT = 16 << 20
 """Bytes of a text that a person or a generator writes: sources, Kbuild, settings, JSON."""
@@ -82,10 +82,36 @@ def require_plain(path: Path, most: int | None = None) -> None:
         raise _too_large(path, facts.st_size, most)
 
 
+def replaceable(path: Path) -> Path:
+    """A name for output, whose place a new file may take: there is a plain one, a link to one, or nothing.
+
+    Raises UsageError KS092 for a device, a FIFO, a socket or a directory, or a link to one: for root the new
+    file would take the place even of /dev/stdout.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return path
+    around = f"{os.path.realpath(path.parent)}/"
+    if stat.S_ISREG(mode) and around.startswith(("/dev/", "/proc/")) and not around.startswith("/dev/shm/"):
+        mode = stat.S_IFCHR  # /dev/stdout, where that is a file
+    if not stat.S_ISREG(mode):
+        raise UsageError(
+            "KS092",
+            f"{path} is not a plain file",
+            cause=f"it is {_kind(mode)}, and what is written would take its place",
+            fix="name another file",
+        )
+    return path
+
+
 def _require_plain(path: Path, mode: int) -> None:
-    if stat.S_ISREG(mode):
-        return
-    raise _no_file(path, next((name for is_kind, name in _KINDS if is_kind(mode)), "something else"))
+    if not stat.S_ISREG(mode):
+        raise _no_file(path, _kind(mode))
+
+
+def _kind(mode: int) -> str:
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
 
 
 def _no_file(path: Path, kind: str) -> ForeignFileError:

@@ -134,7 +134,8 @@ def _places(data: bytes, order: str) -> list[tuple[int, int]]:
         # From GCC 12 on lengths are in bytes, before that in words: a function has three.
         unit = unit or (4 if length == 3 else 1)
         if tag & 0xFFE1FFFF == _COUNTER & 0xFFE1FFFF and tag != _FUNCTION:
-            found.append((at + 8, length * unit // 8))
+            # The module may have written into it.
+            found.append((at + 8, min(length * unit, len(data) - at - 8) // 8))
         at += 8 + length * unit
     return found
 

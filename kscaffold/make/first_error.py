@@ -92,4 +92,4 @@ def rule_failed(lines: list[str]) -> BuildExplanation | None:
 
 
 def _lets_all_write(mode: str) -> bool:
-    return bool(int(mode, 8) & 2) if mode.isdigit() else mode.startswith("S_I")
+    return bool(int(mode, 8) & 2) if mode.isdecimal() else mode.startswith("S_I")

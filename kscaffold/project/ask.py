@@ -8,7 +8,7 @@ from kscaffold.errors import EXIT_NO, KscaffoldError
 from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree, read_tree
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.project.find import checked_path
+from kscaffold.project.find import checked_path, included_names
 from kscaffold.project.project import ModuleTarget, Project
 from kscaffold.project.trust import require_trusted
 from kscaffold.records import replace
@@ -43,6 +43,8 @@ def read_project(
         )
     checked_path(directory)
     require_trusted(directory, kbuild)
+    for name in included_names(reader.read_text(kbuild)) if kbuild.is_file() else ():
+        reader.require_plain(directory / name, reader.MOST_TEXT)
     tree = read_tree(kernel.build, kernel.arch) if kernel and kernel.build else None
     asked = process.run(
         [

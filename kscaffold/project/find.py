@@ -101,11 +101,16 @@ def is_project(directory: Path) -> bool:
     if _KERNEL_STYLE.search(text):
         return True
     # What is included by a plain name may set it.
-    words = [word for line in _INCLUDE.findall(text) for word in line.split()]
-    names = [re.sub(r"^\$[({](?:src|obj|M|CURDIR)[)}]/", "", word) for word in words]
-    if any(_KERNEL_STYLE.search(_text(directory / name)) for name in names if "$" not in name):
+    if any(_KERNEL_STYLE.search(_text(directory / name)) for name in included_names(text)):
         return True
     return _leads_to_kbuild(directory, text)
+
+
+def included_names(makefile: str) -> list[str]:
+    """The files that a Makefile's text includes by a plain name, from its own directory."""
+    words = [word for line in _INCLUDE.findall(makefile) for word in line.split()]
+    names = [re.sub(r"^\$[({](?:src|obj|M|CURDIR)[)}]/", "", word) for word in words]
+    return [name for name in names if "$" not in name]
 
 
 def _leads_to_kbuild(directory: Path, makefile: str) -> bool:

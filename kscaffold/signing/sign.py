@@ -38,9 +38,9 @@ class SignReport:
 def sign_module(ko: Path, key: Key, *, hash: str = "sha256", out: Path | None = None) -> SignReport:
     """Sign `ko`, in its place or as `out`; the file appears whole. A signature that it has is replaced.
 
-    Raises UsageError KS080 for what can't be signed, KscaffoldError KS083 and KS085 where openssl can't
-    sign with this key, and what reading a module raises. The certificate is remembered: sandboxes can
-    trust it.
+    Raises UsageError KS080 for what can't be signed and KS092 for an `out` that is no plain file,
+    KscaffoldError KS083 and KS085 where openssl can't sign with this key, and what reading a module raises.
+    The certificate is remembered: sandboxes can trust it.
     """
     before = identify_if_there(ko)
     raw, compression = content.read_content(ko)
@@ -59,7 +59,7 @@ def sign_module(ko: Path, key: Key, *, hash: str = "sha256", out: Path | None = 
         what = "openssl made another signature than was asked for"
         raise KscaffoldError("KS085", what, fix="openssl version")
     keyring.remember(key.certificate)
-    target = out if out is not None else ko.resolve()
+    target = reader.replaceable(out) if out is not None else ko.resolve()
     if identify_if_there(ko) != before:
         raise KscaffoldError("KS087", f"{ko} changed while it was being signed", fix=f"kscaffold sign {ko}")
     sweep_beside(target)

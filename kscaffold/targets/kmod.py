@@ -65,7 +65,7 @@ def read_lsmod(text: str, states: Mapping[str, tuple[str, str]]) -> list[Listed]
     listed = []
     for line in text.splitlines()[1:]:
         fields = line.split()
-        if len(fields) < 3 or not fields[1].isdigit():
+        if len(fields) < 3 or not fields[1].isdecimal():
             continue
         users = [u for u in (fields[3] if len(fields) > 3 else "").split(",") if u]
         state, taints = states.get(fields[0], ("Live", ""))
@@ -73,7 +73,7 @@ def read_lsmod(text: str, states: Mapping[str, tuple[str, str]]) -> list[Listed]
             Listed(
                 name=fields[0],
                 size=int(fields[1]),
-                refcount=int(fields[2]) if fields[2].lstrip("-").isdigit() else 0,
+                refcount=int(fields[2]) if fields[2].lstrip("-").isdecimal() else 0,
                 used_by=tuple(u for u in users if u != "[permanent]"),
                 state=state,
                 taints=taints,

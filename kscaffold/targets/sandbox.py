@@ -304,7 +304,7 @@ class SandboxTarget:
             uptime = float(self.read("/proc/uptime").split()[0])
             self._links = self._links or timers.Links()
             return timers.armed_timers(memory, addresses, uptime, self._links)
-        except (OSError, KscaffoldError, ValueError, IndexError, struct.error):
+        except (OSError, KscaffoldError, ValueError, IndexError, struct.error, OverflowError):
             return None
 
     def _peek(self, path: str, parts: Sequence[tuple[int, int]]) -> bytes:

@@ -96,14 +96,14 @@ def read_modules(text: str) -> list[Listed]:
     listed = []
     for line in text.splitlines():
         words = line.split()
-        if len(words) < 6 or not words[1].isdigit():
+        if len(words) < 6 or not words[1].isdecimal():
             continue
         users = [u for u in words[3].split(",") if u and u != "-"]
         listed.append(
             Listed(
                 name=words[0],
                 size=int(words[1]),
-                refcount=int(words[2]) if words[2].lstrip("-").isdigit() else 0,
+                refcount=int(words[2]) if words[2].lstrip("-").isdecimal() else 0,
                 used_by=tuple(u for u in users if u != "[permanent]"),
                 state=words[4],
                 taints=words[6].strip("()") if len(words) > 6 else "",

@@ -18,7 +18,7 @@ _GROUP = "ks_calls"
 _MOST = 200  # functions; a probe takes a guest without KVM some ms
 _MOST_VALUES = 6  # that a function returned, in a row of the report
 _LINE = lazy.pattern(
-    r"(?m)^ *(?P<task>\S.*)-\d+ .*: ks_call_(?P<number>\d+): \(.*\) ret=0x(?P<value>[0-9a-f]+)$"
+    r"(?m)^ *(?P<task>\S.*)-\d+ .*: ks_call_(?P<number>\d{1,9}): \(.*\) ret=0x(?P<value>[0-9a-f]+)$"
 )
 # Those that run when the kernel likes, not because a program of the test's called.
 _KERNELS_TASKS = re.compile(r"<idle>|kworker/|ksoftirqd/|rcu|irq/|migration/|swapper/")
@@ -83,8 +83,9 @@ class CallTrace:
         except (OSError, KscaffoldError):
             return
         for line in _LINE.finditer(text):
-            by_program = not _KERNELS_TASKS.match(line["task"])
-            self._seen.append((int(line["number"]), int(line["value"], 16), by_program))
+            if int(line["number"]) < len(self._probed):  # a module can write such a line, too
+                by_program = not _KERNELS_TASKS.match(line["task"])
+                self._seen.append((int(line["number"]), int(line["value"], 16), by_program))
 
     def calls(self) -> tuple[Calls, ...]:
         """The calls so far: a row a function, in the order of the source."""

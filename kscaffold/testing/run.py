@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kscaffold.arch import table
 from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.files import reader
 from kscaffold.files.atomic import write_whole
 from kscaffold.kernel.obtain import obtain
 from kscaffold.load.executor import do_jobs
@@ -120,6 +121,7 @@ def test(
     KscaffoldError where there is no project or kernel, and UsageError KS652 where no test is meant.
     """
     began = time.monotonic()
+    junit = reader.replaceable(request.junit) if request.junit else None
     project = find_project(request.directory)
     require_trusted(project, kbuild_file(project))
     paths, examined = _paths(request, project)
@@ -146,8 +148,8 @@ def test(
         ended = [run_pytest(jobs[0], on_line)]
     else:
         ended = _several(jobs, on_line, executor, progress, stop=request.first)
-    if request.junit is not None:
-        write_whole(request.junit, joined([one.junit for one in ended if one.junit]))
+    if junit is not None:
+        write_whole(junit, joined([one.junit for one in ended if one.junit]))
     _refuse_nothing(ended, request)
     kernels = tuple(dict.fromkeys(one.kernel for one in ended))
     results = tuple(result for one in ended for result in one.results)
@@ -223,11 +225,21 @@ def _paths(request: TestRequest, project: Path) -> tuple[tuple[Path, ...], bool]
         if not (request.directory / str(path).partition("::")[0]).exists():
             raise UsageError("KS651", f"there is no {path}", fix="ls tests")
     if request.paths:
+        for path in request.paths:
+            _require_plain(request.directory / str(path).partition("::")[0])
         return tuple(request.directory / path for path in request.paths), False
     tests = project / "tests"
     if tests.is_dir() and any((*tests.rglob("test_*.py"), *tests.rglob("*_test.py"))):
+        _require_plain(tests)
         return (tests,), False
     return (EXAMINATION,), True
+
+
+def _require_plain(tests: Path) -> None:
+    """Refuse what pytest would read for ever, or pass over without a word. Raises ForeignFileError."""
+    for file in tests.rglob("*.py") if tests.is_dir() else (tests,):
+        if not file.is_dir():
+            reader.require_plain(file, reader.MOST_TEXT)
 
 
 def _options(request: TestRequest) -> tuple[str, ...]:

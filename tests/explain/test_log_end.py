@@ -79,3 +79,9 @@ def test_what_is_left_out_is_said(tmp_path: Path):
     assert text == "y" * 4000 and said is not None
     text, said = end(b"\xff" + b" " * 100_000 + b"z")
     assert text == "\ufffd z" and said is None
+
+
+def test_a_line_too_long_for_a_files_name_is_a_line(ks):
+    for rest in ("", " a.b" * 100, " a/b.log" * 100, "/.." * 2000):
+        ran = ks("explain", f"hello: Unknown symbol nosuch (err -2){rest}")
+        assert ran.status == 0 and "KS204" in ran.out, (rest[:20], ran.err)

@@ -6,17 +6,19 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from kscaffold.errors import DeadlineError
-from kscaffold.files import atomic, lock, sweep
+from kscaffold.errors import DeadlineError, UsageError
+from kscaffold.files import atomic, lock, reader, sweep
 from kscaffold.files.identity import identify, identify_if_there
 from kscaffold.files.scratch import scratch_directory
-from tests.conftest import ROOT
+from tests.conftest import ROOT, need_program
+from tests.support.elf import Ko
 
 _HOLD = """
 import fcntl, sys, time
@@ -269,3 +271,68 @@ def test_a_workplace_lives_as_long_as_its_run(tmp_path, monkeypatch):
             }
         assert mine.is_dir() and not second.exists()
     assert list(base.iterdir()) == []
+
+
+# ---- names for output ----
+
+
+@pytest.mark.parametrize("end", ["/dev/null", "pipe", "."])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "--offline", "--lcov"),
+        ("test", "--offline", "--lcov"),
+        ("test", "--offline", "--junit"),
+        ("run", "--offline", "--html"),
+    ],
+)
+def test_nothing_is_written_in_the_place_of_a_device(ks, tmp_path, monkeypatch, words, end):
+    """For root that of /dev/stdout, too: said before the work, and what is there stays."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("out").symlink_to(end)
+    ran = ks(*words, "out")
+    assert ran.status == 2 and ("error[KS092]" in ran.err or "error[KS063]" in ran.err), ran.err
+    assert os.readlink("out") == end and stat.S_ISFIFO(os.stat("pipe").st_mode)
+
+
+@pytest.mark.parametrize("place", [".gitconfig", ".config/git/config", "repository/.git/config"])
+def test_git_waits_for_no_settings(ks, own_world, monkeypatch, place):
+    """An author is found elsewhere; what needs git says why it can't have it."""
+    need_program("git", "git")
+    repository = own_world / "repository"
+    subprocess.run(["git", "init", "--quiet", repository], check=True)
+    monkeypatch.chdir(repository)
+    (own_world / place).unlink(missing_ok=True)
+    (own_world / place).parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(own_world / place)
+    began = time.monotonic()
+    assert ks("new", "hello").status == 0
+    ran = ks("new", "other", "--git")
+    assert ran.status == 69 and "error[KS092]" in ran.err and "it is a FIFO" in ran.err, ran.err
+    assert time.monotonic() - began < 4, "git was waited for"
+
+
+def test_a_module_is_signed_into_no_device(ks, tmp_path, monkeypatch):
+    need_program("openssl", "openssl")
+    monkeypatch.chdir(tmp_path)
+    Path("hello.ko").write_bytes(Ko("hello").bytes())
+    Path("out").symlink_to("/dev/null")
+    ran = ks("sign", "hello.ko", "--out", "out")
+    assert ran.status == 2 and "error[KS092]" in ran.err, ran.err
+    assert os.readlink("out") == "/dev/null"
+    assert ks("sign", "hello.ko", "--out", "signed.ko").status == 0
+    # A link that somebody put there is replaced, and what it leads to stays.
+    Path("precious").write_bytes(b"precious")
+    Path("out").unlink()
+    Path("out").symlink_to("precious")
+    assert ks("sign", "hello.ko", "--out", "out").status == 0
+    assert Path("precious").read_bytes() == b"precious" and not Path("out").is_symlink()
+
+
+def test_the_systems_own_links_are_no_place_for_output(tmp_path):
+    (tmp_path / "new").write_text("")
+    assert reader.replaceable(tmp_path / "new") == tmp_path / "new"
+    assert reader.replaceable(tmp_path / "none") == tmp_path / "none"
+    with (tmp_path / "new").open() as file, pytest.raises(UsageError, match="is not a plain file"):
+        reader.replaceable(Path(f"/proc/self/fd/{file.fileno()}"))

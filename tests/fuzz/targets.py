@@ -20,6 +20,7 @@ from kscaffold.diagnosis.attempt import Attempt
 from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.reports import sanitizer
 from kscaffold.diagnosis.residue import compare
+from kscaffold.diagnosis.residue.growth import growth
 from kscaffold.diagnosis.unload_verdict import UnloadEvidence, judge_unload
 from kscaffold.diagnosis.verdict import judge
 from kscaffold.elf import quick
@@ -37,6 +38,7 @@ from kscaffold.sandbox.agent.channel import Channel
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout
 from kscaffold.scaffold.kbuild import statements
 from kscaffold.scaffold.metadata import answers, toml_comments
+from kscaffold.targets.target import read_modules
 
 _PLACE = Path(tempfile.mkdtemp(prefix="kscaffold-fuzz-"))
 atexit.register(shutil.rmtree, _PLACE, ignore_errors=True)
@@ -163,6 +165,8 @@ def log(data: bytes) -> None:
     found = compare.parts(text)
     compare.grown(found)
     compare.compare(found, (("m.c", first),))
+    growth(found, found, 4)
+    read_modules(text)
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

@@ -76,6 +76,12 @@ def test_counters_of_one_object_are_summed():
     assert read_counters(data) == {"/a.gcda": _gcda(3, 2**32), "/b.gcda": _gcda(5)}
     assert read_counters(data[:-9]) != {}
     assert read_counters(b"") == {}
+    # The module has written over a length.
+    torn = bytearray(_gcda(3, 2**32))
+    at = torn.index(struct.pack("<I", 0x01A10000)) + 4
+    torn[at : at + 4] = b"\xff\xff\xff\x7f"
+    one = b"/a.gcda\0" + struct.pack("<I", len(torn)) + torn
+    assert len(read_counters(one * 2)["/a.gcda"]) == len(torn)
 
 
 def test_lines_that_did_not_run_are_told_as_ranges():

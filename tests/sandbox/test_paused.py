@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,11 +19,13 @@ from kscaffold.diagnosis.unload_verdict import UnloadEvidence, judge_unload
 from kscaffold.diagnosis.verdict import judge
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.load.execute import ExecRequest, Executed, bring, run_program_in
 from kscaffold.load.gather import gather
 from kscaffold.load.load import load as load_one
 from kscaffold.load.unload import unload as unload_one
 from kscaffold.module.arguments import Parameters
 from kscaffold.process import is_stopped
+from kscaffold.records import replace
 from kscaffold.sandbox.agent import protocol, running_clock
 from kscaffold.sandbox.agent.channel import Channel
 from kscaffold.sandbox.agent.protocol import ChannelTimeout, Kind
@@ -129,6 +132,93 @@ def test_what_computes_gets_its_time_on_a_machine_that_gives_it_a_tenth(kernel):
             report = load_one(*ask(kernel, "endless"), target, timeout=1)
         assert (report.judgement.verdict, report.judgement.code) == ("hung", "KS260")
         assert time.monotonic() - began > 3
+
+
+SPIN = """
+#include <stdlib.h>
+#include <time.h>
+static long long now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+int main(int count, char **words)
+{
+	for (int ms = atoi(words[1]); ms; ms -= ms > 0)
+		for (long long end = now() + 1000000; now() < end;)
+			;
+	return 3;
+}
+"""
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+def test_a_program_of_the_users_gets_its_time_too(kernel, tmp_path):
+    """It takes so many ms of a processor, or with -1 all that there are."""
+    need_program("gcc", "gcc")
+    (tmp_path / "spin.c").write_text(SPIN)
+    with guest_of(kernel) as (guest, target):
+        program = bring(target, ExecRequest(("./spin.c",), tmp_path), kernel)
+
+        def spin(ms: int, timeout: float) -> Executed:
+            return run_program_in(target, replace(program, argv=("spin", str(ms))), b"", timeout, {})
+
+        assert spin(1, 10).status == 3
+        with stopped(guest.qemu.pid, 0.3, 5):
+            done = spin(200, 2)
+        assert (done.status, done.late) == (3, False)
+        with throttled(guest.qemu.pid, 0.05, 0.95):
+            done = spin(200, 2)
+            assert (done.status, done.late) == (3, False)
+            assert done.seconds > 2.5, "it had its processor all the time"
+            endless = spin(-1, 1)
+        assert endless.late and endless.seconds > 2
+        endless = spin(-1, 1)
+        assert endless.late and 0.9 < endless.seconds < 15
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+def test_exec_in_a_sandbox_with_a_daemon(ks, kernel, tmp_path, monkeypatch):
+    need_program("gcc", "gcc")
+    (tmp_path / "spin.c").write_text(SPIN)
+    monkeypatch.chdir(tmp_path)
+    assert ks("exec", "-k", kernel.release, "spin.c", "1").status == 3
+    qemu = registry.find_sandbox(tmp_path).qemu
+    with throttled(qemu, 0.05, 0.95):
+        ran = ks("exec", "--json", "--timeout", "2", "spin.c", "200")
+    assert (ran.json["status"], ran.json["late"]) == (3, False)
+    ran = ks("exec", "--json", "--timeout", "1", "spin.c", "-1")
+    assert ran.json["late"] is True
+    # It stays stopped: nobody says that its kernel has ended.
+    monkeypatch.setattr(running_clock, "MOST_STOPPED", 1.0)
+    with stopped(qemu, 2.0, 5):
+        ran = ks("exec", "--timeout", "30", "spin.c", "9000")
+    assert (ran.status, "error[KS620]" in ran.err) == (69, True), ran.err
+    with typed(b"true\n", tmp_path):  # BusyBox is there after this
+        assert ks("sandbox", "shell").status == 0
+    with stopped(qemu, 4.0, 5), typed(b"echo begun; sleep 30\n", tmp_path):
+        ran = ks("sandbox", "shell")
+    assert (ran.status, ran.out, "error[KS620]" in ran.err) == (69, "begun\n", True), ran.err
+    assert registry.find_sandbox(tmp_path).qemu == qemu
+    assert ks("sandbox", "stop").status == 0
+
+
+@contextlib.contextmanager
+def typed(text: bytes, place: Path) -> Iterator[None]:
+    """That text is this process's standard input."""
+    (place / "input").write_bytes(text)
+    before = os.dup(0)
+    with (place / "input").open("rb") as file:
+        os.dup2(file.fileno(), 0)
+    try:
+        yield
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
 
 
 @pytest.mark.sandbox

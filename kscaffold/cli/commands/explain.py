@@ -1,5 +1,6 @@
 """`explain`: of a topic, of a log, or of this very .ko."""
 
+import errno
 import os
 import re
 import select
@@ -179,12 +180,23 @@ def _log_of_file(words: list[str]) -> str | None:
     """The log in the file that is meant: one argument that is no topic of its own."""
     if len(words) != 1:
         return None
-    path = Path(words[0])
-    if not re.search(r"[/.]", words[0]) and not (path.is_file() and not _is_topic(words[0])):
+    word, path = words[0], Path(words[0])
+    mode = _mode(path)
+    is_file = stat.S_ISREG(mode)
+    if not re.search(r"[/.]", word) and not (is_file and not _is_topic(word)):
         return None
-    if not path.is_file():
-        if "/" in words[0] and " " not in words[0] and re.search(r"\.(?:log|txt|out)$", words[0]):
-            raise UsageError("KS401", f"no such file: {words[0]}", fix=f"ls -l {path.parent}")
+    if not is_file:
+        if "/" in word and mode and not stat.S_ISDIR(mode):  # a FIFO of <(dmesg), a device
+            import shlex  # start-up time: seldom needed
+
+            raise UsageError(
+                "KS402",
+                f"{word} is not a plain file",
+                cause="reading it may never end; explain reads such only as its standard input",
+                fix=f"kscaffold explain - < {shlex.quote(word)}",
+            )
+        if "/" in word and " " not in word and re.search(r"\.(?:log|txt|out)$", word):
+            raise UsageError("KS401", f"no such file: {word}", fix=f"ls -l {path.parent}")
         return None
     try:
         with path.open("rb") as file:
@@ -198,6 +210,16 @@ def _log_of_file(words: list[str]) -> str | None:
         raise UsageError("KS402", f"{words[0]} is no text: explain reads logs", fix=fix)
     _tell_left_out(left_out)
     return text
+
+
+def _mode(path: Path) -> int:
+    """The type of a file and its permissions; 0 where there is none: a line of a log is too long a name."""
+    try:
+        return path.stat().st_mode
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            raise
+        return 0
 
 
 def _log_on_stdin(words: str) -> str | None:

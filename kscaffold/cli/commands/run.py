@@ -74,6 +74,7 @@ def run(
 ) -> int:
     """Build, load and unload in a pristine kernel, with one verdict."""
     kernel = options.spec_of(kernel, arch)
+    options.output(lcov)
     from kscaffold.load.request import Instruments, LoadRequest, TargetRequest  # start-up time
     from kscaffold.load.verbs.run import run as run_modules
 

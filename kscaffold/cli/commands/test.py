@@ -61,6 +61,7 @@ def test(
     json: options.Json = False,
 ) -> int:
     """Test the modules: by pytest, else the standard examination."""
+    options.output(lcov)
     from kscaffold.cli.render import test as render  # start-up time
     from kscaffold.load.request import Instruments
     from kscaffold.records import replace

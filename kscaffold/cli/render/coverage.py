@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from kscaffold import console
+from kscaffold.files import reader
 from kscaffold.files.atomic import write_whole
 from kscaffold.instrument.coverage import Coverage, FileCoverage, lcov
 
@@ -53,5 +54,5 @@ def _missing(file: FileCoverage, left: int) -> int:
 
 def write_lcov(found: Coverage, path: Path) -> None:
     """Write LCOV's text, and say so."""
-    write_whole(path, lcov(found))
+    write_whole(reader.replaceable(path), lcov(found))
     console.step("Wrote", str(path))

@@ -152,7 +152,7 @@ def _closed(report: _Open) -> Report:
         report.kind,
         facts.get("task", ""),
         access or None,
-        int(size) if size.isdigit() else 0,
+        int(size) if size.isdecimal() else 0,
         address or None,
         _memory(facts),
         tuple(report.sites),
@@ -167,11 +167,16 @@ def _closed(report: _Open) -> Report:
 def _memory(facts: dict[str, str]) -> Memory | None:
     if "leak" in facts:
         count, size, kind = _words(facts["leak"], 3)
-        return Memory(kind, int(size), count=int(count)) if count.isdigit() and size.isdigit() else None
+        return Memory(kind, int(size), count=int(count)) if count.isdecimal() and size.isdecimal() else None
     kind, _, size, offset, label = _words(facts.get("object", ""), 5)
-    if not size.isdigit():
+    if not size.isdecimal():
         return None
-    return Memory(kind, int(size), int(offset or 0), None if label in ("", "-") else label)
+    return Memory(kind, int(size), _number(offset), None if label in ("", "-") else label)
+
+
+def _number(text: str) -> int:
+    """A number; 0 for what a module printed in the place of one."""
+    return int(text) if text.removeprefix("-").isdecimal() else 0
 
 
 def _lock_name(text: str) -> str:

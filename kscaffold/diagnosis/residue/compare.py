@@ -85,7 +85,8 @@ _OF_SECTION = {
 
 def _new_lines(before: str, after: str) -> list[str]:
     known = set(before.splitlines())
-    return [line for line in after.splitlines() if line and line not in known]
+    # A name that a module gave may hold the end of a line.
+    return [line for line in after.splitlines() if line.strip() and line not in known]
 
 
 # Which kind a new path is, and what of it is its name. The first that fits; a group that is None is a link or
@@ -148,7 +149,7 @@ def _of_devices(before: str, after: str) -> list[tuple[str, str]]:
         for line in text.splitlines():
             kind = "blkdev" if line.startswith("Block") else kind
             number, _, name = line.strip().partition(" ")
-            if number.isdigit():
+            if number.isdecimal():
                 found[kind, f"{name.strip()} ({number})"] = number
         return found
 
@@ -192,7 +193,7 @@ def _of_interrupts(before: str, after: str) -> list[tuple[str, str]]:
         found = set()
         for line in text.splitlines():
             number, _, rest = line.strip().partition(":")
-            if number.isdigit():
+            if number.isdecimal():
                 words = rest.split()
                 counts = list(takewhile(str.isdigit, words))
                 names = " ".join(words[len(counts) :]).split("  ")[-1]
@@ -213,7 +214,7 @@ def _of_vmallocinfo(before: str, after: str) -> list[tuple[str, str]]:
         words = line.split()
         of_module = len(words) > 2 and (words[2].startswith("0x") or words[2].endswith("]"))
         bracketed = len(words) > 3 and words[3].startswith("[")
-        if words and words[0] not in known and (of_module or bracketed) and words[1].isdigit():
+        if words and words[0] not in known and (of_module or bracketed) and words[1].isdecimal():
             found.append(("vmalloc", size_text(int(words[1]))))
     return found
 
@@ -230,8 +231,7 @@ def grown(found: Sequence[Part]) -> int:
 
 
 def _used(text: str) -> int:
-    lines = (line.partition(":") for line in text.splitlines())
-    kb = {name: int(rest.split()[0]) for name, _, rest in lines if rest}
+    kb = {name: int(number) for name, number in re.findall(r"^(\w+):\s+(\d{1,15})\b", text, re.M)}
     total = kb.get("MemTotal", 0) - kb.get("MemFree", 0)
     others = ("Active", "Inactive", "Unevictable", "SReclaimable", "KernelStack", "PageTables")
     return (total - sum(kb.get(name, 0) for name in others)) << 10

@@ -55,7 +55,7 @@ def _objects(text: str) -> Counter[str]:
     found: Counter[str] = Counter()
     for line in text.splitlines():
         words = line.split()
-        if len(words) > 3 and words[1].isdigit():
+        if len(words) > 3 and words[1].isdecimal():
             sized = _SIZED.fullmatch(words[0])
             name = f"kmalloc-{int(sized['size']) << (10 if sized['unit'] else 0)}" if sized else words[0]
             found[name] += int(words[1])

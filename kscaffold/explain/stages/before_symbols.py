@@ -119,7 +119,7 @@ def layout(context: StageContext) -> Iterator[Fact]:
         text = f"{plural(size, 'byte')} in {plural(count, 'section')}"
         yield Fact(kind, text, "file", ("section", "bytes", "address (kernel)")[:width], rows)
     core = context.observed.attributes.get("coresize")
-    if core and core.isdigit():
+    if core and core.isdecimal():
         note = "whole pages, and the names of its symbols" if int(core) > total else "whole pages"
         yield Fact("kept in memory", f"{plural(int(core), 'byte')} ({note})", "kernel")
 

@@ -191,7 +191,7 @@ def live(context: StageContext) -> Iterator[Fact]:
     users = f", used by {o.listed.refcount}" if o.listed.refcount else ", not in use"
     yield Fact("state", f"{o.listed.state}{users}", "kernel")
     size = o.attributes.get("initsize")
-    if size and size.isdigit():
+    if size and size.isdecimal():
         text = "given back" if size == "0" else f"{plural(int(size), 'byte')} still there"
         yield Fact("init's memory", text, "kernel")
     if o.listed.taints:

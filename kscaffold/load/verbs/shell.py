@@ -12,7 +12,7 @@ from kscaffold.load.request import TargetRequest
 from kscaffold.load.trust import trusted_certificates
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import replace
-from kscaffold.sandbox.agent.channel import Channel
+from kscaffold.sandbox.agent.channel import Channel, require_running
 from kscaffold.sandbox.agent.program import ETIME, GuestProgram, run_program
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout
 from kscaffold.sandbox.live import registry
@@ -26,7 +26,7 @@ def shell(at: Path, where: TargetRequest, progress: Progress = SILENT) -> int:
     at its end, 128 and more for a signal.
 
     A sandbox is started where none runs; one that runs keeps its kernel, where no other is asked for. Raises
-    KscaffoldError KS610 where the guest's kernel ends meanwhile.
+    KscaffoldError KS610 where the guest's kernel ends meanwhile, KS620 where its process stays stopped.
     """
     card = registry.find_sandbox(at)
     where = replace(where, kernel=where.kernel or (card.kernel if card else None))
@@ -41,6 +41,7 @@ def shell(at: Path, where: TargetRequest, progress: Progress = SILENT) -> int:
         try:
             status = _on_terminal(target.channel) if os.isatty(0) else _of_script(target.channel)
         except (ChannelClosed, ChannelTimeout) as error:
+            require_running(error)
             raise KscaffoldError(
                 "KS610",
                 "the sandbox's kernel ended while the shell was open",

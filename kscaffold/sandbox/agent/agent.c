@@ -1755,7 +1755,8 @@ static struct {
 	s32 pid, ended, in, out[2], failure, terminal;
 	u32 input_at, input_length;
 	int input_ends;
-	s64 waited;	/* ns that the host took to find modules */
+	s64 left;	/* ns */
+	int due;	/* as in in_child() */
 	u8 input[CHUNK];
 } program;
 
@@ -1807,7 +1808,10 @@ static void hear(u64 nonce)
 {
 	take_request();
 	if (asked.verb == PROVIDE) {
-		program.waited += provide();
+		program.left += provide();
+	} else if (asked.verb == PROLONG && program.due == 1) {
+		program.due = asked.timeout_ms ? 0 : 2;
+		program.left = (s64)asked.timeout_ms * 1000000;
 	} else if (asked.verb == INPUT && asked.length <= CHUNK && !program.input_length) {
 		read_all(port, program.input, asked.length);
 		program.input_at = 0;
@@ -1863,10 +1867,9 @@ static void pass_input(u64 nonce)
 }
 
 /* Look after the program until it has ended, or the time is over; 0 then. */
-static int attend(s64 left)
+static int attend(void)
 {
 	u64 nonce = asked.nonce;
-	s64 credited = 0;
 
 	for (;;) {
 		struct pollfd wait[] = {
@@ -1876,11 +1879,14 @@ static int attend(s64 left)
 			{ NAMES, POLLIN, 0 },
 		};
 
-		left += program.waited - credited;
-		credited = program.waited;
-		if (left < 1000000)
-			return 0;
-		left = poll_counted(wait, 6, left);
+		if (program.left < 1000000) {
+			if (program.due)
+				return 0;
+			send(DUE, 0, 0);
+			program.due = 1;
+			program.left = PROLONGS;
+		}
+		program.left = poll_counted(wait, 6, program.left);
 		if (wait[5].revents & POLLIN)
 			pass_on_want();
 		if (wait[1].revents & POLLIN)
@@ -1921,7 +1927,6 @@ static void exec(void)
 	static char *words[512], *envp[256];
 	char *s = take_string(), name[TERMINAL_NAME];
 	s32 in[2], out[2], errors[2], failure[2], status = 0, error = 0;
-	s64 left = (s64)asked.timeout_ms * 1000000;
 	u32 count = 0, n = 0, stuck = 0, given = asked.argument & ~TERMINAL;
 
 	if (!s)
@@ -1949,7 +1954,8 @@ static void exec(void)
 	mark_log();
 	send(ACK, 0, 0);
 	hear_modprobe();
-	program.waited = 0;
+	program.left = (s64)asked.timeout_ms * 1000000;
+	program.due = 0;
 	program.pid = FORK(SIGCHLD);
 	if (program.pid == 0) {
 		s32 ends[] = { in[0], out[1], errors[1] };
@@ -1975,7 +1981,7 @@ static void exec(void)
 	program.input_length = program.input_ends = 0;
 	if (program.pid < 0) {
 		error = program.pid;
-	} else if (!attend(left)) {
+	} else if (!attend()) {
 		stuck = child_file(program.pid, "stack", text, TEXT);
 		/* All of its group; a task that is stuck in the kernel stays. */
 		sys(SYS_kill, -program.pid, SIGKILL);

@@ -136,6 +136,8 @@ class _Conversation:
                 self.on_output(answer.status, answer.payload)
             elif kind is Kind.WANT:
                 self.deadline += self.channel.give(self.nonce, answer, self.provide)
+            elif kind is Kind.DUE:
+                self.channel.prolong(self.deadline)
             elif kind is Kind.ACK:
                 self.wanted = True
                 if self.source is None:

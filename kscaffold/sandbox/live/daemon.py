@@ -280,11 +280,13 @@ class _Daemon:
                 elif there and _has_left(sock, self.guest.channel, deadline):
                     there, deadline = False, min(deadline, self.guest.channel.now())
                 kind, answer = self.guest.channel.receive(nonce, deadline, _GRACE)
-                if kind is Kind.DUE:
+                # A conversation's client knows the time that its own answers took, and gets the question.
+                ours = kind is Kind.DUE and not (there and verb in _CONVERSATIONS)
+                if ours:
                     self.guest.channel.prolong(given if there else 0.0)
                 deadline = self.guest.channel.prolonged(given) if there else deadline
                 try:
-                    if there and kind is not Kind.DUE:
+                    if there and not ours:
                         sock.sendall(protocol.frame(kind, nonce, answer.status, answer.payload))
                 except OSError:
                     there = False

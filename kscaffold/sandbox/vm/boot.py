@@ -128,7 +128,7 @@ def counter_khz(architecture: Architecture) -> int | None:
     # The counter is this machine's, whatever the guest is.
     with guest_root.compiled_agent(table.host() or architecture) as program:
         done = process.run([str(program)], timeout=5)
-    return int(done.stdout) if done.stdout.strip().isdigit() else None
+    return int(done.stdout) if done.stdout.strip().isdecimal() else None
 
 
 def quiesce(guest: Guest) -> None:

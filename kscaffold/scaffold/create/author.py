@@ -2,9 +2,11 @@
 
 import os
 import pwd
+from pathlib import Path
 
 from kscaffold import process
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import git
 
 
 def default_author() -> str:
@@ -25,7 +27,8 @@ def _git(key: str) -> str:
     if process.which("git") is None:
         return ""
     try:
+        git.require_plain_settings(Path.cwd())
         asked = process.run(["git", "config", "--get", key], timeout=5)
-    except KscaffoldError:
+    except (KscaffoldError, OSError):  # the directory may be gone
         return ""
     return asked.stdout.strip() if asked.returncode == 0 else ""

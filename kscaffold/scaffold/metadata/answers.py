@@ -107,7 +107,7 @@ def damaged(project: Path, cause: str) -> UsageError:
 
 
 def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in re.findall(r"\d+", version)[:3])
+    return tuple(int(n) for n in re.findall(r"\d{1,9}", version)[:3])
 
 
 def _table(name: str, values: Mapping[str, Any]) -> list[str]:
