@@ -73,6 +73,23 @@ def test_a_library_beside_the_program_is_found_by_its_runpath(tmp_path):
     assert error.value.code == "KS640" and "libown.so" in error.value.what
 
 
+def test_a_library_in_ld_library_path_comes_before_the_usual_ones(tmp_path, monkeypatch):
+    need_program("gcc", "gcc")
+    (tmp_path / "own.c").write_text("int own(void) { return 3; }")
+    for place in ("told", "usual"):
+        (tmp_path / place).mkdir()
+        own = tmp_path / place / "libown.so"
+        subprocess.run(["gcc", "-shared", "-fPIC", "-o", own, tmp_path / "own.c"], check=True)
+    words = (f"-L{tmp_path}/told", "-lown", f"-Wl,--enable-new-dtags,-rpath,{tmp_path}/usual")
+    path = compiled(tmp_path, *words, source="int own(void); int main(void) { return own(); }")
+    for place in ("usual", "told"):
+        said = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
+        (library,) = (one for one in ready("./p", tmp_path, table.host()).files if "libown" in one.place)
+        assert library.place == f"{tmp_path}/{place}/libown.so"
+        assert library.place in said  # as the dynamic loader finds it
+        monkeypatch.setenv("LD_LIBRARY_PATH", f":{tmp_path}/told")
+
+
 def test_what_is_no_elf_file_has_no_dynamic_part():
     assert read_dynamic(b"") is None
     assert read_dynamic(b"\x7fELF") is None
