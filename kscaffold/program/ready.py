@@ -19,8 +19,12 @@ from kscaffold.sandbox.agent.guest_root import compiler
 _COMPILE_TIMEOUT = 120.0  # s
 _DEEPEST = 4  # interpreters of interpreters: the kernel's own limit (BINPRM_MAX_RECURSION)
 _BUSYBOX = "/busybox"  # where SandboxTarget.install_busybox() puts it
+_ITS_SHELLS = ("/bin/sh", "/usr/bin/sh")
 # What BusyBox is in a guest.
 SHELLS = frozenset({"sh", "ash"})
+# Programs that start others by name: shells, and those that call such a function of libc's.
+_OTHER_SHELLS = frozenset({"bash", "dash", "fish", "ksh", "mksh", "zsh"})
+_STARTS_OTHERS = re.compile(rb"\0(?:system|popen|exec[lv]pe?|posix_spawnp)\0")
 # Their programs are of no use without a tree of files beside them.
 _WITH_A_LIBRARY = ("python", "perl", "ruby", "node", "php", "lua", "java", "R")
 
@@ -37,13 +41,14 @@ class GuestFile:
 @dataclass(frozen=True, slots=True)
 class ReadyProgram:
     """What is to be run and what it needs. `path`: its file in the guest. `busybox`: it wants the commands of
-    a shell. `library_path`: directories for the dynamic loader to search.
+    a shell; `commands`: it may start some. `library_path`: directories for the dynamic loader to search.
     """
 
     path: str
     files: tuple[GuestFile, ...] = ()
     busybox: bool = False
     library_path: tuple[str, ...] = field(default=())
+    commands: bool = False
 
 
 def ready(word: str, directory: Path, architecture: Architecture) -> ReadyProgram:
@@ -53,6 +58,8 @@ def ready(word: str, directory: Path, architecture: Architecture) -> ReadyProgra
     Raises UsageError KS641 for what can't be run, KscaffoldError KS640 for a library that is not found, KS642
     for a program of another machine, and KS643 for a source that can't be compiled.
     """
+    if word in SHELLS or word in _ITS_SHELLS:
+        return ReadyProgram(_BUSYBOX, busybox=True)  # with the commands that its script calls
     if "/" not in word and not word.endswith(".c"):
         found = process.which(word)
         if found is None or not _is_of(Path(found), architecture):
@@ -108,7 +115,9 @@ def _brought(file: Path, architecture: Architecture, depth: int) -> ReadyProgram
     libraries = libraries_of(file, content, architecture)
     own = GuestFile(content, place)
     needed = tuple(GuestFile(reader.read_bytes(one.file, MOST_PROGRAM), str(one.place)) for one in libraries)
-    return ReadyProgram(place, (*needed, own), library_path=search_path(libraries, architecture))
+    starts = file.name in _OTHER_SHELLS or _starts_others(content)
+    path = search_path(libraries, architecture)
+    return ReadyProgram(place, (*needed, own), library_path=path, commands=starts)
 
 
 def _script(file: Path, place: str, content: bytes, architecture: Architecture, depth: int) -> ReadyProgram:
@@ -154,7 +163,12 @@ def _compiled(file: Path, architecture: Architecture) -> ReadyProgram:
             )
         content = reader.read_bytes(made, MOST_PROGRAM)
     target = os.path.normpath(file.absolute().with_suffix(""))
-    return ReadyProgram(target, (GuestFile(content, target),))
+    return ReadyProgram(target, (GuestFile(content, target),), commands=_starts_others(content))
+
+
+def _starts_others(content: bytes) -> bool:
+    """Whether a program has libc's functions that start others by their names."""
+    return _STARTS_OTHERS.search(content) is not None
 
 
 # What a compiler says without its C library. One for another machine reads the headers of this one then, as

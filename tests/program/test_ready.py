@@ -122,6 +122,24 @@ def test_a_shells_script_is_busyboxs(tmp_path):
     assert program.busybox and [f.place for f in program.files] == [str(tmp_path / "s")]
 
 
+@pytest.mark.parametrize("word", ["sh", "/bin/sh"])
+def test_a_shell_is_busyboxs(tmp_path, word):
+    program = ready(word, tmp_path, table.host())
+    assert program.busybox and program.files == ()
+
+
+@pytest.mark.parametrize("words", [(), ("-static",)])
+def test_who_starts_others_by_name_may_want_busyboxs_commands(tmp_path, words):
+    for call, starts in (("system(0)", True), ("execlp(0, 0)", True), ("puts(0)", False)):
+        source = "int puts(), system(), execlp(); int main(void) { return CALL; }"
+        compiled(tmp_path, "-w", *words, source=source.replace("CALL", call))
+        assert ready("./p", tmp_path, table.host()).commands is starts
+        (tmp_path / "q.c").write_text((tmp_path / "p.c").read_text())
+        assert ready("q.c", tmp_path, table.host()).commands is starts
+    need_program("bash", "bash")
+    assert ready("bash", tmp_path, table.host()).commands
+
+
 def test_a_script_of_bash_brings_bash(tmp_path):
     need_program("bash", "bash")
     (tmp_path / "s").write_text("#!/bin/bash\n")
