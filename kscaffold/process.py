@@ -363,14 +363,15 @@ def is_stopped(pid: int) -> bool:
 
 
 def cpu_wait_seconds(pid: int) -> float:
-    """Seconds that the threads of a process have been ready to run and waited for a processor; 0.0 where the
-    kernel does not tell.
+    """Seconds that the busiest thread of a process has been ready to run and waited for a processor; 0.0
+    where the kernel does not tell. (The others are woken all the time, and wait a little each time.)
     """
-    waited = 0
+    busiest = (0, 0)
     for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
         with contextlib.suppress(OSError, ValueError, IndexError):  # a thread that has just ended
-            waited += int(file.read_text().split()[1])
-    return waited / 1e9
+            ran, waited = map(int, file.read_text().split()[:2])
+            busiest = max(busiest, (ran, waited))
+    return busiest[1] / 1e9
 
 
 def end(child: Child) -> None:

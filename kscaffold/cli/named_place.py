@@ -1,4 +1,4 @@
-"""What a command line names, for the commands that a fix says: the directory, the kernel, the module."""
+"""The directory, the kernel and the module that a command line names, put into the commands of a fix."""
 
 import re
 import shlex
@@ -65,12 +65,12 @@ class Given:
     plain: tuple[str, ...]
 
     def value(self, option: str) -> str | None:
-        """What an option was given, or None."""
+        """The value of an option, None where it was not given."""
         return next((value for name, value in self.options if name == option), None)
 
 
 def given(words: Sequence[str]) -> Given:
-    """What the words of a command line are. Those behind exec's program are the program's own."""
+    """The parts of a command line. The words behind exec's program are the program's own."""
     options: list[tuple[str, str]] = []
     plain: list[str] = []
     rest = list(words)
@@ -108,7 +108,7 @@ def _place(line: Given) -> str | None:
 
 
 def _beside(line: Given) -> str | None:
-    """The directory of the one .ko that is named: what builds it is most likely there."""
+    """The directory of the one .ko that is named, where its project most likely is."""
     kos = [word for word in line.plain if word.endswith(".ko")]
     directory = Path(kos[0]).parent if len(kos) == 1 else Path()
     return str(directory) if directory != Path() and is_directory(directory) else None
@@ -153,7 +153,7 @@ def _added(line: Given, verb: str, rest: str, to_the_host: bool) -> list[str]:
 
 
 def _of_the_load(line: Given, place: str | None, *, has_parameters: bool) -> list[str]:
-    """What else a load was given."""
+    """The other options of a load."""
     words: list[str] = []
     for name, value in line.options:
         if name in _OF_A_LOAD:

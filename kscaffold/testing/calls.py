@@ -64,7 +64,7 @@ class CallTrace:
         self._seen: list[tuple[int, int, bool]] = []
 
     def begin(self, ko: ModuleFile) -> None:
-        """Said when a module is loaded: its functions have probes from now on."""
+        """To be called when a module is loaded: its functions have probes from now on."""
         known = {one.module for one, _ in self._probed}
         for name in quick.functions(ko)[:_MOST] if ko.module not in known else ():
             number = len(self._probed)
@@ -87,7 +87,7 @@ class CallTrace:
             self._seen.append((int(line["number"]), int(line["value"], 16), by_program))
 
     def calls(self) -> tuple[Calls, ...]:
-        """What was taken so far: a row a function, in the order of the source."""
+        """The calls so far: a row a function, in the order of the source."""
         returned: dict[int, Counter[int]] = {}
         for number, value, _ in self._seen:
             returned.setdefault(number, Counter())[value] += 1
@@ -114,7 +114,7 @@ def _in_source(one: Calls) -> tuple[str, str, int]:
 
 
 def value_text(value: int) -> str:
-    """What a register means that a function returned: an error with its name, else a number."""
+    """The meaning of a returned register: an error with its name, else a number."""
     # An int is in the lower half, whatever the upper one has.
     for bits in (64, 32):
         if 0 < (1 << bits) - value <= 4095:

@@ -112,7 +112,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def _kscaffold_kernel(request: pytest.FixtureRequest) -> str | None:
-    """The release that was named, None for the default."""
+    """The release that --kscaffold-kernel named, None for the default kernel."""
     return getattr(request, "param", None)
 
 
@@ -181,7 +181,7 @@ def guest(request: pytest.FixtureRequest, new_guest: Callable[..., "Guest"]) -> 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """A test whose kernel complained fails, unless the marker says which complaint is wanted."""
+    """Fail a test whose kernel complained, unless the marker says which complaint is wanted."""
     result = yield
     guests = item.stash.get(_GUESTS, None)
     if guests:
@@ -231,7 +231,7 @@ def _plainly(report: pytest.TestReport, call: pytest.CallInfo[Any]) -> bool:
 def _report_failure(
     item: pytest.Item, report: pytest.TestReport, guests: list["Guest"], *, was_judged: bool
 ) -> None:
-    """What a failed test tells: the kernel's log, the line of source, and how to do the same again. Where the
+    """The texts of a failure: the kernel's log, the line of source, and how to do the same again. Where the
     kernel names no line, the test is run a second time. `was_judged`: it did what it is about.
     """
     # start-up time: pytest runs without us, too

@@ -98,3 +98,12 @@ def test_each_kind_has_an_entry_of_its_own():
     codes = [kind.code for kind in KINDS.values()]
     assert len(set(codes)) == len(codes)
     assert all(catalogue.entry(code) for code in codes)
+
+
+def test_a_report_that_has_not_ended_counts_as_far_as_it_goes():
+    """Another task's, when the call it was in came back."""
+    begun = OUT_OF_BOUNDS.splitlines()[:3]
+    (cut,) = read_reports(records("\n".join(begun)))
+    assert (cut.is_whole, cut.kind, cut.where) == (False, "slab-out-of-bounds", None)
+    (whole,) = read_reports(records(OUT_OF_BOUNDS))
+    assert whole.is_whole

@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 
 from kscaffold import api
+from kscaffold.diagnosis.klog import Record
+from kscaffold.instrument.findings import findings_of
+from kscaffold.load import live_copies
+from kscaffold.sandbox.live import registry
 from tests.support.kernels import need_kernel
 from tests.support.projects import HELLO, write
 
@@ -171,3 +175,28 @@ def test_a_script_has_what_was_found(buggy: Path, tmp_path: Path):
     plain = api.load(directory=clean)
     assert plain.ok and plain.sanitizer is None
     assert [u.findings for u in api.unload(directory=clean)] == [None]
+
+
+REPORT = (
+    "ks_sanitize: 1 report use-after-free task kworker/0:2/44 cpu 0",
+    "ks_sanitize: 1 access read 4 ffff8880063a8818",
+    "ks_sanitize: 1 at late+0x4/0x20 [buggy]",
+    "ks_sanitize: 1 end",
+)
+
+
+def test_a_report_that_some_task_still_writes_is_told_when_it_is_whole(tmp_path: Path):
+    registry.sandbox_dir(tmp_path).mkdir(parents=True)
+    live_copies.note_copies(tmp_path, ())
+    log = [Record(text) for text in REPORT]
+    for lines in range(4):
+        assert live_copies.take_news(tmp_path, log[:lines]) == []
+    (told,) = live_copies.take_news(tmp_path, log)
+    assert told.report.where is not None and told.report.where.function == "late"
+    assert live_copies.take_news(tmp_path, log) == []
+
+
+def test_a_run_reads_a_report_to_its_end_wherever_the_call_ended():
+    log = [Record(text) for text in REPORT]
+    (found,) = findings_of(([], []), {}, log)
+    assert found.report.is_whole and found.head == "BUG: KASAN: use-after-free in late+0x4/0x20 [buggy]"

@@ -59,6 +59,15 @@ def test_there_is_an_end_to_patience(wire, monkeypatch):
         assert least <= time.monotonic() - again < least + 0.4
 
 
+def test_a_guest_that_waits_a_little_all_the_time_gets_no_more_than_that(wire):
+    """A busy loop beside others: each look finds that it waited, and its deadline comes nevertheless."""
+    ours, _ = wire
+    clock, began = RunningClock(cpu_wait=lambda: time.monotonic() / 4), time.monotonic()
+    with pytest.raises(ChannelTimeout):
+        Channel(ours, clock).answer(7, 0.6)
+    assert 0.6 <= time.monotonic() - began < 2
+
+
 def test_a_guest_that_had_no_processor_gets_what_it_lacks(wire):
     """A DUE is answered by what the clock here says that is left, and by 0 where nothing is."""
     ours, theirs = wire

@@ -60,15 +60,15 @@ class RunningClock:
         before, self._looked = self._looked, (at, waited)
         if before is None:
             return False
-        # Several threads of QEMU may wait at once.
-        lost = min(waited - before[1], at - before[0], MOST_WAITING - self._waited)
+        # Another thread of QEMU may have become the busiest one.
+        lost = min(max(waited - before[1], 0.0), at - before[0], MOST_WAITING - self._waited)
         self._waited += lost
         self._stood += lost
         return lost > 0
 
     def wait(self, poll: select.poll, deadline: float) -> list[tuple[int, int]]:
-        """What poll(2) gives until a deadline of this clock; [] at the deadline, after one more look, or when
-        it has stood for too long.
+        """What poll(2) gives until a deadline of this clock; [] at the deadline, or when it has stood for too
+        long.
         """
         stands = False
         if deadline - self.now() < _SLICE and self._looked is None:
@@ -81,8 +81,8 @@ class RunningClock:
             if ready:
                 return ready
             stands = self._look_after(part, passed)
-            if self._is_stopped > MOST_STOPPED or (not stands and self.now() >= deadline):
-                return []
+            if self._is_stopped > MOST_STOPPED or self.now() >= deadline:
+                return poll.poll(0)  # who woke us late may have woken the guest in time
 
     def _look_after(self, part: float, passed: float) -> bool:
         """Whether the clock stood in a slice that was to take `part` seconds and took `passed`."""

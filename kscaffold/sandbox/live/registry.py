@@ -18,7 +18,7 @@ from kscaffold.files.lock import is_locked, try_locked, wait_for_lock
 from kscaffold.records import dataclass
 from kscaffold.sandbox.agent.channel import Channel, require_running
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Verb
-from kscaffold.sandbox.agent.running_clock import RunningClock
+from kscaffold.sandbox.agent.running_clock import MOST_WAITING, RunningClock
 from kscaffold.sandbox.live import daemon
 from kscaffold.sandbox.vm.plan import Plan
 
@@ -147,7 +147,9 @@ def connect_or_start(project: Path, planned: Plan, note: Callable[[str], None]) 
     with contextlib.closing(_channel(sock)) as opened:
         # Without a QEMU on its card it is still being started, by this command or another.
         booting = card is None or card.qemu == 0
-        patience = timeouts.seconds("BOOT_TIMEOUT") * 2 if booting else timeouts.seconds("BUSY_TIMEOUT")
+        # The daemon tells when it gives up, and its own clock may stand for so long on a busy machine.
+        longest = timeouts.seconds("BOOT_TIMEOUT") * 2 + MOST_WAITING
+        patience = longest if booting else timeouts.seconds("BUSY_TIMEOUT")
         facts = _welcomed(opened, directory, patience)
         yield Connection(opened, facts, facts["served"] == 0)
 
