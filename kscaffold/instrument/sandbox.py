@@ -81,7 +81,7 @@ class InstrumentedSandbox(Sandbox):
             Flaw(
                 f.entry.code,
                 f.report.kind,
-                f.head + f.taken,
+                f.head + f.lock_site,
                 f.entry.fix,
                 str(f.place) if f.place else None,
                 f.place,

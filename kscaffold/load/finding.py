@@ -42,7 +42,7 @@ class Finding:
         )
 
     @property
-    def taken(self) -> str:
+    def lock_site(self) -> str:
         """Of a lock, where it was taken, as the end of a sentence; empty where that is the line itself."""
         held = (place for site, place in self.places if site.role == "held" and place)
         return next((f"; the lock was taken at {p}" for p in held if str(p) != str(self.place)), "")
