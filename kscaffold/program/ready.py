@@ -56,7 +56,8 @@ def ready(word: str, directory: Path, architecture: Architecture) -> ReadyProgra
     file is compiled. A path that is not here is one of the guest; a name that is not here is one of BusyBox.
 
     Raises UsageError KS641 for what can't be run, KscaffoldError KS640 for a library that is not found, KS642
-    for a program of another machine, and KS643 for a source that can't be compiled.
+    for a program of another machine, KS643 for a source that can't be compiled, and KS645 for an interpreter
+    that needs more files than libraries.
     """
     if word in SHELLS or word in _ITS_SHELLS:
         return ReadyProgram(_BUSYBOX, busybox=True)  # with the commands that its script calls
@@ -64,6 +65,7 @@ def ready(word: str, directory: Path, architecture: Architecture) -> ReadyProgra
         found = process.which(word)
         if found is None or not _is_of(Path(found), architecture):
             return ReadyProgram(_BUSYBOX, busybox=True)  # which of its commands, argv[0] says
+        _refuse_with_a_library(word, word)
         return _brought(Path(found), architecture, 0)
     file = directory / word
     if file.is_dir():
@@ -132,13 +134,7 @@ def _script(file: Path, place: str, content: bytes, architecture: Architecture, 
     name = Path(wanted).name
     if name in SHELLS:
         return ReadyProgram(place, (own,), busybox=True)
-    if name.rstrip("0123456789.") in _WITH_A_LIBRARY:
-        raise KscaffoldError(
-            "KS645",
-            f"{file} can't run in a sandbox",
-            cause=f"{name} needs its own library of files, which does not come along",
-            fix="write it in C, or for sh",
-        )
+    _refuse_with_a_library(name, str(file))
     found = process.which(wanted)
     if found is None:
         raise UsageError("KS641", f"{file} wants {wanted}, which is not installed here")
@@ -147,6 +143,16 @@ def _script(file: Path, place: str, content: bytes, architecture: Architecture, 
     at_its_name = f"/usr/bin/{interpreter}" if through_env else words[0]
     last = replace(brought.files[-1], place=at_its_name)
     return ReadyProgram(place, (*brought.files[:-1], last, own), True, brought.library_path)
+
+
+def _refuse_with_a_library(interpreter: str, what: str) -> None:
+    if interpreter.rstrip("0123456789.") in _WITH_A_LIBRARY:
+        raise KscaffoldError(
+            "KS645",
+            f"{what} can't run in a sandbox",
+            cause=f"{interpreter} needs its own library of files, which does not come along",
+            fix="write it in C, or for sh",
+        )
 
 
 def _compiled(file: Path, architecture: Architecture) -> ReadyProgram:

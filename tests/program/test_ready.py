@@ -122,6 +122,13 @@ def test_a_shells_script_is_busyboxs(tmp_path):
     assert program.busybox and [f.place for f in program.files] == [str(tmp_path / "s")]
 
 
+def test_an_interpreter_with_a_library_of_files_is_refused(tmp_path):
+    need_program("python3", "python3")
+    with pytest.raises(KscaffoldError) as error:
+        ready("python3", tmp_path, table.host())
+    assert error.value.code == "KS645"
+
+
 @pytest.mark.parametrize("word", ["sh", "/bin/sh"])
 def test_a_shell_is_busyboxs(tmp_path, word):
     program = ready(word, tmp_path, table.host())
