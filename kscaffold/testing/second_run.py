@@ -33,8 +33,8 @@ _DONE = pytest.StashKey[int]()
 _WAITED = pytest.StashKey[bool]()
 # A build for the sanitizer, and a test that takes longer with it.
 _TIMEOUT, _SLOWER = 120.0, 8
-# What a task calls that sleeps until it gets a lock, as /proc/PID/stack has it.
-_LOCKING = lazy.pattern(r"(?m)^\[<\w+>\] _*(?:mutex_lock|rwsem_down|down)")
+# How a line of source asks for a lock: /proc/PID/stack has no functions that sleep, only who called them.
+_LOCKING = lazy.pattern(r"(?:lock|\bdown)\w*\s*\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,9 @@ def wait_for_lock(guests: Sequence[Guest]) -> bool:
     """Whether a program did not end because it waits for a lock: the line where it waits is known then, and
     not the one that keeps the lock.
     """
-    return any(one.evidence.late and _LOCKING.search(one.evidence.stack) for one in guests)
+    places = [one.evidence.place for one in guests if one.evidence.late]
+    texts = (dict(place.lines).get(place.line, "") for place in places if place)
+    return any(_LOCKING.search(text) for text in texts)
 
 
 def _is_worth_it(config: pytest.Config, guests: Sequence[Guest]) -> bool:
