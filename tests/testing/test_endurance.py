@@ -109,8 +109,9 @@ static long deadly_ioctl(struct file *f, unsigned int what, unsigned long argume
 }
 static ssize_t deadly_read(struct file *f, char __user *to, size_t size, loff_t *at)
 {
-	for (;;)
+	while (size)
 		cpu_relax();
+	return 0;
 }
 static const struct file_operations deadly_ops = {
 	.owner = THIS_MODULE,
