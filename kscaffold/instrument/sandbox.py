@@ -6,7 +6,6 @@ from pathlib import Path
 
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.reports.sanitizer import is_instruments, read_reports
-from kscaffold.diagnosis.residue.kinds import Residue
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.instrument.copies import InstrumentedPlan, instrumented
@@ -55,12 +54,6 @@ class InstrumentedSandbox(Sandbox):
         """As Sandbox.unload()."""
         report = super().unload(module, timeout=timeout * SLOWER)
         return as_users(([], [report]), self._copies[-1])[1][0] if self._copies else report
-
-    def repeat(self, ko: str | Path, rounds: int, **parameters: object) -> tuple[Residue, ...] | None:
-        """As Sandbox.repeat(), but for the repeating: the helpers keep memory of their own, and the sanitizer
-        sees what one load leaves.
-        """
-        return ()
 
     def log_since_first_request(self) -> list[Record]:
         """As Sandbox.log_since_first_request()."""

@@ -27,36 +27,14 @@ def with_growth(one: Try, jobs: LoadPlan, planned: Plan, rounds: int, progress: 
     guest of their own: at least 32 times, at most 512.
     """
     loads, unloads = one
-    if not _may_grow(jobs) or jobs.first or any(r.flaws for reports in one for r in reports):
+    may_grow = sections_to_watch(jobs.kos) >> SECTIONS.index("/proc/meminfo") & 1
+    if not may_grow or jobs.first or any(r.flaws for reports in one for r in reports):
         return one
-    rounds = _sensible(rounds)
+    rounds = min(max(rounds, _LEAST), _MOST)
     progress.detail(f"loaded and unloaded {rounds} times more in one guest, to see whether its memory grows")
-    found = _repeat(jobs, jobs.parameters, planned, rounds, progress)
+    left = _repeat(jobs, jobs.parameters, planned, rounds, progress)
+    found = tuple(made_by(each, sources_of(jobs.kos)) for each in left)
     return ([*loads[:-1], replace(loads[-1], residue=(*(loads[-1].residue or ()), *found))], unloads)
-
-
-def repeat(
-    jobs: LoadPlan, parameters: Parameters, target: SandboxTarget, rounds: int
-) -> list[Residue] | None:
-    """Load all and unload all many times in one guest, and what of the kernel's memory they kept, with the
-    line that probably took it; `rounds` from 32 to 512. None where one is refused. Raises KscaffoldError
-    where the guest is lost.
-    """
-    if not _may_grow(jobs):
-        return []
-    rounds = _sensible(rounds)
-    for needed in {n.module: n for needs in jobs.needs.values() for n in needs}.values():
-        target.load(needed, NO_PARAMETERS, 10)
-    if not all(_round(jobs, parameters, target) for _ in range(_WARM)):
-        return None
-    target.photograph(_MEMORY, first=True)
-    seen = []
-    for _ in range(2):
-        if not all(_round(jobs, parameters, target) for _ in range(rounds // 2)):
-            return None
-        seen.append(target.photograph(_MEMORY))
-    sources = sources_of(jobs.kos)
-    return [made_by(each, sources) for each in growth(seen[0], seen[1], rounds)]
 
 
 def _repeat(
@@ -65,20 +43,21 @@ def _repeat(
     guest = start_guest(planned, progress, None)
     try:
         target = SandboxTarget.from_guest(guest, planned.machine.cmdline)
-        return repeat(jobs, parameters, target, rounds) or []
+        for needed in {n.module: n for needs in jobs.needs.values() for n in needs}.values():
+            target.load(needed, NO_PARAMETERS, 10)
+        if not all(_round(jobs, parameters, target) for _ in range(_WARM)):
+            return []
+        target.photograph(_MEMORY, first=True)
+        seen = []
+        for _ in range(2):
+            if not all(_round(jobs, parameters, target) for _ in range(rounds // 2)):
+                return []
+            seen.append(target.photograph(_MEMORY))
+        return growth(seen[0], seen[1], rounds)
     except KscaffoldError:
         return []
     finally:
         guest.close()
-
-
-def _may_grow(jobs: LoadPlan) -> bool:
-    """Whether the modules ask for memory, as their imports say."""
-    return bool(sections_to_watch(jobs.kos) >> SECTIONS.index("/proc/meminfo") & 1)
-
-
-def _sensible(rounds: int) -> int:
-    return min(max(rounds, _LEAST), _MOST)
 
 
 def _round(jobs: LoadPlan, parameters: Parameters, target: SandboxTarget) -> bool:

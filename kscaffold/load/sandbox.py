@@ -187,19 +187,6 @@ class Sandbox:
         kos = tuple({report.module: report.file for report in loads}.values())
         return Leftovers(kos, sections_to_watch(kos), self._open()[1]).find(loads, unloads)
 
-    def repeat(self, ko: str | Path, rounds: int, **parameters: object) -> tuple[Residue, ...] | None:
-        """Load and unload a .ko so many times, from 32 to 512, and what of the kernel's memory each time
-        kept, however little. None where one load or unload is refused. Raises KscaffoldError where the guest
-        is lost. `residue` is to be asked before, not after.
-        """
-        from kscaffold.load.growth import repeat  # start-up time: few scripts ask
-
-        begun, target = self._open()
-        given = Parameters.from_arguments([f"{name}={_text(value)}" for name, value in parameters.items()])
-        plan = plan_loads(LoadRequest(Path(), (existing(Path(ko)),), given), begun.kernel, self._progress)
-        grown = repeat(plan, plan.parameters, target, rounds)
-        return None if grown is None else tuple(grown)
-
     def modules(self) -> list[Listed]:
         """The loaded modules, as lsmod lists them; a guest begins with a few of its own (virtio_console)."""
         return self._open()[1].modules()

@@ -62,7 +62,6 @@ class Evidence:
     unloads: list[UnloadReport] = field(default_factory=list)
     modules: dict[str, Path] = field(default_factory=dict)
     flaws: tuple[Flaw, ...] = ()
-    left: tuple[Flaw, ...] | None = None
 
 
 class Guest:
@@ -102,7 +101,9 @@ class Guest:
         __tracebackhide__ = True
         ko = self._ko(module)
         words = [f"{name}={value}" for name, value in parameters.items()]
-        self._note("load", self._name(ko), *words)
+        # By its name where the project builds it: by hand it may be another kernel's turn.
+        name = next((n for n, built in self._modules.items() if built == ko), None)
+        self._note("load", name or os.path.relpath(ko), *words)
         self._alive()
         report = self._sandbox.load(ko, timeout=TIMEOUT, **parameters)
         self.evidence.modules[report.module] = ko
@@ -133,32 +134,6 @@ class Guest:
         lost = report.judgement.verdict in ("crashed", "hung", "lost") and not self._answers()
         self._take(report.judgement.complaints, report.log, report.place, lost=lost)
         return report
-
-    def repeat(self, times: int = 32, module: str | Path | None = None, **parameters: object) -> None:
-        """Load and unload a module once as `load` and `unload` do, then `times` times more, from 32 to 512:
-        the test fails where one of them is refused, or each keeps some of the kernel's memory, a few bytes
-        too.
-        """
-        __tracebackhide__ = True
-        begun = len(self.evidence.commands)
-        self.load(module, **parameters)
-        self.unload(module)
-        words = [f"{name}={value}" for name, value in parameters.items()]
-        self.evidence.commands[begun:] = []
-        ko = self._ko(module)
-        self._note("run", "--repeat", str(times), self._name(ko), *words)
-        left = self._left() + tuple(self.evidence.left or ())
-        if not left:
-            try:
-                grown = self._sandbox.repeat(ko, times, **parameters)
-            except KscaffoldError:
-                self.evidence.lost = True
-                raise GuestFailure(f"the guest did not outlive {times} loads of {ko.name}") from None
-            if grown is None:
-                self.complaints()
-                raise GuestFailure(f"{ko.name} was loaded and unloaded once, and then refused")
-            left = flaws_of_residue(grown)
-        self.evidence.left = left
 
     def exec(
         self,
@@ -285,21 +260,10 @@ class Guest:
         found = [f for r in reports for f in r.flaws if f.kind in OTHERS]
         if not seen.lost:
             found += self._sandbox.bugs()
-        if not seen.lost:
-            found += self._left() if seen.left is None else seen.left
+        if not seen.used and not seen.lost:
+            found += flaws_of_residue(self._sandbox.residue(seen.loads, seen.unloads) or ())
         seen.flaws = tuple(found)
         return seen.flaws
-
-    def _left(self) -> tuple[Flaw, ...]:
-        """What the unloads so far left behind, where no program and no file took memory of their own."""
-        if self.evidence.used:
-            return ()
-        return flaws_of_residue(self._sandbox.residue(self.evidence.loads, self.evidence.unloads) or ())
-
-    def _name(self, ko: Path) -> str:
-        """By its name where the project builds it: by hand it may be another kernel's turn."""
-        name = next((n for n, built in self._modules.items() if built == ko), None)
-        return name or os.path.relpath(ko)
 
     def _pass_file(self, path: str, data: bytes | None, timeout: float) -> Executed:
         __tracebackhide__ = True

@@ -31,7 +31,7 @@ _HANDLERS = {
     "poll": ("return ready;", "ready &= ~EPOLLOUT"),
     "ioctl": ("return put_user(", "length++"),
 }
-# Of these no call of a program's gives the answer: what a wrong one is, the loader tells.
+# No program calls these. Of what one load keeps, a few bytes are not seen: `--sanitize` sees them.
 _ENDS = {"init": 'pr_info("see', "exit": 'pr_info("goodbye'}
 _HEAD = f"""
 #include <linux/delay.h>
@@ -59,11 +59,6 @@ class Bug:
     def in_the_kernel(self) -> bool:
         return self.kind in ("sleep", "overflow")
 
-    @property
-    def in_a_load(self) -> bool:
-        """No line of the test's is to blame: it loads and unloads, and the module is not clean."""
-        return self.handler in _ENDS
-
 
 def _test_of(handler: str, kind: str) -> str:
     if handler in _ENDS:
@@ -81,7 +76,7 @@ BUGS = tuple(
     for number, (handler, kind) in enumerate(
         (
             *((h, k) for h in _HANDLERS for k in (*_KINDS, "result")),
-            *((end, kind) for end in _ENDS for kind in _KINDS),
+            *((end, kind) for end in _ENDS for kind in ("sleep", "overflow")),
         ),
         1,
     )
