@@ -176,6 +176,7 @@ def test_a_module_that_kills_its_guest_ends_its_own_test_only(project, words):
     assert f"deadly.c:{line}" in told and "deadly_ioctl" in told
     assert again == {
         "WARNING: possible recursive locking detected; the lock was taken at "
-        f"deadly.c:{taken} (deadly.c:{line})"
+        f"deadly.c:{taken} (deadly.c:{line})",
+        f"WARNING: lock held when returning (deadly.c:{taken})",
     }
     assert ours(os.environ["XDG_RUNTIME_DIR"]) == []
