@@ -22,9 +22,10 @@ _BUSYBOX = "/busybox"  # where SandboxTarget.install_busybox() puts it
 _ITS_SHELLS = ("/bin/sh", "/usr/bin/sh")
 # What BusyBox is in a guest.
 SHELLS = frozenset({"sh", "ash"})
-# Programs that start others by name: shells, and those that call such a function of libc's.
+# Programs that start others by name: shells, and those with such a function of libc's (or __libc_system, whose name a
+# linker shares with system).
 _OTHER_SHELLS = frozenset({"bash", "dash", "fish", "ksh", "mksh", "zsh"})
-_STARTS_OTHERS = re.compile(rb"\0(?:system|popen|exec[lv]pe?|posix_spawnp)\0")
+_STARTS_OTHERS = re.compile(rb"[\0_](?:system|popen|exec[lv]pe?|posix_spawnp)\0")
 # Their programs are of no use without a tree of files beside them.
 _WITH_A_LIBRARY = ("python", "perl", "ruby", "node", "php", "lua", "java", "R")
 
