@@ -22,8 +22,8 @@ _BUSYBOX = "/busybox"  # where SandboxTarget.install_busybox() puts it
 _ITS_SHELLS = ("/bin/sh", "/usr/bin/sh")
 # What BusyBox is in a guest.
 SHELLS = frozenset({"sh", "ash"})
-# Programs that start others by name: shells, and those with such a function of libc's. In a static one the name
-# may be the end of another, as of __libc_system.
+# Programs that start others by name: shells, and those with such a function of libc's. In a static one
+# the name may be the end of another, as of __libc_system.
 _OTHER_SHELLS = frozenset({"bash", "dash", "fish", "ksh", "mksh", "zsh"})
 _STARTS_OTHERS = re.compile(rb"[\0_](?:system|popen|exec[lv]pe?|posix_spawnp)\0")
 # Their programs are of no use without a tree of files beside them.
