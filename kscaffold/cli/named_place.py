@@ -19,6 +19,7 @@ _NAMED = re.compile(
     r"package (?:dkms|install)|reload|run|sandbox (?:shell|stop)|sign|test|unload)(?= |$|,|;|\))"
     r"((?:(?!kscaffold)[^;])*)"
 )
+_ON_REBUILD = re.compile(r"kscaffold (?:clean && kscaffold )?build(?! -C)\b")
 _SHORT = {"-C": "--directory", "-k": "--kernel", "-m": "--module"}
 # What a fix repeats of the options that were given, and the commands that take it.
 _MODULES = ("load", "reload", "unload")
@@ -126,7 +127,18 @@ def placed(fix: str, words: Sequence[str]) -> str:
         verb, rest = found[1], found[2]
         return f"kscaffold {verb}{''.join(f' {w}' for w in _added(line, verb, rest, to_the_host))}{rest}"
 
+    if _ON_REBUILD.match(fix) and _is_stray(line):
+        return f"in the directory of its sources: {fix}"
     return _NAMED.sub(completed, fix)
+
+
+def _is_stray(line: Given) -> bool:
+    """Whether .ko files are named that lie in no project: nothing can be built where they are."""
+    from kscaffold.files.near import is_of_make  # start-up time: only where something is to be mended
+
+    there = Path(_place(line) or "")
+    kos = [there / word for word in line.plain if word.endswith(".ko")]
+    return bool(kos) and not any(is_of_make(ko.parent) for ko in kos)
 
 
 def _added(line: Given, verb: str, rest: str, to_the_host: bool) -> list[str]:

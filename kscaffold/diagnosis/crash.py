@@ -96,6 +96,8 @@ _AT = lazy.pattern(
 _CALLER = lazy.pattern(
     rf"^(?:LR is at |lr : |LR (?=\[)| {{0,2}}ra ?: (?:[0-9a-f]{{16}} )?){_ADDRESS}" + _PLACE
 )
+# Where a lock is taken, as lockdep lists it (print_lock() of kernel/locking/lockdep.c).
+_LOCKER = lazy.pattern(r"\}(?:-\{\d{1,2}:\d{1,2}\})?, at: " + _PLACE)
 # Functions that a report itself goes through: the place is below them.
 _REPORTER = lazy.pattern(
     r"(?:dump_|show_)(?:stack|backtrace)|__schedule|__warn|warn_slowpath|__ubsan|ubsan_epilogue|"
@@ -250,8 +252,9 @@ def _where(block: Sequence[Record], module: str | None, head: str) -> tuple[str 
     doubtful: list[re.Match[str] | None] = []
     for record in block[1:]:
         text = record.text[:_MAX_TEXT]
-        caller = None if any(places) else _CALLER.search(text)
-        places.append(_AT.search(text) or _FRAME.search(text) or caller)
+        is_known = any(p and not _REPORTER.match(p[1]) for p in places)
+        caller = None if is_known else _CALLER.search(text)
+        places.append(_AT.search(text) or _FRAME.search(text) or _LOCKER.search(text) or caller)
         doubtful.append(_DOUBTFUL.search(text))
     known = [p for p in places if p]
     own = [p for p in known + [d for d in doubtful if d] if p[2] and p[2] == (module or p[2])]

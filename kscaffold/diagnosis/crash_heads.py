@@ -125,8 +125,10 @@ def _faults() -> tuple[Head, ...]:
         _died("oops", r"^(?:CPU \d{1,4} )?Unable to handle kernel "),
         _died("oops", r"^Kernel attempted to (?:read|write|access|execute) user page "),
         _died("oops", r"^Unhandled fault: [\w ()-]{3,80} at 0x[0-9a-f]{8,16}$|^SError Interrupt on CPU\d"),
+        # What mips' die() says where BUG() stands in the code.
+        _died("bug", r"^Kernel bug detected ?\[#\d{1,5}\]:?$"),
         # riscv's and mips' die().
-        _died("oops", r"^(?:Oops|Kernel bug detected|Kernel BUG|[A-Z][\w /-]{4,60}) ?\[#\d{1,5}\]:?$"),
+        _died("oops", r"^(?:Oops|Kernel BUG|[A-Z][\w /-]{4,60}) ?\[#\d{1,5}\]:?$"),
         # s390's, with the instruction's length.
         _died("oops", r"^[A-Za-z][\w :-]{2,60}: [0-9a-f]{4} ilc:\d \[#\d"),
         _died("oops", r"^(?:Oops: )?general protection fault[,:]"),

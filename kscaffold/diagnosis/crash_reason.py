@@ -58,6 +58,27 @@ _SAID: tuple[tuple[str, re.Pattern[str]], ...] = (
         re.compile(r"^Kernel attempted to (?:read|write|access) user page \((?:[1-9a-f][0-9a-f]{3,15})\)"),
     ),
 )
+# What lockdep, or the checks of spinlocks, found: the causes by their head lines.
+_LOCKS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(r"possible recursive locking|spinlock recursion"),
+        "a task takes a lock, or one of the same kind, while it holds that already",
+    ),
+    (
+        re.compile(r"possible circular locking"),
+        "two paths take the same locks in opposite orders: a deadlock once they meet",
+    ),
+    (
+        re.compile(r"inconsistent lock state|irq lock inversion|(?:HARD|SOFT)IRQ-safe"),
+        "a lock that an interrupt takes is held elsewhere with interrupts on (spin_lock_irqsave() there)",
+    ),
+    (
+        re.compile(r"bad unlock balance|spinlock (?:already unlocked|wrong )"),
+        "a lock is released by who does not hold it",
+    ),
+    (re.compile(r"held lock freed"), "memory was freed that has a lock in it which is held"),
+    (re.compile(r"spinlock bad magic"), "a lock is not initialised, or its memory was overwritten or freed"),
+)
 # The faults of these functions are the end of a worker or thread that died before.
 _AFTERMATH = re.compile(r"(?:kthread_data|wq_worker_(?:sleeping|running)|kthread_probe_data)\+0x")
 # The loader's own functions: a crash there is the file's fault, not the module's code.
@@ -133,6 +154,8 @@ def reason(kind: str, before: Sequence[str], block: Sequence[str], module: str |
             name = "loader"
         if follows_crash and (module is None or any(_AFTERMATH.search(line) for line in block[:20])):
             name = "follow-up"
+    if kind == "locking":
+        cause = next((text for pattern, text in _LOCKS if pattern.search(block[0])), "")
     if kind == "bug" and any(_LOADER.search(line) for line in block):
         name = "loader"
     task = next(

@@ -60,7 +60,9 @@ def read_raw(path: Path) -> bytes:
         raise KscaffoldError("KS402", f"{path} can't be read", cause=what) from None
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
-            raise UsageError("KS401", f"there is no {path}", fix="kscaffold build") from None
+            from kscaffold.files.near import missing_module_fix  # start-up time: only after a typing error
+
+            raise UsageError("KS401", f"there is no {path}", fix=missing_module_fix(path)) from None
         raise KscaffoldError("KS402", f"{path} can't be read", cause=error.strerror) from None
 
 

@@ -98,8 +98,10 @@ def existing(ko: Path) -> Path:
     if ko.is_dir():
         raise UsageError("KS281", f"{ko} is a directory", fix="name a .ko, or cd there and name none")
     if not ko.is_file():
+        from kscaffold.files.near import missing_module_fix  # start-up time: only after a typing error
+
         what = "is no regular file" if ko.exists() else "is not there"
-        raise UsageError("KS281", f"{ko} {what}", fix="kscaffold build, or name a .ko that exists")
+        raise UsageError("KS281", f"{ko} {what}", fix=missing_module_fix(ko))
     return ko
 
 

@@ -175,7 +175,8 @@ def _of_complaints(found: Sequence[Complaint]) -> list[tuple[int, MatchedEntry]]
     for complaint in found:
         if first_crash and complaint.follows_crash and complaint.index > first_crash.index:
             continue  # the first report has the cause
-        if first_crash and complaint.kind == "panic" and "Fatal exception" in complaint.text:
+        is_first = complaint is first_crash
+        if first_crash and not is_first and complaint.kind == "panic" and "Fatal exception" in complaint.text:
             continue  # an oops that nobody could be killed for
         entry = catalogue.entry_of_complaint(complaint.meaning)
         if entry is None:
@@ -189,9 +190,8 @@ def _of_complaints(found: Sequence[Complaint]) -> list[tuple[int, MatchedEntry]]
 
 
 def _of_complaint(entry: Entry, complaint: Complaint) -> MatchedEntry:
-    cause = (
-        complaint.cause if entry.code == "KS250" and complaint.cause else catalogue.filled(entry.cause, {})
-    )
+    has_own = complaint.cause and entry.code in ("KS250", "KS266")
+    cause = complaint.cause if has_own else catalogue.filled(entry.cause, {})
     if complaint.where and complaint.meaning != "follow-up":
         cause += f"; it was in {complaint.where}"
     # A path that begins with / is of a module built outside the kernel's tree: the reader's own.

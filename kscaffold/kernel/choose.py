@@ -181,11 +181,8 @@ def match(
         fix = f"write more of it, or all: {found[0].release}"
         raise UsageError("KS530", f"{spec!r} could be several kernels", cause=f"there are {listed}", fix=fix)
     there = ", ".join(k.release for k in kernels) or "none"
-    # A release has no slash: a path is meant.
-    fix = f"kscaffold kernel add {'--build ' if '/' in spec else ''}{shlex.quote(spec)}"
-    if machine is not None:
-        fix += f" --arch {machine.debian}"
-    elif other := next((k for k in everywhere if k.release.startswith(spec)), None):
+    fix = _to_fetch(spec, machine)
+    if machine is None and (other := next((k for k in everywhere if k.release.startswith(spec)), None)):
         named = table.by_uname(other.arch)
         fix = f"--arch {named.debian if named else other.arch} for {other.release}, or {fix}"
     raise UsageError(
@@ -196,6 +193,22 @@ def match(
     )
 
 
+# Series that a suite of Debian's is known to have; other versions only the mirror can tell.
+_RELEASED = ("5.10", "6.1", "6.12")
+
+
+def _to_fetch(spec: str, machine: Architecture | None) -> str:
+    """What adds a kernel that is not here: only what the mirror is known to have is promised."""
+    is_path = "/" in spec  # a release has no slash
+    if not is_path and not spec[:1].isdigit():
+        return "kscaffold kernel list shows those that are here"
+    words = ["kscaffold", "kernel", "add", *(["--build"] if is_path else []), spec]
+    command = shlex.join([*words, *(["--arch", machine.debian] if machine else [])])
+    if is_path or any(re.match(rf"{re.escape(s)}(?!\d)", spec) for s in _RELEASED):
+        return command
+    return f"kscaffold kernel list shows those that are here; {command} fetches it where the suite has it"
+
+
 def _default(chosen: str, kernels: list[Kernel]) -> Kernel:
     for kernel in kernels:
         if kernel.release == chosen:
@@ -203,5 +216,6 @@ def _default(chosen: str, kernels: list[Kernel]) -> Kernel:
     raise KscaffoldError(
         "KS532",
         f"the default kernel {chosen} is not here any more",
-        fix=f"kscaffold kernel add {chosen}, or kscaffold kernel default --clear",
+        fix="kscaffold kernel default --clear, or, where the suite still has it: "
+        f"kscaffold kernel add {chosen}",
     )

@@ -27,7 +27,16 @@ if TYPE_CHECKING:
 _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (
         ("mod_timer", "add_timer", "add_timer_on", "mod_timer_pending", "timer_reduce"),
-        ("timer_delete_sync", "timer_shutdown_sync", "del_timer_sync", "timer_delete", "del_timer"),
+        (
+            "timer_delete_sync",
+            "timer_shutdown_sync",
+            "del_timer_sync",
+            "timer_delete",
+            "del_timer",
+            "try_to_del_timer_sync",
+            "timer_delete_sync_try",
+            "timer_shutdown",
+        ),
     ),
     (("hrtimer_start_range_ns",), ("hrtimer_cancel", "hrtimer_try_to_cancel")),
     (
@@ -49,6 +58,7 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
             "destroy_workqueue",
             "flush_workqueue",
             "__flush_workqueue",
+            "drain_workqueue",
         ),
     ),
     (
@@ -58,7 +68,13 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
             "kthread_create_worker",
             "kthread_create_worker_on_node",
         ),
-        ("kthread_stop", "kthread_stop_put", "kthread_destroy_worker", "kthread_complete_and_exit"),
+        (
+            "kthread_stop",
+            "kthread_stop_put",
+            "kthread_destroy_worker",
+            "kthread_complete_and_exit",
+            "complete_and_exit",
+        ),
     ),
     (("call_rcu", "call_srcu", "call_rcu_tasks"), ("rcu_barrier", "srcu_barrier", "rcu_barrier_tasks")),
     (("__tasklet_schedule", "__tasklet_hi_schedule"), ("tasklet_kill",)),
@@ -183,7 +199,7 @@ class PendingCallback:
 class DanglingCallbacks:
     """A module that is about to go. `seconds` to watch its kernel afterwards; `stop`: what exit should call;
     `places`: addresses and sizes of its sections in the kernel, by name; `forgotten`: what forgotten_end()
-    says; `armed`: the kernel's timers; `told`: what of the module is known to be pending.
+    says; `armed`: the kernel's timers; `known`: what of the module is known to be pending.
     """
 
     module: str
@@ -193,7 +209,7 @@ class DanglingCallbacks:
     places: Mapping[str, tuple[int, int]]
     forgotten: tuple[str, str] | None = None
     armed: "tuple[Timer, ...]" = ()
-    told: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
 
     def pending(self, timers: "Iterable[Timer]") -> tuple[PendingCallback, ...]:
         """The callbacks by which the kernel's timers will call this module, and those whose timers are in
@@ -264,7 +280,7 @@ class DanglingCallbacks:
         # in use may lie right before it.
         starts = {at for at, _ in self.places.values()}
         names = {self._pointed_to(p.to) for p in seen if not (p.behind and p.to in starts)} - {None}
-        return tuple(name for _, name in sorted(filter(None, names)) if f"{name}()" not in self.told)
+        return tuple(name for _, name in sorted(filter(None, names)) if f"{name}()" not in self.known)
 
     def _pointed_to(self, address: int) -> tuple[bool, str] | None:
         """The variable that an address is in (True and its name), or the function that begins there."""

@@ -93,7 +93,7 @@ def unload(name: str, target: Target, *, timeout: float, ko: ModuleFile | None =
         pending = left.pending(timers or ())
         due = (*(one.seconds for one in pending), *left.wake_ups(timers or ()))
         judgement = still_running(judgement, module, left, pending)
-        left = replace(left, told=tuple(one.function for one in pending))
+        left = replace(left, known=tuple(one.function for one in pending))
     return UnloadReport(
         module=module,
         judgement=judgement,

@@ -12,6 +12,7 @@ from kscaffold.elf.model import DamagedModule, KoFile
 from kscaffold.elf.modinfo import gpl_compatible
 from kscaffold.elf.module_name import KO_SUFFIXES, module_name_of, normalize_name
 from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.files.near import is_of_make, missing_module_fix
 from kscaffold.kernel.facts import KernelFacts, read_facts
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.signature_check import SignatureCheck, check_signature
@@ -107,7 +108,7 @@ def modules_in(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not path.is_dir():
             if not os.path.lexists(path):
-                raise UsageError("KS401", f"there is no {path}", fix="kscaffold build")
+                raise UsageError("KS401", f"there is no {path}", fix=missing_module_fix(path))
             files.append(path)
             continue
         inside = sorted(
@@ -117,7 +118,8 @@ def modules_in(paths: Sequence[Path]) -> list[Path]:
             if name.endswith(KO_SUFFIXES)
         )
         if not inside:
-            raise UsageError("KS419", f"there is no .ko in {path}", fix="kscaffold build")
+            fix = "kscaffold build" if is_of_make(path) else "name a .ko, or a directory that has one"
+            raise UsageError("KS419", f"there is no .ko in {path}", fix=fix)
         files += inside
     return files
 

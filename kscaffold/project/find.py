@@ -30,7 +30,9 @@ def find_project(start: Path) -> Path:
     """
     start = start.resolve()
     if not start.is_dir():
-        raise KscaffoldError("KS101", f"{start} is not a directory", fix="kscaffold new NAME")
+        from kscaffold.files.near import missing_directory_fix  # start-up time: only after a typing error
+
+        raise KscaffoldError("KS101", f"{start} is not a directory", fix=missing_directory_fix(start, "cd"))
     for directory in (start, *start.parents):
         if is_project(directory):
             if directory != start:

@@ -102,7 +102,6 @@ def test_a_fix_is_for_that_place():
         ("package install -C d", "kscaffold package install --root R",
          "kscaffold package install -C d --root R"),
         ("new -C d x", "cd d/x && kscaffold load", "cd d/x && kscaffold load"),
-        ("info ./tests/nosuch.ko", "kscaffold build", "kscaffold build -C tests"),
         ("load tests/x.ko", "kscaffold reload", "kscaffold reload tests/x.ko"),
         ("check -k 6.1 -C d", "kscaffold check --help", "kscaffold check --help"),
         ("run -k 6.1 a=1", "kscaffold info lists the parameters",
@@ -111,6 +110,43 @@ def test_a_fix_is_for_that_place():
 )  # fmt: skip
 def test_a_fix_repeats_what_was_given(typed: str, fix: str, told: str):
     assert placed(fix, shlex.split(typed)) == told
+
+
+def test_a_rebuild_is_where_the_sources_are(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "project/sub").mkdir(parents=True)
+    (tmp_path / "project/Kbuild").write_text("obj-m := x.o\n")
+    (tmp_path / "stray").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert placed("kscaffold build", ["info", "project/x.ko"]) == "kscaffold build -C project"
+    assert placed("kscaffold build", ["info", "-C", "project", "x.ko"]) == "kscaffold build -C project"
+    for fix in ("kscaffold build", "kscaffold clean && kscaffold build"):
+        assert placed(fix, ["check", "stray/x.ko"]) == f"in the directory of its sources: {fix}"
+    assert placed("kscaffold build", ["check"]) == "kscaffold build"
+
+
+def test_a_file_that_is_not_there(ks, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "some").mkdir()
+    monkeypatch.chdir(tmp_path / "some")
+    fix = "name a .ko that exists"
+    for command in ("check", "info", "load", "run", "sign", "explain load"):
+        assert ks(*command.split(), "nosuch.ko", "--json").json["error"]["fix"] == fix, command
+    (tmp_path / "some/my-mod.ko").write_text("")
+    for command in ("check", "info", "load", "run", "sign"):
+        assert ks(command, "my_mod.ko", "--json").json["error"]["fix"] == "name my-mod.ko", command
+        assert ks(command, "other.ko", "--json").json["error"]["fix"] == f"{fix}: my-mod.ko", command
+    assert ks("check", "../soem/my-mod.ko", "--json").json["error"]["fix"] == "name ../some/my-mod.ko"
+    (tmp_path / "some/Kbuild").write_text("obj-m := nosuch.o\n")
+    assert ks("check", "nosuch.ko", "--json").json["error"]["fix"] == f"kscaffold build, or {fix}"
+
+
+@pytest.mark.parametrize("command", ["adopt", "update"])
+def test_a_directory_that_is_not_there_is_a_near_one(ks, tmp_path: Path, monkeypatch, command: str):
+    (tmp_path / "driver").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert ks(command, "drivr", "--json").json["error"]["fix"] == f"kscaffold {command} driver"
+    assert ks(command, "nowhere", "--json").json["error"]["fix"] == "name a directory that is there"
 
 
 def test_a_directory_too_much_is_meant_for_c(ks, tmp_path: Path, monkeypatch):

@@ -39,6 +39,10 @@ def test_most_modules_start_nothing(imports):
     [
         ("mod_timer", "timer_delete_sync"),
         ("add_timer", "del_timer_sync"),
+        ("mod_timer", "try_to_del_timer_sync"),
+        ("mod_timer", "timer_shutdown"),
+        ("queue_work_on", "drain_workqueue"),
+        ("kthread_create_on_node", "complete_and_exit"),
         ("hrtimer_start_range_ns", "hrtimer_cancel"),
         ("queue_work_on", "cancel_work_sync"),
         ("queue_work_on", "__flush_workqueue"),
@@ -190,7 +194,7 @@ def gone(tmp_path: Path, name: str, at: int, *told: str) -> UnloadReport:
         Ko(name, imports={"__tasklet_schedule": 1}, more_symbols=[Symbol("early", ".text", 0, LOCAL)]).bytes()
     )
     ko = ModuleFile.open(tmp_path / f"{name}.ko")
-    left = DanglingCallbacks(name, ko, 1.5, "stop", {".text": (at, 0x40)}, told=told)
+    left = DanglingCallbacks(name, ko, 1.5, "stop", {".text": (at, 0x40)}, known=told)
     said = UnloadJudgement("unloaded", None, "KS617", "likely", "stop it", False, ())
     return UnloadReport(name, said, (), 0.0, dangling=left)
 

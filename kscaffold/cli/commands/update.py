@@ -73,7 +73,10 @@ def update(
     directory = there / (directory or "") if there else directory
     where = directory or Path()
     if directory and not directory.is_dir():
-        raise UsageError("KS004", f"{directory} is not a directory", fix="kscaffold update DIR")
+        from kscaffold.files.near import missing_directory_fix  # start-up time: only after a typing error
+
+        fix = missing_directory_fix(directory, "kscaffold update")
+        raise UsageError("KS004", f"{directory} is not a directory", fix=fix)
     change = dict(_pair(each) for each in set_ or ())
     command = _command(directory, set_ or [], checkout, hooks)
     words = [*command, *["--write"] * write, *["--conflicts"] * conflicts]

@@ -147,9 +147,8 @@ def connect_or_start(project: Path, planned: Plan, note: Callable[[str], None]) 
     with contextlib.closing(_channel(sock)) as opened:
         # Without a QEMU on its card it is still being started, by this command or another.
         booting = card is None or card.qemu == 0
-        # The daemon tells when it gives up, and its own clock may stand for so long on a busy machine.
-        longest = timeouts.seconds("BOOT_TIMEOUT") * 2 + MOST_WAITING
-        patience = longest if booting else timeouts.seconds("BUSY_TIMEOUT")
+        boot = timeouts.seconds("BOOT_TIMEOUT") * 2 + MOST_WAITING  # for which the daemon's clock may stand
+        patience = boot if booting else timeouts.seconds("BUSY_TIMEOUT")
         facts = _welcomed(opened, directory, patience)
         yield Connection(opened, facts, facts["served"] == 0)
 

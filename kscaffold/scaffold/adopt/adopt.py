@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
+from kscaffold.files.near import missing_directory_fix
 from kscaffold.files.text_change import TextChange, read_text, write_changes
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.own_way import OwnWay, last_resort, own_way
@@ -81,9 +82,10 @@ def adopt(
     no module sources, KS104 modules only where an option is set, KS102 a path Kbuild can't take, KS103 a
     Kbuild that make can't read for another reason than an old habit, KS041 a file changed meanwhile.
     """
-    directory = directory.resolve()
     if not directory.is_dir():
-        raise KscaffoldError("KS040", f"{directory} is not a directory", fix="kscaffold adopt DIR")
+        meant = missing_directory_fix(directory, "kscaffold adopt")
+        raise KscaffoldError("KS040", f"{directory} is not a directory", fix=meant)
+    directory = directory.resolve()
     checked_path(directory)
     project, problem, way = _asked(directory, kernel)
     if problem:
