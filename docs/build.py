@@ -33,6 +33,7 @@ _ENVIRONMENT = {
     "KSCAFFOLD_COMMAND_TIMEOUT": "seconds after which any command ends; without it none",
     "KBUILD_SIGN_PIN": "the password of a key for `sign`",
     "CROSS_COMPILE": "the beginning of a cross compiler's name, as make takes it",
+    "LD_LIBRARY_PATH": "where `exec` looks for the libraries of a program for this machine first",
     "XDG_CACHE_HOME": "kernels and snapshots are below it; else ~/.cache",
     "XDG_STATE_HOME": "build logs and records; else ~/.local/state",
     "XDG_DATA_HOME": "the signing key; else ~/.local/share",

@@ -71,7 +71,14 @@ class InstrumentedSandbox(Sandbox):
         if not (self._asked.sanitize or self._asked.faults):
             return ()
         return tuple(
-            Flaw(f.entry.code, f.report.kind, f.head, f.entry.fix, str(f.place) if f.place else None, f.place)
+            Flaw(
+                f.entry.code,
+                f.report.kind,
+                f.head + f.lock_site,
+                f.entry.fix,
+                str(f.place) if f.place else None,
+                f.place,
+            )
             for f in self.findings()
         )
 

@@ -1,5 +1,6 @@
 """A program of the user's, run in a guest that is open."""
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from kscaffold.arch import table
 from kscaffold.diagnosis.crash import Complaint, may_have_complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
+from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.addr2line import SourceLine, place_of
@@ -163,6 +165,9 @@ def bring(
     program = ready(request.words[0], directory, guest_architecture(kernel.arch))
     if program.busybox:
         target.install_busybox(busybox_of(kernel, offline=offline, progress=progress))
+    elif program.commands:
+        with contextlib.suppress(KscaffoldError):  # it may do without them
+            target.install_busybox(busybox_of(kernel, offline=offline, progress=progress))
     for file in (*program.files, *copied(request.copies, directory)):
         target.install(file.content, file.place, file.mode)
     variables = dict(ENVIRONMENT)

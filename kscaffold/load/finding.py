@@ -41,6 +41,12 @@ class Finding:
             size=memory.size if memory else 0,
         )
 
+    @property
+    def lock_site(self) -> str:
+        """Of a lock, where it was taken, as the end of a sentence; empty where that is the line itself."""
+        held = (place for site, place in self.places if site.role == "held" and place)
+        return next((f"; the lock was taken at {p}" for p in held if str(p) != str(self.place)), "")
+
 
 def without_reports(log: Sequence[Record]) -> tuple[Record, ...]:
     """A log without what an instrument's helper wrote there."""

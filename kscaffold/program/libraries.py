@@ -1,5 +1,7 @@
 """The shared libraries of a program, found as the dynamic loader would find them (ld.so(8))."""
 
+import os
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -35,6 +37,7 @@ def libraries_of(program: Path, content: bytes, architecture: Architecture) -> l
         return []
     found: dict[str, Library] = {}
     interpreter = Path(first.interpreter)
+    told = _told(architecture)
     file = interpreter if interpreter.exists() else _find(interpreter.name, (), first, architecture)
     if file is None:
         raise _missing(first.interpreter, program, architecture)
@@ -45,7 +48,7 @@ def libraries_of(program: Path, content: bytes, architecture: Architecture) -> l
         for name in its.needed:
             if name in found:
                 continue
-            file = _find(name, _expanded(its.runpath, user), first, architecture)
+            file = _find(name, (*told, *_expanded(its.runpath, user)), first, architecture)
             if file is None:
                 raise _missing(name, user, architecture)
             needs = read_dynamic(reader.read_bytes(file, MOST_PROGRAM))
@@ -77,6 +80,12 @@ def _find(name: str, first: tuple[Path, ...], like: Dynamic, architecture: Archi
             if its and int.from_bytes(head[18:20], "little" if like.order == "<" else "big") == like.machine:
                 return file
     return None
+
+
+def _told(architecture: Architecture) -> tuple[Path, ...]:
+    """The directories of LD_LIBRARY_PATH, which says where libraries for this machine are."""
+    words = os.environ.get("LD_LIBRARY_PATH", "") if architecture is table.host() else ""
+    return tuple(Path(word).absolute() for word in re.split("[:;]", words) if word)
 
 
 def _expanded(runpath: tuple[str, ...], user: Path) -> tuple[Path, ...]:

@@ -19,8 +19,13 @@ from kscaffold.sandbox.agent.guest_root import compiler
 _COMPILE_TIMEOUT = 120.0  # s
 _DEEPEST = 4  # interpreters of interpreters: the kernel's own limit (BINPRM_MAX_RECURSION)
 _BUSYBOX = "/busybox"  # where SandboxTarget.install_busybox() puts it
+_ITS_SHELLS = ("/bin/sh", "/usr/bin/sh")
 # What BusyBox is in a guest.
 SHELLS = frozenset({"sh", "ash"})
+# Programs that start others by name: shells, and those with such a function of libc's. In a static one
+# the name may be the end of another, as of __libc_system.
+_OTHER_SHELLS = frozenset({"bash", "dash", "fish", "ksh", "mksh", "zsh"})
+_STARTS_OTHERS = re.compile(rb"[\0_](?:system|popen|exec[lv]pe?|posix_spawnp)\0")
 # Their programs are of no use without a tree of files beside them.
 _WITH_A_LIBRARY = ("python", "perl", "ruby", "node", "php", "lua", "java", "R")
 
@@ -37,13 +42,14 @@ class GuestFile:
 @dataclass(frozen=True, slots=True)
 class ReadyProgram:
     """What is to be run and what it needs. `path`: its file in the guest. `busybox`: it wants the commands of
-    a shell. `library_path`: directories for the dynamic loader to search.
+    a shell; `commands`: it may start some. `library_path`: directories for the dynamic loader to search.
     """
 
     path: str
     files: tuple[GuestFile, ...] = ()
     busybox: bool = False
     library_path: tuple[str, ...] = field(default=())
+    commands: bool = False
 
 
 def ready(word: str, directory: Path, architecture: Architecture) -> ReadyProgram:
@@ -51,12 +57,16 @@ def ready(word: str, directory: Path, architecture: Architecture) -> ReadyProgra
     file is compiled. A path that is not here is one of the guest; a name that is not here is one of BusyBox.
 
     Raises UsageError KS641 for what can't be run, KscaffoldError KS640 for a library that is not found, KS642
-    for a program of another machine, and KS643 for a source that can't be compiled.
+    for a program of another machine, KS643 for a source that can't be compiled, and KS645 for an interpreter
+    that needs more files than libraries.
     """
+    if word in SHELLS or word in _ITS_SHELLS:
+        return ReadyProgram(_BUSYBOX, busybox=True)  # with the commands that its script calls
     if "/" not in word and not word.endswith(".c"):
         found = process.which(word)
         if found is None or not _is_of(Path(found), architecture):
             return ReadyProgram(_BUSYBOX, busybox=True)  # which of its commands, argv[0] says
+        _refuse_with_a_library(word, word)
         return _brought(Path(found), architecture, 0)
     file = directory / word
     if file.is_dir():
@@ -108,7 +118,9 @@ def _brought(file: Path, architecture: Architecture, depth: int) -> ReadyProgram
     libraries = libraries_of(file, content, architecture)
     own = GuestFile(content, place)
     needed = tuple(GuestFile(reader.read_bytes(one.file, MOST_PROGRAM), str(one.place)) for one in libraries)
-    return ReadyProgram(place, (*needed, own), library_path=search_path(libraries, architecture))
+    starts = file.name in _OTHER_SHELLS or _starts_others(content)
+    path = search_path(libraries, architecture)
+    return ReadyProgram(place, (*needed, own), library_path=path, commands=starts)
 
 
 def _script(file: Path, place: str, content: bytes, architecture: Architecture, depth: int) -> ReadyProgram:
@@ -123,13 +135,7 @@ def _script(file: Path, place: str, content: bytes, architecture: Architecture, 
     name = Path(wanted).name
     if name in SHELLS:
         return ReadyProgram(place, (own,), busybox=True)
-    if name.rstrip("0123456789.") in _WITH_A_LIBRARY:
-        raise KscaffoldError(
-            "KS645",
-            f"{file} can't run in a sandbox",
-            cause=f"{name} needs its own library of files, which does not come along",
-            fix="write it in C, or for sh",
-        )
+    _refuse_with_a_library(name, str(file))
     found = process.which(wanted)
     if found is None:
         raise UsageError("KS641", f"{file} wants {wanted}, which is not installed here")
@@ -138,6 +144,16 @@ def _script(file: Path, place: str, content: bytes, architecture: Architecture, 
     at_its_name = f"/usr/bin/{interpreter}" if through_env else words[0]
     last = replace(brought.files[-1], place=at_its_name)
     return ReadyProgram(place, (*brought.files[:-1], last, own), True, brought.library_path)
+
+
+def _refuse_with_a_library(interpreter: str, what: str) -> None:
+    if interpreter.rstrip("0123456789.") in _WITH_A_LIBRARY:
+        raise KscaffoldError(
+            "KS645",
+            f"{what} can't run in a sandbox",
+            cause=f"{interpreter} needs its own library of files, which does not come along",
+            fix="write it in C, or for sh",
+        )
 
 
 def _compiled(file: Path, architecture: Architecture) -> ReadyProgram:
@@ -154,7 +170,12 @@ def _compiled(file: Path, architecture: Architecture) -> ReadyProgram:
             )
         content = reader.read_bytes(made, MOST_PROGRAM)
     target = os.path.normpath(file.absolute().with_suffix(""))
-    return ReadyProgram(target, (GuestFile(content, target),))
+    return ReadyProgram(target, (GuestFile(content, target),), commands=_starts_others(content))
+
+
+def _starts_others(content: bytes) -> bool:
+    """Whether a program has libc's functions that start others by their names."""
+    return _STARTS_OTHERS.search(content) is not None
 
 
 # What a compiler says without its C library. One for another machine reads the headers of this one then, as

@@ -236,19 +236,18 @@ def _report_failure(
     """
     # start-up time: pytest runs without us, too
     from kscaffold.testing.results import SOURCE
+    from kscaffold.testing.second_run import run_again, wait_for_lock
     from kscaffold.testing.verdict import again, guess_of, sections, source_of
 
     report.sections += sections(guests, _MOST_LINES)
     source = source_of(guests, item.config.rootpath)
-    if source is None and was_judged:
-        from kscaffold.testing.second_run import run_again  # start-up time: for failures only
-
+    if was_judged and (source is None or wait_for_lock(guests)):
         second = run_again(item, guests, report.duration)
         if second is not None:
             _add(report, second.text)
             if second.rows:
                 report.sections.append(("calls of the module's functions, in a second run", second.rows))
-        source = (second.source if second else None) or guess_of(guests, item.config.rootpath)
+        source = (second.source if second else None) or source or guess_of(guests, item.config.rootpath)
     command = again(item.nodeid.partition("::")[2], item.path, guests[0].kernel.release)
     report.sections.append(("again", command))
     if source:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kscaffold import process
+from kscaffold import lazy, process
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
 from kscaffold.files.scratch import scratch_directory
@@ -30,8 +30,11 @@ from kscaffold.testing.guest import Guest, GuestFailure
 
 OPTION = "--kscaffold-second-run"
 _DONE = pytest.StashKey[int]()
+_WAITED = pytest.StashKey[bool]()
 # A build for the sanitizer, and a test that takes longer with it.
 _TIMEOUT, _SLOWER = 120.0, 8
+# How a line of source asks for a lock: /proc/PID/stack has no functions that sleep, only who called them.
+_LOCKING = lazy.pattern(r"(?:lock|\bdown)\w*\s*\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ def note_second_run(request: pytest.FixtureRequest, guests: Sequence[Guest], use
     bugs: list[tuple[str, str | None, str | None]] = []
     calls: list[Calls] = []
     for guest, sandbox in zip(guests, used, strict=False):
-        if not file or not isinstance(sandbox, TracingSandbox) or _is_stuck(guest):
+        if not file or not isinstance(sandbox, TracingSandbox) or guest.evidence.lost:
             continue
         sandbox.trace.take()
         calls += sandbox.trace.calls()
@@ -124,18 +127,28 @@ def run_again(item: pytest.Item, guests: Sequence[Guest], seconds: float) -> Sec
         return _summary(json.loads(reader.read_text(file)), config.rootpath, passed=done.returncode == 0)
 
 
+def wait_for_lock(guests: Sequence[Guest]) -> bool:
+    """Whether a program did not end because it waits for a lock: the line where it waits is known then, and
+    not the one that keeps the lock.
+    """
+    places = [one.evidence.place for one in guests if one.evidence.late]
+    texts = (dict(place.lines).get(place.line, "") for place in places if place)
+    return any(_LOCKING.search(text) for text in texts)
+
+
 def _is_worth_it(config: pytest.Config, guests: Sequence[Guest]) -> bool:
     most = int(config.getoption("--kscaffold-second-runs"))
     others = (OPTION, "--kscaffold-instruments")
     if any(config.getoption(one) for one in others) or config.stash.get(_DONE, 0) >= most:
         return False
-    loaded = any(report.ok for guest in guests for report in guest.evidence.loads)
-    return loaded and not any(_is_stuck(guest) for guest in guests)
-
-
-def _is_stuck(guest: Guest) -> bool:
-    """Whether the guest is lost, or something in it did not end: a second one would take as long again."""
-    return guest.evidence.lost or guest.evidence.late
+    if any(guest.evidence.lost for guest in guests):
+        return False
+    if any(guest.evidence.late for guest in guests):
+        # It may take its whole deadline again: one such test a pytest, and only for what that can show.
+        if not wait_for_lock(guests) or config.stash.get(_WAITED, False):
+            return False
+        config.stash[_WAITED] = True
+    return any(report.ok for guest in guests for report in guest.evidence.loads)
 
 
 def _is_pytests(name: str) -> bool:

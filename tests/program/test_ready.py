@@ -73,6 +73,23 @@ def test_a_library_beside_the_program_is_found_by_its_runpath(tmp_path):
     assert error.value.code == "KS640" and "libown.so" in error.value.what
 
 
+def test_a_library_in_ld_library_path_comes_before_the_usual_ones(tmp_path, monkeypatch):
+    need_program("gcc", "gcc")
+    (tmp_path / "own.c").write_text("int own(void) { return 3; }")
+    for place in ("told", "usual"):
+        (tmp_path / place).mkdir()
+        own = tmp_path / place / "libown.so"
+        subprocess.run(["gcc", "-shared", "-fPIC", "-o", own, tmp_path / "own.c"], check=True)
+    words = (f"-L{tmp_path}/told", "-lown", f"-Wl,--enable-new-dtags,-rpath,{tmp_path}/usual")
+    path = compiled(tmp_path, *words, source="int own(void); int main(void) { return own(); }")
+    for place in ("usual", "told"):
+        said = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
+        (library,) = (one for one in ready("./p", tmp_path, table.host()).files if "libown" in one.place)
+        assert library.place == f"{tmp_path}/{place}/libown.so"
+        assert library.place in said  # as the dynamic loader finds it
+        monkeypatch.setenv("LD_LIBRARY_PATH", f":{tmp_path}/told")
+
+
 def test_what_is_no_elf_file_has_no_dynamic_part():
     assert read_dynamic(b"") is None
     assert read_dynamic(b"\x7fELF") is None
@@ -103,6 +120,31 @@ def test_a_shells_script_is_busyboxs(tmp_path):
     (tmp_path / "s").write_text("#!/bin/sh\n")
     program = ready("./s", tmp_path, table.host())
     assert program.busybox and [f.place for f in program.files] == [str(tmp_path / "s")]
+
+
+def test_an_interpreter_with_a_library_of_files_is_refused(tmp_path):
+    need_program("python3", "python3")
+    with pytest.raises(KscaffoldError) as error:
+        ready("python3", tmp_path, table.host())
+    assert error.value.code == "KS645"
+
+
+@pytest.mark.parametrize("word", ["sh", "/bin/sh"])
+def test_a_shell_is_busyboxs(tmp_path, word):
+    program = ready(word, tmp_path, table.host())
+    assert program.busybox and program.files == ()
+
+
+@pytest.mark.parametrize("words", [(), ("-static",)])
+def test_who_starts_others_by_name_may_want_busyboxs_commands(tmp_path, words):
+    for call, starts in (("system(0)", True), ("execlp(0, 0)", True), ("puts(0)", False)):
+        source = "int puts(), system(), execlp(); int main(void) { return CALL; }"
+        compiled(tmp_path, "-w", *words, source=source.replace("CALL", call))
+        assert ready("./p", tmp_path, table.host()).commands is starts
+        (tmp_path / "q.c").write_text((tmp_path / "p.c").read_text())
+        assert ready("q.c", tmp_path, table.host()).commands is starts
+    need_program("bash", "bash")
+    assert ready("bash", tmp_path, table.host()).commands
 
 
 def test_a_script_of_bash_brings_bash(tmp_path):

@@ -111,6 +111,17 @@ def test_how_a_program_ends_is_how_exec_ends(ks, project):
     assert ks("exec", "end.c", "0").status == 3
 
 
+def test_a_program_that_starts_others_finds_them(ks, project):
+    """In a sandbox that was just made: nothing has brought BusyBox before."""
+    (project / "other.c").write_text(
+        '#include <stdlib.h>\nint main(void) { return system("test -e /proc/1 && exit 5") >> 8; }'
+    )
+    need_program("bash", "bash")
+    script = 'test "$(expr 1 + 1)" = 2 && exit 5'
+    for words in (["other.c"], ["sh", "-c", script], ["bash", "-c", script]):
+        assert ks("exec", "--fresh", "--", *words).status == 5
+
+
 def test_ctrl_c_goes_to_the_program(project):
     (project / "wait.c").write_text(
         "#include <signal.h>\n#include <unistd.h>\nstatic void end(int n) { _exit(42); }"

@@ -21,8 +21,10 @@ SOURCE = """\
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/slab.h>
 
+static DEFINE_MUTEX(odd_lock);
 static void *volatile note;
 static int reads;
 
@@ -40,6 +42,10 @@ static ssize_t odd_read(struct file *f, char __user *to, size_t size, loff_t *at
 
 static ssize_t odd_write(struct file *f, const char __user *from, size_t size, loff_t *at)
 {
+\tmutex_lock(&odd_lock);
+\tif (size == 7)
+\t\treturn size;
+\tmutex_unlock(&odd_lock);
 \treturn size == 5 ? -EXDEV : size;
 }
 
@@ -55,6 +61,16 @@ MODULE_DESCRIPTION("for a test");
 """
 TESTS = """\
 from pathlib import Path
+
+
+def test_kept(guest):
+    guest.load()
+    guest.write("/dev/odd", "seven b")
+    guest.write("/dev/odd", "ab", timeout=2)
+
+
+def test_kept_again(guest):
+    test_kept(guest)
 
 
 def test_leak(guest):
@@ -94,7 +110,7 @@ def line_of(text: str) -> int:
 def test_what_a_second_run_tells(ks, tmp_path, series):
     need_program("qemu-system-x86_64", "qemu-system-x86")
     here = write(tmp_path / "odd", odd__c=SOURCE, Kbuild="obj-m := odd.o\n", tests_0_test_odd__py=TESTS)
-    (here / "pytest.ini").write_text("[pytest]\naddopts = --kscaffold-second-runs=3\n")
+    (here / "pytest.ini").write_text("[pytest]\naddopts = --kscaffold-second-runs=4\n")
     ran = ks(
         "test", "--kernel", need_kernel(series).release, "-C", here, "--junit", here / "out.xml", "--json"
     )
@@ -116,8 +132,19 @@ def test_what_a_second_run_tells(ks, tmp_path, series):
         f"odd.c:{line_of('odd_read(')}  odd_read()  2 calls, returned 0, -74 (EBADMSG)",
     ]
 
+    # Who waits is no help: where the lock was taken that nobody gave back.
+    kept, taken = told["test_kept"], line_of("mutex_lock(")
+    assert (kept["file"], kept["line"]) == ("odd.c", taken)
+    assert f"the sanitizer saw: WARNING: lock held when returning (odd.c:{taken})" in kept["text"]
+    assert "did not end within 2 s" in kept["text"]
+    # One that takes its whole deadline is run again, and no more.
+    assert "second run" not in json.dumps(told["test_kept_again"])
+
     wrong = told["test_wrong"]
-    assert (wrong["file"], wrong["line"]) == ("tests/test_odd.py", 11)
+    assert (wrong["file"], wrong["line"]) == (
+        "tests/test_odd.py",
+        1 + TESTS.splitlines().index("def test_wrong(guest):"),
+    )
     assert f"odd_write() at odd.c:{line_of('odd_write(')}, returned -18 (EXDEV)" in wrong["text"]
     once = told["test_of_once"]
     assert "in a second run it passed" in once["text"] and "the first time" in once["text"]
@@ -126,7 +153,7 @@ def test_what_a_second_run_tells(ks, tmp_path, series):
     cases = {
         c.get("name", "").partition("[")[0]: c for c in ElementTree.parse(here / "out.xml").iter("testcase")
     }
-    assert len(cases) == 4
+    assert len(cases) == 6
     assert f"odd.c:{line_of('kmalloc(')}" in (cases["test_leak"].findtext("failure") or "")
 
 

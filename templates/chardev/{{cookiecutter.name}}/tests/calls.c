@@ -59,6 +59,21 @@ static void odd_calls(void)
 	tell("read", read(file, page, 0));
 }
 
+/* What is behind the memory that a call is given stays as it is. */
+static void behind(void)
+{
+	int file = device(O_RDWR);
+	__u32 length[] = { 0, 7 };
+	char got[] = "........";
+
+	tell("write", write(file, "hello", 5));
+	tell("ioctl", ioctl(file, MAILBOX_LENGTH, length));
+	tell("length", length[0]);
+	tell("behind", length[1]);
+	tell("read", read(file, got, 8));
+	tell("behind", strcmp(got + 5, "..."));
+}
+
 static void without_waiting(void)
 {
 	int file = device(O_RDWR | O_NONBLOCK);
@@ -97,6 +112,32 @@ static void wake_writer(void)
 	wait(&status);
 	tell("child", status);
 	tell("read", read(file, got, 5));
+}
+
+/* A child sleeps in poll() until the device is ready for the event. */
+static void poller(int file, short event)
+{
+	struct pollfd asked = { .fd = file, .events = event };
+
+	if (!fork()) {
+		alarm(10); /* it ends a child that nobody wakes */
+		_exit(poll(&asked, 1, -1) != 1 || asked.revents != event);
+	}
+	usleep(50000);
+}
+
+static void wake_poll(void)
+{
+	int file = device(O_RDWR), status;
+
+	poller(file, POLLIN);
+	tell("write", write(file, page, FULL));
+	wait(&status);
+	tell("child", status);
+	poller(file, POLLOUT);
+	tell("read", read(file, page, FULL));
+	wait(&status);
+	tell("child", status);
 }
 
 static void ignore(int number)
@@ -150,12 +191,16 @@ int main(int count, char **words)
 		bad_addresses();
 	else if (!strcmp(what, "odd-calls"))
 		odd_calls();
+	else if (!strcmp(what, "behind"))
+		behind();
 	else if (!strcmp(what, "without-waiting"))
 		without_waiting();
 	else if (!strcmp(what, "wake-reader"))
 		wake_reader();
 	else if (!strcmp(what, "wake-writer"))
 		wake_writer();
+	else if (!strcmp(what, "wake-poll"))
+		wake_poll();
 	else if (!strcmp(what, "interrupted"))
 		interrupted();
 	else if (!strcmp(what, "rmmod-while-open"))

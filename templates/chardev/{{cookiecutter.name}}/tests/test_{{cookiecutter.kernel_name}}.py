@@ -55,6 +55,17 @@ def test_poll_says_what_would_not_wait(guest, use):
     assert use("ready") == ["read"]
 
 
+def test_nothing_is_written_behind(call):
+    assert call("behind") == [
+        ("write", 5),
+        ("ioctl", 0),
+        ("length", 5),
+        ("behind", 7),
+        ("read", 5),
+        ("behind", 0),
+    ]
+
+
 def test_without_waiting(call):
     assert call("without-waiting") == [
         ("read", -errno.EAGAIN),
@@ -70,6 +81,10 @@ def test_a_reader_waits_for_a_writer(call):
 
 def test_a_writer_waits_for_a_reader(call):
     assert call("wake-writer") == [("write", FULL), ("read", FULL), ("child", 0), ("read", 5)]
+
+
+def test_poll_waits_for_both(call):
+    assert call("wake-poll") == [("write", FULL), ("child", 0), ("read", FULL), ("child", 0)]
 
 
 def test_a_signal_ends_the_waiting(call):
@@ -105,3 +120,10 @@ def test_gives_all_memory_back(guest, call):
     before = used()
     call("again", 10000)
     assert used() - before < 250
+
+
+def test_comes_and_goes(guest):
+    """What exit leaves behind meets the second load."""
+    for _ in range(2):
+        guest.load()
+        guest.unload()
