@@ -37,7 +37,7 @@ def libraries_of(program: Path, content: bytes, architecture: Architecture) -> l
         return []
     found: dict[str, Library] = {}
     interpreter = Path(first.interpreter)
-    told = _told(architecture)
+    named = _library_path(architecture)
     file = interpreter if interpreter.exists() else _find(interpreter.name, (), first, architecture)
     if file is None:
         raise _missing(first.interpreter, program, architecture)
@@ -48,7 +48,7 @@ def libraries_of(program: Path, content: bytes, architecture: Architecture) -> l
         for name in its.needed:
             if name in found:
                 continue
-            file = _find(name, (*told, *_expanded(its.runpath, user)), first, architecture)
+            file = _find(name, (*named, *_expanded(its.runpath, user)), first, architecture)
             if file is None:
                 raise _missing(name, user, architecture)
             needs = read_dynamic(reader.read_bytes(file, MOST_PROGRAM))
@@ -82,7 +82,7 @@ def _find(name: str, first: tuple[Path, ...], like: Dynamic, architecture: Archi
     return None
 
 
-def _told(architecture: Architecture) -> tuple[Path, ...]:
+def _library_path(architecture: Architecture) -> tuple[Path, ...]:
     """The directories of LD_LIBRARY_PATH, which says where libraries for this machine are."""
     words = os.environ.get("LD_LIBRARY_PATH", "") if architecture is table.host() else ""
     return tuple(Path(word).absolute() for word in re.split("[:;]", words) if word)
