@@ -21,11 +21,11 @@ from tests.conftest import ROOT
 COUNTS = {
     "--version": (0, 0, 11),
     "__complete explain KS2": (0, 1, 9),
-    "list": (0, 6, 133),
-    "check": (1, 24, 99),
-    "check hello.ko": (0, 18, 95),
+    "list": (0, 6, 136),
+    "check": (1, 25, 100),
+    "check hello.ko": (0, 18, 96),
     "build": (0, 4, 59),
-    "run": (1, 16, 131),
+    "run": (1, 16, 134),
 }
 REQUESTS = ["HELLO", "LOAD", "UNLOAD", "READ"]
 # Six runs on 6.1, QEMU 7.2: 15,079 to 16,366 blocks (the timer's interrupts fall differently), 420 pages.

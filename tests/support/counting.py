@@ -55,7 +55,7 @@ def _count_guest() -> None:
     """Have each guest asked, before it ends, for the blocks that QEMU translated of it, and for the pages
     that it has written since its restore. Imports more than the command itself would.
     """
-    from kscaffold.sandbox.agent import protocol
+    from kscaffold.sandbox.agent import channel, protocol
     from kscaffold.sandbox.vm import guest, qmp
     from tests.bench.memory import memory_map
 
@@ -83,7 +83,7 @@ def _count_guest() -> None:
 
     qmp.Monitor.__init__ = opened_monitor  # type: ignore[method-assign]
     qmp.Monitor.close = lambda self: None  # type: ignore[method-assign]
-    protocol.request = asked
+    channel.request = asked  # type: ignore[attr-defined]
     guest.Guest.close = ended  # type: ignore[method-assign]
 
 
