@@ -117,6 +117,27 @@ def harmless_complaints(found: Sequence[Complaint], tainted: int | None = None) 
     return tuple(c for c in true if tainted is None or not c.taints or c.taints & tainted)
 
 
+# The agent's child makes the call: its name is the agent's.
+_OF_CALL = lazy.pattern(
+    r"^INFO: task init:\d+ blocked for more than (?P<waited>\d{1,4}) seconds"
+    r"|: soft lockup - CPU#\d+ stuck for (?P<busy>\d{1,4})s! \[init:\d+\]"
+)
+_USUAL = {"waited": 120, "busy": 20}  # s: kernel/hung_task.c, kernel/watchdog.c
+_ONE_TASK = frozenset({"hung-task", "soft-lockup"})
+
+
+def without_patience(found: Sequence[Complaint]) -> tuple[Complaint, ...]:
+    """The complaints on a call that came back, but for those that only a sandbox's kernel makes: ours say
+    after some seconds where a task is, others after a minute or two.
+    """
+    return tuple(c for c in found if not (c.kind in _ONE_TASK and _is_early(c.text)))
+
+
+def _is_early(text: str) -> bool:
+    said = _OF_CALL.search(text[:300])
+    return said is not None and any(int(n) < _USUAL[what] for what, n in said.groupdict().items() if n)
+
+
 def may_have_complaint(records: Sequence[Record]) -> bool:
     """Whether complaints() may find one: its first and cheap question."""
     return any(MARK.search(r.text[:_MAX_TEXT]) for r in records)

@@ -46,6 +46,8 @@ def judge_unload(e: UnloadEvidence) -> UnloadJudgement:
     found = tuple(crash.complaints(seen.log, e.module))
     if seen.outlived:
         found = crash.harmless_complaints(found, e.tainted)
+    if seen.answered and seen.errno is not None:
+        found = crash.without_patience(found)
     fatal = next((c for c in found if c.fatal), None)
     if fatal is not None:
         return _judgement(e, "crashed", "KS308", found, cause=fatal.summary)

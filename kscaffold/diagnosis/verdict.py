@@ -55,6 +55,8 @@ def _judge(e: Evidence) -> Judgement:
     found = tuple(crash.complaints(e.attempt.log, e.module))
     if e.attempt.outlived:
         found = crash.harmless_complaints(found, e.tainted)
+    if e.attempt.answered and e.attempt.errno is not None:
+        found = crash.without_patience(found)
     fatal = next((c for c in found if c.fatal), None)
     if fatal is not None or e.attempt.reset or _died_in_init(e) or told_to_end(e.attempt):
         return _crashed(e, found, fatal)

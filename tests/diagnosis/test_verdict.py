@@ -322,6 +322,29 @@ def test_a_kernel_that_answers_did_not_panic():
     assert judge_unload(unload_evidence("hello", errno=0, records=said)).verdict == "unloaded"
 
 
+@pytest.mark.parametrize(
+    ("line", "complained"),
+    [
+        ("INFO: task init:71 blocked for more than 7 seconds.", False),
+        ("watchdog: BUG: soft lockup - CPU#0 stuck for 8s! [init:71]", False),
+        # As any kernel would say.
+        ("INFO: task init:71 blocked for more than 122 seconds.", True),
+        ("watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [init:71]", True),
+        # It was not the call that took so long.
+        ("INFO: task kworker/0:1:33 blocked for more than 7 seconds.", True),
+    ],
+)
+def test_a_call_that_took_its_time_and_came_back_did_nothing_wrong(line, complained):
+    """The sandbox's kernel says early where a task is, for those that do not come back."""
+    said = lines(line, "Modules linked in: hello(O)", "CPU: 0 PID: 71 Comm: init Tainted: G", "Call Trace:")
+    told = verdict(errno=0, has_init=True, records=said)
+    assert (told.verdict, bool(told.complaints)) == ("loaded", complained)
+    gone = judge_unload(unload_evidence("hello", errno=0, records=said))
+    assert (gone.verdict, bool(gone.complaints)) == ("unloaded", complained)
+    stuck = verdict(errno=None, answered=True, late=True, has_init=True, records=said)
+    assert (stuck.verdict, bool(stuck.complaints)) == ("hung", True)
+
+
 def test_killed_while_loading_is_a_crash_even_without_a_log():
     told = verdict(answered=False, killed_by=9, state_after="Loading")
     assert (told.verdict, told.certain) == ("crashed", True)
