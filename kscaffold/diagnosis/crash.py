@@ -138,6 +138,17 @@ def _is_early(text: str) -> bool:
     return said is not None and any(int(n) < _USUAL[what] for what, n in said.groupdict().items() if n)
 
 
+def origin_of(fatal: Complaint, found: Sequence[Complaint], module: str) -> Complaint:
+    """The complaint that tells why the kernel crashed: the crash itself, or, where that is not in `module`,
+    that somebody slept before it where nobody must: the scheduler has no way back from that. (Whose sleep it
+    was the trace may not show: `msleep()` as a function's last call is a jump.)
+    """
+    if fatal.module == module:
+        return fatal
+    before = (c for c in found if c.index < fatal.index and c.kind == "atomic" and c.module in (module, None))
+    return next(before, fatal)
+
+
 def may_have_complaint(records: Sequence[Record]) -> bool:
     """Whether complaints() may find one: its first and cheap question."""
     return any(MARK.search(r.text[:_MAX_TEXT]) for r in records)

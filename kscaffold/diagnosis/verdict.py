@@ -102,7 +102,8 @@ def _returned(e: Evidence) -> int | None:
 
 
 def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None) -> Judgement:
-    kind = fatal.meaning if fatal else "reset" if e.attempt.reset else "oops"
+    origin = crash.origin_of(fatal, found, e.module) if fatal else None
+    kind = origin.meaning if origin else "reset" if e.attempt.reset else "oops"
     entry = catalogue.entry_of_complaint(kind)
     stage, ran = _stage_of_crash(e), _init_ran(e)
     if ran is None and stage == "live":
@@ -110,8 +111,8 @@ def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None)
     elif ran is None and stage == "init" and fatal is not None and fatal.module == e.module:
         ran = True
     cause = "the task that loaded was killed, and the module is still loading"
-    if fatal:
-        cause = fatal.summary
+    if origin and fatal:
+        cause = origin.summary if origin is fatal else f"{origin.summary}; then {fatal.summary}"
     elif e.attempt.reset:
         cause = "the processor reset while the module was loading, and the kernel could say nothing"
     fix = entry.fix if entry else None

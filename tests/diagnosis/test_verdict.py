@@ -406,3 +406,21 @@ def test_recorded_leftovers_after_exit(kernel):
     told = judge_unload(unload_evidence("cacheleak", errno=0, records=load.unload_records))
     assert (told.verdict, told.code) == ("unloaded", "KS312")
     assert "cacheleak" in told.cause
+
+
+ATOMIC = ("BUG: scheduling while atomic: swapper/0/0/0x00000102", "Call Trace:", " msleep+0x2d/0x40")
+PANIC = "Kernel panic - not syncing: Fatal exception in interrupt"
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "cause"),
+    [
+        ((*ATOMIC, PANIC), "KS256", "BUG: scheduling while atomic: swapper/0/0/0x00000102"),
+        ((PANIC,), "KS253", PANIC),
+        ((PANIC, *ATOMIC), "KS253", PANIC),
+    ],
+)
+def test_a_kernel_that_crashed_of_a_sleep_crashed_of_the_sleep(said, code, cause):
+    told = verdict(answered=False, alive=False, records=lines(*said, level="emerg"))
+    assert (told.verdict, told.code) == ("crashed", code)
+    assert told.cause.startswith(cause) and PANIC in told.cause
