@@ -21,10 +21,13 @@ _MARK = lazy.pattern(r"kscaffold: request [0-9a-f]{16}")
 
 @dataclass(frozen=True, slots=True)
 class KernelLog:
-    """A kernel's log. `loads`: the index from which on it is of the loads and unloads that were asked for."""
+    """A kernel's log. `loads`: the index from which on it is of the loads and unloads that were asked for.
+    `tainted`: kernel.tainted, None where the kernel was not asked.
+    """
 
     records: list[Record]
     loads: int
+    tainted: int | None = None
 
     def last(self, count: int) -> "KernelLog":
         """The log's last `count` records."""
@@ -53,7 +56,8 @@ def read_log(
         return KernelLog(records, len(records))
     with registry.connect(at) as connection:
         if connection is not None:
-            return without_marks(SandboxTarget.from_connection(connection).log())
+            target = SandboxTarget.from_connection(connection)
+            return replace(without_marks(target.log()), tainted=target.tainted() or 0)
     last = last_records(at)
     if last is None:
         if not (registry.sandbox_dir(at) / "lock").exists():

@@ -15,7 +15,7 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.files.atomic import write_whole
 from kscaffold.load.addr2line import SourceLine, locate_complaints
-from kscaffold.load.kernel_log import last_records, without_marks
+from kscaffold.load.kernel_log import KernelLog, last_records, without_marks
 from kscaffold.progress import Progress
 from kscaffold.sandbox.live import registry
 from kscaffold.targets.sandbox import SandboxTarget
@@ -60,6 +60,11 @@ def tell_last_crash(at: Path, progress: Progress, *, previous: bool = False) -> 
 
             live_copies.tell_news_in(at, log.records, progress, previous=previous)
         _report(at, log.records[log.loads :], None, progress, previous=previous)
+
+
+def tell_in(at: Path, log: KernelLog, progress: Progress, *, previous: bool = False) -> None:
+    """Tell what the kernel complained of, in a log that was read, and what no command has told."""
+    _report(at, log.records[log.loads :], log.tainted, progress, previous=previous)
 
 
 def mark_told(at: Path, records: Sequence[Record], *, is_gone: bool) -> None:

@@ -33,7 +33,7 @@ def logs(
     kernel = options.spec_of(kernel, arch)
     # start-up time
     from kscaffold.cli.render import load as render
-    from kscaffold.load import kernel_log, live_copies
+    from kscaffold.load import kernel_log, live_copies, live_crash
     from kscaffold.load.loaded_modules import modules_meant
     from kscaffold.load.open_target import check_runs
     from kscaffold.load.plan import module_names_of
@@ -63,6 +63,8 @@ def logs(
             console.emit("logs", True, {"log": []})
         return EXIT_YES
     live_copies.tell_news_in(at, log.records, progress, previous=previous)
+    if not host:
+        live_crash.tell_in(at, log, progress, previous=previous)
     log = log if verbose else log.without_instruments()
     render.log(log if lines is None else log.last(lines), marked)
     if follow:

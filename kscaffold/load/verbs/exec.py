@@ -8,7 +8,7 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.choose import choose
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.load import live_copies
+from kscaffold.load import live_copies, live_crash
 from kscaffold.load.complaints import files_by_module
 from kscaffold.load.execute import ExecRequest, Executed, run_in
 from kscaffold.load.finding import without_reports
@@ -53,6 +53,8 @@ def execute(
                 target, request, kernel, on_output, _Files(at), offline=where.offline, progress=progress
             )
             live_copies.tell_news(at, target, progress)
+            if done.complaints:
+                live_crash.mark_told(at, done.log, is_gone=done.lost)
             return replace(done, log=without_reports(done.log))
     with prewarm_guest(where, progress) as begun:
         jobs = LoadRequest(request.directory, firmware=request.firmware)
