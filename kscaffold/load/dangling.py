@@ -275,11 +275,7 @@ class DanglingCallbacks:
         high = max(at + size for at, size in self.places.values())
         # What nothing takes back is looked for longer: in objects of the kernel's, too.
         seen = target.pointers(low, high, deep=self.seconds >= _LONG)
-        # The kernel had each section's address in an object of its own (add_sect_attrs(), 6.1:
-        # kernel/module/sysfs.c). Memory that was given back holds what it held, and a shorter object that is
-        # in use may lie right before it.
-        starts = {at for at, _ in self.places.values()}
-        names = {self._pointed_to(p.to) for p in seen if not (p.behind and p.to in starts)} - {None}
+        names = {self._pointed_to(p.to) for p in seen} - {None}
         return tuple(name for _, name in sorted(filter(None, names)) if f"{name}()" not in self.known)
 
     def _pointed_to(self, address: int) -> tuple[bool, str] | None:

@@ -267,8 +267,9 @@ class SandboxTarget:
         span = low.to_bytes(8, "little") + high.to_bytes(8, "little")
         answer = self._ask(Verb.POINTERS, span, argument=int(deep), timeout=_PHOTOGRAPH)
         lines = protocol.outcome(answer.payload).trace.splitlines()
-        # agent.c's found(): two addresses, and a mark between them.
-        return tuple(Pointer(int(line[:16], 16), int(line[17:], 16), line[16] == ">") for line in lines)
+        return tuple(
+            Pointer(int(at, 16), int(to, 16)) for at, _, to in (line.partition(" ") for line in lines)
+        )
 
     def watch(self, seconds: float) -> Attempt:
         """Look on for so long, whether this kernel stays well after the last call into it. `errno` is 0 where

@@ -20,13 +20,12 @@ Modprobe = Callable[[str], Sequence[ModuleFile] | None]
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """A word of a kernel's memory that is an address. `at`: the variable it is in, or, with `behind`, the
-    variable that leads to the object it is in.
+    """A word of a kernel's memory that is an address. `at`: the variable it is in, or the one that leads to
+    the object it is in.
     """
 
     at: int
     to: int
-    behind: bool = False
 
 
 class Target(Protocol):

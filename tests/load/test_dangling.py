@@ -208,12 +208,6 @@ def test_a_proof_is_of_its_module_and_silences_no_other_guess(tmp_path):
     assert [u.judgement.code for u in without_guesses([first, second], left)] == ["KS617", None]
 
 
-def test_the_start_of_a_section_in_some_object_proves_nothing(tmp_path):
-    """The kernel had it there itself, for /sys/module/NAME/sections."""
-    module = gone(tmp_path, "m", TEXT)
-    assert LiveLeftovers(Pointing(Pointer(0xFFFFFFFF82000000, TEXT, behind=True))).find([], [module]) == ()
-
-
 def test_a_timer_that_is_told_is_not_told_again_by_a_pointer(tmp_path):
     module = gone(tmp_path, "m", TEXT, "early()")
     assert LiveLeftovers(Pointing(Pointer(0xFFFFFFFF82000000, TEXT))).find([], [module]) == ()

@@ -939,8 +939,7 @@ static u64 virtual_of(u64 phys)
 	return 0;
 }
 
-/* `mark`: ' ', or '>' for what the object holds that is pointed to at `at`. */
-static void found(u64 at, u64 pointer, u8 mark)
+static void found(u64 at, u64 pointer)
 {
 	u8 *line = text + FOUND * search.found;
 
@@ -950,7 +949,7 @@ static void found(u64 at, u64 pointer, u8 mark)
 		line[i] = "0123456789abcdef"[at >> (60 - 4 * i) & 15];
 		line[17 + i] = "0123456789abcdef"[pointer >> (60 - 4 * i) & 15];
 	}
-	line[16] = mark;
+	line[16] = ' ';
 	line[33] = '\n';
 	search.found++;
 }
@@ -981,19 +980,23 @@ static int may_be_address(u64 word)
 	return word >= LOWEST_ADDRESS;
 }
 
-/* The first bytes of the object that a word points to: a hook's function, what a list goes on with. */
+/*
+ * The first bytes of the object that a word points to: a hook's function, what a list goes on with. Objects of 64
+ * bytes lie at multiples of 64: what is behind is another one, a vmap_area of a module that has gone, for instance.
+ */
 static void look_behind(u64 at, u64 word)
 {
 	unsigned long object[OBJECT / WORD];
+	u32 size = OBJECT - word % OBJECT, count = size / WORD;
 
-	if (!may_be_address(word) || peek_core(word, object, OBJECT) != OBJECT)
+	if (!may_be_address(word) || word % WORD || peek_core(word, object, size) != size)
 		return;
-	for (u32 i = 0; i < OBJECT / WORD; i++) {
-		u64 before = i ? object[i - 1] : 0, after = i + 1 < OBJECT / WORD ? object[i + 1] : 0;
+	for (u32 i = 0; i < count; i++) {
+		u64 before = i ? object[i - 1] : 0, after = i + 1 < count ? object[i + 1] : 0;
 
 		/* a range here: a vmap_area, which goes some time after the module's memory */
 		if (leads_there(object[i]) && !is_range(object[i], before) && !is_range(object[i], after))
-			found(at, object[i], '>');
+			found(at, object[i]);
 	}
 }
 
@@ -1012,7 +1015,7 @@ static void look_through(u64 from, u64 size, int deep)
 
 			if (leads_there(word)) {
 				if (!is_range(word, before) && !is_range(word, after))
-					found(from + at + i, word, ' ');
+					found(from + at + i, word);
 			} else if (deep) {
 				look_behind(from + at + i, word);
 			}
@@ -1363,7 +1366,7 @@ static void compare(void)
 
 /* Payload: the first address of a range and that behind its last, u64 each; `argument`: look into objects
  * that the variables point to as well, which takes longer. The answer's trace has a line for each
- * pointer into it: where that is, and what it is, with found()'s mark between them. */
+ * pointer into it: where that is, and what it is. */
 static void pointers(void)
 {
 	u64 range[2];
