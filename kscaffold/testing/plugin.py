@@ -83,11 +83,17 @@ class _CaseNames:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Put the case behind the test."""
-        case = dict(report.user_properties).get(_CASE)
-        if case and not report.nodeid.endswith(f"::{case}"):
+        """Put the case behind the test, within its brackets: pytest 9.2 takes all that follows the first one
+        for a test's parameters.
+        """
+        case = str(dict(report.user_properties).get(_CASE, ""))
+        if case and not report.nodeid.removesuffix("]").endswith(f"::{case}"):
             file, line, test = report.location
-            report.nodeid, report.location = f"{report.nodeid}::{case}", (file, line, f"{test}::{case}")
+            report.nodeid, report.location = _behind(report.nodeid, case), (file, line, _behind(test, case))
+
+
+def _behind(test: str, case: str) -> str:
+    return f"{test.removesuffix(']')}::{case}{']' if test.endswith(']') else ''}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
