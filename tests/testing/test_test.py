@@ -43,7 +43,9 @@ def test_the_projects_tests(ks, here):
     assert cases[f"test_warns[{release}]"].find("failure") is not None
     document = ks("test", "-k", "word", "--json").json
     assert document["ok"] and not document["examined"]
-    assert document["modules"] == [{"module": "trap", "kernel": release, "outcome": "passed"}]
+    assert document["modules"] == [
+        {"module": "trap", "kernel": release, "arch": "x86_64", "outcome": "passed"}
+    ]
     assert ks("test", "-k", "nothing").status == 2
     shards = [ks("test", "--shard", f"{n}/2", "--json").json["tests"] for n in (1, 2)]
     assert [len(tests) for tests in shards] == [1, 1]

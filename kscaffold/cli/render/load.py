@@ -143,7 +143,7 @@ def log_lines(records: Iterable[Record], module: str) -> None:
         and not _NOISE.search(r.text[:300])
         and not (is_background(r) and not console.verbose)
     ]
-    shown = range(len(lines)) if console.verbose else _with_single(_telling(lines, module))
+    shown = range(len(lines)) if console.verbose else _with_single(_telling(lines, module), lines)
     before = -1
     for index in shown:
         if index > before + 1:
@@ -155,9 +155,12 @@ def log_lines(records: Iterable[Record], module: str) -> None:
         console.out(f"  | … ({gone} line{' is' if gone == 1 else 's are'} left out: -v shows all)")
 
 
-def _with_single(indexes: Sequence[int]) -> Sequence[int]:
-    """The indexes, and those that are missing alone between two: a mark of it would take as much room."""
-    return sorted({*indexes, *(a + 1 for a, b in pairwise(indexes) if b == a + 2)})
+def _with_single(indexes: Sequence[int], lines: Sequence[Record]) -> Sequence[int]:
+    """The indexes, and those that are missing alone between two: a mark of it would take as much room. But
+    for the line of a crash that names processor, task and kernel: it takes two.
+    """
+    single = (a + 1 for a, b in pairwise(indexes) if b == a + 2)
+    return sorted({*indexes, *(i for i in single if not lines[i].text.startswith("CPU: "))})
 
 
 def _telling(lines: list[Record], module: str) -> Sequence[int]:
