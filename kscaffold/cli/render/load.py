@@ -143,8 +143,7 @@ def log_lines(records: Iterable[Record], module: str) -> None:
         and not _NOISE.search(r.text[:300])
         and not (is_background(r) and not console.verbose)
     ]
-    shown = range(len(lines)) if console.verbose else _with_single(_telling(lines, module), lines)
-    before = -1
+    shown, before = range(len(lines)) if console.verbose else _with_single(_telling(lines, module), lines), -1
     for index in shown:
         if index > before + 1:
             console.out("  | …")
@@ -156,11 +155,9 @@ def log_lines(records: Iterable[Record], module: str) -> None:
 
 
 def _with_single(indexes: Sequence[int], lines: Sequence[Record]) -> Sequence[int]:
-    """The indexes, and those that are missing alone between two: a mark of it would take as much room. But
-    for the line of a crash that names processor, task and kernel: it takes two.
-    """
-    single = (a + 1 for a, b in pairwise(indexes) if b == a + 2)
-    return sorted({*indexes, *(i for i in single if not lines[i].text.startswith("CPU: "))})
+    """The indexes, and those that are missing alone between two, but for a crash's line of the processor."""
+    single = {a + 1 for a, b in pairwise(indexes) if b == a + 2 and lines[a + 1].text[:5] != "CPU: "}
+    return sorted({*indexes, *single})
 
 
 def _telling(lines: list[Record], module: str) -> Sequence[int]:
