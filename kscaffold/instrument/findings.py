@@ -34,12 +34,12 @@ def take_findings(
     unseen = dict(copies.unseen)
     codes: dict[int, frozenset[str]] = {}
     for number, one in enumerate(results):
-        log = logs.get(number) or _records(one)
+        log = logs.get(number, ())
         of_try = findings_of(one, kos, log)
         if of_try:
             codes[number] = frozenset(f.entry.code for f in of_try)
         found += of_try
-        lost = sanitizer.notes(log).get("untracked")
+        lost = sanitizer.notes(_records(one, log)).get("untracked")
         if lost:
             unseen["memory"] = f"{lost} allocations, for which the record had no memory"
         tries.append(as_users(one, copies))
@@ -53,12 +53,12 @@ def copies_by_module(copies: InstrumentedPlan) -> dict[str, ModuleFile]:
     return {ko.module: ko for ko in loaded if ko.path in copies.originals}
 
 
-def findings_of(one: Try, kos: dict[str, ModuleFile], log: Sequence[Record] | None = None) -> list[Finding]:
-    """What the sanitizer found in one try. `log`: all that its kernel said, None where it could not be asked.
-    The log of a call ends with the call, and a report of another task's may not have ended then.
+def findings_of(one: Try, kos: dict[str, ModuleFile], log: Sequence[Record]) -> list[Finding]:
+    """What the sanitizer found in one try. `log`: all that its kernel said, empty where it could not be
+    asked.
     """
     parameters = one[0][-1].parameters.text if one[0] else ""
-    return [locate(r, kos, parameters) for r in sanitizer.read_reports(log or _records(one))]
+    return [locate(r, kos, parameters) for r in sanitizer.read_reports(_records(one, log))]
 
 
 def as_users(one: Try, copies: InstrumentedPlan) -> Try:
@@ -70,8 +70,9 @@ def as_users(one: Try, copies: InstrumentedPlan) -> Try:
     )
 
 
-def _records(one: Try) -> list[Record]:
-    return [record for reports in one for report in reports for record in report.log]
+def _records(one: Try, log: Sequence[Record]) -> Sequence[Record]:
+    """The log of a call ends with the call, and a report of another task's may not have ended then."""
+    return log or [record for reports in one for report in reports for record in report.log]
 
 
 def _once(found: Sequence[Finding]) -> list[Finding]:

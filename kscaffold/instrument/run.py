@@ -92,14 +92,15 @@ def run_instrumented(
 
     def take(number: int, done: Try, target: SandboxTarget) -> None:
         counts.take(target)
+        if asked.sanitize or asked.faults:
+            logs[number] = _log_of(target)
         with contextlib.suppress(OSError, KscaffoldError):  # a kernel that crashed has none
             lists[number] = target.read(CALLS).decode(errors="replace") if asked.faults else ""
-            logs[number] = target.log() if asked.sanitize or asked.faults else []
 
     done = run_tries(tries, begun, replace(options, last=take), progress)
     faults = None
     if asked.faults:
-        faults = _fail_each(copies, tries, done, (lists, logs), _World(begun, options, counts, progress))
+        faults = _fail_each(copies, tries, done, lists, logs, _World(begun, options, counts, progress))
     users, found = take_findings(done, copies, logs)
     return InstrumentedRun(
         tuple(users),
@@ -113,13 +114,13 @@ def _fail_each(
     copies: InstrumentedPlan,
     plans: Sequence[LoadPlan],
     done: Sequence[Try],
-    said: tuple[dict[int, str], dict[int, list[Record]]],
+    lists: dict[int, str],
+    logs: dict[int, list[Record]],
     world: "_World",
 ) -> Faults:
     """Make each call that the lists name fail, in a kernel of its own. `done`: the tries in which all calls
-    went through; `said`: their lists and their kernels' logs, by their numbers.
+    went through; `lists`, `logs`: what their kernels said, by their numbers.
     """
-    lists, logs = said
     well = [n for n, (loads, _) in enumerate(done) if all(r.ok for r in loads)]
     if not well:
         return Faults((), problem="init does not come to a good end by itself: no call was made to fail")
@@ -146,21 +147,27 @@ def _fail_each(
             seen = target.watch(watch)
             if seen.errno != 0:
                 late[number] = seen
-        with contextlib.suppress(OSError, KscaffoldError):  # a kernel that crashed has none
-            logs_then[number] = target.log()
+        logs_then[number] = _log_of(target)
 
     options = replace(world.options, on_load=None, last=look_on)
     results = run_tries(failing, replace(world.begun, restoring=None), options, world.progress)
-    usual = {n: Seen(as_users(done[n], copies), tuple(findings_of(done[n], kos, logs.get(n)))) for n in well}
+    usual = {n: Seen(as_users(done[n], copies), tuple(findings_of(done[n], kos, logs[n]))) for n in well}
     places: dict[str, SourceLine | None] = {}
     rows = []
     for number, ((of, call), one) in enumerate(zip(points, results, strict=True)):
         if call.site not in places:
             places[call.site] = place_in(call.site, call.module, kos)
-        found = tuple(findings_of(one, kos, logs_then.get(number)))
+        found = tuple(findings_of(one, kos, logs_then.get(number, ())))
         seen = Seen(as_users(one, copies), found, late.get(number))
         rows.append(judge(call, seen, usual[of], places[call.site]))
     return Faults(tuple(rows), left_out)
+
+
+def _log_of(target: SandboxTarget) -> list[Record]:
+    """All that a guest's kernel said; nothing where it crashed."""
+    with contextlib.suppress(OSError, KscaffoldError):
+        return target.log()
+    return []
 
 
 def _failing(plan: LoadPlan, number: int) -> tuple[tuple[ModuleFile, Parameters], ...]:

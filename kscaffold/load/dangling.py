@@ -275,7 +275,7 @@ class DanglingCallbacks:
         high = max(at + size for at, size in self.places.values())
         # What nothing takes back is looked for longer: in objects of the kernel's, too.
         seen = target.pointers(low, high, deep=self.seconds >= _LONG)
-        names = {self._pointed_to(p.to) for p in seen} - {None}
+        names = {self._pointed_to(to) for _, to in seen} - {None}
         return tuple(name for _, name in sorted(filter(None, names)) if f"{name}()" not in self.known)
 
     def _pointed_to(self, address: int) -> tuple[bool, str] | None:

@@ -8,7 +8,7 @@ from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.module.arguments import Parameters
-from kscaffold.targets.target import Kind, Modprobe, Pointer
+from kscaffold.targets.target import Kind, Modprobe
 
 if TYPE_CHECKING:
     from kscaffold.targets.timers import Timer
@@ -70,6 +70,6 @@ class AbsentSandbox:
     def photograph(self, sections: int, *, first: bool = False) -> None:
         """None: there is no kernel."""
 
-    def pointers(self, low: int, high: int, *, deep: bool = False) -> tuple[Pointer, ...]:
+    def pointers(self, low: int, high: int, *, deep: bool = False) -> tuple[tuple[int, int], ...]:
         """None: there is no kernel."""
         return ()

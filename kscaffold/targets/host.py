@@ -14,7 +14,7 @@ from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.module.arguments import Parameters
 from kscaffold.targets import kmod
 from kscaffold.targets.facts import KernelFiles, read_facts
-from kscaffold.targets.target import Kind, Modprobe, Pointer
+from kscaffold.targets.target import Kind, Modprobe
 
 if TYPE_CHECKING:
     from kscaffold.targets.timers import Timer
@@ -126,7 +126,7 @@ class HostTarget:
     def photograph(self, sections: int, *, first: bool = False) -> None:
         """None: whatever runs on this machine makes and removes things, too."""
 
-    def pointers(self, low: int, high: int, *, deep: bool = False) -> tuple[Pointer, ...]:
+    def pointers(self, low: int, high: int, *, deep: bool = False) -> tuple[tuple[int, int], ...]:
         """None: its memory is not to be searched."""
         return ()
 

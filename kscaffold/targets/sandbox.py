@@ -22,7 +22,7 @@ from kscaffold.sandbox.agent.channel import Channel, require_running
 from kscaffold.sandbox.agent.program import ETIME, GuestProgram, OutputListener, run_program
 from kscaffold.sandbox.agent.protocol import Answer, ChannelClosed, ChannelTimeout, Verb
 from kscaffold.targets.answers import of_console, of_outcome, since_mark
-from kscaffold.targets.target import Kind, Modprobe, Pointer, read_modules
+from kscaffold.targets.target import Kind, Modprobe, read_modules
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.compare import Part
@@ -259,17 +259,15 @@ class SandboxTarget:
         answer = self._ask(Verb.PHOTOGRAPH, argument=sections | (_FIRST if first else 0), timeout=_PHOTOGRAPH)
         return parts(protocol.outcome(answer.payload).trace)
 
-    def pointers(self, low: int, high: int, *, deep: bool = False) -> tuple[Pointer, ...]:
-        """The pointers into [low, high) of the kernel's own variables; none where its memory can't
+    def pointers(self, low: int, high: int, *, deep: bool = False) -> tuple[tuple[int, int], ...]:
+        """Where the kernel's own variables point into [low, high), and to what; none where its memory can't
         be read. `deep`: objects that they point to are looked into as well. Raises KscaffoldError KS610 where
         the guest does not answer.
         """
         span = low.to_bytes(8, "little") + high.to_bytes(8, "little")
         answer = self._ask(Verb.POINTERS, span, argument=int(deep), timeout=_PHOTOGRAPH)
         lines = protocol.outcome(answer.payload).trace.splitlines()
-        return tuple(
-            Pointer(int(at, 16), int(to, 16)) for at, _, to in (line.partition(" ") for line in lines)
-        )
+        return tuple((int(at, 16), int(to, 16)) for at, _, to in (line.partition(" ") for line in lines))
 
     def watch(self, seconds: float) -> Attempt:
         """Look on for so long, whether this kernel stays well after the last call into it. `errno` is 0 where

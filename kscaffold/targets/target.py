@@ -7,7 +7,6 @@ from kscaffold.diagnosis.attempt import Attempt, Facts, Listed
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.module.arguments import Parameters
-from kscaffold.records import dataclass
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.compare import Part
@@ -16,16 +15,6 @@ if TYPE_CHECKING:
 Kind = Literal["sandbox", "host"]
 # The modules to load for a name or an alias, each after those that it needs; None where there is no such one.
 Modprobe = Callable[[str], Sequence[ModuleFile] | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Pointer:
-    """A word of a kernel's memory that is an address. `at`: the variable it is in, or the one that leads to
-    the object it is in.
-    """
-
-    at: int
-    to: int
 
 
 class Target(Protocol):
@@ -84,9 +73,9 @@ class Target(Protocol):
         photograph. `first`: take that one again. None where the target has none: others work there, too.
         """
 
-    def pointers(self, low: int, high: int, *, deep: bool = False) -> tuple[Pointer, ...]:
-        """The pointers into [low, high) of the kernel's own variables; none where its memory can't be read.
-        `deep`: objects that they point to are looked into as well.
+    def pointers(self, low: int, high: int, *, deep: bool = False) -> tuple[tuple[int, int], ...]:
+        """Where the kernel's own variables point into [low, high), and to what; none where its memory can't
+        be read. `deep`: objects that they point to are looked into as well.
         """
 
 

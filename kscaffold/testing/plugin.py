@@ -242,12 +242,12 @@ def _report_failure(
     """
     # start-up time: pytest runs without us, too
     from kscaffold.testing.results import SOURCE
-    from kscaffold.testing.second_run import run_again, wait_for_lock
+    from kscaffold.testing.second_run import run_again, waits_for_lock
     from kscaffold.testing.verdict import again, guess_of, sections, source_of
 
     report.sections += sections(guests, _MOST_LINES)
     source = source_of(guests, item.config.rootpath)
-    if was_judged and (source is None or wait_for_lock(guests)):
+    if was_judged and (source is None or waits_for_lock(guests)):
         second = run_again(item, guests, report.duration)
         if second is not None:
             _add(report, second.text)

@@ -127,7 +127,7 @@ def run_again(item: pytest.Item, guests: Sequence[Guest], seconds: float) -> Sec
         return _summary(json.loads(reader.read_text(file)), config.rootpath, passed=done.returncode == 0)
 
 
-def wait_for_lock(guests: Sequence[Guest]) -> bool:
+def waits_for_lock(guests: Sequence[Guest]) -> bool:
     """Whether a program did not end because it waits for a lock: the line where it waits is known then, and
     not the one that keeps the lock.
     """
@@ -145,7 +145,7 @@ def _is_worth_it(config: pytest.Config, guests: Sequence[Guest]) -> bool:
         return False
     if any(guest.evidence.late for guest in guests):
         # It may take its whole deadline again: one such test a pytest, and only for what that can show.
-        if not wait_for_lock(guests) or config.stash.get(_WAITED, False):
+        if not waits_for_lock(guests) or config.stash.get(_WAITED, False):
             return False
         config.stash[_WAITED] = True
     return any(report.ok for guest in guests for report in guest.evidence.loads)

@@ -13,7 +13,6 @@ from kscaffold.load.dangling import DanglingCallbacks, seconds_to_watch
 from kscaffold.load.leftovers import LiveLeftovers, without_guesses
 from kscaffold.load.unload import UnloadReport
 from kscaffold.targets.absent import AbsentSandbox
-from kscaffold.targets.target import Pointer
 from tests.conftest import need_program
 from tests.support.elf import LOCAL, Ko, Symbol
 from tests.support.kernels import need_kernel
@@ -177,7 +176,7 @@ TEXT, DATA = 0xFFFFFFFFC0226000, 0xFFFFFFFFC0228000
 class Pointing(AbsentSandbox):
     """A kernel with no modules, where these pointers are found."""
 
-    def __init__(self, *pointers: Pointer) -> None:
+    def __init__(self, *pointers: tuple[int, int]) -> None:
         super().__init__()
         self.found = pointers
 
@@ -185,7 +184,7 @@ class Pointing(AbsentSandbox):
         return []
 
     def pointers(self, low, high, *, deep=False):
-        return tuple(p for p in self.found if low <= p.to < high)
+        return tuple((at, to) for at, to in self.found if low <= to < high)
 
 
 def gone(tmp_path: Path, name: str, at: int, *told: str) -> UnloadReport:
@@ -201,7 +200,7 @@ def gone(tmp_path: Path, name: str, at: int, *told: str) -> UnloadReport:
 
 def test_a_proof_is_of_its_module_and_silences_no_other_guess(tmp_path):
     first, second = gone(tmp_path, "first", TEXT), gone(tmp_path, "second", DATA)
-    left = LiveLeftovers(Pointing(Pointer(0xFFFFFFFF82000000, DATA))).find([], [first, second])
+    left = LiveLeftovers(Pointing((0xFFFFFFFF82000000, DATA))).find([], [first, second])
     assert left is not None and [(r.kind, r.name, r.module) for r in left] == [
         ("callback", "early", "second")
     ]
@@ -210,4 +209,4 @@ def test_a_proof_is_of_its_module_and_silences_no_other_guess(tmp_path):
 
 def test_a_timer_that_is_told_is_not_told_again_by_a_pointer(tmp_path):
     module = gone(tmp_path, "m", TEXT, "early()")
-    assert LiveLeftovers(Pointing(Pointer(0xFFFFFFFF82000000, TEXT))).find([], [module]) == ()
+    assert LiveLeftovers(Pointing((0xFFFFFFFF82000000, TEXT))).find([], [module]) == ()

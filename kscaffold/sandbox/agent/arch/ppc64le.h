@@ -70,10 +70,10 @@ static long clone_onto(void *top, long flags)
 
 #define NO_COUNTER
 
-/* Nobody else makes r2, by which data is addressed; the kernel leaves the entry's own address in r12. */
 /* Its kernel's addresses begin here. */
 #define LOWEST_ADDRESS 0xc000000000000000ull
 
+/* Nobody else makes r2, by which data is addressed; the kernel leaves the entry's own address in r12. */
 __asm__(".globl _start\n_start:\n\t"
 	"addis 2, 12, .TOC.-_start@ha\n\taddi 2, 2, .TOC.-_start@l\n\t"
 	"li 0, 0\n\tstdu 0, -32(1)\n\tbl start\n\tnop\n");

@@ -39,10 +39,10 @@ static long clone_onto(void *top, long flags)
 
 #define NO_COUNTER
 
-/* The linker shortens addresses to distances from gp, which nobody else sets. */
 /* Its kernel's addresses begin here. */
 #define LOWEST_ADDRESS 0xff60000000000000ull
 
+/* The linker shortens addresses to distances from gp, which nobody else sets. */
 __asm__(".globl _start\n_start:\n\t"
 	".option push\n\t.option norelax\n\tla gp, __global_pointer$\n\t.option pop\n\t"
 	"li ra, 0\n\tcall start\n");
