@@ -215,7 +215,7 @@ def _with_directory(what: str, fix: str) -> str:
     import shlex
     from pathlib import Path
 
-    from kscaffold.project.meant import is_directory
+    from kscaffold.files.paths import is_directory
 
     found = re.fullmatch(r"got unexpected extra argument(?:\(s\))? \((.*)\)", what)
     if found is None or not is_directory(Path(found[1])):

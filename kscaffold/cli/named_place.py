@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kscaffold.project.meant import is_directory
+from kscaffold.files.paths import is_directory
 from kscaffold.records import dataclass
 
 # Commands that take a project's directory as a word.

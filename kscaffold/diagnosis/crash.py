@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from kscaffold import lazy
+from kscaffold.diagnosis.attempt import Attempt
 from kscaffold.diagnosis.crash_heads import INIT_STATE, MARK, Head, heads
 from kscaffold.diagnosis.klog import LEVELS, Record
 from kscaffold.records import dataclass, replace
@@ -126,11 +127,19 @@ _USUAL = {"waited": 120, "busy": 20}  # s: kernel/hung_task.c, kernel/watchdog.c
 _ONE_TASK = frozenset({"hung-task", "soft-lockup"})
 
 
-def without_patience(found: Sequence[Complaint]) -> tuple[Complaint, ...]:
-    """The complaints on a call that came back, but for those that only a sandbox's kernel makes: ours say
-    after some seconds where a task is, others after a minute or two.
+def complaints_of_call(attempt: Attempt, module: str, tainted: int | None) -> tuple[Complaint, ...]:
+    """What the kernel complained of while it loaded or unloaded a module. `tainted`: as for
+    harmless_complaints().
+
+    Of a call that came back, without what only a sandbox's kernel says: ours says after some seconds where a
+    task is, others after a minute or two.
     """
-    return tuple(c for c in found if not (c.kind in _ONE_TASK and _is_early(c.text)))
+    found = tuple(complaints(attempt.log, module))
+    if attempt.outlived:
+        found = harmless_complaints(found, tainted)
+    if attempt.answered and attempt.errno is not None:
+        found = tuple(c for c in found if not (c.kind in _ONE_TASK and _is_early(c.text)))
+    return found
 
 
 def _is_early(text: str) -> bool:

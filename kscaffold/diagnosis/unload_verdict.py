@@ -43,11 +43,7 @@ class UnloadJudgement:
 def judge_unload(e: UnloadEvidence) -> UnloadJudgement:
     """The verdict on an unload. Success needs the target's own answer."""
     seen = e.attempt
-    found = tuple(crash.complaints(seen.log, e.module))
-    if seen.outlived:
-        found = crash.harmless_complaints(found, e.tainted)
-    if seen.answered and seen.errno is not None:
-        found = crash.without_patience(found)
+    found = crash.complaints_of_call(seen, e.module, e.tainted)
     fatal = next((c for c in found if c.fatal), None)
     if fatal is not None:
         return _judgement(e, "crashed", "KS308", found, cause=fatal.summary)

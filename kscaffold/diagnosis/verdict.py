@@ -52,11 +52,7 @@ def judge(e: Evidence) -> Judgement:
 
 
 def _judge(e: Evidence) -> Judgement:
-    found = tuple(crash.complaints(e.attempt.log, e.module))
-    if e.attempt.outlived:
-        found = crash.harmless_complaints(found, e.tainted)
-    if e.attempt.answered and e.attempt.errno is not None:
-        found = crash.without_patience(found)
+    found = crash.complaints_of_call(e.attempt, e.module, e.tainted)
     fatal = next((c for c in found if c.fatal), None)
     if fatal is not None or e.attempt.reset or _died_in_init(e) or told_to_end(e.attempt):
         return _crashed(e, found, fatal)

@@ -20,13 +20,13 @@ def near(path: Path, *, directory: bool) -> Path | None:
     import difflib  # start-up time: only after a typing error
 
     for place in (path, *path.parents):
-        if not place.name or not _is_directory(place.parent):
+        if not place.name or not paths.is_directory(place.parent):
             continue
         wants_directory = directory or place != path
         there = [
             name
             for name in _names(place.parent)
-            if _is_directory(place.parent / name) == wants_directory
+            if paths.is_directory(place.parent / name) == wants_directory
             and (wants_directory or Path(name).suffix == path.suffix)
         ]
         # What is the same but for - and _, or for capitals, is nearer than all others.
@@ -78,13 +78,6 @@ def _names(directory: Path) -> list[str]:
 
 def _plain(name: str) -> str:
     return name.lower().replace("-", "_")
-
-
-def _is_directory(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
 
 
 def _is_there(path: Path) -> bool:

@@ -34,6 +34,14 @@ _BASES = (
 _checked: set[str] = set()
 
 
+def is_directory(path: Path) -> bool:
+    """Whether a word is a directory's name. No word is too long, or too strange, to be asked about."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def home() -> Path:
     """The user's home directory. A HOME that is empty, relative or `/` names none: the user database does
     then, and `/` stands for a user who has none there either.

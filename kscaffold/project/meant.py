@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kscaffold import lazy
+from kscaffold.files.paths import is_directory
 from kscaffold.project import trust
 from kscaffold.project.find import is_project
 from kscaffold.records import dataclass
@@ -23,14 +24,6 @@ class Meant:
     directory: Path
     module: str | None
     files: tuple[Path, ...]
-
-
-def is_directory(path: Path) -> bool:
-    """Whether a word is a directory's name. No word is too long, or too strange, to be asked about."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
 
 
 def meant(words: Sequence[str], directory: Path, module: str | None) -> Meant:

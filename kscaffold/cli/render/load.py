@@ -143,14 +143,14 @@ def log_lines(records: Iterable[Record], module: str) -> None:
         and not _NOISE.search(r.text[:300])
         and not (is_background(r) and not console.verbose)
     ]
-    shown, before = range(len(lines)) if console.verbose else _with_single(_telling(lines, module), lines), -1
+    shown = range(len(lines)) if console.verbose else _with_single(_telling(lines, module), lines)
+    before = -1
     for index in shown:
         if index > before + 1:
             console.out("  | …")
         console.out(f"  | {_text(lines[index])}")
         before = index
-    if len(shown) < len(lines):
-        gone = len(lines) - len(shown)
+    if gone := len(lines) - len(shown):
         console.out(f"  | … ({gone} line{' is' if gone == 1 else 's are'} left out: -v shows all)")
 
 
