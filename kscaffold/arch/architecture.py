@@ -124,6 +124,10 @@ class Architecture(NamedTuple):
     agent_flags: tuple[str, ...]
     # Whether the code by which its kernels read their certificates is known to kernel/builtin_certs.py.
     takes_certificates: bool = False
+    # Bytes of no-ops that a function of a module begins with, for the kernel's tracer
+    # (-fpatchable-function-entry). They have no line of their own: the line table gives them the last one
+    # of the function before.
+    patchable_entry: int = 0
 
     def __hash__(self) -> int:
         """The hash of the name: no two records have one name."""

@@ -87,4 +87,5 @@ ARCHITECTURE = Architecture(
     boot_patience=2,
     agent_header="arm64.h",
     agent_flags=(),
+    patchable_entry=8,
 )

@@ -96,7 +96,9 @@ def place_of(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLin
 
 def place_of_function(name: str, ko: ModuleFile) -> SourceLine | None:
     """The line of source that has a function's name and its `(`; None where it can't be found."""
-    found = _line_of(ko, name, 0, 0, 0, around=_LONGEST_HEAD, outermost=True)
+    machine = table.of_elf(ko.read_bytes()[:64])
+    entry = machine.patchable_entry if machine else 0
+    found = _line_of(ko, name, 0, entry, 0, around=_LONGEST_HEAD)
     if found is None:
         return None
     # Its first code is that of the `{`.
@@ -109,17 +111,10 @@ def place_of_function(name: str, ko: ModuleFile) -> SourceLine | None:
 
 
 def _line_of(
-    ko: ModuleFile,
-    function: str,
-    size: int,
-    offset: int,
-    behind: int,
-    *,
-    around: int = _AROUND,
-    outermost: bool = False,
+    ko: ModuleFile, function: str, size: int, offset: int, behind: int, *, around: int = _AROUND
 ) -> SourceLine | None:
     """The line of the code `behind` bytes before an offset in a function of so many bytes, 0: any; with the
-    lines around it. `outermost`: the line of the function itself, where other code is inlined there.
+    lines around it.
     """
     try:
         # This machine's own prints `?` for the code of another one, and exits with 0.
@@ -140,7 +135,7 @@ def _line_of(
         return None
     # Inlined code comes first: of the frames the innermost that is not in a header of the kernel's.
     own = Path(frames[-1]["file"]).parent
-    chosen = frames[-1] if outermost else next(m for m in frames if Path(m["file"]).is_relative_to(own))
+    chosen = next(m for m in frames if Path(m["file"]).is_relative_to(own))
     return _read(Path(chosen["file"]), int(chosen["line"]), function, ko.home, around)
 
 
