@@ -1,4 +1,4 @@
-"""-C DIR and what else README promises of every command that acts on a project."""
+"""-C DIR and what else docs/commands.md promises of every command that acts on a project."""
 
 import re
 
@@ -6,12 +6,12 @@ import pytest
 
 from tests.conftest import ROOT
 
-# Those of README's table that act on no project, or on one that their own words name.
+# Those of the table that act on no project, or on one that their own words name.
 _ELSEWHERE = {"kernel", "cache", "doctor", "completion"}
 
 
 def _commands() -> list[tuple[str, ...]]:
-    table = (ROOT / "README.md").read_text().partition("## Commands")[2].partition("## Exit codes")[0]
+    table = (ROOT / "docs/commands.md").read_text().partition("\n## ")[0]
     commands: list[tuple[str, ...]] = []
     for cell in re.findall(r"^\| (`.*?`) \|", table, re.M):
         head = ""

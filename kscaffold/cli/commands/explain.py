@@ -25,7 +25,11 @@ _NO_GUEST = ("KS001", "KS5", "KS6")
 Directory = Annotated[
     Path | None,
     typer.Option(
-        "--directory", metavar="DIR", exists=True, file_okay=False, help="Act there instead of here."
+        "--directory",
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        help="As -C DIR: act there instead of here.",
     ),
 ]
 
