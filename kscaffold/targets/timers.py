@@ -17,6 +17,7 @@ SYMBOLS = ("__per_cpu_offset", "hrtimer_bases", "hrtimer_wakeup", "jiffies", "pr
 
 _WHEEL = 16 << 10  # bytes: two or three struct timer_base of up to 576 buckets each
 _TREES = 2 << 10  # bytes: struct hrtimer_cpu_base with its eight clocks
+_CLOCK = 64  # bytes of struct hrtimer_clock_base that are not there to align it
 _DEEPEST = 64  # entries of a bucket, levels of a tree
 _TRIES = 5
 _STACK = 64  # words of a stack: from schedule_timeout() up to who called what called it
@@ -25,6 +26,8 @@ _PROCESSOR, _BUCKET, _MOST_BUCKETS = (1 << 18) - 1, 22, 576
 _ENQUEUED = 1  # of struct hrtimer's state
 _HZ = (24, 48, 64, 100, 128, 200, 250, 256, 300, 500, 512, 1000, 1024, 1200)
 _BOOT = 300  # s before it overflows that the kernel's count of ticks begins (INITIAL_JIFFIES)
+Pointers = list[tuple[int, int]]
+"""Each with the address that it stands at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +48,15 @@ class Timer:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where each timer led when it was last seen. A timer whose memory has been given back since is still a
-    link of the kernel's chain, and those behind it are armed as before. `entries`: by the address of each
-    entry of the wheel, the next one and the number of their bucket; `nodes`: by that of each node of a
-    tree, the two below it.
+    """Where each timer was and led when it was last seen. A timer whose memory has been given back since is
+    still a link of the kernel's chain, and those behind it are armed as before; a pointer to it elsewhere
+    than in that chain says nothing. `entries`: by the address of each entry of the wheel, the next one, the
+    number of their bucket, and where the buckets of their base begin; `nodes`: by that of each node of a
+    tree, the right and the left one below it, and its clock's base.
     """
 
-    entries: dict[int, tuple[int, int]] = field(default_factory=dict)
-    nodes: dict[int, tuple[int, int]] = field(default_factory=dict)
+    entries: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    nodes: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
 
 def armed_timers(
@@ -80,25 +84,24 @@ def armed_timers(
 
 
 def _all_of(
-    memory: KernelMemory, start: int, size: int, follow: Callable[[dict[int, int]], Iterable[Timer]]
+    memory: KernelMemory, start: int, size: int, follow: Callable[[Pointers], Iterable[Timer]]
 ) -> list[Timer]:
-    """The timers that `follow` finds behind the pointers in a piece of memory; it gets each pointer with
-    the address it stands at. Read again where the pointers changed meanwhile.
+    """The timers that `follow` finds behind the pointers in a piece of memory. Read again where the pointers
+    changed meanwhile: what they led to is a timer or is none, but that there was none proves nothing.
     """
 
-    def pointers() -> dict[int, int]:
+    def pointers() -> Pointers:
         (content,) = memory.read([(start, size)])
         words = enumerate(memory.words(content))
-        return {at: start + index * memory.word for index, at in words if at and memory.is_mapped(at)}
+        return [(at, start + index * memory.word) for index, at in words if at and memory.is_mapped(at)]
 
     found: dict[int, Timer] = {}
     for _ in range(_TRIES):
         before = pointers()
-        for timer in follow(before):
-            if timer.function or timer.at not in found:
-                found[timer.at] = timer
+        seen = list(follow(before))
+        found |= {timer.at: timer for timer in seen if timer.function}
         if pointers() == before:
-            break
+            return list(({timer.at: timer for timer in seen} | found).values())
     return list(found.values())
 
 
@@ -113,54 +116,75 @@ class _Entry(NamedTuple):
     flags: int
 
 
+class _Link(NamedTuple):
+    """An address in a chain, and where the pointer to it stands. `bucket`: the chain's number, and `buckets`:
+    where the array of its base's chains begins, None where the pointer is not known to be in a chain;
+    `is_read`: whether that pointer was read now, and not remembered.
+    """
+
+    at: int
+    back: int
+    bucket: int | None = None
+    buckets: int | None = None
+    is_read: bool = True
+
+
 def _of_wheel(
     memory: KernelMemory,
     wheel: int,
-    heads: Mapping[int, int],
+    heads: Pointers,
     left: Callable[[int], float],
-    known: dict[int, tuple[int, int]],
+    known: dict[int, tuple[int, int, int]],
 ) -> Iterator[Timer]:
     """The timers of all buckets, which are hash lists: the second pointer of an entry leads back to the
     pointer to it. The word before one is the function of the work that a delayed work's timer is in (struct
     delayed_work).
     """
     form = struct.Struct(f"{memory.order}5{memory.letter}I")
-    waiting: dict[int, tuple[int, int | None]] = {at: (back, None) for at, back in heads.items()}
+    waiting = [_Link(at, back) for at, back in heads]
     for _ in range(_DEEPEST):
-        following: dict[int, tuple[int, int | None]] = {}
-        content = memory.read([(at - memory.word, form.size) for at in waiting])
-        for (at, (back, number)), data in zip(waiting.items(), content, strict=True):
+        following: list[_Link] = []
+        content = memory.read([(link.at - memory.word, form.size) for link in waiting])
+        for link, data in zip(waiting, content, strict=True):
             entry = _Entry(*form.unpack(data))
-            bucket = entry.flags >> _BUCKET
-            is_timer = entry.before == back and entry.function and not entry.flags & _PROCESSOR
-            # The pointer to the first entry lies in its base's array of buckets; all of a bucket have its
+            # The pointer to a first entry lies in its base's array of buckets; all of a bucket have its
             # number.
-            in_array = bucket < _MOST_BUCKETS and back - bucket * memory.word >= wheel
-            if is_timer and (bucket == number or (number is None and in_array)):
-                yield Timer("timer", at, entry.function, entry.work, left(entry.expires))
-                known[at] = (entry.following, bucket)
-            else:
-                yield Timer("timer", at)
-            behind, bucket = known.get(at, (0, 0))
-            if behind:  # which proves itself, as each does, by its pointer back
-                following[behind] = (at, bucket)
-        if not (waiting := following):
+            bucket = entry.flags >> _BUCKET
+            buckets = link.back - bucket * memory.word if link.buckets is None else link.buckets
+            is_timer = entry.before == link.back and entry.function and not entry.flags & _PROCESSOR
+            in_array = link.bucket in (None, bucket) and bucket < _MOST_BUCKETS and buckets >= wheel
+            if is_timer and in_array:
+                yield Timer("timer", link.at, entry.function, entry.work, left(entry.expires))
+                known[link.at] = (entry.following, bucket, buckets)
+                following.append(_Link(entry.following, link.at, bucket, buckets))
+                continue
+            behind, bucket, buckets = known.get(link.at, (0, 0, 0))
+            slot = link.back - buckets if link.bucket is None else link.bucket * memory.word
+            if link.is_read and 0 <= slot < _MOST_BUCKETS * memory.word:
+                yield Timer("timer", link.at)
+            if slot == bucket * memory.word:  # what follows proves itself, as each does, by its pointer back
+                following.append(_Link(behind, link.at, bucket, buckets, is_read=False))
+        if not (waiting := [link for link in following if link.at]):
             return
 
 
 def _of_trees(
     memory: KernelMemory,
     trees: int,
-    roots: Mapping[int, int],
+    roots: Pointers,
     uptime: float,
-    known: dict[int, tuple[int, int]],
+    known: dict[int, tuple[int, int, int]],
 ) -> Iterator[Timer]:
     """The timers of high resolution, which are nodes of red-black trees: each has a pointer to its clock's
     base.
     """
     # struct hrtimer: parent and colour, right, left, expires, its earliest time, function, base, state.
     form = struct.Struct(f"{memory.order}3{memory.letter}{memory.hole}2q2{memory.letter}B")
-    waiting, seen = set(roots), set(roots)
+    # A root that was a timer is still armed where its own clock points to it: the base of all clocks keeps
+    # pointers that nobody follows (hrtimer_cpu_base.next_timer).
+    armed = {at for at, slot in roots if at in known and 0 < slot - known[at][2] < _CLOCK}
+    waiting = {at for at, _ in roots}
+    seen = set(waiting)
     for _ in range(_DEEPEST):
         children: set[int] = set()
         places = sorted(waiting)
@@ -168,10 +192,11 @@ def _of_trees(
             _, right, below, expires, _, function, base, state = form.unpack(data)
             if function and state & _ENQUEUED and trees <= base < trees + _TREES:
                 yield Timer("hrtimer", at, function, 0, max(0.0, expires / 1e9 - uptime))
-                known[at] = (right, below)
-            else:
+                known[at] = (right, below, base)
+                armed |= {right, below}
+            elif at in armed:
                 yield Timer("hrtimer", at)
-            children |= {child for child in known.get(at, ()) if child and memory.is_mapped(child)}
+            children |= {child for child in known.get(at, ())[:2] if child and memory.is_mapped(child)}
         waiting = children - seen
         seen |= children
         if not waiting:
