@@ -50,6 +50,9 @@ def test_parts():
         ("/sys/class", "", "/sys/class/net/eth9\n", [("netdev", "eth9")]),
         ("/sys/bus", "", "/sys/bus/platform/drivers/d\n", [("driver", "d")]),
         ("/sys/bus", "", "/sys/bus/b\n/sys/bus/b/devices\n", [("bus", "b")]),
+        ("/sys/bus", "", "/sys/bus/platform/mode\n", [("sysfs", "/sys/bus/platform/mode")]),
+        ("/sys/class", "", "/sys/class/net/eth9\n/sys/class/bdi/7:0\n", [("netdev", "eth9")]),
+        ("/sys/class", "", "/sys/class/block/mode\n", [("sysfs", "/sys/class/block/mode")]),
         ("/sys/devices/virtual", "", "/sys/devices/virtual/c/d\n", [("device", "d")]),
         ("/sys/kernel/slab", "", "/sys/kernel/slab/:0000064 0\n/sys/kernel/slab/mine\n", [("slab", "mine")]),
         (
@@ -90,6 +93,12 @@ def test_what_differs_is_named(section, before, after, found):
 def test_one_thing_is_told_once():
     device = Part("/sys/devices/virtual", "", "/sys/devices/virtual/c/d\n")
     assert told(device, Part("/dev", "", "/dev/d\n")) == [("device", "d")]
+    link = Part("/sys/class", "", "/sys/class/c/d\n")
+    assert told(device, link) == [("device", "d")]
+    assert told(Part("/dev", "", "/dev/input/e3\n"), Part("/sys/class", "", "/sys/class/input/e3\n")) == [
+        ("dev", "input/e3")
+    ]
+    assert told(Part("/sys/bus", "", "/sys/bus/b\n/sys/bus/b/devices\n/sys/bus/b/uevent\n")) == [("bus", "b")]
 
 
 def memory(free: int) -> str:
