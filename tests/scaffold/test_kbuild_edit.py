@@ -268,6 +268,8 @@ def test_what_makes_no_sense_is_refused(ks, tmp_path, way):
     write(tmp_path, Kbuild=text)
     ran = ks("kbuild", *asked.split(), "-C", tmp_path, "--json")
     assert (ran.status, ran.json["error"]["code"]) == (2, code), ran.err
+    fixes = {"nothing to rename": "name one of m", "no such module": "name one of m, a"}
+    assert ran.json["error"]["fix"] and ran.json["error"]["fix"] == fixes.get(way, ran.json["error"]["fix"])
     two = "an object can't be a part of two modules" in (ran.json["error"]["cause"] or "")
     assert two == (way in ("of another module", "an object as a module", "to its own object's"))
     assert (tmp_path / "Kbuild").read_text() == text
