@@ -122,3 +122,13 @@ def _below(directory: Path, pattern: str) -> Iterator[Path]:
     """The files of a name, the nearest first; not those of git."""
     found = [p for p in directory.rglob(pattern) if p.is_file() and ".git" not in p.parts]
     yield from sorted(found, key=lambda p: (len(p.parts), p))
+
+
+def of_modpost(stem: str) -> tuple[str, str] | None:
+    """Cause and fix where make has no source for a `stem` that modpost makes (hello.mod); None for others."""
+    if not stem.endswith(".mod"):
+        return None
+    cause = (
+        f"modpost makes {stem}.c, and was not run again: the file was removed, and what it belongs to was not"
+    )
+    return cause, "kscaffold clean && kscaffold build (with make: make clean, then make)"
