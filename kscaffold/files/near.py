@@ -58,7 +58,7 @@ def missing_directory_fix(directory: Path, command: str) -> str:
     if not any(paths.is_directory(above / name) for name in _names(above)):
         return f"name a directory that is there; there is none in {_shown(above.absolute())}"
     shown = _shown(above.absolute())
-    within = "" if shown == "." else f"{shlex.quote(shown.rstrip('/'))}/"
+    within = "" if shown == "." else "/" if shown == "/" else f"{shlex.quote(shown)}/"
     return f"name a directory that is there: ls -d {within}*/"
 
 

@@ -92,6 +92,7 @@ def test_the_help_of_the_very_command_is_named(ks, here, asked, fix):
     ("asked", "fix"),
     [
         ("list -C nowhere", "name a directory that is there: ls -d */"),
+        ("list -C /no-such-place", "name a directory that is there: ls -d /*/"),
         ("list -C soruce", "-C source"),
         ("list -C Kbuild", "-C ."),
         ("run --lcov no/where/x", "mkdir -p no/where"),
@@ -99,6 +100,7 @@ def test_the_help_of_the_very_command_is_named(ks, here, asked, fix):
         ("test --junit no/x.xml", "mkdir -p {here}/no"),
         ("test --shard 5/2", "--shard 1/2, and --shard 2/2 for the rest"),
         ("sign --key kye.pem", "--key key.pem"),
+        ("sign --key key.pem --cert kye.pem", "name key.pem"),
         (
             "sign --key nosuch",
             "name the file of the private key; without --key kscaffold signs with a key of its own",
@@ -110,7 +112,7 @@ def test_the_help_of_the_very_command_is_named(ks, here, asked, fix):
 )
 def test_what_is_not_there_has_a_fix_of_its_own(ks, here, asked, fix):
     (here / "source").mkdir()
-    (here / "key.pem").write_text("")
+    (here / "key.pem").write_text("-----BEGIN PRIVATE KEY-----")
     ran = ks(*asked.format(here=here).split(), "--json")
     assert ran.status == 2 and ran.json["error"]["fix"].startswith(fix.format(here=here)), ran.json["error"]
 
