@@ -115,6 +115,18 @@ def test_memory_grows_by_more_than_noise():
     assert grown([lost, kept]) == 0 and told(lost, kept) == []
 
 
+def test_nodes_of_an_idr_are_memory_that_nobody_reclaims():
+    def reclaimable(kilobytes: int) -> Part:
+        text = f"{memory(100000 - kilobytes)}SReclaimable: {{}} kB\n"
+        return Part("/proc/meminfo", f"{memory(100000)}SReclaimable: 0 kB\n", text.format(kilobytes))
+
+    assert told(reclaimable(3856)) == [("memory", "4 MB")]
+    assert told(reclaimable(328)) == []  # names and inodes of files that were looked at
+    source = "static int __init start(void)\n{\n\treturn idr_alloc(&all, it, 0, 0, GFP_KERNEL);\n}\n"
+    (left,) = compare([reclaimable(3856)], [("a.c", source)])
+    assert left.where == "a.c:3" and left.fix.startswith("call idr_destroy() in exit")
+
+
 def test_areas_are_the_module_s_where_nobody_has_their_caller():
     line = "0xffffc90000001000-0xffffc90000202000 2101248 {} pages=512 vmalloc\n"
     assert told(Part("/proc/vmallocinfo", "", line.format("0xffffffffc0a0205d"))) == [("vmalloc", "2 MB")]
