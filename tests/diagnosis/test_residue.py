@@ -115,6 +115,19 @@ def test_memory_grows_by_more_than_noise():
     assert grown([lost, kept]) == 0 and told(lost, kept) == []
 
 
+@pytest.mark.parametrize(
+    ("call", "undo"),
+    [
+        ("sysfs_create_group(kernel_kobj, &group)", "sysfs_remove_group()"),
+        ("bus_create_file(&platform_bus_type, &mode)", "bus_remove_file()"),
+        ('kobject_create_and_add("left", kernel_kobj)', "kobject_put()"),
+    ],
+)
+def test_what_is_left_in_sysfs_is_taken_back_by_the_calls_own_opposite(call, undo):
+    (left,) = compare([Part("/sys/kernel", "", "/sys/kernel/left\n")], [("a.c", f"static int x;\n{call};\n")])
+    assert left.where == "a.c:2" and left.fix.startswith(f"call {undo} in exit")
+
+
 def test_nodes_of_an_idr_are_memory_that_nobody_reclaims():
     def reclaimable(kilobytes: int) -> Part:
         text = f"{memory(100000 - kilobytes)}SReclaimable: {{}} kB\n"

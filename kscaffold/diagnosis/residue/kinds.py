@@ -82,7 +82,8 @@ KINDS = {
         "KS394",
         "{name} is still there",
         "kobject_put()",
-        r"(?:kobject_create_and_add|kobject_init_and_add|kobject_add|kset_create_and_add|sysfs_create_\w+)",
+        r"(?:kobject_create_and_add|kobject_init_and_add|kobject_add|kset_create_and_add|sysfs_create_\w+"
+        r"|(?:bus|class|driver|device)_create_file)",
     ),
     "debugfs": _Kind(
         "KS395",

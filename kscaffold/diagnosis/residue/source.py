@@ -31,7 +31,8 @@ def made_by(left: Residue, sources: Sequence[tuple[str, str]]) -> Residue:
     if left.kind == "callback":
         return replace(left, where=where, undo=undo_of(name))
     if not left.crashed:
-        return replace(left, where=where, undo=undo_of(function) if left.kind == "memory" else None)
+        undo = undo_of(function) if left.kind in ("memory", "sysfs") else None
+        return replace(left, where=where, undo=undo)
     declared = re.search(_DECLARED, "\n".join(text for _, text in sources))
     return replace(left, where=where, name=name or (declared[1] if declared else left.name))
 
@@ -68,6 +69,7 @@ _UNDONE: tuple[tuple[str, str], ...] = (
     (r"call_s?rcu\w*", "rcu_barrier() (srcu_barrier() for SRCU)"),
     (r"tasklet_\w+", "tasklet_kill()"),
     (r"(idr|xa)_\w+", r"\1_destroy()"),
+    (r"(sysfs|bus|class|driver|device)_create_(\w+)", r"\1_remove_\2()"),
     (r"((?:\w+_)?)register((?:_\w+)?)", r"\1unregister\2()"),
 )
 
