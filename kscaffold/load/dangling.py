@@ -83,6 +83,8 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 )
 # What the kernel keeps, and who takes it back; nothing runs before somebody asks for it.
 _KEPT = {
+    "alloc_workqueue": ("destroy_workqueue",),
+    "alloc_workqueue_noprof": ("destroy_workqueue",),
     "cdev_add": ("cdev_del",),
     "genl_register_family": ("genl_unregister_family",),
     "sock_register": ("sock_unregister",),

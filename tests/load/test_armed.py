@@ -112,6 +112,8 @@ STARTS = {"mod_timer": 1, "_printk": 2}
             {"imports": {"register_reboot_notifier": 1}},
             ("register_reboot_notifier", "unregister_reboot_notifier"),
         ),
+        ({"imports": {"alloc_workqueue": 1}}, ("alloc_workqueue", "destroy_workqueue")),
+        ({"imports": {"alloc_workqueue": 1, "destroy_workqueue": 2}}, None),
         ({"imports": {"cdev_add": 1, "cdev_init": 2}}, ("cdev_add", "cdev_del")),
         ({"imports": {"cdev_add": 1, "cdev_del": 2}}, None),
         ({"imports": {"dev_add_pack": 1, "__dev_remove_pack": 2}}, None),
