@@ -87,8 +87,8 @@ def replaceable(path: Path) -> Path:
     """A name for output, whose place a new file may take: there is a plain one, a link to one, or nothing.
 
     Raises UsageError KS092 for a device, a FIFO, a socket or a directory, or a link to one: for root the new
-    file would take the place even of /dev/stdout. KS006 where its directory is not there, or may not be
-    written to.
+    file would take the place even of /dev/stdout. Raises KscaffoldError KS006 where its directory is not
+    there, or may not be written to.
     """
     try:
         mode = path.stat().st_mode
@@ -111,10 +111,10 @@ def replaceable(path: Path) -> Path:
 def _require_open(directory: Path, path: Path) -> None:
     if not directory.is_dir():
         fix = f"mkdir -p {shlex.quote(str(directory))}"
-        raise UsageError("KS006", f"{path} can't be written", cause=f"there is no {directory}", fix=fix)
+        raise KscaffoldError("KS006", f"{path} can't be written", cause=f"there is no {directory}", fix=fix)
     if not os.access(directory, os.W_OK | os.X_OK):
         cause = f"{directory} may not be written to"
-        raise UsageError(
+        raise KscaffoldError(
             "KS006", f"{path} can't be written", cause=cause, fix="name a file in a directory of yours"
         )
 
