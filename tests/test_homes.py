@@ -78,10 +78,8 @@ def test_what_root_left_in_a_place_is_told_by_whoever_looks_there(accounts: tupl
     (config / "default-kernel").write_text("6.1.0-none\n")
     (cache / "kernels" / "6.1.0-left").mkdir()
     one.own(config.parent, config, config / "default-kernel", cache / "kernels" / "6.1.0-left")
-    assert one.ks("kernel", "list").status == 0 and one.ks("cache").status == 0
     for place, command in (
         (cache / "kernels", ("kernel", "list")),
-        (cache / "snapshots", ("cache",)),
         (cache / "kernels" / "6.1.0-left", ("kernel", "list")),
         (state / "projects", ("cache",)),
         (config / "default-kernel", ("kernel", "list")),
@@ -102,7 +100,6 @@ def test_what_root_left_in_a_place_is_told_by_whoever_looks_there(accounts: tupl
     for place in (cache / "kernels", cache / "snapshots"):
         os.chown(place, 0, 0)
         place.chmod(0o700)
-    assert f"fix: sudo chown -R {one.uid}: {cache}\n" in one.ks("kernel", "list").err
     assert f"fix: sudo chown -R {one.uid}: {cache}\n" in one.ks("doctor").out
     # Kernels of another's that can be read are good to build for.
     one.own(cache / "snapshots")

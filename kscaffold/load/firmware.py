@@ -45,8 +45,15 @@ def _inside(top: Path) -> list[Path]:
         entries += len(inside) + len(names)
         if entries > _MOST_ENTRIES:
             return []
-        files += (file for name in names if (file := Path(where, name)).is_file())
+        files += filter(_is_file, (Path(where, name) for name in names))
     return sorted(files) if sum(file.stat().st_size for file in files) <= _MOST else []
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a link of /proc's to what is another user's
+        return False
 
 
 def missing_firmware(records: Iterable[Record]) -> tuple[str, ...]:
