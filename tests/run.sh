@@ -15,6 +15,10 @@ prepare "[dev]" tests libc6-dev libc6-dev-arm64-cross libc6-dev-s390x-cross man-
 # The kernel's own style checker, once per machine; without a network its tests are skipped.
 python -m tests.support.checkpatch || [ -z "${KSCAFFOLD_REQUIRE:-}" ]
 
+# Each of thousands of processes would compile all of its modules again.
+unset PYTHONDONTWRITEBYTECODE
+python -m compileall -q kscaffold tests
+
 set -x
 ruff check kscaffold tests
 ruff format --check kscaffold tests
