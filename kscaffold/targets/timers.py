@@ -84,7 +84,7 @@ def _all_of(
     memory: KernelMemory, start: int, size: int, follow: Callable[[Pointers], Iterable[Timer]]
 ) -> list[Timer]:
     """The timers that `follow` finds behind the pointers in a piece of memory. Read again where the pointers
-    changed meanwhile: what they led to is a timer or is none, but that there was none proves nothing.
+    changed meanwhile: what they led to is a timer or is none, but that there was none once proves nothing.
     """
 
     def pointers() -> Pointers:
@@ -93,13 +93,20 @@ def _all_of(
         return [(at, start + index * memory.word) for index, at in words if at and memory.is_mapped(at)]
 
     found: dict[int, Timer] = {}
+    gone: dict[int, Timer] = {}
+    proven: dict[int, Timer] = {}
     for _ in range(_TRIES):
         before = pointers()
-        seen = list(follow(before))
-        found |= {timer.at: timer for timer in seen if timer.function}
+        seen = {timer.at: timer for timer in follow(before)}
+        last, gone = gone, {at: timer for at, timer in seen.items() if not timer.function}
+        found |= {at: timer for at, timer in seen.items() if timer.function}
+        # On a busy machine some pointer has always changed: what is twice in a row in the kernel's chains,
+        # and is no timer, was none all the time between.
+        proven |= {at: gone[at] for at in gone.keys() & last.keys()}
         if pointers() == before:
-            return list(({timer.at: timer for timer in seen} | found).values())
-    return list(found.values())
+            proven |= gone
+            break
+    return list((proven | found).values())
 
 
 class _Clock(NamedTuple):

@@ -179,6 +179,28 @@ def test_what_changes_while_it_is_read_proves_no_end():
     assert armed_timers(Changing(words), ADDRESSES, 10.0, links) == []
 
 
+def test_a_kernel_that_is_never_still_hides_no_timer():
+    """On a busy machine the kernel sets a timer of its own between any two looks."""
+    ticks = (1 << 32) - 250 * 290
+    slot = BASES + 0x40 + 5 * 8
+    links = Links()
+    node = dict(zip(range(0x60000, 0x60040, 8), (0, 0, 0, 1, 0, 0x8000, TREES + 64, 1), strict=True))
+    words = {OFFSETS: 0, JIFFIES: ticks, slot: 0x20000, TREES + 0x60: 0x60000}
+    whole = {**words, **timer(0x20000, slot, 5, ticks, 0x4000), **node}
+    armed_timers(Memory(whole), ADDRESSES, 10.0, links)
+
+    class Busy(Memory):
+        looks = 0
+
+        def read(self, parts):
+            self.looks += 1
+            for place in (BASES + 0x40 + 9 * 8, TREES + 0xA0):
+                self.bytes[place] = (0x30000 + self.looks * 8).to_bytes(8, "little")
+            return super().read(parts)
+
+    assert {t.at for t in armed_timers(Busy(words), ADDRESSES, 10.0, links)} == {0x20000, 0x60000}
+
+
 def test_addresses_are_asked_for_once_and_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     asked = []
