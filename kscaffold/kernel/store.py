@@ -17,7 +17,7 @@ from typing import Any
 from kscaffold import lazy
 from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
-from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.errors import KscaffoldError, UsageError, left_by_root
 from kscaffold.files import paths, reader
 from kscaffold.files.atomic import write_whole
 from kscaffold.files.identity import identify
@@ -320,6 +320,10 @@ def _read(directory: Path) -> Kernel | None:
             kernel.vmlinux and not kernel.vmlinux.is_file()
         ):  # somebody made room: it is made of the image again
             kernel = replace(kernel, vmlinux=None)
+    except PermissionError:
+        if left_by_root(directory / _RECORD):  # it is there, and nobody is to fetch another one
+            raise
+        return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return kernel if kernel.release == directory.name else None

@@ -367,7 +367,7 @@ def _undefined(
 
 def _defined_in(symbol: str, project: Project) -> str | None:
     linked = {str(t.directory / o)[:-2] for t in project.targets for o in t.objects}
-    head = re.compile(rf"^(?!static)\w[\w\s*]*\b{re.escape(symbol)}\s*\([^;]*$", re.M)
+    head = re.compile(rf"^(?!static)\w[\w\s*]{{0,200}}\b{re.escape(symbol)}\s*\([^;\n]*$", re.M)
     for source in sorted(project.directory.rglob("*.c")):
         if str(source)[:-2] not in linked and head.search(reader.read_text(source)):
             return str(source.relative_to(project.directory))
