@@ -222,7 +222,7 @@ def _near_directory(what: str) -> str | None:
         return None
     if found[2] == "is a file":
         return f"-C {shlex.quote(str(Path(found[1]).parent))}"
-    from kscaffold.files.near import missing_directory_fix
+    from kscaffold.files.near import missing_directory_fix  # start-up time: only after a typing error
 
     return missing_directory_fix(Path(found[1]), "-C")
 
