@@ -506,7 +506,7 @@ def test_without_its_base_every_difference_is_shown_and_none_written(ks, hello, 
 
 def test_a_kbuild_that_was_edited_is_the_user_s(hello, newer):
     """As kbuild rename, add-object and adopt --fix leave it."""
-    kbuild = newer.place / "kscaffold/scaffold/kbuild/generate.py"
+    kbuild = newer.code() / "scaffold/kbuild/generate.py"
     text = kbuild.read_text()
     assert 'return "\\n".join(lines) + "\\n"' in text
     kbuild.write_text(

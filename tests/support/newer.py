@@ -1,4 +1,4 @@
-"""A kscaffold of tomorrow: a copy of this one with other templates, run in a process of its own."""
+"""A kscaffold of tomorrow in a process of its own: other templates, and other code where that is edited."""
 
 import json
 import os
@@ -9,19 +9,25 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import kscaffold
 from tests.conftest import ROOT, Ran
 
 Main = Callable[[list[str]], int]
 
 
 class Newer:
-    """The copy. `templates` is there to be edited; call it with a command's words."""
+    """The templates of tomorrow. `templates` is there to be edited; call it with a command's words."""
 
     def __init__(self, place: Path) -> None:
-        self.place = place
-        for name in ("kscaffold", "templates"):
-            shutil.copytree(ROOT / name, place / name)
+        self.package = place / "kscaffold"
         self.templates = place / "templates"
+        shutil.copytree(ROOT / "templates", self.templates)
+
+    def code(self) -> Path:
+        """A copy of the package to be edited, which is what runs from now on."""
+        if not self.package.exists():
+            shutil.copytree(ROOT / "kscaffold", self.package)
+        return self.package
 
     def edit(self, layer: str, name: str, old: str, new: str) -> None:
         """Change a text in every file of a layer that has this name (a pattern), where it is."""
@@ -37,14 +43,13 @@ class Newer:
 
     def version(self, version: str) -> None:
         """Call it another version."""
-        init = self.place / "kscaffold/__init__.py"
-        init.write_text(f'"""Another."""\n\n__version__ = "{version}"\n')
+        (self.code() / "__init__.py").write_text(f'"""Another."""\n\n__version__ = "{version}"\n')
 
     def __call__(self, *words: str | Path, cwd: Path | None = None) -> Ran:
         return self.inside(lambda main: main([str(w) for w in words]), cwd)
 
     def inside(self, work: Callable[[Main], int], cwd: Path | None = None) -> Ran:
-        """Do something with the copy's main(), in a child of this process."""
+        """Do something with main(), in a child of this process."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             child = os.fork()
             if child == 0:
@@ -57,7 +62,7 @@ class Newer:
         return Ran(status, *said)
 
     def _work(self, work: Callable[[Main], int], cwd: Path | None, out: int, err: int) -> None:
-        """The libraries are read already, kscaffold is read anew."""
+        """What is imported is here already; a copy of kscaffold is read anew."""
         status = 71
         try:
             os.dup2(out, 1)
@@ -66,9 +71,12 @@ class Newer:
             sys.stderr = os.fdopen(2, "w", encoding="utf-8", newline="")
             if cwd:
                 os.chdir(cwd)
-            for name in [n for n in sys.modules if n.split(".")[0] == "kscaffold"]:
-                del sys.modules[name]
-            sys.path.insert(0, str(self.place))
+            if self.package.exists():
+                for name in [n for n in sys.modules if n.split(".")[0] == "kscaffold"]:
+                    del sys.modules[name]
+                sys.path.insert(0, str(self.package.parent))
+            else:  # it looks for its templates beside itself
+                kscaffold.__file__ = str(self.package / "__init__.py")
             from kscaffold.cli.app import main
             from kscaffold.scaffold.create.render import templates_directory
 
