@@ -52,11 +52,11 @@ def test_there_is_an_end_to_patience(wire, monkeypatch):
     with pytest.raises(ChannelTimeout):
         opened.answer(7, 0.2)
     assert time.monotonic() - again >= 0.65
-    for grace, least in ((0.0, 0.05), (0.1, 0.65)):
-        patient, again = Channel(ours, patience=0.5), time.monotonic()
+    for grace, least, most in ((0.0, 0.05, 2.0), (0.1, 2.15, 10.0)):
+        patient, again = Channel(ours, patience=2.0), time.monotonic()
         with pytest.raises(ChannelTimeout):
             patient.answer(7, 0.05, grace=grace)
-        assert least <= time.monotonic() - again < least + 0.4
+        assert least <= time.monotonic() - again < most
 
 
 def test_a_guest_that_waits_a_little_all_the_time_gets_no_more_than_that(wire):
@@ -65,7 +65,7 @@ def test_a_guest_that_waits_a_little_all_the_time_gets_no_more_than_that(wire):
     clock, began = RunningClock(cpu_wait=lambda: time.monotonic() / 4), time.monotonic()
     with pytest.raises(ChannelTimeout):
         Channel(ours, clock).answer(7, 0.6)
-    assert 0.6 <= time.monotonic() - began < 2
+    assert 0.6 <= time.monotonic() - began < 10  # where each look began anew, it was minutes
 
 
 def test_a_guest_that_had_no_processor_gets_what_it_lacks(wire):
