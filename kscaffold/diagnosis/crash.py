@@ -190,6 +190,8 @@ def complaints(
         if head is None or (index < end and head.kind != "panic"):
             continue
         block = _block(own, index)
+        if head.kind == "atomic":
+            block = _until_crash(block)
         whole = head.body is None or any(head.body.search(r.text[:_MAX_TEXT]) for r in block[1:])
         if not whole and not (cut_off and len(own) - index <= _CUT_OFF):
             continue
@@ -221,6 +223,12 @@ def _block(records: Sequence[Record], start: int) -> Sequence[Record]:
         if _CUT.search(text) and index > start + 2:
             return records[start:index]
     return records[start : start + _MAX_BLOCK]
+
+
+def _until_crash(block: Sequence[Record]) -> Sequence[Record]:
+    """The lines of a report of a sleep, which has none for its end: a crash that follows ends it."""
+    heads_below = ((i, _head(record)) for i, record in enumerate(block[1:], 1))
+    return block[: next((i for i, head in heads_below if head and head.kind in FATAL), len(block))]
 
 
 def _complaint(
