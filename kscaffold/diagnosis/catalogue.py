@@ -7,6 +7,7 @@ its codes or a match is asked for, not before.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 from kscaffold import lazy
@@ -236,13 +237,12 @@ def _match_line(text: str, hundreds: str) -> list[tuple[str, Mapping[str, str]]]
 
 
 def _finding(known: Entry, where: Sequence[tuple[int, str, Mapping[str, str]]]) -> CatalogueMatch:
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, dict[str, None]] = {}  # an ordered set: a log may have thousands of symbols
     for _, _, named in where:
         for name, value in named.items():
-            if value not in groups.setdefault(name, []):
-                groups[name].append(value)
+            groups.setdefault(name, {})[value] = None
     lines = tuple(dict.fromkeys(text for _, text, _ in where))
-    return CatalogueMatch(known, lines, where[0][0], {k: ", ".join(v[:20]) for k, v in groups.items()})
+    return CatalogueMatch(known, lines, where[0][0], {k: ", ".join(islice(v, 20)) for k, v in groups.items()})
 
 
 def entry_of_complaint(kind: str) -> Entry | None:

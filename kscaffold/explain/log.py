@@ -175,6 +175,7 @@ def _of_finding(finding: CatalogueMatch, lines: Sequence[str], release: str | No
 
 def _of_complaints(found: Sequence[Complaint]) -> list[tuple[int, MatchedEntry]]:
     by_code: dict[str, tuple[int, MatchedEntry]] = {}
+    lines: dict[str, list[str]] = {}
     first_crash = next((c for c in found if c.fatal and not c.follows_crash), None)
     for complaint in found:
         if first_crash and complaint.follows_crash and complaint.index > first_crash.index:
@@ -186,11 +187,11 @@ def _of_complaints(found: Sequence[Complaint]) -> list[tuple[int, MatchedEntry]]
         if entry is None:
             continue
         if entry.code in by_code:
-            index, known = by_code[entry.code]
-            by_code[entry.code] = (index, replace(known, lines=(*known.lines, complaint.text)))
+            lines[entry.code].append(complaint.text)
             continue
         by_code[entry.code] = (complaint.index, _of_complaint(entry, complaint))
-    return list(by_code.values())
+        lines[entry.code] = [complaint.text]
+    return [(index, replace(known, lines=tuple(lines[code]))) for code, (index, known) in by_code.items()]
 
 
 def _of_complaint(entry: Entry, complaint: Complaint) -> MatchedEntry:

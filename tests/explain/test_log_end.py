@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.diagnosis import catalogue
 from kscaffold.files import log_end
 from tests.conftest import ROOT
 
@@ -86,3 +87,15 @@ def test_a_line_too_long_for_a_files_name_is_a_line(ks):
     for rest in ("", " a.b" * 100, " a/b.log" * 100, "/.." * 2000):
         ran = ks("explain", f"hello: Unknown symbol nosuch (err -2){rest}")
         assert ran.status == 0 and "KS204" in ran.out, (rest[:20], ran.err)
+
+
+def test_a_log_of_thousands_of_symbols_takes_time_in_proportion():
+    """Each symbol was looked for among all before it: a log of 200 MB took a minute."""
+    entry = catalogue.entry("KS204")
+    assert entry is not None
+    lines = [(n, f"m: Unknown symbol f{n} (err -2)", {"symbol": f"f{n}"}) for n in range(log_end.MOST_LINES)]
+    began = time.process_time()
+    found = catalogue._finding(entry, [*lines, *lines])
+    assert time.process_time() - began < 2
+    assert len(found.lines) == log_end.MOST_LINES
+    assert found.groups["symbol"].split(", ") == [f"f{n}" for n in range(20)]
