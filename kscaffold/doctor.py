@@ -68,10 +68,8 @@ def _own_directories() -> list[Requirement]:
         name = f"{place.__name__} directory"
         try:
             directory = place()
-            left = (
-                next((p for p in _inside(directory) if p.lstat().st_uid == 0), None) if os.geteuid() else None
-            )
-            problem = root_owned(left) if left else None
+            left = [p for p in _inside(directory) if p.lstat().st_uid == 0] if os.geteuid() else []
+            problem = root_owned(left[0], directory if len(left) > 1 else None) if left else None
         except KscaffoldError as error:
             problem = error
         if problem is not None:

@@ -89,16 +89,27 @@ def left_by_root(path: Path) -> Path | None:
     return found
 
 
-def root_owned(place: Path) -> KscaffoldError:
-    """The error for what root left, and the one command that gives it back."""
+def root_owned(place: Path, whole: Path | None = None) -> KscaffoldError:
+    """The error for what root left, and the one command that gives it back. `whole`: a directory with all of
+    it, where `place` is not all; None: the one that a file is in, where root left others beside it.
+    """
     import shlex  # start-up time: seldom needed
 
+    if whole is None and not place.is_dir() and _are_others_roots(place):
+        whole = place.parent
     return KscaffoldError(
         "KS097",
-        f"{place} belongs to root",
+        f"{place} belongs to root" + (f", and more in {whole}" if whole else ""),
         cause="a command that ran under sudo left it there",
-        fix=f"sudo chown -R {os.geteuid()}: {shlex.quote(str(place))}",
+        fix=f"sudo chown -R {os.geteuid()}: {shlex.quote(str(whole or place))}",
     )
+
+
+def _are_others_roots(file: Path) -> bool:
+    try:
+        return sum(entry.stat(follow_symlinks=False).st_uid == 0 for entry in os.scandir(file.parent)) > 1
+    except OSError:
+        return False
 
 
 def _is_homeless() -> bool:

@@ -1,5 +1,6 @@
 """The fake world at the edge: a home of the test's own, the real command through main()."""
 
+import compileall
 import json
 import os
 import shutil
@@ -38,6 +39,14 @@ ROOT = Path(__file__).resolve().parent.parent
 REAL_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 # What CI declares as required: a missing tool is a failure there, not a skip.
 REQUIRED = set(os.environ.get("KSCAFFOLD_REQUIRE", "").replace(",", " ").split())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Write kscaffold's bytecode, which is there where kscaffold is installed. Where PYTHONDONTWRITEBYTECODE
+    is set, each of a thousand processes that tests start would compile all that it imports.
+    """
+    if not hasattr(config, "workerinput"):  # of pytest-xdist: once, before its workers start
+        assert compileall.compile_dir(ROOT / "kscaffold", quiet=1)
 
 
 def missing(what: str, mend: str) -> None:

@@ -1,5 +1,7 @@
 """sudo before, sudo after, and homes that are none: the right words, and nothing written in wrong places."""
 
+import os
+
 import pytest
 
 from tests.support.accounts import Account
@@ -63,6 +65,46 @@ def test_what_root_left_in_the_places_of_a_user(accounts: tuple[Account, Account
     )
     assert made.status == 69
     assert "error[KS097]" in made.err and f"fix: sudo chown -R {one.uid}: {tmp}" in made.err, made.err
+
+
+def test_what_root_left_in_a_place_is_told_by_whoever_looks_there(accounts: tuple[Account, Account]):
+    """A directory that root made for itself alone looks like one that is empty."""
+    one, _ = accounts
+    cache, state, config = (one.home / d / "kscaffold" for d in (".cache", ".local/state", ".config"))
+    for place in (cache / "kernels", cache / "snapshots", state / "projects"):
+        place.mkdir(parents=True)
+        one.own(*place.parents[: len(place.relative_to(one.home).parts) - 1], place)
+    config.mkdir(parents=True)
+    (config / "default-kernel").write_text("6.1.0-none\n")
+    (cache / "kernels" / "6.1.0-left").mkdir()
+    one.own(config.parent, config, config / "default-kernel", cache / "kernels" / "6.1.0-left")
+    for place, command in (
+        (cache / "kernels", ("kernel", "list")),
+        (cache / "kernels" / "6.1.0-left", ("kernel", "list")),
+        (state / "projects", ("cache",)),
+        (config / "default-kernel", ("kernel", "list")),
+    ):
+        mode = place.stat().st_mode
+        os.chown(place, 0, 0)
+        place.chmod(0o700)
+        ran = one.ks(*command)
+        assert ran.status == 69 and f"error[KS097]: {place} belongs to root" in ran.err, (
+            place,
+            ran.out,
+            ran.err,
+        )
+        assert f"fix: sudo chown -R {one.uid}: {place}\n" in ran.err, ran.err
+        one.own(place)
+        place.chmod(mode)
+    # One command for all of it.
+    for place in (cache / "kernels", cache / "snapshots"):
+        os.chown(place, 0, 0)
+        place.chmod(0o700)
+    assert f"fix: sudo chown -R {one.uid}: {cache}\n" in one.ks("doctor").out
+    # Kernels of another's that can be read are good to build for.
+    one.own(cache / "snapshots")
+    (cache / "kernels").chmod(0o755)
+    assert one.ks("kernel", "list").status == 0
 
 
 def test_what_root_left_in_a_project(accounts: tuple[Account, Account]):

@@ -256,6 +256,20 @@ def test_the_examination_copies_what_make_reads_and_nothing_endless(project: Pat
     assert not (copy / "hello.ko").exists()
 
 
+def test_the_examination_s_copy_is_one_s_own_whatever_the_umask(project: Path):
+    """With umask 000, or 002 and a group of others, make would not read a copy that others may write to."""
+    (project / "Kbuild").chmod(0o666)
+    (project / "sub").mkdir()
+    before = os.umask(0)
+    try:
+        _copy(project, project.parent / "copy")
+    finally:
+        os.umask(before)
+    for place in (project.parent / "copy").rglob("*"):
+        assert not place.stat().st_mode & 0o022, place
+    assert not (project.parent / "copy").stat().st_mode & 0o022
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_examination_is_not_begun_with_what_cant_be_read(ks, project: Path, kind: str):
     (project / "hello.c").unlink()

@@ -1,6 +1,7 @@
 """Every regular expression reads what others wrote: its time grows with the text, not with its square."""
 
 import ast
+import importlib
 import re
 import signal
 from collections.abc import Iterator
@@ -18,9 +19,10 @@ SECONDS = 0.3  # of processor time: a square takes a second at the last size, a 
 # fmt: off
 PUMPS = (
     " ", "\n", "\t", "a", "a ", "a\n", "(", "[", "{", '"', "'", "/*", "\\", "\\\n", "*", "0", "a[", "a(",
-    "a b[", "$(", "#", ": ", "_driver", "a_a", ".", "../", "+0x1/0x1", "obj-m ",
+    ">", "a b[", "$(", "#", ": ", "_driver", "a_a", ".", "../", "+0x1/0x1", "obj-m ",
 )
 # fmt: on
+PUMPS_OF_NAMES = ("name\n", "name ", "name\t#")  # for those that a name is put into
 
 # These see one word or line that is bounded before: an argument, a log's line, an entry of modules.builtin.
 BOUNDED = ("explain/unwrap.py", "files/git.py", "kernel/builtin.py", "scaffold/external/inspect.py")
@@ -35,14 +37,36 @@ def expressions() -> Iterator[tuple[str, str, int, str]]:
             called = ast.unparse(node.func)
             if not re.fullmatch(r"re\.\w+|lazy\.pattern", called) or not node.args:
                 continue
-            first = node.args[0]
-            if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
+            pattern = _pattern(node.args[0], file)
+            if pattern is None:
                 continue
             flags = 0
             for word in ("re.M", "re.S", "re.X", "re.I"):
                 if any(re.search(rf"{word}\b|{word}[A-Z]+\b", ast.unparse(a)) for a in _flags(node)):
                     flags |= int(getattr(re, word[3:]))
-            yield f"{file.relative_to(PACKAGE)}:{node.lineno}", first.value, flags, _use(called, node, file)
+            yield f"{file.relative_to(PACKAGE)}:{node.lineno}", pattern, flags, _use(called, node, file)
+
+
+def _pattern(written: ast.expr, file: Path) -> str | None:
+    """An expression as it is written; what is put into one is a constant of its file, or `name`, as of a
+    module, a variable or a function.
+    """
+    parts = written.values if isinstance(written, ast.JoinedStr) else [written]
+    found = ""
+    for part in parts:
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            found += part.value
+        elif isinstance(part, ast.FormattedValue) and len(parts) > 1:
+            name = ast.unparse(part.value)
+            found += _constant(file, name) if name.isupper() else "name"
+        else:
+            return None
+    return found
+
+
+def _constant(file: Path, name: str) -> str:
+    place = ".".join(("kscaffold", *file.relative_to(PACKAGE).with_suffix("").parts))
+    return getattr(importlib.import_module(place), name, "name")
 
 
 def _use(called: str, node: ast.Call, file: Path) -> str:
@@ -83,7 +107,8 @@ def test_an_expression_takes_time_in_proportion(place: str, pattern: str, flags:
     # A search looks for signals: one that would take minutes is ended.
     before = signal.signal(signal.SIGVTALRM, late)
     try:
-        for size, pump, begin in product(sizes, PUMPS, begins):
+        pumps = (*PUMPS, *PUMPS_OF_NAMES) if "name" in pattern else PUMPS
+        for size, pump, begin in product(sizes, pumps, begins):
             for text in (begin + pump * (size // len(pump)), (begin + pump) * (size // len(begin + pump))):
                 tried = f"{size} bytes, {begin!r} and {pump!r}"
                 signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)

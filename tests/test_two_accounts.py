@@ -73,10 +73,14 @@ def test_a_runtime_directory_of_another_is_not_used(accounts: tuple[Account, Acc
     theirs.mkdir()
     theirs.chmod(0o777)
     other.own(theirs)
-    where = one.python(
-        "-c", "from kscaffold.files import paths; print(paths.runtime())", XDG_RUNTIME_DIR=str(theirs)
-    )
-    assert where.out.strip() == f"/tmp/kscaffold-{one.uid}"
+    file = common / "file"
+    file.write_text("")
+    one.own(file)
+    for place in (theirs, file):
+        where = one.python(
+            "-c", "from kscaffold.files import paths; print(paths.runtime())", XDG_RUNTIME_DIR=str(place)
+        )
+        assert where.out.strip() == f"/tmp/kscaffold-{one.uid}"
 
 
 def test_the_place_in_tmp_taken_by_another(accounts: tuple[Account, Account]):
@@ -156,6 +160,15 @@ def test_a_strangers_kbuild_is_not_run(accounts: tuple[Account, Account], common
         ran = one.ks(*command, cwd=empty)
         assert not mark.exists() and "error[KS095]" in ran.err and ran.status == 2, (command, ran.err)
     assert "error[KS095]" in ran.err and f"KSCAFFOLD_TRUST={common}" in ran.err
+    # Nor what a link of theirs leads to: it may lead elsewhere when make comes.
+    (common / "Kbuild").rename(common / "theirs")
+    one.own(common / "theirs")
+    (common / "Kbuild").symlink_to("theirs")
+    other.own(common / "Kbuild")
+    linked = one.ks("build", cwd=empty)
+    assert not mark.exists() and linked.status == 2 and f"Kbuild there belongs to {other.name}" in linked.err
+    (common / "theirs").replace(common / "Kbuild")
+    other.own(common / "Kbuild")
     named = one.ks("adopt", common, cwd=empty, KSCAFFOLD_TRUST=str(common))
     assert named.status == 0 and mark.exists(), named.err
 

@@ -201,11 +201,30 @@ def _dispatch(args: list[str], command: str) -> int:
             return EXIT_USAGE
         fix = f"kscaffold {_known(command, app)}--help"
         what = "no command is given" if type(error).__name__ == "NoArgsIsHelpError" else _as_phrase(message())
-        fix = _with_directory(what, fix)
+        fix = _near_directory(what) or _with_directory(what, fix)
         raise UsageError("KS004", what, fix=fix) from None
     if status == EXIT_INTERRUPTED:  # typer's own answer to Ctrl-C
         raise KeyboardInterrupt
     return status if isinstance(status, int) else EXIT_YES
+
+
+def _near_directory(what: str) -> str | None:
+    """The fix where the directory of -C is none; None where that is not what is wrong."""
+    # start-up time: most command lines are right
+    import re
+    import shlex
+    from pathlib import Path
+
+    found = re.fullmatch(
+        r"invalid value for '--directory' / '-C': [Dd]irectory '(.*)' (does not exist|is a file)", what
+    )
+    if found is None:
+        return None
+    if found[2] == "is a file":
+        return f"-C {shlex.quote(str(Path(found[1]).parent))}"
+    from kscaffold.files.near import missing_directory_fix  # start-up time: only after a typing error
+
+    return missing_directory_fix(Path(found[1]), "-C")
 
 
 def _with_directory(what: str, fix: str) -> str:

@@ -158,6 +158,11 @@ def origin_of(fatal: Complaint, found: Sequence[Complaint], module: str) -> Comp
     return next(before, fatal)
 
 
+def cause_of_crash(fatal: Complaint, origin: Complaint) -> str:
+    """A sentence of a crash and its origin (origin_of)."""
+    return fatal.summary if origin is fatal else f"{origin.summary}; then {fatal.summary}"
+
+
 def may_have_complaint(records: Sequence[Record]) -> bool:
     """Whether complaints() may find one: its first and cheap question."""
     return any(MARK.search(r.text[:_MAX_TEXT]) for r in records)

@@ -29,6 +29,16 @@ def reason(e: Evidence, errno: str) -> Reason | None:
     return found or _of_trace(e, errno)
 
 
+def of_foreign(machine: str) -> Reason:
+    """The reason of a refusal of a .ko that is for another machine, as --arch takes it."""
+    return Reason(
+        "KS215",
+        "elf",
+        cause=f"it was built for {machine}, and this kernel is of another machine",
+        fix=f"load it into a kernel of its own machine: --arch {machine}; or build it for this kernel",
+    )
+
+
 def _stage(e: Evidence) -> str | None:
     """The stage the trace shows the load to have ended in."""
     return (e.timeline.failed or e.timeline.reached) if e.timeline else None
@@ -93,6 +103,8 @@ def _ebusy(e: Evidence) -> Reason | None:
 
 
 def _enoexec(e: Evidence) -> Reason | None:
+    if e.foreign and _not_past(e, "elf"):
+        return of_foreign(e.foreign)
     # A refusal without a word: no checksums or no vermagic where that is not allowed, or an old kernel.
     if e.timeline is None:
         return Reason("KS212", certain=False) if e.init_started is False else None

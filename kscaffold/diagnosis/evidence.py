@@ -19,7 +19,8 @@ class Evidence:
     `state_before` (Live, Loading, Unloading). `state_after`: its state after the load. `cmdline`: the
     kernel's. `symbols`: for symbols that may be unknown to the kernel, `gpl-only`, `missing`, or the name
     of the module that exports it; `circle NAME` where that module needs this one in turn. `looked_for`: the
-    functions by which the module looks for hardware, and for what, where init says there is none.
+    functions by which the module looks for hardware, and for what, where init says there is none. `foreign`:
+    the machine that the .ko is for, as --arch takes it, where its kernel's is another one.
     """
 
     module: str
@@ -37,3 +38,4 @@ class Evidence:
     cmdline: str = ""
     symbols: Mapping[str, str] = field(default_factory=dict)
     looked_for: tuple[tuple[str, str], ...] = ()
+    foreign: str | None = None

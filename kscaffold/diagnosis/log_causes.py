@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from kscaffold.diagnosis import catalogue, errnos
 from kscaffold.diagnosis.catalogue import CatalogueMatch
-from kscaffold.diagnosis.errno_causes import Reason
+from kscaffold.diagnosis.errno_causes import Reason, of_foreign
 from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.stages import ORDER
 
@@ -41,6 +41,8 @@ def cause_of_line(e: Evidence, line: CatalogueMatch) -> Reason:
     """The reason that a line of the log gives, made more exact by what else is known."""
     name = errnos.name(e.attempt.errno or 0) or ""
     code, groups = line.entry.code, dict(line.groups)
+    if line.entry.stage == "elf" and e.foreign:
+        return of_foreign(e.foreign)
     if code == "KS221" and name in ("ERANGE", "ENOSPC"):
         return Reason("KS222", "parameters", groups=groups)
     if code == "KS221" and name != "EINVAL":

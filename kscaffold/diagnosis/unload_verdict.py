@@ -46,7 +46,10 @@ def judge_unload(e: UnloadEvidence) -> UnloadJudgement:
     found = crash.complaints_of_call(seen, e.module, e.tainted)
     fatal = next((c for c in found if c.fatal), None)
     if fatal is not None:
-        return _judgement(e, "crashed", "KS308", found, cause=fatal.summary)
+        origin = crash.origin_of(fatal, found, e.module)
+        entry = catalogue.entry_of_complaint(origin.meaning) if origin is not fatal else None
+        code, cause = entry.code if entry else "KS308", crash.cause_of_crash(fatal, origin)
+        return _judgement(e, "crashed", code, found, cause=cause)
     if ended := told_to_end(seen):
         entry = catalogue.entry("KS619")
         assert entry is not None

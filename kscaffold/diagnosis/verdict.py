@@ -108,7 +108,7 @@ def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None)
         ran = True
     cause = "the task that loaded was killed, and the module is still loading"
     if origin and fatal:
-        cause = origin.summary if origin is fatal else f"{origin.summary}; then {fatal.summary}"
+        cause = crash.cause_of_crash(fatal, origin)
     elif e.attempt.reset:
         cause = "the processor reset while the module was loading, and the kernel could say nothing"
     fix = entry.fix if entry else None

@@ -148,7 +148,9 @@ def _unwrapped(lines: list[str], records: list[Record], findings: list[Catalogue
 
 
 def _of_finding(finding: CatalogueMatch, lines: Sequence[str], release: str | None) -> MatchedEntry:
-    from kscaffold.explain import api_change, kernel_symbols  # start-up time: most logs are of loads
+    # start-up time: most logs are of loads
+    from kscaffold.explain import api_change, kernel_symbols
+    from kscaffold.make.generated import of_modpost
 
     matched = MatchedEntry(finding.entry, finding.cause, finding.fix, finding.lines, more=finding.entry.more)
     code = finding.entry.code
@@ -158,6 +160,8 @@ def _of_finding(finding: CatalogueMatch, lines: Sequence[str], release: str | No
         return replace(matched, entry=changed, cause=known.cause, fix=known.fix)
     if code in ("KS204", "KS114") and (symbols := kernel_symbols.advice(finding.groups)):
         return replace(matched, cause=symbols.cause, fix=symbols.fix)
+    if code == "KS111" and (made := of_modpost(finding.groups["stem"])):
+        return replace(matched, cause=made[0], fix=made[1])
     if code == "KS321":
         return replace(
             matched, cause=matched.cause + last_words.of_probe(lines, finding.first, finding.groups)

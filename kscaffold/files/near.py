@@ -54,7 +54,12 @@ def missing_directory_fix(directory: Path, command: str) -> str:
     meant = near(directory, directory=True)
     if meant is not None:
         return f"{command} {shlex.quote(str(meant))}"
-    return "name a directory that is there"
+    above = next((p for p in directory.parents if paths.is_directory(p)), Path())
+    if not any(paths.is_directory(above / name) for name in _names(above)):
+        return f"name a directory that is there; there is none in {_shown(above.absolute())}"
+    shown = _shown(above.absolute())
+    within = "" if shown == "." else "/" if shown == "/" else f"{shlex.quote(shown)}/"
+    return f"name a directory that is there: ls -d {within}*/"
 
 
 def is_of_make(directory: Path) -> bool:

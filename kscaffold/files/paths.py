@@ -106,7 +106,21 @@ def require_own(place: Path, elsewhere: str) -> None:
             fix=sudo if user == 0 and "SUDO_UID" in os.environ and not mine else fix,
         )
     if facts is not None:
+        if user and (left := _left_by_root(place)):
+            raise root_owned(left[0], place if len(left) > 1 else None)
         _checked.add(str(place))
+
+
+def _left_by_root(place: Path) -> list[Path]:
+    """What a directory of ours has of root's that this user can't work with. Kernels are only read, and may
+    be another's; without the rest a command would begin anew each time, and say nothing.
+    """
+    try:
+        mine = [entry.path for entry in os.scandir(place) if entry.stat(follow_symlinks=False).st_uid == 0]
+    except OSError:  # it is no directory, or goes away: whoever opens it says so
+        return []
+    needs = {True: os.R_OK | os.X_OK, False: os.R_OK | os.W_OK}
+    return [Path(path) for path in sorted(mine) if not os.access(path, needs[path.endswith("/kernels")])]
 
 
 def make_own(directory: Path) -> None:
@@ -165,17 +179,19 @@ def runtime() -> Path:
     """Sockets and locks of live sandboxes. XDG_RUNTIME_DIR may be unset (cron, su, containers), or another
     user's (sudo -E): the place is in /tmp then.
 
-    Raises KscaffoldError KS618 where somebody else has made the directory there, KS096 where others may write
-    to it.
+    Raises KscaffoldError KS618 where somebody else has made the directory there, KS097 where root has, KS096
+    where others may write to it.
     """
     value = os.environ.get("XDG_RUNTIME_DIR", "")
-    if value.startswith("/") and os.access(value, os.W_OK) and _is_own_runtime(Path(value)):
+    if value.startswith("/") and os.access(value, os.W_OK | os.X_OK) and _is_own_runtime(Path(value)):
         place = Path(value) / "kscaffold"
     else:
         place = Path("/tmp") / f"kscaffold-{os.geteuid()}"
     fix = "export XDG_RUNTIME_DIR=DIR, a directory that is yours alone"
     with contextlib.suppress(FileNotFoundError):
         facts = place.lstat()
+        if facts.st_uid == 0 != os.geteuid() and stat.S_ISDIR(facts.st_mode):
+            raise root_owned(place)
         if facts.st_uid != os.geteuid() or not stat.S_ISDIR(facts.st_mode):
             whose = ownership.name_of(facts.st_uid)
             raise KscaffoldError(

@@ -7,6 +7,7 @@ A missing file stays an OSError, as from open(2): what that means, the caller kn
 
 import errno
 import os
+import shlex
 import stat
 import time
 from pathlib import Path
@@ -86,11 +87,13 @@ def replaceable(path: Path) -> Path:
     """A name for output, whose place a new file may take: there is a plain one, a link to one, or nothing.
 
     Raises UsageError KS092 for a device, a FIFO, a socket or a directory, or a link to one: for root the new
-    file would take the place even of /dev/stdout.
+    file would take the place even of /dev/stdout. Raises KscaffoldError KS006 where its directory is not
+    there, or may not be written to.
     """
     try:
         mode = path.stat().st_mode
     except OSError:
+        _require_open(path.parent, path)
         return path
     around = f"{os.path.realpath(path.parent)}/"
     if stat.S_ISREG(mode) and around.startswith(("/dev/", "/proc/")) and not around.startswith("/dev/shm/"):
@@ -103,6 +106,17 @@ def replaceable(path: Path) -> Path:
             fix="name another file",
         )
     return path
+
+
+def _require_open(directory: Path, path: Path) -> None:
+    if not directory.is_dir():
+        fix = f"mkdir -p {shlex.quote(str(directory))}"
+        raise KscaffoldError("KS006", f"{path} can't be written", cause=f"there is no {directory}", fix=fix)
+    if not os.access(directory, os.W_OK | os.X_OK):
+        cause = f"{directory} may not be written to"
+        raise KscaffoldError(
+            "KS006", f"{path} can't be written", cause=cause, fix="name a file in a directory of yours"
+        )
 
 
 def _require_plain(path: Path, mode: int) -> None:

@@ -202,8 +202,11 @@ def _crashed(seen: Seen) -> list[Wrong]:
     found = [_crash(r, _LATER if _was_late(r.judgement) else "") for r in loads if _has_crashed(r)]
     found += [_crash(r, "") for r in unloads if _has_crashed(r)]
     if not found and seen.late is not None:
-        worst = next((c for c in crash.complaints(seen.late.log) if c.fatal), None)
-        text = worst.summary if worst else "the kernel does not answer any more"
+        said = crash.complaints(seen.late.log)
+        worst = next((c for c in said if c.fatal), None)
+        text = "the kernel does not answer any more"
+        if worst:
+            text = crash.cause_of_crash(worst, crash.origin_of(worst, said, loads[-1].module))
         found.append(Wrong(f"{text}{_LATER}", worst.where if worst else None))
     return found
 

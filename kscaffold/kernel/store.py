@@ -7,6 +7,7 @@ rename. `CACHE/images/` holds the decompressed images of kernels that are elsewh
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import Any
 from kscaffold import lazy
 from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
-from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.errors import KscaffoldError, UsageError, left_by_root
 from kscaffold.files import paths, reader
 from kscaffold.files.atomic import write_whole
 from kscaffold.files.identity import identify
@@ -150,11 +151,12 @@ def add_path(
     has that release, and what `bootable` raises.
     """
     build, image, modules = (p.resolve() if p else None for p in (build, image, modules))
-    for path in (build, modules):
+    for path, option in ((build, "--build"), (modules, "--modules")):
         if path and not path.is_dir():
-            raise UsageError("KS514", f"{path} is not a directory")
+            raise UsageError("KS514", f"{path} is not a directory", fix=_where_is(option, path))
     if image and image.is_dir():
-        raise UsageError("KS514", f"{image} can't be read", cause="it is a directory")
+        fix = _where_is("--image", image)
+        raise UsageError("KS514", f"{image} can't be read", cause="it is a directory", fix=fix)
     release = _release_of_both(build, image)
     if modules is None and Path("/lib/modules", release).is_dir():
         modules = Path("/lib/modules", release)
@@ -171,6 +173,24 @@ def add_path(
             (place / "kernel").mkdir()
             write_record(place / "kernel", kernel, {})
             return install(place / "kernel", release)
+
+
+# Where a distribution has what an option names.
+_USUAL = {
+    "--build": "/lib/modules/*/build /usr/src/linux-headers-*",
+    "--image": "/boot/vmlinuz-*",
+    "--modules": "/lib/modules/*",
+}
+
+
+def _where_is(option: str, path: Path) -> str:
+    """What to write for a path that is not what the option names."""
+    from kscaffold.files.near import near  # start-up time: only after a typing error
+
+    meant = near(path, directory=option != "--image")
+    if meant is not None:
+        return f"kscaffold kernel add {option} {shlex.quote(str(meant))}"
+    return f"ls -d {_USUAL[option]} shows those of this machine; kscaffold kernel add VERSION fetches one"
 
 
 def _release_of_both(build: Path | None, image: Path | None) -> str:
@@ -282,7 +302,8 @@ def release_of_image(image: Path | None) -> str | None:
     try:
         return release(reader.read_bytes(image, reader.MOST_IMAGE))
     except OSError as error:
-        raise UsageError("KS514", f"{image} can't be read", cause=error.strerror) from None
+        fix = _where_is("--image", image)
+        raise UsageError("KS514", f"{image} can't be read", cause=error.strerror, fix=fix) from None
 
 
 def _read(directory: Path) -> Kernel | None:
@@ -299,6 +320,10 @@ def _read(directory: Path) -> Kernel | None:
             kernel.vmlinux and not kernel.vmlinux.is_file()
         ):  # somebody made room: it is made of the image again
             kernel = replace(kernel, vmlinux=None)
+    except PermissionError:
+        if left_by_root(directory / _RECORD):  # it is there, and nobody is to fetch another one
+            raise
+        return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return kernel if kernel.release == directory.name else None

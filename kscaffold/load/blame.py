@@ -79,10 +79,13 @@ def _with(
     found = crash.harmless_complaints(crash.complaints(records, report.module), tainted)
     found, place = locate_complaints(found, report.module, report.file, records)
     worst = next(c for c in found if c.fatal or not fatal)
-    entry, j = catalogue.entry_of_complaint(worst.meaning), report.judgement
+    j = report.judgement
+    before = [replace(c, index=-1) for c in j.complaints]
+    origin = crash.origin_of(worst, (*before, *found), report.module) if fatal else worst
+    entry = catalogue.entry_of_complaint(origin.meaning)
     complaints = (*j.complaints, *found)
     if entry and (fatal or j.code is None):
-        cause = f"{worst.summary}, after init had returned"
+        cause = f"{crash.cause_of_crash(worst, origin)}, after init had returned"
         if is_guess:
             cause += f"; the kernel does not name {report.module}, which was only the last one loaded"
         j = replace(

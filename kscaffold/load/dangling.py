@@ -83,6 +83,8 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 )
 # What the kernel keeps, and who takes it back; nothing runs before somebody asks for it.
 _KEPT = {
+    "alloc_workqueue": ("destroy_workqueue",),
+    "alloc_workqueue_noprof": ("destroy_workqueue",),
     "cdev_add": ("cdev_del",),
     "genl_register_family": ("genl_unregister_family",),
     "sock_register": ("sock_unregister",),
@@ -217,8 +219,9 @@ class DanglingCallbacks:
         """
         found, before = set(), {timer.at: timer for timer in self.armed if timer.function}
         for now in timers:
-            # What is in the memory that was given back with the module is not known any more.
-            timer = before.get(now.at, now) if self._what(now.at) else now
+            # What is in memory that was given back, with the module or by its exit, is not known any more.
+            is_gone = not now.function or self._what(now.at)
+            timer = before.get(now.at, now) if is_gone else now
             if not timer.function:
                 continue
             work, *others = map(self._what, (timer.work, timer.function, timer.at))

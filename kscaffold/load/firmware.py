@@ -1,5 +1,6 @@
 """Files of firmware: those of a project and those that are named, for the guest's /lib/firmware."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ DIRECTORY = "firmware"
 # As fw_get_filesystem_firmware() and its caller say it (drivers/base/firmware_loader/main.c).
 _MISSING = lazy.pattern(r"Direct firmware load for (?P<name>\S{1,200}) failed with error -2\b")
 _MOST = 64 << 20  # bytes: the guest holds all in memory
+_MOST_ENTRIES = 10_000  # of files and directories
 _HARMLESS = ("regulatory.db", "regulatory.db.p7s")  # the wireless core has a built-in answer
 
 
@@ -24,9 +26,7 @@ def firmware_files(words: Sequence[str], directory: Path, places: Iterable[Path]
     found: dict[str, Path] = {}
     for place in dict.fromkeys(places):
         top = place / DIRECTORY
-        files = [f for f in sorted(top.rglob("*")) if f.is_file()] if top.is_dir() else []
-        if sum(f.stat().st_size for f in files) <= _MOST:  # else it is no driver's, but a collection
-            found |= {str(f.relative_to(top)): f for f in files}
+        found |= {str(f.relative_to(top)): f for f in _inside(top)}
     for word in words:
         file, colon, name = word.rpartition(":")
         if not colon or (directory / word).exists():
@@ -35,6 +35,25 @@ def firmware_files(words: Sequence[str], directory: Path, places: Iterable[Path]
             raise UsageError("KS646", f"{word} is no file of firmware", fix=f"ls -l {file}")
         found[name.lstrip("/")] = directory / file
     return found
+
+
+def _inside(top: Path) -> list[Path]:
+    """The files of a directory; none of one that is no driver's, but a collection, or a link to `/`."""
+    files: list[Path] = []
+    entries = 0
+    for where, inside, names in os.walk(top):
+        entries += len(inside) + len(names)
+        if entries > _MOST_ENTRIES:
+            return []
+        files += filter(_is_file, (Path(where, name) for name in names))
+    return sorted(files) if sum(file.stat().st_size for file in files) <= _MOST else []
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a link of /proc's to what is another user's
+        return False
 
 
 def missing_firmware(records: Iterable[Record]) -> tuple[str, ...]:

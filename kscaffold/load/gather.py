@@ -4,6 +4,7 @@ import errno
 from collections.abc import Iterator
 
 from kscaffold import lazy
+from kscaffold.arch import table
 from kscaffold.diagnosis import crash, trace
 from kscaffold.diagnosis.attempt import Attempt, Listed
 from kscaffold.diagnosis.evidence import Evidence
@@ -50,6 +51,8 @@ def _of_failure(e: Evidence, ko: ModuleFile, target: Target, kernel: Kernel | No
     if listed is not None:
         e = _of_list(e, listed)
     e = _of_file(e, ko)
+    if e.attempt.errno == errno.ENOEXEC:
+        e = replace(e, foreign=_foreign(ko, target))
     unknown = _unknown_symbols(e)
     if unknown and kernel is not None:
         loaded = {m.name for m in listed or () if m.state == "Live"}
@@ -109,6 +112,15 @@ def _of_file(e: Evidence, ko: ModuleFile) -> Evidence:
         layout_version="module_layout" in (facts.versions or {}),
         looked_for=looked,
     )
+
+
+def _foreign(ko: ModuleFile, target: Target) -> str | None:
+    """The machine that a .ko is for, where the target's kernel is of another one."""
+    try:
+        machine = table.of_elf(ko.read_bytes()[:64])
+    except KscaffoldError:  # what compressed it is broken
+        return None
+    return machine.debian if machine and target.arch and target.arch not in machine.uname else None
 
 
 def _unknown_symbols(e: Evidence) -> tuple[str, ...]:

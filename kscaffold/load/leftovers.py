@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kscaffold.diagnosis.residue.compare import NOISE, Part, compare, grown
+from kscaffold.diagnosis.residue.compare import NOISE, Part, compare, unfreed
 from kscaffold.diagnosis.residue.kinds import Residue
 from kscaffold.diagnosis.residue.sections import SECTIONS, sections_of
 from kscaffold.diagnosis.residue.source import made_by
@@ -87,7 +87,7 @@ class Leftovers:
         if not self._sections:
             return []
         parts = self._target.photograph(self._sections)
-        if grown(parts) >= NOISE:
+        if unfreed(parts) >= NOISE:
             parts += self._target.photograph(_ZONES)
         return parts
 

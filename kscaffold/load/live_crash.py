@@ -114,7 +114,7 @@ def _report(
 def _say(at: Path, complaint: Complaint, records: Sequence[Record], progress: Progress) -> None:
     """Report one complaint: the kernel's words, the line of source, the code."""
     located, place = _located(at, complaint, records)
-    entry = catalogue.entry_of_complaint(complaint.kind)
+    entry = catalogue.entry_of_complaint(complaint.meaning)
     where = f", at {located.where}" if place else ""
     progress.warn(f"the sandbox's kernel complained since the last command: {complaint.summary}{where}")
     for number, text in place.lines if place else ():

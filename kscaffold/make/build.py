@@ -97,8 +97,9 @@ def _require_plain_output(project: Project) -> None:
     for file in dict.fromkeys(files):
         is_text = file.suffix in (".h", ".c", ".cmd", ".mod", ".order")
         reader.require_plain(file, reader.MOST_TEXT if is_text else reader.MOST_IMAGE)
-        if left_by_root(file) and not os.access(file, os.W_OK):
-            raise root_owned(left_by_root(file) or file)
+        wanted = os.R_OK if file.suffix == ".h" else os.W_OK
+        if (left := left_by_root(file)) and not os.access(file, wanted):
+            raise root_owned(left)
 
 
 @dataclass(frozen=True, slots=True)

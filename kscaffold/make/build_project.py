@@ -59,7 +59,7 @@ def _build(here: Path, place: Path, kernel: Kernel, module: str | None, request:
     from kscaffold.make.own_way import last_resort, own_way
     from kscaffold.project.ask import kbuild_file, read_project
     from kscaffold.project.find import outer_project
-    from kscaffold.project.trust import require_trusted
+    from kscaffold.project.trust import name, require_trusted
 
     if outer := outer_project(here):
         whole = f"kscaffold build -C {outer} builds all of it"
@@ -68,6 +68,7 @@ def _build(here: Path, place: Path, kernel: Kernel, module: str | None, request:
         )
     if place != here:
         require_trusted(here, kbuild_file(here))
+        name(place)
     way = own_way(place)
     if way is None:
         try:

@@ -13,7 +13,7 @@ from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.kernel.device_classes import lacking_option, where_to_find
 from kscaffold.make.api_changes import ApiChange, api_changes, changes_for
 from kscaffold.make.first_error import permissions_refused, stopped_by_source
-from kscaffold.make.generated import maker_of
+from kscaffold.make.generated import maker_of, of_modpost
 from kscaffold.make.kernel_api import (
     USER_SPACE,
     exporters,
@@ -320,6 +320,8 @@ def _no_source(
     import difflib  # only when a build failed
 
     stem = groups.get("stem", "").split(", ")[0]
+    if made := of_modpost(stem):
+        return replace(plain, cause=made[0], fix=made[1])
     other = next(
         (f for s in (".cpp", ".cc", ".cxx", ".s") for f in project.directory.rglob(f"{stem}{s}")), None
     )
@@ -365,7 +367,7 @@ def _undefined(
 
 def _defined_in(symbol: str, project: Project) -> str | None:
     linked = {str(t.directory / o)[:-2] for t in project.targets for o in t.objects}
-    head = re.compile(rf"^(?!static)\w[\w\s*]*\b{re.escape(symbol)}\s*\([^;]*$", re.M)
+    head = re.compile(rf"^(?!static)\w[\w\s*]{{0,200}}\b{re.escape(symbol)}\s*\([^;\n]*$", re.M)
     for source in sorted(project.directory.rglob("*.c")):
         if str(source)[:-2] not in linked and head.search(reader.read_text(source)):
             return str(source.relative_to(project.directory))

@@ -42,8 +42,10 @@ def maker_of(header: str, directory: Path) -> Maker | None:
 
 def _by_rule(name: str, directory: Path) -> Maker | None:
     """A rule of a Makefile whose target it is, or whose recipe writes to it."""
-    target = re.compile(rf"^(?P<target>[^\s#:=]*(?<![\w.-]){re.escape(name)})(?:\s[^:=#]*)?:(?!=)", re.M)
-    written = re.compile(rf">\s*\S*(?<![\w.-]){re.escape(name)}(?![\w.-])")
+    target = re.compile(
+        rf"^(?P<target>[^\s#:=]*(?<![\w.-]){re.escape(name)})(?:\s[^:=#]{{0,500}})?:(?!=)", re.M
+    )
+    written = re.compile(rf">\s*\S{{0,300}}(?<![\w.-]){re.escape(name)}(?![\w.-])")
     for file, text in _texts(directory, _MAKEFILES):
         where = file.relative_to(directory)
         if match := target.search(text):
@@ -82,7 +84,7 @@ def _has_autoconf(directory: Path) -> bool:
 
 def _by_script(name: str, directory: Path) -> Maker | None:
     """A script that names it; what writes to it is sure to make it."""
-    written = re.compile(rf"(?:>|-o|tee|open\()\s*[\"']?\S*(?<![\w.-]){re.escape(name)}(?![\w.-])")
+    written = re.compile(rf"(?:>|-o|tee|open\()\s*[\"']?\S{{0,300}}(?<![\w.-]){re.escape(name)}(?![\w.-])")
     word = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])")
     for pattern, runs in _SCRIPTS.items():
         for file, text in _texts(directory, (pattern,)):
@@ -122,3 +124,13 @@ def _below(directory: Path, pattern: str) -> Iterator[Path]:
     """The files of a name, the nearest first; not those of git."""
     found = [p for p in directory.rglob(pattern) if p.is_file() and ".git" not in p.parts]
     yield from sorted(found, key=lambda p: (len(p.parts), p))
+
+
+def of_modpost(stem: str) -> tuple[str, str] | None:
+    """Cause and fix where make has no source for a `stem` that modpost makes (hello.mod); None for others."""
+    if not stem.endswith(".mod"):
+        return None
+    cause = (
+        f"modpost makes {stem}.c, and was not run again: the file was removed, and what it belongs to was not"
+    )
+    return cause, "kscaffold clean && kscaffold build (with make: make clean, then make)"

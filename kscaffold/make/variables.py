@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 
 from kscaffold import lazy, process
 from kscaffold.errors import ToolMissingError, UsageError
@@ -19,14 +20,13 @@ _FROM_ENVIRONMENT = {
     "CC": re.compile(r".+", re.S),
     "LLVM": re.compile(r"1|-\d+|/.*/"),
 }
-# What says where is ours.
-_OURS = {
-    "M": "kscaffold build -C DIR",
-    "SUBDIRS": "kscaffold build -C DIR",
-    "O": "kscaffold kernel add --build DIR",
-    "KBUILD_EXTMOD": "kscaffold build -C DIR",
-    "KBUILD_OUTPUT": "kscaffold kernel add --build DIR",
-}
+# What says where is ours: of the project, of a kernel's tree, of a kernel by its release. The last ones are
+# what Makefiles of modules call theirs; Kbuild itself has never heard of them, and would pass them over.
+_PROJECT = frozenset(("M", "SUBDIRS", "KBUILD_EXTMOD"))
+_TREE = frozenset(
+    ("O", "KBUILD_OUTPUT", "KDIR", "KERNELDIR", "KERNEL_DIR", "KERNEL_SRC", "KSRC", "KERNEL_SOURCE_DIR")
+)
+_RELEASE = frozenset(("KVER", "KVERSION", "KERNELRELEASE", "KERNEL_VERSION", "TARGET_KERNEL"))
 # The programs LLVM=1 stands for, by Kbuild's variables: its top Makefile's.
 _LLVM = {
     "CC": "clang",
@@ -52,11 +52,22 @@ def make_variables(words: list[str]) -> tuple[str, ...]:
                 cause="it builds the project's modules; make's other goals are not its own",
                 fix=f"kscaffold build --module {word}, where a module of that name is meant",
             )
-        if match["name"] in _OURS:
-            raise UsageError(
-                "KS004", f"{match['name']}= is given by kscaffold itself", fix=_OURS[match["name"]]
-            )
+        if fix := _way(match["name"], match["value"]):
+            raise UsageError("KS004", f"{match['name']}= is given by kscaffold itself", fix=fix)
     return tuple(words)
+
+
+def _way(name: str, value: str) -> str | None:
+    """The command that does what a variable of make's says where; None for one that says what."""
+    given = shlex.quote(value) if value else "DIR"
+    if name in _PROJECT:
+        here = value and os.path.realpath(value) == os.path.realpath(".")
+        return "kscaffold build" if here else f"kscaffold build -C {given}"
+    if name not in _TREE | _RELEASE:
+        return None
+    if name in _TREE or "/" in value:
+        return f"kscaffold kernel add --build {given}, then kscaffold build --kernel RELEASE"
+    return f"kscaffold build --kernel {given if value else 'RELEASE'}"
 
 
 def with_variables(tools: Toolchain, tree: BuildTree, words: tuple[str, ...]) -> Toolchain:

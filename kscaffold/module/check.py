@@ -18,7 +18,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.signature_check import SignatureCheck, check_signature
 from kscaffold.kernel.symvers import beside
 from kscaffold.module import compression
-from kscaffold.module.predict.finding import REBUILD, UNKNOWN, Finding, Level, Prediction
+from kscaffold.module.predict.finding import REBUILD, UNKNOWN, Finding, Level, Prediction, foreign_fix
 from kscaffold.module.predict.predict import predict, predict_damaged
 from kscaffold.pkcs7.certificate import Certificate
 from kscaffold.records import dataclass, replace
@@ -190,8 +190,7 @@ def _own_findings(
         return found  # the prediction tells of the rest, by the kernel's own rules
     if ko.arch != os.uname().machine:
         message = f"it is for {ko.arch}, this machine is {os.uname().machine}"
-        fix = "build it for the kernel that shall load it"
-        found.append(Finding("KS407", "error", "elf", message, fix))
+        found.append(Finding("KS407", "error", "elf", message, foreign_fix(ko.arch)))
     if ko.signature is not None and ko.signature.flaw:
         message = f"its signature can't be read: {ko.signature.flaw}"
         level: Level = "warn" if ko.signature.errno == "ENOPKG" else "error"

@@ -86,7 +86,7 @@ def own_dkms_conf(directory: Path, name: str | None, version: str | None) -> Dkm
     if not text.strip() or text.startswith(_HEAD[0]):
         return None
     said = {
-        word: found[1] if (found := re.search(rf"^\s*{word}=[\"']?([^\"'\s]+)", text, re.M)) else ""
+        word: found[1] if (found := re.search(rf"^[ \t]*{word}=[\"']?([^\"'\s]+)", text, re.M)) else ""
         for word in ("PACKAGE_NAME", "PACKAGE_VERSION")
     }
     if any(asked and asked != s for asked, s in zip((name, version), said.values(), strict=True)):

@@ -1,6 +1,7 @@
 """The certificates of keys that modules here were signed with: a sandbox can be made to trust them."""
 
 import os
+import shlex
 from pathlib import Path
 
 from kscaffold.errors import UsageError
@@ -49,6 +50,12 @@ def read_keyring(file: Path) -> Certificate:
     """The certificate in a file, PEM or DER. Raises UsageError KS082 where there is none."""
     try:
         return certificate.read_certificate(reader.read_bytes(file, _LARGEST))
+    except FileNotFoundError as error:
+        from kscaffold.files.near import near  # start-up time: only after a typing error
+
+        meant = near(file, directory=False)
+        fix = f"name {shlex.quote(str(meant))}" if meant else "name the file of a certificate, PEM or DER"
+        raise UsageError("KS082", f"{file} can't be read", cause=error.strerror, fix=fix) from None
     except OSError as error:
         cause = error.strerror
     except DerError as error:

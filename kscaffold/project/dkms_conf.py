@@ -92,7 +92,7 @@ def _stand_for_dkms(directory: Path, place: Path) -> None:
     """dkms builds in TREE/NAME/VERSION/build, a copy of SOURCES/NAME-VERSION; commands name both."""
     text = _text(directory)
     name, version = (
-        found[1] if (found := re.search(rf"^\s*PACKAGE_{word}=[\"']?([\w.+~-]+)", text, re.M)) else ""
+        found[1] if (found := re.search(rf"^[ \t]*PACKAGE_{word}=[\"']?([\w.+~-]+)", text, re.M)) else ""
         for word in ("NAME", "VERSION")
     )
     links = (place / "dkms" / name / version / "build", place / "dkms" / name / version / "source")

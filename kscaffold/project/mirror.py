@@ -24,11 +24,13 @@ def kernel_place(directory: Path, kernel: Kernel) -> Path:
     for two kernels do not meet in the checkout. Raises UntrustedError for a tree that make may not read.
     """
     from kscaffold.project.ask import kbuild_file  # start-up time: most builds are in the checkout
-    from kscaffold.project.trust import require_trusted
+    from kscaffold.project.trust import name, require_trusted
 
     directory = directory.resolve()
     require_trusted(directory, kbuild_file(directory))
-    return mirror(directory, kernel)
+    place = mirror(directory, kernel)
+    name(place)  # it has links to the very files that were found good, or named
+    return place
 
 
 def mirror(directory: Path, kernel: Kernel) -> Path:

@@ -58,12 +58,14 @@ def require_trusted(directory: Path, kbuild: Path | None = None) -> None:
 
 def _weak_file(file: Path, users: frozenset[int]) -> str | None:
     """Others can put a file of theirs into a directory with the sticky bit: /tmp is root's."""
-    try:
-        facts = file.stat()
-    except OSError:
-        return None
-    if facts.st_uid not in users:
-        return f"{file.name} there belongs to {ownership.name_of(facts.st_uid)}"
+    # Who owns a link says what it leads to, now and when make comes; the kernel may not let us follow it.
+    for facts_of in (file.lstat, file.stat):
+        try:
+            facts = facts_of()
+        except OSError:
+            return None
+        if facts.st_uid not in users:
+            return f"{file.name} there belongs to {ownership.name_of(facts.st_uid)}"
     if ownership.others_may_write(facts) and stat.S_ISREG(facts.st_mode):
         return f"others may write to {file.name} there"
     return None

@@ -1,7 +1,9 @@
 """The key that modules are signed with: one that is given, or the one made here on its first use."""
 
 import contextlib
+import errno
 import os
+import shlex
 import shutil
 import stat
 import tempfile
@@ -74,7 +76,9 @@ def given(key: Path, cert: Path | None) -> Key:
     try:
         data = reader.read_bytes(key)
     except OSError as error:
-        raise UsageError("KS081", f"{key} can't be read", cause=error.strerror) from None
+        raise UsageError(
+            "KS081", f"{key} can't be read", cause=error.strerror, fix=_other_key(key, error)
+        ) from None
     if b"PRIVATE KEY-----" not in data and data[:1] != b"\x30":
         cause = "it holds no private key, neither PEM nor DER"
         raise UsageError("KS081", f"{key} is no key", cause=cause, fix="name the file of the private key")
@@ -84,6 +88,18 @@ def given(key: Path, cert: Path | None) -> Key:
         raise UsageError("KS082", f"{key} comes without its certificate", fix=f"--key {key} --cert FILE")
     cert = cert or key
     return Key(key, keyring.read_keyring(cert), cert)
+
+
+def _other_key(key: Path, error: OSError) -> str:
+    """What to write for a key that can't be read."""
+    from kscaffold.files.near import near  # start-up time: only after a typing error
+
+    if error.errno != errno.ENOENT:
+        return f"ls -l {key} shows whose it is; without --key kscaffold signs with a key of its own"
+    meant = near(key, directory=False)
+    if meant is not None:
+        return f"--key {shlex.quote(str(meant))}"
+    return "name the file of the private key; without --key kscaffold signs with a key of its own"
 
 
 def locked(key: Path) -> UsageError:

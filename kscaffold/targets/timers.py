@@ -70,13 +70,10 @@ def armed_timers(
         [(addresses["__per_cpu_offset"], memory.word), (addresses["jiffies"], memory.word)]
     ))  # fmt: skip
     wheel, trees = ((addresses[name] + offset) % memory.end for name in ("timer_bases", "hrtimer_bases"))
-    rate = _rate(ticks, uptime)
-
-    def left(expires: int) -> float:
-        passed = (expires - ticks) % memory.end
-        return 0.0 if passed >= memory.end // 2 else passed / rate
-
-    found = _all_of(memory, wheel, _WHEEL, lambda heads: _of_wheel(memory, wheel, heads, left, links.entries))
+    clock = _Clock(ticks, _rate(ticks, uptime), memory.end)
+    found = _all_of(
+        memory, wheel, _WHEEL, lambda heads: _of_wheel(memory, wheel, heads, clock, links.entries)
+    )
     found += _all_of(
         memory, trees, _TREES, lambda roots: _of_trees(memory, trees, roots, uptime, links.nodes)
     )
@@ -87,7 +84,7 @@ def _all_of(
     memory: KernelMemory, start: int, size: int, follow: Callable[[Pointers], Iterable[Timer]]
 ) -> list[Timer]:
     """The timers that `follow` finds behind the pointers in a piece of memory. Read again where the pointers
-    changed meanwhile: what they led to is a timer or is none, but that there was none proves nothing.
+    changed meanwhile: what they led to is a timer or is none, but that there was none once proves nothing.
     """
 
     def pointers() -> Pointers:
@@ -96,13 +93,45 @@ def _all_of(
         return [(at, start + index * memory.word) for index, at in words if at and memory.is_mapped(at)]
 
     found: dict[int, Timer] = {}
+    gone: dict[int, Timer] = {}
+    proven: dict[int, Timer] = {}
     for _ in range(_TRIES):
         before = pointers()
-        seen = list(follow(before))
-        found |= {timer.at: timer for timer in seen if timer.function}
+        seen = {timer.at: timer for timer in follow(before)}
+        last, gone = gone, {at: timer for at, timer in seen.items() if not timer.function}
+        found |= {at: timer for at, timer in seen.items() if timer.function}
+        # On a busy machine some pointer has always changed: what is twice in a row in the kernel's chains,
+        # and is no timer, was none all the time between.
+        proven |= {at: gone[at] for at in gone.keys() & last.keys()}
         if pointers() == before:
-            return list(({timer.at: timer for timer in seen} | found).values())
-    return list(found.values())
+            proven |= gone
+            break
+    return list((proven | found).values())
+
+
+class _Clock(NamedTuple):
+    """The kernel's count of ticks, their number a second, and the first number that is too large for it."""
+
+    ticks: int
+    rate: int
+    end: int
+
+    def left(self, expires: int) -> int:
+        """Ticks until then; 0 where that is over."""
+        passed = (expires - self.ticks) % self.end
+        return 0 if passed >= self.end // 2 else passed
+
+    def fits(self, expires: int, bucket: int) -> bool:
+        """Whether a timer that is due then is in the right bucket. Who frees an object writes a pointer into
+        its middle (mm/slub.c), which is where a delayed work has its tick; the bucket decides when the kernel
+        calls it.
+
+        Of nine levels of 64 buckets each is eight times as coarse as the one before (calc_wheel_index() of
+        kernel/time/timer.c). The first has what is overdue as well, the last ones what is too far away.
+        """
+        level, slot = divmod(bucket, 64)
+        near = self.left(expires) <= 64 << 3 * level and ((expires >> 3 * level) + 1) % 64 == slot
+        return near or not 1 <= level <= 6
 
 
 class _Entry(NamedTuple):
@@ -133,7 +162,7 @@ def _of_wheel(
     memory: KernelMemory,
     wheel: int,
     heads: Pointers,
-    left: Callable[[int], float],
+    clock: _Clock,
     known: dict[int, tuple[int, int, int]],
 ) -> Iterator[Timer]:
     """The timers of all buckets, which are hash lists: the second pointer of an entry leads back to the
@@ -154,7 +183,11 @@ def _of_wheel(
             is_timer = entry.before == link.back and entry.function and not entry.flags & _PROCESSOR
             in_array = link.bucket in (None, bucket) and bucket < _MOST_BUCKETS and buckets >= wheel
             if is_timer and in_array:
-                yield Timer("timer", link.at, entry.function, entry.work, left(entry.expires))
+                if link.at in known and not clock.fits(entry.expires, bucket):
+                    yield Timer("timer", link.at)
+                else:
+                    left = clock.left(entry.expires) / clock.rate
+                    yield Timer("timer", link.at, entry.function, entry.work, left)
                 known[link.at] = (entry.following, bucket, buckets)
                 following.append(_Link(entry.following, link.at, bucket, buckets))
                 continue

@@ -138,4 +138,4 @@ def _is_void(function: str, place: SourceLine | None) -> bool:
     if place is None:
         return False
     before = "\n".join(text for number, text in place.lines if number <= place.line)
-    return re.search(rf"\bvoid\s+(?:\w+\s+)*{re.escape(function)}\s*\(", before) is not None
+    return re.search(rf"\bvoid\s+(?:\w+\s+){{0,20}}{re.escape(function)}\s*\(", before) is not None

@@ -86,13 +86,14 @@ def test_builds_without_warnings(
 
 def _copy(project: Path, copy: Path) -> None:
     """Copy what make reads of a project. Links stay links, and what is no plain file of a text's size
-    becomes a link: there may be no end to copying it.
+    becomes a link: there may be no end to copying it. The copy is this user's alone, whatever the umask: make
+    would not read it else.
     """
     made = shutil.ignore_patterns("*.o", "*.ko", ".*", "*.mod", "*.mod.c")
     project = project.absolute()
     for where, inside, names in os.walk(project):
         here = copy / Path(where).relative_to(project)
-        here.mkdir()
+        here.mkdir(mode=0o755)
         inside[:] = sorted({*inside} - made(where, inside))
         links = [name for name in inside if Path(where, name).is_symlink()]  # which are not walked into
         for name in {*names, *links} - made(where, names):
@@ -107,6 +108,7 @@ def _put(file: Path, to: Path, project: Path) -> None:
         to.symlink_to(file.readlink() if within else target)
     elif stat.S_ISREG(facts.st_mode) and facts.st_size <= reader.MOST_TEXT and os.access(file, os.R_OK):
         shutil.copy2(file, to)
+        to.chmod(facts.st_mode & 0o755)
     else:
         to.symlink_to(file)
 

@@ -32,6 +32,7 @@ from kscaffold.testing.pytest_job import (
     TestResult,
     run_pytest,
 )
+from kscaffold.testing.shard import numbers
 from kscaffold.testing.verdict import EXAMINATION
 
 if TYPE_CHECKING:
@@ -118,9 +119,11 @@ def test(
     """Run tests with pytest in a process of its own for each kernel; `on_line` gets each line that it prints.
 
     `executor` gets a job for each kernel; None: threads, and no job where there is one kernel. Raises
-    KscaffoldError where there is no project or kernel, and UsageError KS652 where no test is meant.
+    KscaffoldError where there is no project or kernel, UsageError KS652 where no test is meant, and KS004 for
+    a shard that is none.
     """
     began = time.monotonic()
+    _require_shard(request.shard)
     junit = reader.replaceable(request.junit) if request.junit else None
     project = find_project(request.directory)
     require_trusted(project, kbuild_file(project))
@@ -217,6 +220,13 @@ def _refuse_nothing(ended: list[PytestEnded], request: TestRequest) -> None:
         if one.status in (INTERNAL, USAGE) or (one.status not in (0, NO_TESTS) and not one.results):
             fix = "look at what it printed above"
             raise KscaffoldError("KS653", f"pytest ended with {one.status}", fix=fix)
+
+
+def _require_shard(shard: str | None) -> None:
+    try:
+        numbers(shard or "1/1")
+    except ValueError as error:
+        raise UsageError("KS004", str(error), fix="--shard 1/2, and --shard 2/2 for the rest") from None
 
 
 def _paths(request: TestRequest, project: Path) -> tuple[tuple[Path, ...], bool]:

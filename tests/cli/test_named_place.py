@@ -146,7 +146,8 @@ def test_a_directory_that_is_not_there_is_a_near_one(ks, tmp_path: Path, monkeyp
     (tmp_path / "driver").mkdir()
     monkeypatch.chdir(tmp_path)
     assert ks(command, "drivr", "--json").json["error"]["fix"] == f"kscaffold {command} driver"
-    assert ks(command, "nowhere", "--json").json["error"]["fix"] == "name a directory that is there"
+    fix = "name a directory that is there: ls -d */"
+    assert ks(command, "nowhere", "--json").json["error"]["fix"] == fix
 
 
 def test_a_directory_too_much_is_meant_for_c(ks, tmp_path: Path, monkeypatch):

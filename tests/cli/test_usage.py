@@ -10,6 +10,9 @@ import pytest
 
 from kscaffold.arch.x86_64 import ARCHITECTURE as X86_64
 from kscaffold.cli import options
+from kscaffold.errors import UsageError
+from kscaffold.load.request import LoadRequest
+from kscaffold.load.verbs.run import _accepted
 from kscaffold.sandbox.vm.qemu import Machine, kernel_cmdline
 from tests.conftest import Ran
 from tests.support.elf import Ko
@@ -83,6 +86,43 @@ def test_the_kernel_s_command_line_has_its_length(ks, here):
 )
 def test_the_help_of_the_very_command_is_named(ks, here, asked, fix):
     assert ks(*asked.split(), "--json").json["error"]["fix"] == fix
+
+
+@pytest.mark.parametrize(
+    ("asked", "fix"),
+    [
+        ("list -C nowhere", "name a directory that is there: ls -d */"),
+        ("list -C /no-such-place", "name a directory that is there: ls -d /*/"),
+        ("list -C soruce", "-C source"),
+        ("list -C Kbuild", "-C ."),
+        ("run --lcov no/where/x", "mkdir -p no/where"),
+        ("test --lcov no/where/x", "mkdir -p no/where"),
+        ("test --junit no/x.xml", "mkdir -p {here}/no"),
+        ("test --shard 5/2", "--shard 1/2, and --shard 2/2 for the rest"),
+        ("sign --key kye.pem", "--key key.pem"),
+        ("sign --key key.pem --cert kye.pem", "name key.pem"),
+        (
+            "sign --key nosuch",
+            "name the file of the private key; without --key kscaffold signs with a key of its own",
+        ),
+        ("kernel add --build /nonexistent", "ls -d /lib/modules/*/build /usr/src/linux-headers-* shows"),
+        ("kernel add --image /nonexistent", "ls -d /boot/vmlinuz-* shows"),
+        ("kernel add --build {here}/soruce", "kscaffold kernel add --build {here}/source"),
+    ],
+)
+def test_what_is_not_there_has_a_fix_of_its_own(ks, here, asked, fix):
+    (here / "source").mkdir()
+    (here / "key.pem").write_text("-----BEGIN PRIVATE KEY-----")
+    ran = ks(*asked.format(here=here).split(), "--json")
+    assert ran.status == (69 if fix.startswith("mkdir") else 2)
+    assert ran.json["error"]["fix"].startswith(fix.format(here=here)), ran.json["error"]
+
+
+def test_a_code_is_told_as_it_was_written(here):
+    with pytest.raises(UsageError) as raised:
+        _accepted(LoadRequest(here, allow=("Foo",)))
+    assert (raised.value.code, raised.value.what) == ("KS091", "Foo is no code of kscaffold's")
+    assert _accepted(LoadRequest(here, allow=("ks252",))) == {"KS252"}
 
 
 def test_a_kernel_that_is_not_meant_well(ks, here, tmp_path):

@@ -50,6 +50,9 @@ def test_parts():
         ("/sys/class", "", "/sys/class/net/eth9\n", [("netdev", "eth9")]),
         ("/sys/bus", "", "/sys/bus/platform/drivers/d\n", [("driver", "d")]),
         ("/sys/bus", "", "/sys/bus/b\n/sys/bus/b/devices\n", [("bus", "b")]),
+        ("/sys/bus", "", "/sys/bus/platform/mode\n", [("sysfs", "/sys/bus/platform/mode")]),
+        ("/sys/class", "", "/sys/class/net/eth9\n/sys/class/bdi/7:0\n", [("netdev", "eth9")]),
+        ("/sys/class", "", "/sys/class/block/mode\n", [("sysfs", "/sys/class/block/mode")]),
         ("/sys/devices/virtual", "", "/sys/devices/virtual/c/d\n", [("device", "d")]),
         ("/sys/kernel/slab", "", "/sys/kernel/slab/:0000064 0\n/sys/kernel/slab/mine\n", [("slab", "mine")]),
         (
@@ -90,6 +93,12 @@ def test_what_differs_is_named(section, before, after, found):
 def test_one_thing_is_told_once():
     device = Part("/sys/devices/virtual", "", "/sys/devices/virtual/c/d\n")
     assert told(device, Part("/dev", "", "/dev/d\n")) == [("device", "d")]
+    link = Part("/sys/class", "", "/sys/class/c/d\n")
+    assert told(device, link) == [("device", "d")]
+    assert told(Part("/dev", "", "/dev/input/e3\n"), Part("/sys/class", "", "/sys/class/input/e3\n")) == [
+        ("dev", "input/e3")
+    ]
+    assert told(Part("/sys/bus", "", "/sys/bus/b\n/sys/bus/b/devices\n/sys/bus/b/uevent\n")) == [("bus", "b")]
 
 
 def memory(free: int) -> str:
@@ -104,6 +113,31 @@ def test_memory_grows_by_more_than_noise():
     # Free pages that a processor keeps are not lost.
     kept = Part("/proc/zoneinfo", "    cpu: 0\n              count: 5\n", "              count: 4869\n")
     assert grown([lost, kept]) == 0 and told(lost, kept) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "undo"),
+    [
+        ("sysfs_create_group(kernel_kobj, &group)", "sysfs_remove_group()"),
+        ("bus_create_file(&platform_bus_type, &mode)", "bus_remove_file()"),
+        ('kobject_create_and_add("left", kernel_kobj)', "kobject_put()"),
+    ],
+)
+def test_what_is_left_in_sysfs_is_taken_back_by_the_calls_own_opposite(call, undo):
+    (left,) = compare([Part("/sys/kernel", "", "/sys/kernel/left\n")], [("a.c", f"static int x;\n{call};\n")])
+    assert left.where == "a.c:2" and left.fix.startswith(f"call {undo} in exit")
+
+
+def test_nodes_of_an_idr_are_memory_that_nobody_reclaims():
+    def reclaimable(kilobytes: int) -> Part:
+        text = f"{memory(100000 - kilobytes)}SReclaimable: {{}} kB\n"
+        return Part("/proc/meminfo", f"{memory(100000)}SReclaimable: 0 kB\n", text.format(kilobytes))
+
+    assert told(reclaimable(3856)) == [("memory", "4 MB")]
+    assert told(reclaimable(328)) == []  # names and inodes of files that were looked at
+    source = "static int __init start(void)\n{\n\treturn idr_alloc(&all, it, 0, 0, GFP_KERNEL);\n}\n"
+    (left,) = compare([reclaimable(3856)], [("a.c", source)])
+    assert left.where == "a.c:3" and left.fix.startswith("call idr_destroy() in exit")
 
 
 def test_areas_are_the_module_s_where_nobody_has_their_caller():

@@ -424,3 +424,14 @@ def test_a_kernel_that_crashed_of_a_sleep_crashed_of_the_sleep(said, code, cause
     told = verdict(answered=False, alive=False, records=lines(*said, level="emerg"))
     assert (told.verdict, told.code) == ("crashed", code)
     assert told.cause.startswith(cause) and PANIC in told.cause
+
+
+@pytest.mark.parametrize(
+    "said", [(), ("Invalid ELF header type: 256 != 1",), ("Invalid architecture in ELF header: 22",)]
+)
+def test_a_module_of_another_machine_is_told_by_its_machine(said):
+    refused = {"answered": True, "alive": True, "errno": 8, "records": lines(*said, level="err")}
+    told = verdict(foreign="s390x", **refused)
+    assert (told.verdict, told.stage, told.code) == ("refused", "elf", "KS215")
+    assert told.cause.startswith("it was built for s390x") and "--arch s390x" in told.fix
+    assert "s390x" not in (verdict(**refused).cause or "")

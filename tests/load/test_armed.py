@@ -112,6 +112,8 @@ STARTS = {"mod_timer": 1, "_printk": 2}
             {"imports": {"register_reboot_notifier": 1}},
             ("register_reboot_notifier", "unregister_reboot_notifier"),
         ),
+        ({"imports": {"alloc_workqueue": 1}}, ("alloc_workqueue", "destroy_workqueue")),
+        ({"imports": {"alloc_workqueue": 1, "destroy_workqueue": 2}}, None),
         ({"imports": {"cdev_add": 1, "cdev_init": 2}}, ("cdev_add", "cdev_del")),
         ({"imports": {"cdev_add": 1, "cdev_del": 2}}, None),
         ({"imports": {"dev_add_pack": 1, "__dev_remove_pack": 2}}, None),
@@ -169,11 +171,13 @@ def test_a_timer_is_the_modules_by_its_function_its_work_its_place_or_its_sleepe
     text, data = 0xFFFFFFFFC0226000, 0xFFFFFFFFC0228000
     places = {".text": (text, 0x40), ".data": (data, 0x40)}
     static = Timer("timer", data + 8, text + 4, 0, 7.0)
-    left = DanglingCallbacks("m", module(tmp_path), 1.5, "stop", places, None, (static,))
+    freed = Timer("timer", 0xFFFF888006, text + 4, 0, 9.0)
+    left = DanglingCallbacks("m", module(tmp_path), 1.5, "stop", places, None, (static, freed))
     mine = [
         Timer("hrtimer", 0xFFFF888001, text + 1, 0, 3.0),
         Timer("timer", 0xFFFF888002, 0xFFFFFFFF81000000, text + 2, 5.0),
         Timer("timer", data + 8),  # its memory has been given back
+        Timer("timer", 0xFFFF888006),  # exit gave it back
     ]
     others = [
         Timer("timer", 0xFFFF888003, 0xFFFFFFFF81000000, 0, 1.0),
@@ -181,10 +185,11 @@ def test_a_timer_is_the_modules_by_its_function_its_work_its_place_or_its_sleepe
         Timer("timer", data + 16),  # nothing was armed there
         Timer("timer", 0xFFFF888005, 0xFFFFFFFF81000000, 0, 2.5, (0, text + 9, 4)),
     ]
-    assert [one.seconds for one in left.pending([*others, *mine])] == [3.0, 5.0, 7.0]
+    assert [one.seconds for one in left.pending([*others, *mine])] == [3.0, 5.0, 7.0, 9.0]
     assert [one.stop.split("(")[0] for one in left.pending(mine)] == [
         "hrtimer_cancel",
         "cancel_delayed_work_sync",
+        "timer_delete_sync",
         "timer_delete_sync",
     ]
     assert left.wake_ups([*others, *mine]) == [2.5]

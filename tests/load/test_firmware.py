@@ -1,5 +1,7 @@
 """Firmware: a project's own and what is named are in the guest; what is missing is told with its name."""
 
+import time
+
 import pytest
 
 from kscaffold import api
@@ -74,6 +76,16 @@ def test_which_files_are_given(tmp_path):
         with pytest.raises(UsageError) as error:
             firmware_files([word], tmp_path, ())
         assert error.value.code == "KS646"
+
+
+def test_a_link_to_everything_is_no_project_s_firmware(tmp_path):
+    write(tmp_path, mine_0_firmware_0_a__bin="1")
+    (tmp_path / "firmware").symlink_to("/")
+    (tmp_path / "mine/firmware/loop").symlink_to(tmp_path / "mine")
+    (tmp_path / "mine/firmware/pipe").symlink_to("/dev/zero")
+    began = time.process_time()
+    assert set(firmware_files([], tmp_path, [tmp_path, tmp_path / "mine"])) == {"a.bin"}
+    assert time.process_time() - began < 5
 
 
 def test_the_host_s_firmware_is_its_owner_s(ks, tmp_path, monkeypatch):

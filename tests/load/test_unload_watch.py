@@ -89,6 +89,32 @@ def test_a_late_crash_of_nobody_known_is_a_guess_and_says_so(tmp_path: Path):
     assert "the kernel does not name last, which was only the last one loaded" in (last.judgement.cause or "")
 
 
+SLEPT = ("BUG: scheduling while atomic: swapper/0/0/0x00000102", "Call Trace:", " msleep+0x2d/0x40")
+DEREFERENCED = (
+    "BUG: kernel NULL pointer dereference, address: 0000000000000008",
+    "CPU: 0 PID: 0 Comm: swapper/0",
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "begins"),
+    [
+        ((*SLEPT, *DEREFERENCED), "KS256", SLEPT[0]),
+        ((*DEREFERENCED, *SLEPT), "KS250", DEREFERENCED[0]),
+        (DEREFERENCED, "KS250", DEREFERENCED[0]),
+    ],
+)
+def test_a_late_crash_of_a_sleep_is_told_by_the_sleep(tmp_path: Path, said, code, begins):
+    records = [Record(text, 100 + i, "emerg", 0, float(i)) for i, text in enumerate(said)]
+    warned = 0x200  # the taint of a sleep
+    (report,) = blame_late_crash([loaded("hello", tmp_path)], [], Kernel(records, DIED | warned))
+    assert (report.judgement.verdict, report.judgement.code) == ("crashed", code)
+    assert (report.judgement.cause or "").startswith(begins) and DEREFERENCED[0] in report.judgement.cause
+    told = judge_unload(UnloadEvidence("hello", Attempt(None, tuple(records), answered=False)))
+    assert (told.verdict, told.code) == ("crashed", code if code == "KS256" else "KS308")
+    assert told.cause.startswith(begins) and DEREFERENCED[0] in told.cause
+
+
 @pytest.mark.parametrize("kernel", [Kernel(is_gone=True), Kernel(taint=0), Kernel(records=())])
 def test_without_a_log_or_a_taint_nothing_came_later(tmp_path: Path, kernel: Kernel):
     before = [loaded(NAMED, tmp_path)]

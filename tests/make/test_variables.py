@@ -87,12 +87,24 @@ def test_a_compiler_that_is_not_there_is_refused(bin_of_fakes: Path, words, what
     assert raised.value.fix == f"sudo apt-get install --no-install-recommends {package}"
 
 
-@pytest.mark.parametrize("word", ["modules", "M=.", "SUBDIRS=/x", "O=out", "clean"])
-def test_another_word_is_refused(word: str):
+@pytest.mark.parametrize(
+    ("word", "fix"),
+    [
+        ("modules", "kscaffold build --module modules, where a module of that name is meant"),
+        ("clean", "kscaffold build --module clean, where a module of that name is meant"),
+        ("M=.", "kscaffold build"),
+        ("M=", "kscaffold build -C DIR"),
+        ("SUBDIRS=/x y", "kscaffold build -C '/x y'"),
+        ("O=out", "kscaffold kernel add --build out, then kscaffold build --kernel RELEASE"),
+        ("KDIR=/x", "kscaffold kernel add --build /x, then kscaffold build --kernel RELEASE"),
+        ("KERNELDIR=/x", "kscaffold kernel add --build /x, then kscaffold build --kernel RELEASE"),
+        ("KVER=6.1.0-9-amd64", "kscaffold build --kernel 6.1.0-9-amd64"),
+    ],
+)
+def test_another_word_is_refused(word: str, fix: str):
     with pytest.raises(UsageError) as raised:
         make_variables([word])
-    assert raised.value.code == "KS004"
-    assert raised.value.fix
+    assert (raised.value.code, raised.value.fix) == ("KS004", fix)
 
 
 @pytest.mark.kernel

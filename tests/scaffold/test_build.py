@@ -1,13 +1,17 @@
 """What `new` makes is built by plain make, without a warning, on each kernel; and cleaned again."""
 
+import functools
 import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from kscaffold.cli.app import main
 from kscaffold.scaffold.create import params
 from kscaffold.scaffold.kbuild import generate
 from kscaffold.scaffold.kbuild.names import identifier
@@ -64,18 +68,97 @@ def warnings(output: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("words", MADE.values(), ids=MADE.keys())
-def test_builds_without_a_warning_and_cleans_up(ks, tmp_path, tree: Tree, words):
-    assert ks("new", *words, "-C", tmp_path).status == 0
-    project = tmp_path / words[0]
-    before = set(os.listdir(project))
-    built = tree.make(project, "W=1")
-    assert built.returncode == 0, built.stdout
-    assert (project / f"{words[0]}.ko").stat().st_size > 0
-    assert warnings(built.stdout) == []
-    cleaned = tree.make(project, "clean")
-    assert cleaned.returncode == 0, cleaned.stdout
-    assert set(os.listdir(project)) == before
+@dataclass(frozen=True)
+class Built:
+    """All of MADE below `place`, after one make and one `make clean` there by the Makefile that each of them
+    has. `output`: make's, with W=1, on 6.1 with sparse's warnings, too. By the name of a project: `fresh`
+    and `left` have what was in it before the make and after it, `cleaned` its names after the clean.
+    """
+
+    place: Path
+    status: int
+    output: str
+    clean_status: int
+    clean_output: str
+    fresh: dict[str, dict]
+    left: dict[str, dict]
+    cleaned: dict[str, set[str]]
+    untracked: list[str]
+
+    def complaints(self, name: str) -> list[str]:
+        """The warnings about a project, and those that name none."""
+        others = [rf"(?<![\w-]){other}(?![\w-])" for other in self.fresh if other != name]
+        return [w for w in warnings(self.output) if not any(re.search(other, w) for other in others)]
+
+
+def made_of(case: str) -> str:
+    """The name of a case's project: in one make no two modules have one name."""
+    return MADE[case][0].replace("my-mod", f"my-{case}")
+
+
+def status_of(git: str, project: Path) -> list[str]:
+    """What git sees in a project and does not keep."""
+    words = [git, "status", "--porcelain", "--untracked-files=all"]
+    seen = subprocess.run(words, cwd=project, capture_output=True, text=True, check=True)
+    return [line for line in seen.stdout.splitlines() if line.startswith("??")]
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All of MADE below one directory, as `new` makes them."""
+    place = tmp_path_factory.mktemp("projects")
+    for case, words in MADE.items():
+        made = ["new", made_of(case), *words[1:], "-C", str(place), "--author", "Ann Other"]
+        assert main(made) == 0
+    return place
+
+
+@pytest.fixture(scope="module")
+def every_case(projects: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Tree], Built]:
+    """All of MADE, built once for a kernel."""
+
+    @functools.cache
+    def built(tree: Tree) -> Built:
+        place = tmp_path_factory.mktemp("built") / "all"
+        shutil.copytree(projects, place)
+        names = [made_of(case) for case in MADE]
+        git, kept = shutil.which("git"), place / made_of("multi-2")
+        for words in (["init", "-q"], ["add", "."]) if git else ():
+            subprocess.run([git, *words], cwd=kept, check=True)
+        shutil.copy(place / names[0] / "Makefile", place)
+        (place / "Kbuild").write_text("obj-m := " + " ".join(f"{name}/" for name in names) + "\n")
+        fresh = {name: snapshot(place / name) for name in names}
+        checked = ["C=2"] if tree.series == "6.1" and shutil.which("sparse") else []
+        made = tree.make(place, "W=1", *checked)
+        left = {name: snapshot(place / name) for name in names}
+        untracked = status_of(git, kept) if git else []
+        cleaned = tree.make(place, "clean")
+        after = {name: set(os.listdir(place / name)) for name in names}
+        return Built(
+            place,
+            made.returncode,
+            made.stdout,
+            cleaned.returncode,
+            cleaned.stdout,
+            fresh,
+            left,
+            after,
+            untracked,
+        )
+
+    return built
+
+
+@pytest.mark.parametrize("case", MADE)
+def test_builds_without_a_warning_and_cleans_up(every_case, tree: Tree, case):
+    built, name = every_case(tree), made_of(case)
+    # The one that all of them were built by.
+    assert (built.place / name / "Makefile").read_bytes() == (built.place / "Makefile").read_bytes()
+    assert built.status == 0, built.output
+    assert built.left[name][f"{name}.ko"]
+    assert built.complaints(name) == []
+    assert built.clean_status == 0, built.clean_output
+    assert built.cleaned[name] == {path.partition("/")[0] for path in built.fresh[name]}
 
 
 def test_odd_names_build(ks, tmp_path, tree_61: Tree):
@@ -138,45 +221,46 @@ def test_nothing_of_it_needs_kscaffold(ks, tmp_path):
             assert "kscaffold" not in path.read_text()
 
 
-def test_git_sees_no_build_product(ks, tmp_path, tree: Tree):
-    git = need_program("git", "git")
-    assert ks("new", "mod", "--objs", "a,b", "-C", tmp_path).status == 0
-    project = tmp_path / "mod"
-    for words in (["init", "-q"], ["add", "."]):
-        subprocess.run([git, *words], cwd=project, check=True)
-    assert tree.make(project).returncode == 0
-    seen = subprocess.run(
-        [git, "status", "--porcelain", "--untracked-files=all"], cwd=project, capture_output=True, text=True
-    )
-    assert [line for line in seen.stdout.splitlines() if line.startswith("??")] == []
+def test_git_sees_no_build_product(every_case, tree: Tree):
+    need_program("git", "git")
+    built = every_case(tree)
+    assert built.left[made_of("multi-2")].keys() > built.fresh[made_of("multi-2")].keys()
+    assert built.untracked == []
 
 
-def test_building_changes_no_source(ks, tmp_path, tree_61: Tree):
-    assert ks("new", "mod", "--objs", "a,b", "-C", tmp_path).status == 0
-    project = tmp_path / "mod"
-    before = snapshot(project)
-    assert tree_61.make(project).returncode == 0
-    after = snapshot(project)
+@pytest.mark.parametrize("case", MADE)
+def test_building_changes_no_source(every_case, tree_61: Tree, case):
+    built, name = every_case(tree_61), made_of(case)
+    before, after = built.fresh[name], built.left[name]
     assert {k: after[k] for k in before} == before
 
 
-def _compile(directory: Path, tree: Tree, lines: list[str]) -> set[int]:
+_HEAD = """\
+#include <linux/init.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/printk.h>
+MODULE_LICENSE("GPL");
+"""
+
+
+def _refused(directory: Path, tree: Tree, lines: list[str]) -> set[str]:
     """Which of these lines the compiler refuses after the headers that every module includes."""
-    head = "#include <linux/init.h>\n#include <linux/module.h>\n#include <linux/moduleparam.h>\n"
-    head += '#include <linux/printk.h>\nMODULE_LICENSE("GPL");\n'
-    (directory / "t.c").write_text(head + "\n".join(lines) + "\n")
-    (directory / "Kbuild").write_text("obj-m := t.o\n")
-    ran = subprocess.run(
-        ["make", "-C", tree.kdir, f"M={directory}", *tree.variables, "KCFLAGS=-w -fmax-errors=0", "modules"],
-        capture_output=True,
-        text=True,
-    )
-    return {int(n) - 6 for n in re.findall(r"\bt\.c:(\d+):\d+: (?:error|note: in expansion)", ran.stderr)}
+    # The last one it must refuse: else it was not asked at all.
+    (directory / "t.c").write_text(_HEAD + "\n".join([*lines, "int last = no_such_name;"]) + "\n")
+    flags = "KCFLAGS=-w -fmax-errors=0 -fsyntax-only"
+    words = ["make", "-C", tree.kdir, f"M={directory}", *tree.variables, flags, "t.o"]
+    ran = subprocess.run(words, capture_output=True, text=True)
+    found = re.findall(r"\bt\.c:(\d+):\d+: (?:error|note: in expansion)", ran.stderr)
+    numbers = {int(n) - _HEAD.count("\n") - 1 for n in found}
+    assert len(lines) in numbers, ran.stderr
+    return {lines[n] for n in numbers if 0 <= n < len(lines)}
 
 
 def test_no_name_that_is_taken_by_the_headers_is_given_out(tmp_path, tree: Tree):
     """Each single word of the headers, tried: as a parameter, and before _init, _exit, _start and _stop."""
-    _compile(tmp_path, tree, [])
+    (tmp_path / "t.c").write_text(_HEAD)
+    (tmp_path / "Kbuild").write_text("obj-m := t.o\n")
     made = subprocess.run(
         ["make", "-C", tree.kdir, f"M={tmp_path}", *tree.variables, "KCFLAGS=-dD", "t.i"], capture_output=True
     )
@@ -189,17 +273,16 @@ def test_no_name_that_is_taken_by_the_headers_is_given_out(tmp_path, tree: Tree)
             accepted.append(params.parse_parameter(f"{word}:int"))
         except params.UsageError:
             continue
-    refused = _compile(tmp_path, tree, [p.declaration for p in accepted])
-    assert [accepted[n].name for n in sorted(refused) if 0 <= n < len(accepted)] == []
     stems = {re.sub(r"_(init|exit|start|stop)$", "", w) for w in words}
-    lines = sorted(
+    functions = sorted(
         f"static int {identifier(stem)}_{what}(void) {{ return 0; }}"
         for stem in stems
         for what in ("init", "exit", "start", "stop")
         if "_" not in stem
     )
-    refused = _compile(tmp_path, tree, lines)
-    assert [lines[n] for n in sorted(refused) if 0 <= n < len(lines)] == []
+    # Of the two kinds no name is one of the other: the compiler is asked for both at once.
+    assert accepted and functions
+    assert _refused(tmp_path, tree, [*(p.declaration for p in accepted), *functions]) == set()
 
 
 def checkpatch() -> list[str]:
@@ -211,25 +294,31 @@ def checkpatch() -> list[str]:
     return ["perl", found, "--no-tree", "--strict", "--ignore", "LINUX_VERSION_CODE", "--terse", "-f"]
 
 
-@pytest.mark.parametrize("words", MADE.values(), ids=MADE.keys())
-def test_clean_under_checkpatch(ks, tmp_path, words):
-    command = checkpatch()
-    assert ks("new", *words, "-C", tmp_path).status == 0
+@pytest.fixture(scope="module")
+def checkpatch_said(projects: Path) -> subprocess.CompletedProcess[str]:
+    """What checkpatch says of all of MADE."""
     files = [
         p
-        for p in (tmp_path / words[0]).iterdir()
+        for case in MADE
+        for p in (projects / made_of(case)).iterdir()
         if p.suffix in (".c", ".h") or p.name in ("Kbuild", "Makefile")
     ]
-    ran = subprocess.run([*command, *files], capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stdout
+    return subprocess.run([*checkpatch(), *files], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("words", MADE.values(), ids=MADE.keys())
-def test_clean_under_sparse(ks, tmp_path, tree_61: Tree, words):
+@pytest.mark.parametrize("case", MADE)
+def test_clean_under_checkpatch(checkpatch_said, case):
+    found = re.findall(r"^.*:\d+: [A-Z]+:.*$", checkpatch_said.stdout, re.M)
+    assert [line for line in found if f"/{made_of(case)}/" in line] == []
+    assert (checkpatch_said.returncode == 0) == (not found), checkpatch_said.stdout + checkpatch_said.stderr
+
+
+@pytest.mark.parametrize("case", MADE)
+def test_clean_under_sparse(every_case, tree_61: Tree, case):
     need_program("sparse", "sparse")
-    assert ks("new", *words, "-C", tmp_path).status == 0
-    project = tmp_path / words[0]
-    ran = tree_61.make(project, "C=2")
-    assert ran.returncode == 0, ran.stdout
-    assert "CHECK" in ran.stdout
-    assert warnings(ran.stdout) == []
+    built, name = every_case(tree_61), made_of(case)
+    assert built.status == 0, built.output
+    sources = {path for path in built.fresh[name] if path.endswith(".c")}
+    checked = set(re.findall(rf"^  CHECK   {re.escape(str(built.place / name))}/(\S+)$", built.output, re.M))
+    assert sources and checked >= sources
+    assert built.complaints(name) == []

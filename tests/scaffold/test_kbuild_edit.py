@@ -2,6 +2,7 @@
 
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.project.ask import read_project
+from kscaffold.scaffold.kbuild import statements
 from kscaffold.scaffold.kbuild.edit import add_module, add_object, rename
 from tests.conftest import need_program
 from tests.support.projects import HELLO, identity, write
@@ -268,6 +270,8 @@ def test_what_makes_no_sense_is_refused(ks, tmp_path, way):
     write(tmp_path, Kbuild=text)
     ran = ks("kbuild", *asked.split(), "-C", tmp_path, "--json")
     assert (ran.status, ran.json["error"]["code"]) == (2, code), ran.err
+    fixes = {"nothing to rename": "name one of m", "no such module": "name one of m, a"}
+    assert ran.json["error"]["fix"] and ran.json["error"]["fix"] == fixes.get(way, ran.json["error"]["fix"])
     two = "an object can't be a part of two modules" in (ran.json["error"]["cause"] or "")
     assert two == (way in ("of another module", "an object as a module", "to its own object's"))
     assert (tmp_path / "Kbuild").read_text() == text
@@ -374,6 +378,22 @@ def test_any_kbuild_is_edited_right_or_left_alone(pieces, asked):
             }
             single = before.get(old) == {f"{old}.o"}
             assert after == ({**renamed, new: {f"{old}.o"}} if single else renamed)
+
+
+def test_a_kbuild_of_thousands_of_variables_is_looked_through_once():
+    """A fuzzer met it: each variable had the whole text searched for another place that sets it."""
+    variables = "".join(f"v{n} := w{n}.o\n" for n in range(2500))
+    text = f"{variables}T := m\nobj-m := $(T).o\n$(T)-y := $(v2499) a.o\nm-y += b.o\n"
+    began = time.process_time()
+    named = {s.name: s.words for s in statements.statements(text)}
+    assert named["obj-m"] == ["m.o"] and named["v17"] == ["w17.o"]
+    assert statements.append(text, {"m-y"}, "m", "c.o") == text.replace("b.o", "b.o c.o")
+    assert statements.rename_behind(text, "m", "n") == text.replace("T := m", "T := n")
+    assert time.process_time() - began < 2
+    # One place more that may set it: what it has is not known.
+    for more in ("T += k", "all: T = k", "x:T=k", "$(eval T=k)", "define T", "-T = k", "a = b \\\n T = k"):
+        again = [s.name for s in statements.statements(f"T := m\n$(T)-y := a.o\nall:\n\t{more}\n")]
+        assert ("m-y" in again) is (more == "-T = k"), more
 
 
 @pytest.mark.kernel

@@ -2,13 +2,13 @@
 
 import functools
 import subprocess
-import tempfile
 from pathlib import Path
 
 from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.command_line import make_argv
+from tests.support.shared import once
 
 _SOURCE = """// SPDX-License-Identifier: GPL-2.0
 #include <linux/delay.h>
@@ -99,7 +99,11 @@ SOURCES: dict[str, tuple[str, str, str | None]] = {
 @functools.cache
 def built(kernel: Kernel) -> Path:
     """A directory with all of SOURCES as .ko files for this kernel."""
-    place = Path(tempfile.mkdtemp(prefix="ks-modules-"))
+    return once("modules", kernel, (), lambda place: _build(place, kernel))
+
+
+def _build(place: Path, kernel: Kernel) -> Path:
+    place.mkdir()
     for name, (top, init, end) in SOURCES.items():
         text = _SOURCE.format(
             name=name,

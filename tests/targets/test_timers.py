@@ -140,6 +140,27 @@ def test_a_pointer_that_nobody_follows_arms_no_timer():
     assert gone({**words, slot: 0, slot + 80: 0x20000, root: 0}) == {0x20000}
 
 
+def test_a_tick_that_was_overwritten_when_its_memory_was_freed_is_not_believed():
+    """Of what lies in the right bucket for its tick, the time is told; of what does not, and was seen there
+    before, only that it is armed.
+    """
+    now = (1 << 32) - 250 * 290
+    for seconds in (1, 2, 20, 200, 3600, 3 * 3600):
+        due = now + 250 * seconds
+        level = next(n for n in range(9) if due - now < 63 * 8**n)
+        bucket = 64 * level + ((due >> 3 * level) + 1) % 64
+        slot = BASES + 0x40 + 8 * bucket
+        words = {OFFSETS: 0, JIFFIES: now, slot: 0x20000}
+        good = {**words, **timer(0x20000, slot, bucket, due, 0x4000)}
+        # The pointer of a hardened freelist, or of a plain one.
+        for pointer in (0x5A17C0FFEE123456, 0xFFFF888003EE1C00):
+            freed = {**good, 0x20000 + 16: pointer}
+            links, told = Links(), [(0x4000, seconds)]
+            for each, timers in ((good, told), (freed, [(0, 0.0)]), (good, told)):
+                found = armed_timers(Memory(each), ADDRESSES, 10.0, links)
+                assert [(t.function, t.seconds) for t in found] == timers, (seconds, pointer)
+
+
 def test_what_changes_while_it_is_read_proves_no_end():
     """A pointer that led to no timer, in memory that was read anew because it had changed."""
     ticks = (1 << 32) - 250 * 290
@@ -156,6 +177,28 @@ def test_what_changes_while_it_is_read_proves_no_end():
             return found
 
     assert armed_timers(Changing(words), ADDRESSES, 10.0, links) == []
+
+
+def test_a_kernel_that_is_never_still_hides_no_timer():
+    """On a busy machine the kernel sets a timer of its own between any two looks."""
+    ticks = (1 << 32) - 250 * 290
+    slot = BASES + 0x40 + 5 * 8
+    links = Links()
+    node = dict(zip(range(0x60000, 0x60040, 8), (0, 0, 0, 1, 0, 0x8000, TREES + 64, 1), strict=True))
+    words = {OFFSETS: 0, JIFFIES: ticks, slot: 0x20000, TREES + 0x60: 0x60000}
+    whole = {**words, **timer(0x20000, slot, 5, ticks, 0x4000), **node}
+    armed_timers(Memory(whole), ADDRESSES, 10.0, links)
+
+    class Busy(Memory):
+        looks = 0
+
+        def read(self, parts):
+            self.looks += 1
+            for place in (BASES + 0x40 + 9 * 8, TREES + 0xA0):
+                self.bytes[place] = (0x30000 + self.looks * 8).to_bytes(8, "little")
+            return super().read(parts)
+
+    assert {t.at for t in armed_timers(Busy(words), ADDRESSES, 10.0, links)} == {0x20000, 0x60000}
 
 
 def test_addresses_are_asked_for_once_and_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -22,7 +22,7 @@ from kscaffold.load.sandbox import Sandbox
 from kscaffold.module.arguments import Parameters
 from kscaffold.scaffold.create.new import ProjectRequest, new
 from tests.support import templated
-from tests.support.guesttool import Result, Tool
+from tests.support.guesttool import Argument, Result, Room, Tool
 from tests.support.kdirs import SERIES
 from tests.support.kernels import need_kernel
 
@@ -66,6 +66,8 @@ static int calls, fail_at;
 module_param(fail_at, int, 0444);
 static bool failing(void) { return ++calls == fail_at; }
 """
+
+_AT_ONCE = 64  # tasks, of three calls each; the tool makes 200
 
 
 @functools.cache
@@ -115,7 +117,8 @@ def test_init_fails_at_each_step_and_nothing_is_left(template, series):
     module = ModuleFile.open(ko)
     with templated.guest(series, devices=("edu",) if template == "pci" else ()) as guest:
         before = guest.target.modules()
-        seen = _traces(guest, ko.stem)
+        tool = Tool(guest.target)
+        seen = _traces(guest, tool, ko.stem)
         for step in [*steps, *steps]:
             given = Parameters.parse(f"fail_at={step}")
             in_init = step <= OF_INIT[template]
@@ -123,18 +126,18 @@ def test_init_fails_at_each_step_and_nothing_is_left(template, series):
             if not in_init:
                 assert guest.target.unload(ko.stem.replace("-", "_"), 20).errno == 0
             assert guest.target.modules() == before
-            assert _traces(guest, ko.stem) == seen
+            assert _traces(guest, tool, ko.stem) == seen
         # After all that it still works, so nothing of it was left in the way.
         assert guest.target.load(module, Parameters(), 20).errno == 0
-        assert _traces(guest, ko.stem) != seen
+        assert _traces(guest, tool, ko.stem) != seen
         assert guest.target.unload(ko.stem.replace("-", "_"), 20).errno == 0
-        assert _traces(guest, ko.stem) == seen
+        assert _traces(guest, tool, ko.stem) == seen
         # The kernel's word on a probe that failed, and kprobe's own.
         told = ("failed with error -12", "can't be watched")
         assert [text for text in guest.quarrels() if not text.endswith(told)] == []
 
 
-def _traces(guest: templated.Guest, stem: str) -> list[str]:
+def _traces(guest: templated.Guest, tool: Tool, stem: str) -> list[str]:
     """What a module of this name could leave: files of its name, threads, network devices."""
     name = stem.replace("-", "_")
     found = []
@@ -153,17 +156,25 @@ def _traces(guest: templated.Guest, stem: str) -> list[str]:
     found += guest.target.read("/sys/kernel/debug/kprobes/list").decode().splitlines()
     misc = [line.split()[1] for line in guest.target.read("/proc/misc").decode().splitlines()]
     net = [line.split()[0] for line in guest.target.read("/proc/net/dev").decode().splitlines()[2:]]
-    threads = []
-    # New threads come at the end: as many numbers as there can be by then.
-    for number in range(2, 400):
-        try:
-            comm = guest.target.read(f"/proc/{number}/comm").decode().strip()
-        except OSError:
-            continue
-        # "-NAME" is what a worker of the kernel's did last, "+NAME" what it does now (wq_worker_comm()).
-        if name[:10] in comm and not re.match(r"kworker/[^+]*-", comm):
-            threads.append(comm)
+    # "-NAME" is what a worker of the kernel's did last, "+NAME" what it does now (wq_worker_comm()).
+    threads = [c for c in _tasks(guest, tool) if name[:10] in c and not re.match(r"kworker/[^+]*-", c)]
     return [*found, *sorted(misc), *sorted(net), *sorted(threads)]
+
+
+def _tasks(guest: templated.Guest, tool: Tool) -> list[str]:
+    """The name of each task of the guest. One request asks for many: each takes as long as all of them."""
+    last, found = int(guest.target.read("/proc/loadavg").split()[-1]), []
+    for first in range(2, last + 1, _AT_ONCE):
+        calls: list[tuple[Argument, ...]] = []
+        for number in range(first, min(first + _AT_ONCE, last + 1)):
+            fd = Result(len(calls))
+            calls += [
+                ("open", f"/proc/{number}/comm", os.O_RDONLY),
+                ("read", fd, Room(64), 64),
+                ("close", fd),
+            ]
+        found += [read.bytes[: read.value].decode().strip() for read in tool(*calls)[1::3] if read.value > 0]
+    return found
 
 
 # Of classes that only a full kernel has.

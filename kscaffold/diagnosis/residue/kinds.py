@@ -56,6 +56,7 @@ _MEMORY = (
     r"|kstrdup|kasprintf|(?:__)?get_free_pages?|get_zeroed_page|alloc_pages?(?:_exact|_node)?|vmalloc_to_\w+"
     r"|dma_alloc_coherent|(?:__)?alloc_percpu\w*|mempool_create\w*|alloc_skb|kmalloc_objs?|kzalloc_objs?)"
 )
+_NODES = r"(?:idr_alloc(?:_\w+)?|xa_(?:store|insert|alloc)\w*|radix_tree_insert)"
 KINDS = {
     "proc": _Kind("KS393", "/proc/{name} is still there", "proc_remove() or remove_proc_entry()", _PROC),
     "sysctl": _Kind(
@@ -81,7 +82,8 @@ KINDS = {
         "KS394",
         "{name} is still there",
         "kobject_put()",
-        r"(?:kobject_create_and_add|kobject_init_and_add|kobject_add|kset_create_and_add|sysfs_create_\w+)",
+        r"(?:kobject_create_and_add|kobject_init_and_add|kobject_add|kset_create_and_add|sysfs_create_\w+"
+        r"|(?:bus|class|driver|device)_create_file)",
     ),
     "debugfs": _Kind(
         "KS395",
@@ -129,7 +131,9 @@ KINDS = {
         r"(?:kmem_cache_create\w*|KMEM_CACHE)",
     ),
     "vmalloc": _Kind("KS398", "{name} of vmalloc() were never freed", "vfree() (or iounmap())", _MEMORY),
-    "memory": _Kind("KS398", "{name} of memory were never freed", "kfree() or free_pages()", _MEMORY),
+    "memory": _Kind(
+        "KS398", "{name} of memory were never freed", "kfree() or free_pages()", f"{_MEMORY}|{_NODES}"
+    ),
     "interrupt": _Kind(
         "KS399",
         "the handler of interrupt {name} is still there",

@@ -92,7 +92,7 @@ _LEAVES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"kmem_cache_create\w*|__kmem_cache_create\w*", ("/sys/kernel/slab",)),
     (
         r"kobject_\w+|kset_\w+|sysfs_\w+|kernel_kobj|firmware_kobj|fs_kobj",
-        ("/sys", "/sys/kernel", "/sys/fs", "/sys/module"),
+        ("/sys", "/sys/kernel", "/sys/fs", "/sys/module", "/sys/firmware"),
     ),
     (r"request_(?:threaded|any_context)_irq", ("/proc/interrupts",)),
     (

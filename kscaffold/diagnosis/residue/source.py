@@ -15,21 +15,24 @@ def made_by(left: Residue, sources: Sequence[tuple[str, str]]) -> Residue:
     kind. Where the kernel has lost the name, the call's own is taken.
     """
     words = [w for w in re.split(r"[\s/()]+", left.name) if w]
-    found: list[tuple[int, str, str]] = []
+    found: list[tuple[int, str, str, str]] = []
     for file, text in sources:
         plain = _COMMENT.sub(lambda m: "\n" * m[0].count("\n"), text)
         for hit in _calls(plain, KINDS[left.kind].makers):
             line = plain.count("\n", 0, hit.start()) + 1
             call = plain[hit.start() : plain.find(";", hit.start())]
             said = re.findall(r"\w{1,80}" if left.kind == "callback" else r'"([^"\n]{1,80})"', call)
-            found.append((0 if set(said) & set(words) else 1, f"{file}:{line}", said[0] if said else ""))
+            rank = 0 if set(said) & set(words) else 1
+            function = call.partition("(")[0].strip()
+            found.append((rank, f"{file}:{line}", said[0] if said else "", function))
     if not found:
         return left
-    _, where, name = min(found, key=lambda f: f[0])
+    _, where, name, function = min(found, key=lambda f: f[0])
     if left.kind == "callback":
         return replace(left, where=where, undo=undo_of(name))
     if not left.crashed:
-        return replace(left, where=where)
+        undo = undo_of(function) if left.kind in ("memory", "sysfs") else None
+        return replace(left, where=where, undo=undo)
     declared = re.search(_DECLARED, "\n".join(text for _, text in sources))
     return replace(left, where=where, name=name or (declared[1] if declared else left.name))
 
@@ -65,6 +68,8 @@ _UNDONE: tuple[tuple[str, str], ...] = (
     (r"(?:dev|inet6?)_add_(\w+)", r"the matching …_del_\1() or …_remove_\1()"),
     (r"call_s?rcu\w*", "rcu_barrier() (srcu_barrier() for SRCU)"),
     (r"tasklet_\w+", "tasklet_kill()"),
+    (r"(idr|xa)_\w+", r"\1_destroy()"),
+    (r"(sysfs|bus|class|driver|device)_create_(\w+)", r"\1_remove_\2()"),
     (r"((?:\w+_)?)register((?:_\w+)?)", r"\1unregister\2()"),
 )
 

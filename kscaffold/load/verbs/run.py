@@ -119,11 +119,11 @@ def _accepted(request: LoadRequest) -> frozenset[str]:
     from kscaffold.project.find import home
     from kscaffold.project.settings import read_settings
 
-    codes = {code.upper() for code in (*request.allow, *read_settings(home(request.directory)).allow)}
-    for code in sorted(codes):
+    written = (*request.allow, *read_settings(home(request.directory)).allow)
+    for code in sorted(written):
         if catalogue.entry(code) is None:
             raise UsageError("KS091", f"{code} is no code of kscaffold's", fix=_near_code(code))
-    return frozenset(codes)
+    return frozenset(code.upper() for code in written)
 
 
 def _near_code(written: str) -> str:

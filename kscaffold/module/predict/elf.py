@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from kscaffold.elf.validity import THIS_MODULE
 from kscaffold.module.predict import corruption
-from kscaffold.module.predict.finding import REBUILD, Finding
+from kscaffold.module.predict.finding import REBUILD, Finding, foreign_fix
 from kscaffold.module.predict.question import Question
 
 
@@ -27,8 +27,7 @@ def _machine(question: Question) -> Iterator[Finding]:
     ko, kernel = question.ko, question.kernel
     if ko.arch != kernel.arch:
         message = f"it is for {ko.arch}, the kernel is {kernel.arch}"
-        fix = "build it for the kernel that shall load it"
-        yield Finding("KS407", "error", "elf", message, fix, "ENOEXEC")
+        yield Finding("KS407", "error", "elf", message, foreign_fix(ko.arch), "ENOEXEC")
 
 
 def _doubled_sections(question: Question) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from kscaffold.arch import table
 from kscaffold.records import dataclass
 
 UNSURE = "unsure"
@@ -43,3 +44,10 @@ class Prediction:
 
 
 UNKNOWN = Prediction(None)
+
+
+def foreign_fix(machine: str) -> str:
+    """What mends a load of a module of another machine, as `uname -m` says it."""
+    known = table.by_uname(machine)
+    here = "build it for the kernel that shall load it"
+    return f"--arch {known.debian} is a kernel of its machine; or {here}" if known else here

@@ -231,8 +231,16 @@ def _one(project: Project, module: str | None) -> ModuleTarget:
 
 
 def _absent(project: Project, name: str) -> UsageError:
+    import difflib  # start-up time: only after a typing error
+
+    known = [t.name for t in project.targets]
+    known += [Path(o).stem for t in project.targets for o in t.objects if Path(o).stem not in known]
+    near = difflib.get_close_matches(_stem(name), known, n=1)
     return UsageError(
-        "KS043", f"this project builds no {name}", cause=f"it builds {_listed(project.targets)}"
+        "KS043",
+        f"this project builds no {name}",
+        cause=f"it builds {_listed(project.targets)}",
+        fix=f"did you mean {near[0]}?" if near else f"name one of {', '.join(known)}",
     )
 
 
@@ -241,7 +249,8 @@ def _free(project: Project, stem: str, target: ModuleTarget | None) -> None:
     for other in project.targets:
         same = target is None or other.directory == target.directory
         if normalize_name(other.name) == normalize_name(stem) and same:
-            raise UsageError("KS043", f"{stem} is the name of a module of this project already")
+            what = f"{stem} is the name of a module of this project already"
+            raise UsageError("KS043", what, fix="choose another name")
         if f"{stem}.o" in other.objects and same:
             raise UsageError(
                 "KS043",
@@ -249,6 +258,7 @@ def _free(project: Project, stem: str, target: ModuleTarget | None) -> None:
                 cause=None
                 if other is target
                 else "an object can't be a part of two modules, nor a module itself and a part of another",
+                fix="choose another name, if another object is meant",
             )
 
 

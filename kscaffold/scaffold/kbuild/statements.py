@@ -6,6 +6,7 @@ and why.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 
 from kscaffold.records import dataclass, replace
@@ -21,6 +22,11 @@ _RELEASE = re.compile(
     r"\(\s*\$[({]KERNELRELEASE[)}]\s*,\s*\)|KERNELRELEASE|[\"']\$[({]KERNELRELEASE[)}][\"'] (?:\"\"|'')"
 )
 _RULE = re.compile(r"[^\s#=:][^=#]*:(?!=)")
+# What stands before an operator, whole: a variable's name, or what ends with one.
+_SET = re.compile(r"(?<![^\s:=+?!#])([^\s:=+?!#]+)\s*(?::{0,3}|[+?!])=")
+_DEFINE = re.compile(r"\s*(?:override\s+|export\s+)*(?:un)?define\s+(\S+)")
+_NAME = re.compile(r"[\w.-]")
+_LONGEST = 100  # letters of a variable's name whose value is put in
 
 
 class UneditableError(Exception):
@@ -74,8 +80,11 @@ def statements(text: str) -> list[Statement]:
     plain = _plain(text, found)
 
     def put(at: Statement, text: str) -> str:
-        known = {name: value for name, (line, value) in plain.items() if line < at.first}
-        return _USE.sub(lambda use: known.get(use[1] or use[2], use[0]), text)
+        def known(use: re.Match[str]) -> str:
+            line, value = plain.get(use[1] or use[2], (at.first, ""))
+            return value if line < at.first else use[0]
+
+        return _USE.sub(known, text)
 
     return [replace(s, name=put(s, s.written), value=put(s, s.worth)) for s in found]
 
@@ -84,22 +93,39 @@ def _plain(text: str, found: Sequence[Statement]) -> dict[str, tuple[int, str]]:
     """The variables that are set once in all of the text, unconditionally, in plain words: line and value."""
     plain = {}
     lines = text.split("\n")
+    times = _times_set(text, {at.written for at in found if len(at.written) <= _LONGEST})
     for at in found:
         value = at.worth.partition("#")[0].lstrip()  # make keeps the blanks at its end
-        once = re.compile(
-            rf"^(?!\s*#).*?(?<![\w.-]){re.escape(at.written)}\s*(?::{{0,3}}|[+?!])="
-            rf"|^\s*(?:override\s+|export\s+)*(?:un)?define\s+{re.escape(at.written)}\b",
-            re.M,
-        )
         if (
             at.live
             and at.op in ("=", ":=", "::=", "?=")
             and not re.search(r"[$\\]", at.written + value)
             and lines[at.first].lstrip().startswith(at.written)  # neither exported nor an override
-            and len(once.findall(text)) == 1
+            and times[at.written] == 1
         ):
             plain[at.written] = (at.last, value)
     return plain
+
+
+def _times_set(text: str, names: Set[str]) -> Counter[str]:
+    """In how many lines that are no comments each of these variables is set, or might be. One look at the
+    text for all of them: a Kbuild of a thousand variables is not read a thousand times.
+    """
+    times: Counter[str] = Counter()
+    for line in text.replace("\\\n", " ").split("\n"):
+        if line.lstrip().startswith("#"):
+            continue
+        ends = {
+            run[at:]
+            for run in _SET.findall(line)
+            for at in range(max(0, len(run) - _LONGEST), len(run))
+            if not at or not _NAME.match(run[at - 1])
+        }
+        defined = _DEFINE.match(line)
+        word = defined[1][:_LONGEST] if defined else ""
+        begins = {word[:at] for at in range(1, len(word) + 1) if not _NAME.match(word[at : at + 1])}
+        times.update(names & (ends | begins))
+    return times
 
 
 def _assignments(text: str) -> list[Statement]:
@@ -263,12 +289,15 @@ def rename_behind(text: str, old: str, new: str) -> str:
     Raises UneditableError where one is used for anything else."""
     found = statements(text)
     lines = text.split("\n")
+    used = {one or other for one, other in _USE.findall(text)}
     for name, (last, value) in _plain(text, found).items():
+        if value.strip() != old or name not in used:
+            continue
         use = rf"\$(?:\({re.escape(name)}\)|\{{{re.escape(name)}\}})"
         as_list, as_module = re.compile(rf"\s*{use}-"), re.compile(rf"(?<![^\s=]){use}\.o(?=[\s#]|\\?$)")
         lists = {s.first for s in found if s.live is not False and as_list.match(s.written)}
         modules = {n for s in found if s.live and s.name == "obj-m" for n in range(s.first, s.last + 1)}
-        if value.strip() != old or not (lists or any(as_module.search(_split(lines[n])[0]) for n in modules)):
+        if not (lists or any(as_module.search(_split(lines[n])[0]) for n in modules)):
             continue
         for number, line in enumerate(lines):
             # $(NAME).ko is the module in commands, too
