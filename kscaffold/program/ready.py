@@ -1,22 +1,18 @@
 """The program that a user names, with every file that a guest needs to run it."""
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from kscaffold import process
-from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
 from kscaffold.elf.dynamic import read_dynamic
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files import reader
-from kscaffold.files.scratch import scratch_directory
+from kscaffold.program.compile import compile_program
 from kscaffold.program.libraries import MOST_PROGRAM, libraries_of, search_path
 from kscaffold.records import dataclass, field, replace
-from kscaffold.sandbox.agent.guest_root import compiler
 
-_COMPILE_TIMEOUT = 120.0  # s
 _DEEPEST = 4  # interpreters of interpreters: the kernel's own limit (BINPRM_MAX_RECURSION)
 _BUSYBOX = "/busybox"  # where SandboxTarget.install_busybox() puts it
 _ITS_SHELLS = ("/bin/sh", "/usr/bin/sh")
@@ -25,7 +21,11 @@ SHELLS = frozenset({"sh", "ash"})
 # Programs that start others by name: shells, and those with such a function of libc's. In a static one
 # the name may be the end of another, as of __libc_system.
 _OTHER_SHELLS = frozenset({"bash", "dash", "fish", "ksh", "mksh", "zsh"})
-_STARTS_OTHERS = re.compile(rb"[\0_](?:system|popen|exec[lv]pe?|posix_spawnp)\0")
+_STARTS_OTHERS = tuple(
+    before + name + b"\0"
+    for before in (b"\0", b"_")
+    for name in (b"system", b"popen", b"execlp", b"execlpe", b"execvp", b"execvpe", b"posix_spawnp")
+)
 # Their programs are of no use without a tree of files beside them.
 _WITH_A_LIBRARY = ("python", "perl", "ruby", "node", "php", "lua", "java", "R")
 
@@ -157,41 +157,14 @@ def _refuse_with_a_library(interpreter: str, what: str) -> None:
 
 
 def _compiled(file: Path, architecture: Architecture) -> ReadyProgram:
-    """A program of one source file, static: nothing has to come along."""
-    program = compiler(architecture)
-    with scratch_directory() as place:
-        made = place / "program"
-        argv = [program, "-O2", "-g", "-Wall", "-pthread", "-static", "-o", str(made), str(file)]
-        done = process.run(argv, timeout=_COMPILE_TIMEOUT, cwd=file.parent)
-        if done.returncode:
-            said = done.stderr.strip()[-2000:]
-            raise KscaffoldError(
-                "KS643", f"{file} can't be compiled", cause=said, fix=_mend(said, architecture, argv)
-            )
-        content = reader.read_bytes(made, MOST_PROGRAM)
+    content = compile_program(file, architecture)
     target = os.path.normpath(file.absolute().with_suffix(""))
     return ReadyProgram(target, (GuestFile(content, target),), commands=_starts_others(content))
 
 
 def _starts_others(content: bytes) -> bool:
     """Whether a program has libc's functions that start others by their names."""
-    return _STARTS_OTHERS.search(content) is not None
-
-
-# What a compiler says without its C library. One for another machine reads the headers of this one then, as
-# far as they are for all.
-_NO_HEADER = r"(?:(?:stdio|stdlib|errno|unistd)|(?:bits|gnu|asm|sys)/[\w-]+)\.h: No such"
-_NO_LIBRARY = rf"cannot find -lc|crt1\.o|{_NO_HEADER}"
-
-
-def _mend(said: str, architecture: Architecture, argv: Sequence[str]) -> str:
-    """The command to try where a program does not compile: it installs the C library for that machine, or
-    compiles once more to show the errors.
-    """
-    if not re.search(_NO_LIBRARY, said):
-        return process.display([*argv[:-3], "/dev/null", argv[-1]])
-    package = "libc6-dev" if architecture is table.host() else f"libc6-dev-{architecture.debian}-cross"
-    return f"sudo apt-get install --no-install-recommends {package}"
+    return any(name in content for name in _STARTS_OTHERS)
 
 
 def _is_of(file: Path, architecture: Architecture) -> bool:
