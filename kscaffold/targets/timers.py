@@ -51,12 +51,13 @@ class Links:
     """Where each timer was and led when it was last seen. A timer whose memory has been given back since is
     still a link of the kernel's chain, and those behind it are armed as before; a pointer to it elsewhere
     than in that chain says nothing. `entries`: by the address of each entry of the wheel, the next one, the
-    number of their bucket, and where the buckets of their base begin; `nodes`: by that of each node of a
-    tree, the right and the left one below it, and its clock's base.
+    number of their bucket, where the buckets of their base begin, and whether the one before it had gone
+    then: to take it out of the chain would have crashed the kernel. `nodes`: by that of each node of a tree,
+    the right and the left one below it, its clock's base, and whether the one above it had gone.
     """
 
-    entries: dict[int, tuple[int, int, int]] = field(default_factory=dict)
-    nodes: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    entries: dict[int, tuple[int, int, int, bool]] = field(default_factory=dict)
+    nodes: dict[int, tuple[int, int, int, bool]] = field(default_factory=dict)
 
 
 def armed_timers(
@@ -163,7 +164,7 @@ def _of_wheel(
     wheel: int,
     heads: Pointers,
     clock: _Clock,
-    known: dict[int, tuple[int, int, int]],
+    known: dict[int, tuple[int, int, int, bool]],
 ) -> Iterator[Timer]:
     """The timers of all buckets, which are hash lists: the second pointer of an entry leads back to the
     pointer to it. The word before one is the function of the work that a delayed work's timer is in (struct
@@ -188,12 +189,12 @@ def _of_wheel(
                 else:
                     left = clock.left(entry.expires) / clock.rate
                     yield Timer("timer", link.at, entry.function, entry.work, left)
-                known[link.at] = (entry.following, bucket, buckets)
+                known[link.at] = (entry.following, bucket, buckets, not link.is_read)
                 following.append(_Link(entry.following, link.at, bucket, buckets))
                 continue
-            behind, bucket, buckets = known.get(link.at, (0, 0, 0))
+            behind, bucket, buckets, is_stuck = known.get(link.at, (0, 0, 0, False))
             slot = link.back - buckets if link.bucket is None else link.bucket * memory.word
-            if link.is_read and 0 <= slot < _MOST_BUCKETS * memory.word:
+            if (link.is_read or is_stuck) and 0 <= slot < _MOST_BUCKETS * memory.word:
                 yield Timer("timer", link.at)
             if slot == bucket * memory.word:  # what follows proves itself, as each does, by its pointer back
                 following.append(_Link(behind, link.at, bucket, buckets, is_read=False))
@@ -206,7 +207,7 @@ def _of_trees(
     trees: int,
     roots: Pointers,
     uptime: float,
-    known: dict[int, tuple[int, int, int]],
+    known: dict[int, tuple[int, int, int, bool]],
 ) -> Iterator[Timer]:
     """The timers of high resolution, which are nodes of red-black trees: each has a pointer to its clock's
     base.
@@ -217,7 +218,7 @@ def _of_trees(
     # pointers that nobody follows (hrtimer_cpu_base.next_timer).
     armed = {at for at, slot in roots if at in known and 0 < slot - known[at][2] < _CLOCK}
     waiting = {at for at, _ in roots}
-    seen = set(waiting)
+    seen, below_gone = set(waiting), set[int]()
     for _ in range(_DEEPEST):
         children: set[int] = set()
         places = sorted(waiting)
@@ -225,10 +226,11 @@ def _of_trees(
             _, right, below, expires, _, function, base, state = form.unpack(data)
             if function and state & _ENQUEUED and trees <= base < trees + _TREES:
                 yield Timer("hrtimer", at, function, 0, max(0.0, expires / 1e9 - uptime))
-                known[at] = (right, below, base)
+                known[at] = (right, below, base, at in below_gone)
                 armed |= {right, below}
-            elif at in armed:
+            elif at in armed or (at in below_gone and known.get(at, (0, 0, 0, False))[3]):
                 yield Timer("hrtimer", at)
+                below_gone |= set(known.get(at, ())[:2])
             children |= {child for child in known.get(at, ())[:2] if child and memory.is_mapped(child)}
         waiting = children - seen
         seen |= children
