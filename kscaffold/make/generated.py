@@ -45,7 +45,7 @@ def _by_rule(name: str, directory: Path) -> Maker | None:
     target = re.compile(
         rf"^(?P<target>[^\s#:=]*(?<![\w.-]){re.escape(name)})(?:\s[^:=#]{{0,500}})?:(?!=)", re.M
     )
-    written = re.compile(rf">\s*\S{{0,300}}(?<![\w.-]){re.escape(name)}(?![\w.-])")
+    written = re.compile(rf">\s*[^\s>]*(?<![\w.-]){re.escape(name)}(?![\w.-])")
     for file, text in _texts(directory, _MAKEFILES):
         where = file.relative_to(directory)
         if match := target.search(text):
@@ -84,7 +84,7 @@ def _has_autoconf(directory: Path) -> bool:
 
 def _by_script(name: str, directory: Path) -> Maker | None:
     """A script that names it; what writes to it is sure to make it."""
-    written = re.compile(rf"(?:>|-o|tee|open\()\s*[\"']?\S{{0,300}}(?<![\w.-]){re.escape(name)}(?![\w.-])")
+    written = re.compile(rf"(?:>|-o|tee|open\()\s*[\"']?[^\s>]{{0,300}}(?<![\w.-]){re.escape(name)}(?![\w.-])")
     word = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])")
     for pattern, runs in _SCRIPTS.items():
         for file, text in _texts(directory, (pattern,)):

@@ -22,7 +22,7 @@ def refuse_where_made(directory: Path) -> None:
     templates = sorted(directory.rglob("Kbuild.in")) + sorted(directory.rglob("Makefile.in"))
     script = next(((n, how) for n, how in _MAKES_KBUILD if (directory / n).is_file()), None)
     own = read_text(directory / "Makefile") if (directory / "Makefile").is_file() else ""
-    by_rule = re.search(r"^(?:\S*/)?(?:Kbuild|Makefile)\s*:(?!=)|>\s*\S{0,300}\bKbuild\b", own, re.M)
+    by_rule = re.search(r"^(?:\S*/)?(?:Kbuild|Makefile)\s*:(?!=)|>\s*[^\s>]*\bKbuild\b", own, re.M)
     if script and (templates or script[0] in ("configure", "autogen.sh")):
         cause, fix = f"{script[0]} makes what Kbuild reads", f"{script[1]}, then kscaffold adopt"
     elif by_rule:
