@@ -245,7 +245,8 @@ def _report_failure(
     from kscaffold.testing.second_run import run_again, waits_for_lock
     from kscaffold.testing.verdict import again, guess_of, sections, source_of
 
-    report.sections += sections(guests, _MOST_LINES)
+    sanitized = "sanitize" in str(item.config.getoption("--kscaffold-instruments") or "").split(",")
+    report.sections += sections(guests, _MOST_LINES, sanitized=sanitized)
     source = source_of(guests, item.config.rootpath)
     if was_judged and (source is None or waits_for_lock(guests)):
         second = run_again(item, guests, report.duration)
@@ -254,8 +255,8 @@ def _report_failure(
             if second.rows:
                 report.sections.append(("calls of the module's functions, in a second run", second.rows))
         source = (second.source if second else None) or source or guess_of(guests, item.config.rootpath)
-    command = again(item.nodeid.partition("::")[2], item.path, guests[0].kernel.release)
-    report.sections.append(("again", command))
+    name, release = item.nodeid.partition("::")[2], guests[0].kernel.release
+    report.sections.append(("again", again(name, item.path, release, sanitized=sanitized)))
     if source:
         report.user_properties.append((SOURCE, source))
 

@@ -51,8 +51,10 @@ def _is(one: Complaint | Flaw, which: str) -> bool:
     return which in (one.kind, getattr(one, "code", None)) or re.search(which, one.text) is not None
 
 
-def sections(guests: Sequence[Guest], most: int) -> list[tuple[str, str]]:
-    """The sections that the report of a failed test gets, each a title and a text. `most`: lines of a log."""
+def sections(guests: Sequence[Guest], most: int, *, sanitized: bool) -> list[tuple[str, str]]:
+    """The sections that the report of a failed test gets, each a title and a text. `most`: lines of a log;
+    `sanitized`: the test's modules were copies that the sanitizer looks into.
+    """
     parts = []
     for number, guest in enumerate(guests, 1):
         which = f" {number}" if len(guests) > 1 else ""
@@ -72,7 +74,7 @@ def sections(guests: Sequence[Guest], most: int) -> list[tuple[str, str]]:
         if seen.trace:
             parts.append((f"stages of the last load{which}", seen.trace))
         if seen.commands:
-            parts.append((f"by hand{which}", _by_hand(guest)))
+            parts.append((f"by hand{which}", _by_hand(guest, sanitized=sanitized)))
     return parts
 
 
@@ -104,16 +106,16 @@ def _in_project(where: str, guest: Guest, project: Path) -> str | None:
     return None
 
 
-def again(test: str, file: Path, release: str) -> str:
+def again(test: str, file: Path, release: str, *, sanitized: bool) -> str:
     """The command that runs one test again. `test`: its node's name in `file`."""
-    words = ["kscaffold", "test", "--kernel", release]
+    words = ["kscaffold", "test", "--kernel", release, *(["--sanitize"] if sanitized else [])]
     name = test.partition("[")[0]
     if file == EXAMINATION:
         return shlex.join([*words, "-k", name])
     return shlex.join([*words, f"{os.path.relpath(file)}::{name}"])
 
 
-def _by_hand(guest: Guest) -> str:
+def _by_hand(guest: Guest, *, sanitized: bool) -> str:
     """The commands that do what the test did, in a new sandbox."""
     release = guest.kernel.release
     devices = "".join(f" --device {shlex.quote(word)}" for word in guest.devices)
@@ -121,5 +123,7 @@ def _by_hand(guest: Guest) -> str:
     for command in guest.evidence.commands:
         verb = command.split(" ", 2)[1]
         rest = command[len("kscaffold ") + len(verb) :]
-        lines.append(f"kscaffold {verb} --kernel {release}{devices}{rest}" if verb != "unload" else command)
+        looks = " --sanitize" if sanitized and verb == "load" else ""
+        words = f"kscaffold {verb} --kernel {release}{devices}{looks}{rest}"
+        lines.append(words if verb != "unload" else command)
     return "\n".join(lines)
