@@ -15,16 +15,17 @@ VERBS = ("run", "build", "check", "load", "reload", "test")
 _TIMEOUT = 24 * 3600.0  # s; each verb has deadlines of its own
 # What a person writes. What make writes is hidden, or ends otherwise.
 _SUFFIXES = frozenset({".c", ".h", ".S", ".py", ".lds"})
-_NAMES = frozenset({"Kbuild", "Makefile", "Kconfig"})
+_NAMES = frozenset({"Kbuild", "Makefile", "Kconfig", "dkms.conf", "kscaffold.toml"})
 _QUIET = 100  # ms without a change after which the changes of one save are passed on
 
 
-def is_source(path: str) -> bool:
-    """Whether a file is one that a person writes: not hidden, and nothing that make leaves."""
-    name = Path(path).name
-    if name.startswith(".") or name.endswith(".mod.c"):
+def is_source(path: Path) -> bool:
+    """Whether a file, named from its project's directory, is one that a person writes: not hidden, nor in a
+    hidden directory, as a .venv is, and nothing that make leaves.
+    """
+    if any(part.startswith(".") for part in path.parts) or path.name.endswith(".mod.c"):
         return False
-    return name in _NAMES or Path(name).suffix in _SUFFIXES
+    return path.name in _NAMES or path.suffix in _SUFFIXES
 
 
 def changes(directory: Path) -> Iterator[tuple[str, ...]]:
@@ -38,7 +39,7 @@ def changes(directory: Path) -> Iterator[tuple[str, ...]]:
     begun = False
     for found in watchfiles.watch(
         project,
-        watch_filter=lambda _, path: is_source(path),
+        watch_filter=lambda _, path: is_source(Path(path).relative_to(project)),
         step=_QUIET,
         rust_timeout=_QUIET,
         yield_on_timeout=True,

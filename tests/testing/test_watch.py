@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -29,10 +30,14 @@ from tests.support.projects import HELLO, write
         (".a.o.cmd", False),
         ("a.c~", False),
         ("4913", False),
+        ("kscaffold.toml", True),
+        (".kscaffold.toml", False),
+        (".venv/lib/a.py", False),
+        ("sub/.git/Makefile", False),
     ],
 )
 def test_what_is_a_source(name, source):
-    assert is_source(f"/x/{name}") is source
+    assert is_source(Path(name)) is source
 
 
 @pytest.mark.kernel
