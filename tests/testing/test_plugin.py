@@ -67,12 +67,20 @@ def project(pytester):
 
 
 def run(project, text: str, *words: str):
+    """The tests on 6.1; what a second run of one that failed tells is test_second_run.py's."""
     project.path.joinpath("tests/test_it.py").write_text(text)
     release = need_kernel("6.1").release
     # A process of its own: pytester takes away what is imported in this one, classes that others hold.
     alone = [] if "-n" in words else ["-p", "no:xdist"]
     return project.runpytest_subprocess(
-        "-p", "no:cacheprovider", *alone, "--kscaffold-kernel", release, *words
+        "-p",
+        "no:cacheprovider",
+        *alone,
+        "--kscaffold-second-runs",
+        "0",
+        "--kscaffold-kernel",
+        release,
+        *words,
     )
 
 
@@ -291,4 +299,4 @@ def test_the_sum_of_a_kselftest_module_is_a_result(project):
     text += "def test_sum(guest, failed):\n    guest.load(failed=failed)\n"
     ran = run(project, text)
     ran.assert_outcomes(passed=2, failed=2)
-    assert re.search(r"FAILED .*test_sum\[.*2::sum\] - failed 2 out of 3 tests", str(ran.stdout))
+    assert re.search(r"_ test_sum\[.*2::sum\] _+\s+failed 2 out of 3 tests\n", str(ran.stdout))
