@@ -14,6 +14,7 @@ from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.command_line import make_argv
+from tests.zoo.sources import WITHOUT_LINES
 
 _TEMPLATE = """// SPDX-License-Identifier: GPL-2.0
 #include <linux/completion.h>
@@ -238,12 +239,10 @@ def built_armed(kernel: Kernel, names: tuple[str, ...] = tuple(ARMED)) -> Path:
         "#endif\n"
         "static void __exit two_exit(void) { timer_delete_sync(&two_timer); }\nmodule_exit(two_exit);\n"
     )
-    (place / "Kbuild").write_text(
-        f"ccflags-y := -g0\nobj-m := {objects} armed_two.o\narmed_two-y := start.o stop.o\n"
-    )
+    (place / "Kbuild").write_text(f"obj-m := {objects} armed_two.o\narmed_two-y := start.o stop.o\n")
     assert kernel.build is not None
     tree = read_tree(kernel.build)
-    argv = make_argv(place, tree, toolchain(tree), "modules", jobs=2)
+    argv = [*make_argv(place, tree, toolchain(tree), "modules", jobs=2), WITHOUT_LINES]
     done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout + done.stderr
     return place

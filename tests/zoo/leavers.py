@@ -15,6 +15,7 @@ from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.command_line import make_argv
+from tests.zoo.sources import WITHOUT_LINES
 
 _TEMPLATE = """// SPDX-License-Identifier: GPL-2.0
 #include <linux/cdev.h>
@@ -290,10 +291,10 @@ def built_leavers(kernel: Kernel) -> Path:
             _TEMPLATE.format(name=f"clean_{name}", undo=each.undo, **fields)
         )
     objects = " ".join(f"leave_{name}.o clean_{name}.o" for name in LEAVERS)
-    (place / "Kbuild").write_text(f"ccflags-y := -g0 -Wno-unused\nobj-m := {objects}\n")
+    (place / "Kbuild").write_text(f"ccflags-y := -Wno-unused\nobj-m := {objects}\n")
     assert kernel.build is not None
     tree = read_tree(kernel.build, kernel.arch)
-    argv = make_argv(place, tree, toolchain(tree), "modules", jobs=2)
+    argv = [*make_argv(place, tree, toolchain(tree), "modules", jobs=2), WITHOUT_LINES]
     done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout + done.stderr
     return place
