@@ -84,7 +84,9 @@ _SHOW = "static int show(struct seq_file *m, void *v) { return 0; } static struc
 _FOPS = "static const struct file_operations fops = { .owner = THIS_MODULE };"
 _LOOP = (
     "static struct task_struct *t;"
-    " static int round(void *x) { while (!kthread_should_stop()) msleep(500); return 0; }"
+    " static int round(void *x) { for (;;) { set_current_state(TASK_INTERRUPTIBLE);"
+    " if (kthread_should_stop()) break; schedule_timeout(3600 * HZ); }"
+    " __set_current_state(TASK_RUNNING); return 0; }"
 )
 
 # Kernels whose memory nobody can look through: they have no /proc/kcore.
