@@ -105,15 +105,16 @@ ARMED = {
     # it.
     "timer_if": Armed(
         _timer(),
-        "mod_timer(&timer, jiffies + 2 * HZ);",
+        "mod_timer(&timer, jiffies + 5 * HZ);",
         "if (n > 9) timer_delete_sync(&timer);",
         "crashed",
         "timer",
     ),
-    "heap_2": Armed(_HEAP.format(body="n++;"), _START_HEAP.format(s=2), "", "crashed", "late"),
-    "high_2": Armed(_HIGH, _START_HIGH.format(ms=2000), "", "crashed", "tick"),
-    "thread_2": Armed(
-        _THREAD.format(ms=2200),
+    "heap_5": Armed(_HEAP.format(body="n++;"), _START_HEAP.format(s=5), "", "crashed", "late"),
+    "high_5": Armed(_HIGH, _START_HIGH.format(ms=5000), "", "crashed", "tick"),
+    # A task that sleeps for 4 s is told as one that is blocked, by the sandbox's kernel.
+    "thread_3": Armed(
+        _THREAD.format(ms=3300),
         'thread = kthread_run(round, NULL, "armed"); msleep(50);',
         "",
         "crashed",
