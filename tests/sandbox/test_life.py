@@ -59,11 +59,11 @@ def _ours() -> list[int]:
     """QEMUs of this test: their console's file is in its runtime directory."""
     runtime = os.environ["XDG_RUNTIME_DIR"].encode()
     found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in Path("/proc").glob("[0-9]*"):  # glob() itself looks at what stands behind a star
         with contextlib.suppress(OSError):
-            text = entry.read_bytes()
+            text = (process / "cmdline").read_bytes()
             if b"qemu-system" in text.partition(b"\0")[0] and runtime in text:
-                found.append(int(entry.parent.name))
+                found.append(int(process.name))
     return found
 
 
