@@ -84,7 +84,9 @@ def _has_autoconf(directory: Path) -> bool:
 
 def _by_script(name: str, directory: Path) -> Maker | None:
     """A script that names it; what writes to it is sure to make it."""
-    written = re.compile(rf"(?:>|-o|tee|open\()\s*[\"']?[^\s>]{{0,300}}(?<![\w.-]){re.escape(name)}(?![\w.-])")
+    written = re.compile(
+        rf"(?:>|-o|tee|open\()\s*[\"']?[^\s>]{{0,300}}(?<![\w.-]){re.escape(name)}(?![\w.-])"
+    )
     word = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])")
     for pattern, runs in _SCRIPTS.items():
         for file, text in _texts(directory, (pattern,)):
