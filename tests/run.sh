@@ -17,7 +17,6 @@ python -m tests.support.checkpatch || [ -z "${KSCAFFOLD_REQUIRE:-}" ]
 
 # Each of thousands of processes would compile all of its modules again.
 unset PYTHONDONTWRITEBYTECODE
-python -m compileall -q kscaffold tests
 
 set -x
 ruff check kscaffold tests
