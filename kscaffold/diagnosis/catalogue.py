@@ -172,7 +172,7 @@ def _compiled(hundreds: str) -> list[tuple[Entry, str, re.Pattern[str]]]:
 
 
 def words_of(pattern: str) -> str:
-    """The longest text outside of groups that each match of a regular expression has; "" where there is none."""
+    """The longest text outside of groups that each match of a regular expression has; "" where none is."""
     if "(?i" in pattern or "(?x" in pattern:
         return ""
     runs, depth = [""], 0
