@@ -314,3 +314,13 @@ def _real_snapshot(kernel: Kernel, cache: Path) -> Path:
     # The agent is not compiled again: no test here is of that.
     shutil.copytree(REAL_CACHE / "kscaffold" / "guest", cache / "guest")
     return copy
+
+
+def test_a_snapshot_is_its_users_alone_whatever_the_umask(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    before = os.umask(0)
+    try:
+        with snapshot.scratch_dir() as place:
+            assert place.stat().st_mode & 0o777 == 0o700
+    finally:
+        os.umask(before)

@@ -108,7 +108,7 @@ def scratch_dir() -> Iterator[Path]:
     paths.make_own(snapshots_dir())
     _sweep()
     directory = snapshots_dir() / own_name(_MAKING)
-    directory.mkdir()
+    directory.mkdir(mode=0o700)
     with (directory / "lock").open("wb") as lock:
         try_lock(lock.fileno())  # nobody else knows this file yet, but a sweep
         try:
