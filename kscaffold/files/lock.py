@@ -44,10 +44,13 @@ def wait_for_lock(fd: int, seconds: float) -> bool:
 def is_locked(path: Path) -> bool:
     """Whether a live process holds the file's lock exclusively. False where the file can't be opened."""
     try:
-        with path.open("rb") as file:
-            return not try_lock(file.fileno(), shared=True)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO is not waited for
     except OSError:
         return False
+    try:
+        return not try_lock(fd, shared=True, without=True)
+    finally:
+        os.close(fd)
 
 
 def is_same_file(path: Path, fd: int, *, follow: bool = True) -> bool:

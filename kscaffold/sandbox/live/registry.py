@@ -13,7 +13,7 @@ from typing import Any
 from kscaffold import process, timeouts
 from kscaffold.arch import table
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import ownership, paths
+from kscaffold.files import ownership, paths, reader
 from kscaffold.files.lock import is_locked, try_locked, wait_for_lock
 from kscaffold.records import dataclass
 from kscaffold.sandbox.agent.channel import Channel, require_running
@@ -225,14 +225,13 @@ def is_ended(directory: Path) -> bool:
 
 
 def last_log(project: Path, *, previous: bool = False) -> tuple[bytes, str]:
-    """The log records and the console that the project's last sandbox left when it ended. `previous`: those
-    of the one before the one that runs, or that ran last.
-    """
+    """The log records and console that the last sandbox of `project` left, or the `previous` one."""
     parts = []
     for name in ("log", "console"):
         try:
-            parts.append((sandbox_dir(project) / f"{PREVIOUS if previous else ''}{name}").read_bytes())
-        except OSError:
+            kept = sandbox_dir(project) / (f"{PREVIOUS}{name}" if previous else name)
+            parts.append(reader.read_bytes(kept, 64 << 20))
+        except (OSError, KscaffoldError):
             parts.append(b"")
     return parts[0], parts[1].decode(errors="replace")
 
