@@ -68,6 +68,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "device(word): the test's guest has this device on its PCI bus, as QEMU's -device takes it"
     )
+    if config.getoption("--kscaffold-results") or config.getoption("--kscaffold-second-run"):
+        from kscaffold import termination  # start-up time: pytest runs without us, too
+
+        # Started by us, in a process group of its own, as what the tests start is.
+        termination.heed()
     if hasattr(config, "workerinput"):
         return  # of pytest-xdist: the first process hears of all reports
     config.pluginmanager.register(_CaseNames(), "kscaffold-cases")
