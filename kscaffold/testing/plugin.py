@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _OPTION = "--kscaffold-kernel"
 _GUESTS = pytest.StashKey[list["Guest"]]()
+_FAILED_BUILDS = pytest.StashKey[dict[tuple[Path, str], str]]()
 _CASE = "kscaffold.case"
 # Longer logs are cut in the middle.
 _MOST_LINES = 120
@@ -149,7 +150,7 @@ def modules(request: pytest.FixtureRequest, kernel: "Kernel") -> dict[str, Path]
         return {}
     # Tests on several kernels take turns, or run at once with pytest-xdist.
     apart = config.getoption("--kscaffold-apart") or len(config.getoption(_OPTION) or ()) > 1
-    return build_modules(project, kernel, apart=apart)
+    return build_modules(project, kernel, config.stash.setdefault(_FAILED_BUILDS, {}), apart=apart)
 
 
 @pytest.fixture
