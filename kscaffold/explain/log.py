@@ -149,7 +149,7 @@ def _unwrapped(lines: list[str], records: list[Record], findings: list[Catalogue
 
 def _of_finding(finding: CatalogueMatch, lines: Sequence[str], release: str | None) -> MatchedEntry:
     # start-up time: most logs are of loads
-    from kscaffold.explain import api_change, kernel_symbols
+    from kscaffold.explain import api_change, kernel_symbols, make_directory
     from kscaffold.make.generated import of_modpost
 
     matched = MatchedEntry(finding.entry, finding.cause, finding.fix, finding.lines, more=finding.entry.more)
@@ -162,6 +162,8 @@ def _of_finding(finding: CatalogueMatch, lines: Sequence[str], release: str | No
         return replace(matched, cause=symbols.cause, fix=symbols.fix)
     if code == "KS111" and (made := of_modpost(finding.groups["stem"])):
         return replace(matched, cause=made[0], fix=made[1])
+    if code == "KS137" and (place := make_directory.of_target(lines, finding.first)):
+        return replace(matched, cause=place[0], fix=place[1])
     if code == "KS321":
         return replace(
             matched, cause=matched.cause + last_words.of_probe(lines, finding.first, finding.groups)
