@@ -22,6 +22,6 @@ set -x
 ruff check kscaffold tests
 ruff format --check kscaffold tests
 mypy
-# A file's tests stay together: they share what they build. A fifth of the time of all is spent waiting (for
-# deadlines, downloads and the one guest of a test), so there is a worker more than processors.
-exec python -m pytest -n $(($(nproc) + 1)) --dist loadfile "$@"
+# A file's tests stay together: they share what they build. A quarter of the time of all is spent waiting (for
+# deadlines, downloads and the one guest of a test), so there are two workers more than processors.
+exec python -m pytest -n $(($(nproc) + 2)) --dist loadfile "$@"

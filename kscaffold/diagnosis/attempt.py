@@ -41,9 +41,10 @@ class Attempt:
     `errno`: what the system call returned, positive, 0 for success. `records`: the log of this call only,
     None where the log can't be read. `answered`: the target's own answer to this request came. `heard`: the
     target can still be asked. `alive`: the target lives. `reset`: the guest's machine reset itself while
-    the request was under way. `late`: the deadline passed. `killed_by`: the signal that ended the calling
-    task. `note`: what the log lacks. `trace`: ftrace's text. `stack`: the kernel stack of a task that did
-    not come back. `seconds`: spent in the kernel. `requests`: the modules that were asked for meanwhile.
+    the request was under way, or before that where `begun`, that the target had begun it, is false. `late`:
+    the deadline passed. `killed_by`: the signal that ended the calling task. `note`: what the log lacks.
+    `trace`: ftrace's text. `stack`: the kernel stack of a task that did not come back. `seconds`: spent in
+    the kernel. `requests`: the modules that were asked for meanwhile.
     """
 
     errno: int | None = None
@@ -52,6 +53,7 @@ class Attempt:
     heard: bool = True
     alive: bool = True
     reset: bool = False
+    begun: bool = True
     late: bool = False
     killed_by: int | None = None
     trace: str | None = None

@@ -108,20 +108,25 @@ _IN_HEAD = lazy.pattern(r"\b" + _PLACE)
 _END = lazy.pattern(r"^---\[ end (?:trace|Kernel panic)|^={60,70}$")
 
 
-def harmless_complaints(found: Sequence[Complaint], tainted: int | None = None) -> tuple[Complaint, ...]:
+def harmless_complaints(
+    found: Sequence[Complaint], tainted: int | None = None, *, waiting: bool = False
+) -> tuple[Complaint, ...]:
     """The complaints that a kernel which still runs can have made: a panic would have been the kernel's end.
 
     `tainted`: kernel.tainted after the complaints, None where nobody read it. A complaint whose taint bit is
     not set was printed by a module or a program, however well the lines imitate the kernel's.
+
+    `waiting`: whether somebody still waits for what the kernel was asked. Where nobody does, a task that
+    slept or worked for some seconds did nothing that a kernel with usual limits would speak of (a thread of
+    a healthy module may well sleep for five): only a sandbox's says early where a task is.
     """
-    true = [c for c in found if c.kind != "panic"]
+    true = [c for c in found if c.kind != "panic" and (waiting or not _is_early(c))]
     return tuple(c for c in true if tainted is None or not c.taints or c.taints & tainted)
 
 
-# The agent's child makes the call: its name is the agent's.
-_OF_CALL = lazy.pattern(
-    r"^INFO: task init:\d+ blocked for more than (?P<waited>\d{1,4}) seconds"
-    r"|: soft lockup - CPU#\d+ stuck for (?P<busy>\d{1,4})s! \[init:\d+\]"
+_OF_ONE_TASK = lazy.pattern(
+    r"^INFO: task .{1,80}:\d+ blocked (?:in I/O wait )?for more than (?P<waited>\d{1,4}) seconds"
+    r"|: soft lockup - CPU#\d+ stuck for (?P<busy>\d{1,4})s! \["
 )
 _USUAL = {"waited": 120, "busy": 20}  # s: kernel/hung_task.c, kernel/watchdog.c
 _ONE_TASK = frozenset({"hung-task", "soft-lockup"})
@@ -130,20 +135,16 @@ _ONE_TASK = frozenset({"hung-task", "soft-lockup"})
 def complaints_of_call(attempt: Attempt, module: str, tainted: int | None) -> tuple[Complaint, ...]:
     """What the kernel complained of while it loaded or unloaded a module. `tainted`: as for
     harmless_complaints().
-
-    Of a call that came back, without what only a sandbox's kernel says: ours says after some seconds where a
-    task is, others after a minute or two.
     """
     found = tuple(complaints(attempt.log, module))
     if attempt.outlived:
-        found = harmless_complaints(found, tainted)
-    if attempt.answered and attempt.errno is not None:
-        found = tuple(c for c in found if not (c.kind in _ONE_TASK and _is_early(c.text)))
+        returned = attempt.answered and attempt.errno is not None
+        found = harmless_complaints(found, tainted, waiting=not returned)
     return found
 
 
-def _is_early(text: str) -> bool:
-    said = _OF_CALL.search(text[:300])
+def _is_early(complaint: Complaint) -> bool:
+    said = _OF_ONE_TASK.search(complaint.text[:300]) if complaint.kind in _ONE_TASK else None
     return said is not None and any(int(n) < _USUAL[what] for what, n in said.groupdict().items() if n)
 
 

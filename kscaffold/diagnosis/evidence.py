@@ -20,7 +20,8 @@ class Evidence:
     kernel's. `symbols`: for symbols that may be unknown to the kernel, `gpl-only`, `missing`, or the name
     of the module that exports it; `circle NAME` where that module needs this one in turn. `looked_for`: the
     functions by which the module looks for hardware, and for what, where init says there is none. `foreign`:
-    the machine that the .ko is for, as --arch takes it, where its kernel's is another one.
+    the machine that the .ko is for, as --arch takes it, where its kernel's is another one. `resets`: the call
+    by which the module may have reset the machine.
     """
 
     module: str
@@ -39,3 +40,4 @@ class Evidence:
     symbols: Mapping[str, str] = field(default_factory=dict)
     looked_for: tuple[tuple[str, str], ...] = ()
     foreign: str | None = None
+    resets: str | None = None

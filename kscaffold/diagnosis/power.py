@@ -1,6 +1,6 @@
 """A kernel that was told to end: its last line says so, on every console (kernel/reboot.c, pr_emerg)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from kscaffold.diagnosis.attempt import Attempt
 
@@ -9,6 +9,16 @@ _ENDS: Mapping[str, tuple[str, str]] = {
     "reboot: Restarting system": ("was restarted", "kernel_restart()"),
     "reboot: System halted": ("was halted", "kernel_halt()"),
 }
+# What the agent says on the console, where the kernel starts it as one of these.
+_STARTED = {
+    "the kernel started /sbin/poweroff": "orderly_poweroff()",
+    "the kernel started /sbin/reboot": "orderly_reboot()",
+}
+# The functions that reset the machine at once, and without a word on the console.
+_RESETS = {"emergency_restart": "emergency_restart()", "handle_sysrq": "handle_sysrq('b')"}
+
+ENDS_LATER = frozenset({"orderly_poweroff", "orderly_reboot"})
+"""The functions that end the kernel some time after they returned."""
 
 
 def told_to_end(seen: Attempt) -> dict[str, str] | None:
@@ -17,8 +27,19 @@ def told_to_end(seen: Attempt) -> dict[str, str] | None:
     """
     if seen.answered or seen.outlived:
         return None
+    started = next((call for r in seen.log for line, call in _STARTED.items() if r.text[:100] == line), None)
     for record in reversed(seen.log):
         for line, (how, call) in _ENDS.items():
             if record.text[:100].startswith(line):
-                return {"line": line, "how": how, "call": call}
+                return {"line": line, "how": how, "call": started or call}
     return None
+
+
+def resets(imports: Collection[str]) -> str | None:
+    """The call by which a module with these imports may have reset the machine, None where it has none."""
+    return next((call for name, call in _RESETS.items() if name in imports), None)
+
+
+def likely_reset(call: str | None) -> str:
+    """The words that follow "the processor reset", where the module has such a call."""
+    return f"; likely: the module calls {call}, which does just that" if call else ""

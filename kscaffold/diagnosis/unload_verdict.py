@@ -5,7 +5,7 @@ from typing import Literal
 from kscaffold.diagnosis import catalogue, crash, errnos
 from kscaffold.diagnosis.attempt import NOT_KNOWN, Attempt, Facts, Listed
 from kscaffold.diagnosis.crash import Complaint
-from kscaffold.diagnosis.power import told_to_end
+from kscaffold.diagnosis.power import likely_reset, told_to_end
 from kscaffold.records import dataclass, replace
 
 
@@ -16,7 +16,7 @@ class UnloadEvidence:
     `attempt`: what the target saw of the unload. `facts`: what its kernel says of itself, asked after a
     refusal that these can explain. `listed`: the module's line of /proc/modules after a failure; None where
     the module is not in the list, or nobody asked. `gone`: the module has left the list. `tainted`:
-    kernel.tainted after the unload.
+    kernel.tainted after the unload. `resets`: the call by which the module may have reset the machine.
     """
 
     module: str
@@ -25,6 +25,7 @@ class UnloadEvidence:
     listed: Listed | None = None
     tainted: int | None = None
     gone: bool = False
+    resets: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,9 @@ def judge_unload(e: UnloadEvidence) -> UnloadJudgement:
         judgement = _judgement(e, "crashed", "KS619", found, cause=catalogue.filled(entry.cause, ended))
         return replace(judgement, fix=catalogue.filled(entry.fix, ended))
     if seen.reset:
-        return _judgement(e, "crashed", "KS268", found, cause="the processor reset while exit ran")
+        when = "while exit ran" if seen.begun else "after the load, before exit ran"
+        cause = f"the processor reset {when}{likely_reset(e.resets)}"
+        return _judgement(e, "crashed", "KS268", found, cause=cause)
     if seen.killed_by is not None and not seen.late and e.listed and e.listed.state == "Unloading":
         cause = "the task that unloaded was killed, and the module is still unloading"
         return _judgement(e, "crashed", "KS308", found, cause=cause)

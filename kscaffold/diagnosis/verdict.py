@@ -7,12 +7,11 @@ written by the module, the trace alone does not say why. Where they agree the an
 from typing import Literal
 
 from kscaffold import lazy
-from kscaffold.diagnosis import catalogue, crash, errnos, log_causes
+from kscaffold.diagnosis import catalogue, crash, errnos, log_causes, power
 from kscaffold.diagnosis.catalogue import CatalogueMatch
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.errno_causes import Reason, reason
 from kscaffold.diagnosis.evidence import Evidence
-from kscaffold.diagnosis.power import told_to_end
 from kscaffold.diagnosis.trace import StageTime, stages_of
 from kscaffold.records import dataclass, replace
 
@@ -54,7 +53,7 @@ def judge(e: Evidence) -> Judgement:
 def _judge(e: Evidence) -> Judgement:
     found = crash.complaints_of_call(e.attempt, e.module, e.tainted)
     fatal = next((c for c in found if c.fatal), None)
-    if fatal is not None or e.attempt.reset or _died_in_init(e) or told_to_end(e.attempt):
+    if fatal is not None or _was_reset(e) or _died_in_init(e) or power.told_to_end(e.attempt):
         return _crashed(e, found, fatal)
     if e.attempt.answered and e.attempt.errno == 0:
         return _loaded(e, found)
@@ -63,6 +62,11 @@ def _judge(e: Evidence) -> Judgement:
     if e.attempt.alive and e.attempt.late:
         return _hung(e, found)
     return _plain(e, found, "lost", None, "KS267", certain=False)
+
+
+def _was_reset(e: Evidence) -> bool:
+    """Whether the machine reset itself by this load: what came before it is not this module's."""
+    return e.attempt.reset and e.attempt.begun
 
 
 def _died_in_init(e: Evidence) -> bool:
@@ -99,7 +103,7 @@ def _returned(e: Evidence) -> int | None:
 
 def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None) -> Judgement:
     origin = crash.origin_of(fatal, found, e.module) if fatal else None
-    kind = origin.meaning if origin else "reset" if e.attempt.reset else "oops"
+    kind = origin.meaning if origin else "reset" if _was_reset(e) else "oops"
     entry = catalogue.entry_of_complaint(kind)
     stage, ran = _stage_of_crash(e), _init_ran(e)
     if ran is None and stage == "live":
@@ -109,10 +113,11 @@ def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None)
     cause = "the task that loaded was killed, and the module is still loading"
     if origin and fatal:
         cause = crash.cause_of_crash(fatal, origin)
-    elif e.attempt.reset:
+    elif _was_reset(e):
         cause = "the processor reset while the module was loading, and the kernel could say nothing"
+        cause += power.likely_reset(e.resets)
     fix = entry.fix if entry else None
-    ended = told_to_end(e.attempt) if fatal is None else None
+    ended = power.told_to_end(e.attempt) if fatal is None else None
     if ended:
         entry = catalogue.entry("KS619")
         assert entry is not None
@@ -127,7 +132,7 @@ def _crashed(e: Evidence, found: tuple[Complaint, ...], fatal: Complaint | None)
         code=entry.code if entry else None,
         cause=cause,
         fix=fix,
-        certain=fatal is not None or e.attempt.reset or ended is not None or e.state_after == "Loading",
+        certain=fatal is not None or _was_reset(e) or ended is not None or e.state_after == "Loading",
         complaints=found,
         stages=_stages(e, failed=None if is_live else stage, reached="live" if is_live else None),
     )

@@ -28,6 +28,8 @@ CODES: dict[Outcome, str] = {
 
 CALLS = "/proc/ks_faults"
 """The file of the guest that lists the calls."""
+FAIL = "/sys/module/ks_faults/parameters/fail"
+"""The file of the guest that takes the number of the call that fails."""
 _LINE = re.compile(r"(?P<number>\d+) (?P<function>\w+) (?P<spare>[01]) (?P<site>\S+\+0x\w+/0x\w+.*)")
 _MODULE = re.compile(r"\[(?P<module>[\w-]+)")
 # Calls of one line that are tried: the first ones, and the last ones.

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from kscaffold.diagnosis.attempt import Attempt
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf import quick
-from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.instrument.copies import InstrumentedPlan, instrumented
 from kscaffold.instrument.coverage import (
@@ -18,7 +17,7 @@ from kscaffold.instrument.coverage import (
     coverage_of_copies,
     read_counters,
 )
-from kscaffold.instrument.fault_rows import CALLS, Call, Faults, Seen, chosen, judge, read_calls
+from kscaffold.instrument.fault_rows import CALLS, FAIL, Call, Faults, Seen, chosen, judge, read_calls
 from kscaffold.instrument.findings import (
     Findings,
     as_users,
@@ -32,8 +31,7 @@ from kscaffold.load.finding import place_in
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prewarm import Prewarmed
 from kscaffold.load.request import SLOWER, Instruments
-from kscaffold.load.tries import RunOptions, Try, run_tries
-from kscaffold.module.arguments import Parameters
+from kscaffold.load.tries import RunOptions, Try, helpers_loaded, run_tries
 from kscaffold.progress import Progress
 from kscaffold.records import dataclass, replace
 from kscaffold.targets.sandbox import SandboxTarget
@@ -85,7 +83,7 @@ def run_instrumented(
     """
     copies = instrumented(plans[0], begun.kernel, asked, progress)
     tries = [replace(copies.plan, parameters=plan.parameters) for plan in plans]
-    options = replace(options, timeout=options.timeout * SLOWER)
+    options = replace(options, timeout=options.timeout * SLOWER, originals=plans[0].kos)
     lists: dict[int, str] = {}
     logs: dict[int, list[Record]] = {}
     counts = _Counts(asked.coverage)
@@ -136,7 +134,7 @@ def _fail_each(
         return Faults((), left_out)
     plural = "s" if len(points) != 1 else ""
     world.progress.step("Failing", f"{len(points)} call{plural} of init, one at a time")
-    failing = [replace(plans[n], first=_failing(plans[n], call.number)) for n, call in points]
+    failing = [replace(plans[n], orders={FAIL: str(call.number)}) for n, call in points]
     late: dict[int, Attempt] = {}
     logs_then: dict[int, list[Record]] = {}
     watch = max(seconds_to_watch(quick.imports(ko))[0] for ko in copies.originals.values())
@@ -150,7 +148,8 @@ def _fail_each(
         logs_then[number] = _log_of(target)
 
     options = replace(world.options, on_load=None, last=look_on)
-    results = run_tries(failing, replace(world.begun, restoring=None), options, world.progress)
+    with helpers_loaded(failing[0], replace(world.begun, restoring=None), options, world.progress) as begun:
+        results = run_tries(failing, begun, options, world.progress)
     usual = {n: Seen(as_users(done[n], copies), tuple(findings_of(done[n], kos, logs[n]))) for n in well}
     places: dict[str, SourceLine | None] = {}
     rows = []
@@ -168,11 +167,3 @@ def _log_of(target: SandboxTarget) -> list[Record]:
     with contextlib.suppress(OSError, KscaffoldError):
         return target.log()
     return []
-
-
-def _failing(plan: LoadPlan, number: int) -> tuple[tuple[ModuleFile, Parameters], ...]:
-    """The helpers, the one of the failing calls told which call fails."""
-    return tuple(
-        (ko, Parameters.parse(f"fail={number}") if ko.module == "ks_faults" else parameters)
-        for ko, parameters in plan.first
-    )

@@ -13,13 +13,17 @@ from kscaffold.records import replace
 
 
 def complaints_of(
-    records: Sequence[Record], files: Mapping[str, ModuleFile], tainted: int | None
+    records: Sequence[Record],
+    files: Mapping[str, ModuleFile],
+    tainted: int | None,
+    *,
+    waiting: bool = False,
 ) -> tuple[tuple[Complaint, ...], SourceLine | None]:
     """The complaints in these records, each with its line of source where it is in one of `files` (by the
     kernel's name of the module), and the first of these lines.
 
     `tainted`: the kernel's kernel.tainted since; None where the kernel no longer answers: a panic counts
-    then.
+    then. `waiting`: as for harmless_complaints().
     """
     if not crash.may_have_complaint(records):
         return (), None
@@ -28,7 +32,7 @@ def complaints_of(
         found |= {c.index: c for c in crash.complaints(records, module) if c.module == module}
     shown = [found[index] for index in sorted(found)]
     if tainted is not None:
-        shown = list(crash.harmless_complaints(shown, tainted))
+        shown = list(crash.harmless_complaints(shown, tainted, waiting=waiting))
     first: SourceLine | None = None
     for number, complaint in enumerate(shown):
         if complaint.module is not None and complaint.module in files:

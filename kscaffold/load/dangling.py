@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from kscaffold import lazy
 from kscaffold.arch import table
 from kscaffold.diagnosis.klog import Record
+from kscaffold.diagnosis.power import ENDS_LATER
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
@@ -166,6 +167,8 @@ def seconds_to_watch(imports: Collection[str]) -> tuple[float, str]:
         did = "for" if started in _KEPT or _REGISTERS.fullmatch(started) else "for what"
         return _LONG, f"{end}(){_BEFORE.get(end, '')} {did} {started}(){'' if did == 'for' else ' started'}"
     known = set(imports)
+    if known & ENDS_LATER:
+        return _LONG, _ALL
     if any(known & set(starts) for starts, _ in _PAIRS):
         return _SHORT, _ALL
     return 0.0, _ALL

@@ -201,4 +201,5 @@ def _complaints(
 ) -> tuple[tuple[Complaint, ...], SourceLine | None]:
     if not may_have_complaint(done.records):
         return (), None
-    return complaints_of(done.records, dict(files), None if done.lost else target.tainted())
+    tainted = None if done.lost else target.tainted()
+    return complaints_of(done.records, files, tainted, waiting=done.late)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from kscaffold import lazy
 from kscaffold.arch import table
-from kscaffold.diagnosis import crash, trace
+from kscaffold.diagnosis import crash, power, trace
 from kscaffold.diagnosis.attempt import Attempt, Listed
 from kscaffold.diagnosis.evidence import Evidence
 from kscaffold.diagnosis.stages import ORDER
@@ -101,6 +101,7 @@ def _of_file(e: Evidence, ko: ModuleFile) -> Evidence:
     except KscaffoldError:
         return e
     looked: tuple[tuple[str, str], ...] = ()
+    reset = power.resets(quick.imports(ko)) if e.attempt.reset else None
     if e.attempt.errno in _NO_DEVICE:
         from kscaffold.diagnosis.hardware import looked_for  # start-up time: few loads fail so
 
@@ -111,6 +112,7 @@ def _of_file(e: Evidence, ko: ModuleFile) -> Evidence:
         signed=facts.signed,
         layout_version="module_layout" in (facts.versions or {}),
         looked_for=looked,
+        resets=reset,
     )
 
 

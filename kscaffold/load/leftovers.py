@@ -42,12 +42,12 @@ class Leftovers:
         self._is_comparable = True
         self._began = False
 
-    def after_helpers(self) -> None:
+    def after_helpers(self, *, photographed: bool = False) -> None:
         """To be called when an instrument's helpers are loaded: what they made is theirs. Memory proves
-        nothing then.
+        nothing then. `photographed`: this kernel has been already, since they are.
         """
         self._sections &= ~_MEMORY
-        if self._sections:
+        if self._sections and not photographed:
             self._target.photograph(self._sections, first=True)
 
     def before_load(self, needed: Sequence[str]) -> None:

@@ -36,7 +36,8 @@ class LoadPlan:
     `needs`: what is to be loaded before each module, by the module's path, where it is not loaded yet.
     `failed`: the build that did not succeed; there is nothing to load then. `first`: helper modules of an
     instrument with their parameters, loaded before all else and not reported of. `as_user`: an ordinary user
-    loads them. `firmware`: files for the guest, by the name that a driver asks for.
+    loads them. `orders`: what is written into files of the guest once its helpers are in. `firmware`: files
+    for the guest, by the name that a driver asks for.
     """
 
     home: Path
@@ -47,6 +48,7 @@ class LoadPlan:
     needs: Mapping[Path, tuple[ModuleFile, ...]] = field(default_factory=dict)
     first: tuple[tuple[ModuleFile, Parameters], ...] = ()
     as_user: bool = False
+    orders: Mapping[str, str] = field(default_factory=dict)
     firmware: Mapping[str, Path] = field(default_factory=dict)
 
 

@@ -4,10 +4,11 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from kscaffold import timeouts, timing
 from kscaffold.arch import table
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.load.blame import blame_late_crash
 from kscaffold.load.leftovers import Leftovers, sections_to_watch, with_residue, without_guesses
@@ -20,6 +21,7 @@ from kscaffold.load.unload import UnloadReport, unload
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.progress import SILENT, Progress, Work
 from kscaffold.records import dataclass, replace
+from kscaffold.sandbox.vm.checkpoint import checkpoint
 from kscaffold.sandbox.vm.guest import Guest
 from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.restore import PendingRestore
@@ -38,13 +40,15 @@ Last = Callable[[int, Try, SandboxTarget], None]
 class RunOptions:
     """How each try is made. `timeout` of each load, and `watch`, how long to look on after the last unload,
     in seconds; None for what the modules' imports suggest. `on_load` gets each load, and `last` each try
-    before its guest ends, from the thread that made it.
+    before its guest ends, from the thread that made it. `originals`: the modules whose imports say what may
+    be left behind, where instrumented copies of them are loaded: a copy's imports are the instruments'.
     """
 
     timeout: float
     watch: float | None = None
     on_load: TryListener | None = None
     last: Last | None = None
+    originals: tuple[ModuleFile, ...] = ()
 
 
 def run_tries(
@@ -62,7 +66,8 @@ def run_tries(
     lock = threading.Lock()
     planned = begun.plan
     predictor = Predictor(tries[0].kos, planned.kernel, progress.warn, planned.trusted)
-    around = _Around(guests, progress, options, predictor, sections_to_watch(tries[0].kos))
+    sections = sections_to_watch(options.originals or tries[0].kos)
+    around = _Around(guests, progress, options, predictor, sections)
     timing.reached("a prediction is made")
 
     def work() -> None:
@@ -79,9 +84,10 @@ def run_tries(
                     waiting.clear()
 
     try:
-        # The first one alone: it makes the snapshot the others start from where there is none yet.
-        first = waiting.pop()
-        results[first] = _once(first, tries[first], planned, around, begun.restoring)
+        if planned.frozen is None:
+            # The first one alone: it makes the snapshot the others start from where there is none yet.
+            first = waiting.pop()
+            results[first] = _once(first, tries[first], planned, around, begun.restoring)
         if waiting:
             with progress.work(_work(len(waiting), results)):
                 _side_by_side(work, _at_once(len(waiting)))
@@ -144,8 +150,8 @@ def _once(
         target = SandboxTarget.from_guest(guest, planned.machine.cmdline, as_user=plan.as_user)
         leftovers = Leftovers(plan.kos, around.sections, target)
         if plan.first:
-            load_helpers(plan, target, options.timeout)
-            leftovers.after_helpers()
+            there = planned.frozen is not None and guest.restored
+            _begin_with_helpers(plan, target, leftovers, options.timeout, there=there)
         loads = load_all(
             plan,
             target,
@@ -192,6 +198,36 @@ def _unload_requested(loads: Sequence[LoadReport], target: Target, timeout: floa
         for module in reversed(request.modules or ()):
             if module not in mine:
                 target.unload(module, timeout)  # one that is in use stays, as it would with modprobe -r
+
+
+@contextlib.contextmanager
+def helpers_loaded(
+    plan: LoadPlan, begun: Prewarmed, options: RunOptions, progress: Progress
+) -> Iterator[Prewarmed]:
+    """Load the helpers of `plan` once for many tries, and take the photographs: the guests of what is yielded
+    start there, but for those that can't. Raises KscaffoldError as `load_helpers`.
+    """
+    sections = sections_to_watch(options.originals or plan.kos)
+
+    def prepare(guest: Guest) -> None:
+        cmdline = begun.plan.machine.cmdline
+        target = SandboxTarget.from_guest(guest, cmdline, as_user=plan.as_user)
+        leftovers = Leftovers(plan.kos, sections, target)
+        _begin_with_helpers(replace(plan, orders={}), target, leftovers, options.timeout, there=False)
+
+    with checkpoint(begun.plan, prepare, progress.detail) as planned:
+        yield replace(begun, plan=planned)
+
+
+def _begin_with_helpers(
+    plan: LoadPlan, target: SandboxTarget, leftovers: Leftovers, timeout: float, *, there: bool
+) -> None:
+    """Load the helpers, unless they are `there`, and tell them their orders."""
+    if not there:
+        load_helpers(plan, target, timeout)
+    leftovers.after_helpers(photographed=there)
+    for file, order in plan.orders.items():
+        target.write(file, order.encode(), 0)
 
 
 def load_helpers(plan: LoadPlan, target: Target, timeout: float) -> None:

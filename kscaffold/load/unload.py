@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kscaffold.arch import table
-from kscaffold.diagnosis import catalogue, crash
+from kscaffold.diagnosis import catalogue, crash, power
 from kscaffold.diagnosis.attempt import Attempt
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.unload_verdict import UnloadEvidence, UnloadJudgement, judge_unload
@@ -88,6 +88,8 @@ def unload(name: str, target: Target, *, timeout: float, ko: ModuleFile | None =
     bugs = bugs_of(ko, module, target) if ko is not None and target.kind == "sandbox" else ()
     attempt = target.unload(module, timeout)
     evidence = _gather(module, attempt, target, left)
+    if attempt.reset and ko is not None:
+        evidence = replace(evidence, resets=power.resets(quick.imports(ko)))
     judgement, place = with_lines(judge_unload(evidence), module, ko, evidence.attempt.log)
     if left and judgement.verdict == "crashed" and (gone := left.freed_address(attempt.log)):
         # Exit had ended: what is there while it runs can't be missing.

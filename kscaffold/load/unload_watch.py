@@ -74,7 +74,7 @@ def _crashed(report: UnloadReport, seen: Attempt, *, is_certain: bool) -> Unload
     judgement, place = with_lines(judgement, report.module, left.ko if left else None, records)
     if judgement.verdict == "lost" and seen.alive:
         return report  # it crashed before the unload: the load's own report has that
-    if judgement.verdict != "lost":
+    if judgement.verdict != "lost" and judgement.code != "KS619":
         gone = left.freed_address(raw) if left else None
         judgement = after_exit(judgement, report.module, left, place, gone)
         if not is_certain:

@@ -375,7 +375,7 @@ class SandboxTarget:
         except (ChannelTimeout, ChannelClosed) as error:
             attempt = self._unanswered(error, f"{error.nonce:016x}")
             begun = error.acknowledged
-            return replace(attempt, late=attempt.late and begun, reset=attempt.reset and begun)
+            return replace(attempt, late=attempt.late and begun, begun=begun)
 
     def _unanswered(self, error: ChannelTimeout | ChannelClosed, nonce: str) -> Attempt:
         """The attempt at a guest that did not answer, or has gone. `nonce`: the request whose records are

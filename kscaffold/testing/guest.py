@@ -245,7 +245,8 @@ class Guest:
             files = files_by_module(self.evidence.modules.values())
             # A kernel that says nothing is not asked whether it is well: that costs each test its time.
             if may_have_complaint(records):
-                more, place = complaints_of(records, files, self._sandbox.tainted())
+                tainted = self._sandbox.tainted()
+                more, place = complaints_of(records, files, tainted, waiting=self.evidence.late)
                 found += [one for one in more if one.seq not in known]
                 self.evidence.place = self.evidence.place or place
         return tuple(found)

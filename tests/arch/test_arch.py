@@ -163,7 +163,9 @@ def command_line(name: str) -> list[str]:
     machine = qemu.Machine(
         EVERY[name], Path("/k/image"), "tcg", qemu.Initramfs(Path("/i"), 5000, None), tsc_khz=2_000_000
     )
-    return qemu.argv("qemu", machine, qemu.Wires(5, 6, Path("/console"), Path("/ram"), restore=False))
+    return qemu.argv(
+        "qemu", machine, qemu.Wires(5, 6, Path("/console"), Path("/ram"), restore=False, private=False)
+    )
 
 
 KERNEL_WORDS = (

@@ -165,7 +165,7 @@ def test_a_report_that_left_no_taint_is_another_s(kernel, name):
 
 def test_what_leaves_no_taint_is_believed():
     (found,) = crash.complaints(loads("6.1")["hung-task"].records)
-    assert crash.harmless_complaints([found], 0x3000) == (found,)
+    assert crash.harmless_complaints([found], 0x3000, waiting=True) == (found,)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

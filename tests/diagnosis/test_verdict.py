@@ -330,8 +330,10 @@ def test_a_kernel_that_answers_did_not_panic():
         # As any kernel would say.
         ("INFO: task init:71 blocked for more than 122 seconds.", True),
         ("watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [init:71]", True),
-        # It was not the call that took so long.
-        ("INFO: task kworker/0:1:33 blocked for more than 7 seconds.", True),
+        # A worker or a thread of the module's may take its time as well.
+        ("INFO: task kworker/0:1:33 blocked for more than 7 seconds.", False),
+        ("INFO: task kworker/0:1:33 blocked for more than 122 seconds.", True),
+        ("watchdog: BUG: soft lockup - CPU#0 stuck for 8s! [poller:90]", False),
     ],
 )
 def test_a_call_that_took_its_time_and_came_back_did_nothing_wrong(line, complained):

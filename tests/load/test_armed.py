@@ -158,6 +158,8 @@ class Telling(Silent):
         # Others may end it, or exit does, and may be early.
         ({**STARTS, "wait_for_completion": 3}, 1.5, 1.5),
         ({**STARTS, "timer_delete_sync": 3}, 0.25, 0.25),
+        # The kernel starts a program that ends it.
+        ({"orderly_poweroff": 1}, 1.5, 1.5),
     ],
 )
 def test_a_kernel_that_does_not_tell_its_timers_is_watched_for_longer(tmp_path, imports, silent, telling):

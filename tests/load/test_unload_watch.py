@@ -8,6 +8,7 @@ import pytest
 
 from kscaffold.diagnosis.attempt import Attempt
 from kscaffold.diagnosis.klog import Record
+from kscaffold.diagnosis.power import resets
 from kscaffold.diagnosis.unload_verdict import UnloadEvidence, judge_unload
 from kscaffold.diagnosis.verdict import judge
 from kscaffold.elf.module_file import ModuleFile
@@ -169,3 +170,30 @@ def test_the_projects_own_modules_are_known_without_make(ks, tmp_path: Path):
     assert module_names_of(tmp_path) == {"plain_one", "two", "built", "below"}
     (tmp_path / "Kbuild").unlink()
     assert module_names_of(tmp_path) == set()
+
+
+def test_a_machine_that_was_reset_before_exit_was_reset_by_what_was_loaded():
+    seen = Attempt(None, (), answered=False, heard=False, alive=False, reset=True, begun=False)
+    told = judge_unload(UnloadEvidence("hello", seen, resets="emergency_restart()"))
+    assert (told.verdict, told.code) == ("crashed", "KS268")
+    assert told.cause == (
+        "the processor reset after the load, before exit ran; likely: the module calls emergency_restart(),"
+        " which does just that"
+    )
+    # A load that had not begun is not to blame for what came before it.
+    assert judge(evidence("hello", answered=False, alive=False, reset=True, begun=False)).verdict == "lost"
+    loading = judge(
+        replace(evidence("hello", answered=False, alive=False, reset=True), resets=resets({"handle_sysrq"}))
+    )
+    assert loading.code == "KS268" and (loading.cause or "").endswith(
+        "calls handle_sysrq('b'), which does just that"
+    )
+
+
+@pytest.mark.parametrize("started", [(), ("the kernel started /sbin/poweroff",)])
+def test_a_kernel_that_ends_after_exit_was_told_to(tmp_path: Path, started: tuple[str, ...]):
+    said = tuple(Record(text, level="emerg") for text in (*started, "reboot: Power down"))
+    left = DanglingCallbacks("hello", module_file("hello", tmp_path), 1.5, "stop", {})
+    (told,) = watch_after_unload([unloaded("hello", left)], Kernel(said))
+    assert (told.judgement.verdict, told.judgement.code, told.judgement.certain) == ("crashed", "KS619", True)
+    assert ("orderly_poweroff()" if started else "kernel_power_off()") in (told.judgement.cause or "")

@@ -471,14 +471,14 @@ def test_nonsense_from_a_guest_is_no_answer(nonsense):
 def test_the_command_line_of_qemu():
     start = qemu.Initramfs(Path("/i,j"), 5000, 0x8000000)
     machine = qemu.Machine(X86_64, Path("/k/vmlinux"), "tcg", start, tsc_khz=2_000_000, cmdline="a=1")
-    wires = qemu.Wires(5, 6, Path("/run/console"), Path("/c/a,b"), restore=True)
+    wires = qemu.Wires(5, 6, Path("/run/console"), Path("/c/a,b"), restore=True, private=True)
     argv = qemu.argv("qemu", machine, wires)
     joined = " ".join(argv)
     assert argv[0] == "qemu"
     assert "mem-path=/c/a,,b,share=off" in joined and "-incoming defer" in joined
     assert "tsc_early_khz=2000000" in joined and joined.count("-netdev") == joined.count("-virtfs") == 0
     assert qemu.kernel_cmdline(machine).endswith(" a=1")
-    boot = qemu.argv("qemu", machine, qemu.Wires(5, 6, Path("/r"), Path("/c"), restore=False))
+    boot = qemu.argv("qemu", machine, qemu.Wires(5, 6, Path("/r"), Path("/c"), restore=False, private=False))
     assert "share=on" in " ".join(boot) and "-incoming" not in boot
     # Told to the kernel where it can be, else left to QEMU; a restore has none.
     assert "loader,file=/i,,j,addr=0x8000000,force-raw=on" in boot and "-initrd" not in boot

@@ -37,7 +37,7 @@ from kscaffold.targets.absent import AbsentSandbox
 from kscaffold.targets.sandbox import SandboxTarget
 from tests.conftest import need_program
 from tests.support.elf import Ko
-from tests.support.evidence import DATA, evidence
+from tests.support.evidence import DATA
 from tests.support.kernels import need_kernel
 from tests.support.modules import built
 
@@ -267,35 +267,6 @@ def test_a_daemon_that_is_stopped_takes_none_either(ks, kernel, tmp_path, monkey
         ran = ks("load", "--json", "-k", kernel.release, "--timeout", "3", "slow.ko", "ms=1500")
     assert ran.json["verdict"] == "loaded", ran.json
     assert ks("sandbox", "stop").status == 0
-
-
-@pytest.mark.sandbox
-@pytest.mark.kernel
-@pytest.mark.parametrize(
-    ("how", "call"), [(1, "kernel_power_off()"), (2, "kernel_restart()"), (3, "kernel_halt()")]
-)
-def test_a_kernel_that_was_told_to_end_did_not_crash_by_itself(kernel, how, call):
-    with guest_of(kernel) as (_, target):
-        report = load_one(*ask(kernel, "ender", f"how={how}"), target, timeout=2)
-    told = report.judgement
-    assert (told.verdict, told.code, told.certain) == ("crashed", "KS619", True)
-    assert call in told.cause and call in told.fix
-    assert (
-        judge(evidence("m", records=report.log, errno=0)).code is None
-    )  # a kernel that answers only prints it
-
-
-@pytest.mark.sandbox
-@pytest.mark.kernel
-def test_exit_and_a_module_that_only_prints_such_a_line(kernel):
-    with guest_of(kernel) as (_, target):
-        printed = load_one(*ask(kernel, "ender", "how=4"), target, timeout=5)
-        assert (printed.judgement.verdict, printed.judgement.code) == ("loaded", None)
-        assert unload_one("ender", target, timeout=5).ok
-        assert load_one(*ask(kernel, "ender", "how=5"), target, timeout=5).ok
-        told = unload_one("ender", target, timeout=5).judgement
-    assert (told.verdict, told.code) == ("crashed", "KS619")
-    assert "kernel_power_off()" in told.cause
 
 
 @pytest.mark.sandbox

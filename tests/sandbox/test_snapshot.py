@@ -311,4 +311,6 @@ def _real_snapshot(kernel: Kernel, cache: Path) -> Path:
     copy.parent.mkdir()
     subprocess.run(["cp", "-r", "--sparse=always", str(whole.directory), str(copy)], check=True)
     assert snapshot.find_snapshot(key) is not None
+    # The agent is not compiled again: no test here is of that.
+    shutil.copytree(REAL_CACHE / "kscaffold" / "guest", cache / "guest")
     return copy

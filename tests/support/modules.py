@@ -69,9 +69,10 @@ SOURCES: dict[str, tuple[str, str, str | None]] = {
     "ender": (
         "#include <linux/reboot.h>\nstatic int how; module_param(how, int, 0444);"
         " static void end(void) { if (how == 1) kernel_power_off(); if (how == 2) kernel_restart(NULL);"
-        " if (how == 3) kernel_halt(); }",
+        " if (how == 3) kernel_halt(); if (how == 6) orderly_poweroff(false);"
+        " if (how == 7) orderly_reboot(); }",
         'if (how == 4) printk(KERN_EMERG "reboot: Power down\\n"); else if (how < 5) end(); return 0;',
-        "how -= 4; end();",
+        "if (how == 5) kernel_power_off(); end();",
     ),
     # Forgets its thread, whose code is gone when it wakes.
     "leaver": (

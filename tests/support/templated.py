@@ -4,7 +4,6 @@ import contextlib
 import functools
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from kscaffold.targets.sandbox import SandboxTarget
 from tests.conftest import need_program
 from tests.examples.test_build import EXAMPLES, MADE, without_build_products
 from tests.support.kernels import need_kernel, need_machine
+from tests.support.shared import once
 
 # Debian 12's sparse stops at the -march of 6.12.
 BEYOND_SPARSE = ("riscv64",)
@@ -74,10 +74,15 @@ def built(series: str, arch: str = "amd64") -> Built:
 
 @functools.cache
 def built_for(kernel: Kernel, names: tuple[str, ...], examples: tuple[str, ...] = ()) -> Built:
-    """These templates for a kernel, and copies of these of our examples, by one make."""
+    """These templates for a kernel, and copies of these of our examples, by one make of a session."""
+    which = (*names, "examples:", *examples)
+    return once("templates", kernel, which, lambda place: _build(place, kernel, names, examples))
+
+
+def _build(place: Path, kernel: Kernel, names: tuple[str, ...], examples: tuple[str, ...]) -> Built:
     assert kernel.build is not None
     tree = read_tree(kernel.build, kernel.arch)
-    place = Path(tempfile.mkdtemp(prefix="ks-templates-"))
+    place.mkdir()
     for template in names:
         new(ProjectRequest(module(template), place, template, author="Ann Other"))
     for example in examples:
@@ -103,9 +108,14 @@ class Guest:
 
     def __init__(self, series: str, kernel: Kernel, target: SandboxTarget, arch: str = "amd64") -> None:
         self.series, self.kernel, self.target = series, kernel, target
-        self.built = built(series, arch)
+        self.arch = arch
         self._before = len(target.log())
         self._files = ModuleFiles()
+
+    @property
+    def built(self) -> Built:
+        """Every template for its kernel, built when a test first asks for one."""
+        return built(self.series, self.arch)
 
     def load(self, template: str, parameters: str = "", end: str = "") -> int:
         """The errno of loading it, 0 for success."""

@@ -25,6 +25,7 @@ from tests.support import templated
 from tests.support.guesttool import Argument, Result, Room, Tool
 from tests.support.kdirs import SERIES
 from tests.support.kernels import need_kernel
+from tests.zoo.sources import WITHOUT_LINES
 
 pytestmark = [pytest.mark.kernel, pytest.mark.sandbox]
 
@@ -88,7 +89,7 @@ def _build(kernel: Kernel, calls: Mapping[str, list[tuple[str, str]]]) -> Path:
     (place / "Kbuild").write_text(f"obj-m := {kinds}\n")
     assert kernel.build is not None
     variables = toolchain(read_tree(kernel.build)).variables
-    argv = ["make", "-j2", "-C", str(kernel.build), f"M={place}", *variables, "modules"]
+    argv = ["make", "-j2", "-C", str(kernel.build), f"M={place}", *variables, WITHOUT_LINES, "modules"]
     done = process.run(argv, timeout=600, env={**os.environ, "LC_ALL": "C"})
     assert done.returncode == 0, done.stdout + done.stderr
     return place

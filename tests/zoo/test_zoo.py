@@ -102,6 +102,9 @@ def animals():
 
 # Modules whose trouble comes after their load, or after their unload.
 LATE = frozenset({"later", "late-warner", "left-thread", "left-timer", "left-probe", "ended-timer"})
+# What removals are tried with.
+_REMOVED = {m.removesuffix(".ko") for case in REMOVALS for m in (case.module, *case.before)}
+REMOVED = frozenset(name for name in _REMOVED if name[0] not in "=-" and name != "kernel")
 # What only the module's own code decides.
 UNKNOWABLE = {"its own check: -EPERM", "its own check: -ENOENT"}
 # Whether a kernel looks for this, its image tells; these machines' images are not unpacked here.
@@ -114,7 +117,7 @@ def test_zoo(series: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     kernel = need_kernel(series)
     # The rules of the command line are the same in all of them, and each is one more boot.
     cases = [case for case in CASES if series == "6.1" or not case.cmdline]
-    judged(series, rows_of(cases, (series, "amd64"), kernel, built(kernel), tmp_path), capfd)
+    judged(series, rows_of(cases, (series, "amd64"), kernel, place_of(kernel, "amd64"), tmp_path), capfd)
 
 
 @pytest.mark.parametrize("arch", MACHINES)
@@ -123,8 +126,17 @@ def test_zoo_of_other_machines(arch: str, tmp_path: Path, capfd: pytest.CaptureF
     kernel = need_machine(arch)
     # The rules of the command line are the same everywhere.
     cases = [case for case in (CASES if arch in REQUIRED else OF_MACHINES) if not case.cmdline]
-    rows = rows_of(cases, (MACHINES[arch], arch), kernel, built(kernel, sources_of(cases)), tmp_path)
+    rows = rows_of(cases, (MACHINES[arch], arch), kernel, place_of(kernel, arch), tmp_path)
     judged(f"{arch}, {kernel.release}", rows, capfd, UNREADABLE.get(arch, set()))
+
+
+def place_of(kernel: Kernel, arch: str) -> Path:
+    """Where the modules of a kernel are, by one build for all the tests here: all of them on this machine and
+    where KSCAFFOLD_REQUIRE names it.
+    """
+    if arch == "amd64" or arch in REQUIRED:
+        return built(kernel)
+    return built(kernel, sources_of(OF_MACHINES) | LATE | REMOVED)
 
 
 def judged(
@@ -141,8 +153,7 @@ def judged(
 @pytest.mark.parametrize(("series", "arch"), EVERYWHERE)
 def test_removals(series: str, arch: str, capfd: pytest.CaptureFixture[str]):
     kernel = need_either(series, arch)
-    modules = {m.removesuffix(".ko") for case in REMOVALS for m in (case.module, *case.before)}
-    place = built(kernel, frozenset(m for m in modules if m[0] not in "=-" and m != "kernel"))
+    place = place_of(kernel, arch)
     wrong, pairs = [], Counter[tuple[str, str]]()
     for case in REMOVALS:
         expected = case.on.get(arch, case.elsewhere.get(series, case.found))
@@ -176,7 +187,7 @@ def test_removals(series: str, arch: str, capfd: pytest.CaptureFixture[str]):
 )
 def test_what_comes_later(series: str, arch: str, name: str, bit: int, verdict: str, code: str, line: str):
     kernel = need_either(series, arch)
-    ko, until = built(kernel, LATE if arch != "amd64" else None) / f"{name}.ko", time.monotonic() + 20
+    ko, until = place_of(kernel, arch) / f"{name}.ko", time.monotonic() + 20
     with guest(kernel, "") as target:
         report = load(ModuleFile.open(ko), Parameters(), target, timeout=10)
         assert report.ok and not report.judgement.complaints
@@ -196,7 +207,7 @@ def test_what_comes_later(series: str, arch: str, name: str, bit: int, verdict: 
 def test_what_outlives_its_module(series: str, arch: str):
     """A kernel that is well when exit comes back, and dies of what exit has forgotten."""
     kernel = need_either(series, arch)
-    place = built(kernel, LATE if arch != "amd64" else None)
+    place = place_of(kernel, arch)
     for name, function, call in (
         ("left-thread", "round", "kthread_stop()"),
         ("left-timer", "tick", "timer_delete_sync()"),

@@ -2146,13 +2146,38 @@ static void print_counter_khz(void)
 	sys(SYS_exit, 0);
 }
 
-/* Not PID 1: started by a guest's kernel as modprobe, or on the host. */
+/*
+ * As the kernel starts /sbin/poweroff and /sbin/reboot (kernel/reboot.c, orderly_poweroff() and
+ * orderly_reboot()): say so on the console, and do what these do at their end. Does nothing for other names.
+ */
+static void end_machine(const char *program)
+{
+	static const char off[] = "<0>the kernel started /sbin/poweroff";
+	static const char again[] = "<0>the kernel started /sbin/reboot";
+	const u64 before = sizeof("<0>the kernel started ") - 1;
+	s32 log;
+
+	if (!same(program, off + before) && !same(program, again + before))
+		return;
+	log = open("/dev/kmsg", O_WRONLY, 0);
+	if (same(program, off + before)) {
+		sys(SYS_write, log, off, sizeof(off) - 1);
+		sys(SYS_reboot, 0xfee1dead, 672274793, 0x4321fedc);
+	}
+	sys(SYS_write, log, again, sizeof(again) - 1);
+	sys(SYS_reboot, 0xfee1dead, 672274793, 0x01234567);
+	leave(1);
+}
+
+/* Not PID 1: started by a guest's kernel as modprobe, poweroff or reboot, or on the host. */
 static void start_as_another(void)
 {
 	u32 n = slurp("/proc/self/cmdline", text, TEXT - 1);
 	static char *argv[8];
 
 	strings_of((char *)text, n, argv, 8);
+	if (argv[0])
+		end_machine(argv[0]);
 	if (argv[0] && argv[1] && argv[2] && argv[3] && argv[1][0] == '-' && argv[1][1] == 'q')
 		modprobe(argv[3]);
 	print_counter_khz();

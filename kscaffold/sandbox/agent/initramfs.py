@@ -8,6 +8,9 @@ _TRAILER = "TRAILER!!!"
 _REGULAR = 0o100755
 _DIRECTORY = 0o040755
 _CHARACTER = 0o020600
+_LINK = 0o120777
+# What the kernel starts for orderly_poweroff() and orderly_reboot() (kernel/reboot.c).
+_ENDERS = ("sbin/poweroff", "sbin/reboot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ def archive(agent: bytes, drivers: list[bytes], setup: Mapping[str, list[str]]) 
         Node("drivers", _DIRECTORY),
         *(Node(f"drivers/{i:02}.ko", _REGULAR, ko) for i, ko in enumerate(drivers)),
         Node("init", _REGULAR, agent),
+        Node("sbin", _DIRECTORY),
+        *(Node(name, _LINK, b"/init") for name in _ENDERS),
         Node("setup", _REGULAR, lines.encode()),
     ]
     return b"".join(_entry(number, node) for number, node in enumerate([*nodes, Node(_TRAILER, 0)], start=1))

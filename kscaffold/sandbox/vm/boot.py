@@ -78,7 +78,7 @@ def boot_once(planned: Plan, progress: Progress) -> Guest:
         os.ftruncate(memory, planned.machine.memory << 20)
         machine = replace(planned.machine, initramfs=start, tsc_khz=counter_khz(planned.machine.architecture))
         # Not a file on a disk: writing to a mapped file on a full disk kills.
-        guest, qmp = spawn(planned, machine, Path(f"/proc/self/fd/{memory}"), False, directory, [memory])
+        guest, qmp = spawn(planned, machine, memory, False, directory)
         undo.callback(guest.channel.close)
         undo.callback(process.end, guest.qemu)
         guest.times["spawned"] = milliseconds_since(began)

@@ -91,13 +91,18 @@ def new_directory() -> Path:
 
 
 def spawn(
-    planned: Plan, machine: qemu.Machine, ram: Path, restore: bool, directory: Path, keep: list[int]
+    planned: Plan, machine: qemu.Machine, ram: Path | int, restore: bool, directory: Path
 ) -> tuple[Guest, Monitor]:
-    """Start QEMU, connected to a guest that is not yet greeted. `keep`: descriptors that QEMU inherits."""
+    """Start QEMU, connected to a guest that is not yet greeted. `ram`: the file behind its memory, or a
+    descriptor of ours, to which the guest's writes go.
+    """
+    keep = [ram] if isinstance(ram, int) else []
+    file = Path(f"/proc/self/fd/{ram}") if isinstance(ram, int) else ram
     ours, theirs = socket.socketpair()
     monitor_ours, monitor_theirs = socket.socketpair()
     with theirs, monitor_theirs:
-        wires = qemu.Wires(theirs.fileno(), monitor_theirs.fileno(), directory / "console", ram, restore)
+        ends = (theirs.fileno(), monitor_theirs.fileno())
+        wires = qemu.Wires(*ends, directory / "console", file, restore, private=not keep)
         console = os.open(wires.console, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             child = process.spawn(

@@ -18,6 +18,7 @@ class Plan:
     """A guest that can be started. `key`: the name of its snapshot. `why_no_kvm`: None with KVM. `probed`:
     the accelerator was probed just now. `trusted`: certificates (DER) that its kernel has besides its own.
     `restorable`: False where this QEMU restores no guest of this machine alive, so that each one boots.
+    `frozen`: the snapshot to start from in the place of the cache's: a checkpoint.
     """
 
     kernel: Kernel
@@ -28,6 +29,7 @@ class Plan:
     probed: bool
     trusted: tuple[bytes, ...] = ()
     restorable: bool = True
+    frozen: snapshot.Snapshot | None = None
 
 
 def plan_vm(

@@ -43,8 +43,8 @@ class Wires:
     """File descriptors QEMU inherits, and files it writes.
 
     `agent`, `monitor`: our sockets. `console`: where the kernel's last words go. `ram`: the file behind
-    the guest's memory; `restore`: start from a state that the monitor will name, and keep the guest's
-    writes to itself, where a boot writes into the file.
+    the guest's memory; `restore`: start from a state that the monitor will name. `private`: keep the guest's
+    writes from the file.
     """
 
     agent: int
@@ -52,6 +52,7 @@ class Wires:
     console: Path
     ram: Path
     restore: bool
+    private: bool
 
 
 def argv(program: str, machine: Machine, wires: Wires) -> list[str]:
@@ -78,7 +79,7 @@ def argv(program: str, machine: Machine, wires: Wires) -> list[str]:
         # The guest's memory is a file: it is the snapshot, and every restore maps it privately.
         "-object",
         f"memory-backend-file,id=ram,size={machine.memory}M,mem-path={_escaped(wires.ram)},"
-        f"share={'off' if wires.restore else 'on'}",
+        f"share={'off' if wires.private else 'on'}",
         "-kernel",
         str(machine.vmlinux),
         *_initramfs(machine.initramfs),

@@ -24,6 +24,7 @@ class Monitor:
         self._sock = sock
         self._lines: list[bytes] = []
         self._rest = b""
+        self._is_open = False
 
     def close(self) -> None:
         """Close the connection to the monitor."""
@@ -35,7 +36,7 @@ class Monitor:
         Nothing is waited for: QEMU reads its orders when it is up.
         """
         deadline = time.monotonic() + timeout
-        self._pass(state, b'{"execute":"qmp_capabilities"}')
+        self._pass(state)
         incoming = {"execute": "migrate-incoming", "arguments": {"uri": "fd:state"}}
         for command in (_getfd("state"), _IGNORE_SHARED, incoming):
             self._send(command, deadline)
@@ -49,7 +50,7 @@ class Monitor:
     def save(self, state: int, timeout: float) -> None:
         """Write the devices' state into a descriptor of ours; the guest stands still afterwards."""
         deadline = time.monotonic() + timeout
-        self._pass(state, b'{"execute":"qmp_capabilities"}')
+        self._pass(state)
         outgoing = {"execute": "migrate", "arguments": {"uri": "fd:state"}}
         for command in (_getfd("state"), _IGNORE_SHARED, outgoing):
             self._send(command, deadline)
@@ -70,10 +71,13 @@ class Monitor:
         self._send({"execute": "cont"}, deadline)
         self._reply(deadline)
 
-    def _pass(self, descriptor: int, first: bytes) -> None:
-        """Hand over a descriptor beside a first command; QEMU keeps it for the `getfd` that follows."""
+    def _pass(self, descriptor: int) -> None:
+        """Hand over a descriptor beside a command; QEMU keeps it for the `getfd` that follows."""
+        # The dialogue is opened once; later on any command will do.
+        command = b'{"execute":"query-version"}' if self._is_open else b'{"execute":"qmp_capabilities"}'
+        self._is_open = True
         try:
-            socket.send_fds(self._sock, [first + b"\n"], [descriptor])
+            socket.send_fds(self._sock, [command + b"\n"], [descriptor])
         except OSError as error:
             raise MonitorError(str(error)) from None
 

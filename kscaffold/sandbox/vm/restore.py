@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from kscaffold import process, timeouts
 from kscaffold.arch import table
@@ -44,6 +45,12 @@ class PendingRestore:
 
     def finish(self) -> Guest:
         """Wait for the agent's first answer. Raises one of FAILURES where the snapshot can't be used."""
+        guest = self.greeted()
+        self.monitor.close()
+        return guest
+
+    def greeted(self) -> Guest:
+        """The same as finish(); the monitor stays open."""
         self.finished = True  # the caller closes the guest from here on
         timeout = timeouts.seconds("RESTORE_TIMEOUT")
         self.monitor.end_restore(timeout)
@@ -52,7 +59,6 @@ class PendingRestore:
         if self.foreign:
             greet(self.guest, timeout)
         self.guest.times["answered"] = milliseconds_since(self.began)
-        self.monitor.close()
         return self.guest
 
     def close(self) -> None:
@@ -65,23 +71,30 @@ def begin_restore(planned: Plan, detail: Callable[[str], None]) -> PendingRestor
     """Begin to restore the planned guest, without waiting for it. None where there is no snapshot of it, and
     where QEMU can't begin with the snapshot; `detail` hears the reason then.
     """
-    frozen = snapshot.find_snapshot(planned.key) if planned.restorable else None
+    frozen = planned.frozen or (snapshot.find_snapshot(planned.key) if planned.restorable else None)
     if frozen is None:
         return None
     try:
-        return _begin(planned, frozen)
+        return _begin(planned, frozen, frozen.ram)
     except FAILURES as error:
         detail(f"the restore of the snapshot could not begin ({error})")
         return None
 
 
-def _begin(planned: Plan, frozen: snapshot.Snapshot) -> PendingRestore:
+def restore_into(planned: Plan, frozen: snapshot.Snapshot, memory: int) -> PendingRestore:
+    """Begin to restore a guest whose memory is in a descriptor of ours, a copy of the snapshot's, and stays
+    there. Raises one of FAILURES.
+    """
+    return _begin(planned, frozen, memory)
+
+
+def _begin(planned: Plan, frozen: snapshot.Snapshot, ram: Path | int) -> PendingRestore:
     began = time.monotonic()
     timeout = timeouts.seconds("RESTORE_TIMEOUT")
     directory = new_directory()
     with contextlib.ExitStack() as undo:
         undo.callback(shutil.rmtree, directory, ignore_errors=True)
-        guest, qmp = spawn(planned, planned.machine, frozen.ram, True, directory, [])
+        guest, qmp = spawn(planned, planned.machine, ram, True, directory)
         undo.callback(guest.channel.close)
         undo.callback(process.end, guest.qemu)
         guest.times["spawned"] = milliseconds_since(began)

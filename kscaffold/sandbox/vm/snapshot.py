@@ -30,7 +30,7 @@ _MAX_TOTAL = 2 << 30  # bytes of all snapshots
 _PAGE = 1 << 16  # bytes compared with zeros at once
 _MAKING = ".making-"
 _AGE_WITHOUT_LOCK = 3600.0  # s
-_NO_WIRES = qemu.Wires(0, 0, Path(), Path(), restore=True)
+_NO_WIRES = qemu.Wires(0, 0, Path(), Path(), restore=True, private=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@
 #include "faults.h"
 
 static unsigned int fail;
-module_param(fail, uint, 0);
-MODULE_PARM_DESC(fail, "number of the call that fails, from 1; 0: none");
+module_param(fail, uint, 0200);
+MODULE_PARM_DESC(fail, "number of the call that fails, from 1; 0: none; may be told when this is loaded");
 
 static bool later;
 module_param(later, bool, 0);
@@ -50,7 +50,7 @@ bool ks_fails(const struct ks_call *call, unsigned long ip, unsigned long *argum
 	if (!counts() || gfp & __GFP_NOFAIL)
 		return false;
 	number = atomic_inc_return(&calls);
-	if (!fail && number <= MOST) {
+	if (!READ_ONCE(fail) && number <= MOST) {
 		struct made *made = &list[number - 1];
 
 		made->spare = gfp & __GFP_NOWARN;
@@ -58,7 +58,7 @@ bool ks_fails(const struct ks_call *call, unsigned long ip, unsigned long *argum
 		/* The listing may come while a call is noted. */
 		smp_store_release(&made->name, call->name);
 	}
-	if (number != fail)
+	if (number != READ_ONCE(fail))
 		return false;
 	pr_info("ks_faults: %u failed %s %pB\n", number, call->name, (void *)ip);
 	if (call->before)
