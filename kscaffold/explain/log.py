@@ -208,13 +208,19 @@ def _of_complaint(entry: Entry, complaint: Complaint) -> MatchedEntry:
         cause += f", run by {complaint.task}"
     if complaint.words:
         cause += f" ({complaint.words})"
+    fix = entry.fix
+    if entry.code == "KS262" and "NULL pointer" in complaint.text:
+        cause = cause.replace(
+            catalogue.filled(entry.cause, {}), "a function pointer that is NULL was called", 1
+        )
+        fix = "set the pointer before it is called, or check it: a structure of callbacks that lacks one"
     more = ""
     if not complaint.whole:
         more = "the lines after this one, to its call trace: they name the function and the module"
     elif complaint.follows_crash:
         cause += "; the kernel had crashed before" if complaint.meaning != "follow-up" else ""
         more = "the first report since the boot, the one with [#1]: what comes after may only follow from it"
-    return MatchedEntry(entry, cause, entry.fix, (complaint.text,), complaint.where, more)
+    return MatchedEntry(entry, cause, fix, (complaint.text,), complaint.where, more)
 
 
 def _module_in(findings: list[CatalogueMatch]) -> str | None:
