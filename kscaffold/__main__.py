@@ -2,10 +2,15 @@
 
 import sys
 
+from kscaffold import termination
+
 
 def main() -> int:
-    """Run the command. A Ctrl-C while the rest is still imported ends it as any later one does."""
+    """Run the command. A Ctrl-C while the rest is still imported ends it as any later one does; so does a
+    SIGTERM, which is then what the process ends by.
+    """
     try:
+        termination.heed()
         if sys.argv[1:2] == ["__complete"]:  # a shell asks, while its user waits at the Tab key
             from kscaffold.cli.completion.candidates import complete
 
@@ -16,6 +21,8 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.stderr.write("error[KS003]: interrupted\n")
         return 130
+    finally:
+        termination.end_as_told()
 
 
 if __name__ == "__main__":

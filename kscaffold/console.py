@@ -118,8 +118,9 @@ def out(text: str = "") -> None:
 
 def clear() -> None:
     """An empty screen, where stdout is a terminal."""
-    if sys.stdout.isatty():
-        _write(sys.stdout, "\033[2J\033[H")
+    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        sys.stdout.write("\033[2J\033[H")
+        sys.stdout.flush()
 
 
 def note(text: str) -> None:

@@ -18,6 +18,9 @@ from kscaffold.records import dataclass
 # in when kscaffold itself is run from a Makefile.
 _DROPPED = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEFILES", "GNUMAKEFLAGS", "LANGUAGE", "LANG")
 
+# s for a program to end what it has started.
+_FAREWELL = 5.0
+
 Child = subprocess.Popen[bytes]
 """A program that was started and not yet waited for."""
 
@@ -234,7 +237,7 @@ def _start(
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
     """End a program and its process group; it is reaped when this returns, if anything can end it."""
-    for sig, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 3.0)):
+    for sig, patience in ((signal.SIGTERM, _FAREWELL), (signal.SIGKILL, 3.0)):
         try:
             # Its whole family where it has a group of its own, else it alone: the group is ours then.
             own = os.getpgid(child.pid) == child.pid

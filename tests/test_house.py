@@ -38,7 +38,7 @@ FLOORS = (
     ("diagnosis", "files"),
     ("process",),
     ("errors", "progress", "timing", "timeouts", "arch"),
-    ("records", "lazy"),
+    ("records", "lazy", "termination"),
 )
 # These have one door, by name; cookiecutter a second one for templates of others, in a process of its own.
 DOORS = {

@@ -18,6 +18,8 @@ from kscaffold.records import dataclass
 MAX_LINE = 2048
 # A log is matched on this many different lines; a flood repeats itself.
 MAX_LINES = 100_000
+# An escape, a class of characters, a number of times, or a character of a regular expression.
+_TOKEN = lazy.pattern(r"\\(?:x..|u.{4}|\d{1,3}|.)|\[\^?\]?(?:\\.|[^\]\\])*\]|\{\d*,?\d*\}|.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +164,29 @@ def _entry(code: str, fields: Mapping[str, object]) -> Entry:
 
 
 @cache
-def _compiled(hundreds: str) -> list[tuple[Entry, re.Pattern[str]]]:
-    return [(e, re.compile(p)) for e in entries(hundreds).values() for p in e.patterns]
+def _compiled(hundreds: str) -> list[tuple[Entry, str, re.Pattern[str]]]:
+    """The patterns, each with words that a line has where it matches: to look for these first halves the time
+    that a long log takes.
+    """
+    return [(e, words_of(p), re.compile(p)) for e in entries(hundreds).values() for p in e.patterns]
+
+
+def words_of(pattern: str) -> str:
+    """The longest text outside of groups that each match of a regular expression has; "" where none is."""
+    if "(?i" in pattern or "(?x" in pattern:
+        return ""
+    runs, depth = [""], 0
+    for token in _TOKEN.findall(pattern):
+        depth += (token == "(") - (token == ")")
+        if token == "|" and not depth:
+            return ""
+        if token[0] in "?*{" and token != "{":
+            runs[-1:] = [runs[-1][:-1], ""]  # what it stands behind may be missing
+        elif depth or token[0] in "()[.^$+" or (token[0] == "\\" and token[1].isalnum()):
+            runs.append("")
+        else:
+            runs[-1] += token[-1]
+    return max(runs, key=len)
 
 
 def match(lines: Iterable[Record | str], hundreds: str = "0123456789") -> list[CatalogueMatch]:
@@ -230,8 +253,8 @@ def _with_groups(pattern: str, groups: Mapping[str, str]) -> re.Pattern[str]:
 
 def _match_line(text: str, hundreds: str) -> list[tuple[str, Mapping[str, str]]]:
     found: dict[str, Mapping[str, str]] = {}
-    for known, pattern in _compiled(hundreds):
-        if known.code not in found and (hit := pattern.search(text)):
+    for known, words, pattern in _compiled(hundreds):
+        if words in text and known.code not in found and (hit := pattern.search(text)):
             found[known.code] = {k: v for k, v in hit.groupdict().items() if v is not None}
     return list(found.items())
 

@@ -5,7 +5,7 @@ import re
 import stat
 import time
 
-MOST = 8 << 20
+MOST = 4 << 20
 """Bytes of a log that are looked at: its last ones."""
 MOST_LINES = 30_000
 """Lines of a log that are looked at: its last ones. Where each is another one that takes 0.2 ms a line."""

@@ -133,9 +133,10 @@ def _place(file: Path, architecture: Architecture) -> Path:
 
 
 def _missing(name: str, user: Path, architecture: Architecture) -> KscaffoldError:
+    named = "name its directory in LD_LIBRARY_PATH, or " if architecture is table.host() else ""
     return KscaffoldError(
         "KS640",
         f"{user} needs {name}, which is not found",
         cause=f"it is in none of the directories of libraries for {architecture.name}",
-        fix="link the program with -static",
+        fix=f"{named}link the program with -static",
     )

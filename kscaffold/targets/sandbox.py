@@ -165,20 +165,21 @@ class SandboxTarget:
         return answer.payload
 
     def write(self, path: str, data: bytes, mode: int = 0o755) -> None:
-        """Write a file of the guest, made when it is not there. Raises OSError with the guest's errno."""
+        """Write a file of the guest, made when it is not there. Raises OSError with the guest's errno, and
+        KscaffoldError KS005 where the guest has no room.
+        """
         if len(data) + 4096 > protocol.MAX_PAYLOAD:
             most = f"{protocol.MAX_PAYLOAD >> 20} MB are the most"
             raise KscaffoldError("KS640", f"{path} is too large for a sandbox", cause=most)
         wait = timeouts.seconds("ANSWER_TIMEOUT") + len(data) / _SLOWEST
         answer = self._ask(Verb.WRITE, path.encode() + b"\0" + data, argument=mode, timeout=wait)
         if answer.status < 0:
-            raise OSError(-answer.status, "in the guest", path)
+            raise _not_taken(-answer.status, "in the guest", path)
 
     def install(self, content: bytes, place: str, mode: int = 0) -> bool:
         """Put a file to a place of the guest, with the directories above it; whether its content had to be
         sent: each is sent once, whatever names it gets. `mode`: of a copy that may be written to; 0 for what
-        is only read or run, which takes no more memory under a second name. Raises OSError with the guest's
-        errno.
+        is only read or run, which takes no more memory under a second name. Raises as `write` does.
         """
         kept = f"{_KEPT}/{hashlib.sha256(content).hexdigest()[:32]}"
         names = os.fsencode(kept) + b"\0" + os.fsencode(place) + b"\0"
@@ -187,7 +188,7 @@ class SandboxTarget:
             if not answer.status:
                 return sent
             if answer.status != -errno.ENOENT or sent:
-                raise OSError(-answer.status, f"in the guest: {os.strerror(-answer.status)}", place)
+                raise _not_taken(-answer.status, f"in the guest: {os.strerror(-answer.status)}", place)
             self.write(kept, content)
         return True
 
@@ -390,3 +391,15 @@ class SandboxTarget:
         records = of_console(error.console or (self._guest.console() if self._guest else ""), nonce)
         late = isinstance(error, ChannelTimeout)
         return Attempt(None, records, answered=False, heard=False, alive=not closed, reset=reset, late=late)
+
+
+def _not_taken(number: int, why: str, place: str) -> KscaffoldError | OSError:
+    """Why a guest did not take a file, by its errno."""
+    if number != errno.ENOSPC:
+        return OSError(number, why, place)
+    return KscaffoldError(
+        "KS005",
+        f"the sandbox has no room for {place}",
+        cause="its files are in its memory: those that programs wrote, and each program that was run",
+        fix="kscaffold reload",
+    )

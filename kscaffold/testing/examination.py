@@ -169,6 +169,11 @@ def test_unload_while_in_use(guest: Guest, module_name: str, tmp_path: Path) -> 
     guest.exec("killall", "-KILL", "hold")
     deadline = time.monotonic() + TIMEOUT
     while guest.exec("pidof", "hold").returncode == 0 and time.monotonic() < deadline:
+        if report.ok and guest.complaints():
+            raise GuestFailure(
+                f"{module_name} was unloaded while {held[0]} was open, and the kernel crashed when that was"
+                " closed: without .owner = THIS_MODULE nobody holds the module"
+            )
         time.sleep(_LOOK)
     if not report.ok:
         guest.unload(module_name)

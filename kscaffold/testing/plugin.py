@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _OPTION = "--kscaffold-kernel"
 _GUESTS = pytest.StashKey[list["Guest"]]()
+_FAILED_BUILDS = pytest.StashKey[dict[tuple[Path, str], str]]()
 _CASE = "kscaffold.case"
 # Longer logs are cut in the middle.
 _MOST_LINES = 120
@@ -68,6 +69,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "device(word): the test's guest has this device on its PCI bus, as QEMU's -device takes it"
     )
+    if config.getoption("--kscaffold-results") or config.getoption("--kscaffold-second-run"):
+        from kscaffold import termination  # start-up time: pytest runs without us, too
+
+        # Started by us, in a process group of its own, as what the tests start is.
+        termination.heed()
     if hasattr(config, "workerinput"):
         return  # of pytest-xdist: the first process hears of all reports
     config.pluginmanager.register(_CaseNames(), "kscaffold-cases")
@@ -144,7 +150,7 @@ def modules(request: pytest.FixtureRequest, kernel: "Kernel") -> dict[str, Path]
         return {}
     # Tests on several kernels take turns, or run at once with pytest-xdist.
     apart = config.getoption("--kscaffold-apart") or len(config.getoption(_OPTION) or ()) > 1
-    return build_modules(project, kernel, apart=apart)
+    return build_modules(project, kernel, config.stash.setdefault(_FAILED_BUILDS, {}), apart=apart)
 
 
 @pytest.fixture

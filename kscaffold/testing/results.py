@@ -31,7 +31,7 @@ class Results:
         self._write(
             report.nodeid,
             "error" if report.failed and report.when != "call" else report.outcome,
-            "" if report.passed else (report.longreprtext or ""),
+            _text(report),
             seconds=round(report.duration, 4),
             modules=str(facts.get("kscaffold.modules", "")).split(),
             sections=[list(one) for one in report.sections] if report.failed else [],
@@ -53,3 +53,10 @@ class Results:
         }
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def _text(report: pytest.TestReport) -> str:
+    """Why a test failed or was skipped; pytest tells a skip by file, line and reason."""
+    if report.skipped and isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    return "" if report.passed else report.longreprtext or ""

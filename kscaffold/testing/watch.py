@@ -12,6 +12,8 @@ from kscaffold.project.find import find_project
 VERBS = ("run", "build", "check", "load", "reload", "test")
 """The verbs that can be done again and again."""
 
+# A second load of what is loaded is refused.
+_AGAIN = {"load": "reload"}
 _TIMEOUT = 24 * 3600.0  # s; each verb has deadlines of its own
 # What a person writes. What make writes is hidden, or ends otherwise.
 _SUFFIXES = frozenset({".c", ".h", ".S", ".py", ".lds"})
@@ -51,6 +53,8 @@ def changes(directory: Path) -> Iterator[tuple[str, ...]]:
 
 
 def again(verb: str, directory: Path, on_line: Callable[[str], None]) -> int:
-    """Do a verb in a process of its own, and return its exit status; `on_line` gets each printed line."""
-    argv = [sys.executable, "-m", "kscaffold", verb, "-C", str(directory)]
+    """Do a verb in a process of its own, and return its exit status; `on_line` gets each printed line. `load`
+    takes the place of what is loaded.
+    """
+    argv = [sys.executable, "-m", "kscaffold", _AGAIN.get(verb, verb), "-C", str(directory)]
     return process.stream(argv, on_line, timeout=_TIMEOUT)

@@ -230,3 +230,17 @@ def test_the_one_door_cleans_what_it_writes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "stderr", heard)
     console.note(f"a\tb\u00a0c é {EVIL}\n\udfff31m\rend")
     assert heard.getvalue() == ("a\tb\u00a0c é \\x1b]0;pwned\\x07\\x1b[2J\\x9b31m\\x202e\n\x1b[31m\\x0dend\n")
+
+
+def test_a_screen_is_emptied_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch):
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stdout", stream)
+    console.clear()
+    assert stream.getvalue() == ""
+    stream.isatty = lambda: True
+    monkeypatch.setenv("TERM", "dumb")
+    console.clear()
+    assert stream.getvalue() == ""
+    monkeypatch.setenv("TERM", "xterm")
+    console.clear()
+    assert stream.getvalue() == "\x1b[2J\x1b[H"

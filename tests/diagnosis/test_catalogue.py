@@ -3,6 +3,8 @@
 import re
 import time
 import tomllib
+from re._constants import LITERAL, MAX_REPEAT, MIN_REPEAT  # type: ignore[import-not-found]
+from re._parser import parse  # type: ignore[import-not-found]
 
 import pytest
 from hypothesis import given, settings
@@ -201,3 +203,40 @@ def test_entry_of_an_unknown_code():
     assert catalogue.entry("ks204") is not None
     assert catalogue.entry("KS20") is None
     assert catalogue.entry("KS２04") is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        (r"^(?P<module>[\w-]{1,64}): Unknown symbol (?P<symbol>\S{1,255}) \(err -2\)$", ": Unknown symbol "),
+        (r"colou?r: rat+le{2,3} x{", "r: rat"),
+        (r"a|bcdef", ""),
+        (r"(?:a|bcdef)g\.h", "g.h"),
+        (r"(?i)loud", ""),
+        (r"[]abc]d\d\x27efgh", "efgh"),
+        (r"a\u0031bcd", "bcd"),
+    ],
+)
+def test_the_words_of_a_pattern_are_in_each_line_that_it_matches(pattern: str, words: str):
+    assert catalogue.words_of(pattern) == words
+
+
+def test_no_pattern_is_passed_over_for_words_that_it_may_lack():
+    """By what the regular expression's own parser says must be there."""
+    patterns = [p for e in catalogue.entries("0123456789").values() for p in e.patterns]
+    for pattern in patterns:
+        runs = [""]
+        for kind, what in parse(pattern):
+            if kind is LITERAL:
+                runs[-1] += chr(what)
+            elif (
+                kind in (MAX_REPEAT, MIN_REPEAT)
+                and what[0]
+                and len(what[2]) == 1
+                and what[2][0][0] is LITERAL
+            ):
+                runs[-1:] = [runs[-1] + chr(what[2][0][1]), ""]
+            else:
+                runs.append("")
+        assert any(catalogue.words_of(pattern) in run for run in runs), pattern
+    assert sum(not catalogue.words_of(pattern) for pattern in patterns) < len(patterns) / 10

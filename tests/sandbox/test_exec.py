@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kscaffold.errors import KscaffoldError
 from kscaffold.load.sandbox import Sandbox
 from tests.conftest import ROOT, need_program
 from tests.support.kernels import need_kernel
@@ -156,6 +157,14 @@ def test_files_go_in_once_and_fast(project):
             mine = (mine * 33 + byte) & 0xFFFFFFFF
         for place in ("/a/b/big", "/c/copy"):
             assert sandbox.exec("hash.c", place).stdout == str(mine).encode()
+        # A guest that is full keeps no part of a file: that would pass for the whole later.
+        rest = int(sandbox.exec("df", "-m", "/").stdout.split()[-3])  # MiB
+        sandbox.exec("dd", "if=/dev/zero", "of=/rest", "bs=1M", f"count={rest - 4}")
+        with pytest.raises(KscaffoldError, match="no room") as full:
+            target.install(big[1:], "/more")
+        assert (full.value.code, full.value.fix) == ("KS005", "kscaffold reload")
+        sandbox.exec("rm", "/rest")
+        assert target.install(big[1:], "/more") is True
 
 
 def test_an_oops_is_told_with_its_line(ks, project):

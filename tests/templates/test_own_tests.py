@@ -140,7 +140,7 @@ def test_a_bug_in_a_handler_fails_the_right_test_with_its_line(tmp_path):
         if not bug.in_the_kernel:
             assert f"{MARK}:" in reports[bug.number], (bug, reports[bug.number])
         if bug.kind == "leak":
-            # 21,000 of them, but for the sanitizer's own limit.
+            # One for each call.
             assert re.search(
                 r"in a second run the sanitizer saw: BUG: memory leak: \d+ objects of 64 bytes",
                 reports[bug.number],

@@ -115,6 +115,30 @@ def test_a_file_of_tests_that_can_not_be_read(ks, here):
     assert "SyntaxError" in document["tests"][0]["text"]
 
 
+THREE = """
+import pytest
+def test_a(modules): ...
+def test_b(modules): ...
+@pytest.mark.skip("later")
+def test_c(): ...
+"""
+
+
+@pytest.mark.kernel
+def test_what_does_not_build_is_built_once(ks, here):
+    """One make for all tests that need the module, and what the compiler said is told once."""
+    (here / "trap.c").write_text("int wrong = ;\n")
+    write(here, tests_0_test_it__py=THREE)
+    first, second, third = ks("test", "--json").json["tests"]
+    assert "the build failed: " in first["text"] and "trap.c:1: expected expression" in first["text"]
+    assert (
+        second["text"]
+        == "the build failed, as for the test before: trap.c:1: expected expression before ';' token"
+    )
+    assert [one["outcome"] for one in (first, second, third)] == ["error", "error", "skipped"]
+    assert third["text"] == "later"
+
+
 # Nothing holds the module while its file is open: the close calls code that has gone.
 NO_OWNER = """
 #include <linux/fs.h>
@@ -135,6 +159,7 @@ def test_the_examination_closes_a_file_after_the_unload(ks, here):
     (tested,) = ks("test", "-k", "in_use", "--json").json["tests"]
     assert tested["outcome"] == "failed"
     assert any("unable to handle page fault" in one["text"] for one in tested["sections"])
+    assert "without .owner = THIS_MODULE nobody holds the module" in tested["text"]
     (here / "trap.c").write_text(NO_OWNER.replace("{ .release", "{ .owner = THIS_MODULE, .release"))
     (tested,) = ks("test", "-k", "in_use", "--json").json["tests"]
     assert tested["outcome"] == "passed"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kscaffold.testing.watch import is_source
+from kscaffold.testing.watch import again, is_source
 from tests.conftest import ROOT, need_program
 from tests.support.kernels import need_kernel
 from tests.support.projects import HELLO, write
@@ -38,6 +38,18 @@ from tests.support.projects import HELLO, write
 )
 def test_what_is_a_source(name, source):
     assert is_source(Path(name)) is source
+
+
+@pytest.mark.parametrize(("verb", "done"), [("run", "run"), ("test", "test"), ("load", "reload")])
+def test_what_is_done_again(tmp_path, monkeypatch, verb, done):
+    """What is loaded can't be loaded once more."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    lines: list[str] = []
+    assert again(verb, tmp_path, lines.append) == 0
+    assert lines == [f"-m kscaffold {done} -C {tmp_path}"]
 
 
 @pytest.mark.kernel

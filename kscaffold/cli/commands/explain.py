@@ -244,7 +244,7 @@ def _log_on_stdin(words: str) -> str | None:
 
 def _tell_left_out(left_out: str | None) -> None:
     if left_out:
-        console.note(f"{left_out}; the lines before may hold the first cause: dmesg | grep …, or split -b 8M")
+        console.note(f"{left_out}; the lines before may hold the first cause: dmesg | grep …, or split -b 4M")
 
 
 def _has_data(fd: int) -> bool:

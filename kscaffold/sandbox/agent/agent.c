@@ -1503,7 +1503,7 @@ static void write_file(void)
 {
 	char path[4096];
 	u32 at = 0, rest = asked.length;
-	s32 fd;
+	s32 fd, is_new;
 	s64 error;
 
 	do {
@@ -1516,7 +1516,8 @@ static void write_file(void)
 	} while (path[at++]);
 	/* A file of /proc, /sys or /dev is written to as it is; O_CREAT there would be refused. */
 	fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
-	if (fd < 0)
+	is_new = fd < 0;
+	if (is_new)
 		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, asked.argument);
 	else if (asked.argument) {
 		sys(SYS_close, fd);
@@ -1528,6 +1529,8 @@ static void write_file(void)
 	}
 	error = receive_into(fd, rest);
 	sys(SYS_close, fd);
+	if (error < 0 && is_new)
+		sys(SYS_unlinkat, AT_FDCWD, path, 0);	/* a part of a file would pass for the whole */
 	finish(error, 0, 0);
 }
 
@@ -1719,6 +1722,8 @@ static s64 copy(const char *from, const char *to, int mode)
 	if (out < 0)
 		return out;
 	sys(SYS_close, out);
+	if (error < 0)
+		sys(SYS_unlinkat, AT_FDCWD, to, 0);
 	return error < 0 ? error : 0;
 }
 
