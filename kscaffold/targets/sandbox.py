@@ -292,12 +292,9 @@ class SandboxTarget:
 
     def memory(self) -> "KernelMemory | None":
         """The memory of the guest's kernel; None where /proc/kcore does not tell it."""
-        from kscaffold.targets.kernel_memory import KCORE, KernelMemory  # start-up time: few modules need it
+        from kscaffold.targets.kernel_memory import kernel_memory  # start-up time: few modules need it
 
-        try:
-            return KernelMemory(lambda parts: self._peek(KCORE, parts))
-        except (OSError, KscaffoldError, ValueError, struct.error):
-            return None
+        return kernel_memory(self._peek)
 
     def timers(self) -> "list[Timer] | None":
         """All armed timers of the guest's kernel; None where it does not tell them: one without /proc/kcore,
@@ -306,8 +303,7 @@ class SandboxTarget:
         from kscaffold.targets import timers  # start-up time: few modules have any
         from kscaffold.targets.symbol_addresses import symbol_addresses
 
-        memory = self.memory()
-        if memory is None:
+        if (memory := self.memory()) is None:
             return None
         try:
             kernel = f"{self.release} {self.cmdline} {self.accelerator}"
