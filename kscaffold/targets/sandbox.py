@@ -297,9 +297,7 @@ class SandboxTarget:
         return kernel_memory(self._peek)
 
     def timers(self) -> "list[Timer] | None":
-        """All armed timers of the guest's kernel; None where it does not tell them: one without /proc/kcore,
-        for instance.
-        """
+        """All armed timers of the guest's kernel; None where it does not tell them (without /proc/kcore)."""
         from kscaffold.targets import timers  # start-up time: few modules have any
         from kscaffold.targets.symbol_addresses import symbol_addresses
 
