@@ -29,6 +29,8 @@ _ADDRESS = {
         "-mllvm -asan-globals=1",
     ),
 }
+# gcc makes one call of those that several paths end with: it would have the line of another path.
+_LINES = {"gcc": ("-fno-crossjumping", "-fno-tree-tail-merge"), "clang": ()}
 _COMPILERS = ("__asan_", "__hwasan_", "__kasan_", "__ubsan_")
 _UNDEFINED = "-fsanitize=bounds,shift,integer-divide-by-zero,bool,enum,unreachable,alignment"
 
@@ -47,7 +49,8 @@ def compiler_flags(compiler: str, parts: Collection[str], header: Path, copied: 
     flags = [f"-ffile-prefix-map={copied}={original}"]
     if "sanitize" in parts:
         # A hook knows its caller by the address it returns to: a call at a function's end must not be a jump.
-        flags = [*_ADDRESS[compiler], _UNDEFINED, "-fno-optimize-sibling-calls", *flags, f"-include {header}"]
+        own = (*_ADDRESS[compiler], _UNDEFINED, "-fno-optimize-sibling-calls", *_LINES[compiler])
+        flags = [*own, *flags, f"-include {header}"]
     if "coverage" in parts:
         flags += _COVERAGE
     return " ".join(flags)

@@ -36,15 +36,16 @@ def test_what_the_compiler_asks_for():
 def test_the_flags_of_both_compilers():
     rest = (
         "-fsanitize=bounds,shift,integer-divide-by-zero,bool,enum,unreachable,alignment "
-        "-fno-optimize-sibling-calls -ffile-prefix-map=/copy=/mine -include /h.h"
+        "-fno-optimize-sibling-calls{} -ffile-prefix-map=/copy=/mine -include /h.h"
     )
+    lines = " -fno-crossjumping -fno-tree-tail-merge"
     assert plan.compiler_flags("gcc", ["sanitize"], Path("/h.h"), Path("/copy"), Path("/mine")) == (
         "-fsanitize=kernel-address --param asan-instrumentation-with-call-threshold=0 --param asan-stack=0 "
-        f"--param asan-globals=1 {rest}"
+        f"--param asan-globals=1 {rest.format(lines)}"
     )
     assert plan.compiler_flags("clang", ["sanitize"], Path("/h.h"), Path("/copy"), Path("/mine")) == (
         "-fsanitize=kernel-address -mllvm -asan-instrumentation-with-call-threshold=0 -mllvm -asan-stack=0 "
-        f"-mllvm -asan-globals=1 {rest}"
+        f"-mllvm -asan-globals=1 {rest.format('')}"
     )
 
 

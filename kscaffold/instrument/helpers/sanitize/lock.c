@@ -279,11 +279,20 @@ void ks_lock_after(const void *at, enum ks_lock kind, enum ks_masks masks, unsig
 	raw_spin_unlock_irqrestore(&table_lock, flags);
 }
 
+/* Whether a lock that is taken for reading is unlocked as one for writing, or the other way round. */
+static bool is_other_half(enum ks_lock taken, enum ks_lock unlocked)
+{
+	bool both_rw = taken <= KS_WRITE && unlocked <= KS_WRITE;
+	bool both_sem = taken >= KS_RWSEM_READ && unlocked >= KS_RWSEM_READ;
+
+	return taken != unlocked && taken != KS_SPIN && unlocked != KS_SPIN && (both_rw || both_sem);
+}
+
 bool ks_unlock(const void *at, size_t size, enum ks_lock kind, bool locked, unsigned long ip)
 {
 	unsigned long lock = (unsigned long)at, flags;
 	struct ks_site *taken = NULL;
-	bool real = true, mine;
+	bool real = true, mine, other = false;
 	struct held *entry;
 
 	ks_check(lock, size, true, ip);
@@ -292,7 +301,11 @@ bool ks_unlock(const void *at, size_t size, enum ks_lock kind, bool locked, unsi
 	mine = entry;
 	if (!entry)
 		entry = find(lock, ANY);
-	if (entry && mine && entry->again) {
+	if (mine && is_other_half(entry->kind, kind)) {
+		taken = entry->site;
+		drop(entry);
+		other = true;
+	} else if (entry && mine && entry->again) {
 		entry->again--;
 		real = false;
 	} else if (entry) {
@@ -302,6 +315,11 @@ bool ks_unlock(const void *at, size_t size, enum ks_lock kind, bool locked, unsi
 	raw_spin_unlock_irqrestore(&table_lock, flags);
 	if (!real)
 		return false;
+	if (other) {
+		/* The kernel's count would be wrong for ever, and whoever waits next would hang. */
+		say("bad-unlock-balance", ip, lock, "held", taken, NULL, NULL);
+		return false;
+	}
 	if (taken && !mine && kind != KS_RWSEM_READ && kind != KS_READ)
 		say("unlock-by-another", ip, lock, "held", taken, NULL, NULL);
 	/* What nobody here took may have been taken by the kernel for the module: then it is locked. */

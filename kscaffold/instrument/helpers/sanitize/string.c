@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Functions of the kernel's that read or write memory for the module: both ends are checked first. */
+#include <linux/ctype.h>
+#include <linux/fs.h>
+#include <linux/kernel.h>
 #include <linux/uaccess.h>
 #include "ks.h"
 
@@ -196,6 +199,56 @@ KS_HOOK(char *, strstr, const char *text, const char *part)
 	READS_TEXT(text, ALL);
 	READS_TEXT(part, ALL);
 	return strstr(text, part);
+}
+
+/* How much of a text a number's reader looks at in any case: sign, decimal digits, and what ends them. */
+static size_t number_size(const char *text)
+{
+	size_t at = *text == '-' || *text == '+';
+
+	while (isdigit(text[at]))
+		at++;
+	/* One line's end may follow, and then the text's. */
+	return at + (at && text[at] == '\n' ? 2 : 1);
+}
+
+#define KS_NUMBER_HOOK(name, type)                                       \
+	KS_HOOK(int, name, const char *text, unsigned int base, type *to) \
+	{                                                                \
+		READS(text, number_size(text));                          \
+		WRITES(to, sizeof(*to));                                 \
+		return name(text, base, to);                             \
+	}
+
+KS_NUMBER_HOOK(kstrtoull, unsigned long long)
+KS_NUMBER_HOOK(kstrtoll, long long)
+KS_NUMBER_HOOK(_kstrtoul, unsigned long)
+KS_NUMBER_HOOK(_kstrtol, long)
+KS_NUMBER_HOOK(kstrtouint, unsigned int)
+KS_NUMBER_HOOK(kstrtoint, int)
+KS_NUMBER_HOOK(kstrtou16, u16)
+KS_NUMBER_HOOK(kstrtos16, s16)
+KS_NUMBER_HOOK(kstrtou8, u8)
+KS_NUMBER_HOOK(kstrtos8, s8)
+
+/* How many of the `most` bytes asked for lie between a position and the end. */
+static size_t bytes_at(loff_t at, size_t most, size_t end)
+{
+	return at < 0 || at >= end ? 0 : min_t(size_t, most, end - at);
+}
+
+KS_HOOK(ssize_t, simple_read_from_buffer, void __user *to, size_t count, loff_t *at, const void *from, size_t available)
+{
+	READS(from + *at, bytes_at(*at, count, available));
+	ks_faults("simple_read_from_buffer", KS_CALLER);
+	return simple_read_from_buffer(to, count, at, from, available);
+}
+
+KS_HOOK(ssize_t, simple_write_to_buffer, void *to, size_t available, loff_t *at, const void __user *from, size_t count)
+{
+	WRITES(to + *at, bytes_at(*at, count, available));
+	ks_faults("simple_write_to_buffer", KS_CALLER);
+	return simple_write_to_buffer(to, available, at, from, count);
 }
 
 /*
