@@ -71,7 +71,7 @@ REPORTS = {
     "Matrix": "cells seconds",
     "MatrixCell": "kernel parameters run error seconds arch",
     "TestRun": "directory kernels results examined seconds no_answer part coverage arches",
-    "UnloadReport": "module judgement log seconds place dangling note due residue findings kernel arch",
+    "UnloadReport": "module judgement log seconds place dangling note due residue findings kernel arch bugs",
     "Walkthroughs": "loads failed_build",
 }
 ERRORS = ("KscaffoldError", "UsageError")

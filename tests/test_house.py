@@ -326,6 +326,7 @@ def test_both_targets_have_the_whole_protocol():
         "facts",
         "load",
         "log",
+        "memory",
         "modules",
         "photograph",
         "pointers",

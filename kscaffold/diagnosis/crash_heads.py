@@ -128,7 +128,7 @@ def _faults() -> tuple[Head, ...]:
         # What mips' die() says where BUG() stands in the code.
         _died("bug", r"^Kernel bug detected ?\[#\d{1,5}\]:?$"),
         # riscv's and mips' die().
-        _died("oops", r"^(?:Oops|Kernel BUG|[A-Z][\w /-]{4,60}) ?\[#\d{1,5}\]:?$"),
+        _died("oops", r"^(?:Oops|Kernel BUG|[A-Z][\w /()-]{4,60}) ?\[#\d{1,5}\]:?$"),
         # s390's, with the instruction's length.
         _died("oops", r"^[A-Za-z][\w :-]{2,60}: [0-9a-f]{4} ilc:\d \[#\d"),
         _died("oops", r"^(?:Oops: )?general protection fault[,:]"),

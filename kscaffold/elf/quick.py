@@ -32,6 +32,7 @@ class Readable(Protocol):
 
 
 _SYMTAB, _FUNC = 2, 2
+_ABSOLUTE = 16  # of no section: not a type of ELF's
 _WRITE, _ALLOC, _EXEC = 1, 2, 4
 
 
@@ -184,9 +185,37 @@ def symbol_at(ko: Readable, section: str, offset: int) -> tuple[str, int, int] |
     before = [s for s in here if s.value <= offset]
     if not before:
         return None
-    found = max(before, key=lambda s: s.value)
+    # A lockdep key takes no room, and has the address of the variable behind it.
+    found = max(before, key=lambda s: (s.value, s.size))
     end = min((s.value for s in here if s.value > found.value), default=offset + 1)
     return found.name, offset - found.value, found.size or end - found.value
+
+
+def calls(ko: Readable, function: str) -> frozenset[str]:
+    """The imported functions that a function of the module's own code calls, or takes the address of."""
+    elf = _read(ko)
+    symbols = [symbol for _, symbol in _table(elf)]
+    mine = next((s for s in symbols if s.is_function and s.section and s.name == function), None)
+    if mine is None:
+        return frozenset()
+    inside = range(mine.value, mine.value + mine.size)
+    found = (symbols[index] for at, index, _ in _relocations(elf, mine.section) if at in inside)
+    return frozenset(s.name for s in found if not s.section)
+
+
+def self_lists(ko: Readable, section: str) -> tuple[int, ...]:
+    """Where a list head stands in a section that leads to itself, as LIST_HEAD_INIT() makes one; none where
+    the relocations have no addends.
+    """
+    elf = _read(ko)
+    symbols = [symbol for _, symbol in _table(elf)]
+    to = {
+        at: symbols[index].value + addend
+        for at, index, addend in _relocations(elf, section)
+        if addend is not None and symbols[index].section == section
+    }
+    word = elf.bits // 8
+    return tuple(at for at, where in sorted(to.items()) if where == at and to.get(at + word) == at)
 
 
 def soft_dependencies(ko: Readable) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -268,8 +297,14 @@ def _sections(elf: _Elf) -> list[_Section]:
 
 
 def _symbols(elf: _Elf) -> list[_Symbol]:
+    """The variables and functions, and what comes from elsewhere."""
+    return [symbol for kind, symbol in _table(elf) if symbol.name and kind <= _FUNC]
+
+
+def _table(elf: _Elf) -> list[tuple[int, _Symbol]]:
+    """The whole symbol table: the type of each entry, and the entry."""
     data, entry = elf.data, elf.form.symbol
-    found: list[_Symbol] = []
+    found: list[tuple[int, _Symbol]] = []
     with contextlib.suppress(struct.error, IndexError):
         sections = _sections(elf)
         symtab = next((s for s in sections if s.type == _SYMTAB), None)
@@ -282,9 +317,28 @@ def _symbols(elf: _Elf) -> list[_Symbol]:
                 name, kind, _, number, value, size = fields
             else:
                 name, value, size, kind, _, number = fields
-            if name and kind & 0xF <= _FUNC and number < len(sections):
-                home = sections[number].name if number else ""
-                found.append(_Symbol(_text(data, names + name), home, value, size, kind & 0xF == _FUNC))
+            known = number < len(sections)
+            home = (sections[number].name if number else "") if known else None
+            kind = kind & 0xF if home is not None else _ABSOLUTE
+            text = _text(data, names + name) if name else ""
+            found.append((kind, _Symbol(text, home or "", value, size, kind == _FUNC)))
+    return found
+
+
+def _relocations(elf: _Elf, section: str) -> list[tuple[int, int, int | None]]:
+    """Of each relocation of a section its place, the number of its symbol, and its addend where it has one.
+    (mips64 writes them in another way.)
+    """
+    found: list[tuple[int, int, int | None]] = []
+    word = "Q" if elf.bits == 64 else "I"
+    order = elf.form.symbol.format[0]
+    with contextlib.suppress(struct.error, IndexError):
+        for name, addend in ((f".rela{section}", True), (f".rel{section}", False)):
+            entry = struct.Struct(f"{order}2{word}{word.lower() if addend else ''}")
+            content = _content(elf, name)
+            for fields in entry.iter_unpack(content[: len(content) // entry.size * entry.size]):
+                number = fields[1] >> (32 if elf.bits == 64 else 8)
+                found.append((fields[0], number, fields[2] if addend else None))
     return found
 
 

@@ -149,7 +149,7 @@ def _unwrapped(lines: list[str], records: list[Record], findings: list[Catalogue
 
 def _of_finding(finding: CatalogueMatch, lines: Sequence[str], release: str | None) -> MatchedEntry:
     # start-up time: most logs are of loads
-    from kscaffold.explain import api_change, kernel_symbols
+    from kscaffold.explain import api_change, kernel_symbols, make_directory
     from kscaffold.make.generated import of_modpost
 
     matched = MatchedEntry(finding.entry, finding.cause, finding.fix, finding.lines, more=finding.entry.more)
@@ -162,6 +162,8 @@ def _of_finding(finding: CatalogueMatch, lines: Sequence[str], release: str | No
         return replace(matched, cause=symbols.cause, fix=symbols.fix)
     if code == "KS111" and (made := of_modpost(finding.groups["stem"])):
         return replace(matched, cause=made[0], fix=made[1])
+    if code == "KS137" and (place := make_directory.of_target(lines, finding.first)):
+        return replace(matched, cause=place[0], fix=place[1])
     if code == "KS321":
         return replace(
             matched, cause=matched.cause + last_words.of_probe(lines, finding.first, finding.groups)
@@ -206,13 +208,19 @@ def _of_complaint(entry: Entry, complaint: Complaint) -> MatchedEntry:
         cause += f", run by {complaint.task}"
     if complaint.words:
         cause += f" ({complaint.words})"
+    fix = entry.fix
+    if entry.code == "KS262" and "NULL pointer" in complaint.text:
+        cause = cause.replace(
+            catalogue.filled(entry.cause, {}), "a function pointer that is NULL was called", 1
+        )
+        fix = "set the pointer before it is called, or check it: a structure of callbacks that lacks one"
     more = ""
     if not complaint.whole:
         more = "the lines after this one, to its call trace: they name the function and the module"
     elif complaint.follows_crash:
         cause += "; the kernel had crashed before" if complaint.meaning != "follow-up" else ""
         more = "the first report since the boot, the one with [#1]: what comes after may only follow from it"
-    return MatchedEntry(entry, cause, entry.fix, (complaint.text,), complaint.where, more)
+    return MatchedEntry(entry, cause, fix, (complaint.text,), complaint.where, more)
 
 
 def _module_in(findings: list[CatalogueMatch]) -> str | None:

@@ -17,6 +17,7 @@ from kscaffold.elf.module_name import module_name_of
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.load import dangling
 from kscaffold.load.addr2line import SourceLine, locate_complaints, with_source_line
+from kscaffold.load.bugs import bugs_of
 from kscaffold.load.dangling import DanglingCallbacks, PendingCallback
 from kscaffold.load.flaws import Flaw, flaws_of_residue, flaws_of_unload
 from kscaffold.load.gather import tainted
@@ -35,7 +36,8 @@ class UnloadReport:
     seconds each of the timers is due that it did leave. `note`: what the log lacks. `residue`: what was
     found left behind in a sandbox that lives on; None where nobody looked, or could tell. `findings`: what
     the sanitizer found, where the module was an instrumented copy; else None. `kernel`, `arch`: the
-    release, and the machine as `uname -m` says it; empty where no kernel was asked.
+    release, and the machine as `uname -m` says it; empty where no kernel was asked. `bugs`: what was seen
+    of the module before it went, of which the kernel says nothing.
     """
 
     module: str
@@ -50,6 +52,7 @@ class UnloadReport:
     findings: "tuple[Finding, ...] | None" = None
     kernel: str = ""
     arch: str = ""
+    bugs: tuple[Flaw, ...] = ()
 
     @property
     def kernel_name(self) -> str:
@@ -64,7 +67,8 @@ class UnloadReport:
     @property
     def flaws(self) -> tuple[Flaw, ...]:
         """The flaws that make a successful unload unclean."""
-        return (*flaws_of_unload(self), *flaws_of_residue(self.residue or ()))
+        bugs = self.bugs if self.ok else ()
+        return (*flaws_of_unload(self), *bugs, *flaws_of_residue(self.residue or ()))
 
 
 def module_of_word(word: str) -> str:
@@ -81,6 +85,7 @@ def unload(name: str, target: Target, *, timeout: float, ko: ModuleFile | None =
     if module in ("", ".", ".."):  # which are directories of /sys/module, too
         raise UsageError("KS089", f"{name!r} is not the name of a module", fix="kscaffold list")
     left = dangling.find_dangling(ko, module, target) if ko is not None else None
+    bugs = bugs_of(ko, module, target) if ko is not None and target.kind == "sandbox" else ()
     attempt = target.unload(module, timeout)
     evidence = _gather(module, attempt, target, left)
     if attempt.reset and ko is not None:
@@ -105,6 +110,7 @@ def unload(name: str, target: Target, *, timeout: float, ko: ModuleFile | None =
         dangling=left,
         note=attempt.note,
         due=due,
+        bugs=bugs,
         kernel=target.release,
         arch=target.arch,
     )

@@ -59,6 +59,9 @@ class AbsentSandbox:
         """Not known."""
         return None
 
+    def memory(self) -> None:
+        """None: there is no kernel."""
+
     def timers(self) -> "list[Timer] | None":
         """Not known."""
         return None

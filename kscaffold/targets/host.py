@@ -113,6 +113,9 @@ class HostTarget:
         """
         return None
 
+    def memory(self) -> None:
+        """None: it takes root."""
+
     def timers(self) -> "list[Timer] | None":
         """Not looked at: it takes root, and most are not the module's."""
         return None

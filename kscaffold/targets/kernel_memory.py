@@ -5,6 +5,8 @@ mapped.
 import struct
 from collections.abc import Callable, Sequence
 
+from kscaffold.errors import KscaffoldError
+
 KCORE = "/proc/kcore"
 Part = tuple[int, int]
 """An offset or an address, and a number of bytes."""
@@ -69,4 +71,12 @@ class KernelMemory:
         for start, length, offset in self._segments:
             if start <= address and address + size <= start + length:
                 return offset + address - start
+        return None
+
+
+def kernel_memory(peek: Callable[[str, Sequence[Part]], bytes]) -> KernelMemory | None:
+    """The memory behind /proc/kcore; None where that does not tell it. `peek`: gives parts of a file."""
+    try:
+        return KernelMemory(lambda parts: peek(KCORE, parts))
+    except (OSError, KscaffoldError, ValueError, struct.error):
         return None

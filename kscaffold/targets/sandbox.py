@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.compare import Part
     from kscaffold.sandbox.live.registry import Connection
     from kscaffold.sandbox.vm.guest import Guest
+    from kscaffold.targets.kernel_memory import KernelMemory
     from kscaffold.targets.timers import Links, Timer
 
 TAINTED = "/proc/sys/kernel/tainted"
@@ -289,16 +290,20 @@ class SandboxTarget:
             return self._unanswered(error, _ANY)
         return Attempt(None, since_mark(records, _ANY), answered=False)
 
+    def memory(self) -> "KernelMemory | None":
+        """The memory of the guest's kernel; None where /proc/kcore does not tell it."""
+        from kscaffold.targets.kernel_memory import kernel_memory  # start-up time: few modules need it
+
+        return kernel_memory(self._peek)
+
     def timers(self) -> "list[Timer] | None":
-        """All armed timers of the guest's kernel; None where it does not tell them: one without /proc/kcore,
-        for instance.
-        """
+        """All armed timers of the guest's kernel; None where it does not tell them (without /proc/kcore)."""
         from kscaffold.targets import timers  # start-up time: few modules have any
-        from kscaffold.targets.kernel_memory import KCORE, KernelMemory
         from kscaffold.targets.symbol_addresses import symbol_addresses
 
+        if (memory := self.memory()) is None:
+            return None
         try:
-            memory = KernelMemory(lambda parts: self._peek(KCORE, parts))
             kernel = f"{self.release} {self.cmdline} {self.accelerator}"
             addresses = symbol_addresses(memory, kernel, timers.SYMBOLS, self._look_up)
             uptime = float(self.read("/proc/uptime").split()[0])

@@ -10,6 +10,7 @@ from kscaffold.module.arguments import Parameters
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.compare import Part
+    from kscaffold.targets.kernel_memory import KernelMemory
     from kscaffold.targets.timers import Timer
 
 Kind = Literal["sandbox", "host"]
@@ -58,6 +59,9 @@ class Target(Protocol):
 
     def tainted(self) -> int | None:
         """kernel.tainted, where all its bits are from modules that were loaded here; else None."""
+
+    def memory(self) -> "KernelMemory | None":
+        """The memory of the kernel; None where it can't be read."""
 
     def timers(self) -> "list[Timer] | None":
         """All armed timers of the kernel; None where it does not tell them."""

@@ -169,8 +169,8 @@ def command_line(name: str) -> list[str]:
 
 
 KERNEL_WORDS = (
-    "quiet panic=-1 panic_print=0x20 preempt=full log_buf_len=4M mitigations=off cryptomgr.notests"
-    " random.trust_cpu=on"
+    "quiet panic=-1 panic_print=0x20 preempt=full log_buf_len=4M mitigations=off slab_nomerge"
+    " cryptomgr.notests random.trust_cpu=on"
 )
 
 
