@@ -3,6 +3,7 @@
 import contextlib
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from kscaffold import process
@@ -21,7 +22,7 @@ from kscaffold.make.fingerprint.other_kernel import built_for_another, forget_ob
 from kscaffold.make.lock import noted_group, project_lock
 from kscaffold.make.log import BuildLog
 from kscaffold.make.output import Output
-from kscaffold.make.report import BuildExplanation, nothing_to_do
+from kscaffold.make.report import BuildExplanation, CompilerMessage, nothing_to_do
 from kscaffold.make.report import BuildReport as BuildReport
 from kscaffold.make.request import TIMEOUT, BuildRequest
 from kscaffold.make.variables import with_variables
@@ -29,6 +30,9 @@ from kscaffold.progress import SILENT, Progress, Work
 from kscaffold.project.ask import read_project
 from kscaffold.project.project import Project
 from kscaffold.records import dataclass
+
+# What modpost only warns of in some series, though the module is not what its author wants.
+_WARNED = ("KS112", "KS127", "KS128")
 
 
 def build(
@@ -157,7 +161,7 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
         arch=tree.arch,
         log=call.state / "make.log",
         complaints=tuple(output.complaints),
-        notes=tools.notes,
+        notes=(*tools.notes, *(told_of_warnings(log, output.complaints) if ok else ())),
         seconds=time.monotonic() - started,
         up_to_date=ok and before == [identify_if_there(t.ko) for t in project.targets],
         explanation=explanation,
@@ -170,6 +174,19 @@ def _work(project: Project, tree: BuildTree, output: Output) -> Work:
     # Its objects, where there are several one of them all; then .mod.o and .ko, and modpost for all modules.
     files = sum(len(t.objects) + (len(t.objects) > 1) + 2 for t in project.targets) + 1
     return Work("Building", f"{names} for {tree.name}", lambda: output.made, files, "files")
+
+
+def told_of_warnings(log: BuildLog, complaints: Sequence[CompilerMessage]) -> list[str]:
+    """What a build that succeeded tells of modpost's warnings: such a module loads, and crashes later, or is
+    refused.
+    """
+    if not complaints:
+        return []
+    from kscaffold.diagnosis import catalogue  # start-up time: few builds have warnings
+
+    told = catalogue.match([line for line in log.lines() if "modpost" in line], "1")
+    wanted = [f for f in told if f.entry.code in _WARNED]
+    return [f"{f.cause}: {f.fix} (kscaffold explain {f.entry.code})" for f in wanted]
 
 
 def explained(project: Project, tree: BuildTree, output: Output, log: BuildLog) -> BuildExplanation:

@@ -8,7 +8,13 @@ from pathlib import Path
 from kscaffold.errors import KscaffoldError
 from kscaffold.files.identity import identify_if_there
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.make.build import build_as_asked, explained, forget_another_s, tools_for
+from kscaffold.make.build import (
+    build_as_asked,
+    explained,
+    forget_another_s,
+    told_of_warnings,
+    tools_for,
+)
 from kscaffold.make.compile_commands import write_database
 from kscaffold.make.fingerprint import record
 from kscaffold.make.fingerprint.own_record import files_of, write_own_record
@@ -85,7 +91,7 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
             if done.status != 0:
                 what = f"its own make ended with {done.status} after its modules were built"
                 report = replace(report, notes=(*report.notes, what))
-            return report
+            return replace(report, notes=(*report.notes, *told_of_warnings(log, output.complaints)))
         cause = None if done.reached else rule_failed(log.lines())
         report = replace(report, explanation=cause or explained(project, tree, output, log))
     if done.reached and (made or not done.built):

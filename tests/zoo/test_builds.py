@@ -147,6 +147,8 @@ def test_a_broken_build(tmp_path: Path, kernel, ks, case: Breakage, series: str)
         assert case.says in f"{document['cause']} {document['fix']}"
         return
     assert [c["level"] for c in document["complaints"]] == ["warning"]
+    (note,) = (text for text in document["notes"] if "kscaffold explain" in text)
+    assert f"(kscaffold explain {code})" in note and case.says in note
     log = next((Path.home() / ".local/state/kscaffold/projects").glob("*/make.log")).read_text()
     causes, _ = explain_log(log)
     assert [(t.entry.code, case.says in f"{t.cause} {t.fix}") for t in causes] == [(code, True)]
