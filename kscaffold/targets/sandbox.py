@@ -165,8 +165,8 @@ class SandboxTarget:
         return answer.payload
 
     def write(self, path: str, data: bytes, mode: int = 0o755) -> None:
-        """Write a file of the guest, made when it is not there. Raises OSError with the guest's errno, and
-        KscaffoldError KS005 where the guest has no room.
+        """Write a file of the guest, made when it is not there. Raises OSError with the guest's errno: a
+        module's own, where the file is a module's.
         """
         if len(data) + 4096 > protocol.MAX_PAYLOAD:
             most = f"{protocol.MAX_PAYLOAD >> 20} MB are the most"
@@ -174,12 +174,13 @@ class SandboxTarget:
         wait = timeouts.seconds("ANSWER_TIMEOUT") + len(data) / _SLOWEST
         answer = self._ask(Verb.WRITE, path.encode() + b"\0" + data, argument=mode, timeout=wait)
         if answer.status < 0:
-            raise _not_taken(-answer.status, "in the guest", path)
+            raise OSError(-answer.status, "in the guest", path)
 
     def install(self, content: bytes, place: str, mode: int = 0) -> bool:
         """Put a file to a place of the guest, with the directories above it; whether its content had to be
         sent: each is sent once, whatever names it gets. `mode`: of a copy that may be written to; 0 for what
-        is only read or run, which takes no more memory under a second name. Raises as `write` does.
+        is only read or run, which takes no more memory under a second name. Raises OSError, and KS005 where
+        the guest has no room.
         """
         kept = f"{_KEPT}/{hashlib.sha256(content).hexdigest()[:32]}"
         names = os.fsencode(kept) + b"\0" + os.fsencode(place) + b"\0"
@@ -188,8 +189,11 @@ class SandboxTarget:
             if not answer.status:
                 return sent
             if answer.status != -errno.ENOENT or sent:
-                raise _not_taken(-answer.status, f"in the guest: {os.strerror(-answer.status)}", place)
-            self.write(kept, content)
+                raise _not_taken(-answer.status, place)
+            try:
+                self.write(kept, content)
+            except OSError as error:
+                raise _not_taken(error.errno or 0, place) from None
         return True
 
     def add_firmware(self, name: str, content: bytes) -> None:
@@ -254,9 +258,7 @@ class SandboxTarget:
         photograph. `first`: take that one again. A child of the agent takes it: a list that leads to a
         module that has gone kills its reader. Raises KscaffoldError KS610 where the guest does not answer.
         """
-        from kscaffold.diagnosis.residue.compare import (
-            parts,
-        )  # start-up time: few modules can leave something
+        from kscaffold.diagnosis.residue.compare import parts  # start-up time: few modules leave something
 
         answer = self._ask(Verb.PHOTOGRAPH, argument=sections | (_FIRST if first else 0), timeout=_PHOTOGRAPH)
         return parts(protocol.outcome(answer.payload).trace)
@@ -387,13 +389,10 @@ class SandboxTarget:
         return Attempt(None, records, answered=False, heard=False, alive=not closed, reset=reset, late=late)
 
 
-def _not_taken(number: int, why: str, place: str) -> KscaffoldError | OSError:
-    """Why a guest did not take a file, by its errno."""
+def _not_taken(number: int, place: str) -> KscaffoldError | OSError:
+    """Why a guest did not take a file of ours, by its errno."""
     if number != errno.ENOSPC:
-        return OSError(number, why, place)
-    return KscaffoldError(
-        "KS005",
-        f"the sandbox has no room for {place}",
-        cause="its files are in its memory: those that programs wrote, and each program that was run",
-        fix="kscaffold reload",
-    )
+        return OSError(number, f"in the guest: {os.strerror(number)}", place)
+    cause = "its files are in its memory: those that programs wrote, and each program that was run"
+    what = f"the sandbox has no room for {place}"
+    return KscaffoldError("KS005", what, cause=cause, fix="kscaffold reload")
