@@ -45,7 +45,8 @@ raise SystemExit(__main__.main())
 def begin(what: str, *before: str) -> tuple["subprocess.Popen[str]", list[int]]:
     """The command, and the numbers that it said."""
     child = subprocess.Popen(
-        [*before, sys.executable, "-c", COMMAND.replace("{what}", what)],
+        # As from a terminal, though the tests may be run by nohup(1).
+        ["env", "--default-signal=HUP,INT,TERM", *before, sys.executable, "-c", COMMAND.replace("{what}", what)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
