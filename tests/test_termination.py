@@ -44,9 +44,9 @@ raise SystemExit(__main__.main())
 
 def begin(what: str, *before: str) -> tuple["subprocess.Popen[str]", list[int]]:
     """The command, and the numbers that it said."""
+    terminal = ("env", "--default-signal=HUP,INT,TERM")  # whatever runs the tests, nohup(1) too
     child = subprocess.Popen(
-        # As from a terminal, though the tests may be run by nohup(1).
-        ["env", "--default-signal=HUP,INT,TERM", *before, sys.executable, "-c", COMMAND.replace("{what}", what)],
+        [*terminal, *before, sys.executable, "-c", COMMAND.replace("{what}", what)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
