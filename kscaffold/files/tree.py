@@ -1,8 +1,11 @@
-"""The files of a project as a template makes them: path and content, wherever they were rendered from."""
+"""The files of a project as a template makes them: path and content, wherever they were rendered from; and
+what lies in a tree that others may be changing.
+"""
 
+import fnmatch
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from kscaffold.files import reader
@@ -19,6 +22,15 @@ class File:
 
 Tree = Mapping[str, File]
 """Files by their path relative to the project, with `/` between the parts."""
+
+
+def below(directory: Path, pattern: str) -> Iterator[Path]:
+    """What lies below a directory under a name that fits a pattern (`*.c`). As rglob() does it, but for a
+    directory that goes meanwhile: make keeps some (`.tmp_PID`) while it asks a compiler.
+    """
+    for where, inside, names in os.walk(directory):
+        for name in fnmatch.filter((*inside, *names), pattern):
+            yield Path(where, name)
 
 
 def read_tree_files(directory: Path) -> dict[str, File]:

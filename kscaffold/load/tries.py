@@ -21,7 +21,6 @@ from kscaffold.load.unload import UnloadReport, unload
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.progress import SILENT, Progress, Work
 from kscaffold.records import dataclass, replace
-from kscaffold.sandbox.vm.checkpoint import checkpoint
 from kscaffold.sandbox.vm.guest import Guest
 from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.restore import PendingRestore
@@ -207,6 +206,8 @@ def helpers_loaded(
     """Load the helpers of `plan` once for many tries, and take the photographs: the guests of what is yielded
     start there, but for those that can't. Raises KscaffoldError as `load_helpers`.
     """
+    from kscaffold.sandbox.vm.checkpoint import checkpoint  # start-up time: only --faults has many such tries
+
     sections = sections_to_watch(options.originals or plan.kos)
 
     def prepare(guest: Guest) -> None:

@@ -17,7 +17,6 @@ from kscaffold.elf.module_name import module_name_of
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.load import dangling
 from kscaffold.load.addr2line import SourceLine, locate_complaints, with_source_line
-from kscaffold.load.bugs import bugs_of
 from kscaffold.load.dangling import DanglingCallbacks, PendingCallback
 from kscaffold.load.flaws import Flaw, flaws_of_residue, flaws_of_unload
 from kscaffold.load.gather import tainted
@@ -85,7 +84,11 @@ def unload(name: str, target: Target, *, timeout: float, ko: ModuleFile | None =
     if module in ("", ".", ".."):  # which are directories of /sys/module, too
         raise UsageError("KS089", f"{name!r} is not the name of a module", fix="kscaffold list")
     left = dangling.find_dangling(ko, module, target) if ko is not None else None
-    bugs = bugs_of(ko, module, target) if ko is not None and target.kind == "sandbox" else ()
+    bugs: tuple[Flaw, ...] = ()
+    if ko is not None and target.kind == "sandbox":
+        from kscaffold.load.bugs import bugs_of  # start-up time: most commands unload nothing
+
+        bugs = bugs_of(ko, module, target)
     attempt = target.unload(module, timeout)
     evidence = _gather(module, attempt, target, left)
     if attempt.reset and ko is not None:

@@ -33,14 +33,15 @@ def _is_self_contained(directory: Path, kernel: Kernel) -> bool:
     """Whether a build of links to its files is the same: nothing of it is reached from above or made by rules
     of its own, which may write to what the links point at.
     """
-    from kscaffold.make.own_way import own_way  # start-up time: most projects are built for one kernel
+    from kscaffold.files.tree import below  # start-up time: most projects are built for one kernel
+    from kscaffold.make.own_way import own_way
     from kscaffold.project.known import known_targets
 
     if known_targets(directory) is not None or own_way(directory) is not None:
         return False
     top = repository(directory)
     for pattern in (*_MAKEFILES, *_SOURCES):
-        for file in directory.rglob(pattern):
+        for file in below(directory, pattern):
             if not file.is_file() or file.stat().st_size > _LARGEST:
                 continue
             text = reader.read_bytes(file)

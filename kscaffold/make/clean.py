@@ -9,6 +9,7 @@ from pathlib import Path
 from kscaffold import process
 from kscaffold.errors import KscaffoldError
 from kscaffold.files.atomic import file_beside
+from kscaffold.files.tree import below
 from kscaffold.kernel.buildable import build_problem
 from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
@@ -97,4 +98,4 @@ def _is_made(file: Path) -> bool:
 
 
 def _files(directory: Path) -> set[str]:
-    return {str(f.relative_to(directory)) for f in directory.rglob("*") if ".git" not in f.parts}
+    return {str(f.relative_to(directory)) for f in below(directory, "*") if ".git" not in f.parts}

@@ -9,6 +9,7 @@ from kscaffold import process
 from kscaffold.diagnosis import catalogue
 from kscaffold.diagnosis.catalogue import CatalogueMatch
 from kscaffold.files import reader
+from kscaffold.files.tree import below
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.kernel.device_classes import lacking_option, where_to_find
 from kscaffold.make.api_changes import ApiChange, api_changes, changes_for
@@ -204,7 +205,7 @@ def _interface(
 def _is_own(name: str, project: Project) -> bool:
     """Whether a source or header of the project declares the function."""
     declared = re.compile(rf"^\w[^;={{(\n]*\b{re.escape(name)}\s*\(", re.M)
-    files = [*project.directory.rglob("*.c"), *project.directory.rglob("*.h")]
+    files = [*below(project.directory, "*.c"), *below(project.directory, "*.h")]
     return any(declared.search(reader.read_text(f)) for f in files)
 
 
@@ -236,7 +237,7 @@ def _header(
 ) -> BuildExplanation | None:
     name = groups.get("header", "").split(", ")[0]
     own = next(
-        (p for p in sorted(project.directory.rglob(Path(name).name)) if str(p).endswith(f"/{name}")), None
+        (p for p in sorted(below(project.directory, Path(name).name)) if str(p).endswith(f"/{name}")), None
     )
     if own is None:
         return _absent_header(plain, name, project, tree)
@@ -323,13 +324,13 @@ def _no_source(
     if made := of_modpost(stem):
         return replace(plain, cause=made[0], fix=made[1])
     other = next(
-        (f for s in (".cpp", ".cc", ".cxx", ".s") for f in project.directory.rglob(f"{stem}{s}")), None
+        (f for s in (".cpp", ".cc", ".cxx", ".s") for f in below(project.directory, f"{stem}{s}")), None
     )
     if other is not None:
         cause = f"{other.name} is there, and Kbuild makes {stem}.o of {stem}.c or {stem}.S only"
         c = f"modules are written in C: write it as {stem}.c"
         return replace(plain, cause=cause, fix=f"mv {other.name} {stem}.S" if other.suffix == ".s" else c)
-    there = sorted({p.stem for p in project.directory.rglob("*.[cS]") if not p.name.endswith(".mod.c")})
+    there = sorted({p.stem for p in below(project.directory, "*.[cS]") if not p.name.endswith(".mod.c")})
     near = difflib.get_close_matches(stem, there, n=1, cutoff=0.6)
     if variable := variable_of(stem, project):
         cause = f"{variable[1]} names it as $({variable[0]}).o, and {variable[0]} is {stem}"
@@ -368,7 +369,7 @@ def _undefined(
 def _defined_in(symbol: str, project: Project) -> str | None:
     linked = {str(t.directory / o)[:-2] for t in project.targets for o in t.objects}
     head = re.compile(rf"^(?!static)\w[\w\s*]{{0,200}}\b{re.escape(symbol)}\s*\([^;\n]*$", re.M)
-    for source in sorted(project.directory.rglob("*.c")):
+    for source in sorted(below(project.directory, "*.c")):
         if str(source)[:-2] not in linked and head.search(reader.read_text(source)):
             return str(source.relative_to(project.directory))
     return None

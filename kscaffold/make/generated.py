@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kscaffold.files import reader
+from kscaffold.files.tree import below
 from kscaffold.records import dataclass
 
 _MAKEFILES = ("Makefile", "makefile", "GNUmakefile", "Kbuild", "*.mk")
@@ -124,7 +125,7 @@ def _texts(directory: Path, patterns: tuple[str, ...]) -> Iterator[tuple[Path, s
 
 def _below(directory: Path, pattern: str) -> Iterator[Path]:
     """The files of a name, the nearest first; not those of git."""
-    found = [p for p in directory.rglob(pattern) if p.is_file() and ".git" not in p.parts]
+    found = [p for p in below(directory, pattern) if p.is_file() and ".git" not in p.parts]
     yield from sorted(found, key=lambda p: (len(p.parts), p))
 
 
