@@ -184,8 +184,8 @@ def told_of_warnings(log: BuildLog, complaints: Sequence[CompilerMessage]) -> li
         return []
     from kscaffold.diagnosis import catalogue  # start-up time: few builds have warnings
 
-    told = catalogue.match([line for line in log.lines() if "modpost" in line], "1")
-    wanted = [f for f in told if f.entry.code in _WARNED]
+    matches = catalogue.match([line for line in log.lines() if "modpost" in line], "1")
+    wanted = [f for f in matches if f.entry.code in _WARNED]
     return [f"{f.cause}: {f.fix} (kscaffold explain {f.entry.code})" for f in wanted]
 
 
