@@ -205,8 +205,7 @@ def _interface(
 def _is_own(name: str, project: Project) -> bool:
     """Whether a source or header of the project declares the function."""
     declared = re.compile(rf"^\w[^;={{(\n]*\b{re.escape(name)}\s*\(", re.M)
-    files = [*below(project.directory, "*.c"), *below(project.directory, "*.h")]
-    return any(declared.search(reader.read_text(f)) for f in files)
+    return any(declared.search(reader.read_text(f)) for f in below(project.directory, "*.[ch]"))
 
 
 def _changed(change: ApiChange, tree: BuildTree) -> BuildExplanation:

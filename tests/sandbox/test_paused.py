@@ -23,7 +23,6 @@ from kscaffold.load.execute import ExecRequest, Executed, bring, run_program_in
 from kscaffold.load.gather import gather
 from kscaffold.load.load import load as load_one
 from kscaffold.load.unload import unload as unload_one
-from kscaffold.module.arguments import Parameters
 from kscaffold.process import is_stopped
 from kscaffold.records import replace
 from kscaffold.sandbox.agent import protocol, running_clock
@@ -31,13 +30,11 @@ from kscaffold.sandbox.agent.channel import Channel
 from kscaffold.sandbox.agent.protocol import ChannelTimeout, Kind
 from kscaffold.sandbox.agent.running_clock import RunningClock
 from kscaffold.sandbox.live import registry
-from kscaffold.sandbox.vm.plan import plan_vm
-from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.absent import AbsentSandbox
-from kscaffold.targets.sandbox import SandboxTarget
 from tests.conftest import need_program
 from tests.support.elf import Ko
 from tests.support.evidence import DATA
+from tests.support.guests import ask, guest_of
 from tests.support.kernels import need_kernel
 from tests.support.modules import built
 
@@ -64,20 +61,6 @@ def stopped(pid: int, after: float, seconds: float) -> Iterator[None]:
         yield
     finally:
         thread.join()
-
-
-@contextlib.contextmanager
-def guest_of(kernel: Kernel) -> Iterator[tuple]:
-    guest = start_guest(plan_vm(kernel, ""))
-    try:
-        yield guest, SandboxTarget.from_guest(guest, "")
-    finally:
-        guest.close()
-
-
-def ask(kernel: Kernel, name: str, *words: str):
-    """The .ko and the parameters of a load."""
-    return ModuleFile.open(built(kernel) / f"{name}.ko"), Parameters.from_arguments(words)
 
 
 @pytest.mark.sandbox

@@ -1,44 +1,22 @@
 """A kernel that a module told to end is told as that, whatever function the module called."""
 
-import contextlib
-from collections.abc import Iterator
-
 import pytest
 
 from kscaffold.diagnosis.verdict import judge
-from kscaffold.elf.module_file import ModuleFile
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.load import load as load_one
 from kscaffold.load.unload import unload as unload_one
 from kscaffold.load.unload_watch import watch_after_unload
-from kscaffold.module.arguments import Parameters
-from kscaffold.sandbox.vm.plan import plan_vm
-from kscaffold.sandbox.vm.start import start_guest
-from kscaffold.targets.sandbox import SandboxTarget
 from tests.conftest import need_program
 from tests.support.evidence import evidence
+from tests.support.guests import ask, guest_of
 from tests.support.kernels import need_kernel
-from tests.support.modules import built
 
 
 @pytest.fixture(scope="module")
 def kernel() -> Kernel:
     need_program("qemu-system-x86_64", "qemu-system-x86")
     return need_kernel("6.1")
-
-
-@contextlib.contextmanager
-def guest_of(kernel: Kernel) -> Iterator[tuple]:
-    guest = start_guest(plan_vm(kernel, ""))
-    try:
-        yield guest, SandboxTarget.from_guest(guest, "")
-    finally:
-        guest.close()
-
-
-def ask(kernel: Kernel, name: str, *words: str):
-    """The .ko and the parameters of a load."""
-    return ModuleFile.open(built(kernel) / f"{name}.ko"), Parameters.from_arguments(words)
 
 
 @pytest.mark.sandbox
