@@ -30,6 +30,7 @@ _GROUPS = {
 }
 _ENVIRONMENT = {
     "KSCAFFOLD_ACCEL": "`tcg`: do without KVM; `kvm`: want it",
+    "KSCAFFOLD_TRUST": "`DIR[:DIR…]`: trees of others that make and pytest may read, with all below them",
     "KSCAFFOLD_COMMAND_TIMEOUT": "seconds after which any command ends; without it none",
     "KBUILD_SIGN_PIN": "the password of a key for `sign`",
     "CROSS_COMPILE": "the beginning of a cross compiler's name, as make takes it",

@@ -18,6 +18,12 @@ from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm import snapshot
 
 _LOG_AGE = 7 * 86400.0  # s that the last log of an ended sandbox stays for `logs`
+# What is kept of little size, and made again where it is gone: not worth a line each.
+_SMALL = frozenset(("accelerator.json", "addresses", "command-lines", "locks", "restores.json", "tmp"))
+_LISTED = frozenset(
+    ("kernels", "snapshots", "images", "trusting", "modules", "helpers", "instrumented", "checkouts", "guest")
+)
+_WHOLE = ("busybox", "forecasts", "try-run")
 _BACKUPS = "before-update-*.tar.gz"  # of a user's files: never removed here
 
 
@@ -48,15 +54,19 @@ def prune_cache(*, dry_run: bool = False) -> tuple[CacheEntry, ...]:
     """
     old = [entry for entry in list_cache() if entry.old]
     for entry in [] if dry_run else old:
-        remove_entry(entry.path)
+        if entry.kind == "kernel":
+            store.discard(entry.path)
+        else:
+            remove_entry(entry.path)
     return tuple(entry for entry in old if dry_run or not os.path.lexists(entry.path))
 
 
 def _entries() -> Iterator[CacheEntry]:
     cache, releases = paths.cache(), {kernel.release for kernel in store.known()}
+    unrecorded = store.unrecorded()
     for place in _inside(store.root()):
         if not place.name.startswith("."):
-            yield _entry("kernel", place)
+            yield _entry("kernel", place, "it has no record of a kernel" if place in unrecorded else None)
     snapshots = {key: release for key, release, *_ in snapshot.all_snapshots()}
     for place in _inside(snapshot.snapshots_dir()):
         release = snapshots.get(place.name)
@@ -75,9 +85,16 @@ def _entries() -> Iterator[CacheEntry]:
     for place in _inside(cache / "guest"):
         other = place.name.removesuffix(".sha256") not in current
         yield _entry("agent", place, "made by another version of kscaffold" if other else None)
-    for name in ("busybox", "forecasts"):
+    for name in _WHOLE:
         if (cache / name).is_dir():
             yield _entry(name, cache / name)
+    for place in _inside(cache):
+        # Another version's perhaps, or a user's: it is shown, and stays.
+        if place.name not in {*_SMALL, *_LISTED, *_WHOLE}:
+            yield _entry("unknown", place)
+    for place in _inside(cache / "tmp"):
+        if not place.name.endswith(".lock"):
+            yield _entry("half-made", place, None if is_locked(_lock_of(place)) else "its run has ended")
     for place in _inside(paths.state() / "projects"):
         yield _entry("project state", place, _gone_project(place))
     for place in _inside(paths.runtime() / "sandboxes"):
@@ -110,6 +127,10 @@ def _gone_project(state: Path) -> str | None:
     if project is None or project.exists() or next(state.glob(_BACKUPS), None):
         return None
     return f"its project {project} is gone"
+
+
+def _lock_of(half_made: Path) -> Path:
+    return half_made.with_name(f"{half_made.name}.lock")
 
 
 def _old_log(sandbox: Path) -> str | None:

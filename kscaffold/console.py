@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 _NARROWEST = 30
+_BELOW = "\n" + " " * 9  # a line more of a cause or a fix
 _WIDEST = 500
 
 # Set once by main() from the command line.
@@ -132,7 +133,7 @@ def note(text: str) -> None:
 def step(verb: str, text: str) -> None:
     """A step of the work, in cargo's manner: a right-aligned verb, then what it is done to."""
     if not quiet:
-        _write(sys.stderr, f"{styled(f'{verb:>12}', 'green', sys.stderr)} {_placed(text)}")
+        _write(sys.stderr, f"{styled(f'{verb:>12}', 'green', sys.stderr)} {_one_line(_placed(text))}")
 
 
 def detail(text: str) -> None:
@@ -141,25 +142,31 @@ def detail(text: str) -> None:
         _write(sys.stderr, styled(text, "dim", sys.stderr))
 
 
+def _one_line(text: str) -> str:
+    """The text, its line breaks shown: a name can hold some."""
+    return text.replace("\n", "\\x0a")
+
+
 def _placed(text: str) -> str:
     return placed(text) if "kscaffold " in text else text
 
 
-def placed(fix: str) -> str:
-    """A fix with the directory that this command line names, its kernel and the like."""
+def placed(fix: str, ko: Path | None = None) -> str:
+    """A fix with the directory that this command line names, its kernel and the like. `ko`: the module that
+    is to be mended."""
     from kscaffold.cli import named_place  # start-up time: few commands have a fix to tell
 
-    return named_place.placed(fix, words)
+    return named_place.placed(fix, words, ko)
 
 
-def fix_line(text: str) -> str:
+def fix_line(text: str, ko: Path | None = None) -> str:
     """The line that tells how to mend what was told above it, for standard output."""
-    return f"    {styled('fix', 'cyan')}: {printable(placed(text))}"
+    return f"    {styled('fix', 'cyan')}: {printable(placed(text, ko))}"
 
 
 def warn(text: str, fix: str | None = None) -> None:
     """A warning on stderr, with the way to mend it."""
-    _write(sys.stderr, f"{styled('warning', 'yellow', sys.stderr)}: {text}")
+    _write(sys.stderr, f"{styled('warning', 'yellow', sys.stderr)}: {_one_line(text)}")
     if fix:
         _write(sys.stderr, f"    {styled('fix', 'cyan', sys.stderr)}: {placed(fix)}")
 
@@ -210,9 +217,9 @@ def failure(error: KscaffoldError, command: str, more: Mapping[str, Any] | None 
     document = {"code": error.code, "message": error.what, "cause": error.cause, "fix": error.fix}
     with contextlib.suppress(OSError):  # stdout has no reader now; stderr may still have one
         emit(command, False, {"error": document, **(more or {})})
-    # They repeat names and words that others have chosen.
-    what, cause, fix = (printable_lines(text or "") for text in (error.what, error.cause, error.fix))
-    _write(sys.stderr, f"{styled('error', 'red', sys.stderr)}[{error.code}]: {what}")
+    # They repeat names and words that others have chosen: none begins a line as one of ours.
+    cause, fix = (printable_lines(text or "").replace("\n", _BELOW) for text in (error.cause, error.fix))
+    _write(sys.stderr, f"{styled('error', 'red', sys.stderr)}[{error.code}]: {printable(error.what)}")
     if cause:
         _write(sys.stderr, f"  {styled('cause', 'cyan', sys.stderr)}: {cause}")
     if fix:

@@ -110,7 +110,11 @@ def _qemu() -> Requirement:
 
 
 def _kernel() -> Requirement:
-    kernel = choose.find_kernel(None)
+    try:
+        kernel = choose.find_kernel(None)
+    except KscaffoldError as error:  # the default one is gone, or its name can't be read
+        text = f"{error.what}: {error.cause}" if error.cause else error.what
+        return Requirement("kernel", "missing", text, error.fix)
     if kernel is None:
         return Requirement("kernel", "remark", "none yet: the first command that needs one fetches it")
     problem = build_problem(kernel)

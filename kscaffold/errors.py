@@ -13,6 +13,10 @@ EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 
 
+class ProgramStatus(int):
+    """The exit status of a user's program, passed on: 130 of one is not our own for Ctrl-C."""
+
+
 class KscaffoldError(Exception):
     """No answer could be had.
 
@@ -89,6 +93,12 @@ def left_by_root(path: Path) -> Path | None:
     return found
 
 
+def refuse_roots(error: OSError, path: Path) -> None:
+    """Raise KscaffoldError KS097 where what could not be opened is what root left."""
+    if error.errno in (errno.EACCES, errno.EPERM) and (left := left_by_root(path)) is not None:
+        raise root_owned(left) from None
+
+
 def root_owned(place: Path, whole: Path | None = None) -> KscaffoldError:
     """The error for what root left, and the one command that gives it back. `whole`: a directory with all of
     it, where `place` is not all; None: the one that a file is in, where root left others beside it.
@@ -101,7 +111,8 @@ def root_owned(place: Path, whole: Path | None = None) -> KscaffoldError:
         "KS097",
         f"{place} belongs to root" + (f", and more in {whole}" if whole else ""),
         cause="a command that ran under sudo left it there",
-        fix=f"sudo chown -R {os.geteuid()}: {shlex.quote(str(whole or place))}",
+        # chown(1) takes the group that belongs to an account (`NAME:`) of names only.
+        fix=f"sudo chown -R {os.geteuid()}:{os.getegid()} {shlex.quote(str(whole or place))}",
     )
 
 

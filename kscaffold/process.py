@@ -21,6 +21,9 @@ _DROPPED = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEFILES", "GNUMAKEFLAGS", "LA
 # s for a program to end what it has started.
 _FAREWELL = 5.0
 
+# s that a wait ends late where this process was stopped meanwhile.
+_STOPPED = 0.5
+
 Child = subprocess.Popen[bytes]
 """A program that was started and not yet waited for."""
 
@@ -120,12 +123,15 @@ def run(
     # Not `with child`, which waits for it: one that is stuck in the kernel can't be ended.
     try:
         while True:
+            waits = time.monotonic()
             try:
                 out, err = child.communicate(stdin, timeout=timeout)
                 break
             except subprocess.TimeoutExpired:
-                if has_begun():
+                # Ctrl-Z stops us, and not it: what it says meanwhile waits unread.
+                if has_begun() and time.monotonic() - waits < timeout + _STOPPED:
                     raise
+                stdin = b""  # communicate() takes it once
     except subprocess.TimeoutExpired:
         _end(child)
         raise _late(argv, timeout) from None
@@ -170,10 +176,14 @@ def stream(
         try:
             on_start(child.pid)
             while True:
-                left = deadline - time.monotonic()
+                waits = time.monotonic()
+                left = deadline - waits
                 if left <= 0:
                     raise _late(argv, timeout)
-                if not ready.select(left):
+                heard = ready.select(left)
+                if (now := time.monotonic()) > deadline + _STOPPED:  # stopped by Ctrl-Z, as in run()
+                    deadline = now + left
+                if not heard:
                     continue
                 chunk = os.read(fd, 65536)
                 if not chunk:

@@ -23,6 +23,32 @@ def heed() -> None:
             signal.signal(number, _note)
 
 
+class Held:
+    """Keeps these signals waiting, here and in the processes forked meanwhile, until each calls `as_usual()`:
+    one that reaches a fork while CPython sets it up is forgotten there (_clear_pending_signals in
+    Modules/signalmodule.c, 3.11), and whoever sent it waits for the fork's end without end.
+
+    Without contextlib, whose import costs every command a millisecond.
+    """
+
+    def __enter__(self) -> None:
+        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED)
+
+    def __exit__(self, *_: object) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+
+
+def as_usual() -> None:
+    """In a fork made under `Held()`: the signals end it at once, those that came meanwhile too; Ctrl-C is
+    the command's to answer.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in _HEEDED:
+        if signal.getsignal(number) == _note:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEEDED)
+
+
 def end_as_told() -> None:
     """End this process by the signal that it got, so that whoever started it is told so; nothing where none
     came.

@@ -57,7 +57,7 @@ REPORTS = {
     "CheckReport": "path ko kernel arch prediction findings signature",
     "Created": "name path template module sources files repository needs",
     "Executed": "status errno late lost complaints place log stdout stderr kernel arch seconds loads"
-    " failed_build stack",
+    " failed_build stack stands",
     "Explanation": None,
     "Judgement": None,
     "Kernel": None,
@@ -71,7 +71,8 @@ REPORTS = {
     "Matrix": "cells seconds",
     "MatrixCell": "kernel parameters run error seconds arch",
     "TestRun": "directory kernels results examined seconds no_answer part coverage arches",
-    "UnloadReport": "module judgement log seconds place dangling note due residue findings kernel arch bugs",
+    "UnloadReport": "module judgement log seconds place dangling note due residue findings kernel arch bugs"
+    " stack",
     "Walkthroughs": "loads failed_build",
 }
 ERRORS = ("KscaffoldError", "UsageError")

@@ -69,3 +69,33 @@ def test_what_is_old_goes_and_the_rest_stays(ks, cache: Path, tmp_path: Path):
     assert not any(p.exists() for p in old)
     assert all(p.exists() for p in (agent, image, there, saved, fresh, cache / "kernels" / RELEASE))
     assert ks("cache", "prune", "--json").json["removed"] == []
+
+
+def test_what_has_no_record_of_a_kernel_goes_and_what_nobody_knows_is_shown(ks, cache: Path):
+    kernels = cache / "kernels"
+    long = "6" * 250
+    for name in ("5.4.0-left", "6.6.0-half", long):
+        kept(kernels, name, "usr", "Makefile")
+    kept(kernels, "6.6.0-half", "kernel.json", content=b'{"schema": 1, "release": "6.6')
+    os.mkfifo(kernels / "pipe")
+    strange = kept(cache, "of-a-later-version", "file").parent
+    half = kept(cache, "tmp", "1-0123abcd", "file").parent
+    told = {entry.path: entry for entry in list_cache()}
+    for name in ("5.4.0-left", "6.6.0-half", "pipe"):
+        assert told[kernels / name].old == "it has no record of a kernel"
+    assert told[kernels / RELEASE].old is None
+    assert (told[strange].kind, told[strange].old) == ("unknown", None)
+    assert (told[half].kind, told[half].old) == ("half-made", "its run has ended")
+    assert "unknown        of-a-later-version" in ks("cache").out
+
+    ran = ks("kernel", "remove", "5.4.0-left", "--json")
+    assert (ran.status, ran.json["kernel"]["release"]) == (0, "5.4.0-left")
+    assert not (kernels / "5.4.0-left").exists()
+    assert ks("kernel", "remove", "5.4.0").status == 2  # of what is no kernel the whole name is wanted
+    kept(half, "file")  # who made a directory there has swept the others
+    pruned = ks("cache", "prune", "--json")
+    assert {e["path"] for e in pruned.json["removed"]} == {
+        str(half),
+        *(str(kernels / name) for name in ("6.6.0-half", "pipe", long)),
+    }
+    assert [place.name for place in kernels.iterdir()] == [RELEASE] and strange.exists()

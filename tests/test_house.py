@@ -530,6 +530,7 @@ FROZEN = {
         "kscaffold/sandbox/live/daemon.py": ('"keeper"', '"keeper_started"', '"keeper.sock"'),
         "kscaffold/sandbox/live/registry.py": ('"keeper"', '"keeper_started"'),
         "docs/reference/json.md": ("`keeper`",),
+        "tests/load/test_live_kernel.py": ('"keeper":',),
         "tests/sandbox/test_life.py": ('"keeper":', '"keeper.sock"'),
         "tests/test_contracts.py": (" accelerator keeper qemu ",),
         "tests/test_two_accounts.py": ('"keeper":', '"keeper_started":', '"keeper.sock"'),

@@ -16,7 +16,7 @@ from kscaffold.sandbox.live import registry
 from tests.support.accounts import Account
 from tests.support.elf import Ko
 from tests.support.projects import HELLO, write
-from tests.support.worlds import RELEASE, World
+from tests.support.worlds import RELEASE
 
 _BASES = (
     "from kscaffold.files import paths; bases = (paths.cache(), paths.state(), paths.data(), paths.runtime())"
@@ -38,7 +38,7 @@ def common(tmp_path: Path):
     subprocess.run(["rm", "-rf", str(place)], check=True)
 
 
-@pytest.mark.parametrize("umask", [0o002, 0o000])
+@pytest.mark.parametrize("umask", [0o002, 0o000, 0o777])
 def test_directories_are_ours_alone_whatever_the_umask(accounts: tuple[Account, Account], umask: int):
     one, _ = accounts
     made = f"{_BASES}\nfor base in bases:\n    paths.make_own(base / 'a' / 'b')\n    print(base)"
@@ -56,9 +56,7 @@ def test_a_command_makes_its_places_for_its_user_alone(
 ):
     """A group that may write is as Debian's login has it (umask 002), all may as some installers do."""
     one, _ = accounts
-    monkeypatch.setenv("XDG_CACHE_HOME", str(one.home / ".cache"))
-    World().stored()
-    subprocess.run(["chown", "-R", f"{one.uid}:{one.gid}", str(one.home / ".cache")], check=True)
+    one.store_kernel(monkeypatch)
     subprocess.run(["chmod", "-R", "go-w", str(one.home / ".cache")], check=True)
     ran = one.ks("kernel", "default", RELEASE, umask=0o000)
     assert ran.status == 0, ran.err
@@ -257,3 +255,24 @@ def test_a_program_of_the_cache_is_what_was_kept(tmp_path: Path):
     executable.keep(program, b"\x7fELF good")
     (tmp_path / "agent.sha256").unlink()
     assert not executable.is_genuine(program)
+
+
+@pytest.mark.parametrize("name", ["pytest.ini", "tox.ini"])
+def test_a_strangers_settings_of_pytest_are_not_read(
+    accounts: tuple[Account, Account], common: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    """pytest looks for its settings in each directory above the tests, and imports what they name."""
+    one, other = accounts
+    one.store_kernel(monkeypatch)
+    mark = common / "ran"
+    (common / "evil.py").write_text(f"open({str(mark)!r}, 'w')\n")
+    (common / name).write_text("[pytest]\naddopts = -p evil\npythonpath = .\n")
+    other.own(common / "evil.py", common / name)
+    project = common / "mine"
+    write(project, Kbuild="obj-m := hello.o\n", hello__c=HELLO, tests_0_test_it__py="def test_it(): pass\n")
+    one.own(project, *project.rglob("*"))
+    ran = one.ks("test", "--offline", cwd=project)
+    assert not mark.exists()
+    assert ran.status == 2 and f"error[KS095]: {common / name} is not read by pytest" in ran.err, ran.err
+    named = one.ks("test", "--offline", cwd=project, KSCAFFOLD_TRUST=str(common))
+    assert named.status == 0 and mark.exists(), named.err

@@ -128,6 +128,12 @@ class Architecture(NamedTuple):
     # (-fpatchable-function-entry). They have no line of their own: the line table gives them the last one
     # of the function before.
     patchable_entry: int = 0
+    # Whether its kernels panic of an interrupt that can't be masked, and say where they were
+    # (kernel.panic_on_unrecovered_nmi), and QEMU's machine can send it.
+    panics_on_nmi: bool = False
+    # A regular expression for the functions that an interrupt enters the kernel by: the next call of a stack
+    # is the one that it came upon. Empty where they are not known.
+    interrupt_entry: str = ""
 
     def __hash__(self) -> int:
         """The hash of the name: no two records have one name."""

@@ -100,6 +100,14 @@ def oops_pc() -> str:
 
 
 @cache
+def interrupt_entry() -> str:
+    """A regular expression for the functions of the kernel's that are entered by an interrupt, whatever
+    machine a stack is from.
+    """
+    return "|".join(dict.fromkeys(a.interrupt_entry for a in every() if a.interrupt_entry))
+
+
+@cache
 def _read(name: str) -> Architecture:
     # start-up time: a record is read only when it is looked for; all of them would cost each command more.
     record: Architecture = importlib.import_module(f"kscaffold.arch.{name}").ARCHITECTURE

@@ -41,6 +41,7 @@ ARCHITECTURE = Architecture(
     # MODULES_VADDR with nokaslr, MODULES_END; Documentation/arch/x86/x86_64/mm.rst.
     module_addresses=(0xFFFFFFFFA0000000, 0xFFFFFFFFFEFFFFFF),
     oops_pc="RIP: [0-9a-f]{4}:",
+    interrupt_entry=r"asm_(?:sysvec|common|exc)_\w+|end_repeat_nmi|(?:apic_timer|common|ret_from)_intr\w*",
     qemu="qemu-system-x86_64",
     qemu_package="qemu-system-x86",
     # The virtio-mmio bus only: boots in a third of the time of a PC.
@@ -65,4 +66,5 @@ ARCHITECTURE = Architecture(
     agent_header="x86_64.h",
     agent_flags=("-fcf-protection=none",),
     takes_certificates=True,
+    panics_on_nmi=True,
 )

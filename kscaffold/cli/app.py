@@ -17,6 +17,7 @@ from kscaffold.errors import (
     EXIT_YES,
     DeadlineError,
     KscaffoldError,
+    ProgramStatus,
     UsageError,
     from_os_error,
 )
@@ -201,11 +202,22 @@ def _dispatch(args: list[str], command: str) -> int:
             return EXIT_USAGE
         fix = f"kscaffold {_known(command, app)}--help"
         what = "no command is given" if type(error).__name__ == "NoArgsIsHelpError" else _as_phrase(message())
+        _require_readable(what)
         fix = _near_directory(what) or _with_directory(what, fix)
         raise UsageError("KS004", what, fix=fix) from None
-    if status == EXIT_INTERRUPTED:  # typer's own answer to Ctrl-C
+    if status == EXIT_INTERRUPTED and not isinstance(status, ProgramStatus):  # typer's own answer to Ctrl-C
         raise KeyboardInterrupt
     return status if isinstance(status, int) else EXIT_YES
+
+
+def _require_readable(what: str) -> None:
+    """Raise PermissionError where a path of the command line is locked, as a look into it would."""
+    import errno  # start-up time: most command lines are right
+    import os
+    import re
+
+    if found := re.fullmatch(r"invalid value for .*: [Pp]ath '(.*)' is not readable", what, re.DOTALL):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), found[1]) from None
 
 
 def _near_directory(what: str) -> str | None:

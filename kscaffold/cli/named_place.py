@@ -1,5 +1,6 @@
 """The directory, the kernel and the module that a command line names, put into the commands of a fix."""
 
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -108,47 +109,64 @@ def _place(line: Given) -> str | None:
     return None
 
 
-def _beside(line: Given) -> str | None:
-    """The directory of the one .ko that is named, where its project most likely is."""
-    kos = [word for word in line.plain if word.endswith(".ko")]
-    directory = Path(kos[0]).parent if len(kos) == 1 else Path()
-    return str(directory) if directory != Path() and is_directory(directory) else None
+def _named_ko(line: Given, other: Path | None) -> Path | None:
+    """The .ko that a line names: of several, the one that lies where `other` does."""
+    there = Path(_place(line) or "")
+    kos = [there / word for word in line.plain if word.endswith(".ko")]
+    beside = [ko for ko in kos if other and os.path.realpath(ko.parent) == os.path.realpath(other.parent)]
+    found = beside or (kos if len({ko.parent for ko in kos}) == 1 else [])
+    return found[0] if found else None
 
 
-def placed(fix: str, words: Sequence[str]) -> str:
+def _place_of_sources(line: Given, ko: Path | None) -> str | None:
+    """The directory in which to build again: the one that was named, unless the .ko is of another project."""
+    from kscaffold.files.near import directory_of_make  # start-up time: only where something is to be mended
+
+    place = _place(line)
+    if ko is None or ko.parent == Path() or not is_directory(ko.parent):
+        return place
+    if place is not None and directory_of_make(Path(place)) == directory_of_make(ko.parent):
+        return place
+    return str(ko.parent)
+
+
+def placed(fix: str, words: Sequence[str], ko: Path | None = None) -> str:
     """A fix whose commands act on what the command line named: in its directory, for its kernel and module;
-    and where a load is to be made again, with all that it was given.
+    and where a load is to be made again, with all that it was given. `ko`: the file that is to be mended,
+    where that is known.
     """
     line = given(words)
+    ko = _named_ko(line, ko)
     # On the host a fix may well advise the sandbox.
     to_the_host = "sandbox" not in fix and "host" not in fix
 
     def completed(found: re.Match[str]) -> str:
         verb, rest = found[1], found[2]
-        return f"kscaffold {verb}{''.join(f' {w}' for w in _added(line, verb, rest, to_the_host))}{rest}"
+        return f"kscaffold {verb}{''.join(f' {w}' for w in _added(line, ko, found, to_the_host))}{rest}"
 
-    if _ON_REBUILD.match(fix) and _is_stray(line):
+    if _ON_REBUILD.match(fix) and _is_stray(line, ko):
         return f"in the directory of its sources: {fix}"
     return _NAMED.sub(completed, fix)
 
 
-def _is_stray(line: Given) -> bool:
-    """Whether .ko files are named that lie in no project: nothing can be built where they are."""
-    from kscaffold.files.near import is_of_make  # start-up time: only where something is to be mended
+def _is_stray(line: Given, ko: Path | None) -> bool:
+    """Whether the .ko, or each that is named, lies in no project: nothing can be built where it is."""
+    from kscaffold.files.near import directory_of_make  # start-up time: only where something is to be mended
 
     there = Path(_place(line) or "")
-    kos = [there / word for word in line.plain if word.endswith(".ko")]
-    return bool(kos) and not any(is_of_make(ko.parent) for ko in kos)
+    kos = [ko] if ko else [there / word for word in line.plain if word.endswith(".ko")]
+    return bool(kos) and not any(directory_of_make(ko.parent) for ko in kos)
 
 
-def _added(line: Given, verb: str, rest: str, to_the_host: bool) -> list[str]:
-    """The words, quoted, that belong between a fix's `kscaffold VERB` and the `rest` that is said of it."""
+def _added(line: Given, ko: Path | None, found: re.Match[str], to_the_host: bool) -> list[str]:
+    """The words, quoted, that belong between a fix's `kscaffold VERB` and the rest that is said of it."""
+    verb, rest = found[1], found[2]
     there = {_SHORT.get(word, word) for word in re.findall(r"(?<!\S)--?[\w-]+", rest)}
     if "--help" in there or line.verb == "new":  # which says where the new one is
         return []
     if "--host" in there:
         there |= {"--kernel", "--arch"}
-    place = _place(line) or (_beside(line) if verb in ("build", "clean") else None)
+    place = _place_of_sources(line, ko) if verb in ("build", "clean") else _place(line)
     added = [] if place is None or "--directory" in there else ["-C", place]
     for option, verbs in _TAKEN.items():
         value = line.value(option)
@@ -159,6 +177,9 @@ def _added(line: Given, verb: str, rest: str, to_the_host: bool) -> list[str]:
             added += ["--host"] if to_the_host else []
         else:
             added += [option, value]
+    kos = [word for word in line.plain if word.endswith(".ko")]
+    if verb == "info" and place is None and len(kos) == 1:
+        added += kos
     if verb == "reload" and line.verb in ("load", "reload"):
         added += _of_the_load(line, place, has_parameters=bool(re.match(r" '?\w[\w.-]*=", rest)))
     return [shlex.quote(word) for word in added]
@@ -176,13 +197,16 @@ def _of_the_load(line: Given, place: str | None, *, has_parameters: bool) -> lis
     return words + ([] if has_parameters else [word for word in line.plain if "=" in word])
 
 
-def placed_document(value: Any, words: Sequence[str]) -> Any:
-    """A part of a JSON document, each `fix` in it for what the command line named."""
+def placed_document(value: Any, words: Sequence[str], ko: Path | None = None) -> Any:
+    """A part of a JSON document, each `fix` in it for what the command line named. `ko`: the `path` of the
+    module that the part is of."""
     if isinstance(value, dict):
+        path = value.get("path")
+        ko = Path(path) if isinstance(path, str) and path.endswith(".ko") else ko
         return {
-            key: placed(part, words)
+            key: placed(part, words, ko)
             if key == "fix" and isinstance(part, str)
-            else placed_document(part, words)
+            else placed_document(part, words, ko)
             for key, part in value.items()
         }
-    return [placed_document(part, words) for part in value] if isinstance(value, list | tuple) else value
+    return [placed_document(part, words, ko) for part in value] if isinstance(value, list | tuple) else value

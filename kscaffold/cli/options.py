@@ -1,5 +1,6 @@
 """Options that several commands share, spelled once."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Annotated
@@ -21,8 +22,19 @@ def number(seconds: float | None) -> float | None:
 
 
 def named_directory(directory: Path | None) -> Path | None:
-    """make may read a project there, whosever it is: the user has named it."""
+    """make may read a project there, whosever it is: the user has named it. The callback of -C: Click lets
+    through what is neither a file nor a directory, and takes what is locked for what is not there.
+
+    Raises PermissionError.
+    """
     if directory is not None:
+        if not directory.is_dir():
+            is_there = directory.exists()
+            raise typer.BadParameter(
+                f"'{directory}' is no directory" if is_there else f"directory '{directory}' does not exist"
+            )
+        if not os.access(directory, os.R_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
         from kscaffold.project import trust  # start-up time: few commands name one
 
         trust.name(directory)
@@ -113,8 +125,8 @@ Directory = Annotated[
         "--directory",
         "-C",
         metavar="DIR",
-        exists=True,
         file_okay=False,
+        readable=False,
         callback=named_directory,
         help="Act there instead of here.",
     ),

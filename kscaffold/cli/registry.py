@@ -14,6 +14,8 @@ _SETTINGS = {
     "explain": {"ignore_unknown_options": True},
     # What follows the program is its own.
     "exec": {"allow_interspersed_args": False},
+    # What follows the verb is the verb's; without one it is that of `run`.
+    "watch": {"allow_interspersed_args": False, "ignore_unknown_options": True},
 }
 
 

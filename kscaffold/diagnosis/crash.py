@@ -5,7 +5,7 @@ shape is asked for, not a word: a module may print "BUG" as often as it likes.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from kscaffold import lazy
 from kscaffold.diagnosis.attempt import Attempt
@@ -104,6 +104,8 @@ _REPORTER = lazy.pattern(
     r"(?:dump_|show_)(?:stack|backtrace)|__schedule|__warn|warn_slowpath|__ubsan|ubsan_epilogue|"
     r"exc_control_protection|do_kernel_cp_fault|(?:__)?fortify_|usercopy_abort|__check_object_size"
 )
+# print_worker_info() of kernel/workqueue.c
+_WORK = lazy.pattern(r"^Workqueue: \S{1,40} ([\w.$]{1,200} \[(?P<module>[\w-]{1,64})\])")
 _IN_HEAD = lazy.pattern(r"\b" + _PLACE)
 _END = lazy.pattern(r"^---\[ end (?:trace|Kernel panic)|^={60,70}$")
 
@@ -125,7 +127,7 @@ def harmless_complaints(
 
 
 _OF_ONE_TASK = lazy.pattern(
-    r"^INFO: task .{1,80}:\d+ blocked (?:in I/O wait )?for more than (?P<waited>\d{1,4}) seconds"
+    r"^INFO: task (?P<task>.{1,80}:\d+) blocked (?:in I/O wait )?for more than (?P<waited>\d{1,4}) seconds"
     r"|: soft lockup - CPU#\d+ stuck for (?P<busy>\d{1,4})s! \["
 )
 _USUAL = {"waited": 120, "busy": 20}  # s: kernel/hung_task.c, kernel/watchdog.c
@@ -145,7 +147,7 @@ def complaints_of_call(attempt: Attempt, module: str, tainted: int | None) -> tu
 
 def _is_early(complaint: Complaint) -> bool:
     said = _OF_ONE_TASK.search(complaint.text[:300]) if complaint.kind in _ONE_TASK else None
-    return said is not None and any(int(n) < _USUAL[what] for what, n in said.groupdict().items() if n)
+    return said is not None and any(int(said[what]) < most for what, most in _USUAL.items() if said[what])
 
 
 def origin_of(fatal: Complaint, found: Sequence[Complaint], module: str) -> Complaint:
@@ -174,33 +176,99 @@ _CUT_OFF = 8
 
 
 def complaints(
-    records: Sequence[Record], module: str | None = None, *, cut_off: bool = False
+    records: Sequence[Record], module: str | Collection[str] | None = None, *, cut_off: bool = False
 ) -> list[Complaint]:
     """What the kernel complained of in these records, oldest first.
 
-    `module`: the kernel's name (`ret_1`) of the module whose frames are preferred for `where`. Records
-    that programs wrote to /dev/kmsg are not the kernel's words and are passed over. `cut_off`: the records
-    are a paste, at whose end a head may stand without the rest of its report.
+    `module`: the kernel's name (`ret_1`) of the module, or of those, whose frames are preferred for `where`,
+    the innermost first. Records that programs wrote to /dev/kmsg are not the kernel's words and are passed
+    over. `cut_off`: the records are a paste, at whose end a head may stand without the rest of its report.
     """
+    modules = frozenset((module,)) if isinstance(module, str) else module
     places = [i for i, r in enumerate(records) if r.facility == 0]
-    own = [records[i] for i in places]
+    own = _Lines([records[i] for i in places])
     found: list[Complaint] = []
+    waiting: set[str | None] = set()
     end = 0  # the lines before this index belong to the report before
-    for index, record in enumerate(own):
-        head = _head(record)
+    for index in range(len(places)):
+        head = own.head(index)
         if head is None or (index < end and head.kind != "panic"):
             continue
-        block = _block(own, index)
+        stop = own.end_of_report(index)
         if head.kind == "atomic":
-            block = _until_crash(block)
-        whole = head.body is None or any(head.body.search(r.text[:_MAX_TEXT]) for r in block[1:])
-        if not whole and not (cut_off and len(own) - index <= _CUT_OFF):
+            stop = own.next_crash(index, stop)
+        elif head.kind == "hung-task":  # each second again, of each task that waits
+            stop = own.next_waiting(index, stop)
+            task = _OF_ONE_TASK.match(own.records[index].text[:_MAX_TEXT])
+            if task and task["task"] in waiting:
+                end = stop
+                continue
+            waiting.add(task["task"] if task else None)
+        whole = head.body is None or own.next(head.body, index + 1, stop) is not None
+        if not whole and not (cut_off and len(places) - index <= _CUT_OFF):
             continue
-        complaint = _complaint(head, block, own[max(0, index - 3) : index], module)
+        before, block = own.records[max(0, index - 3) : index], own.records[index:stop]
+        complaint = _complaint(head, block, before, modules)
         found.append(replace(complaint, index=places[index], whole=whole))
         if head.body is not None:
-            end = index + len(block)
+            end = stop
     return found
+
+
+class _Lines:
+    """The lines of a log, each asked once whether a pattern is in it: where every line is a head, the 160
+    after each would be searched again and again.
+    """
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = records
+        self._heads: dict[int, Head | None] = {}
+        self._fit: dict[object, bytes] = {}
+        self._crashes: bytes | None = None
+
+    def head(self, index: int) -> Head | None:
+        """The kind of report that begins with this line."""
+        if index not in self._heads:
+            self._heads[index] = _head(self.records[index])
+        return self._heads[index]
+
+    def next(self, pattern: re.Pattern[str], start: int, stop: int) -> int | None:
+        """The first line of `start` to before `stop` that `pattern` is found in."""
+        fit = self._fit.get(pattern)
+        if fit is None:
+            fit = bytes(pattern.search(r.text[:_MAX_TEXT]) is not None for r in self.records)
+            self._fit[pattern] = fit
+        index = fit.find(1, start, stop)
+        return None if index < 0 else index
+
+    def end_of_report(self, start: int) -> int:
+        """The line behind the report that begins at `start`: behind its end mark, or the next one's `cut
+        here`.
+        """
+        stop = min(len(self.records), start + _MAX_BLOCK)
+        end = self.next(_END, start + 1, stop)
+        # A BUG's `cut here` comes between the list's complaint and its registers.
+        cut = self.next(_CUT, start + 3, stop)
+        if cut is not None and (end is None or cut < end):
+            return cut
+        return stop if end is None else end + 1
+
+    def next_crash(self, start: int, stop: int) -> int:
+        """The line at which a report of a sleep ends, which has no end mark: a crash that follows, or
+        `stop`.
+        """
+        if self._crashes is None:
+            found = map(self.head, range(len(self.records)))
+            self._crashes = bytes(head is not None and head.kind in FATAL for head in found)
+        index = self._crashes.find(1, start + 1, stop)
+        return stop if index < 0 else index
+
+    def next_waiting(self, start: int, stop: int) -> int:
+        """The line at which a report of a task that waits ends, which has no end mark: the next such report,
+        or `stop`.
+        """
+        index = self.next(_OF_ONE_TASK, start + 1, stop)
+        return stop if index is None else index
 
 
 def _head(record: Record) -> Head | None:
@@ -214,26 +282,8 @@ def _head(record: Record) -> Head | None:
     return None
 
 
-def _block(records: Sequence[Record], start: int) -> Sequence[Record]:
-    """The lines of one report: to its end mark, or to the next report's `cut here`."""
-    for index in range(start + 1, min(len(records), start + _MAX_BLOCK)):
-        text = records[index].text[:_MAX_TEXT]
-        if _END.search(text):
-            return records[start : index + 1]
-        # A BUG's `cut here` comes between the list's complaint and its registers.
-        if _CUT.search(text) and index > start + 2:
-            return records[start:index]
-    return records[start : start + _MAX_BLOCK]
-
-
-def _until_crash(block: Sequence[Record]) -> Sequence[Record]:
-    """The lines of a report of a sleep, which has none for its end: a crash that follows ends it."""
-    heads_below = ((i, _head(record)) for i, record in enumerate(block[1:], 1))
-    return block[: next((i for i, head in heads_below if head and head.kind in FATAL), len(block))]
-
-
 def _complaint(
-    head: Head, block: Sequence[Record], before: Sequence[Record], module: str | None
+    head: Head, block: Sequence[Record], before: Sequence[Record], modules: Collection[str] | None
 ) -> Complaint:
     from kscaffold.diagnosis import crash_reason  # start-up time: most loads have no complaint
 
@@ -251,7 +301,9 @@ def _complaint(
         text = f"{words} ({text})" if words else text
     if kind == "oops" and any(r.text.startswith("kernel tried to execute NX-protected") for r in before):
         kind = "nx"
-    where, owner = _where(block, module, text)
+    where, owner = _where(block, modules, text)
+    if owner is None and kind == "hung-task" and (work := _work_in(block, modules)):
+        where, owner = work
     why = crash_reason.reason(
         kind, [r.text[:_MAX_TEXT] for r in before], [r.text[:_MAX_TEXT] for r in block], owner
     )
@@ -271,8 +323,17 @@ def _complaint(
         words=why.words,
         follows_crash=why.follows_crash,
         task=why.task,
-        callee=None if owner else why.callee,
+        callee=None if owner and where and "+" in where else why.callee,
     )
+
+
+def _work_in(block: Sequence[Record], modules: Collection[str] | None) -> tuple[str, str] | None:
+    """The function of the work item that a worker is at: one that waits in its last call left no frame."""
+    for record in block:
+        work = _WORK.match(record.text[:_MAX_TEXT])
+        if work and (modules is None or work["module"] in modules):
+            return work[1], work["module"]
+    return None
 
 
 def _words_of_warn(before: Sequence[Record]) -> str | None:
@@ -296,11 +357,13 @@ def _source_of(block: Sequence[Record]) -> re.Match[str] | None:
     return None
 
 
-def _where(block: Sequence[Record], module: str | None, head: str) -> tuple[str | None, str | None]:
-    """The place of a report: the first frame in `module` (None: in any), else where the kernel stood. `head`:
-    its first line, with the words of a WARN.
+def _where(
+    block: Sequence[Record], modules: Collection[str] | None, head: str
+) -> tuple[str | None, str | None]:
+    """The place of a report: the first frame in `modules` (None: in any), else where the kernel stood.
+    `head`: its first line, with the words of a WARN.
 
-    Frames marked `? `, which the unwinder does not vouch for, serve where no other is in the module: after
+    Frames marked `? `, which the unwinder does not vouch for, serve where no other is in a module: after
     a jump to nowhere there is nothing better.
     """
     places = [_IN_HEAD.search(head[:_MAX_TEXT])]
@@ -312,7 +375,7 @@ def _where(block: Sequence[Record], module: str | None, head: str) -> tuple[str 
         places.append(_AT.search(text) or _FRAME.search(text) or _LOCKER.search(text) or caller)
         doubtful.append(_DOUBTFUL.search(text))
     known = [p for p in places if p]
-    own = [p for p in known + [d for d in doubtful if d] if p[2] and p[2] == (module or p[2])]
+    own = [p for p in known + [d for d in doubtful if d] if p[2] and (modules is None or p[2] in modules)]
     frames = own or [p for p in known if not _REPORTER.match(p[1])]
     first = frames[0] if frames else None
     if first is None:

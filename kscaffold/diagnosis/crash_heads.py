@@ -74,7 +74,7 @@ def _of_tasks() -> tuple[Head, ...]:
         ),
         _warned("atomic", r"^BUG: scheduling while atomic: .{1,64}/\d+/0x[0-9a-f]{8}"),
         _warned("atomic", r"^BUG: sleeping function called from invalid context at \S"),
-        Head("atomic", re.compile(r"^BUG: workqueue leaked (?:lock or )?atomic"), TASK),
+        Head("atomic", re.compile(r"^BUG: workqueue leaked (?:lock or )?atomic\b"), TASK),
     )
 
 
@@ -91,7 +91,7 @@ def _of_damage() -> tuple[Head, ...]:
             re.compile(r"^-{40,}$|^(?:Slab|Object|INFO: \w{1,20}) "),
         ),
         Head("memory", re.compile(r"^BUG: Bad page "), TASK),
-        Head("memory", re.compile(r"^BUG: Bad rss-counter "), None),
+        Head("memory", re.compile(r"^BUG: Bad rss-counter |^BUG: non-zero pgtables_bytes "), None),
         Head(
             "locking",
             re.compile(r"^BUG: spinlock (?:bad magic|lockup suspected|recursion|wrong )"),

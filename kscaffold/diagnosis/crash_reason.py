@@ -16,6 +16,8 @@ _PLACE = r"([A-Za-z_][\w.$]{0,200}\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})(?: \[([\w-]
 _SAID: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("endbr", re.compile(r"Missing ENDBR: |Oops - BTI\b")),
     ("cfi", re.compile(r"^CFI failure (?:at |\(target: )|Oops - CFI\b")),
+    ("work-left", re.compile(r"^BUG: workqueue leaked ")),
+    ("atomic", re.compile(r"^Voluntary context switch within RCU read-side critical section")),
     ("usercopy", re.compile(r"^usercopy: Kernel memory ")),
     ("field-spanning", re.compile(r"detected field-spanning write \(size \d")),
     ("fortify", re.compile(r"^detected buffer overflow in \w|detected buffer overflow: \d")),
@@ -25,6 +27,7 @@ _SAID: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     ("proc-left", re.compile(r"remove_proc_entry: removing non-empty directory")),
     ("pinned", re.compile(r"^CR[04] WP bit went missing|^pinned CR[04] bits changed")),
+    ("ftrace", re.compile(r"kernel/trace/ftrace\.c:\d{1,6} (?:at )?ftrace_bug\+")),
     ("irq-free", re.compile(r"^Trying to free (?:already-free )?IRQ \d")),
     ("not-running", re.compile(r"do not call blocking ops when !TASK_RUNNING")),
     ("lock-magic", re.compile(r"DEBUG_LOCKS_WARN_ON\((?:lock->magic != lock|l->magic != l|!key)")),
@@ -35,6 +38,8 @@ _SAID: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("sysfs-group", re.compile(r"^sysfs group '?\S{1,100} not found for kobject")),
     ("attribute", re.compile(r"^Attribute \S{1,100}: (?:write|read) permission without")),
     ("dma", re.compile(r"DMA-API: .{1,100}: (?:device driver |cacheline tracking |exceeded )")),
+    ("dma", re.compile(r"DMA addr 0x[0-9a-f]{1,16}\+\d{1,12} overflow \(mask [0-9a-f]{1,16}")),
+    ("page", re.compile(r"^BUG: Bad (?:page |rss-counter )|^BUG: non-zero pgtables_bytes ")),
     (
         "double-free",
         re.compile(r"^Trying to vfree\(\) |kernel BUG at mm/slub\.c|kernel BUG at mm/vmalloc\.c"),
@@ -108,6 +113,9 @@ _KNOWN_FRAME = re.compile(
 )
 _AT = re.compile(rf"(?:Missing ENDBR: |CFI failure at ){_PLACE}")
 
+_MASK = re.compile(r"DMA addr 0x[0-9a-f]{1,16}\+\d{1,12} overflow \(mask ([0-9a-f]{1,16})")
+# The last line but one of print_bad_pte() (mm/memory.c).
+_MMAP = re.compile(r"\bmmap:([A-Za-z_][\w.]{0,100}) \[([\w-]{1,64})\]")
 # Whose work left a lock or a count behind.
 _LAST = re.compile(r"^\s*last function: ([A-Za-z_][\w.$]{0,200}) \[([\w-]{1,64})\]$")
 
@@ -140,7 +148,9 @@ def reason(kind: str, before: Sequence[str], block: Sequence[str], module: str |
     """The reason of a report of this kind. `module`: whose code it was in, None for the kernel's own."""
     said = [*before, *block]
     name = next((name for name, p in _SAID if any(p.search(line) for line in said)), None)
-    at = next((hit for line in said if (hit := _AT.search(line) or _LAST.match(line))), None)
+    at = next((hit for line in said if (hit := _AT.search(line))), None)
+    # Right behind the head: a report without an end mark goes on into that of whoever is next.
+    at = at or next((hit for line in block[1:3] if (hit := _LAST.match(line))), None)
     place, owner = (at[1], at[2]) if at else (None, None)
     follows_crash = kind in ("oops", "bug", "nx", "warn") and any(_AGAIN.search(line) for line in block)
     words = cause = ""
@@ -156,6 +166,14 @@ def reason(kind: str, before: Sequence[str], block: Sequence[str], module: str |
             name = "follow-up"
     if kind == "locking":
         cause = next((text for pattern, text in _LOCKS if pattern.search(block[0])), "")
+    if name == "page":
+        cause = _page(said)
+    if name == "dma" and (mask := next(filter(None, (_MASK.search(line) for line in said)), None)):
+        cause = (
+            f"the memory is beyond what the device's DMA mask (0x{mask[1]}) reaches, and nothing copies it"
+        )
+    if kind == "undefined":
+        cause = _undefined(block)
     if kind == "bug" and any(_LOADER.search(line) for line in block):
         name = "loader"
     task = next(
@@ -164,6 +182,30 @@ def reason(kind: str, before: Sequence[str], block: Sequence[str], module: str |
     task_name = f"{task['name']} (PID {task['pid']})" if task else None
     at_place = f"{place} [{owner}]" if owner else place
     return Reason(name, cause, words, follows_crash, task_name, at_place, owner, _callee(block))
+
+
+def _dma(lines: Sequence[str]) -> str:
+    """What is wrong with a mapping for DMA whose address is too high; empty for other faults of DMA."""
+    mask = next((hit[1] for line in lines if (hit := _MASK.search(line))), None)
+    reach = f"what the device's DMA mask (0x{mask}) reaches"
+    return f"the memory is beyond {reach}, and nothing copies it" if mask else ""
+
+
+def _page(lines: Sequence[str]) -> str:
+    """What is wrong with a page, where the kernel says more than that it is: whose mmap put it there."""
+    if any(line.startswith("BUG: Bad page state") for line in lines):
+        return ""
+    maker = next((hit for line in lines if (hit := _MMAP.search(line))), None)
+    who = f"{maker[1]}() of {maker[2]}" if maker else "a driver's mmap, most often,"
+    return f"{who} put a page into a program's memory, or took one out, by other means than the kernel's own"
+
+
+def _undefined(block: Sequence[str]) -> str:
+    """What UBSAN saw, in its own words; of an array that a member counts, what that means."""
+    said = next((line for line in block[1:3] if not _TASK.search(line)), "")
+    # __counted_by() of include/linux/compiler_types.h, which clang, and gcc since 15, check by that member.
+    counted = "; a member of the struct counts that array, and was not set before" if "[*]'" in said else ""
+    return f"{said}{counted}"
 
 
 def _callee(block: Sequence[str]) -> str | None:
@@ -181,6 +223,8 @@ def _cause(found: fault.Fault, head: str) -> str:
     """What happened, for the faults that have no kind of their own."""
     if found.why == "division":
         return "a division by zero"
+    if found.why == "table":
+        return "the kernel's page table is damaged: its memory was freed, or something wrote over it"
     if "general protection fault" in head:
         return "an instruction, or an operand of it, that the processor does not allow (general protection)"
     if fault.kind_of_address(found) != "null" or found.address is None or found.access == "execute":

@@ -21,7 +21,8 @@ class Evidence:
     of the module that exports it; `circle NAME` where that module needs this one in turn. `looked_for`: the
     functions by which the module looks for hardware, and for what, where init says there is none. `foreign`:
     the machine that the .ko is for, as --arch takes it, where its kernel's is another one. `resets`: the call
-    by which the module may have reset the machine.
+    by which the module may have reset the machine. `not_given`: the parameters of a module that was given
+    none, where its init calls that invalid.
     """
 
     module: str
@@ -41,3 +42,4 @@ class Evidence:
     looked_for: tuple[tuple[str, str], ...] = ()
     foreign: str | None = None
     resets: str | None = None
+    not_given: tuple[str, ...] = ()

@@ -12,7 +12,9 @@ from typing import Literal
 from kscaffold.records import dataclass, replace
 
 Access = Literal["read", "write", "execute"]
-Why = Literal["unmapped", "protection", "user", "alignment", "bus", "instruction", "division", "trap"]
+Why = Literal[
+    "unmapped", "protection", "user", "alignment", "bus", "instruction", "division", "trap", "table"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +181,10 @@ _LOONGARCH: Mapping[int, tuple[str, Access | None, Why]] = {
 def _x86(word: str) -> Fault:
     code = int(word, 16)
     access: Access = "execute" if code & 16 else "write" if code & 2 else "read"
-    why: Why = "protection" if code & 1 else "unmapped"
+    why: Why = "table" if code & 8 else "protection" if code & 1 else "unmapped"
     reason = "the page does not allow it" if code & 1 else "nothing is mapped there"
+    if why == "table":  # X86_PF_RSVD of arch/x86/include/asm/trap_pf.h
+        reason = "the page's entry in the page table has a bit that must be 0"
     return Fault(
         access=access,
         why=why,

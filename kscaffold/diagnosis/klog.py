@@ -105,12 +105,13 @@ _JOURNAL = lazy.pattern(
     # The month as the reader's language has it (`sept. 27`, `12月 03`).
     r"(?:[^\W\d_]{3,9}\.? {1,2}\d{1,2} \d\d:\d\d:\d\d(?:\.\d{1,6})?| ?\d{1,2}月 \d\d \d\d:\d\d:\d\d"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S{0,16})"
-    r" \S{1,255} kernel: "
+    r"(?: \S{1,255})? kernel: "
     r"|(?:\S{1,64} )?kernel: "  # the time cut off by the one who pastes
+    r"| ?kernel:(?=\[)"  # what syslogd writes to every terminal, below `Message from syslogd@HOST`
 )
 # OpenWrt's logread: the day, then facility and level.
 _LOGREAD = lazy.pattern(r"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4} kern\.(\w{3,7}) kernel: ")
-_MONOTONIC = lazy.pattern(r"\S{1,255} kernel: ")  # after the stamp, journalctl -o short-monotonic
+_MONOTONIC = lazy.pattern(r"(?:\S{1,255} )?kernel: ")  # after the stamp, journalctl -o short-monotonic
 
 
 def parse_text(text: str) -> list[Record]:
@@ -143,13 +144,14 @@ def parse_line(line: str) -> Record:
     elif (found := _DECODED.match(line)) and found[2] in LEVELS:
         level, facility = found[2], 0 if found[1] == "kern" else 1
         line = line[found.end() :]
-    if found := _STAMP.match(line):
-        time = float(found[1])
+    stamped = _STAMP.match(line)
+    if stamped:
+        time = float(stamped[1])
+    if found := stamped or _WALL.match(line):
         line = line[found.end() :]
-        if (caller := _CALLER.match(line)) or (caller := _MONOTONIC.match(line)):
-            line = line[caller.end() :]
-    elif found := _WALL.match(line):
-        line = line[found.end() :]
+    # With printk.time=0 the caller has no stamp before it.
+    if caller := _CALLER.match(line) or (_MONOTONIC.match(line) if stamped else None):
+        line = line[caller.end() :]
     return Record(line, None, level, facility, time)
 
 

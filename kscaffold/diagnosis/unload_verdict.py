@@ -102,7 +102,9 @@ def _why(e: UnloadEvidence) -> str:
     if name == "ENOENT":
         return "KS311" if e.facts.builtin else "KS301"
     if name == "EAGAIN":
-        return "KS302" if e.listed and e.listed.used_by else "KS303"
+        if e.listed and e.listed.used_by:
+            return "KS302"
+        return "KS389" if e.listed and "K" in e.listed.taints else "KS303"
     if name == "EBUSY":
         # The kernel asks in this order: a state other than live, then the missing exit.
         by_state = {"Loading": "KS305", "Unloading": "KS306"}

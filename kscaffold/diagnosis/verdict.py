@@ -256,10 +256,16 @@ def _init_failed(e: Evidence, found: tuple[Complaint, ...], name: str, *, certai
     elif leftovers:
         cause += f"; {leftovers[0].cause}"
         code, fix = "KS264", leftovers[0].fix
+    elif of_call := _said_of_a_call(e):
+        cause += f"; {of_call.cause}"
+        code, fix = of_call.entry.code, of_call.fix
     elif e.looked_for:
         calls = ", ".join(f"{what} ({call})" for call, what in e.looked_for[:3])
         cause += f": it looks for {calls}, and this machine has none"
         code, fix = "KS200", _of("KS200").fix
+    elif e.not_given and name == "EINVAL":
+        cause += f"; it was given none of its parameters ({', '.join(e.not_given[:6])})"
+        fix = "kscaffold info lists what it takes; give what it can't do without: kscaffold load NAME=VALUE"
     elif returned != -1:
         fix = "look at the last line init printed, and at the call in it that can fail with this"
     return Judgement(
@@ -275,6 +281,14 @@ def _init_failed(e: Evidence, found: tuple[Complaint, ...], name: str, *, certai
         complaints=found,
         stages=_stages(e, failed="init", reached=None),
     )
+
+
+def _said_of_a_call(e: Evidence) -> CatalogueMatch | None:
+    """What the kernel said last of a call that init made, where that is known to mean something."""
+    said = [r for r in e.attempt.log if r.facility == 0 and r.level not in ("notice", "info", "debug")]
+    matched = catalogue.match(said, "3") if said else []
+    known = [f for f in matched if not f.entry.noise and not f.entry.vague and f.entry.stage is None]
+    return next((f for f in reversed(known) if log_causes.names(f, e.module)), None)
 
 
 def _missing_requests(e: Evidence) -> list[str]:

@@ -4,7 +4,7 @@ import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.errors import KscaffoldError, UsageError, refuse_roots
 from kscaffold.files import reader
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def read_raw(path: Path) -> bytes:
             from kscaffold.files.near import missing_module_fix  # start-up time: only after a typing error
 
             raise UsageError("KS401", f"there is no {path}", fix=missing_module_fix(path)) from None
+        refuse_roots(error, path)
         raise KscaffoldError("KS402", f"{path} can't be read", cause=error.strerror) from None
 
 

@@ -134,6 +134,12 @@ def module_name(ko: Readable) -> str:
     return _modinfo(elf).get("name") or normalize_name(ko.name.partition(".ko")[0])
 
 
+def built_with(ko: Readable) -> tuple[str | None, int | None]:
+    """The vermagic of a module, and the bytes of its struct module; None where it has none."""
+    elf = _read(ko)
+    return _modinfo(elf).get("vermagic"), len(_content(elf, ".gnu.linkonce.this_module")) or None
+
+
 def depends(ko: Readable) -> tuple[str, ...]:
     """The modules that this one says it needs, by the kernel's names."""
     return tuple(normalize_name(name) for name in _modinfo(_read(ko)).get("depends", "").split(",") if name)

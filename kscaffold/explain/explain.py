@@ -269,7 +269,7 @@ def _of_subject(topic: str, subject: subjects.Subject) -> Explanation:
 def _of_log(topic: str, text: str) -> Explanation:
     entries, folded = explain_log(text)
     bare = text.strip()
-    if not entries and "\n" not in bare and (kind := _OF_COMPILER.match(bare)):
+    if not entries and not folded and "\n" not in bare and (kind := _OF_COMPILER.match(bare)):
         # Pasted without the place in front of it.
         entries, folded = explain_log(f"SOURCE.c:1:1: error: {bare[kind.end() :]}")
         entries = tuple(replace(e, lines=(bare,)) for e in entries)

@@ -7,6 +7,7 @@ from kscaffold.diagnosis import errnos
 
 # How far above make's words the reason is looked for; a compiler's error shows its source below itself.
 _REACH = 400
+_MAKE_LOG = re.compile(r"/[\w./+~-]{1,300}/make\.log\b")
 # And how far above the kernel's words for a probe what the driver said of the device.
 _NEAR = 30
 # From what surely is a reason to what may be one.
@@ -18,7 +19,8 @@ _REASONS = (
     re.compile(r"\*\*\* (?!\[|Waiting for unfinished|Deleting )\S"),
     re.compile(
         r": (?:command )?not found$|No such file or directory$|Permission denied|[Cc]annot |[Cc]an't |"
-        r"[Ff]ailed\b|[Uu]nknown |[Ii]nvalid |[Kk]illed$|Segmentation fault|(?<!Error) \d{1,3}: .{1,40} not "
+        r"[Ff]ailed\b|Argument list too long$|[Uu]nknown |[Ii]nvalid |[Kk]illed$|"
+        r"Segmentation fault|(?<!Error) \d{1,3}: .{1,40} not "
     ),
 )
 
@@ -32,6 +34,12 @@ def before(lines: Sequence[str], index: int) -> str | None:
             if pattern.search(line[:1024]) and not re.match(r"make(?:\[\d+\])?: \*\*\* \[", line):
                 return line.strip()
     return None
+
+
+def make_log(lines: Sequence[str], index: int) -> str | None:
+    """The make.log that dkms names near its own complaint; None where it names none."""
+    near = lines[max(0, index - _NEAR) : index + _NEAR]
+    return next((hit[0] for line in near if (hit := _MAKE_LOG.search(line[:1024]))), None)
 
 
 def of_probe(lines: Sequence[str], index: int, groups: Mapping[str, str]) -> str:

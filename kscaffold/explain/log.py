@@ -8,6 +8,7 @@ from kscaffold.diagnosis.catalogue import CatalogueMatch, Entry
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.explain import last_words, unwrap
+from kscaffold.explain.english import in_english
 from kscaffold.explain.release import release_of_log
 from kscaffold.records import dataclass, replace
 
@@ -37,7 +38,8 @@ def explain_log(text: str) -> tuple[tuple[MatchedEntry, ...], tuple[MatchedEntry
 
     A kernel log may stand between lines of make or insmod: every line is looked at in both ways.
     """
-    lines = [line for line in unwrap.unwrap_log(text) if line.strip()]
+    own = [line for line in unwrap.unwrap_log(text) if line.strip()]
+    lines = [in_english(line) for line in own]
     records = klog.parse_text("\n".join(lines))
     findings = catalogue.match(records)
     whole = _unwrapped(lines, records, findings)
@@ -49,6 +51,8 @@ def explain_log(text: str) -> tuple[tuple[MatchedEntry, ...], tuple[MatchedEntry
     placed = [(f.first, _of_finding(f, texts, release)) for f in findings]
     placed += _of_complaints(crash.complaints(records, _module_in(findings), cut_off=True))
     placed = _merged(sorted(placed, key=lambda pair: pair[0]))
+    shown = {one: line for one, line in zip(lines, own, strict=True) if one != line}
+    placed = [(i, replace(t, lines=tuple(shown.get(x, x) for x in t.lines))) for i, t in placed]
     folded = tuple(t for _, t in placed if t.entry.noise)
     causes = [t for _, t in placed if not t.entry.noise]
     return tuple(_with_more(t) for t in _exact(_first_of_a_line(causes))), folded
@@ -164,6 +168,11 @@ def _of_finding(finding: CatalogueMatch, lines: Sequence[str], release: str | No
         return replace(matched, cause=made[0], fix=made[1])
     if code == "KS137" and (place := make_directory.of_target(lines, finding.first)):
         return replace(matched, cause=place[0], fix=place[1])
+    if code == "KS150" and (log := last_words.make_log(lines, finding.first)):
+        return replace(matched, fix=f"kscaffold explain {log}", more="that file")
+    if code == "KS283" and any(re.search(r"^\s*SecureBoot enabled", line) for line in lines):
+        secure = plain(catalogue.entries("2")["KS229"])
+        return replace(secure, cause=f"Secure Boot is on: {secure.cause}", lines=finding.lines)
     if code == "KS321":
         return replace(
             matched, cause=matched.cause + last_words.of_probe(lines, finding.first, finding.groups)
@@ -197,7 +206,7 @@ def _of_complaints(found: Sequence[Complaint]) -> list[tuple[int, MatchedEntry]]
 
 
 def _of_complaint(entry: Entry, complaint: Complaint) -> MatchedEntry:
-    has_own = complaint.cause and entry.code in ("KS250", "KS266")
+    has_own = complaint.cause and entry.code in ("KS250", "KS266", "KS320", "KS365", "KS381")
     cause = complaint.cause if has_own else catalogue.filled(entry.cause, {})
     if complaint.where and complaint.meaning != "follow-up":
         cause += f"; it was in {complaint.where}"

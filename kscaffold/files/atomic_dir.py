@@ -16,7 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kscaffold.errors import UsageError
-from kscaffold.files.lock import is_same_file, try_lock
+from kscaffold.files.lock import locked_directory
+from kscaffold.files.sweep import sweep_own_directories
 
 _PREFIX = ".kscaffold-new-"
 # Shows that a directory of that name is ours to remove.
@@ -34,7 +35,7 @@ def hidden_beside(target: Path) -> Iterator[Path]:
     """
     sweep(target.parent)
     try:
-        with _locked_directory(target.parent) as directory:
+        with locked_directory(lambda: _made(target.parent)) as directory:
             try:
                 (directory / _MARK).touch()
                 yield directory
@@ -57,25 +58,13 @@ def publish_directory(whole: Path, target: Path) -> None:
 
 def sweep(parent: Path) -> None:
     """Remove what dead runs left here: directories of our name, owner and mark that nobody locks."""
-    with suppress(OSError):
-        for entry in parent.iterdir():
-            if entry.name.startswith(_PREFIX):
-                with suppress(OSError):
-                    _sweep_one(entry)
+    sweep_own_directories(parent, _PREFIX, _remove_if_marked)
 
 
-def _sweep_one(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        if os.fstat(fd).st_uid != os.getuid():
-            return
-        if not try_lock(fd) or not is_same_file(directory, fd, follow=False):
-            return  # its run is alive
-        # A run killed between its first two steps has not marked its directory yet.
-        if (directory / _MARK).is_file() or not any(directory.iterdir()):
-            _remove(directory)
-    finally:
-        os.close(fd)
+def _remove_if_marked(directory: Path) -> None:
+    # A run killed between its first two steps has not marked its directory yet.
+    if (directory / _MARK).is_file() or not any(directory.iterdir()):
+        _remove(directory)
 
 
 def _remove(directory: Path) -> None:
@@ -90,22 +79,10 @@ def _remove(directory: Path) -> None:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-@contextmanager
-def _locked_directory(parent: Path) -> Iterator[Path]:
-    while True:
-        directory = parent / f"{_PREFIX}{secrets.token_hex(6)}"
-        directory.mkdir(mode=0o700)
-        try:
-            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            continue  # swept in the moment before the lock, as below
-        try:
-            # Where the file system has no locks nobody can sweep either.
-            if try_lock(fd, without=True) and is_same_file(directory, fd, follow=False):
-                yield directory
-                return
-        finally:
-            os.close(fd)
+def _made(parent: Path) -> Path:
+    directory = parent / f"{_PREFIX}{secrets.token_hex(6)}"
+    directory.mkdir(mode=0o700)
+    return directory
 
 
 def _rename_noreplace(source: Path, target: Path) -> None:

@@ -2,11 +2,13 @@
 so a lock that nobody holds shows that its owner is done, or dead.
 """
 
+import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kscaffold.errors import DeadlineError
@@ -103,6 +105,57 @@ def locked(path: Path, *, waiting: Callable[[], None] | None = None, timeout: fl
         os.close(fd)
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """A lock file of ours, open and not locked yet; made if need be. What stands in its place and is no file
+    (a FIFO, a device, a link) is removed: it would be waited for. Raises OSError for a directory.
+    """
+    fd = _open(path)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def locked_directory(make: Callable[[], Path]) -> Iterator[Path]:
+    """The directory that `make` makes, locked until the end, so that whoever sweeps sees that its run lives.
+    One that was swept in the moment before the lock is made again. What `make` raises.
+    """
+    while True:
+        directory = make()
+        try:
+            fd = open_directory(directory)
+        except FileNotFoundError:
+            continue
+        try:
+            # Where the file system has no locks nobody can sweep either.
+            if try_lock(fd, without=True) and is_same_file(directory, fd, follow=False):
+                yield directory
+                return
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def alone_in(directory: Path, seconds: float = 5.0) -> Iterator[None]:
+    """Hold a directory's lock, so that no other command of ours changes a file there meanwhile. Without the
+    lock where the file system has none, or where somebody keeps it for longer than so many seconds.
+    """
+    fd = open_directory(directory)
+    try:
+        with suppress(OSError):
+            wait_for_lock(fd, seconds)
+        yield
+    finally:
+        os.close(fd)
+
+
+def open_directory(directory: Path) -> int:
+    """A directory, open to be locked; no link to one. Raises OSError."""
+    return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
 def write_holder(fd: int) -> None:
     """Write this process's number into a lock file that it holds, for those who have to wait."""
     os.ftruncate(fd, 0)
@@ -115,4 +168,19 @@ def holder_of(fd: int) -> str:
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        return _open_file(path)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO, errno.ENODEV):  # a link, a socket, no file
+            raise
+    path.unlink(missing_ok=True)
+    return _open_file(path)
+
+
+def _open_file(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), str(path))

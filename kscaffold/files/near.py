@@ -64,13 +64,19 @@ def missing_directory_fix(directory: Path, command: str) -> str:
 
 def is_of_make(directory: Path) -> bool:
     """Whether make has files there or above, up to the top of the repository or the home directory."""
+    return directory_of_make(directory) is not None
+
+
+def directory_of_make(directory: Path) -> Path | None:
+    """The nearest directory, there or above, that has a file of make's; links resolved. None for none, up to
+    the top of the repository or the home directory."""
     place = directory.absolute()
     for each in (place, *place.parents):
         if any(_is_there(each / name) for name in _FILES_OF_MAKE):
-            return True
+            return each.resolve()
         if each == paths.home() or _is_there(each / ".git"):
             break
-    return False
+    return None
 
 
 def _names(directory: Path) -> list[str]:

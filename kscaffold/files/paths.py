@@ -81,6 +81,7 @@ def require_own(place: Path, elsewhere: str) -> None:
     if str(place) in _checked:
         return
     user = os.geteuid()
+    _require_directories_above(place)
     # Root in a container has the home of a user whom nobody is; under sudo it would leave files there.
     alone = user != 0 or "SUDO_UID" in os.environ
     why = ownership.weakness(place if place.exists() else place.parent, {user}) if alone else None
@@ -111,6 +112,15 @@ def require_own(place: Path, elsewhere: str) -> None:
         _checked.add(str(place))
 
 
+def _require_directories_above(place: Path) -> None:
+    """Raise KscaffoldError KS006 where a file stands in the way to a directory of ours: no directory is ever
+    made below it, whoever may write to that file.
+    """
+    there = next((above for above in (place, *place.parents) if above.exists()), Path("/"))
+    if not there.is_dir():
+        raise of_os_error(NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there)))
+
+
 def _left_by_root(place: Path) -> list[Path]:
     """What a directory of ours has of root's that this user can't work with. Kernels are only read, and may
     be another's; without the rest a command would begin anew each time, and say nothing.
@@ -131,6 +141,8 @@ def make_own(directory: Path) -> None:
     for place in reversed([p for p in (directory, *directory.parents) if not p.is_dir()]):
         with contextlib.suppress(FileExistsError):
             place.mkdir(mode=0o700)
+            if place.lstat().st_mode & 0o700 != 0o700:  # a umask of 0777 takes that, too
+                place.chmod(0o700)
     if not directory.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
 
@@ -192,7 +204,12 @@ def runtime() -> Path:
         facts = place.lstat()
         if facts.st_uid == 0 != os.geteuid() and stat.S_ISDIR(facts.st_mode):
             raise root_owned(place)
-        if facts.st_uid != os.geteuid() or not stat.S_ISDIR(facts.st_mode):
+        if facts.st_uid == os.geteuid() and not stat.S_ISDIR(facts.st_mode):
+            what = "a link" if stat.S_ISLNK(facts.st_mode) else "no directory"
+            raise KscaffoldError(
+                "KS618", f"{place} is not a directory of your own", cause=f"it is {what}", fix=fix
+            )
+        if facts.st_uid != os.geteuid():
             whose = ownership.name_of(facts.st_uid)
             raise KscaffoldError(
                 "KS618", f"{place} belongs to another user", cause=f"it is {whose}'s", fix=fix

@@ -6,6 +6,7 @@ A missing file stays an OSError, as from open(2): what that means, the caller kn
 """
 
 import errno
+import io
 import os
 import shlex
 import stat
@@ -29,6 +30,7 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+_ENDLESS = ("a FIFO", "a socket", "a device")
 
 
 class ForeignFileError(KscaffoldError):
@@ -132,17 +134,17 @@ def _no_file(path: Path, kind: str) -> ForeignFileError:
     return ForeignFileError(
         "KS092",
         f"{path} is not a plain file",
-        cause=f"it is {kind}: reading it may never end",
+        cause=f"it is {kind}" + (": reading it may never end" if kind in _ENDLESS else ""),
         fix=f"ls -lL '{path}'; remove it, or put the file there that is meant",
     )
 
 
 def _read(fd: int, path: Path, most: int) -> bytes:
     deadline = time.monotonic() + _DEADLINE
-    parts: list[bytes] = []
+    whole = io.BytesIO()  # pieces that are joined would take twice the memory
     size = 0
     while part := os.read(fd, min(_BITE, most + 1 - size)):
-        parts.append(part)
+        whole.write(part)
         size += len(part)
         if size > most:  # it grows while it is read, or its file system tells no size
             raise _too_large(path, size, most)
@@ -153,7 +155,7 @@ def _read(fd: int, path: Path, most: int) -> bytes:
                 cause=f"its file system gave {size >> 20} MiB in that time",
                 fix="copy it to a disk of this machine",
             )
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return whole.getvalue()
 
 
 def _too_large(path: Path, size: int, most: int) -> ForeignFileError:

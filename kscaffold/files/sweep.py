@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from kscaffold.files.lock import try_locked
+from kscaffold.files.lock import is_same_file, open_directory, try_lock, try_locked
 from kscaffold.process import is_running
 
 Remove = Callable[[Path], None]
@@ -50,6 +50,27 @@ def sweep_unlocked(
                 if age and time.time() - entry.lstat().st_mtime < age:
                     continue
                 remove(entry)
+
+
+def sweep_own_directories(parent: Path, prefix: str, remove: Remove) -> None:
+    """Remove the directories of that name and of this user's in `parent` that nobody locks: their runs
+    (`locked_directory`) are dead. Never raises: the next run tries again.
+    """
+    with suppress(OSError):
+        for entry in parent.iterdir():
+            if entry.name.startswith(prefix):
+                with suppress(OSError):
+                    _sweep_directory(entry, remove)
+
+
+def _sweep_directory(directory: Path, remove: Remove) -> None:
+    fd = open_directory(directory)
+    try:
+        mine = os.fstat(fd).st_uid == os.geteuid()
+        if mine and try_lock(fd) and is_same_file(directory, fd, follow=False):
+            remove(directory)
+    finally:
+        os.close(fd)
 
 
 def remove_entry(entry: Path) -> None:

@@ -5,9 +5,10 @@ import difflib
 import os
 from pathlib import Path
 
-from kscaffold.errors import KscaffoldError
+from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files import atomic_dir, reader
 from kscaffold.files.atomic import file_beside, sweep_beside
+from kscaffold.files.lock import alone_in
 from kscaffold.records import dataclass
 
 
@@ -55,18 +56,27 @@ def write_changes(change: TextChange) -> None:
     if change.source:
         os.link(change.source, change.path, follow_symlinks=False)
         return
-    if (read_text(target) if target.exists() else None) != change.before:
-        raise KscaffoldError(
-            "KS041",
-            f"{change.path.name} was changed by another program just now",
-            fix="run the command again",
-        )
+    with alone_in(target.parent):
+        if (read_text(target) if target.exists() else None) != change.before:
+            raise _changed(change.path)
+        _put(change, target)
+
+
+def _put(change: TextChange, target: Path) -> None:
     with file_beside(target) as hidden:
         _write(hidden, change.after, target if change.before is not None else None)
-        if change.before is None:
-            atomic_dir.publish_directory(hidden, target)  # not over a file that has come in the meantime
-        else:
+        if change.before is not None:
             hidden.replace(target)
+            return
+        try:
+            atomic_dir.publish_directory(hidden, target)  # not over a file that has come in the meantime
+        except UsageError:
+            raise _changed(change.path) from None
+
+
+def _changed(path: Path) -> KscaffoldError:
+    what = f"{path.name} was changed by another program just now"
+    return KscaffoldError("KS041", what, fix="run the command again")
 
 
 def _write(path: Path, text: str, like: Path | None) -> None:

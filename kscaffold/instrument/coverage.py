@@ -13,7 +13,7 @@ from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.instrument.copies import InstrumentedPlan
-from kscaffold.kernel.buildtree import read_tree
+from kscaffold.kernel.buildtree import TOOLCHAIN, read_tree
 from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.records import dataclass
@@ -175,9 +175,10 @@ def coverage_of(
     Raises KscaffoldError KS733 where gcov can't tell.
     """
     if counters and process.which(gcov) is None:
-        raise KscaffoldError(
-            "KS733", f"{gcov} is not found", fix="it comes with the compiler: apt-get install gcc"
-        )
+        brought = f"/{TOOLCHAIN}/" in gcov  # by a kscaffold that did not know of it
+        again = "fetch the kernel again: kscaffold kernel remove and kernel add"
+        fix = again if brought else "it comes with the compiler: apt-get install gcc"
+        raise KscaffoldError("KS733", f"{gcov} is not found", fix=fix)
     lines: dict[Path, dict[int, int]] = {}
     functions: dict[Path, dict[str, FunctionCount]] = {}
     for name, content in sorted(counters.items()):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.reports.sanitizer import is_instruments, read_reports
+from kscaffold.diagnosis.residue.kinds import Residue
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.instrument.copies import InstrumentedPlan, instrumented
@@ -15,6 +16,7 @@ from kscaffold.instrument.findings import as_users, copies_by_module
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.finding import Finding, locate, place_in
 from kscaffold.load.flaws import Flaw
+from kscaffold.load.leftovers import Leftovers, sections_to_watch
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.report import LoadReport
 from kscaffold.load.request import SLOWER, Instruments
@@ -44,6 +46,8 @@ class InstrumentedSandbox(Sandbox):
         self._asked = asked
         self._fail = fail
         self._copies: list[InstrumentedPlan] = []
+        self._first: Leftovers | None = None  # of what is loaded first, with the helpers in already
+        self._watched: set[Path] = set()
 
     def load(self, ko: str | Path, *, timeout: float = 10.0, **parameters: object) -> LoadReport:
         """As Sandbox.load()."""
@@ -59,12 +63,26 @@ class InstrumentedSandbox(Sandbox):
         """As Sandbox.log_since_first_request()."""
         return [r for r in super().log_since_first_request() if not is_instruments(r)]
 
+    def residue(
+        self, loads: Sequence[LoadReport], unloads: Sequence[UnloadReport]
+    ) -> tuple[Residue, ...] | None:
+        """As Sandbox.residue(), for the modules that are loaded first; memory is the sanitizer's matter."""
+        known = {report.file.path for report in loads} == self._watched
+        if self._first is None or not known or any(report.dependencies for report in loads):
+            return None
+        return self._first.find(loads, unloads)
+
     def findings(self) -> list[Finding]:
         """What the sanitizer found so far."""
         kos: dict[str, ModuleFile] = {}
         for one in self._copies:
             kos |= copies_by_module(one)
         return [locate(report, kos, "") for report in read_reports(super().log())]
+
+    @property
+    def looks_for_leaks(self) -> bool:
+        """As Sandbox.looks_for_leaks; where calls fail, the list of calls comes before the unload."""
+        return bool(self._asked.sanitize) and not self._asked.faults
 
     def bugs(self) -> tuple[Flaw, ...]:
         """What the sanitizer found so far, as flaws."""
@@ -120,5 +138,8 @@ class InstrumentedSandbox(Sandbox):
             words = Parameters.parse(f"later=1 fail={self._fail}")
             given = ((ko, words if ko.module == "ks_faults" else own) for ko, own in copies.plan.first)
             load_helpers(replace(copies.plan, first=tuple(given)), target, 10.0)
+            self._first = Leftovers(plan.kos, sections_to_watch(plan.kos), target)
+            self._first.after_helpers()
+            self._watched = {ko.path for ko in plan.kos}
         self._copies.append(copies)
         return replace(copies.plan, first=())

@@ -14,6 +14,8 @@ from kscaffold.records import dataclass, field
 
 TOOLCHAIN = "toolchain"
 """The directory of a fetched kernel that has a compiler of its suite."""
+SOURCES_BESIDE = "$(kscaffold-src)"
+"""The directory above a fetched kernel's tree, as the tree's Makefile names it: the cache may move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def _source(directory: Path) -> Path:
     if len(makefile) < 4096:
         included = re.search(r"^include\s+(\S+)/Makefile\s*$", makefile, re.M)
         if included:
-            return (directory / included[1]).resolve()
+            return (directory / included[1].replace(SOURCES_BESIDE, "..")).resolve()
     return directory
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from kscaffold.arch import table
-from kscaffold.elf import kofile
+from kscaffold.elf import kofile, quick
 from kscaffold.elf.model import KoFile
 from kscaffold.elf.module_name import KO_SUFFIXES, module_name_of
 from kscaffold.errors import KscaffoldError
@@ -81,19 +81,19 @@ def _says(image: Path, words: bytes) -> bool | None:
 
 @lru_cache(maxsize=4)
 def read_facts(kernel: Kernel) -> KernelFacts:
-    """The facts of a kernel, from its build tree and its modules' directory. Takes 20 ms. Never raises
+    """The facts of a kernel, from its build tree and its modules' directory. Takes 5 ms. Never raises
     for what is missing.
     """
     build, modules = kernel.build, kernel.modules
     options = config.read_config(build) if build else UNKNOWN_CONFIG
-    reference = _reference(modules) if modules else None
+    vermagic, struct_size = _of_own_module(modules) if modules else (None, None)
     certain, perhaps = builtin.in_sysfs(kernel)
     return KernelFacts(
         release=kernel.release,
         arch=kernel.arch,
         exports=symvers.read_symvers(build / "Module.symvers") if build else None,
-        vermagic=reference.vermagic if reference else _vermagic(kernel, options),
-        struct_size=reference.struct_size if reference else None,
+        vermagic=vermagic or _vermagic(kernel, options),
+        struct_size=struct_size,
         since_6_4=_since_6_4(kernel),
         config=options,
         builtin=builtin.names(modules) if modules else frozenset(),
@@ -130,14 +130,12 @@ def _packed(plain: Path) -> Iterator[Path]:
     yield from (path for s in KO_SUFFIXES if (path := plain.with_suffix(s)).is_file())
 
 
-def _reference(modules: Path) -> KoFile | None:
-    """A module that came with the kernel: its vermagic and its struct module are the kernel's own."""
+def _of_own_module(modules: Path) -> tuple[str | None, int | None]:
+    """The vermagic and the bytes of struct module of a module that came with the kernel: the kernel's own."""
     for path in _candidates(modules):
-        try:
-            return kofile.read_ko(path)
-        except KscaffoldError:
-            continue
-    return None
+        if all(found := quick.built_with(path)):
+            return found
+    return None, None
 
 
 def _candidates(modules: Path) -> Iterator[Path]:

@@ -12,9 +12,11 @@ from kscaffold import process
 from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths, reader
+from kscaffold.files.atomic import write_whole
 from kscaffold.files.scratch import scratch_directory
 from kscaffold.kernel import image, store
 from kscaffold.kernel.buildable import build_problem
+from kscaffold.kernel.buildtree import SOURCES_BESIDE
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.kernel.suite_toolchain import make_buildable
 from kscaffold.packages.apt import Archive, Package, open_archive, unpack, why_not
@@ -79,7 +81,8 @@ def fetch(
 
 # What other suites are asked for; sid's changes.
 _SUITES: dict[str, str | None] = {"5.10": "bullseye", "6.1": "bookworm", "6.12": "trixie"}
-_ELSEWHERE = "bullseye has 5.10, bookworm 6.1, bookworm-backports and trixie 6.12"
+_NEWEST = "sid"
+_ELSEWHERE = f"bullseye has 5.10, bookworm 6.1, bookworm-backports and trixie 6.12, {_NEWEST} the newest"
 
 
 def _choose(archive: Archive, version: str | None, flavour: str | None, progress: Progress) -> list[Package]:
@@ -105,7 +108,7 @@ def _choose(archive: Archive, version: str | None, flavour: str | None, progress
             "KS502",
             f"there is no {flavour or flavours[0]} kernel {version or ''}".rstrip() + f" in {archive.origin}",
             cause=f"it has {', '.join(there) or 'none'}; {_ELSEWHERE}",
-            fix=_other_kernel(version, there, foreign)
+            fix=_other_kernel(version, there, foreign, archive.origin)
             if releases or flavour in (None, flavours[0])
             else f"{again} --flavour {flavours[0]}",
         )
@@ -127,13 +130,12 @@ def _releases(images: Sequence[str], headers: Sequence[str], flavour: str) -> li
     )
 
 
-def _other_kernel(version: str | None, there: Sequence[str], foreign: list[str]) -> str:
-    """The command that fetches the kernel where it is, else the nearest ones."""
+def _other_kernel(version: str | None, there: Sequence[str], foreign: list[str], origin: str) -> str:
+    """The command that fetches the kernel where it is, else the nearest ones; `origin`: where it was not."""
 
-    def command(series: str, suite: str | None) -> str:
-        return shlex.join(
-            ["kscaffold", "kernel", "add", series, *(["--suite", suite] if suite else []), *foreign]
-        )
+    def command(series: str | None, suite: str | None) -> str:
+        words = [*([series] if series else []), *(["--suite", suite] if suite else []), *foreign]
+        return shlex.join(["kscaffold", "kernel", "add", *words])
 
     series = ".".join((version or "").split(".")[:2])
     here = {".".join(r.split(".")[:2]): None for r in there}
@@ -145,7 +147,10 @@ def _other_kernel(version: str | None, there: Sequence[str], foreign: list[str])
     asked = store.by_version(series)
     below = max((k for k in known if store.by_version(k) < asked), key=store.by_version, default=None)
     above = min((k for k in known if store.by_version(k) > asked), key=store.by_version, default=None)
-    return "; or ".join(command(each, known[each]) for each in (below, above) if each)
+    nearest = [command(each, known[each]) for each in (below, above) if each]
+    if above is None and origin != _NEWEST:
+        nearest.insert(0, command(None, _NEWEST))
+    return "; or ".join(nearest)
 
 
 def _newest_of_each(releases: Sequence[str]) -> list[str]:
@@ -275,9 +280,7 @@ def _mend(made: Path, kernel: Kernel) -> Kernel:
     # It holds only type information (BTF). With it there make wants pahole, and fails where that is not
     # installed; without, it skips a section that no module needs, and the .ko is the same everywhere.
     (build / "vmlinux").unlink(missing_ok=True)
-    # One line, an absolute include of the common Makefile.
-    makefile = build / "Makefile"
-    makefile.write_text(makefile.read_text().replace("/usr/src/", f"{store.root() / release}/usr/src/"))
+    lead_by_place(build / "Makefile")
     for name in ("build", "source"):
         link = modules / name
         if link.is_symlink():
@@ -285,6 +288,16 @@ def _mend(made: Path, kernel: Kernel) -> Kernel:
             link.unlink()
             link.symlink_to(f"../../../usr/src/{target}")
     return replace(kernel, build=build, image=boots, modules=modules)
+
+
+def lead_by_place(makefile: Path) -> None:
+    """Have a tree's Makefile, which names the common one by an absolute path, and in 7.x its own directory,
+    find both by where it is itself.
+    """
+    text = re.sub(r"(?<=[ =])/\S*?(?=/linux-headers-)", lambda _: SOURCES_BESIDE, reader.read_text(makefile))
+    write_whole(
+        makefile, f"{SOURCES_BESIDE[2:-1]} := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)\n{text}"
+    )
 
 
 def _bad_place() -> KscaffoldError | None:

@@ -1,11 +1,15 @@
 """A kernel image on disk to the image that a sandbox boots quickest: no decompression in the guest."""
 
 import struct
+from typing import TYPE_CHECKING
 
 from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
 from kscaffold.elf.decompress import DamagedError, decompress
 from kscaffold.errors import KscaffoldError
+
+if TYPE_CHECKING:
+    from mmap import mmap
 
 _ELF = b"\x7fELF"
 _ZBOOT = b"MZ\0\0zimg"  # drivers/firmware/efi/libstub/zboot-header.S
@@ -47,9 +51,9 @@ def vmlinux(image: bytes) -> bytes:
     return elf
 
 
-def release(image: bytes) -> str | None:
+def release(image: "bytes | mmap") -> str | None:
     """`uname -r` of a bzImage or ELF kernel, or None where it does not say."""
-    if image.startswith(_ELF):
+    if image[:4] == _ELF:
         at = image.find(b"Linux version ")
         text = image[at + 14 : at + 14 + 128] if at >= 0 else b""
     elif image[0x202:0x206] == b"HdrS":

@@ -4,13 +4,12 @@ Source: pkcs7_validate_trust() and pkcs7_verify() in crypto/asymmetric_keys. A k
 first: without it (ENOKEY) the content is never checked.
 """
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from kscaffold import process
 from kscaffold.elf import content, signature
 from kscaffold.elf.model import KoFile
+from kscaffold.files.temporary import temporary_directory
 from kscaffold.kernel import trusted_image
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.pkcs7 import certificate, der, keyring
@@ -94,8 +93,7 @@ def _valid(signer: Signer, owner: Certificate, module: bytes) -> bool | None:
     openssl = process.which("openssl")
     if openssl is None or signer.attributes or signer.hash not in HASH_OPTIONS:
         return None
-    with tempfile.TemporaryDirectory(prefix="kscaffold-") as name:
-        place = Path(name)
+    with temporary_directory() as place:
         (place / "public").write_bytes(der.to_pem(owner.public, "PUBLIC KEY"))
         (place / "value").write_bytes(signer.value)
         argv = [openssl, "dgst", f"-{signer.hash}", "-verify", str(place / "public")]

@@ -4,31 +4,38 @@
 rename. `CACHE/images/` holds the decompressed images of kernels that are elsewhere.
 """
 
+import contextlib
 import json
 import os
 import re
 import shlex
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kscaffold import lazy
 from kscaffold.arch import table
 from kscaffold.arch.architecture import Architecture
-from kscaffold.errors import KscaffoldError, UsageError, left_by_root
+from kscaffold.errors import KscaffoldError, UsageError, left_by_root, refuse_roots
 from kscaffold.files import paths, reader
 from kscaffold.files.atomic import write_whole
 from kscaffold.files.identity import identify
 from kscaffold.files.lock import locked
 from kscaffold.files.scratch import scratch_directory
+from kscaffold.files.sweep import remove_entry
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import replace
 
 _RECORD = "kernel.json"
-_RELEASE = lazy.pattern(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}")
+_LONGEST = 64  # characters of a release: __NEW_UTS_LEN
+_RELEASE = lazy.pattern(rf"[A-Za-z0-9][A-Za-z0-9._+~-]{{0,{_LONGEST - 1}}}")
+# What later commands read of a kernel's tree and modules.
+_READ = {
+    "build": ("Makefile", ".config", ".kernelvariables", "Module.symvers", "include/linux/module.h"),
+    "modules": ("modules.builtin", "modules.builtin.modinfo", "modules.dep", "modules.order"),
+}
 
 
 def root() -> Path:
@@ -60,6 +67,26 @@ def known() -> list[Kernel]:
     return found
 
 
+def unrecorded() -> list[Path]:
+    """What is in the directory of all kernels and is none: without a record that can be read, or with that
+    of another one. Nothing uses it.
+    """
+    try:
+        places = [root() / e.name for e in os.scandir(root()) if not e.name.startswith(".")]
+    except OSError:
+        return []
+    return sorted(place for place in places if _read(place) is None)
+
+
+def discard(place: Path) -> None:
+    """Remove what `unrecorded` told, unless a kernel has been put there since. What can't go now stays."""
+    # No kernel has a longer name, nor a lock of that name.
+    lock = held(place.name) if len(place.name) <= _LONGEST else contextlib.nullcontext()
+    with contextlib.suppress(OSError), lock:
+        if place in unrecorded():
+            remove_entry(place)
+
+
 def details(release: str) -> dict[str, Any]:
     """What is recorded about a stored kernel besides its facts: `bytes`, `packages`. Empty if nothing is."""
     try:
@@ -69,9 +96,11 @@ def details(release: str) -> dict[str, Any]:
 
 
 def default() -> str | None:
-    """The release that `kernel default` chose."""
+    """The release that `kernel default` chose. Of a file with something else in it the beginning, which is
+    no kernel's name either.
+    """
     try:
-        return reader.read_text(paths.config() / "default-kernel").strip() or None
+        return reader.read_text(paths.config() / "default-kernel").strip()[: _LONGEST + 1] or None
     except OSError:
         return None
 
@@ -80,7 +109,8 @@ def set_default(release: str | None) -> None:
     """Make a kernel the default one, or none of them."""
     file = paths.config() / "default-kernel"
     if release is None:
-        file.unlink(missing_ok=True)
+        if os.path.lexists(file):  # a read-only file system refuses even what is not there
+            file.unlink(missing_ok=True)
         return
     paths.make_own(file.parent)
     write_whole(file, release + "\n")
@@ -158,6 +188,9 @@ def add_path(
         fix = _where_is("--image", image)
         raise UsageError("KS514", f"{image} can't be read", cause="it is a directory", fix=fix)
     release = _release_of_both(build, image)
+    for place, names in ((build, _READ["build"]), (modules, _READ["modules"])):
+        for file in (place / name for name in names) if place else ():
+            reader.require_plain(file, reader.MOST_IMAGE)
     if modules is None and Path("/lib/modules", release).is_dir():
         modules = Path("/lib/modules", release)
     arch = machine.name if machine else os.uname().machine
@@ -212,12 +245,15 @@ def _release_of_both(build: Path | None, image: Path | None) -> str:
 
 
 def remove(release: str) -> Kernel:
-    """Remove a stored kernel and what was made of it; a path kernel's own files stay.
+    """Remove a stored kernel and what was made of it; a path kernel's own files stay. What has no record
+    goes by its name in the cache, too.
 
     Raises UsageError KS516 where there is none of exactly this release. The caller forgets its snapshots.
     """
     with held(release):
         kernel = _read(root() / release)
+        if kernel is None and root() / release in unrecorded():
+            kernel = Kernel(release, "fetched", None, None, None, None, "no record of it")
         if kernel is None:
             raise UsageError("KS516", f"there is no stored kernel {release}", fix="kscaffold kernel list")
         with scratch_directory() as place:
@@ -232,7 +268,7 @@ def remove(release: str) -> Kernel:
     return kernel
 
 
-@contextmanager
+@contextlib.contextmanager
 def held(release: str, progress: Progress = SILENT) -> Iterator[None]:
     """Hold the lock of one release, waiting for whoever has it."""
 
@@ -297,11 +333,18 @@ def release_of_image(image: Path | None) -> str | None:
     """The release a kernel image says it is, or None. Raises UsageError KS514 where it can't be read."""
     if image is None:
         return None
-    from kscaffold.kernel.image import release  # start-up time
+    import mmap  # start-up time
+
+    from kscaffold.kernel.image import release
 
     try:
-        return release(reader.read_bytes(image, reader.MOST_IMAGE))
+        reader.require_plain(image, reader.MOST_IMAGE)
+        with image.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return release(content)
+    except ValueError:  # an empty file
+        return None
     except OSError as error:
+        refuse_roots(error, image)
         fix = _where_is("--image", image)
         raise UsageError("KS514", f"{image} can't be read", cause=error.strerror, fix=fix) from None
 

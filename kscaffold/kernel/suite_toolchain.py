@@ -25,9 +25,9 @@ _NOT_NEEDED = re.compile(
     r"libcc1|libgomp|libitm|libatomic|libh?w?asan|liblsan|libtsan|libubsan|libquadmath|libgprofng|libc-gconv|"
     r"pahole|openssl|linux-libc-dev|libc6-dev"
 )
-# Of all that is unpacked, what a build runs.
+# Of all that is unpacked, what a build runs, and what reads the counters of --coverage.
 _PROGRAM = re.compile(
-    r"(?:[\w]+-)*(?:gcc-\d+|cc1|collect2|as|ld|ld\.bfd|ar|nm|objcopy|objdump|readelf|strip)"
+    r"(?:[\w]+-)*(?:gcc-\d+|gcov-\d+|cc1|collect2|as|ld|ld\.bfd|ar|nm|objcopy|objdump|readelf|strip)"
 )
 _INTERPRETER = re.compile(rb"/lib\d*/(?:[\w-]+/)?(ld[\w.-]{0,60}\.so\.\d+)\0")
 _ASIDE = ".elf"
@@ -84,10 +84,11 @@ def _unpack(archive: Archive, made: Path, compiler: str, place: Path, progress: 
     wanted = [compiler]
     if kbuild:
         wanted += archive.show([archive.runs_here(kbuild.name)])[0].depends
-    packages = _closure(archive, wanted)
+    base = _base_of(archive, place.with_name("base"), progress)
+    packages = _closure(base, wanted)
     size = sum(package.size for package in packages) / 1e6
-    progress.step("Fetching", f"{compiler} of {archive.origin} and its libraries ({size:.0f} MB)")
-    debs = archive.download(packages, SILENT)
+    progress.step("Fetching", f"{compiler} of {base.origin} and its libraries ({size:.0f} MB)")
+    debs = base.download(packages, SILENT)
     for deb in debs:
         unpack(deb, place)
         deb.unlink()
@@ -98,6 +99,14 @@ def _unpack(archive: Archive, made: Path, compiler: str, place: Path, progress: 
         if not _PROGRAM.fullmatch(file.name) and ".so" not in file.name:
             file.unlink()
     place.rename(made / TOOLCHAIN)
+
+
+def _base_of(archive: Archive, place: Path, progress: Progress) -> Archive:
+    """The suite that has the compilers: backports are built with that of the release they are for."""
+    suite = archive.origin.partition("-backports")[0]
+    if suite == archive.origin:
+        return archive
+    return open_archive(suite, place, progress, archive.distribution.architecture)
 
 
 def _closure(archive: Archive, names: list[str]) -> list[Package]:

@@ -1,12 +1,12 @@
 """Module.symvers: what a build exports, one line a symbol, separated by tabs."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 from kscaffold.elf.module_name import module_name_of
 from kscaffold.files import reader
-from kscaffold.records import dataclass, field
+from kscaffold.records import dataclass
 
 MOST_SYMVERS = 64 << 20
 """Bytes of a Module.symvers; a kernel's has about 1 MB."""
@@ -24,25 +24,28 @@ class Exported:
     namespace: str
 
 
-@dataclass(frozen=True, slots=True)
 class Symvers:
-    """A Module.symvers. Only its names are taken apart at first: it has 15,000 lines.
+    """A Module.symvers, or those of several builds: the first that has a symbol counts.
 
-    `doubled`: all lines of a symbol that several modules of one build export.
+    A kernel's has 15,000 lines, and a module asks for some ten of them: they are searched for in the text.
+    Whoever asks for many has the lines taken apart, which takes as long as some forty searches.
     """
 
-    lines: Mapping[str, str]
-    doubled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    _SEARCHES = 40
+
+    def __init__(self, *texts: str) -> None:
+        self._texts = tuple(f"\n{text}\n" for text in texts)
+        self._searched = 0
+        self._lines: list[dict[str, list[str]]] | None = None
 
     def find_export(self, symbol: str) -> Exported | None:
         """The export of a symbol; None where nobody exports it."""
-        line = self.lines.get(symbol)
-        return _exported(line) if line is not None else None
+        lines = self._lines_of(symbol)
+        return _exported(lines[-1]) if lines else None
 
     def all_of(self, symbol: str) -> list[Exported]:
-        """Everybody who exports a symbol."""
-        lines = self.doubled.get(symbol) or [line for line in [self.lines.get(symbol)] if line]
-        return [found for line in lines if (found := _exported(line))]
+        """Everybody who exports a symbol: several modules of one build may."""
+        return [found for line in self._lines_of(symbol) if (found := _exported(line))]
 
     def has_module_namespaces(self) -> bool:
         """Whether the kernel has namespaces that are kept for named modules.
@@ -50,7 +53,41 @@ class Symvers:
         They came with Linux kernel commit 707f853d7fa3 "module: Provide EXPORT_SYMBOL_GPL_FOR_MODULES()
         helper" (in v6.16).
         """
-        return any("\tmodule:" in line for line in self.lines.values())
+        return any("\tmodule:" in text for text in self._texts)
+
+    def followed_by(self, others: Sequence["Symvers"]) -> "Symvers":
+        """These exports, and behind them those of other builds."""
+        both = Symvers()
+        both._texts = (*self._texts, *(text for other in others for text in other._texts))
+        return both
+
+    def _lines_of(self, symbol: str) -> Sequence[str]:
+        if self._lines is None and self._searched < self._SEARCHES:
+            self._searched += 1
+            return next((found for text in self._texts if (found := _search(text, symbol))), ())
+        if self._lines is None:
+            self._lines = [_by_symbol(text) for text in self._texts]
+        return next((lines[symbol] for lines in self._lines if symbol in lines), ())
+
+
+def _search(text: str, symbol: str) -> list[str]:
+    """The lines of a symbol, which stands in the second column."""
+    found = []
+    at = text.find(word := f"\t{symbol}\t")
+    while at >= 0:
+        line = text[text.rfind("\n", 0, at) + 1 : text.find("\n", at + 1)]
+        if line.split("\t", 2)[1] == symbol:
+            found.append(line)
+        at = text.find(word, at + 1)
+    return found
+
+
+def _by_symbol(text: str) -> dict[str, list[str]]:
+    lines: dict[str, list[str]] = {}
+    for line in text.split("\n"):
+        if line.count("\t") >= 2:
+            lines.setdefault(line.split("\t", 2)[1], []).append(line)
+    return lines
 
 
 def _exported(line: str) -> Exported | None:
@@ -71,17 +108,9 @@ def _exported(line: str) -> Exported | None:
 def read_symvers(path: Path) -> Symvers | None:
     """The file's symbols; None where it can't be read."""
     try:
-        lines = reader.read_text(path, MOST_SYMVERS).split("\n")
+        return Symvers(reader.read_text(path, MOST_SYMVERS))
     except OSError:
         return None
-    pairs = [(line.split("\t", 2)[1], line) for line in lines if line.count("\t") >= 2]
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return Symvers(found)
-    doubled: dict[str, tuple[str, ...]] = {}
-    for symbol, line in pairs:
-        doubled[symbol] = (*doubled.get(symbol, ()), line)
-    return Symvers(found, {symbol: owners for symbol, owners in doubled.items() if len(owners) > 1})
 
 
 def beside(ko: Path) -> Symvers | None:
@@ -91,13 +120,7 @@ def beside(ko: Path) -> Symvers | None:
     file = _file_of_build(ko)
     own = read_symvers(file) if file else None
     others = [found for other in other_builds(ko) if (found := read_symvers(other))]
-    if own is None or not others:
-        return own
-    lines, doubled = dict(own.lines), dict(own.doubled)
-    for other in others:
-        lines = {**other.lines, **lines}
-        doubled = {**other.doubled, **doubled}
-    return Symvers(lines, doubled)
+    return own.followed_by(others) if own and others else own
 
 
 def other_builds(ko: Path) -> tuple[Path, ...]:

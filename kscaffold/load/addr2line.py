@@ -1,7 +1,7 @@
 """Find the line of the user's own source that a complaint of the kernel points at, by addr2line."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kscaffold import lazy, process
@@ -17,6 +17,7 @@ _AROUND = 2  # lines before and after
 _LONGEST_HEAD = 12  # lines from a function's name to its `{`
 _LARGEST = 4 << 20  # bytes of a source file that is shown
 _WHERE = lazy.pattern(r"(?P<function>[\w.$]+)(?:\+0x(?P<offset>[0-9a-f]+)/0x(?P<size>[0-9a-f]+)| \[)")
+_FRAME = lazy.pattern(r"(?m)^\[<\w+>\] ((\S+)\+0x\w+/0x\w+)(?: \[(\w+)\])?$")
 _LINE = lazy.pattern(r"^(?P<file>/.+?|[^/?].*?):(?P<line>[1-9]\d*)(?: \(discriminator \d+\))?$")
 
 
@@ -46,10 +47,10 @@ def locate_complaints(
     first: SourceLine | None = None
     for complaint in complaints:
         place = None
-        if complaint.where and complaint.module == module:
-            place = place_of(complaint.where, ko, records)
-        elif complaint.callee and complaint.module is None:
+        if complaint.callee and complaint.module in (None, module):
             place = _last_call(complaint.callee, ko)
+        if place is None and complaint.where and complaint.module == module:
+            place = place_of(complaint.where, ko, records)
         placed.append(replace(complaint, where=str(place)) if place else complaint)
         first = first or place
     return tuple(placed), first
@@ -79,9 +80,11 @@ def with_source_line(
     return cause
 
 
-def place_of(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLine | None:
+def place_of(
+    where: str, ko: ModuleFile, records: Sequence[Record], *, interrupted: bool = False
+) -> SourceLine | None:
     """The line of source of `function+0xoffset/0xsize`, or of `function [module]`; None where it can't be
-    found.
+    found. `interrupted`: an interrupt came there.
     """
     found = _WHERE.match(where)
     if found is None:
@@ -90,8 +93,29 @@ def place_of(where: str, ko: ModuleFile, records: Sequence[Record]) -> SourceLin
         return place_of_function(found["function"], ko)
     offset = int(found["offset"], 16)
     # A caller: the address it will come back to, behind the call.
-    behind = 0 if _exact(found[0], records) else 1
+    behind = 0 if interrupted or _exact(found[0], records) else 1
     return _line_of(ko, found["function"], int(found["size"], 16), offset, behind)
+
+
+def place_of_stack(stack: str, files: Mapping[str, ModuleFile]) -> SourceLine | None:
+    """The line where a task is in one of these modules: /proc/PID/stack has the innermost call first. What an
+    interrupt came upon was there itself, and is no caller.
+    """
+    interrupted = False
+    for where, function, module in _FRAME.findall(stack):
+        if module in files:
+            return place_of(where, files[module], (), interrupted=interrupted)
+        interrupted = re.fullmatch(table.interrupt_entry(), function) is not None
+    return None
+
+
+def with_stack(
+    cause: str | None, place: SourceLine | None, stack: str, ko: ModuleFile
+) -> tuple[str | None, SourceLine | None]:
+    """The cause and the line of a call that did not come back; where no line was known, that of its stack."""
+    if place is None and (place := place_of_stack(stack, {ko.module: ko})):
+        return f"{cause}, at {place}", place
+    return cause, place
 
 
 def place_of_function(name: str, ko: ModuleFile) -> SourceLine | None:

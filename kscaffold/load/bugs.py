@@ -3,12 +3,13 @@
 The kernel says nothing of these. Each is told only where no right module can look so.
 """
 
+import functools
 import re
 from collections.abc import Collection
 
 from kscaffold import lazy
 from kscaffold.diagnosis import catalogue
-from kscaffold.diagnosis.residue.source import lines_of_call
+from kscaffold.diagnosis.residue.source import calls_of, lines_of_call
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.flaws import Flaw
@@ -17,14 +18,35 @@ from kscaffold.targets.target import Target
 
 _PAGES_FREED = frozenset(("free_pages", "__free_pages"))
 _OBJECTS = lazy.pattern(r"_?_?k[mzc]alloc\w*|kmalloc_caches|random_kmalloc_\w+")
-# Who imports one of these may have got its pages from there.
-_PAGES_GOT = lazy.pattern(
-    r"(?!(?:__)?free_pages$|page_offset_base$|vmemmap_base$)\w*(?:page|folio|skb|frag|bio|mempool|dma|sg_|sgl_|zone"
-    r"|iommu|shmem|vmap|remap|ring)\w*"
+# What can neither hand pages to a module nor take memory of its own: who imports anything else may have got
+# them there, or may have given it away, by a function of the kernel's that no list of ours has.
+_HARMLESS = lazy.pattern(
+    r"_?printk(?:_\w+)?|__printk_ratelimit|__dynamic_pr_debug|___ratelimit|panic|dump_stack|__warn_printk"
+    r"|mem(?:cpy|set|move|cmp|chr|dup_user|scan)\w{0,4}|str(?:n|r|l|s|sc|nc)?(?:cpy|cat|cmp|chr|len|len_user|str|sep|casecmp|im|pbrk)|strncpy_from_user"
+    r"|s(?:n|cn)?printf|vsnprintf|sscanf|kstrto\w+|simple_strto\w+|_ctype|sized_strscpy|kasprintf"
+    r"|_?_?k[mzc]alloc\w*|kmalloc_caches|random_kmalloc_seed|krealloc\w*|kfree|kfree_sensitive|kstrdup\w*|kmemdup\w*"
+    r"|free_percpu|__free_pages|free_pages|page_offset_base|vmemmap_base|phys_base"
+    r"|__per_cpu_offset|this_cpu_off|cpu_number|pcpu_hot|__cpu_\w+_mask|nr_cpu_ids|__num_online_cpus|_?cpumask_\w+"
+    r"|_find_\w+_bit\w*|debug_smp_processor_id|preempt_schedule\w*|__preempt_count\w*"
+    r"|mutex_\w+|__mutex_init|_raw_\w+|__raw_\w+_init|down\w*|up|up_(?:read|write)|__init_rwsem|rt_\w+lock\w*"
+    r"|__list_(?:add|del)_\w+|__rcu_read_\w+|synchronize_rcu|lockdep_\w+|refcount_warn_saturate"
+    r"|_?_?copy_(?:to|from)_user|__(?:get|put)_user\w*|__check_object_size|_inline_copy_\w+|__copy_overflow"
+    r"|__(?:un)?register_chrdev\w*|(?:un)?register_chrdev\w*|alloc_chrdev_region|cdev_(?:init|add|del)|misc_(?:de)?register"
+    r"|class_(?:create|destroy|register|unregister)|__class_create|device_(?:create|destroy)|no_llseek|noop_llseek"
+    r"|proc_(?:create|remove|mkdir)\w*|remove_proc_\w+|seq_(?:printf|puts|putc|write|read|lseek|open|release)|single_\w+"
+    r"|simple_(?:open|attr_\w+|read_\w+|write_\w+)|debugfs_(?:create|remove|lookup)\w*|default_llseek"
+    r"|sysfs_(?:emit|create|remove)_?\w*|kobject_(?:create_and_add|put)|kernel_kobj|param_\w+|__this_module|module_layout"
+    r"|jiffies\w*|ktime_get\w*|msleep\w*|usleep_range\w*|__u?delay|__const_udelay|schedule|schedule_timeout\w*|__cond_resched"
+    r"|(?:init_timer_key|timer_init_key|mod_timer|add_timer|del_timer\w*|timer_(?:delete|shutdown)\w*|hrtimer_\w+)"
+    r"|system(?:_\w+)?_wq|queue_(?:delayed_)?work_on|alloc_workqueue\w*|destroy_workqueue|__flush_workqueue|flush_work"
+    r"|cancel_(?:delayed_)?work\w*|delayed_work_timer_fn|kthread_(?:create_on_node|stop|should_stop|bind)|wake_up_process"
+    r"|__init_waitqueue_head|__wake_up\w*|prepare_to_wait\w*|finish_wait|init_wait_entry|wait_for_completion\w*|complete"
+    r"|__init_swait_queue_head|current_task|const_pcpu_hot|get_random_\w+|__fentry__|mcount|_mcount|ftrace_\w*caller"
+    r"|__x86_(?:return|indirect)_thunk\w*|__stack_chk_(?:fail|guard)|__ubsan_\w+|__asan_\w+|__kasan_\w+|__tsan_\w+"
+    r"|__sanitizer_\w+|fortify_panic|__fortify_panic|__rust\w*|retpoline_\w+|alt_cb_\w+|cpu_hwcaps|system_cpucaps"
 )
-_PER_CPU = frozenset(("__alloc_percpu", "__alloc_percpu_gfp", "pcpu_alloc_noprof"))
-# What takes per-cpu memory of a module's, and may free it.
-_PER_CPU_GIVEN = lazy.pattern(r"\w*(?:netdev|rtnl|net_device|percpu|disk|nexthop|ip_tunnel|crypto|dst_)\w*")
+# Of the names of all functions in load/unfreed.py that make something.
+_PARTS_OF_MAKERS = ("alloc", "_get", "get_", "dup", "asprintf", "create", "_open", "firmware", "bioset_init")
 _CALLBACK_MAKERS = frozenset(("init_timer_key", "timer_init_key", "hrtimer_init", "hrtimer_setup"))
 _SLEEPERS = frozenset(
     (
@@ -58,28 +80,43 @@ def bugs_of(ko: ModuleFile, module: str, target: Target) -> tuple[Flaw, ...]:
 
 def _of_imports(ko: ModuleFile, imports: Collection[str]) -> list[Flaw]:
     """What a module gives to a function that can't be right, or never gives back, as far as imports show
-    that. One that others need, or that needs others, may have from them or leave to them.
+    that. One that others need may leave to them what it took, or have it from them.
     """
-    found: list[Flaw] = []
-    freed, per_cpu = _PAGES_FREED & set(imports), _PER_CPU & set(imports)
-    if not freed and (not per_cpu or "free_percpu" in imports):
-        return found
-    if quick.depends(ko) or quick.exports(ko):
-        return found
-    if freed and any(map(_OBJECTS.fullmatch, imports)) and not any(map(_PAGES_GOT.fullmatch, imports)):
+    if quick.exports(ko):
+        return []
+
+    @functools.cache
+    def sources() -> tuple[tuple[str, str], ...]:
+        return sources_of([ko])
+
+    def says(word: str) -> bool:
+        return not sources() or any(word in text for _, text in sources())
+
+    found, needs = [], quick.depends(ko)
+    freed = _PAGES_FREED & set(imports)
+    if freed and not needs and _is_harmless(imports) and any(map(_OBJECTS.fullmatch, imports)):
         text = f"likely: {ko.module} calls free_pages(), and nothing in it allocates pages"
-        found.append(_flaw("KS368", text, _first_line(ko, freed), "kfree() for what kmalloc() gave"))
-    rest = set(imports) - per_cpu
-    if per_cpu and "free_percpu" not in imports and not any(map(_PER_CPU_GIVEN.fullmatch, rest)):
-        text = f"likely: {ko.module} calls alloc_percpu(), and never free_percpu()"
-        found.append(_flaw("KS398", text, _first_line(ko, per_cpu), "call free_percpu() in exit"))
+        where, _ = next(calls_of(r"(?:__)?free_pages?", sources()), (None, ""))
+        found.append(_flaw("KS368", text, where, "kfree() for what kmalloc() gave"))
+        return found  # and what it gave back so is not missing
+    if not any(part in name for name in imports for part in _PARTS_OF_MAKERS):
+        return found
+    from kscaffold.load.unfreed import unfreed  # start-up time: many modules ask for nothing
+
+    # The sanitizer, which a copy's own calls go through, tells what memory is left, and whose.
+    memory = not any(name.startswith("ks_") for name in quick.imports(ko))
+    for left in unfreed(imports, needs, is_harmless=_is_harmless, says=says, memory=memory):
+        where, call = next(calls_of(left.written, sources()), (None, left.made[0]))
+        text = f"likely: {ko.module} calls {call}(), and never {left.free}()"
+        found.append(
+            _flaw("KS398", text, where, f"call {left.free}() in exit, and where init fails after it")
+        )
     return found
 
 
-def _first_line(ko: ModuleFile, functions: Collection[str]) -> str | None:
-    sources = sources_of([ko])
-    lines = [line for name in sorted(functions) for line in lines_of_call(name, sources)]
-    return f"{lines[0][0]}:{lines[0][1]}" if lines else None
+def _is_harmless(functions: Collection[str]) -> bool:
+    """Whether none of these functions hands pages to who calls it, or takes memory of his."""
+    return all(map(_HARMLESS.fullmatch, functions))
 
 
 def _of_callbacks(ko: ModuleFile, imports: Collection[str]) -> list[Flaw]:

@@ -20,7 +20,7 @@ def complaints_of(
     waiting: bool = False,
 ) -> tuple[tuple[Complaint, ...], SourceLine | None]:
     """The complaints in these records, each with its line of source where it is in one of `files` (by the
-    kernel's name of the module), and the first of these lines.
+    kernel's name of the module; of several that call each other the innermost), and the first of these lines.
 
     `tainted`: the kernel's kernel.tainted since; None where the kernel no longer answers: a panic counts
     then. `waiting`: as for harmless_complaints().
@@ -28,8 +28,8 @@ def complaints_of(
     if not crash.may_have_complaint(records):
         return (), None
     found = {c.index: c for c in crash.complaints(records)}
-    for module in files:
-        found |= {c.index: c for c in crash.complaints(records, module) if c.module == module}
+    known = frozenset(files)
+    found |= {c.index: c for c in crash.complaints(records, known) if c.module in known}
     shown = [found[index] for index in sorted(found)]
     if tainted is not None:
         shown = list(crash.harmless_complaints(shown, tainted, waiting=waiting))

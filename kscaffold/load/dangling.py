@@ -60,6 +60,8 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
             "flush_workqueue",
             "__flush_workqueue",
             "drain_workqueue",
+            "rhashtable_free_and_destroy",  # its inline functions queue the table's own work
+            "rhashtable_destroy",
         ),
     ),
     (
@@ -77,7 +79,22 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
             "complete_and_exit",
         ),
     ),
-    (("call_rcu", "call_srcu", "call_rcu_tasks"), ("rcu_barrier", "srcu_barrier", "rcu_barrier_tasks")),
+    (
+        ("call_rcu", "call_srcu", "call_rcu_tasks"),
+        (
+            "rcu_barrier",
+            "srcu_barrier",
+            "rcu_barrier_tasks",
+            # These call rcu_barrier() themselves.
+            "unregister_pernet_subsys",
+            "unregister_pernet_device",
+            "tcf_unregister_action",
+            "elv_unregister",
+            "unregister_netdev",
+            "rtnl_link_unregister",
+            "rtnl_unlock",
+        ),
+    ),
     (("__tasklet_schedule", "__tasklet_hi_schedule"), ("tasklet_kill",)),
     (("request_threaded_irq", "request_any_context_irq"), ("free_irq",)),
     (("tracepoint_probe_register",), ("tracepoint_probe_unregister",)),
@@ -86,7 +103,7 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 _KEPT = {
     "alloc_workqueue": ("destroy_workqueue",),
     "alloc_workqueue_noprof": ("destroy_workqueue",),
-    "cdev_add": ("cdev_del",),
+    "cdev_add": ("cdev_del", "cdev_device_del"),
     "genl_register_family": ("genl_unregister_family",),
     "sock_register": ("sock_unregister",),
     "proto_register": ("proto_unregister",),
@@ -111,7 +128,7 @@ _STOPS = {
 }
 # What the kernel calls by itself, sooner or later.
 _REGISTERS = lazy.pattern(
-    r"(?:\w+_)?(?<!un)register_(?:\w+_)?(?:notifier|k(?:ret)?probes?|ftrace_function|console|shrinker|net_hooks?)"
+    r"(?!devm_)(?:\w+_)?(?<!un)register_(?:\w+_)?(?:notifier|k(?:ret)?probes?|ftrace_function|console|shrinker|net_hooks?)"
 )
 
 # What makes lists of the kernel's point into a module, but for what a photograph shows by its name.
@@ -128,8 +145,16 @@ _WAITS = lazy.pattern(
 )
 
 _LONG, _SHORT = 1.5, 0.25  # s: nothing ends it; something does, and may come too early
+_SOON = 0.6  # s that a run takes from init to exit on a machine of its own
 _UNTOLD = 12.0  # s: nothing ends it, and the kernel does not tell when it is due
+_IMAGE = 0xFFFFFFFF80000000  # where x86-64's kernel has its own variables (__START_KERNEL_map); others: none
 _ALL = "what waits for the end of all that init started"
+_AWAIT = frozenset(
+    (
+        *("rcu_barrier", "srcu_barrier", "tasklet_kill", "cancel_work_sync", "cancel_delayed_work_sync"),
+        *("timer_delete_sync", "del_timer_sync", "timer_shutdown_sync", "destroy_workqueue", "flush_work"),
+    )
+)
 # As long as a pointer; s390x writes no zeros before it.
 _RAW = lazy.pattern(r"\b0x([0-9a-f]{8,16})\b")
 _FAULT = lazy.pattern(r"unable to handle page fault for address: (?P<at>[0-9a-f]{16})")
@@ -153,8 +178,11 @@ def without_end(imports: Collection[str]) -> tuple[str, str] | None:
         if name in known and not known & set(ends):
             return name, ends[0]
     for name in sorted(known):
-        if _REGISTERS.fullmatch(name) and (end := name.replace("register_", "unregister_", 1)) not in known:
-            return name, end
+        if _REGISTERS.fullmatch(name):
+            end = name.replace("register_", "unregister_", 1)
+            # What was registered one by one may be taken back all at once, and the other way round.
+            if not known & {end, f"{end}s", end.removesuffix("s")}:
+                return name, end
     return None
 
 
@@ -172,6 +200,11 @@ def seconds_to_watch(imports: Collection[str]) -> tuple[float, str]:
     if any(known & set(starts) for starts, _ in _PAIRS):
         return _SHORT, _ALL
     return 0.0, _ALL
+
+
+def may_start(ko: ModuleFile) -> bool:
+    """Whether a module imports what starts something that its kernel's timers call."""
+    return any(set(_imports(ko)) & set(starts) for starts, _ in _PAIRS)
 
 
 def forgotten_end(ko: ModuleFile) -> tuple[str, str] | None:
@@ -192,12 +225,14 @@ def _imports(ko: ModuleFile) -> list[str]:
 @dataclass(frozen=True, slots=True)
 class PendingCallback:
     """A callback that a module left pending. `function`: the module's function, or where its timer was;
-    `seconds`: until it is called; `stop`: the function that exit should call.
+    `seconds`: until it is due, and `late`: from then until the kernel calls it at the latest; `stop`: the
+    function that exit should call.
     """
 
     function: str
     seconds: float
     stop: str
+    late: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,12 +265,19 @@ class DanglingCallbacks:
             work, *others = map(self._what, (timer.work, timer.function, timer.at))
             if name := work or next(filter(None, others), None):
                 kind = "delayed work" if work else timer.kind
-                found.add(PendingCallback(name, timer.seconds, _STOPS[kind]))
+                found.add(PendingCallback(name, timer.seconds, _STOPS[kind], timer.late))
         return tuple(sorted(found, key=lambda one: one.seconds))
+
+    def ran_before_exit(self, timers: "Iterable[Timer]", seconds: float) -> bool:
+        """Whether one of `timers` called this module before its exit began, though it was not due soon.
+        `timers`: those after init; `seconds`: from then until exit.
+        """
+        pending = [one for one in self.pending(timers) if one.function not in self.known]
+        return any(_SOON < one.seconds < seconds for one in pending)
 
     def wake_ups(self, timers: "Iterable[Timer]") -> list[float]:
         """In how many seconds each task wakes that sleeps in the code of this module, by its stack."""
-        return [t.seconds for t in timers if any(self._what(word) for word in t.stack)]
+        return [t.seconds + t.late for t in timers if any(self._what(word) for word in t.stack)]
 
     def symbolize(self, records: Sequence[Record]) -> tuple[Record, ...]:
         """The records with names for addresses of this module's, written as the kernel does."""
@@ -281,8 +323,17 @@ class DanglingCallbacks:
         high = max(at + size for at, size in self.places.values())
         # What nothing takes back is looked for longer: in objects of the kernel's, too.
         seen = target.pointers(low, high, deep=self.seconds >= _LONG)
-        names = {self._pointed_to(to) for _, to in seen} - {None}
+        # Where a module's memory begins its first function does, too: an object of the kernel's that has that
+        # address means the module (struct ftrace_mod_map of kernel/trace/ftrace.c, freed after some time).
+        names = {self._pointed_to(to) for at, to in seen if to != low or at >= _IMAGE} - {None}
         return tuple(name for _, name in sorted(filter(None, names)) if f"{name}()" not in self.known)
+
+    def awaits(self, undo: str) -> bool:
+        """Whether the module calls what waits for the end of callbacks: one of the functions in `undo`, where
+        that is for those that come once (RCU's, works', timers'), not for what is registered.
+        """
+        waits = set(re.findall(r"\b\w++(?=\(\))", undo)) & _AWAIT
+        return bool(waits & set(_imports(self.ko)))
 
     def _pointed_to(self, address: int) -> tuple[bool, str] | None:
         """The variable that an address is in (True and its name), or the function that begins there."""

@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kscaffold import lazy
 from kscaffold.arch import table
 from kscaffold.diagnosis.crash import Complaint, may_have_complaint
 from kscaffold.diagnosis.klog import Record
+from kscaffold.diagnosis.stacks import TellingStack, telling_stack
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import reader
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.load.addr2line import SourceLine, place_of
+from kscaffold.load.addr2line import SourceLine, place_of_stack
 from kscaffold.load.complaints import complaints_of
 from kscaffold.load.report import LoadReport
 from kscaffold.packages.busybox import busybox
-from kscaffold.program.ready import copied, ready
+from kscaffold.program.ready import GuestFile, ReadyProgram, copied, ready
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import dataclass, field
 from kscaffold.sandbox.agent.guest_root import guest_architecture
@@ -29,7 +29,6 @@ from kscaffold.targets.sandbox import Execution, SandboxTarget
 if TYPE_CHECKING:
     from kscaffold.make.report import BuildReport
 
-_FRAME = lazy.pattern(r"(?m)^\[<\w+>\] (\S+\+0x\w+/0x\w+) \[(\w+)\]")
 ENVIRONMENT = {"PATH": "/bin:/sbin:/usr/bin:/usr/sbin", "HOME": "/", "TERM": "linux"}
 """What every program of a guest gets."""
 
@@ -62,7 +61,8 @@ class Executed:
     source of the first one; `log`: all that the kernel said meanwhile. `stdout`, `stderr`: what it wrote,
     where nobody else got that. `kernel`, `arch`: the release, and the machine as `uname -m` says it. `loads`:
     of a pristine guest. `seconds`: the program took. `stack`: the kernel's, of a program that was late:
-    `place` is its line of source then.
+    `place` is its line of source then, where no complaint has one; `stands`: a clause of where it is, or of
+    who keeps it from its end.
     """
 
     status: int | None = None
@@ -80,6 +80,7 @@ class Executed:
     loads: tuple[LoadReport, ...] = ()
     failed_build: "BuildReport | None" = None
     stack: str = ""
+    stands: str = ""
 
     @property
     def ok(self) -> bool:
@@ -87,20 +88,35 @@ class Executed:
         return self.status == 0 and not self.complaints
 
 
+@dataclass(frozen=True, slots=True)
+class ProgramFiles:
+    """What a guest gets for a program of the user's: all is read, and nothing is there yet. `copies`: files
+    besides.
+    """
+
+    program: ReadyProgram
+    copies: tuple[GuestFile, ...]
+
+
+def read_program(request: ExecRequest, kernel: Kernel) -> ProgramFiles:
+    """Find the program and what it needs, for a guest of this kernel. Raises as `ready` and `copied`: before
+    a guest is started for what can't run in it.
+    """
+    directory = request.directory.absolute()
+    program = ready(request.words[0], directory, guest_architecture(kernel.arch))
+    return ProgramFiles(program, tuple(copied(request.copies, directory)))
+
+
 def run_in(
     target: SandboxTarget,
     request: ExecRequest,
-    kernel: Kernel,
+    program: GuestProgram,
     on_output: OutputListener | None,
     files: Mapping[str, ModuleFile],
-    *,
-    offline: bool = False,
-    progress: Progress = SILENT,
 ) -> Executed:
-    """Run a program in a guest of this kernel that is open. `files`: the modules whose lines of source may be
-    told, looked at only where the kernel complained.
+    """Run a program that is in a guest. `files`: the modules whose lines of source may be told, looked at
+    only where the kernel complained.
     """
-    program = bring(target, request, kernel, offline=offline, progress=progress)
     return run_program_in(
         target,
         program,
@@ -134,7 +150,10 @@ def run_program_in(
     )
     seconds = time.monotonic() - began
     complaints, place = _complaints(done, target, files)
-    place = place or _place_of_stack(done.stack, files)
+    telling = telling_stack(done.stack)
+    stands = place_of_stack(telling.text, files)
+    if place is None or telling.name:  # a complaint is of who waits, too
+        place = stands or place
     return Executed(
         done.status,
         done.errno,
@@ -148,27 +167,28 @@ def run_program_in(
         target.release,
         target.arch,
         seconds,
-        stack=done.stack,
+        stack=telling.text,
+        stands=_clause(telling, stands) if stands else "",
     )
 
 
 def bring(
     target: SandboxTarget,
     request: ExecRequest,
+    files: ProgramFiles,
     kernel: Kernel,
     *,
     offline: bool = False,
     progress: Progress = SILENT,
 ) -> GuestProgram:
     """Put the program and all that it needs into the guest."""
-    directory = request.directory.absolute()
-    program = ready(request.words[0], directory, guest_architecture(kernel.arch))
+    program = files.program
     if program.busybox:
         target.install_busybox(busybox_of(kernel, offline=offline, progress=progress))
     elif program.commands:
         with contextlib.suppress(KscaffoldError):  # it may do without them
             target.install_busybox(busybox_of(kernel, offline=offline, progress=progress))
-    for file in (*program.files, *copied(request.copies, directory)):
+    for file in (*program.files, *files.copies):
         target.install(file.content, file.place, file.mode)
     variables = dict(ENVIRONMENT)
     if program.library_path:
@@ -176,15 +196,8 @@ def bring(
     if request.terminal:
         variables["TERM"] = os.environ.get("TERM", "linux")
     variables |= request.environment
-    return GuestProgram(program.path, request.words, str(directory), variables, request.terminal)
-
-
-def _place_of_stack(stack: str, files: Mapping[str, ModuleFile]) -> SourceLine | None:
-    """The line where a program waits in a module: /proc/PID/stack has the innermost call first."""
-    for where, module in _FRAME.findall(stack):
-        if module in files:
-            return place_of(where, files[module], ())
-    return None
+    directory = str(request.directory.absolute())
+    return GuestProgram(program.path, request.words, directory, variables, request.terminal)
 
 
 def busybox_of(kernel: Kernel, *, offline: bool, progress: Progress = SILENT) -> bytes:
@@ -203,3 +216,8 @@ def _complaints(
         return (), None
     tainted = None if done.lost else target.tainted()
     return complaints_of(done.records, files, tainted, waiting=done.late)
+
+
+def _clause(telling: TellingStack, place: SourceLine) -> str:
+    does = f"{'runs' if telling.runs else 'waits'} at {place}"
+    return f": {telling.name} {does}, and does not end either" if telling.name else f": its kernel {does}"

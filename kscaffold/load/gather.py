@@ -26,10 +26,13 @@ _ASKED = frozenset({errno.EPERM, errno.EACCES, errno.EINVAL, errno.EKEYREJECTED}
 _NO_DEVICE = frozenset({errno.ENODEV, errno.ENXIO})
 
 
-def gather(ko: ModuleFile, attempt: Attempt, target: Target, kernel: Kernel | None = None) -> Evidence:
+def gather(
+    ko: ModuleFile, attempt: Attempt, target: Target, kernel: Kernel | None = None, *, plain: bool = False
+) -> Evidence:
     """The evidence of an attempt to load `ko`. What only a failure needs is looked up only then.
 
-    `kernel`: the one that was loaded into, to tell who exports a symbol that it did not find.
+    `kernel`: the one that was loaded into, to tell who exports a symbol that it did not find. `plain`:
+    without a parameter.
     """
     timeline = trace.timeline(trace.parse_trace(attempt.trace)) if attempt.trace else None
     # A task that was killed on its way back can't say what the kernel told it, nor can one that was given up
@@ -40,7 +43,20 @@ def gather(ko: ModuleFile, attempt: Attempt, target: Target, kernel: Kernel | No
     evidence = Evidence(
         ko.module, attempt, timeline=timeline, cmdline=target.cmdline, tainted=tainted(attempt, target)
     )
-    return evidence if attempt.errno == 0 else _of_failure(evidence, ko, target, kernel)
+    if attempt.errno == 0:
+        return evidence
+    evidence = _of_failure(evidence, ko, target, kernel)
+    return (
+        replace(evidence, not_given=_parameters(ko)) if plain and attempt.errno == errno.EINVAL else evidence
+    )
+
+
+def _parameters(ko: ModuleFile) -> tuple[str, ...]:
+    """The names of a module's parameters."""
+    try:
+        return tuple(p.name for p in ko.kofile().parameters)
+    except KscaffoldError:
+        return ()
 
 
 def _of_failure(e: Evidence, ko: ModuleFile, target: Target, kernel: Kernel | None) -> Evidence:

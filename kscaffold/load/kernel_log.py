@@ -73,10 +73,13 @@ def last_records(at: Path, *, previous: bool = False) -> KernelLog | None:
     kept, words = registry.last_log(at, previous=previous)
     if not kept and not words:
         return None
+    from kscaffold.diagnosis.nmi import without_nmi  # start-up time: few sandboxes have ended
+
     records = parse_kmsg(b"\n".join(protocol.records(kept)))
     # The console repeats lines that the log has; its own are those after them.
     known = {r.text for r in records}
-    last = [r for r in parse_text(words) if r.text not in known and r.text.strip()]
+    said = without_nmi(parse_text(words))
+    last = [r for r in said if r.text not in known and r.text.strip()]
     # A console does not tell the agent's lines from the kernel's.
     records += [replace(r, facility=1) if _MARK.fullmatch(r.text) else r for r in last]
     return without_marks(records)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from kscaffold.diagnosis.residue.compare import NOISE, Part, compare, unfreed
 from kscaffold.diagnosis.residue.kinds import Residue
-from kscaffold.diagnosis.residue.sections import SECTIONS, sections_of
+from kscaffold.diagnosis.residue.sections import SECTIONS, is_kept_cache, sections_of
 from kscaffold.diagnosis.residue.source import made_by
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
@@ -77,7 +77,7 @@ class Leftovers:
             return None
         try:
             parts = self._parts()
-            found = compare(parts, sources_of(self._kos) if parts else ())
+            found = _of_modules(compare(parts, sources_of(self._kos)), self._kos) if parts else []
             return _with_callbacks(found, unloads, self._target)
         except KscaffoldError:
             return None
@@ -127,7 +127,7 @@ class LiveLeftovers:
             parts = self._target.photograph(sections) if looks else ()
             if parts is None:
                 return None
-            found = [r for r in compare(parts, sources_of(kos)) if r.kind != "memory"]
+            found = [r for r in _of_modules(compare(parts, sources_of(kos)), kos) if r.kind != "memory"]
             if found:
                 self._target.photograph(_ALL, first=True)
             return _with_callbacks(found, unloads, self._target) if looks or unloads else None
@@ -139,12 +139,24 @@ class LiveLeftovers:
         return any("O" in m.taints and m.name not in own for m in self._target.modules())
 
 
+def _of_modules(found: Sequence[Residue], kos: Sequence[ModuleFile]) -> list[Residue]:
+    """What was found, without the slab caches that the kernel made for itself."""
+    if not any(r.kind == "slab" for r in found):
+        return list(found)
+    imports = {name for ko in kos for name in quick.imports(ko)}
+    return [r for r in found if r.kind != "slab" or not (kos and is_kept_cache(r.name, imports))]
+
+
 def _with_callbacks(
     found: Sequence[Residue], unloads: Sequence[UnloadReport], target: Target
 ) -> tuple[Residue, ...]:
     """All that was found, and the callbacks that the kernel would call in memory that went with a module."""
     pointed = [(u.dangling, name) for u in unloads if u.dangling for name in u.dangling.found_by(target)]
-    more = (made_by(Residue("callback", name, module=d.module), sources_of([d.ko])) for d, name in pointed)
+    callbacks = (
+        (d, made_by(Residue("callback", name, module=d.module), sources_of([d.ko]))) for d, name in pointed
+    )
+    # Freed memory keeps its words: a callback that the module itself waits for has come.
+    more = (left for d, left in callbacks if not d.awaits(left.undo or ""))
     # A timer's function and the timer are one thing, and so are a thread and what it runs.
     places = {r.where for r in found}
     new = (r for r in more if (r.where not in places if r.where else not found))

@@ -13,6 +13,7 @@ from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
 from kscaffold.files.atomic import write_whole
 from kscaffold.load.addr2line import SourceLine, locate_complaints
 from kscaffold.load.kernel_log import KernelLog, last_records, without_marks
@@ -81,8 +82,8 @@ def _file(at: Path, *, previous: bool = False) -> Path:
 def _last_reported(file: Path) -> int:
     """The sequence number of the last record of the sandbox that was told."""
     try:
-        return int(file.read_text())
-    except (OSError, ValueError):
+        return int(reader.read_text(file, 64))
+    except (OSError, ValueError, KscaffoldError):
         return -1
 
 

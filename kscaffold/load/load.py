@@ -9,7 +9,7 @@ from kscaffold.diagnosis.attempt import Attempt
 from kscaffold.diagnosis.verdict import Judgement, judge
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
-from kscaffold.load.addr2line import locate_complaints, with_source_line
+from kscaffold.load.addr2line import locate_complaints, with_source_line, with_stack
 from kscaffold.load.assignment import assign, near_name, refused_value
 from kscaffold.load.firmware import add_firmware, asked_for, give, missing_firmware
 from kscaffold.load.gather import gather
@@ -47,12 +47,13 @@ def load(
     timing.reached("the target is asked what is loaded")
     attempt = target.load(ko, parameters, timeout)
     timing.reached(f"{name} is loaded")
-    evidence = gather(ko, attempt, target, predictor.kernel if predictor else None)
+    evidence = gather(ko, attempt, target, predictor.kernel if predictor else None, plain=not parameters)
     spent = {"build": 0.0, "start": 0.0, **(seconds or {}), "load": attempt.seconds}
     spent["total"] = spent["build"] + spent["start"] + time.monotonic() - began
     judgement = judge(evidence)
     complaints, place = locate_complaints(judgement.complaints, name, ko, attempt.log)
     cause = with_source_line(judgement.cause, judgement.complaints, complaints)
+    cause, place = with_stack(cause, place, attempt.stack, ko)
     timing.reached("the evidence is judged")
     note = attempt.note or (None if attempt.records is not None else NO_LOG)
     if judgement.verdict == "lost" and attempt.note:

@@ -22,6 +22,7 @@ from kscaffold.targets.sandbox import TAINTED, SandboxTarget
 from kscaffold.targets.target import Kind, Target
 
 _TRIES = 3
+_MOST_OTHERS = 50  # that take a new sandbox before it is this command's
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +88,32 @@ def open_target(
     where: TargetRequest,
     trusted: tuple[bytes, ...] = (),
     progress: Progress = SILENT,
+    *,
+    pristine: bool = False,
 ) -> Iterator[OpenTarget]:
     """The host, or the live sandbox of that directory, started now where none runs.
 
-    `trusted`: certificates (DER) that its kernel is to know besides its own.
+    `trusted`: certificates (DER) that its kernel is to know besides its own. `pristine`: a sandbox that
+    another command has used is replaced.
     """
     if where.host:
         yield OpenTarget(HostTarget(progress.note), kind="host")
         return
     if kernel is None:
         raise ValueError("a sandbox has a kernel")
-    with open_sandbox(at, kernel, where, trusted, progress) as (target, seconds):
+    with open_sandbox(at, kernel, where, trusted, progress, pristine=pristine) as (target, seconds):
         yield OpenTarget(target, seconds)
 
 
 @contextlib.contextmanager
 def open_sandbox(
-    at: Path, kernel: Kernel, where: TargetRequest, trusted: tuple[bytes, ...], progress: Progress = SILENT
+    at: Path,
+    kernel: Kernel,
+    where: TargetRequest,
+    trusted: tuple[bytes, ...],
+    progress: Progress = SILENT,
+    *,
+    pristine: bool = False,
 ) -> Iterator[tuple[SandboxTarget, float]]:
     """The live sandbox of that directory, started now where none runs, and the seconds that took."""
     plan = plan_guest(kernel, where, trusted, progress)
@@ -115,7 +125,7 @@ def open_sandbox(
 
                 registry.begin_sandbox(at, plan)  # a fork, before a bar has a thread
                 waiting.enter_context(progress.work(boot_work(plan)))
-            connection = _healthy(stack, at, plan, progress)
+            connection = (_unused if pristine else _healthy)(stack, at, plan, progress)
         seconds = time.monotonic() - began
         if connection.started:
             if (registry.sandbox_dir(at) / f"{registry.PREVIOUS}log").exists():
@@ -155,6 +165,25 @@ def _healthy(stack: contextlib.ExitStack, at: Path, plan: Plan, progress: Progre
             progress.note(f"{why}; a new sandbox takes its place, kscaffold logs --previous shows its log")
             registry.end_sandbox(connection, at)
     raise KscaffoldError("KS607", "the sandbox crashed again and again while this command waited for it")
+
+
+def _unused(stack: contextlib.ExitStack, at: Path, plan: Plan, progress: Progress) -> registry.Connection:
+    """The directory's sandbox, started now. One that another command loaded something into before this one
+    could is replaced; who only looks (`logs -f`, `list`) may come first.
+    """
+    for _ in range(_MOST_OTHERS):
+        with contextlib.ExitStack() as mine:
+            connection = _healthy(mine, at, plan, progress)
+            if connection.started or not _is_tainted(SandboxTarget.from_connection(connection)):
+                stack.push(mine.pop_all())
+                return connection
+            registry.end_sandbox(connection, at)
+    raise KscaffoldError("KS606", "other commands take each new sandbox", fix="wait for those commands")
+
+
+def _is_tainted(target: SandboxTarget) -> bool:
+    """Whether a module was loaded since its start that is not the kernel's own (TAINT_OOT_MODULE)."""
+    return target.read(TAINTED).strip() != b"0"
 
 
 def _damage(target: SandboxTarget) -> str | None:

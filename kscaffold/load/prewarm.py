@@ -12,7 +12,7 @@ from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.load.trust import trusted_certificates
 from kscaffold.progress import SILENT, Progress
-from kscaffold.records import dataclass
+from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.vm.plan import Plan, plan_vm
 from kscaffold.sandbox.vm.restore import PendingRestore, begin_restore
 
@@ -37,6 +37,26 @@ def prewarm_guest(where: TargetRequest, progress: Progress = SILENT) -> Iterator
     finally:
         if restoring is not None and not restoring.finished:
             restoring.close()
+
+
+def for_live_sandbox(request: LoadRequest, where: TargetRequest, *, again: bool = False) -> TargetRequest:
+    """The target of a load that names no kernel. Of .ko files it is that of the live sandbox if the first one
+    was built for it: what runs there would end for a kernel that refuses the file. `again`: of a project's
+    modules it is that, too.
+    """
+    if where.host or where.kernel or not (request.kos or again):
+        return where
+    # start-up time: most loads are of a project's modules
+    from kscaffold.files import reader
+    from kscaffold.project.find import home
+    from kscaffold.sandbox.live import registry
+
+    with contextlib.suppress(KscaffoldError, OSError):  # the load raises it again, where somebody hears it
+        card = registry.find_sandbox(home(request.directory))
+        mark = f"vermagic={card.kernel} ".encode() if card else b""
+        if card and (not request.kos or mark in reader.read_bytes(request.kos[0], reader.MOST_IMAGE)):
+            return replace(where, kernel=card.name)
+    return where
 
 
 def prewarm_sandbox(

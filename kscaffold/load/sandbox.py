@@ -12,7 +12,9 @@ from kscaffold.diagnosis.residue.kinds import Residue
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.quick import existing
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.load.execute import ExecRequest, Executed, run_in, run_program_in
+from kscaffold.load.addr2line import SourceLine, place_of_stack
+from kscaffold.load.complaints import complaints_of
+from kscaffold.load.execute import ExecRequest, Executed, bring, read_program, run_in, run_program_in
 from kscaffold.load.flaws import Flaw
 from kscaffold.load.kernel_log import without_marks
 from kscaffold.load.leftovers import Leftovers, sections_to_watch
@@ -22,6 +24,7 @@ from kscaffold.load.prediction import Predictor
 from kscaffold.load.prewarm import Prewarmed, prewarm_guest
 from kscaffold.load.report import LoadReport
 from kscaffold.load.request import LoadRequest, TargetRequest
+from kscaffold.load.stuck import Stuck, stuck_in
 from kscaffold.load.unload import UnloadReport, module_of_word, unload
 from kscaffold.module.arguments import Parameters
 from kscaffold.progress import SILENT, Progress
@@ -165,7 +168,8 @@ class Sandbox:
         begun, target = self._open()
         words = tuple(str(word) for word in (program, *arguments))
         request = ExecRequest(words, Path.cwd(), tuple(copy), dict(env or {}), input, timeout)
-        return run_in(target, request, begun.kernel, None, self._files)
+        there = bring(target, request, read_program(request, begun.kernel), begun.kernel)
+        return run_in(target, request, there, None, self._files)
 
     def pass_file(self, path: str, data: bytes | None = None, *, timeout: float = TIMEOUT) -> Executed:
         """Read a file of the guest into `stdout`, or write `data` to it, from a process of the guest's own: a
@@ -190,6 +194,25 @@ class Sandbox:
     def modules(self) -> list[Listed]:
         """The loaded modules, as lsmod lists them; a guest begins with a few of its own (virtio_console)."""
         return self._open()[1].modules()
+
+    def last_words(self) -> tuple[tuple[Record, ...], SourceLine | None, str]:
+        """What the kernel said before its guest did not answer any more, the line of the modules that it was
+        at, and its stack; empty where nobody knows.
+        """
+        last = self._open()[1].last_words
+        if last is None:
+            return (), None, ""
+        _, place = complaints_of(last.log, self._files, None)
+        return last.log, place or place_of_stack(last.stack, self._files), last.stack
+
+    def stuck(self) -> tuple[Stuck, ...]:
+        """The tasks that are busy in a module now, and where."""
+        return stuck_in(self._open()[1], self._files)
+
+    @property
+    def looks_for_leaks(self) -> bool:
+        """Whether bugs() tells of memory that is never freed, once the module is gone."""
+        return False
 
     def bugs(self) -> tuple[Flaw, ...]:
         """What instruments found so far: a plain sandbox has none."""

@@ -5,19 +5,21 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from kscaffold import timeouts, timing
 from kscaffold.arch import table
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.load.blame import blame_late_crash
+from kscaffold.load.dangling import may_start
 from kscaffold.load.leftovers import Leftovers, sections_to_watch, with_residue, without_guesses
 from kscaffold.load.load import load_all
 from kscaffold.load.plan import LoadPlan
 from kscaffold.load.prediction import Predictor
 from kscaffold.load.prewarm import Prewarmed
 from kscaffold.load.report import LoadReport
-from kscaffold.load.unload import UnloadReport, unload
+from kscaffold.load.unload import UnloadReport, of_loaded, unload
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.progress import SILENT, Progress, Work
 from kscaffold.records import dataclass, replace
@@ -27,6 +29,9 @@ from kscaffold.sandbox.vm.restore import PendingRestore
 from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget
 from kscaffold.targets.target import Target
+
+if TYPE_CHECKING:
+    from kscaffold.targets.timers import Timer
 
 Try = tuple[list[LoadReport], list[UnloadReport]]
 # The number of the try, the load, and the guest it was made in, while that can still be asked.
@@ -124,16 +129,40 @@ def _side_by_side(work: Callable[[], None], count: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Around:
-    """What every try of a run shares."""
+    """What every try of a run shares. `stands`: the guest stands still between two requests."""
 
     guests: list[Guest]
     progress: Progress
     options: RunOptions
     predictor: Predictor
     sections: int
+    stands: bool = False
 
 
 def _once(
+    number: int,
+    plan: LoadPlan,
+    planned: Plan,
+    around: _Around,
+    pending: PendingRestore | None = None,
+) -> Try:
+    try:
+        return _try(number, plan, planned, around, pending)
+    except _ExitCameLate:
+        # On a busy machine a guest's second has little of a processor's: what init armed for later ran before
+        # exit could forget it, and nothing would be told of that.
+        around.progress.note(
+            "this machine is busy: once more, in a guest that stands still between two calls"
+        )
+        again = replace(around, options=replace(around.options, on_load=None), stands=True)
+        return _try(number, plan, planned, again)
+
+
+class _ExitCameLate(Exception):
+    """A timer that init armed was over before exit was."""
+
+
+def _try(
     number: int,
     plan: LoadPlan,
     planned: Plan,
@@ -151,26 +180,26 @@ def _once(
         if plan.first:
             there = planned.frozen is not None and guest.restored
             _begin_with_helpers(plan, target, leftovers, options.timeout, there=there)
-        loads = load_all(
-            plan,
-            target,
-            timeout=options.timeout,
-            # It tells what root's load would meet.
-            predictor=None if plan.as_user else around.predictor,
-            seconds={"start": started},
-            on_report=lambda report: options.on_load(number, report, target) if options.on_load else None,
-            leftovers=leftovers,
-        )
-        unloads: list[UnloadReport] = []
-        if loads[-1].judgement.verdict not in ("crashed", "hung", "lost"):
-            # Exit may do as much as init did, and instrumented code is as slow in both.
-            wait = max(timeouts.seconds("UNLOAD_TIMEOUT"), options.timeout)
-            for report in reversed([r for r in loads if r.ok]):
-                unloads.append(unload(report.module, target, timeout=wait, ko=report.file))
-                if not unloads[-1].ok:
-                    break
-            timing.reached("unloaded")
-            _unload_requested(loads, target, wait)
+        armed = _Armed(target, looks=not around.stands)
+
+        def heard(report: LoadReport) -> None:
+            armed.after(report)
+            if options.on_load:
+                options.on_load(number, report, target)
+
+        with guest.standing_between() if around.stands else contextlib.nullcontext():
+            loads = load_all(
+                plan,
+                target,
+                timeout=options.timeout,
+                # It tells what root's load would meet.
+                predictor=None if plan.as_user else around.predictor,
+                seconds={"start": started},
+                on_report=heard,
+                leftovers=leftovers,
+            )
+            unloads = _unload_all(loads, target, options.timeout, armed)
+        if _has_survived(loads):
             unloads = watch_after_unload(unloads, target, options.watch, around.progress)
         loads = blame_late_crash(loads, unloads, target)
         timing.reached("the guest is asked whether it is well")
@@ -188,6 +217,51 @@ def _once(
         guest.close()
         around.guests.remove(guest)
         timing.reached("the guest has ended")
+
+
+class _Armed:
+    """What the kernel's timers were after each init that starts something; nothing where nobody `looks`."""
+
+    def __init__(self, target: SandboxTarget, *, looks: bool) -> None:
+        self._target, self._looks = target, looks
+        self._seen: dict[str, tuple[float, list[Timer]]] = {}
+
+    def after(self, report: LoadReport) -> None:
+        """Look at them after a load."""
+        if self._looks and report.ok and may_start(report.file):
+            self._seen[report.module] = time.monotonic(), self._target.timers() or []
+
+    def require_time(self, report: UnloadReport) -> None:
+        """Raise _ExitCameLate where what was seen can't tell what exit forgets."""
+        if report.module in self._seen and report.ok and report.dangling:
+            since, timers = self._seen[report.module]
+            # An exit that takes its time is no busy machine.
+            if report.dangling.ran_before_exit(timers, time.monotonic() - since - report.seconds):
+                raise _ExitCameLate
+
+
+def _has_survived(loads: Sequence[LoadReport]) -> bool:
+    """Whether the kernel is there after the last load."""
+    return loads[-1].judgement.verdict not in ("crashed", "hung", "lost")
+
+
+def _unload_all(
+    loads: Sequence[LoadReport], target: Target, timeout: float, armed: _Armed
+) -> list[UnloadReport]:
+    """Unload in reverse what was loaded, as far as its kernel lives. Raises _ExitCameLate."""
+    unloads: list[UnloadReport] = []
+    if not _has_survived(loads):
+        return unloads
+    # Exit may do as much as init did, and instrumented code is as slow in both.
+    wait = max(timeouts.seconds("UNLOAD_TIMEOUT"), timeout)
+    for report in reversed([r for r in loads if r.ok]):
+        unloads.append(of_loaded(unload(report.module, target, timeout=wait, ko=report.file)))
+        if not unloads[-1].ok:
+            break
+        armed.require_time(unloads[-1])
+    timing.reached("unloaded")
+    _unload_requested(loads, target, wait)
+    return unloads
 
 
 def _unload_requested(loads: Sequence[LoadReport], target: Target, timeout: float) -> None:

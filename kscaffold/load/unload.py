@@ -16,12 +16,14 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.module_name import module_name_of
 from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.load import dangling
-from kscaffold.load.addr2line import SourceLine, locate_complaints, with_source_line
+from kscaffold.load.addr2line import SourceLine, locate_complaints, with_source_line, with_stack
 from kscaffold.load.dangling import DanglingCallbacks, PendingCallback
 from kscaffold.load.flaws import Flaw, flaws_of_residue, flaws_of_unload
 from kscaffold.load.gather import tainted
 from kscaffold.records import dataclass, replace
 from kscaffold.targets.target import Target
+
+_DAY = 86400.0  # s
 
 if TYPE_CHECKING:
     from kscaffold.diagnosis.residue.kinds import Residue
@@ -36,7 +38,8 @@ class UnloadReport:
     found left behind in a sandbox that lives on; None where nobody looked, or could tell. `findings`: what
     the sanitizer found, where the module was an instrumented copy; else None. `kernel`, `arch`: the
     release, and the machine as `uname -m` says it; empty where no kernel was asked. `bugs`: what was seen
-    of the module before it went, of which the kernel says nothing.
+    of the module before it went, of which the kernel says nothing. `stack`: the kernel stack of an unload
+    that did not come back.
     """
 
     module: str
@@ -52,6 +55,7 @@ class UnloadReport:
     kernel: str = ""
     arch: str = ""
     bugs: tuple[Flaw, ...] = ()
+    stack: str = ""
 
     @property
     def kernel_name(self) -> str:
@@ -94,6 +98,9 @@ def unload(name: str, target: Target, *, timeout: float, ko: ModuleFile | None =
     if attempt.reset and ko is not None:
         evidence = replace(evidence, resets=power.resets(quick.imports(ko)))
     judgement, place = with_lines(judge_unload(evidence), module, ko, evidence.attempt.log)
+    if ko is not None:
+        cause, place = with_stack(judgement.cause, place, attempt.stack, ko)
+        judgement = _of_own_references(replace(judgement, cause=cause), ko)
     if left and judgement.verdict == "crashed" and (gone := left.freed_address(attempt.log)):
         # Exit had ended: what is there while it runs can't be missing.
         judgement = after_exit(judgement, module, left, place, gone)
@@ -101,7 +108,7 @@ def unload(name: str, target: Target, *, timeout: float, ko: ModuleFile | None =
     if left and left.seconds and judgement.verdict == "unloaded":
         timers = target.timers()
         pending = left.pending(timers or ())
-        due = (*(one.seconds for one in pending), *left.wake_ups(timers or ()))
+        due = (*(one.seconds + one.late for one in pending), *left.wake_ups(timers or ()))
         judgement = still_running(judgement, module, left, pending)
         left = replace(left, known=tuple(one.function for one in pending))
     return UnloadReport(
@@ -116,7 +123,40 @@ def unload(name: str, target: Target, *, timeout: float, ko: ModuleFile | None =
         bugs=bugs,
         kernel=target.release,
         arch=target.arch,
+        stack=attempt.stack,
     )
+
+
+def _of_own_references(judgement: UnloadJudgement, ko: ModuleFile) -> UnloadJudgement:
+    """The judgement on a module that is in use, where it takes references to itself."""
+    if judgement.code != "KS303":
+        return judgement
+    imports = quick.imports(ko)
+    taken = [name for name in ("try_module_get", "__module_get") if name in imports]
+    if not taken:
+        return judgement
+    from kscaffold.diagnosis.residue.source import lines_of_call  # start-up time: few modules do that
+    from kscaffold.load.source_files import sources_of
+
+    found = next(iter(lines_of_call(taken[0], sources_of([ko]))), None)
+    where = f" at {found[0]}:{found[1]}" if found else ""
+    less = "less often, or a file of its is open" if "module_put" in imports else "never"
+    cause = f"{ko.module} holds a reference to itself: it calls {taken[0]}(){where}, and module_put() {less}"
+    fix = "call module_put() for each reference on every path; a file's .owner = THIS_MODULE needs neither"
+    return replace(judgement, cause=cause, fix=fix, certain=less == "never")
+
+
+def of_loaded(report: UnloadReport) -> UnloadReport:
+    """The report on a module that was loaded just before and nobody else unloads: where the kernel knows none
+    of that name, the module hides."""
+    if report.judgement.code != "KS301":
+        return report
+    cause = (
+        f"{report.module} was loaded, and is not in the kernel's list any more: it took itself out "
+        "(list_del() of its entry), and nothing can unload it"
+    )
+    fix = "leave the module in the list; where it is meant to hide, only the sandbox's end ends it"
+    return replace(report, judgement=replace(report.judgement, cause=cause, fix=fix))
 
 
 def _gather(module: str, attempt: Attempt, target: Target, left: DanglingCallbacks | None) -> UnloadEvidence:
@@ -172,6 +212,13 @@ def after_exit(
     )
 
 
+def due(seconds: float) -> str:
+    """A part of a sentence: when a timer is due that has so many seconds left."""
+    if seconds >= _DAY:
+        return "in more than a day"
+    return f"in {seconds:.1f} s" if seconds < 100 else f"in {seconds:.0f} s"
+
+
 def still_running(
     judgement: UnloadJudgement, module: str, left: DanglingCallbacks, pending: Sequence[PendingCallback]
 ) -> UnloadJudgement:
@@ -183,9 +230,9 @@ def still_running(
     if pending:
         first = pending[0]
         more = f", and {len(pending) - 1} more" if len(pending) > 1 else ""
-        when = f"in {first.seconds:.1f} s" if first.seconds < 100 else f"in {first.seconds:.0f} s"
         cause = (
-            f"a timer that exit left armed calls {first.function} {when}{more}; {module} was unloaded already"
+            f"a timer that exit left armed calls {first.function} {due(first.seconds)}{more};"
+            f" {module} was unloaded already"
         )
     elif left.forgotten:
         start, end = left.forgotten

@@ -168,7 +168,7 @@ _GONE = ("renamed", "moved", "removed", "new")
 _OTHERWISE = ("signature", "return type", "type")
 # What compilers, modpost and the loader say of a name, and which kinds of change that may come of.
 _SAYS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (r"implicit declaration of function {q}(?P<name>\w+)", _GONE),
+    (r"implicit (?:declaration of function|function declaration) {1,4}{q}(?P<name>\w+)", _GONE),
     (r"call to undeclared function {q}(?P<name>\w+)", _GONE),
     (r"{q}(?P<name>\w+){q} undeclared", _GONE),
     (r"undeclared identifier {q}(?P<name>\w+)", _GONE),

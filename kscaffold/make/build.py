@@ -19,15 +19,17 @@ from kscaffold.make.compile_commands import write_database
 from kscaffold.make.fingerprint import compare, record
 from kscaffold.make.fingerprint.cmd_file import command_file
 from kscaffold.make.fingerprint.other_kernel import built_for_another, forget_objects
+from kscaffold.make.included_headers import directories_of, require_plain_includes
 from kscaffold.make.lock import noted_group, project_lock
 from kscaffold.make.log import BuildLog
 from kscaffold.make.output import Output
 from kscaffold.make.report import BuildExplanation, CompilerMessage, nothing_to_do
 from kscaffold.make.report import BuildReport as BuildReport
 from kscaffold.make.request import TIMEOUT, BuildRequest
-from kscaffold.make.variables import with_variables
+from kscaffold.make.try_run import open_try_run, with_answers
+from kscaffold.make.variables import show_commands, with_variables
 from kscaffold.progress import SILENT, Progress, Work
-from kscaffold.project.ask import read_project
+from kscaffold.project.ask import read_project, sources_of
 from kscaffold.project.project import Project
 from kscaffold.records import dataclass
 
@@ -63,8 +65,9 @@ def build_as_asked(project: Project, kernel: Kernel, request: BuildRequest) -> B
         forget_another_s(project, tree, request)
         # The Kbuild may have changed since the caller asked: what is recorded must be what make reads.
         started_at = record.stamp(state)
-        project = read_project(project.directory, kernel, details=True)
+        project = read_project(project.directory, kernel, details=True, building=True)
         _require_plain_output(project)
+        require_plain_includes(sources_of(project), directories_of(project))
         return _make(project, tree, tools, _Call(state, started_at, request))
 
 
@@ -120,6 +123,7 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
         project.directory,
         request.progress.note,
         request.everything,
+        show_commands(request.variables),
         on_work=lambda: working.enter_context(request.progress.work(_work(project, tree, output))),
     )
     before = [identify_if_there(t.ko) for t in project.targets]
@@ -134,7 +138,8 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
         log.add(line)
         output.feed(line)
 
-    env = make_environment(project.directory)
+    answers = open_try_run(tree, tools, call.state, request.variables)
+    env = with_answers(make_environment(project.directory), answers)
     try:
         with working, noted_group(call.state) as note:
             status = process.stream(argv, take, timeout=request.timeout, env=env, on_start=note)
@@ -148,6 +153,8 @@ def _make(project: Project, tree: BuildTree, tools: Toolchain, call: _Call) -> B
     if not ok:
         explanation = explained(project, tree, output, log)
     else:
+        if answers:
+            answers.keep()
         write_database(project, tree, call.state)
         if not request.variables:  # what they changed is not in the record
             unsure = record.write_record(project, tree, tools, call.state, call.started_at)

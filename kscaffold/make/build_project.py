@@ -72,7 +72,7 @@ def _build(here: Path, place: Path, kernel: Kernel, module: str | None, request:
     way = own_way(place)
     if way is None:
         try:
-            project = read_project(place, kernel)
+            project = read_project(place, kernel, building=True)
         except KscaffoldError as error:
             way = last_resort(place, error.what) if error.code in _FOR_OWN_MAKE else None
             if way is None:

@@ -2,23 +2,24 @@
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from kscaffold import process
-from kscaffold.errors import KscaffoldError
 from kscaffold.files.atomic import file_beside
 from kscaffold.files.tree import below
 from kscaffold.kernel.buildable import build_problem
-from kscaffold.kernel.buildtree import read_tree
+from kscaffold.kernel.buildtree import BuildTree, read_tree
 from kscaffold.kernel.compiler import toolchain
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.command_line import make_argv, make_environment
 from kscaffold.make.fingerprint.compare import RECORD
 from kscaffold.make.lock import project_lock
+from kscaffold.make.try_run import open_try_run, with_answers
 from kscaffold.progress import SILENT, Progress
-from kscaffold.project.ask import kbuild_file
+from kscaffold.project.ask import UnbuildableError, kbuild_file
 from kscaffold.project.known import known_targets
 from kscaffold.project.mirror import is_built, remove_mirrors
 from kscaffold.project.trust import require_trusted
@@ -43,7 +44,7 @@ class CleanReport:
 def clean(directory: Path, kernel: Kernel, *, progress: Progress = SILENT) -> CleanReport:
     """Run Kbuild's clean in the project at `directory`, and remove what was built of it beside the checkout.
 
-    Raises KscaffoldError KS108 when make fails at it, and what `build` raises when it can't be called.
+    Raises UnbuildableError KS108 when make fails at it, and what `build` raises when it can't be called.
     """
     directory = directory.resolve()
     require_trusted(directory, kbuild_file(directory))
@@ -57,16 +58,34 @@ def clean(directory: Path, kernel: Kernel, *, progress: Progress = SILENT) -> Cl
         known = known_targets(directory)
         with _spared(directory, before, state / "spared") as kept:
             for place in sorted({t.directory for t in known.targets} if known else {directory}):
-                argv = make_argv(place, tree, toolchain(tree), "clean", 1)
-                done = process.run(argv, timeout=_DEADLINE, env=make_environment(place))
-                if done.returncode != 0:
-                    said = [line for line in done.stderr.splitlines() if line.strip()]
-                    cause = said[0] if said else None
-                    raise KscaffoldError("KS108", f"make clean failed in {place}", cause=cause)
+                _clean(place, tree, state)
         # The next kernel that is built for has the checkout.
         (state / RECORD).unlink(missing_ok=True)
         remove_mirrors(directory)
         return CleanReport(tuple(sorted(before - _files(directory))), tuple(sorted(kept)))
+
+
+def _clean(place: Path, tree: BuildTree, state: Path) -> None:
+    """Kbuild's clean of one directory. Raises UnbuildableError KS108 with make's own words where it fails."""
+    tools = toolchain(tree)
+    argv = make_argv(place, tree, tools, "clean", 1)
+    environment = with_answers(make_environment(place), open_try_run(tree, tools, state))
+    done = process.run(argv, timeout=_DEADLINE, env=environment)
+    if done.returncode != 0:
+        # For clean Kbuild reads no configuration: a Makefile that wants one of its options ends here.
+        options = {**environment, "MAKEFILES": str(tree.directory / "include/config/auto.conf")}
+        again = process.run(argv, timeout=_DEADLINE, env=options)
+        if again.returncode == 0:
+            return
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        stop = next((line for line in said if " *** " in line), said[0] if said else None)
+        raise UnbuildableError("KS108", f"make clean failed in {place}", cause=stop, fix=_mend(stop))
+
+
+def _mend(stop: str | None) -> str | None:
+    """The line to look at, where make names one of the Makefile's own; else the catalogue's advice holds."""
+    found = re.match(r"(/\S+):(\d+): \*\*\* ", stop or "")
+    return f"edit {found[1]}, line {found[2]}, which make clean reads, too" if found else None
 
 
 @contextlib.contextmanager

@@ -28,12 +28,15 @@ _ONLY_GCC = re.compile(
 def write_database(project: Project, tree: BuildTree, state: Path) -> bool:
     """Write the project's compile_commands.json when it is not there or not as it should be.
 
-    One that was not written here is left alone: another tool's may know more. Returns whether the file is
-    ours and right.
+    One that was not written here is left alone: another tool's may know more, and have more entries than
+    is read here, and what is no plain file is nobody's. Returns whether the file is ours and right.
     """
-    text = json.dumps(entries(project, tree), indent=1) + "\n"
     file, mark = project.directory / NAME, state / "compile_commands.digest"
-    there = _digest(file)
+    try:
+        there = _digest(file)
+    except reader.ForeignFileError:
+        return False
+    text = json.dumps(entries(project, tree), indent=1) + "\n"
     same = there == _of(text.encode())
     if there is not None and there != _read(mark):
         return same
@@ -42,7 +45,7 @@ def write_database(project: Project, tree: BuildTree, state: Path) -> bool:
         if same:
             return True
         write_whole(file, text)
-        mark.write_text(_of(text.encode()))
+        write_whole(mark, _of(text.encode()))
     except OSError:  # a read-only or full project: an editor's file is not worth a failed build
         return False
     return True
@@ -83,6 +86,6 @@ def _digest(file: Path) -> str | None:
 
 def _read(file: Path) -> str | None:
     try:
-        return file.read_text()
-    except OSError:
+        return reader.read_text(file)
+    except (OSError, reader.ForeignFileError):
         return None

@@ -11,9 +11,8 @@ from kscaffold.diagnosis.catalogue import CatalogueMatch
 from kscaffold.files import reader
 from kscaffold.files.tree import below
 from kscaffold.kernel.buildtree import BuildTree
-from kscaffold.kernel.device_classes import lacking_option, where_to_find
 from kscaffold.make.api_changes import ApiChange, api_changes, changes_for
-from kscaffold.make.first_error import permissions_refused, stopped_by_source
+from kscaffold.make.first_error import permissions_refused, stopped_by_source, struct_set
 from kscaffold.make.generated import maker_of, of_modpost
 from kscaffold.make.kernel_api import (
     USER_SPACE,
@@ -21,12 +20,17 @@ from kscaffold.make.kernel_api import (
     header_defining,
     header_of,
     headers_named,
+    is_lacking,
     similar_exports,
     similar_header,
 )
 from kscaffold.make.listed import nameless_object, variable_of
+from kscaffold.make.options import absent_member, unexported, without_option
+from kscaffold.make.other_kernels import of_another_kernel
 from kscaffold.make.output import read_complaint, short
+from kscaffold.make.own_sources import defined_in, is_own, sources, type_of
 from kscaffold.make.report import BuildExplanation, CompilerMessage
+from kscaffold.make.unread_flags import knows_extra_cflags, unread_flag
 from kscaffold.project.project import Project
 from kscaffold.records import replace
 
@@ -49,6 +53,7 @@ def explain_build(
     below = takewhile(lambda line: not _is_error(line, project), lines[first + 1 : first + 40])
     block = [*lines[first : first + 1], *below]
     own = stopped_by_source(block, tree) or permissions_refused(block)
+    own = own or unread_flag(block, project, tree)
     if found := own or nameless_object("".join(block[:1]), project):
         return found
     if found := _interface_changed(block, project, tree):
@@ -110,11 +115,13 @@ def _undeclared(
     declared = {name: header for name, header in headers.items() if header}
     if not user and not declared:
         cause = f"no header of kernel {tree.name} declares {names[0]}()"
+        if found := of_another_kernel(plain, names[0], tree, header_of):
+            return found
         return replace(plain, cause=cause, fix=f"correct the name {names[0]}, or declare it if it is yours")
     for name, header in declared.items():
-        if any(f"<{header}>" in text for text in _sources(project)):
-            cause = f"{header} is included, and declares {name}() only in kernels that are built with it"
-            return _without(replace(plain, cause=cause), name, header, tree)
+        if is_lacking(name, header, tree) or any(f"<{header}>" in text for text in sources(project)):
+            cause = f"{header} is included, and declares {name}() only for some configurations"
+            return without_option(replace(plain, cause=cause), name, header, tree)
     causes = [f"{name}() is declared in {header}" for name, header in declared.items()]
     causes += [f"{name}() is part of the C library, which a module can't use" for name in user]
     fixes = [f"#include <{header}>" for header in dict.fromkeys(declared.values())]
@@ -126,19 +133,21 @@ def _undeclared(
 def _undefined_name(
     plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
 ) -> BuildExplanation | None:
-    name = (groups.get("name") or groups.get("type", "")).split(", ")[0]
+    name = (groups.get("name") or groups.get("type", "")).split(", ")[0].removeprefix("const ")
+    name = name or type_of(groups.get("variable", "").split(", ")[0], project)
     if not name:
         return plain
     header = header_defining(name, tree)
     if header is None:
         cause = f"nothing that is included has {name}, nor has any header of kernel {tree.name}"
+        if found := of_another_kernel(plain, name, tree, header_defining):
+            return found
         near = groups.get("near", "").split(", ")[0]
-        return replace(
-            plain, cause=cause, fix=f"did you mean {near}?" if near else f"correct the name {name}"
-        )
-    if any(f"<{header}>" in text for text in _sources(project)):
-        cause = f"{header} is included, and defines {name} only in kernels that are built with it"
-        return _without(replace(plain, cause=cause), name, header, tree)
+        fix = f"did you mean {near}?" if near else f"correct the name {name}, or declare it if it is yours"
+        return replace(plain, cause=cause, fix=fix)
+    if is_lacking(name, header, tree) or any(f"<{header}>" in text for text in sources(project)):
+        cause = f"{header} is included, and defines {name} only for some configurations"
+        return without_option(replace(plain, cause=cause), name, header, tree)
     return replace(plain, cause=f"{name} is defined in {header}", fix=f"write #include <{header}>")
 
 
@@ -150,13 +159,6 @@ def _taken(
     return replace(plain, cause=f"{name} is the kernel's own, declared in {header}") if header else plain
 
 
-def _sources(project: Project) -> list[str]:
-    """The texts of the sources of the project's modules, of those that are there."""
-    stems = {t.directory / o.removesuffix(".o") for t in project.targets for o in t.objects}
-    files = [f for stem in sorted(stems) if (f := stem.with_name(f"{stem.name}.c")).is_file()]
-    return [reader.read_text(f) for f in files]
-
-
 _NAMESPACE = re.compile(
     r"""^[ \t]*+(MODULE_IMPORT_NS|EXPORT_SYMBOL_NS(?:_GPL)?)\s*\((?:\s*\w+\s*,)?\s*("?)(\w+)"?\s*\)""", re.M
 )
@@ -164,7 +166,7 @@ _NAMESPACE = re.compile(
 
 def _namespace(project: Project, tree: BuildTree) -> BuildExplanation | None:
     """A namespace's name with quotes where this kernel wants none, or without where it wants them."""
-    used = _NAMESPACE.findall(text := "\n".join(_sources(project)))
+    used = _NAMESPACE.findall(text := "\n".join(sources(project)))
     for macro, quote, name in used:
         change = api_changes()[macro]
         wrong = "" if change.is_in(_version(tree), tree) else '"'
@@ -173,18 +175,6 @@ def _namespace(project: Project, tree: BuildTree) -> BuildExplanation | None:
         if quote == wrong and not both and not re.search(rf"#\s*define\s+{name}\b", text):
             return _changed(change, tree)
     return None
-
-
-def _without(found: BuildExplanation, name: str, header: str, tree: BuildTree) -> BuildExplanation:
-    """The explanation that a kernel is built without a class of devices. It names the option where the
-    header tells which one that is.
-    """
-    option = lacking_option(header, tree.directory)
-    found = replace(found, fix=where_to_find(option, tree))
-    if option is None:
-        return found
-    cause = f"{name} of {header} belongs to {option}"
-    return replace(found, what=f"kernel {tree.name} is built without {option}", cause=cause)
 
 
 def _title(code: str) -> str:
@@ -196,16 +186,10 @@ def _interface(
     plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
 ) -> BuildExplanation | None:
     name = groups.get("function", "").split(", ")[0]
-    header = None if _is_own(name, project) else header_of(name, tree)
+    header = None if is_own(name, project) else header_of(name, tree)
     if header is None:
         return None  # a function of the module's own: no interface of the kernel
     return replace(plain, cause=f"{name}() is declared otherwise in {header} of kernel {tree.name}")
-
-
-def _is_own(name: str, project: Project) -> bool:
-    """Whether a source or header of the project declares the function."""
-    declared = re.compile(rf"^\w[^;={{(\n]*\b{re.escape(name)}\s*\(", re.M)
-    return any(declared.search(reader.read_text(f)) for f in below(project.directory, "*.[ch]"))
 
 
 def _changed(change: ApiChange, tree: BuildTree) -> BuildExplanation:
@@ -225,8 +209,12 @@ def _version(tree: BuildTree) -> tuple[int, ...]:
 def _interface_changed(lines: list[str], project: Project, tree: BuildTree) -> BuildExplanation | None:
     """The first change of the kernel's interface that make's lines are about. A function that the project
     declares itself may well have other arguments than the kernel's."""
+    struct = struct_set(lines, project.directory)
     for change in changes_for("\n".join(lines), _version(tree), tree):
-        if change.kind != "signature" or not _is_own(change.subject, project):
+        of, dot, _ = change.subject.partition(".")
+        if dot and struct not in (None, of):
+            continue
+        if change.kind != "signature" or not is_own(change.subject, project):
             return _changed(change, tree)
     return None
 
@@ -244,7 +232,7 @@ def _header(
     inside = str(Path(place).relative_to(project.directory))
     flag = f"-I$(src)/{inside}" if inside != "." else "-I$(src)"
     texts = [reader.read_text(f) for f in project.read]
-    if any("EXTRA_CFLAGS" in text for text in texts) and not _knows_extra_cflags(tree):
+    if any("EXTRA_CFLAGS" in text for text in texts) and not knows_extra_cflags(tree):
         return replace(
             plain,
             cause=f"{name} is in {inside}, and EXTRA_CFLAGS is no longer read since Linux 6.15",
@@ -288,13 +276,6 @@ def _no_header(
     cause = f"kernel {tree.name} has no {groups.get('header', '').split(', ')[0]}"
     explanation = replace(plain, code="KS118", what=_title("KS118"), cause=cause, fix="correct its name")
     return _header(explanation, groups, project, tree)
-
-
-def _knows_extra_cflags(tree: BuildTree) -> bool:
-    try:
-        return "EXTRA_CFLAGS" in reader.read_text(tree.source / "scripts/Makefile.lib")
-    except OSError:
-        return True
 
 
 def _flag(
@@ -344,7 +325,7 @@ def _undefined(
     plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
 ) -> BuildExplanation | None:
     symbol = groups.get("symbol", "").split(", ")[0]
-    source = _defined_in(symbol, project)
+    source = defined_in(symbol, project)
     if source:
         cause = f"{source} defines {symbol}, and is not linked into the module"
         return replace(plain, cause=cause, fix=f"add {Path(source).stem}.o to the module's objects")
@@ -353,25 +334,14 @@ def _undefined(
         cause = f"{beside[0].parent.name} exports {symbol}, and this project does not know of it"
         fix = f"add to {project.kbuild_file.name}: KBUILD_EXTRA_SYMBOLS := {beside[0]}"
         return replace(plain, cause=cause, fix=fix)
-    header = header_of(symbol, tree)
-    if header:
-        cause = f"{symbol}() is declared in {header}, and kernel {tree.name} is built without it"
-        return _without(replace(plain, cause=f"{cause}, or keeps it to itself"), symbol, header, tree)
+    if (found := unexported(plain, symbol, tree)) is not None:
+        return found
     near = similar_exports(symbol, tree)
     if near:
         return replace(plain, fix=f"did you mean {' or '.join(near)}?")
     return replace(
         plain, cause=f"kernel {tree.name} does not export {symbol} to modules, nor does a project beside"
     )
-
-
-def _defined_in(symbol: str, project: Project) -> str | None:
-    linked = {str(t.directory / o)[:-2] for t in project.targets for o in t.objects}
-    head = re.compile(rf"^(?!static)\w[\w\s*]{{0,200}}\b{re.escape(symbol)}\s*\([^;\n]*$", re.M)
-    for source in sorted(below(project.directory, "*.c")):
-        if str(source)[:-2] not in linked and head.search(reader.read_text(source)):
-            return str(source.relative_to(project.directory))
-    return None
 
 
 def _only_errors(
@@ -392,6 +362,7 @@ _LOOKS: dict[
     "KS122": _flag,
     "KS140": _undefined_name,
     "KS141": _undefined_name,
+    "KS142": lambda plain, groups, _, tree: absent_member(plain, groups, tree),
     "KS144": _taken,
     "KS153": _no_header,
 }

@@ -1,10 +1,13 @@
 """First errors that carry their own explanation: the text of #error, and permissions that sysfs refuses."""
 
 import re
+from pathlib import Path
 
 from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.make.report import BuildExplanation
+from kscaffold.project.configure import maker_of_kbuild
+from kscaffold.project.makefile import leads_to_kbuild
 
 _DIRECTIVE = re.compile(r"#\s*error\s+(?P<text>.+)")
 _CLANG_DIRECTIVE = re.compile(r"^\s*\d+ \|\s*#\s*error\b")
@@ -12,9 +15,23 @@ _ERROR = re.compile(r"^(?P<place>\S+?:\d+)(?::\d+)?: (?:fatal )?error: (?P<text>
 _USED = re.compile(r"^(?P<place>[^/\s]\S*?:\d+)(?::\d+)?: note: (?:in expansion of|expanded from) macro")
 _OCTAL = re.compile(r"\b0[0-7]{3,4}\b|\bS_I(?:WUGO|RWXUGO|ALLUGO|WOTH|RWXO)\b")
 RULE_FAILED = re.compile(
-    r"make(?:\[\d+\])?: \*\*\* \[(?:(?P<place>[^/\s]\S*:\d+): )?(?P<target>[^\s\]]+)\] Error \d+"
+    r"make(?:\[\d+\])?: \*\*\* "
+    r"\[(?:(?:(?P<place>[^/\s]\S*:\d+)|<builtin>): )?(?P<target>[^\s\]]+)\] Error \d+"
 )
 """How make tells of a rule that failed; a relative place is in the project."""
+# What make says of itself: where it goes, and that an outer rule fails with an inner one.
+_OF_MAKE = re.compile(r"make(?:\[\d+\])?: (?:(?:Entering|Leaving) directory |\*\*\* \[)")
+_NO_RULE = re.compile(r"make(?:\[\d+\])?: \*\*\* (?P<text>No rule to make target .*?)\.?\s+Stop\.$")
+_NO_PROGRAM = re.compile(
+    r"(?:make(?:\[\d+\])?|\S*sh): (?:line )?(?:\d+: )?(?P<name>[\w.+-]{1,100}): "
+    r"(?:No such file or directory|(?:command )?not found)$"
+)
+_NOT_THERE = re.compile(
+    r"\S*sh: (?:line )?(?:\d+: )?(?P<file>\./[\w./-]{1,200}): (?:No such file or directory|not found)"
+)
+# How make tells of $(error TEXT) and of $(warning TEXT) where the text is a heading of its own.
+_STOPPED = re.compile(r"^(?P<file>[^/\s:]\S*?):(?P<line>\d+): \*\*\* (?P<text>.*?)\s+Stop\.$")
+_WARNED = re.compile(r"^(?P<file>[^/\s:]\S*?):\d+: \*\*\* (?P<text>.*?)\s*$")
 
 
 def stopped_by_source(block: list[str], tree: BuildTree) -> BuildExplanation | None:
@@ -49,6 +66,9 @@ def _asked(said: str, tree: BuildTree) -> str:
     )
 
 
+_INITIALIZER = re.compile(r"\bstruct\s+(\w+)\s+\w+(?:\[\w*\])?\s*=\s*\{")
+
+
 def permissions_refused(block: list[str]) -> BuildExplanation | None:
     """The explanation of permissions that VERIFY_OCTAL_PERMISSIONS() refuses; the compiler speaks of a
     bit-field's width or of a static assertion.
@@ -73,22 +93,127 @@ def permissions_refused(block: list[str]) -> BuildExplanation | None:
     )
 
 
-def rule_failed(lines: list[str]) -> BuildExplanation | None:
-    """The explanation of a failed rule of the project's own Makefile, before make came to Kbuild: make's
-    line names the rule, and the line before says why.
+def struct_set(lines: list[str], directory: Path) -> str | None:
+    """The struct whose member a line of the source sets, by the variable that it is in: a compiler tells the
+    member's name and type only. None where the line is not in an initializer.
+    """
+    at = re.match(r"([^/\s:]\S*):(\d+):\d+: error: initialization of ", "".join(lines[:1]))
+    file = directory / at[1] if at else None
+    if at is None or file is None or not file.is_file():
+        return None
+    before = reader.read_text(file).splitlines()[: int(at[2])]
+    for i, line in reversed([*enumerate(before)]):
+        if start := _INITIALIZER.search(line):
+            above = "\n".join([line[start.start() :], *before[i + 1 : -1]])
+            # Where it ended before, the line is a macro that makes a struct of its own.
+            return start[1] if i == len(before) - 1 or above.count("{") > above.count("}") else None
+    return None
+
+
+def failed_before_kbuild(lines: list[str], directory: Path) -> BuildExplanation | None:
+    """The explanation of a project's own make that failed before it came to Kbuild: the text by which a
+    Makefile stops it, the rule that failed, or the command that did.
+    """
+    if (
+        found := _unmade_script(lines, directory)
+        or _stopped_by_makefile(lines)
+        or _rule_failed(lines, directory)
+        or _absent_script(lines, directory)
+    ):
+        return found
+    start = max((i for i, line in enumerate(lines) if line.startswith("$ ")), default=None)
+    said = [line.strip() for line in lines[start + 1 :] if line.strip()] if start is not None else []
+    if start is None or not said:
+        return None
+    command = lines[start].removeprefix("$ ")
+    what = f"{command.partition(' ')[0]} failed before anything was built"
+    return BuildExplanation("KS107", what, said[-1], f"mend what it asks for; it was called as: {command}")
+
+
+def _unmade_script(lines: list[str], directory: Path) -> BuildExplanation | None:
+    """The explanation of a command that calls a script which another program makes first: a configure, most
+    often.
+    """
+    made = maker_of_kbuild(directory) if (file := _absent(lines, directory)) else None
+    if made is None:
+        return None
+    cause = f"{made[0]} is to make it, and has not been run"
+    fix = f"{made[1]} (in the project), then build again"
+    return BuildExplanation("KS107", f"{file} is not there", cause, fix)
+
+
+def _absent_script(lines: list[str], directory: Path) -> BuildExplanation | None:
+    """The explanation of a command that calls a script of the project which is not there."""
+    if file := _absent(lines, directory):
+        cause = "a command of its build calls it"
+        return BuildExplanation("KS107", f"{file} is not there", cause, f"write {file}")
+    return None
+
+
+def _absent(lines: list[str], directory: Path) -> str | None:
+    called = next(filter(None, map(_NOT_THERE.match, lines)), None)
+    return called["file"] if called and not (directory / called["file"]).exists() else None
+
+
+def _stopped_by_makefile(lines: list[str]) -> BuildExplanation | None:
+    """The explanation of $(error TEXT), with the $(warning)s that end in it."""
+    for i, line in enumerate(lines):
+        stop = _STOPPED.match(line)
+        if stop is None:
+            continue
+        words = [stop["text"]]
+        for before in reversed(lines[:i]):
+            warned = _WARNED.match(before)
+            if warned is None or warned["file"] != stop["file"]:
+                break
+            words.insert(0, warned["text"])
+        said = " ".join(words).rstrip(". ")
+        fix = f"do what it asks for; {stop['file']}, line {stop['line']} says when it stops"
+        where = f"{stop['file']}:{stop['line']}"
+        return BuildExplanation("KS107", "its Makefile stops the build itself", f"{where}: {said}", fix)
+    return None
+
+
+def _rule_failed(lines: list[str], directory: Path) -> BuildExplanation | None:
+    """The explanation of a failed rule of the project's own Makefile: make's line names the rule, and the
+    line before says why, or a compiler's error before that.
     """
     for i, line in enumerate(lines):
-        if failed := RULE_FAILED.match(line):
-            said = next((text.strip() for text in reversed(lines[:i]) if text.strip()), "")
-            where = f"{failed['place']}: " if failed["place"] else ""
-            target = failed["target"]
-            return BuildExplanation(
-                "KS107",
-                f"the rule for {target} failed",
-                f"{where}{said or 'its commands say nothing'}",
-                f"make {target} shows it alone; mend what it needs, then build again",
-            )
+        failed = RULE_FAILED.match(line)
+        if failed is None:
+            continue
+        before = [text.strip() for text in lines[:i] if text.strip() and not _OF_MAKE.match(text)]
+        target, of_compiler = failed["target"], next(filter(None, map(_ERROR.match, before)), None)
+        said = of_compiler[0] if of_compiler else "".join(before[-1:])
+        where = f"{failed['place']}: " if failed["place"] and not of_compiler else ""
+        cause = f"{where}{said or 'its commands say nothing'}"
+        fix = f"make {target} shows it alone; mend what it needs, then build again"
+        if no_rule := _NO_RULE.match(said):
+            cause = no_rule["text"]
+        if (program := _NO_PROGRAM.match(said)) and not (directory / program["name"]).exists():
+            cause = f"{where}it runs {program['name']}, which is not on this machine"
+            fix = f"install {program['name']}, then build again"
+        if empty := _empty_submodules(directory):
+            cause = f"{cause}; {', '.join(empty)} is empty: a submodule that was not fetched"
+            fix = "git submodule update --init, then build again"
+        if of_compiler and (alone := _led_alone(directory)):
+            fix = f"that is a program beside the module: install what it needs; or kscaffold build -C {alone}"
+        return BuildExplanation("KS107", f"the rule for {target} failed", cause, fix)
     return None
+
+
+def _empty_submodules(directory: Path) -> list[str]:
+    """The directories that git keeps for other repositories, and that have nothing in them."""
+    listed = directory / ".gitmodules"
+    text = reader.read_text(listed) if listed.is_file() else ""
+    names = re.findall(r"^[ \t]*path[ \t]*=[ \t]*(\S+)", text, re.M)
+    return [n for n in names if not (directory / n).is_dir() or not any((directory / n).iterdir())]
+
+
+def _led_alone(directory: Path) -> str | None:
+    """The one directory below whose own make comes to Kbuild; None where there is none, or several."""
+    found = [d for d in sorted(directory.iterdir()) if d.is_dir() and leads_to_kbuild(d)]
+    return found[0].name if len(found) == 1 else None
 
 
 def _lets_all_write(mode: str) -> bool:

@@ -1,10 +1,12 @@
 """What a kernel offers a source: which header declares a name, what exports it."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree
+from kscaffold.kernel.config import read_config
 from kscaffold.kernel.symvers import MOST_SYMVERS
 
 # Searched in this order: what drivers include by name comes before what those include.
@@ -65,21 +67,61 @@ def header_defining(name: str, tree: BuildTree) -> str | None:
     if kind:
         definition = rb"^%b\s+%b\s*\{" % (re.escape(kind.encode()), word)
     else:
+        # A line that begins with a name may be one of parameters: a constant's is in an enum.
+        constant = rb"\benum\b[^;{}()]{0,200}\{[^{}]*?^\s+%b\s*(?:=|,|$)" % word
         definition = (
-            rb"^#\s*define\s+%b\b|^\s+%b\s*(?:=|,|$)|^(?:extern|typedef)\b[^;(\n]*\b%b(?:\[[^;\n]*)?;|^\}\s*%b\s*;"
-            % (word, word, word, word)
+            rb"^#\s*define\s+%b\b|%b|^(?:extern|typedef)\b[^;(\n]*\b%b(?:\[[^;\n]*)?;|^\}\s*%b\s*;"
+            % (word, constant, word, word)
         )
     return _header_with(bare, re.compile(definition, re.M), tree)
 
 
+def guard_of(name: str, header: str, tree: BuildTree) -> str | None:
+    """The option (CONFIG_X) without which a header does not declare a name: that of the innermost #if around
+    it. None where no #if names an option that this kernel lacks.
+    """
+    return next(filter(None, _guards_of(name, header, tree)), None)
+
+
+def is_lacking(name: str, header: str, tree: BuildTree) -> bool:
+    """Whether a header declares a name nowhere but where an #if names an option that this kernel lacks: it
+    has no stub for the others."""
+    guards = list(_guards_of(name, header, tree))
+    return bool(guards) and all(guards)
+
+
+def _guards_of(name: str, header: str, tree: BuildTree) -> Iterator[str | None]:
+    """For each line of a header's code with that name the option that this kernel lacks, None for none."""
+    roots = (tree.source / "include", tree.source / "arch" / tree.srcarch / "include")
+    found = (root / place / header for root in roots for place in ("", "uapi"))
+    file = next((f for f in found if f.is_file()), None)
+    config = read_config(tree.directory)
+    conditions: list[str] = []
+    word = re.compile(rf"\b{re.escape(name)}\b")
+    for line in reader.read_text(file).splitlines() if file else ():
+        if opened := re.match(r"#\s*(?:if|ifdef)\b(.*)", line):
+            conditions.append(opened[1])
+        elif re.match(r"#\s*ifndef\b", line):
+            conditions.append("")
+        elif re.match(r"#\s*el(?:se|if)\b", line) and conditions:
+            conditions[-1] = ""
+        elif re.match(r"#\s*endif\b", line) and conditions:
+            conditions.pop()
+        elif word.search(line) and not re.match(r"\s*(?:/?\*|//)", line):
+            options = (re.search(r"\bCONFIG_\w+", c) for c in reversed(conditions) if "!" not in c)
+            option = next((o[0].removesuffix("_MODULE") for o in options if o), "")
+            is_set = config.value(option.removeprefix("CONFIG_")) in ("y", "m")
+            yield option if option and config.known and not is_set else None
+
+
 def _header_with(name: str, definition: re.Pattern[bytes], tree: BuildTree) -> str | None:
-    word = name.encode()
-    for pattern in _PLACES:
+    word, of_arch = name.encode(), f"arch/{tree.srcarch}/include"
+    for pattern in (*_PLACES, f"{of_arch}/asm", f"{of_arch}/uapi/asm"):
         for directory in sorted(d for d in tree.source.glob(pattern) if d.is_dir()):
             for header in sorted(directory.glob("*.h")):
                 text = reader.read_bytes(header)
                 if word in text and definition.search(text):
-                    return str(header.relative_to(tree.source / "include")).removeprefix("uapi/")
+                    return str(header).rpartition("/include/")[2].removeprefix("uapi/")
     return None
 
 

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import paths
-from kscaffold.files.lock import holder_of, try_lock, wait_for_lock, write_holder
+from kscaffold.files import paths, reader
+from kscaffold.files.atomic import write_whole
+from kscaffold.files.lock import holder_of, opened, try_lock, wait_for_lock, write_holder
 from kscaffold.process import start_time
 from kscaffold.progress import Progress
 
@@ -28,20 +29,18 @@ def project_lock(directory: Path, progress: Progress, *, patience: float | None 
     state = paths.project_state(directory)
     paths.make_own(state)
     paths.note_project(state, directory)
-    with (state / "lock").open("a+") as file:
-        if not try_lock(file.fileno()):
-            progress.step(
-                "Waiting", f"for another kscaffold in this project (process {holder_of(file.fileno())})"
-            )
-            if not wait_for_lock(file.fileno(), patience):
-                other = holder_of(file.fileno())
+    with opened(state / "lock") as fd:
+        if not try_lock(fd):
+            progress.step("Waiting", f"for another kscaffold in this project (process {holder_of(fd)})")
+            if not wait_for_lock(fd, patience):
+                other = holder_of(fd)
                 raise KscaffoldError(
                     "KS105",
                     f"{directory.name} is busy: process {other} is building it",
                     cause=f"waited {patience:g} s for it to end",
                     fix=f"try again when it has ended (`ps {other}` shows it)",
                 )
-        write_holder(file.fileno())
+        write_holder(fd)
         _sweep(state / _MAKE)
         yield state
 
@@ -51,10 +50,10 @@ def lock_if_idle(directory: Path) -> Iterator[bool]:
     """Hold the build lock of the project in `directory` where nobody has it; whether it is held."""
     state = paths.project_state(directory)
     paths.make_own(state)
-    with (state / "lock").open("a+") as file:
-        held = try_lock(file.fileno())
+    with opened(state / "lock") as fd:
+        held = try_lock(fd)
         if held:
-            write_holder(file.fileno())
+            write_holder(fd)
         yield held
 
 
@@ -64,7 +63,7 @@ def noted_group(state: Path) -> Iterator[Callable[[int], None]]:
     file = state / _MAKE
 
     def note(group: int) -> None:
-        file.write_text(f"{group} {start_time(group)}\n")
+        write_whole(file, f"{group} {start_time(group)}\n")
 
     try:
         yield note
@@ -75,8 +74,8 @@ def noted_group(state: Path) -> Iterator[Callable[[int], None]]:
 def _sweep(file: Path) -> None:
     """End the make of a build that was killed: it would write into this one's files."""
     try:
-        group, born = (int(word) for word in file.read_text().split())
-    except (OSError, ValueError):
+        group, born = (int(word) for word in reader.read_text(file, 1 << 10).split())
+    except (OSError, ValueError, reader.ForeignFileError):
         return
     if born and start_time(group) == born:  # else the number is another process's by now
         os.killpg(group, signal.SIGKILL)

@@ -20,6 +20,13 @@ _NOISE = re.compile(
     r"|make(?:\[\d+\])?: \*\*\* Deleting file "
     r"|\s*$"
 )
+# Kbuild's commands, as KBUILD_VERBOSE=1 has them shown; many Makefiles set it themselves.
+_COMMAND = re.compile(
+    r"# (?:cmd_\w+|[A-Z][A-Z0-9_+]*(?: +\[M\])?) +\S+$"
+    r"|\S*/make (?:-f |--no-print-directory )|-f \S+/Makefile \w+$|'   ?\S+\.o "
+    r"|  +(?:if )?(?:\S*?(?:gcc|clang|ld|nm|ar|objcopy)(?:-\d+)? |\S*(?:scripts|tools)/\S)"
+    r"|  +(?:printf '|\{ ?echo |set -e; |: +\S+\.o|echo |cat |sh )"
+)
 # gcc's way from the file it compiles to the header with the complaint, innermost first.
 _INCLUDED = re.compile(r"(?:In file included from|\s+from) (?P<place>\S+?)(?P<end>[,:])$")
 # A whole path; and of one, what leads to the headers of a distribution's kernel. In two steps, as one
@@ -59,13 +66,15 @@ _SHELL = re.compile(r"(?:/bin/)?(?:ba|da)?sh: (?:line )?\d+: (?P<text>.*)")
 class Output:
     """A build's output as it comes.
 
-    `show` gets the lines worth showing; with `everything` set, all of them. `on_work` is called once, at
+    `show` gets the lines worth showing, with `commands` make's commands among them; with `everything` set,
+    all of them. `on_work` is called once, at
     the first thing that make really does. `made`: the files that make has told of.
     """
 
     directory: Path
     show: Callable[[str], None]
     everything: bool = False
+    commands: bool = False
     on_work: Callable[[], object] = lambda: None
     made: int = 0
     complaints: list[CompilerMessage] = field(default_factory=list)
@@ -78,13 +87,13 @@ class Output:
     def feed(self, line: str) -> None:
         """Take the next line."""
         progress = bool(_PROGRESS.match(line))
-        self.made += progress
+        self.made += progress or line.startswith(("# CC", "# LD"))
         if not self.worked and (progress or not _NOISE.match(line)):
             self.worked = True
             self.on_work()
         if self.everything:
             self.show(line)
-        if progress or _NOISE.match(line):
+        if progress or _NOISE.match(line) or (not self.commands and _COMMAND.match(line)):
             return
         if _ECHO.match(line):
             self.echoes.append(line)

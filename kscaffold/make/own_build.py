@@ -1,11 +1,12 @@
 """Build a project by its own make: the report, as that of a build by Kbuild alone."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
+from kscaffold.files import reader
 from kscaffold.files.identity import identify_if_there
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.build import (
@@ -18,13 +19,14 @@ from kscaffold.make.build import (
 from kscaffold.make.compile_commands import write_database
 from kscaffold.make.fingerprint import record
 from kscaffold.make.fingerprint.own_record import files_of, write_own_record
-from kscaffold.make.first_error import RULE_FAILED, rule_failed
+from kscaffold.make.first_error import RULE_FAILED, failed_before_kbuild
 from kscaffold.make.lock import project_lock
 from kscaffold.make.log import BuildLog
 from kscaffold.make.output import Output
-from kscaffold.make.own_way import STAND_IN, OwnWay, run_own_way
+from kscaffold.make.own_way import STAND_IN, OwnBuild, OwnWay, run_own_way
 from kscaffold.make.report import BuildReport
 from kscaffold.make.request import BuildRequest
+from kscaffold.make.variables import show_commands
 from kscaffold.project.ask import read_project
 from kscaffold.project.known import know_targets, known_targets
 from kscaffold.project.makefile import leads_to_kbuild
@@ -42,6 +44,12 @@ def _forget_half_made(directory: Path, log: BuildLog, before: Mapping[str, objec
                 file.unlink()
 
 
+def _require_plain_sources(files: Iterable[str]) -> None:
+    for file in files:
+        if file.endswith((".c", ".h", ".S")):
+            reader.require_plain(Path(file), reader.MOST_TEXT)
+
+
 def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRequest) -> BuildReport:
     """Build by the project's own make; by Kbuild alone where that make does not come to it."""
     started = time.monotonic()
@@ -50,11 +58,13 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
         if (known := known_targets(directory)) is not None:
             forget_another_s(known, tree, request)
         files = files_of(directory)
+        _require_plain_sources(files or ())
         before = {t.ko: identify_if_there(t.ko) for t in (known.targets if known else ())}
         record.begin_record(tree, state)
         program = "dkms.conf's commands" if way.dkms else "the project's own make"
         request.progress.step("Building", f"{directory.name} for {tree.name} by {program}: {way.reason}")
-        output, log = Output(directory, request.progress.note, request.everything), BuildLog()
+        shows = show_commands(request.variables)
+        output, log = Output(directory, request.progress.note, request.everything, shows), BuildLog()
 
         def take(line: str) -> None:
             line = STAND_IN.sub("make", line)
@@ -78,7 +88,7 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
             arch=tree.arch,
             log=state / "make.log",
             complaints=tuple(output.complaints),
-            notes=(*tools.notes, *([done.exclusion] if done.exclusion else [])),
+            notes=(*tools.notes, *_notes(done)),
             seconds=time.monotonic() - started,
             up_to_date=made and before == {t.ko: identify_if_there(t.ko) for t in project.targets},
         )
@@ -92,7 +102,7 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
                 what = f"its own make ended with {done.status} after its modules were built"
                 report = replace(report, notes=(*report.notes, what))
             return replace(report, notes=(*report.notes, *told_of_warnings(log, output.complaints)))
-        cause = None if done.reached else rule_failed(log.lines())
+        cause = None if done.reached else failed_before_kbuild(log.lines(), directory)
         report = replace(report, explanation=cause or explained(project, tree, output, log))
     if done.reached and (made or not done.built):
         return report
@@ -102,10 +112,16 @@ def build_own_way(directory: Path, kernel: Kernel, way: OwnWay, request: BuildRe
     return _by_kbuild(directory, kernel, request, f"{program} {why}") or report
 
 
+def _notes(done: OwnBuild) -> list[str]:
+    """What dkms would have done otherwise."""
+    missing = f"dkms.conf runs {done.missing} first, which is not there: done without it"
+    return [*([done.exclusion] if done.exclusion else []), *([missing] if done.missing else [])]
+
+
 def _by_kbuild(directory: Path, kernel: Kernel, request: BuildRequest, why: str) -> BuildReport | None:
     """The report on a build by Kbuild alone, where that succeeds."""
     with suppress(KscaffoldError):
-        project = read_project(directory, kernel)
+        project = read_project(directory, kernel, building=True)
         request.progress.step("Building", f"{directory.name} by Kbuild: {why}")
         plain = build_as_asked(project, kernel, request)
         return plain if plain.ok else None

@@ -11,27 +11,28 @@ import os
 import re
 import shlex
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from kscaffold import process
 from kscaffold.files import reader
+from kscaffold.files.temporary import temporary_directory
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.kernel.compiler import Toolchain
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.lock import noted_group
 from kscaffold.make.request import BuildRequest
+from kscaffold.make.try_run import TryRun, open_try_run, with_answers
 from kscaffold.project.ask import ASK, answered, kbuild_environment, kbuild_file
 from kscaffold.project.dkms_conf import configures_build, has_make, read_dkms_conf
-from kscaffold.project.makefile import kernel_variables, leads_to_kbuild, read_makefile
-from kscaffold.project.project import Project
+from kscaffold.project.makefile import kernel_variables, leads_to_kbuild, more_modules, read_makefile
+from kscaffold.project.project import ModuleTarget, Project
 from kscaffold.records import dataclass, replace
 
 _STAND_IN = Path(__file__).with_name("stand_in.py")
 # Its path, where make echoes a recipe.
-STAND_IN = re.compile(r"\S*/kscaffold-make-\w+/bin/make\b")
+STAND_IN = re.compile(r"\S*/kscaffold-work-\w+/bin/make\b")
 # Building is no reason to change this machine.
 _NOT_RUN = ("sudo", "insmod", "rmmod", "modprobe", "depmod", "dkms")
 
@@ -47,8 +48,9 @@ class OwnWay:
 @dataclass(frozen=True, slots=True)
 class OwnBuild:
     """The result of the project's own make. `reached`: whether it came to Kbuild; `built`: whether each of
-    its calls of Kbuild succeeded; `status`: its own exit status; `exclusion`: why dkms would pass over this
-    kernel, None where it would not.
+    its calls of Kbuild succeeded, but for those that only tried something; `status`: its own exit status;
+    `exclusion`: why dkms would pass over this kernel, None where it would not; `missing`: the script of
+    PRE_BUILD that is not there, None where it is.
     """
 
     project: Project
@@ -56,13 +58,15 @@ class OwnBuild:
     built: bool
     status: int
     exclusion: str | None = None
+    missing: str | None = None
 
 
 def own_way(directory: Path) -> OwnWay | None:
     """The project's own way, where it does more than Kbuild as far as can be read; None where it does not."""
     if reason := configures_build(directory):
         return OwnWay(reason, dkms=True)
-    if reason := read_makefile(directory).reason:
+    makefile = read_makefile(directory)
+    if reason := makefile.reason or more_modules(directory, makefile):
         return OwnWay(reason, dkms=has_make(directory))
     return None
 
@@ -85,12 +89,11 @@ def run_own_way(
     """Run the project's own make; `take` gets each line it says. `tools`: the kernel's tree, the compiler's
     variables, the project's state directory. Raises what `process.stream` raises."""
     tree, toolchain, state = tools
-    with tempfile.TemporaryDirectory(prefix="kscaffold-make-") as name, noted_group(state) as note:
-        place = Path(name)
-        env = _environment(
-            directory, place, kernel, tree, (*toolchain.variables, *request.variables), request
-        )
-        commands, exclusion = _commands(directory, place, way, tree, kernel)
+    with temporary_directory() as place, noted_group(state) as note:
+        answers = open_try_run(tree, toolchain, state, request.variables)
+        variables = (*toolchain.variables, *request.variables)
+        env = _environment(directory, place, kernel, tree, variables, request, answers)
+        commands, exclusion, missing = _commands(directory, place, way, tree, kernel)
         deadline, status = time.monotonic() + request.timeout, 0
         for command in commands:
             take(f"$ {command}")
@@ -99,20 +102,29 @@ def run_own_way(
             status = process.stream(argv, take, timeout=left, cwd=directory, env=env, on_start=note)
             if status != 0:
                 break
+        # Where nothing else came to Kbuild, what hid its errors was the build.
         seen = _seen(directory, reader.read_text(place / "answers"), status)
-        return replace(seen, exclusion=exclusion)
+        seen = seen if seen.reached else _seen(directory, reader.read_text(place / "tries"), status)
+        if answers and seen.built:
+            answers.keep()
+        return replace(seen, exclusion=exclusion, missing=missing)
 
 
 def _commands(
     directory: Path, place: Path, way: OwnWay, tree: BuildTree, kernel: Kernel
-) -> tuple[list[str], str | None]:
-    """The shell lines to run, in order; and dkms.conf's exclusion of this kernel."""
+) -> tuple[list[str], str | None, str | None]:
+    """The shell lines to run, in order; dkms.conf's exclusion of this kernel; its absent script."""
     if not way.dkms:
-        return ["make"], None
+        goal = read_makefile(directory).goal
+        return [f"make {goal}" if goal else "make"], None, None
     conf = read_dkms_conf(directory, place, tree.release, tree.directory, kernel.arch)
-    before = [f"./{conf.before}"] if conf.before else []
+    script = (conf.before or "").partition(" ")[0]
+    # A configure that only a release has: the rest may do without.
+    missing = script if re.fullmatch(r"[\w./-]+", script) and not (directory / script).exists() else None
+    before = [f"./{(conf.before or '').removeprefix('./')}"] if script and not missing else []
     # Unlike dkms itself we set no KERNELRELEASE: Kbuild's part of a Makefile alone would be read.
-    return [*before, conf.make or f"make -C {tree.directory} M={directory} modules"], conf.exclusion
+    make = conf.make or f"make -C {tree.directory} M={directory} modules"
+    return [*before, make], conf.exclusion, missing
 
 
 def _environment(
@@ -122,6 +134,7 @@ def _environment(
     tree: BuildTree,
     variables: tuple[str, ...],
     request: BuildRequest,
+    answers: TryRun | None,
 ) -> dict[str, str]:
     """The environment of the project's make: the stand-ins, written to `place`, come first on PATH."""
     path = os.environ.get("PATH", os.defpath)
@@ -136,30 +149,35 @@ def _environment(
         "path": path,
         "ask": str(ASK),
         "ask_in": None if tree.reads_kbuild_in_place else str(tree.directory),
+        "environment": with_answers({}, answers),
         "ask_environment": kbuild_environment(tree, kernel),
         "answers": str(place / "answers"),
+        "answers_to_tries": str(place / "tries"),
     }
-    (place / "answers").touch()
+    for name in ("answers", "tries"):
+        (place / name).touch()
     (place / "config.json").write_text(json.dumps(config))
     programs = place / "bin"
     programs.mkdir()
-    python = shlex.join([sys.executable, "-IS", str(_STAND_IN)])
+    # Said here, not in the environment, which `env -i` empties.
+    config_at = f"KSCAFFOLD_STAND_IN={shlex.quote(str(place / 'config.json'))}"
+    python = f"{config_at} exec {shlex.join([sys.executable, '-IS', str(_STAND_IN)])}"
     uname = process.which("uname") or "uname"
     scripts = {
-        "make": f'exec {python} "$@"\n',
-        "gmake": f'exec {python} "$@"\n',
+        "make": f'{python} "$@"\n',
+        "gmake": f'{python} "$@"\n',
         "uname": f'[ "$*" = -r ] && echo {shlex.quote(tree.release)} || exec {uname} "$@"\n',
         **{p: f'echo "kscaffold: {p} $* is not run while building"\n' for p in _NOT_RUN},
     }
     for name, text in scripts.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}")
         (programs / name).chmod(0o700)
-    found = [f"{name}={tree.directory}" for name in kernel_variables(directory)]
+    variables_of_tree = kernel_variables(directory, tree.directory, tree.source)
+    found = [f"{name}={value}" for name, value in variables_of_tree.items()]
     return process.environment({
         # As if they stood on the command line of each make, also of one that a script runs.
         "MAKEFLAGS": " ".join(["--", *(w.replace(" ", "\\ ") for w in (*found, *request.variables))]),
         "PATH": f"{programs}:{path}",
-        "KSCAFFOLD_STAND_IN": str(place / "config.json"),
         "PWD": str(directory),
         "kernelver": tree.release,
         "kernel_source_dir": str(tree.directory),
@@ -172,9 +190,20 @@ def _seen(directory: Path, answers: str, status: int) -> OwnBuild:
     project = Project(directory, kbuild, ())
     calls = answers.split("@kscaffold@ kbuild ")[1:]
     for call in calls:
-        project = _joined(project, answered(replace(project, targets=()), call))
+        asked = answered(replace(project, targets=()), call)
+        done = asked if asked.targets else replace(asked, targets=_linked(Path(call.partition("\n")[0])))
+        project = _joined(project, done)
     states = [line.rpartition(" ")[2] for line in answers.splitlines() if "@kscaffold@ status " in line]
     return OwnBuild(project, bool(calls), bool(calls) and all(s == "0" for s in states), status)
+
+
+def _linked(directory: Path) -> tuple[ModuleTarget, ...]:
+    """The modules that Kbuild says it linked there: what it makes of obj-m can rest on what only it sets."""
+    order = directory / "modules.order"
+    names = reader.read_text(order).split() if order.is_file() else []
+    # Absolute until Linux 6.12, below the directory since; `.ko` until 6.1, `.o` since.
+    kos = [ko for name in names if (ko := (directory / name).with_suffix(".ko")).is_file()]
+    return tuple(ModuleTarget(ko.stem, (f"{ko.stem}.o",), ko.parent, ko) for ko in kos)
 
 
 def _joined(project: Project, other: Project) -> Project:

@@ -70,6 +70,13 @@ def _way(name: str, value: str) -> str | None:
     return f"kscaffold build --kernel {given if value else 'RELEASE'}"
 
 
+def show_commands(words: tuple[str, ...]) -> bool:
+    """Whether the user's variables, or the environment, ask for make's commands (V=1)."""
+    names = ("V", "KBUILD_VERBOSE")
+    given = [value for name, _, value in (word.partition("=") for word in words) if name in names]
+    return any("1" in value for value in given or [os.environ.get(names[0], "")])
+
+
 def with_variables(tools: Toolchain, tree: BuildTree, words: tuple[str, ...]) -> Toolchain:
     """The toolchain with the user's variables behind its own, so that they win; LLVM=1 as what it stands for
     where the tree's makefiles set CC again. Raises ToolMissingError KS106 for a compiler that is missing."""

@@ -1,12 +1,12 @@
 """Check .ko files: what each says, what is wrong with it, and whether a kernel would take it."""
 
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from kscaffold import termination
 from kscaffold.elf import kofile
 from kscaffold.elf.model import DamagedModule, KoFile
 from kscaffold.elf.modinfo import gpl_compatible
@@ -102,7 +102,8 @@ def check_module(
 def modules_in(paths: Sequence[Path]) -> list[Path]:
     """The .ko files meant: files as they are, directories with all that is in them, each sorted.
 
-    Raises UsageError (KS401) for what isn't there, (KS419) for a directory without any.
+    Raises UsageError (KS401) for what isn't there, (KS419) for a directory without any, and OSError for one
+    that can't be read.
     """
     files: list[Path] = []
     for path in paths:
@@ -111,6 +112,7 @@ def modules_in(paths: Sequence[Path]) -> list[Path]:
                 raise UsageError("KS401", f"there is no {path}", fix=missing_module_fix(path))
             files.append(path)
             continue
+        os.scandir(path).close()  # os.walk() takes what can't be read for empty
         inside = sorted(
             Path(where, name)
             for where, _, names in os.walk(path)
@@ -150,9 +152,9 @@ def check_many(
 
     if kernel is not None:
         one(paths[0])  # the kernel's facts are read once, here, and shared with all by fork
-    # Ctrl-C is this process's to answer; the others end with it.
-    quiet = (signal.SIGINT, signal.SIG_IGN)
-    with multiprocessing.get_context("fork").Pool(cores, signal.signal, quiet) as pool:
+    with termination.Held():
+        workers = multiprocessing.get_context("fork").Pool(cores, termination.as_usual)
+    with workers as pool:
         yield from pool.imap(one, paths, chunksize=16)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kscaffold import process
-from kscaffold.errors import UsageError
+from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files import reader
 from kscaffold.files.text_change import TextChange, read_text, write_changes
 from kscaffold.kernel.buildtree import BuildTree
@@ -49,18 +49,24 @@ class DkmsReport:
 
 
 def dkms(
-    project: Project, *, name: str | None = None, version: str | None = None, force: bool = False
+    project: Project,
+    directory: Path,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    force: bool = False,
 ) -> DkmsReport:
-    """Write the project's dkms.conf. `name` is its module's, or the directory's where it builds several;
-    `version` is MODULE_VERSION of the sources, else 0.1.0.
+    """Write the dkms.conf of the project in `directory`, which may be built elsewhere. `name` is its
+    module's, or the directory's where it builds several; `version` is MODULE_VERSION of the sources, else
+    0.1.0.
 
     Raises UsageError KS044 for a field that dkms can't take, KS045 for another one, not `force`.
     """
-    chosen = name or (project.targets[0].name if len(project.targets) == 1 else project.directory.name)
+    chosen = name or (project.targets[0].name if len(project.targets) == 1 else directory.name)
     version = version or _version(project.targets) or "0.1.0"
     modules = tuple(_built(project, target) for target in project.targets)
-    text = dkms_conf(chosen, version, modules, _make(project.directory))
-    file = project.directory / "dkms.conf"
+    text = dkms_conf(chosen, version, modules, _make(directory))
+    file = directory / "dkms.conf"
     before = read_text(file) if file.exists() else None
     change = TextChange(file, before, text)
     if before == text:
@@ -69,10 +75,16 @@ def dkms(
         raise UsageError(
             "KS045",
             "dkms.conf is there already, with another text",
-            cause="\n".join(["the difference is", *change.diff(project.directory).splitlines()]),
+            cause="\n".join(["the difference is", *change.diff(directory).splitlines()]),
             fix="kscaffold package dkms --force",
         )
-    write_changes(change)
+    try:
+        write_changes(change)
+    except KscaffoldError as error:
+        if error.code != "KS041" or read_text(file) != text:
+            raise
+        # Another command has just written the same.
+        return DkmsReport(chosen, version, modules, TextChange(file, text, text), written=False)
     return DkmsReport(chosen, version, modules, change, written=True)
 
 
@@ -85,10 +97,7 @@ def own_dkms_conf(directory: Path, name: str | None, version: str | None) -> Dkm
     text = read_text(file) if file.is_file() else ""
     if not text.strip() or text.startswith(_HEAD[0]):
         return None
-    said = {
-        word: found[1] if (found := re.search(rf"^[ \t]*{word}=[\"']?([^\"'\s]+)", text, re.M)) else ""
-        for word in ("PACKAGE_NAME", "PACKAGE_VERSION")
-    }
+    said = {word: _said(word, text) for word in ("PACKAGE_NAME", "PACKAGE_VERSION")}
     if any(asked and asked != s for asked, s in zip((name, version), said.values(), strict=True)):
         return None
     modules = re.findall(r"^[ \t]*BUILT_MODULE_NAME(?:\[(\d+)\])?=[\"']?([^\"'\s]+)", text, re.M)
@@ -97,6 +106,33 @@ def own_dkms_conf(directory: Path, name: str | None, version: str | None) -> Dkm
     built = tuple(Built(stem, located.get(index or "0", "")) for index, stem in modules)
     change = TextChange(file, text, text)
     return DkmsReport(said["PACKAGE_NAME"], said["PACKAGE_VERSION"], built, change, written=False)
+
+
+def _said(word: str, text: str) -> str:
+    """The value that a dkms.conf gives to a variable, as it stands there."""
+    found = re.search(rf"^[ \t]*{word}=(?:\"([^\"\n]*)\"|'([^'\n]*)'|([^\s#;]*))", text, re.M)
+    return next((value for value in found.groups() if value), "") if found else ""
+
+
+def placeholder_fix(directory: Path, version: str) -> str | None:
+    """What fills in the version of a dkms.conf that has only a place for one, `@VERSION@`; None where it has
+    a version.
+    """
+    if _VERSION.fullmatch(version):
+        return None
+    file = directory / "Makefile"
+    rule, filled = None, None
+    for line in reader.read_text(file).splitlines() if file.is_file() else ():
+        if head := re.match(r"([\w./-]+)(?: [\w./ -]*)?:(?!=)", line):
+            rule = head[1]
+        elif line.startswith("\t") and rule and re.search(r"@VERSION@|#VERSION#|PACKAGE_VERSION", line):
+            filled = filled or rule
+    how = (
+        f"make {filled} in {directory} fills it in"
+        if filled
+        else "see the project's README for what fills it in"
+    )
+    return f"{how}: the version in dkms.conf is only a place for one ({version})"
 
 
 def dkms_conf(name: str, version: str, modules: Sequence[Built], make: str | None = None) -> str:
@@ -123,11 +159,13 @@ def dkms_conf(name: str, version: str, modules: Sequence[Built], make: str | Non
 
 def _make(directory: Path) -> str | None:
     """The project's own make, where Kbuild alone is not enough and the Makefile lets a kernel be named."""
-    variables = kernel_variables(directory)
+    found = kernel_variables(directory, "${kernel_source_dir}", "${kernel_source_dir}")
+    # Where a Makefile looks for the first of several places, it finds the tree by itself.
+    variables = [f"{name}={value}" for name, value in found.items() if " " not in value]
     if not variables or not (own_way(directory) or known_targets(directory)):
         return None
     # In quotes, else dkms gives it KERNELRELEASE, and only Kbuild's part of the Makefile is read.
-    return " ".join(["'make'", *(f"{name}=${{kernel_source_dir}}" for name in variables)])
+    return " ".join(["'make'", *variables])
 
 
 def lacking_compiler(tree: BuildTree) -> str | None:

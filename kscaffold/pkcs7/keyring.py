@@ -4,7 +4,7 @@ import os
 import shlex
 from pathlib import Path
 
-from kscaffold.errors import UsageError
+from kscaffold.errors import UsageError, refuse_roots
 from kscaffold.files import paths, reader
 from kscaffold.files.atomic import write_whole
 from kscaffold.pkcs7 import certificate
@@ -57,6 +57,7 @@ def read_keyring(file: Path) -> Certificate:
         fix = f"name {shlex.quote(str(meant))}" if meant else "name the file of a certificate, PEM or DER"
         raise UsageError("KS082", f"{file} can't be read", cause=error.strerror, fix=fix) from None
     except OSError as error:
+        refuse_roots(error, file)
         cause = error.strerror
     except DerError as error:
         cause = str(error)

@@ -45,7 +45,8 @@ _made: dict[tuple[str, Path], _Made] = {}
 
 def compile_program(file: Path, architecture: Architecture) -> bytes:
     """The program of a `.c` file: the one that this process compiled before, where neither the file nor a
-    header that it includes has changed. Raises KscaffoldError KS643 with what the compiler said.
+    header that it includes has changed. Raises KscaffoldError KS643 with what the compiler said, and
+    ForeignFileError for a file that a compiler would not see the end of.
     """
     key = compiler(architecture), file.absolute()
     made = _made.pop(key, None)
@@ -59,6 +60,8 @@ def compile_program(file: Path, architecture: Architecture) -> bytes:
 
 def _compile(file: Path, architecture: Architecture) -> _Made:
     began = time.time_ns() - _TICK
+    for read in (file, *file.parent.glob("*.h")):  # a compiler waits for a FIFO, and reads a device for ever
+        reader.require_plain(read, reader.MOST_TEXT)
     with scratch_directory() as place:
         program, rule = place / "program", place / "rule"
         argv = [compiler(architecture), *_FLAGS, "-MD", "-MF", str(rule), "-o", str(program), str(file)]

@@ -2,7 +2,8 @@
 #
 # This stands where scripts/Makefile.build stands: the same variables are set before the directory's
 # Kbuild (or Makefile) is included, the same rules find its modules and objects afterwards. Nothing is
-# built and nothing is written. In the environment: srctree, objtree and what Kbuild exports; on the
+# built and nothing is written; the project's rules run where `kscaffold-building` is set, when Kbuild itself
+# is about to run them. In the environment: srctree, objtree and what Kbuild exports; on the
 # command line, as in Kbuild: obj (the directory, absolute) and M.
 
 kscaffold-ask-file := $(firstword $(MAKEFILE_LIST))
@@ -29,6 +30,16 @@ cppflags-y :=
 ldflags-y :=
 subdir-asflags-y :=
 subdir-ccflags-y :=
+
+# By which a Kbuild that the kernel's tree has, too, knows that it is outside of it.
+export KBUILD_EXTMOD := $(M)
+# Kbuild's goal is none of a Makefile's (`all $(MAKECMDGOALS): tools`).
+MAKECMDGOALS :=
+# make runs rules for what is included, those that match anything (`%:`), too: to read a Makefile is not to
+# build. This is of recipes only: $(shell ...) answers as ever.
+ifeq ($(kscaffold-building),)
+%: SHELL := true
+endif
 
 # CONFIG_ values, and cc-option and its kin. Absent where there is no kernel tree to ask.
 ifneq ($(objtree),)
@@ -65,5 +76,6 @@ endif
 
 # Descend as Kbuild does, in a make of its own, so that what a Kbuild exports is passed down.
 .PHONY: kscaffold-ask $(kscaffold-dirs)
+kscaffold-ask $(kscaffold-dirs): SHELL := /bin/sh
 kscaffold-ask: $(kscaffold-dirs) ; @:
 $(kscaffold-dirs): ; @$(MAKE) -rR --no-print-directory -f $(kscaffold-ask-file) obj=$@ kscaffold-ask

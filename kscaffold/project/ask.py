@@ -8,7 +8,8 @@ from kscaffold.errors import EXIT_NO, KscaffoldError
 from kscaffold.files import reader
 from kscaffold.kernel.buildtree import BuildTree, read_tree
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.project.find import checked_path, included_names
+from kscaffold.project.find import checked_path
+from kscaffold.project.include import included_names
 from kscaffold.project.project import ModuleTarget, Project
 from kscaffold.project.trust import require_trusted
 from kscaffold.records import replace
@@ -23,11 +24,13 @@ def read_project(
     kernel: Kernel | None,
     *,
     details: bool = False,
+    building: bool = False,
     draft: tuple[Path, Path] | None = None,
 ) -> Project:
     """What `directory` builds for `kernel`, as make says it; nothing there is changed.
 
-    Without a kernel no CONFIG_ value is set. `details` asks for the flags, too. `draft`: a Kbuild, there or
+    Without a kernel no CONFIG_ value is set. `details` asks for the flags, too. `building`: rules for what is
+    included may run, as Kbuild runs them. `draft`: a Kbuild, there or
     not, and the file whose text is read in its stead. Takes 10 to 40 ms. Raises KscaffoldError: KS101 not a
     project, KS102 a path Kbuild can't take, KS095 somebody else's, KS103 a Makefile make can't read, KS104 no
     module in it; ToolMissingError without make.
@@ -50,6 +53,7 @@ def read_project(
         [
             *_argv(directory, tree),
             *(["kscaffold-details=y"] if details else []),
+            *(["kscaffold-building=y"] if building else []),
             *([f"kscaffold-edited={draft[0]}", f"kscaffold-draft={draft[1]}"] if draft else []),
         ],
         timeout=_DEADLINE,
@@ -59,14 +63,14 @@ def read_project(
     if asked.returncode != 0:
         raise _unreadable(directory, asked.stderr)
     project = answered(Project(directory, kbuild, ()), asked.stdout)
-    for file in _sources(project):
+    for file in sources_of(project):
         reader.require_plain(file, reader.MOST_TEXT)
     if not project.targets:
         raise _builds_nothing(project, draft)
     return project
 
 
-def _sources(project: Project) -> list[Path]:
+def sources_of(project: Project) -> list[Path]:
     """The sources of a project that the compiler would open, whether they are there or not."""
     stems = [t.directory / o.removesuffix(".o") for t in project.targets for o in t.objects]
     return [stem.with_name(stem.name + end) for stem in stems for end in (".c", ".S")]
@@ -252,7 +256,7 @@ def _unreadable(directory: Path, stderr: str) -> KscaffoldError:
             fix=f"write {name}/Kbuild with its own obj-m, or take {name}/ off the list",
         )
     if error is None:
-        lines = [line for line in stderr.splitlines() if line.strip()]
+        lines = [line for line in stderr.splitlines() if line.strip() and ": warning: " not in line]
         cause = lines[0] if lines else "make said nothing"
         return UnbuildableError(
             "KS103", f"make can't read what {directory.name} builds", cause=cause, fix=_unset(cause)

@@ -83,6 +83,8 @@ def read_dkms_conf(directory: Path, place: Path, release: str, tree: Path, arch:
     words = asked.stdout.split("\0")
     for name, index, value in zip(words[::3], words[1::3], words[2::3], strict=False):
         values.setdefault(name, {})[int(index)] = value
+    # Which the file may compute.
+    _link_for_dkms(directory, place, *(_one(values, f"PACKAGE_{word}") or "" for word in ("NAME", "VERSION")))
     return DkmsConf(
         values, _make(values, release), _one(values, "PRE_BUILD"), _excluded(values, release, arch)
     )
@@ -95,6 +97,14 @@ def _stand_for_dkms(directory: Path, place: Path) -> None:
         found[1] if (found := re.search(rf"^[ \t]*PACKAGE_{word}=[\"']?([\w.+~-]+)", text, re.M)) else ""
         for word in ("NAME", "VERSION")
     )
+    _link_for_dkms(directory, place, name, version)
+
+
+def _link_for_dkms(directory: Path, place: Path, name: str, version: str) -> None:
+    """The links for a package of this name and version."""
+    # What a shell made of the file may be any word; these become names of directories.
+    if not all(re.fullmatch(r"(?!\.\.?$)[\w.+~-]{0,100}", word) for word in (name, version)):
+        return
     links = (place / "dkms" / name / version / "build", place / "dkms" / name / version / "source")
     for link in (*links, place / "src" / f"{name}-{version}"):
         link.parent.mkdir(parents=True, exist_ok=True)

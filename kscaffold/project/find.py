@@ -6,6 +6,7 @@ from pathlib import Path
 from kscaffold import lazy
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import paths, reader
+from kscaffold.project.include import included_names
 
 # Says only that a Makefile is worth asking make about; what it builds is make's word (ask.py).
 _KERNEL_STYLE = lazy.pattern(r"^[ \t]*+(?:obj-[my]|obj-\$)", re.M)
@@ -13,7 +14,6 @@ _OBJ_M = lazy.pattern(r"^[ \t]*+obj-m[ \t]*+[:+]?=([^#\n]*)", re.M)
 _DEEPEST = 4
 _MOST = 2000
 _NAMED = 6
-_INCLUDE = lazy.pattern(r"^[-s]?include\s+([^#\n]+)", re.M)
 
 # Tried with Kbuild of 5.10, 6.1 and 6.12. make splits at spaces and colons, takes % for a pattern, expands $
 # and stops at #; the shell lines of Kbuild do not quote; with '=' and ',' make always builds again, or fails.
@@ -40,6 +40,15 @@ def find_project(start: Path) -> Path:
             return checked_path(directory)
         if directory == paths.home() or (directory / ".git").exists():
             break
+    from kscaffold.project.configure import maker_of_kbuild  # start-up time: most directories are a project
+
+    if (made := maker_of_kbuild(start)) is not None:
+        raise KscaffoldError(
+            "KS101",
+            f"{start} is no module project yet",
+            cause=f"{made[0]} makes what Kbuild reads, and has not been run",
+            fix=f"{made[1]} (in {start}), then again",
+        )
     raise KscaffoldError(
         "KS101",
         f"{start} is not a module project",
@@ -104,13 +113,6 @@ def is_project(directory: Path) -> bool:
     if any(_KERNEL_STYLE.search(_text(directory / name)) for name in included_names(text)):
         return True
     return _leads_to_kbuild(directory, text)
-
-
-def included_names(makefile: str) -> list[str]:
-    """The files that a Makefile's text includes by a plain name, from its own directory."""
-    words = [word for line in _INCLUDE.findall(makefile) for word in line.split()]
-    names = [re.sub(r"^\$[({](?:src|obj|M|CURDIR)[)}]/", "", word) for word in words]
-    return [name for name in names if "$" not in name]
 
 
 def _leads_to_kbuild(directory: Path, makefile: str) -> bool:

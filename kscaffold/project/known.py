@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 from kscaffold.files.atomic import write_whole
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.project.ask import read_project
+from kscaffold.project.ask import kbuild_file, read_project
 from kscaffold.project.mirror import mirrors
 from kscaffold.project.project import ModuleTarget, Project
 
@@ -46,7 +47,7 @@ def known_targets(directory: Path) -> Project | None:
 
 def project_at(directory: Path, kernel: Kernel | None) -> Project:
     """The project as `read_project` gives it; where make would have to run the project's own rules, what
-    those built the last time.
+    those built the last time. Raises what that raises, and KscaffoldError KS418 where they never did.
     """
     if not os.access(directory, os.W_OK):  # what is built of it is in the cache
         directory = next(iter(mirrors(directory.resolve())), directory)
@@ -56,9 +57,25 @@ def project_at(directory: Path, kernel: Kernel | None) -> Project:
     try:
         return read_project(directory, kernel)
     except KscaffoldError as error:
-        if error.code in _UNASKABLE and known is not None:
+        if error.code not in _UNASKABLE:
+            raise
+        if known is not None:
             return known
+        from kscaffold.project.dkms_conf import has_make  # start-up time: most projects can be asked
+        from kscaffold.project.makefile import leads_to_kbuild
+
+        if not _lists_modules(directory, error) and (has_make(directory) or leads_to_kbuild(directory)):
+            what = f"what {directory.name} builds is not known before it is built"
+            raise KscaffoldError("KS418", what, cause="its own make says it", fix="kscaffold build") from None
         raise
+
+
+def _lists_modules(directory: Path, error: KscaffoldError) -> bool:
+    """Whether what is wrong is in the directory's own list of modules, which `error` tells of then."""
+    file = kbuild_file(directory) if error.code == "KS104" else None
+    if error.code == "KS101" or file is None:
+        return error.code != "KS101"
+    return bool(re.search(r"^[ \t]*obj", reader.read_text(file), re.M | re.I))
 
 
 def built_targets(directory: Path, kernel: Kernel, only: str | None = None) -> list[ModuleTarget]:

@@ -1,9 +1,11 @@
 """What a project's own Makefile does before and around Kbuild, read as text; nothing of it is run."""
 
+import contextlib
 import re
 from pathlib import Path
 
 from kscaffold.files import reader
+from kscaffold.project.include import included_names
 from kscaffold.records import dataclass
 
 # Variables on the recipe's command line that say where and how to build, and not what.
@@ -22,20 +24,41 @@ _EXPORT = re.compile(r"^\s*export\s+([A-Za-z_]\w*)\s*[:?+]*=")
 # A recipe's line that makes a file, by what it says.
 _WRITES = re.compile(
     r"(?:^|[^&\d>])>{1,2}\s*(?!/dev/|&)\S|(?:^|[;&|(\s@-])(?:cp|ln|mv|install|sed\s+-i|tee|touch|patch|unzip|tar|xxd|"
-    r"python3?|perl|(?:ba)?sh\s+\S|\./\S|awk|m4|git\s+submodule|autoreconf|openssl|objcopy)\b"
+    r"python3?|perl|(?:ba)?sh\s+\S+|\./\S+|awk|m4|git\s+submodule|autoreconf|openssl|objcopy)\b"
 )
-_TREE = re.compile(r"(?:/lib/modules/\S*|/usr/src/\S+?)/(?:build|source)/?|/usr/src/linux\S*")
+_TREE = re.compile(
+    r"(?:(?:/lib/modules/\S*|/usr/src/\S+?)/(?:build|source)|/usr/src/linux[^/\s]*)(?P<inside>/\S*)?"
+)
+
+# The source tree beside a build tree of whatever name: $(subst /build,/source,$(KDIR)).
+_TO_SOURCE = re.compile(r"\$[({](?:pat)?subst\s+[^,]{0,40}build,[^,]{0,40}source,")
+
+# A variable or a function of make's, others inside of it, or a shell's.
+_REFERENCE = re.compile(r"\$[({](?:[^(){}]|[({](?:[^(){}]|[({][^(){}]*[)}])*[)}])*[)}]|`uname -r`")
+
+# A loop's variable, a target's name, what a shell puts in.
+_UNKNOWN = re.compile(r"\$\$[({]?\w+[)}]?|\$[@*<^]|\$[({][@*<^]?[DF]?[)}]?|`[^`]*`")
+_CALLED = re.compile(r"\$[({]call\s+(\w+)")
+
+_SAYS = re.compile(r"[@+-]*(?:\$[({]\w+[)}])?\s*(?:echo|printf)\b")
+_GOALS = ("all", "modules", "module", "build", "default", "driver", "drivers", "kmod", "ko")
+
+_MOST_BELOW = 64  # names that are tried for the directory that a recipe's variable names
 
 
 @dataclass(frozen=True, slots=True)
 class OwnMakefile:
     """`reason`: why Kbuild alone is not what this Makefile's make does, None where it is the same as far as
     can be read. `reaches`: whether a recipe calls Kbuild.
-    `below`: directories with a Makefile that recipes go on in."""
+    `below`: directories with a Makefile that recipes go on in; `also`: those of them that plain make goes to.
+    `goal`: what is to be asked of make where plain make runs no other make, as where it prints a help.
+    """
 
     reason: str | None
     reaches: bool
     below: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    goal: str | None = None
 
 
 @dataclass(slots=True)
@@ -54,30 +77,72 @@ def read_makefile(directory: Path) -> OwnMakefile:
     lines = re.sub(r"\\\n[ \t]*", " ", text).splitlines()
     rules = _rules(lines)
     values = _values(lines)
+    includes = "\n".join(_expanded(line, values) for line in lines if re.match(r" *include\b", line))
+    # By a computed name, too: $(wildcard $(src)/common.mk).
+    included = [
+        *included_names(includes.replace("\n ", "\n")),
+        *re.findall(r"(?<![\w.-])[\w.-]{1,200}\.mk\b", includes),
+    ]
+    values = _values([*_lines_of(directory, included), *lines])
     calls = [(r, line) for r in rules for line in r.recipe if _calls_kbuild(line, values)]
-    below = tuple(dict.fromkeys(n for r in rules for line in r.recipe for n in _led_below(line, directory)))
     default = _of_default_goal(rules)
+    below = _all_below(rules, values, directory)
+    also = _all_below(default, values, directory)
+    goal = _goal(rules, default, [rule for rule, _ in calls])
     # What plain make runs decides; where that comes to no call, what any goal does.
     for rule, line in [c for c in calls if any(c[0] is r for r in default)] or calls:
         if reason := _of_call(line, values) or _before(rule, line, rules):
-            return OwnMakefile(reason, True, below)
-    return OwnMakefile(_exported(lines, text) if calls else None, bool(calls), below)
+            return OwnMakefile(reason, True, below, also, goal)
+    reason = _exported(lines, text) or _of_includes(rules, included) if calls else None
+    return OwnMakefile(reason, bool(calls), below, also, goal)
+
+
+def _lines_of(directory: Path, names: list[str]) -> list[str]:
+    """The lines of the files there that a Makefile includes, where they are there."""
+    files = [f for name in names if (f := directory / name).is_file()]
+    return [line for f in files for line in re.sub(r"\\\n[ \t]*", " ", reader.read_text(f)).splitlines()]
+
+
+def _of_includes(rules: list[_Rule], included: list[str]) -> str | None:
+    """A file that is included and made by a rule, which Kbuild would run without the kernel of our choice."""
+    made = {re.sub(r"^\$[({]\w+[)}]/", "", target) for r in rules if r.recipe for target in r.targets}
+    found = next((name for name in included if name in made and "depend" not in name), None)
+    return f"a rule of its Makefile makes {found}, which it includes" if found else None
 
 
 def _of_default_goal(rules: list[_Rule]) -> list[_Rule]:
-    """The first rule and those of all that it needs, by prerequisites or $(MAKE) GOAL."""
+    """The first rule and those of all that it needs."""
     first = next((r for r in rules if not r.targets[0].startswith(".")), None)
+    return _with_needs(first, rules) if first else []
+
+
+def _with_needs(first: _Rule, rules: list[_Rule]) -> list[_Rule]:
+    """A rule and those of all that it needs, by prerequisites or $(MAKE) GOAL."""
     found: list[_Rule] = []
-    waiting = [first] if first else []
+    waiting = [first]
     while waiting:
         rule = waiting.pop()
         if any(rule is r for r in found):
             continue
         found.append(rule)
-        words = " ".join(line for line in rule.recipe if "make" in line.lower()).split()
+        makes = [line for line in rule.recipe if "make" in line.lower() and not _SAYS.match(line)]
+        words = " ".join(makes).split()
         names = {*rule.needs, *words, *rule.targets}
         waiting += [r for r in rules if names & set(r.targets)]
     return found
+
+
+def _goal(rules: list[_Rule], default: list[_Rule], calling: list[_Rule]) -> str | None:
+    """The goal that comes to Kbuild, where the default one tells something and runs no make; else None."""
+    lines = [line for r in default for line in r.recipe if not _SAYS.match(line)]
+    # Without a word of its own it may need, by variables, what is not read here.
+    if len(lines) == sum(len(r.recipe) for r in default):
+        return None
+    if any(re.search(r"\bmake\b|\bMAKE\b|\$[({]call\b", line) for line in lines):
+        return None
+    named = ((name, next((r for r in rules if name in r.targets), None)) for name in _GOALS)
+    reached = ((name, _with_needs(rule, rules)) for name, rule in named if rule)
+    return next((name for name, needed in reached if any(r is c for r in needed for c in calling)), None)
 
 
 def leads_to_kbuild(directory: Path, depth: int = 3) -> bool:
@@ -87,17 +152,55 @@ def leads_to_kbuild(directory: Path, depth: int = 3) -> bool:
     return own.reaches or any(leads_to_kbuild(directory / name, depth - 1) for name in below)
 
 
-def kernel_variables(directory: Path) -> tuple[str, ...]:
-    """The variables by which the Makefiles there find the kernel's tree (KDIR, KERNELDIR, ...)."""
-    found: dict[str, None] = {}
+def more_modules(directory: Path, makefile: OwnMakefile) -> str | None:
+    """Why a Makefile that calls Kbuild for its own directory builds more than that: plain make goes on in
+    another directory that comes to Kbuild. None where it does not."""
+    also = makefile.also if makefile.reaches else ()
+    found = next((name for name in also if leads_to_kbuild(directory / name)), None)
+    return f"its Makefile builds in {found}, too" if found else None
+
+
+def kernel_variables(directory: Path, build: Path | str, source: Path | str) -> dict[str, str]:
+    """The variables by which the Makefiles there find the kernel's tree (KDIR, KERNELDIR, ...), each with its
+    value for a kernel with these directories. In a list of places, where a Makefile looks for the first that
+    exists, the source tree stands for itself.
+    """
+    found: dict[str, str] = {}
     for pattern in ("Makefile", "*.mk", "*/Makefile", "*/*.mk"):
         for file in sorted(directory.glob(pattern)):
-            for name, value in _SET.findall(reader.read_text(file)):
-                plain = re.sub(r"\s#.*", "", value).strip().strip("\"'")
-                plain = re.sub(r"\$\(shell uname -r\)|\$[({]\w+[)}]|`uname -r`", "V", plain)
-                if _TREE.fullmatch(plain) and not re.match(r"KBUILD_|srctree|objtree|O$", name):
-                    found[name] = None
-    return tuple(found)
+            found |= _kernel_variables(reader.read_text(file), str(build), str(source))
+    return found
+
+
+def _kernel_variables(text: str, build: str, source: str) -> dict[str, str]:
+    """Those of one Makefile's text."""
+    found: dict[str, str] = {}
+    parts: dict[str, str] = {}  # what is no tree, but may lead to one: BASE = /lib/modules/$(KVER)
+    for name, value in _SET.findall(re.sub(r"\\\n[ \t]*", " ", text)):
+        plain = re.sub(r"\s#.*", "", value).strip().strip("\"'")
+        plain = re.sub(r"\$[({](\w+)[)}]", lambda m: parts.get(m[1], m[0]), plain)
+        if _TO_SOURCE.match(plain):
+            found[name] = source
+            continue
+        plain = _REFERENCE.sub("V", plain)
+        meant = _tree_meant(plain, build, source)
+        if meant is None and re.fullmatch(r"/lib/modules/[^/\s]+/?", plain):
+            parts[name] = plain.rstrip("/")
+        if meant and not re.match(r"KBUILD_|srctree|objtree|O$", name):
+            found[name] = meant
+    return found
+
+
+def _tree_meant(value: str, build: str, source: str) -> str | None:
+    """The value of a variable that names a kernel's tree, a directory in it, or where to look for one."""
+    if tree := _TREE.fullmatch(value):
+        return build + (tree["inside"] or "").rstrip("/")
+    words = value.split()
+    if len(words) < 2 or not all(word.startswith(("/lib/modules/", "/usr/src/")) for word in words):
+        return None
+    ends = [word.rstrip("/").rpartition("/")[2] for word in words]
+    found = [source if end == "source" else build for end in ends if end in ("source", "build")]
+    return " ".join(dict.fromkeys(found)) or None
 
 
 def _rules(lines: list[str]) -> list[_Rule]:
@@ -108,6 +211,7 @@ def _rules(lines: list[str]) -> list[_Rule]:
             if current:
                 current.recipe.append(line.strip())
             continue
+        line = line.lstrip(" ")
         head = re.match(
             r"(?P<targets>[^\s#:=][^#:=]*?)\s*::?(?!=)\s*(?P<needs>[^#;=]*)(?:;(?P<recipe>.*))?", line
         )
@@ -130,14 +234,35 @@ def _values(lines: list[str]) -> dict[str, str]:
 
 
 def _expanded(line: str, values: dict[str, str]) -> str:
-    """The line with the variables that the Makefile sets put in, twice deep."""
+    """The line with the variables and functions that the Makefile sets put in, three deep."""
     for _ in range(3):
         line = re.sub(
             r"\$[({](\w+)[)}]",
             lambda m: m[0] if m[1] in ("PWD", "CURDIR", "MAKE") else values.get(m[1], m[0]),
-            line,
+            _called(line, values),
         )
     return line
+
+
+def _called(line: str, values: dict[str, str]) -> str:
+    """The line with each `$(call NAME,...)` as what the Makefile makes NAME; its arguments may hold more."""
+    parts: list[str] = []
+    at = 0
+    for call in _CALLED.finditer(line):
+        if call.start() >= at and call[1] in values:
+            parts += [line[at : call.start()], values[call[1]]]
+            at = _end(line, call.start() + 1)
+    return "".join([*parts, line[at:]])
+
+
+def _end(line: str, start: int) -> int:
+    """The place behind the bracket that closes the one at `start`."""
+    depth = 0
+    for i in range(start, len(line)):
+        depth += (line[i] in "({") - (line[i] in ")}")
+        if depth == 0:
+            return i + 1
+    return len(line)
 
 
 def _calls_kbuild(line: str, values: dict[str, str]) -> bool:
@@ -209,10 +334,27 @@ def _exported(lines: list[str], text: str) -> str | None:
     return None
 
 
-def _led_below(line: str, directory: Path) -> list[str]:
+def _all_below(rules: list[_Rule], values: dict[str, str], directory: Path) -> tuple[str, ...]:
+    found = (n for r in rules for line in r.recipe for n in _led_below(line, values, directory))
+    return tuple(dict.fromkeys(found))
+
+
+def _led_below(line: str, values: dict[str, str], directory: Path) -> list[str]:
     """The directories below that a line goes on in and that have a Makefile."""
-    named = re.findall(r"(?:\bmake\b|\$[({]MAKE[)}]).*?\s-C\s*[\"']?([\w./-]+)|\bcd\s+([\w./-]+)", line)
-    places = [one or other for one, other in named]
+    named = re.findall(
+        r"(?:\bmake\b|\$[({]MAKE[)}]).*?\s-C\s*[\"']?([\w./$@{()}-]+)|\bcd\s+[\"']?([\w./$@{()}-]+)", line
+    )
+    places: list[str] = []
+    for place in (one or other for one, other in named):
+        # What only make could say (a loop's variable, a target's name, a program's answer) may be any.
+        pattern = _UNKNOWN.sub("*", re.sub(_REFERENCE, "*", _expanded(place, values)))
+        pattern = re.sub(r"\*+", "*", pattern)  # `**` would be every directory below
+        if "*" not in pattern:
+            places.append(pattern)
+        elif not _CALL.search(line) and not pattern.startswith(("/", "..", "*/..")):
+            with contextlib.suppress(OSError, ValueError):
+                below = (d.relative_to(directory).as_posix() for d in directory.glob(pattern))
+                places += sorted(d for d in below if not d.startswith("."))[:_MOST_BELOW]
     return [
         p
         for p in places

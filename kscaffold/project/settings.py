@@ -29,9 +29,14 @@ def read_settings(project: Path) -> Settings:
     import tomllib  # start-up time: few projects have settings
 
     try:
-        table = tomllib.loads(content.decode("utf-8")).get("run", {})
+        written = tomllib.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number too long, a value too deep
         raise _damaged(path, str(error)) from None
+    if unknown := sorted(written.keys() - {"run"}):
+        raise _damaged(path, f"{unknown[0]} is no table of it: there is [run], with allow")
+    table = written.get("run", {})
+    if isinstance(table, dict) and (unknown := sorted(table.keys() - {"allow"})):
+        raise _damaged(path, f"[run] has allow, and no {unknown[0]}")
     allow = table.get("allow", []) if isinstance(table, dict) else None
     if not isinstance(allow, list) or not all(isinstance(code, str) for code in allow):
         raise _damaged(path, "[run] allow is not a list of codes")

@@ -56,6 +56,24 @@ def require_trusted(directory: Path, kbuild: Path | None = None) -> None:
         raise UntrustedError(directory, why)
 
 
+def require_trusted_settings(file: Path) -> None:
+    """Refuse a file above the tests whose words pytest would run, where another user may have written it and
+    nobody named its directory. Raises UsageError KS095.
+    """
+    directory = file.parent.resolve()
+    if directory in _named or any(_covers(word, directory) for word in _words()):
+        return
+    users = ownership.own_users()
+    why = ownership.weakness(directory, users) or _weak_file(file, users)
+    if why is not None:
+        raise UsageError(
+            "KS095",
+            f"{file} is not read by pytest: {why}",
+            cause="pytest looks for its settings in each directory above the tests, and runs what they name",
+            fix=f"look at it; then name it: {VARIABLE}={shlex.quote(str(directory))} kscaffold …",
+        )
+
+
 def _weak_file(file: Path, users: frozenset[int]) -> str | None:
     """Others can put a file of theirs into a directory with the sticky bit: /tmp is root's."""
     # Who owns a link says what it leads to, now and when make comes; the kernel may not let us follow it.

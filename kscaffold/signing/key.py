@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from kscaffold import process
-from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.errors import KscaffoldError, UsageError, refuse_roots
 from kscaffold.files import paths, reader
 from kscaffold.files.sweep import sweep_dead
 from kscaffold.pkcs7 import certificate, der, keyring
@@ -76,6 +76,7 @@ def given(key: Path, cert: Path | None) -> Key:
     try:
         data = reader.read_bytes(key)
     except OSError as error:
+        refuse_roots(error, key)
         raise UsageError(
             "KS081", f"{key} can't be read", cause=error.strerror, fix=_other_key(key, error)
         ) from None

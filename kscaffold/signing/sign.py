@@ -1,7 +1,6 @@
 """Sign a .ko, as the kernel's scripts/sign-file does: a PKCS#7 message behind its bytes."""
 
 import os
-import tempfile
 from pathlib import Path
 
 from kscaffold import process
@@ -10,6 +9,7 @@ from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files import reader
 from kscaffold.files.atomic import sweep_beside, write_whole
 from kscaffold.files.identity import identify_if_there
+from kscaffold.files.temporary import temporary_directory
 from kscaffold.pkcs7 import certificate, der, keyring
 from kscaffold.pkcs7.certificate import Certificate, Signer
 from kscaffold.pkcs7.der import DerError
@@ -92,8 +92,7 @@ def _bare(raw: bytes, ko: Path) -> tuple[bytes, Signer | None]:
 def _message(bare: bytes, key: Key, hash: str) -> bytes:
     openssl = process.need("openssl")
     secret = reader.read_bytes(key.file)
-    with tempfile.TemporaryDirectory(prefix="kscaffold-") as name:
-        place = Path(name)
+    with temporary_directory() as place:
         (place / "module").write_bytes(bare)
         (place / "certificate").write_bytes(der.to_pem(key.certificate.raw, "CERTIFICATE"))
         # The flags of sign-file: no certificates, no signed attributes; the content stays outside.

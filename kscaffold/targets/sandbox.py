@@ -18,10 +18,11 @@ from kscaffold.errors import DeadlineError, KscaffoldError
 from kscaffold.module.arguments import Parameters
 from kscaffold.records import dataclass, replace
 from kscaffold.sandbox.agent import protocol
-from kscaffold.sandbox.agent.channel import Channel, require_running
+from kscaffold.sandbox.agent.channel import Channel
 from kscaffold.sandbox.agent.program import ETIME, GuestProgram, OutputListener, run_program
 from kscaffold.sandbox.agent.protocol import Answer, ChannelClosed, ChannelTimeout, Verb
-from kscaffold.targets.answers import of_console, of_outcome, since_mark
+from kscaffold.sandbox.agent.running_clock import LookingClock
+from kscaffold.targets.answers import ANY, of_outcome, since_mark, unanswered
 from kscaffold.targets.target import Kind, Modprobe, read_modules
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ _KEPT = "/.kscaffold"  # the guest's directory of what was sent, each file under
 _LOOK = 0.05  # s between two looks at a kernel
 _MOST_ARGUMENTS = (64 << 10) - 1  # agent.c's CHUNK, with a NUL
 _SLOWEST = 1e6  # bytes a second that go into a guest on a crowded machine
-_ANY = "[0-9a-f]{16}"
 _PHOTOGRAPH = 5.0  # s for a photograph; its usual time is some ms
 _FIRST = 1 << 31  # agent.c's FIRST
 _AS_USER = 1 << 31  # agent.c's AS_USER
@@ -47,8 +47,8 @@ _NONBLOCK = 0o4000  # O_NONBLOCK, as rmmod calls delete_module(2)
 class Execution:
     """A program of the user's that ran in a guest. `status`: its exit code, or the signal that killed it,
     negative; None where that is not known. `errno`: why it did not start, or 0. `late`: it did not end by its
-    deadline; `stack`: where it was in the kernel then. `lost`: the guest did not outlive it. `records`: what
-    the kernel said meanwhile.
+    deadline; `stack`: where it was in the kernel then, and who was in a module. `lost`: the guest did not
+    outlive it. `records`: what the kernel said meanwhile.
     """
 
     status: int | None
@@ -60,7 +60,7 @@ class Execution:
 
 
 # Requests that load and unload nothing.
-_READING = frozenset({Verb.LIST, Verb.LOG, Verb.READ, Verb.PHOTOGRAPH, Verb.INSTALL})
+_READING = frozenset({Verb.LIST, Verb.LOG, Verb.READ, Verb.PHOTOGRAPH, Verb.INSTALL, Verb.STACKS})
 
 
 class SandboxTarget:
@@ -85,6 +85,8 @@ class SandboxTarget:
         self.accelerator: str | None = accelerator
         self.cmdline = cmdline
         self.modprobe: Modprobe | None = None
+        # What is known of a guest that did not answer a request which is no call into a module.
+        self.last_words: Attempt | None = None
         self._requests: list[ModuleRequest] = []
         self._guest = guest
         self.as_user = as_user
@@ -233,11 +235,15 @@ class SandboxTarget:
             )
             said = self._ask_once(Verb.LOG).payload
         except (ChannelTimeout, ChannelClosed) as error:
-            last = self._unanswered(error, f"{error.nonce:016x}" if error.nonce else _ANY)
-            return Execution(None, 0, last.log, lost=True, late=last.late)
+            last = unanswered(error, f"{error.nonce:016x}" if error.nonce else ANY, self._guest)
+            return Execution(None, 0, last.log, lost=True, late=last.late, stack=last.stack)
         records = since_mark(parse_kmsg(b"\n".join(protocol.records(said))), f"{ended.nonce:016x}")
         late = ended.errno == ETIME
         return Execution(ended.status, ended.errno, records, late=late, stack=ended.stack)
+
+    def stacks(self) -> str:
+        """The kernel stacks of all tasks that are in a module (diagnosis/stacks.py)."""
+        return self._ask(Verb.STACKS).payload.decode(errors="replace")
 
     def install_busybox(self, program: bytes) -> None:
         """Put BusyBox and its names into the guest's /bin, once."""
@@ -277,20 +283,19 @@ class SandboxTarget:
         """Look on for so long, whether this kernel stays well after the last call into it. `errno` is 0 where
         it does; else `records` tell of its last words, or of all that it has said since then.
         """
-        deadline = self.channel.now() + seconds
+        clock = LookingClock(self.channel.now)
         try:
             while (
                 not int(self._ask_once(Verb.READ, TAINTED.encode()).payload.strip() or b"0")
                 & crash_heads.DIED
             ):
-                left = deadline - self.channel.now()
-                if left <= 0:
+                if (watched := clock.look()) >= seconds:
                     return Attempt(0)
-                self.channel.wait(min(left, _LOOK))
+                self.channel.wait(min(seconds - watched, _LOOK))
             records = parse_kmsg(b"\n".join(protocol.records(self._ask_once(Verb.LOG).payload)))
         except (ChannelTimeout, ChannelClosed) as error:
-            return self._unanswered(error, _ANY)
-        return Attempt(None, since_mark(records, _ANY), answered=False)
+            return unanswered(error, ANY, self._guest)
+        return Attempt(None, since_mark(records, ANY), answered=False)
 
     def memory(self) -> "KernelMemory | None":
         """The memory of the guest's kernel; None where /proc/kcore does not tell it."""
@@ -340,7 +345,7 @@ class SandboxTarget:
             wait = timeouts.seconds("ANSWER_TIMEOUT") if timeout is None else timeout
             return self.channel.ask(verb, payload, argument=argument, timeout=wait)
         except (ChannelClosed, ChannelTimeout) as error:
-            require_running(error)
+            self.last_words = unanswered(error, ANY, self._guest)
             raise KscaffoldError(
                 "KS610",
                 "the sandbox does not answer",
@@ -370,23 +375,9 @@ class SandboxTarget:
                 raise KscaffoldError("KS611", f"the guest could not take the request: errno {-answer.status}")
             return of_outcome(protocol.outcome(answer.payload))
         except (ChannelTimeout, ChannelClosed) as error:
-            attempt = self._unanswered(error, f"{error.nonce:016x}")
+            attempt = unanswered(error, f"{error.nonce:016x}", self._guest)
             begun = error.acknowledged
             return replace(attempt, late=attempt.late and begun, begun=begun)
-
-    def _unanswered(self, error: ChannelTimeout | ChannelClosed, nonce: str) -> Attempt:
-        """The attempt at a guest that did not answer, or has gone. `nonce`: the request whose records are
-        looked for, as a regular expression. Raises KscaffoldError KS620 where a signal keeps it from running:
-        nobody knows what it would do.
-        """
-        require_running(error)
-        closed = isinstance(error, ChannelClosed)
-        reset = isinstance(error, ChannelClosed) and (
-            error.reset or (self._guest is not None and self._guest.was_reset())
-        )
-        records = of_console(error.console or (self._guest.console() if self._guest else ""), nonce)
-        late = isinstance(error, ChannelTimeout)
-        return Attempt(None, records, answered=False, heard=False, alive=not closed, reset=reset, late=late)
 
 
 def _not_taken(number: int, place: str) -> KscaffoldError | OSError:

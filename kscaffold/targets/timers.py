@@ -35,7 +35,8 @@ class Timer:
     """A timer that is armed. `at`: the address of its struct; `function`: what it calls, and `work`: what
     that will run, where it is a delayed work; `seconds`: until it is due. These are 0 where no timer is seen
     at the address that the kernel has: what was one there has been given back, or it never was one. `stack`:
-    of a timer that ends a sleep, what the sleeping task's stack has above it.
+    of a timer that ends a sleep, what the sleeping task's stack has above it. `late`: seconds from then until
+    the kernel looks whether it is due.
     """
 
     kind: Literal["timer", "hrtimer"]
@@ -44,6 +45,7 @@ class Timer:
     work: int = 0
     seconds: float = 0.0
     stack: tuple[int, ...] = ()
+    late: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,13 @@ class _Clock(NamedTuple):
         passed = (expires - self.ticks) % self.end
         return 0 if passed >= self.end // 2 else passed
 
+    def late(self, expires: int, bucket: int) -> float:
+        """Seconds from then until the kernel looks at this bucket, which it does when the last timer of the
+        bucket is due: of 5 s, a quarter of one.
+        """
+        span = 1 << 3 * (bucket // 64)
+        return (span - expires % span) / self.rate
+
     def fits(self, expires: int, bucket: int) -> bool:
         """Whether a timer that is due then is in the right bucket. Who frees an object writes a pointer into
         its middle (mm/slub.c), which is where a delayed work has its tick; the bucket decides when the kernel
@@ -172,6 +181,8 @@ def _of_wheel(
     """
     form = struct.Struct(f"{memory.order}5{memory.letter}I")
     waiting = [_Link(at, back) for at, back in heads]
+    # Behind the wheel are heads of other lists, which go round in circles: each link is followed once.
+    followed = set[tuple[int, int]]()
     for _ in range(_DEEPEST):
         following: list[_Link] = []
         content = memory.read([(link.at - memory.word, form.size) for link in waiting])
@@ -187,8 +198,8 @@ def _of_wheel(
                 if link.at in known and not clock.fits(entry.expires, bucket):
                     yield Timer("timer", link.at)
                 else:
-                    left = clock.left(entry.expires) / clock.rate
-                    yield Timer("timer", link.at, entry.function, entry.work, left)
+                    left, late = clock.left(entry.expires) / clock.rate, clock.late(entry.expires, bucket)
+                    yield Timer("timer", link.at, entry.function, entry.work, left, late=late)
                 known[link.at] = (entry.following, bucket, buckets, not link.is_read)
                 following.append(_Link(entry.following, link.at, bucket, buckets))
                 continue
@@ -198,7 +209,9 @@ def _of_wheel(
                 yield Timer("timer", link.at)
             if slot == bucket * memory.word:  # what follows proves itself, as each does, by its pointer back
                 following.append(_Link(behind, link.at, bucket, buckets, is_read=False))
-        if not (waiting := [link for link in following if link.at]):
+        followed |= {(link.at, link.back) for link in waiting}
+        waiting = [link for link in following if link.at and (link.at, link.back) not in followed]
+        if not waiting:
             return
 
 

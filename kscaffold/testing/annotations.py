@@ -6,12 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from kscaffold.project.ask import kbuild_file
 from kscaffold.testing.pytest_job import TestResult
 
 GITLAB_REPORT = "gl-code-quality-report.json"
 """The file that a job of GitLab uploads; the pipeline that `ci gitlab` prints names it."""
 
 _FAILED = ("failed", "error")
+_OURS = "kscaffold.testing.guest.GuestFailure: "
 
 
 def github(results: Sequence[TestResult], project: Path, environment: Mapping[str, str]) -> list[str]:
@@ -20,10 +22,10 @@ def github(results: Sequence[TestResult], project: Path, environment: Mapping[st
         return []
     top = environment.get("GITHUB_WORKSPACE") or project
     return [
-        f"::error file={_value(_path(one, project, top))},line={one.line},title={_value(_title(one))}"
-        f"::{_text(_why(one))}"
+        f"::error file={_value(path)},line={line},title={_value(_title(one))}::{_text(_why(one))}"
         for one in results
         if one.outcome in _FAILED
+        for path, line in [_place(one, project, top)]
     ]
 
 
@@ -38,16 +40,23 @@ def gitlab(results: Sequence[TestResult], project: Path, environment: Mapping[st
             "check_name": one.test.rpartition("::")[2].partition("[")[0],
             "fingerprint": hashlib.sha256(f"{one.test} {one.kernel}".encode()).hexdigest(),
             "severity": "major",
-            "location": {"path": _path(one, project, top), "lines": {"begin": max(1, one.line)}},
+            "location": {"path": path, "lines": {"begin": line}},
         }
         for one in results
         if one.outcome in _FAILED
+        for path, line in [_place(one, project, top)]
     ]
     return json.dumps(found, indent=2) + "\n"
 
 
-def _path(one: TestResult, project: Path, top: str | Path) -> str:
-    return os.path.relpath(project / one.file, top)
+def _place(one: TestResult, project: Path, top: str | Path) -> tuple[str, int]:
+    """The file, from the top of the repository, and the line. A test that is not the project's, as those of
+    the standard examination, is no file that a service could show: what Kbuild reads of the project is.
+    """
+    file = Path(os.path.normpath(project / one.file))
+    if file.is_relative_to(project):
+        return os.path.relpath(file, top), max(1, one.line)
+    return os.path.relpath(kbuild_file(project) or project, top), 1
 
 
 def _title(one: TestResult) -> str:
@@ -58,9 +67,10 @@ def _why(one: TestResult) -> str:
     """The line of pytest's text that says what was wrong."""
     lines = [line for line in one.text.splitlines() if line.strip()]
     errors = [line[1:].strip() for line in lines if line.startswith("E ")]
-    first = errors[0] if errors else lines[0].strip() if lines else one.outcome
-    # Of a second run: what the line that is annotated has done, or the call that gave the wrong answer.
-    return "\n".join([first, *(line for line in lines if line.startswith("in a second run "))])
+    first = errors[0].removeprefix(_OURS) if errors else lines[0].strip() if lines else one.outcome
+    # The kernel's words are of the line that is annotated; so is what a second run showed.
+    more = (line for line in lines if line.startswith(("the kernel complained: ", "in a second run ")))
+    return "\n".join(dict.fromkeys((first, *more)))
 
 
 def _text(text: str) -> str:

@@ -18,9 +18,12 @@ _GROUP = "ks_calls"
 _MOST = 200  # functions; a probe takes a guest without KVM some ms
 _MOST_VALUES = 6  # that a function returned, in a row of the report
 _LINE = lazy.pattern(
-    r"(?m)^ *(?P<task>\S.*)-\d+ .*: ks_call_(?P<number>\d{1,9}): \(.*\) ret=0x(?P<value>[0-9a-f]+)$"
+    r"(?m)^ *(?P<task>\S.*)-\d+ .*\[\d+\] (?P<flags>\S{1,9}) +[\d.]+: ks_call_(?P<number>\d{1,9}):"
+    r" \(.*\) ret=0x(?P<value>[0-9a-f]+)$"
 )
-# Those that run when the kernel likes, not because a program of the test's called.
+# Those that run when the kernel likes, not because a program of the test's called; and the flags of a hard or
+# soft interrupt, which runs in whatever task there is (trace_print_lat_fmt() in kernel/trace/trace_output.c).
+_INTERRUPT = frozenset("hHs")
 _KERNELS_TASKS = re.compile(r"<idle>|kworker/|ksoftirqd/|rcu|irq/|migration/|swapper/")
 
 
@@ -82,10 +85,8 @@ class CallTrace:
             text = self._sandbox.read(f"{_TRACING}/trace").decode(errors="replace")
         except (OSError, KscaffoldError):
             return
-        for line in _LINE.finditer(text):
-            if int(line["number"]) < len(self._probed):  # a module can write such a line, too
-                by_program = not _KERNELS_TASKS.match(line["task"])
-                self._seen.append((int(line["number"]), int(line["value"], 16), by_program))
+        # A module can write such a line, too.
+        self._seen += [one for one in returns_in(text) if one[0] < len(self._probed)]
 
     def calls(self) -> tuple[Calls, ...]:
         """The calls so far: a row a function, in the order of the source."""
@@ -108,6 +109,20 @@ class CallTrace:
         except (OSError, KscaffoldError):
             return False
         return True
+
+
+def returns_in(text: str) -> list[tuple[int, int, bool]]:
+    """The returns that a trace has: the function's number, the value, and whether a program of the test's had
+    called.
+    """
+    return [
+        (
+            int(line["number"]),
+            int(line["value"], 16),
+            not _KERNELS_TASKS.match(line["task"]) and not _INTERRUPT & set(line["flags"]),
+        )
+        for line in _LINE.finditer(text)
+    ]
 
 
 def _in_source(one: Calls) -> tuple[str, str, int]:

@@ -20,8 +20,10 @@ from kscaffold.make.build_project import build_project
 from kscaffold.module.check import check_module
 from kscaffold.module.predict.param_values import RANGES
 from kscaffold.project.ask import read_project
+from kscaffold.sandbox.agent.running_clock import LookingClock
 from kscaffold.testing.guest import TIMEOUT, Guest, GuestFailure
 from kscaffold.testing.project import project_of
+from kscaffold.testing.results import SOURCE
 
 # What a module is asked to take besides the ends of a type's range.
 _MORE_VALUES = {
@@ -80,6 +82,8 @@ def test_builds_without_warnings(
     said = [f"{c.file}:{c.line}: {c.level}: {c.text}" for c in mine]
     if not report.ok and not said and report.explanation:
         said = [str(report.explanation.cause or report.explanation.what)]
+    if mine:
+        request.node.user_properties.append((SOURCE, f"{mine[0].file}:{mine[0].line}"))
     if said or not report.ok:
         pytest.fail("\n".join(said), pytrace=False)
 
@@ -167,8 +171,8 @@ def test_unload_while_in_use(guest: Guest, module_name: str, tmp_path: Path) -> 
         j = report.judgement
         raise GuestFailure(f"the unload {j.verdict} while {held[0]} was open: {j.cause}")
     guest.exec("killall", "-KILL", "hold")
-    deadline = time.monotonic() + TIMEOUT
-    while guest.exec("pidof", "hold").returncode == 0 and time.monotonic() < deadline:
+    clock = LookingClock()
+    while guest.exec("pidof", "hold").returncode == 0 and clock.look() < TIMEOUT:
         if report.ok and guest.complaints():
             raise GuestFailure(
                 f"{module_name} was unloaded while {held[0]} was open, and the kernel crashed when that was"

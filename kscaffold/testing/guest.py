@@ -1,13 +1,11 @@
-"""The guest of one test: a pristine kernel with methods that fail the test where a user's command would say
-no.
-"""
+"""The guest of one test: a pristine kernel. Its methods fail the test where a user's command would say no."""
 
 import contextlib
 import os
 import re
 import shlex
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kscaffold.diagnosis.crash import Complaint, may_have_complaint
@@ -24,8 +22,14 @@ from kscaffold.load.report import LoadReport
 from kscaffold.load.sandbox import Sandbox
 from kscaffold.load.unload import UnloadReport
 from kscaffold.records import dataclass, field
+from kscaffold.sandbox.agent.running_clock import LookingClock
 
 _LOOK = 0.1  # s between two looks at the log
+# By the exit status of the guest's process that made the call.
+_WRONG_COUNTS = {
+    1: "returned 0: it took nothing, and did not say why",
+    2: "returned more than the bytes that it was asked for",
+}
 TIMEOUT = 10.0
 """Seconds that a load, an unload, a read or a write may take in the kernel."""
 
@@ -57,6 +61,7 @@ class Evidence:
     stack: str = ""
     lost: bool = False
     late: bool = False
+    waited: bool = False
     used: bool = False
     loads: list[LoadReport] = field(default_factory=list)
     unloads: list[UnloadReport] = field(default_factory=list)
@@ -105,13 +110,13 @@ class Guest:
         name = next((n for n, built in self._modules.items() if built == ko), None)
         self._note("load", name or os.path.relpath(ko), *words)
         self._alive()
-        report = self._sandbox.load(ko, timeout=TIMEOUT, **parameters)
+        with self._answering():
+            report = self._sandbox.load(ko, timeout=TIMEOUT, **parameters)
         self.evidence.modules[report.module] = ko
         self.evidence.loads.append(report)
         stages = report.judgement.stages
         self.evidence.trace = "" if report.ok else "\n".join(f"{s.id}: {s.status}" for s in stages)
-        lost = report.judgement.verdict in ("crashed", "hung", "lost") and not self._answers()
-        self._take(report.judgement.complaints, report.log, report.place, lost=lost)
+        self._take_report(report)
         return report
 
     def unload(self, module: str | Path | None = None) -> UnloadReport:
@@ -129,10 +134,10 @@ class Guest:
         ko = self._ko(module)
         self._note("unload", ko.stem)
         self._alive()
-        report = self._sandbox.unload(ko, timeout=TIMEOUT)
+        with self._answering():
+            report = self._sandbox.unload(ko, timeout=TIMEOUT)
         self.evidence.unloads.append(report)
-        lost = report.judgement.verdict in ("crashed", "hung", "lost") and not self._answers()
-        self._take(report.judgement.complaints, report.log, report.place, lost=lost)
+        self._take_report(report)
         return report
 
     def exec(
@@ -161,7 +166,8 @@ class Guest:
         data = input.encode() if isinstance(input, str) else input
         files = [str(self._directory / one) for one in copy]
         self.evidence.used = True
-        done = self._sandbox.exec(path, *words[1:], input=data, copy=files, env=env, timeout=timeout)
+        with self._answering():
+            done = self._sandbox.exec(path, *words[1:], input=data, copy=files, env=env, timeout=timeout)
         self._take(done.complaints, done.log, done.place, lost=done.lost)
         self._judge(done, words[0], timeout)
         assert done.status is not None
@@ -198,7 +204,8 @@ class Guest:
         """Have firmware in the guest's /lib/firmware, beside what the project has in `firmware/`."""
         __tracebackhide__ = True
         self._alive()
-        self._sandbox.firmware(name, data)
+        with self._answering():
+            self._sandbox.firmware(name, data)
 
     def log(self) -> list[str]:
         """The lines of the kernel's log since the first load or program."""
@@ -207,18 +214,22 @@ class Guest:
 
     def expect_log(self, pattern: str, *, timeout: float = 2.0) -> re.Match[str]:
         """Wait until a line of the log has the pattern (a regular expression), and return the match. The test
-        fails where none comes within `timeout` seconds.
+        fails where none comes within `timeout` seconds in which the guest could run.
         """
         __tracebackhide__ = True
-        deadline = time.monotonic() + timeout
+        clock = LookingClock()
         while True:
             lines = self.log()
             for line in lines:
                 if found := re.search(pattern, line):
                     return found
-            if time.monotonic() >= deadline:
+            if clock.look() >= timeout:
+                self.evidence.waited = True
                 last = "\n".join(f"  | {line}" for line in lines[-10:]) or "  (it is empty)"
-                raise GuestFailure(f"no line of the kernel's log has {pattern!r}; its last lines:\n{last}")
+                stuck = "".join(f"{one}\n" for one in self._stuck())
+                raise GuestFailure(
+                    f"no line of the kernel's log has {pattern!r}; {stuck}its last lines:\n{last}"
+                )
             time.sleep(_LOOK)
 
     def records(self) -> list[Record]:
@@ -229,8 +240,9 @@ class Guest:
         if self.evidence.lost or not self.evidence.commands:
             return self.evidence.records
         try:
-            records = self._sandbox.log_since_first_request()
-        except KscaffoldError:
+            with self._answering():
+                records = self._sandbox.log_since_first_request()
+        except (GuestFailure, KscaffoldError):
             self.evidence.lost = True
             return self.evidence.records
         self.evidence.records = records
@@ -246,7 +258,8 @@ class Guest:
             # A kernel that says nothing is not asked whether it is well: that costs each test its time.
             if may_have_complaint(records):
                 tainted = self._sandbox.tainted()
-                more, place = complaints_of(records, files, tainted, waiting=self.evidence.late)
+                waiting = self.evidence.late or self.evidence.waited
+                more, place = complaints_of(records, files, tainted, waiting=waiting)
                 found += [one for one in more if one.seq not in known]
                 self.evidence.place = self.evidence.place or place
         return tuple(found)
@@ -254,9 +267,11 @@ class Guest:
     def flaws(self) -> tuple[Flaw, ...]:
         """The flaws of loads and unloads that succeeded, without the kernel's complaints; and what was left
         behind, where the test did no more than load and unload: programs and files take memory of their
-        own.
+        own. A sanitizer sees what is never freed when its module goes, so what is loaded is unloaded then.
         """
         seen = self.evidence
+        if self._sandbox.looks_for_leaks and not seen.lost:
+            self._unload_all()
         reports: list[LoadReport | UnloadReport] = [*seen.loads, *seen.unloads]
         found = [f for r in reports for f in r.flaws if f.kind in OTHERS]
         if not seen.lost:
@@ -266,27 +281,48 @@ class Guest:
         seen.flaws = tuple(found)
         return seen.flaws
 
+    def _stuck(self) -> Iterator[str]:
+        """Say which workers and threads are busy in a module; the line of the first is the test's."""
+        with contextlib.suppress(KscaffoldError, OSError):
+            for one in self._sandbox.stuck():
+                self.evidence.stack += one.stack
+                self.evidence.place = self.evidence.place or one.place
+                yield str(one)
+
+    def _unload_all(self) -> None:
+        """Unload what the test left in, the last one first; one that is in use stays."""
+        with contextlib.suppress(KscaffoldError, GuestFailure):
+            here = {module.name for module in self._sandbox.modules()}
+            for report in reversed(tuple(self.evidence.loads)):
+                if report.module in here:
+                    here.remove(report.module)
+                    self.try_unload(self.evidence.modules[report.module])
+
     def _pass_file(self, path: str, data: bytes | None, timeout: float) -> Executed:
         __tracebackhide__ = True
         self._alive()
         self.evidence.used = True
-        done = self._sandbox.pass_file(path, data, timeout=timeout)
+        with self._answering():
+            done = self._sandbox.pass_file(path, data, timeout=timeout)
         self._take(done.complaints, done.log, done.place, lost=done.lost)
         if done.errno and not done.late:
             raise OSError(done.errno, os.strerror(done.errno), path)
-        self._judge(done, f"{'read' if data is None else 'write'} of {path}", timeout)
+        call = "read" if data is None else "write"
+        self._judge(done, f"{call} of {path}", timeout)
         if done.status:
-            raise GuestFailure(f"a {'read' if data is None else 'write'} of {path} was killed by the kernel")
+            how = _WRONG_COUNTS.get(done.status, "was killed by the kernel")
+            raise GuestFailure(f"a {call} of {path} {how}")
         return done
 
     def _judge(self, done: Executed, name: str, timeout: float) -> None:
         __tracebackhide__ = True
-        self.evidence.stack = done.stack
+        self.evidence.stack = self.evidence.stack or done.stack
         self.evidence.late = self.evidence.late or done.late
         if done.lost:
-            raise GuestFailure(f"the guest did not outlive {name}: its kernel crashed, or hangs")
+            how = f"hangs, at {done.place}" if done.late and done.place else "crashed, or hangs"
+            raise GuestFailure(f"the guest did not outlive {name}: its kernel {how}")
         if done.late:
-            raise GuestFailure(f"{name} did not end within {timeout:g} s")
+            raise GuestFailure(f"{name} did not end within {timeout:g} s{done.stands}")
         if done.errno:
             raise GuestFailure(f"{name} did not start: {os.strerror(done.errno)}")
 
@@ -316,6 +352,33 @@ class Guest:
         __tracebackhide__ = True
         if self.evidence.lost:
             raise GuestFailure("the guest is lost: its kernel crashed, or hangs")
+
+    def _take_report(self, report: LoadReport | UnloadReport) -> None:
+        """Keep what a load or an unload told, and whether the guest outlived it."""
+        verdict = report.judgement.verdict
+        self.evidence.stack = self.evidence.stack or report.stack
+        self.evidence.late = self.evidence.late or verdict == "hung"
+        lost = verdict in ("crashed", "hung", "lost") and not self._answers()
+        place = report.place
+        if place and len(self.evidence.modules) > 1:
+            # A load knows its own module only; here the one that was called by it is known, too.
+            files = files_by_module(self.evidence.modules.values())
+            place = complaints_of(report.log, files, None)[1] or place
+        self._take(report.judgement.complaints, report.log, place, lost=lost)
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Fail the test where the guest does not answer, with what its kernel was at."""
+        __tracebackhide__ = True
+        try:
+            yield
+        except KscaffoldError as error:
+            if error.code != "KS610":
+                raise
+            records, place, stack = self._sandbox.last_words()
+            self.evidence.stack = self.evidence.stack or stack
+            self._take((), records, place, lost=True)
+            raise GuestFailure("the guest does not answer: its kernel crashed, or hangs") from None
 
     def _answers(self) -> bool:
         with contextlib.suppress(KscaffoldError, OSError):

@@ -13,12 +13,15 @@ from kscaffold.records import dataclass
 Outcome = Literal["passed", "failed", "skipped"]
 
 _INDENT = 4
-_VERSION = re.compile(r"(?P<indent> *)(?:KTAP version 1|TAP version 1[34])$")
+# What stands before a line: a time and a caller of printk's, and what a module puts there by pr_fmt().
+_TIME = re.compile(r"\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ?")
+_VERSION = re.compile(r"(?P<before>[\w.-]+: )?(?P<indent> *)(?:KTAP version 1|TAP version 1[34])$")
 _SUBTEST = re.compile(r" *# Subtest: (?P<name>.+)$")
-_PLAN = re.compile(r"(?P<indent> *)1\.\.(?P<count>\d+)(?: # SKIP.*)?$")
+_PLAN = re.compile(r"(?P<indent> *)1\.\.(?P<count>\d+)(?: # ?(?P<skip>(?i:skip))\b ?(?P<why>.*))?$")
+_BAIL = re.compile(r" *Bail out!\s*(?P<why>.*)$")
 _RESULT = re.compile(
-    r"(?P<indent> *)(?P<no>not )?ok (?P<number>\d+)(?: -)?(?: (?P<name>[^#]*?))?"
-    r"(?: # (?P<directive>SKIP|TODO|XFAIL|TIMEOUT|ERROR)\b ?(?P<why>.*))?(?: # .*)?$"
+    r"(?P<indent> *)(?P<no>not )?ok\b(?: (?P<number>\d+))?(?: -)?(?: (?P<name>(?!#).*?))?"
+    r"(?: # ?(?P<directive>(?i:SKIP|TODO|XFAIL|TIMEOUT|ERROR))\b:? ?(?P<why>.*))?(?: # .*)?$"
 )
 _SUM = re.compile(
     r"(?P<module>\w+): (?:(?P<all>all|remaining) \d+ tests passed"
@@ -54,10 +57,14 @@ def results(lines: Iterable[str]) -> tuple[KtapResult, ...]:
     found: list[KtapResult] = []
     levels: list[_Level] = []
     said: list[str] = []
-    for line in lines:
+    before = ""
+    for text in lines:
+        line = _TIME.sub("", text, count=1) if _TIME.match(text) else text
+        line = line.removeprefix(before)
         if total := _SUM.match(line):
             found.append(_sum(total))
         elif version := _VERSION.match(line):
+            before = version["before"] or before
             depth = len(version["indent"]) // _INDENT
             if depth == 0:
                 found += _cut_short(levels)
@@ -73,13 +80,20 @@ def _take(line: str, levels: list[_Level], said: list[str], found: list[KtapResu
     if subtest := _SUBTEST.match(line):
         _at(levels, (len(line) - len(line.lstrip())) // _INDENT).name = subtest["name"].strip()
     elif plan := _PLAN.match(line):
-        _at(levels, len(plan["indent"]) // _INDENT).planned = int(plan["count"])
+        level = _at(levels, len(plan["indent"]) // _INDENT)
+        level.planned = int(plan["count"])
+        if plan["skip"] and len(levels) == 1:  # that of a suite is told by the suite's own line
+            found.append(KtapResult(level.name or "the plan", "skipped", plan["why"]))
+    elif bail := _BAIL.match(line):
+        names = [one.name for one in levels if one.name]
+        found.append(KtapResult(".".join([*names, "Bail out!"]), "failed", bail["why"]))
+        levels.clear()
     elif result := _RESULT.match(line):
         depth = len(result["indent"]) // _INDENT
         inside = levels[depth + 1] if depth + 1 < len(levels) else None
         level = _at(levels, depth)
         level.came += 1
-        name: str = (result["name"] or "").strip() or result["number"]
+        name: str = (result["name"] or "").strip() or result["number"] or str(level.came)
         names = [one.name for one in levels[: depth + 1] if one.name]
         outcome = _outcome(result)
         text = "\n".join(said) if outcome == "failed" else result["why"] or ""
@@ -100,9 +114,10 @@ def _at(levels: list[_Level], depth: int) -> _Level:
 
 
 def _outcome(result: re.Match[str]) -> Outcome:
-    if result["directive"] == "SKIP":
+    directive = (result["directive"] or "").upper()
+    if directive == "SKIP":
         return "skipped"
-    return "failed" if result["no"] and result["directive"] not in ("TODO", "XFAIL") else "passed"
+    return "failed" if result["no"] and directive not in ("TODO", "XFAIL") else "passed"
 
 
 def _cut_short(levels: list[_Level]) -> list[KtapResult]:

@@ -199,11 +199,15 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if guests:
         from kscaffold.testing.verdict import judge  # start-up time: pytest runs without us, too
 
-        wanted = [str(mark.args[0]) for mark in item.iter_markers("complaint") if mark.args]
-        problem = judge(guests, wanted)
+        problem = judge(guests, _wanted(item))
         if problem:
             pytest.fail(problem, pytrace=False)
     return result
+
+
+def _wanted(item: pytest.Item) -> list[str]:
+    """The complaints that the test's markers name."""
+    return [str(mark.args[0]) for mark in item.iter_markers("complaint") if mark.args]
 
 
 def _report_ktap(item: pytest.Item, report: pytest.TestReport, guests: list["Guest"]) -> None:
@@ -243,21 +247,25 @@ def _plainly(report: pytest.TestReport, call: pytest.CallInfo[Any]) -> bool:
 def _report_failure(
     item: pytest.Item, report: pytest.TestReport, guests: list["Guest"], *, was_judged: bool
 ) -> None:
-    """The texts of a failure: the kernel's log, the line of source, and how to do the same again. Where the
-    kernel names no line, the test is run a second time. `was_judged`: it did what it is about.
+    """The texts of a failure: what the kernel complained of, its log, the line of source, and how to do the
+    same again. Where the kernel names no line, the test is run a second time. `was_judged`: it did what it is
+    about.
     """
     # start-up time: pytest runs without us, too
     from kscaffold.testing.results import SOURCE
     from kscaffold.testing.second_run import run_again, waits_for_lock
-    from kscaffold.testing.verdict import again, guess_of, sections, source_of
+    from kscaffold.testing.verdict import again, guess_of, sections, source_of, unwanted_complaints
 
+    complaints = unwanted_complaints(guests, _wanted(item), report.longreprtext)
+    if complaints:
+        _add(report, "kernel", "\n".join(complaints))
     sanitized = "sanitize" in str(item.config.getoption("--kscaffold-instruments") or "").split(",")
     report.sections += sections(guests, _MOST_LINES, sanitized=sanitized)
     source = source_of(guests, item.config.rootpath)
     if was_judged and (source is None or waits_for_lock(guests)):
         second = run_again(item, guests, report.duration)
         if second is not None:
-            _add(report, second.text)
+            _add(report, "second run", second.text)
             if second.rows:
                 report.sections.append(("calls of the module's functions, in a second run", second.rows))
         source = (second.source if second else None) or source or guess_of(guests, item.config.rootpath)
@@ -267,11 +275,11 @@ def _report_failure(
         report.user_properties.append((SOURCE, source))
 
 
-def _add(report: pytest.TestReport, text: str) -> None:
+def _add(report: pytest.TestReport, title: str, text: str) -> None:
     """Put sentences behind those of a failure, where every reader of reports finds them."""
     add = getattr(report.longrepr, "addsection", None)
     if add:
-        add("second run", text)
+        add(title, text)
     else:
         report.longrepr = f"{report.longrepr}\n{text}"
 
@@ -297,6 +305,7 @@ def pytest_runtest_makereport(
         ]
     if call.when == "call" and guests:
         _report_ktap(item, report, guests)
-    if call.when == "call" and guests and report.failed:
+    # Also of a fixture that uses the guest: it is still open.
+    if call.when in ("setup", "call") and guests and report.failed:
         _report_failure(item, report, guests, was_judged=not could_not)
     return report

@@ -36,7 +36,7 @@ class Results:
             modules=str(facts.get("kscaffold.modules", "")).split(),
             sections=[list(one) for one in report.sections] if report.failed else [],
             file=source or test,
-            line=int(line) if source else (number or 0) + 1,
+            line=int(line) if source else _line_in(Path(test).name, report) or (number or 0) + 1,
         )
 
     def _write(self, test: str, outcome: str, text: str, **more: Any) -> None:
@@ -53,6 +53,16 @@ class Results:
         }
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def _line_in(test_file: str, report: pytest.TestReport) -> int | None:
+    """The innermost line of the test's file that the failure went through: the assertion, or the call. None
+    where no traceback tells, as where the kernel's complaint alone fails the test.
+    """
+    trace = getattr(report.longrepr, "reprtraceback", None)
+    places = [getattr(entry, "reprfileloc", None) for entry in getattr(trace, "reprentries", ())]
+    lines = [place.lineno for place in places if place and Path(place.path).name == test_file]
+    return lines[-1] if lines else None
 
 
 def _text(report: pytest.TestReport) -> str:

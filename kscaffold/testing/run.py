@@ -3,7 +3,7 @@ several.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from kscaffold.load.request import NO_INSTRUMENTS, Instruments
 from kscaffold.progress import SILENT, Progress, Work
 from kscaffold.project.ask import kbuild_file, read_project
 from kscaffold.project.find import find_project
-from kscaffold.project.trust import require_trusted
+from kscaffold.project.trust import require_trusted, require_trusted_settings
 from kscaffold.records import dataclass, field
 from kscaffold.testing.junit import joined
 from kscaffold.testing.pytest_job import (
@@ -128,6 +128,7 @@ def test(
     project = find_project(request.directory)
     require_trusted(project, kbuild_file(project))
     paths, examined = _paths(request, project)
+    _require_settings(paths, project)
     if examined:
         read_project(project, None)  # what can't be read is one error, and not one of each test
     names = tuple(dict.fromkeys(request.kernels)) or (None,)
@@ -243,6 +244,31 @@ def _paths(request: TestRequest, project: Path) -> tuple[tuple[Path, ...], bool]
         _require_plain(tests)
         return (tests,), False
     return (EXAMINATION,), True
+
+
+# What pytest looks for in each directory from the tests up to the root; below them it runs each conftest.py.
+_SETTINGS = (
+    *("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini"),
+    *("pyproject.toml", "tox.ini", "setup.cfg"),
+)
+
+
+def _require_settings(paths: Sequence[Path], project: Path) -> None:
+    """Refuse what pytest would read above the tests and run where another user may have written it, or where
+    it has no end. Raises UsageError KS095, ForeignFileError.
+    """
+    read: set[Path] = set()
+    for path in paths:
+        is_set = False
+        for place in reversed(path.resolve().parents):
+            read |= (found := {place / name for name in _SETTINGS if (place / name).is_file()})
+            is_set = is_set or bool(found)
+            if (conftest := place / "conftest.py").is_file() and (is_set or place.is_relative_to(project)):
+                read.add(conftest)
+    for file in sorted(read):
+        if not file.is_relative_to(project):
+            require_trusted_settings(file)
+        reader.require_plain(file, reader.MOST_TEXT)
 
 
 def _require_plain(tests: Path) -> None:

@@ -22,14 +22,10 @@ def judge(guests: Sequence[Guest], wanted: Sequence[str]) -> str | None:
 
     This is the one place that says what a clean guest is.
     """
-    found = [complaint for guest in guests for complaint in guest.complaints()]
-    unwanted = [one for one in found if not any(_is(one, which) for which in wanted)]
     flaws = [flaw for guest in guests for flaw in guest.flaws()]
-    seen: list[Complaint | Flaw] = [*found, *flaws]
+    seen: list[Complaint | Flaw] = [*(one for guest in guests for one in guest.complaints()), *flaws]
     missing = [which for which in wanted if not any(_is(one, which) for one in seen)]
-    lines = [
-        f"the kernel complained: {one.summary}" + (f" ({one.where})" if one.where else "") for one in unwanted
-    ]
+    lines = unwanted_complaints(guests, wanted, "")
     lines += [
         f"not clean: {one.text} ({one.code})" + (f", {one.where}" if one.where else "")
         for one in flaws
@@ -45,6 +41,18 @@ def judge(guests: Sequence[Guest], wanted: Sequence[str]) -> str | None:
     if not lines and any(guest.evidence.lost for guest in guests) and not wanted:
         lines = ["the guest was lost: its kernel crashed, or hangs"]
     return "\n".join(lines) or None
+
+
+def unwanted_complaints(guests: Sequence[Guest], wanted: Sequence[str], text: str) -> list[str]:
+    """A sentence for each complaint of the kernels that no marker names. `wanted` as for judge(). `text`:
+    the failure's, and what it has of them is not repeated.
+    """
+    found = [complaint for guest in guests for complaint in guest.complaints()]
+    return [
+        f"the kernel complained: {one.summary}" + (f" ({one.where})" if one.where else "")
+        for one in found
+        if not any(_is(one, which) for which in wanted) and not (text and one.summary in text)
+    ]
 
 
 def _is(one: Complaint | Flaw, which: str) -> bool:
@@ -71,7 +79,7 @@ def sections(guests: Sequence[Guest], most: int, *, sanitized: bool) -> list[tup
         if lines:
             parts.append((f"kernel log{which} ({guest.kernel.name})", "\n".join(lines)))
         if seen.stack:
-            parts.append((f"kernel stack of the program{which}", seen.stack.rstrip()))
+            parts.append((f"kernel stack{which}", seen.stack.rstrip()))
         if seen.trace:
             parts.append((f"stages of the last load{which}", seen.trace))
         if seen.commands:

@@ -1,6 +1,8 @@
 """-C DIR and what else docs/commands.md promises of every command that acts on a project."""
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +37,34 @@ def test_every_command_on_a_project_takes_c(ks, command: tuple[str, ...]):
         return  # of all
     help_text = ks(*command, "--help").out
     assert re.search(r"-C\b", help_text), help_text
+
+
+# What they need besides a directory, which is looked at first.
+_WORDS = {
+    ("kbuild", "add-module"): ("x",),
+    ("kbuild", "add-object"): ("x.o",),
+    ("kbuild", "rename"): ("x", "y"),
+    ("exec",): ("sh",),
+    ("explain",): ("load",),
+    ("new",): ("x",),
+}
+# These may name what has gone, or what is to be made.
+_NOT_THERE = {("sandbox", "status"), ("sandbox", "stop"), ("new",)}
+
+
+@pytest.mark.parametrize("name", ["file", "pipe", "none", "dangling", "self"])
+def test_what_is_no_directory_is_answered_by_2_everywhere(
+    ks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "dangling").symlink_to("none")
+    (tmp_path / "self").symlink_to("self")
+    for command in _commands():
+        if command not in _NOT_THERE:
+            ran = ks(*command, "-C", name, *_WORDS.get(command, ()))
+            assert ran.status == 2 and "error[KS004]" in ran.err and name in ran.err, (command, ran.err)
+    for command in ("adopt", "update"):
+        ran = ks(command, name)
+        assert ran.status == 2 and f"error[KS004]: {name} is not a directory" in ran.err, ran.err

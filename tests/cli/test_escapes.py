@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 import os
 import pty
 import re
@@ -28,6 +29,7 @@ from kscaffold.instrument.fault_rows import Call, Faults, Row, Wrong
 from kscaffold.instrument.findings import Finding, Findings
 from kscaffold.load.addr2line import SourceLine
 from kscaffold.testing.html import render_page
+from kscaffold.testing.junit import joined
 from kscaffold.testing.pytest_job import TestResult as Result
 from kscaffold.testing.run import TestRun as Run
 from tests.conftest import ROOT
@@ -36,6 +38,8 @@ from tests.support.projects import HELLO
 from tests.support.worlds import World
 
 EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202e"
+# What would be a line of its own.
+FORGED = "x\nerror[KS999]: forged"
 # What a terminal may get: text, newlines and tabs, and our own colours.
 STEERS = re.compile(r"[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e]")
 OURS = re.compile(r"\x1b\[(?:[0-9]|3[0-9])m")
@@ -67,7 +71,7 @@ COMMANDS = (
     "sign {evil}",
     "package dkms",
     "kbuild add-module {evil}",
-    "kbuild add-source {evil}.c",
+    "kbuild add-object {evil}.o",
     "kernel list",
     "kernel default {evil}",
     "kernel add --build {evil}",
@@ -94,7 +98,7 @@ COMMANDS = (
     "test tests/{evil}.py --offline",
     "test -k {evil} --offline --kernel {evil}",
     "package install --root {evil} --offline --no-build",
-    "kbuild rename-module evil {evil}",
+    "kbuild rename evil {evil}",
     "kernel add {evil}/{evil}",
     "kernel add --image {evil}",
     "watch {evil}",
@@ -136,6 +140,36 @@ def test_no_command_passes_on_what_steers_a_terminal(ks, evil_place: Path):
         assert ran.status != EXIT_BUG, (command, ran.err)
         found = STEERS.search(ran.out + ran.err)
         assert found is None, (command, (ran.out + ran.err)[max(0, found.start() - 80) : found.end() + 20])
+
+
+def test_no_name_begins_a_line_that_seems_ours(ks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"cache{FORGED}"))
+    World().stored()
+    place = tmp_path / f"dir{FORGED}"
+    place.mkdir()
+    (place / "Kbuild").write_text("obj-m := evil.o\n")
+    (place / "evil.c").write_text(HELLO)
+    (place / f"{FORGED}.c").write_text(HELLO)
+    info = [(key, FORGED) for key in ("description", "author", "firmware", "alias", "version")]
+    info.append(("parm", f"{FORGED}:{FORGED}"))
+    ko = Ko("evil", info=info, vermagic=FORGED, license=FORGED, depends=FORGED)
+    (place / "evil.ko").write_bytes(ko.bytes())
+    (place / f"{FORGED}.ko").write_bytes(ko.bytes())
+    (place / "evil.log").write_text("[    1.000000] evil: Unknown symbol x (err -2)\n")
+    (place / "prog.sh").write_text(f"#!/bin/{FORGED}\n")
+    (place / "tests").mkdir()
+    (place / "tests" / f"{FORGED}.py").write_text("")
+    (place / ".kscaffold.toml").write_text(f"schema = 1\nkscaffold = {json.dumps(FORGED)}\n")
+    (place / "kscaffold.toml").write_text(f"allow = [{json.dumps(FORGED)}]\n")
+    monkeypatch.chdir(place)
+    found = []
+    for command in (*COMMANDS, "check {evil}.ko", "info {evil}.ko", "load {evil}.ko", "-C {evil} build"):
+        ran = ks(*(word.replace("{evil}", FORGED) for word in command.split()))
+        assert ran.status != EXIT_BUG, (command, ran.err)
+        lines = (ran.out + ran.err).split("\n")
+        at = [n for n, line in enumerate(lines) if line.startswith("error[KS999]")]
+        found += [(command, lines[n - 1][-120:]) for n in at]
+    assert not found, "\n".join(map(str, found))
 
 
 @pytest.mark.parametrize("text", [f"[    1.000000] evil: {EVIL} Unknown symbol {EVIL} (err -2)\n", EVIL])
@@ -216,6 +250,14 @@ def test_no_page_steers_who_prints_it():
     row = Section(EVIL, EVIL, (EVIL,), ((EVIL,),), ((EVIL, ((1, EVIL, True),)),))
     page = loads_page((), datetime.now().astimezone(), [row])
     assert page.count(r"\x1b]0;pwned") > 3 and STEERS.search(page) is None
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_no_report_of_junit_steers_who_prints_it(count: int):
+    """pytest writes #x1B for what XML can't have; C1 and marks of direction XML can."""
+    part = '<testsuites><testsuite><testcase name="\x9b31m\u202e\u2066é\u00a0"/></testsuite></testsuites>'
+    text = joined([part.encode()] * count).decode()
+    assert 'name="#x9B31m#x202E#x2066é\u00a0"' in text and STEERS.search(text) is None
 
 
 def test_a_shell_is_offered_no_name_that_steers_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

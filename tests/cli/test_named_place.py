@@ -106,6 +106,8 @@ def test_a_fix_is_for_that_place():
         ("check -k 6.1 -C d", "kscaffold check --help", "kscaffold check --help"),
         ("run -k 6.1 a=1", "kscaffold info lists the parameters",
          "kscaffold info --kernel 6.1 lists the parameters"),
+        ("run -k 6.1 x/a.ko a=1", "kscaffold info lists the parameters",
+         "kscaffold info --kernel 6.1 x/a.ko lists the parameters"),
     ],
 )  # fmt: skip
 def test_a_fix_repeats_what_was_given(typed: str, fix: str, told: str):
@@ -123,6 +125,27 @@ def test_a_rebuild_is_where_the_sources_are(tmp_path: Path, monkeypatch):
     for fix in ("kscaffold build", "kscaffold clean && kscaffold build"):
         assert placed(fix, ["check", "stray/x.ko"]) == f"in the directory of its sources: {fix}"
     assert placed("kscaffold build", ["check"]) == "kscaffold build"
+
+
+def test_a_rebuild_is_of_the_project_that_the_file_belongs_to(tmp_path: Path, monkeypatch):
+    """Which neither -C nor the directory of the command may be."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("one", "two", "two/sub"):
+        (tmp_path / name).mkdir()
+    for name in ("one", "two"):
+        (tmp_path / name / "Kbuild").write_text("obj-m := x.o\n")
+    monkeypatch.chdir(tmp_path / "one")
+    fix, there = "kscaffold clean && kscaffold build", tmp_path / "two"
+    other = f"kscaffold clean -C {there} && kscaffold build -C {there}"
+    assert placed(fix, ["load", "x.ko", f"{there}/y.ko"], there / "y.ko") == other
+    assert placed(fix, ["load", "x.ko", f"{there}/y.ko"], tmp_path / "one/x.ko") == fix
+    assert placed(fix, ["load", "-C", ".", f"{there}/y.ko"], there / "y.ko") == other
+    inside = "kscaffold clean -C ../two && kscaffold build -C ../two"
+    assert placed(fix, ["load", "-C", "../two", "sub/y.ko"], there / "sub/y.ko") == inside
+    told = placed_document({"path": str(there / "y.ko"), "fix": fix}, ["load", "x.ko", f"{there}/y.ko"])
+    assert told["fix"] == other
+    # A project's own modules, wherever they were built, are of the project that was named.
+    assert placed(fix, ["run", "-C", "."], there / "y.ko") == "kscaffold clean -C . && kscaffold build -C ."
 
 
 def test_a_file_that_is_not_there(ks, tmp_path: Path, monkeypatch):

@@ -49,6 +49,47 @@ def test_scheduling_while_atomic(kernel):
     assert not found[0].fatal
 
 
+def test_a_sleep_in_a_worker_is_where_it_slept_though_the_worker_kept_the_lock():
+    """Of such a report nothing says where it ends; the next one names the function, not the line."""
+    log = """BUG: scheduling while atomic: kworker/u2:0/9/0x00000002
+CPU: 0 PID: 9 Comm: kworker/u2:0 Tainted: G           OE      6.1.0-56-cloud-amd64 #1  Debian 6.1.192-2
+Workqueue: tick pass_on [tick]
+Call Trace:
+ msleep+0x29/0x40
+ pass_on+0x7d/0xb0 [tick]
+ process_one_work+0x1c4/0x380
+BUG: workqueue leaked lock or atomic: kworker/u2:0/0x7fffffff/9
+     last function: pass_on [tick]
+CPU: 0 PID: 9 Comm: kworker/u2:0 Tainted: G        W  OE      6.1.0-56-cloud-amd64 #1  Debian 6.1.192-2
+Call Trace:
+ process_one_work.cold+0x37/0x3c"""
+    records = [Record(line, n, "err") for n, line in enumerate(log.splitlines())]
+    assert [c.where for c in crash.complaints(records, "tick")] == ["pass_on+0x7d/0xb0 [tick]"]
+    assert [c.where for c in crash.complaints(records[7:], "tick")] == ["pass_on [tick]"]
+
+
+def test_of_modules_that_call_each_other_the_place_is_the_innermost():
+    log = """BUG: unable to handle page fault for address: ffffffffc322a3c8
+#PF: supervisor write access in kernel mode
+Oops: 0002 [#1] PREEMPT SMP PTI
+CPU: 0 PID: 81 Comm: init Tainted: G           OE      6.1.0-56-cloud-amd64 #1  Debian 6.1.192-2
+RIP: 0010:tally_add+0x48/0x90 [tally]
+Call Trace:
+ <TASK>
+ user_init+0x1d/0x1000 [user]
+ do_one_initcall+0x56/0x220
+ </TASK>
+---[ end trace 0000000000000000 ]---"""
+    records = [Record(line, n, "emerg") for n, line in enumerate(log.splitlines())]
+
+    def place(modules):
+        return [(c.where, c.module) for c in crash.complaints(records, modules)]
+
+    inner, outer = ("tally_add+0x48/0x90 [tally]", "tally"), ("user_init+0x1d/0x1000 [user]", "user")
+    assert place({"user", "tally"}) == place("tally") == place(None) == [inner]
+    assert place("user") == place({"user", "other"}) == [outer]
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_the_source_line_is_the_users_own(kernel):
     found = crash.complaints(loads(kernel)["warnfmt"].records, "warnfmt")

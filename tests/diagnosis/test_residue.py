@@ -9,7 +9,7 @@ from kscaffold.diagnosis import catalogue
 from kscaffold.diagnosis.residue import sections
 from kscaffold.diagnosis.residue.compare import NOISE, Part, compare, grown, parts
 from kscaffold.diagnosis.residue.kinds import KINDS, Residue
-from kscaffold.diagnosis.residue.sections import SECTIONS, sections_of
+from kscaffold.diagnosis.residue.sections import SECTIONS, is_kept_cache, sections_of
 from kscaffold.diagnosis.residue.source import made_by
 from kscaffold.load.flaws import RESIDUE
 
@@ -145,6 +145,8 @@ def test_areas_are_the_module_s_where_nobody_has_their_caller():
     assert told(Part("/proc/vmallocinfo", "", line.format("0xffffffffc0a0205d"))) == [("vmalloc", "2 MB")]
     assert told(Part("/proc/vmallocinfo", "", line.format("m_init+0x1/0x9 [m]"))) == [("vmalloc", "2 MB")]
     assert told(Part("/proc/vmallocinfo", "", line.format("alloc_large+0x1/0x9"))) == []
+    many = "".join(f"0xffffc900000{n}1000-0 1052672 m_init+0x1/0x9 [m] vmalloc\n" for n in range(19))
+    assert told(Part("/proc/vmallocinfo", "", many)) == [("vmalloc", "19 MB in 19 areas")]
 
 
 SOURCE = """
@@ -162,6 +164,24 @@ def test_the_call_that_names_it_is_the_one():
     assert made_by(Residue("proc", "mine"), [("a.c", SOURCE)]).where == "a.c:7"
     assert made_by(Residue("proc", "other"), [("a.c", SOURCE)]).where == "a.c:6"
     assert made_by(Residue("netdev", "eth0"), [("a.c", SOURCE)]).where is None
+
+
+@pytest.mark.parametrize(
+    ("left", "call", "undo"),
+    [
+        (Residue("vmalloc", "8 KB"), "p = ioremap(0xfee00000, 4096);", "iounmap()"),
+        (Residue("vmalloc", "8 KB"), "p = vmap(pages, 2, VM_MAP, PAGE_KERNEL);", "vunmap()"),
+        (Residue("vmalloc", "8 KB"), "p = vmalloc(8192);", None),  # the kind's own
+        (
+            Residue("callback", "up"),
+            'cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "a", up, NULL);',
+            "cpuhp_remove_state_nocalls()",
+        ),
+    ],
+)
+def test_the_call_tells_what_takes_it_back(left, call, undo):
+    found = made_by(left, [("a.c", f"static int f(void)\n{{\n\t{call}\n}}\n")])
+    assert (found.where, found.undo) == ("a.c:3", undo)
 
 
 def test_a_list_that_kills_its_reader_is_told_with_the_name_in_the_source():
@@ -184,3 +204,19 @@ def test_common_imports_leave_nothing_by_the_patterns_either():
     neutral, parts = sections._LEAVES[0]
     assert parts == ()
     assert [name for name in sections.COMMON if not re.fullmatch(neutral, name)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "imports", "kept"),
+    [
+        ("mine", {"kmem_cache_create_usercopy", "_printk"}, False),
+        ("mine", {"__kmem_cache_create_args"}, False),
+        ("PROTO", {"proto_register"}, False),
+        ("bio-72", {"bioset_init"}, False),
+        ("other", {"scsi_host_alloc", "kmem_cache_alloc_noprof"}, True),
+        ("scsi_sense_cache", {"scsi_host_alloc", "__kmem_cache_create_args"}, True),
+    ],
+)
+def test_a_cache_that_the_kernel_makes_for_itself(name: str, imports: set[str], kept: bool):
+    """SCSI's at the first host adapter."""
+    assert is_kept_cache(name, imports) == kept

@@ -147,6 +147,35 @@ def test_init_that_returns_an_error_is_told_by_the_agent_alone():
     assert (told.verdict, told.returned, told.certain) == ("init-failed", -1, True)
 
 
+@pytest.mark.parametrize(
+    ("errno", "line", "code", "says"),
+    [
+        (12, "sysctl table check failed: kernel/mine/(null) procname is null", "KS366", "procname is null"),
+        (
+            16,
+            "genirq: Flags mismatch irq 16. 00000000 (hello) vs. 00000080 (i801_smbus)",
+            "KS328",
+            "i801_smbus",
+        ),
+        (
+            16,
+            "hello 0000:04:00.0: BAR 0: can't reserve [mem 0xf7d00000-0xf7d0ffff 64bit]",
+            "KS335",
+            "0000:04",
+        ),
+        # A driver has a name of its own; what is harmless is no cause.
+        (22, "other: probe of 0000:04:00.0 failed with error -22", "KS321", "returned -22"),
+        (22, "loop: module verification failed: signature and/or required key missing", "KS201", "-22"),
+    ],
+)
+def test_what_the_kernel_said_of_a_call_of_inits_is_its_cause(errno, line, code, says):
+    told = verdict(errno=errno, init_started=True, records=lines(line))
+    assert (told.verdict, told.returned, told.code) == ("init-failed", -errno, code)
+    assert told.cause.startswith(f"init returned {-errno} (-") and says in told.cause
+    quiet = verdict(errno=errno, init_started=True, records=lines(line, level="info"))
+    assert quiet.code == "KS201"
+
+
 def test_init_can_print_any_line_of_the_kernel():
     forged = lines("hello: Unknown symbol x (err -2)", "hello: version magic 'a' should be 'b'")
     told = verdict(errno=2, init_started=True, records=forged)
@@ -363,8 +392,8 @@ def unload_evidence(module, **known):
     return UnloadEvidence(module, attempt, facts, **known)
 
 
-def listed(refcount=0, used_by=(), state="Live", permanent=False):
-    return Listed("hello", 16384, refcount, used_by, state, "OE", permanent)
+def listed(refcount=0, used_by=(), state="Live", permanent=False, taints="OE"):
+    return Listed("hello", 16384, refcount, used_by, state, taints, permanent)
 
 
 @pytest.mark.parametrize(
@@ -376,6 +405,7 @@ def listed(refcount=0, used_by=(), state="Live", permanent=False):
         ({"errno": 2, "builtin": True}, "refused", "KS311"),
         ({"errno": 11, "listed": listed(refcount=2, used_by=("a", "b"))}, "refused", "KS302"),
         ({"errno": 11, "listed": listed(refcount=1)}, "refused", "KS303"),
+        ({"errno": 11, "listed": listed(refcount=1, taints="OEK")}, "refused", "KS389"),
         ({"errno": 16, "listed": listed(permanent=True)}, "refused", "KS304"),
         ({"errno": 16, "listed": listed(state="Loading")}, "refused", "KS305"),
         ({"errno": 16, "listed": listed(state="Unloading")}, "refused", "KS306"),
@@ -437,3 +467,14 @@ def test_a_module_of_another_machine_is_told_by_its_machine(said):
     assert (told.verdict, told.stage, told.code) == ("refused", "elf", "KS215")
     assert told.cause.startswith("it was built for s390x") and "--arch s390x" in told.fix
     assert "s390x" not in (verdict(**refused).cause or "")
+
+
+def test_an_init_that_wants_a_parameter():
+    """It calls what it was given invalid, and was given nothing."""
+    known = {"errno": 22, "init_started": True, "has_init": True, "records": []}
+    told = judge(evidence("lacks", **known, not_given=("path", "format")))
+    assert (told.verdict, told.code, told.returned) == ("init-failed", "KS201", -22)
+    assert told.cause == "init returned -22 (-EINVAL); it was given none of its parameters (path, format)"
+    assert told.fix and told.fix.startswith("kscaffold info lists what it takes")
+    plain = judge(evidence("lacks", **known))
+    assert plain.cause == "init returned -22 (-EINVAL)"

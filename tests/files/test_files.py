@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -336,3 +337,14 @@ def test_the_systems_own_links_are_no_place_for_output(tmp_path):
     assert reader.replaceable(tmp_path / "none") == tmp_path / "none"
     with (tmp_path / "new").open() as file, pytest.raises(UsageError, match="is not a plain file"):
         reader.replaceable(Path(f"/proc/self/fd/{file.fileno()}"))
+
+
+def test_a_file_is_read_in_memory_for_one(tmp_path):
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(48 << 20)
+    tracemalloc.start()
+    try:
+        assert len(reader.read_bytes(tmp_path / "large", 64 << 20)) == 48 << 20
+        assert tracemalloc.get_traced_memory()[1] < 80 << 20  # pieces that are joined: 96
+    finally:
+        tracemalloc.stop()

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -217,3 +218,35 @@ def test_the_running_kernel_is_used_where_its_tree_and_image_can_be_read(own_cac
     assert [k["source"] for k in tree_only["kernels"]] == ["running"] and tree_only["chosen"] is None
     assert both["chosen"] == release
     assert both["kernels"][0]["image"] == f"/lib/modules/{release}/vmlinuz"
+
+
+@pytest.mark.parametrize("name", ["Makefile", ".config", ".kernelvariables", "Module.symvers"])
+def test_a_tree_that_cant_be_read_is_not_recorded(own_cache: Path, ks, name: str):
+    """It became the default, and every command after that failed."""
+    tree = a_tree(own_cache / "tree")
+    (tree / name).unlink(missing_ok=True)
+    os.mkfifo(tree / name)
+    ran = ks("kernel", "add", "--build", tree)
+    assert ran.status == 69 and f"{name} is not a plain file" in ran.err and "Added" not in ran.err
+    assert [k for k in store.known() if k.source == "path"] == []
+
+
+def test_a_large_file_that_is_no_image_is_not_read_into_memory(tmp_path: Path):
+    for size in (0, 64 << 20):
+        with (tmp_path / "image").open("wb") as file:
+            file.truncate(size)
+        tracemalloc.start()
+        try:
+            assert store.release_of_image(tmp_path / "image") is None
+            assert tracemalloc.get_traced_memory()[1] < 8 << 20
+        finally:
+            tracemalloc.stop()
+
+
+def test_a_default_kernel_that_is_none_is_told_in_a_line(own_cache: Path, ks, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(own_cache / "config"))
+    (own_cache / "config/kscaffold").mkdir(parents=True, mode=0o700)
+    (own_cache / "config/kscaffold/default-kernel").write_bytes(bytes(70_000))
+    ran = ks("kernel", "default")
+    assert ran.status == 69 and "error[KS532]" in ran.err and "--clear" in ran.err
+    assert len(ran.err) < 1000

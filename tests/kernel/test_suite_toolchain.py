@@ -55,5 +55,6 @@ def test_the_newest_kernel_is_built_for_and_boots(tmp_path: Path, ks, monkeypatc
     assert ran.status == 0 and "warning" not in ran.err
     release = ran.json["kernel"]["release"]
     write(tmp_path / "p", Kbuild="obj-m := hello.o\n", hello__c=HELLO)
-    ran = ks("run", "-C", tmp_path / "p", "-k", release)
-    assert ran.status == 0 and f"loaded and unloaded ({release})" in ran.err
+    for options in ((), ("--sanitize",), ("--coverage",), ("--faults",)):
+        ran = ks("run", *options, "-C", tmp_path / "p", "-k", release)
+        assert ran.status == 0 and f"loaded and unloaded ({release})" in ran.err, ran.err

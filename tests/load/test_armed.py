@@ -4,13 +4,20 @@ ones.
 
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.dangling import DanglingCallbacks, find_dangling, forgotten_end
+from kscaffold.load.report import LoadReport
+from kscaffold.load.request import LoadRequest, TargetRequest
+from kscaffold.load.unload import due
+from kscaffold.load.verbs.run import run
+from kscaffold.records import replace
 from kscaffold.targets.absent import AbsentSandbox
+from kscaffold.targets.target import Target
 from kscaffold.targets.timers import Timer
 from tests.conftest import need_program
 from tests.support.elf import Ko
@@ -82,6 +89,24 @@ def test_what_is_due_soon_is_waited_for(ks, name):
     assert ARMED[name].runs in ran.json["cause"], ran.json["cause"]
     # Less where the machine let the guest take some seconds for the unload.
     assert re.search(r"what exit left is due in [2-5] s: waiting for it", ran.err), ran.err
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+def test_a_busy_machine_says_what_a_quiet_one_does(tmp_path):
+    """The timer is over before exit is begun: nothing of that guest's would tell what exit forgets."""
+    release, there = files("6.1", ["timer_busy"])
+    heard = []
+
+    def busy(number: int, report: LoadReport, target: Target) -> None:
+        heard.append(report.judgement.verdict)
+        time.sleep(2)
+
+    request = LoadRequest(tmp_path, (there["timer_busy"],))
+    done = run(request, TargetRequest(kernel=release), timeout=10, listen=lambda kernel: busy)
+    ((_, (unloaded,)),) = done.tries
+    assert heard == ["loaded"]  # once, though two guests were loaded into
+    assert (unloaded.judgement.verdict, unloaded.judgement.code) == ("crashed", "KS617")
 
 
 @pytest.mark.sandbox
@@ -170,6 +195,20 @@ def test_a_kernel_that_does_not_tell_its_timers_is_watched_for_longer(tmp_path, 
         assert found is not None and found.seconds == seconds
 
 
+def test_what_was_over_before_exit_tells_nothing_of_exit(tmp_path):
+    places = {".text": (0xFFFFFFFFC0226000, 0x40)}
+    left = DanglingCallbacks("m", module(tmp_path), 1.5, "stop", places)
+    timers = [
+        Timer("timer", 0xFFFF888001, 0xFFFFFFFFC0226000, 0, 2.0),
+        Timer("timer", 0xFFFF888002, 0xFFFFFFFF81000000, 0, 0.9),  # another's
+        Timer("timer", 0xFFFF888003, 0xFFFFFFFFC0226004, 0, 0.4),  # over on each machine
+    ]
+    assert left.ran_before_exit(timers, 2.1)
+    assert not left.ran_before_exit(timers, 1.9)
+    told = replace(left, known=tuple(one.function for one in left.pending(timers)))
+    assert not told.ran_before_exit(timers, 9.0)  # it is armed again
+
+
 def test_a_timer_is_the_modules_by_its_function_its_work_its_place_or_its_sleepers_stack(tmp_path):
     text, data = 0xFFFFFFFFC0226000, 0xFFFFFFFFC0228000
     places = {".text": (text, 0x40), ".data": (data, 0x40)}
@@ -196,3 +235,11 @@ def test_a_timer_is_the_modules_by_its_function_its_work_its_place_or_its_sleepe
         "timer_delete_sync",
     ]
     assert left.wake_ups([*others, *mine]) == [2.5]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.64, "in 0.6 s"), (100.4, "in 100 s"), (86399, "in 86399 s"), (1.8e16, "in more than a day")],
+)
+def test_when_a_timer_is_due(seconds, text):
+    assert due(seconds) == text

@@ -184,7 +184,8 @@ def test_a_project_keeps_what_it_accepts(ks, tmp_path, monkeypatch):
     ran = ks("run", "--json")
     assert ran.status == 0 and ran.json["clean"] is True
     assert ran.json["complaints"][0]["kind"] == "returned"
-    for text in ("[run\n", '[run]\nallow = "KS202"\n', "x = " + "[" * 60000):
+    misplaced = ('allow = ["KS202"]\n', '[run]\nalow = ["KS202"]\n')
+    for text in ("[run\n", '[run]\nallow = "KS202"\n', "x = " + "[" * 60000, *misplaced):
         (tmp_path / "kscaffold.toml").write_text(text)
         refused = ks("run", "--json")
         assert refused.status == 2 and refused.json["error"]["code"] == "KS090"

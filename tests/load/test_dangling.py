@@ -12,6 +12,7 @@ from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.dangling import DanglingCallbacks, seconds_to_watch
 from kscaffold.load.leftovers import LiveLeftovers, without_guesses
 from kscaffold.load.unload import UnloadReport
+from kscaffold.records import replace
 from kscaffold.targets.absent import AbsentSandbox
 from tests.conftest import need_program
 from tests.support.elf import LOCAL, Ko, Symbol
@@ -27,6 +28,9 @@ from tests.support.modules import built
         ("register_netdev", "unregister_netdev", "free_netdev"),
         ("__register_chrdev", "__unregister_chrdev", "devm_request_threaded_irq"),
         ("unregister_reboot_notifier", "flush_work", "kthread_stop"),
+        ("devm_register_reboot_notifier", "devm_extcon_register_notifier"),  # the device's end ends them
+        ("register_kprobe", "unregister_kprobes"),
+        ("nf_register_net_hooks", "nf_unregister_net_hook"),
     ],
 )
 def test_most_modules_start_nothing(imports):
@@ -57,6 +61,8 @@ def test_most_modules_start_nothing(imports):
         ("register_reboot_notifier", "unregister_reboot_notifier"),
         ("register_console", "unregister_console"),
         ("nf_register_net_hook", "nf_unregister_net_hook"),
+        ("call_rcu", "unregister_pernet_subsys"),
+        ("queue_work_on", "rhashtable_free_and_destroy"),
     ],
 )
 def test_what_starts_something_is_watched_longer_without_its_end(start, end):
@@ -210,3 +216,43 @@ def test_a_proof_is_of_its_module_and_silences_no_other_guess(tmp_path):
 def test_a_timer_that_is_told_is_not_told_again_by_a_pointer(tmp_path):
     module = gone(tmp_path, "m", TEXT, "early()")
     assert LiveLeftovers(Pointing((0xFFFFFFFF82000000, TEXT))).find([], [module]) == ()
+
+
+@pytest.mark.parametrize(
+    ("at", "offset", "found"),
+    [
+        (0xFFFFFFFF82000000, 0, ["early"]),  # a variable of the kernel's
+        (0xFFFF888004000000, 16, ["later"]),  # an object, with a function that nothing else begins with
+        (0xFFFF888004000000, 0, []),  # an object that may mean the module as a whole
+    ],
+)
+def test_where_the_module_begins_is_no_pointer_to_its_first_function(tmp_path, at, offset, found):
+    report = gone(tmp_path, "m", TEXT)
+    symbols = [Symbol("early", ".text", 0, LOCAL), Symbol("later", ".text", 16, LOCAL)]
+    (tmp_path / "n.ko").write_bytes(Ko("n", more_symbols=symbols).bytes())
+    left = DanglingCallbacks("n", ModuleFile.open(tmp_path / "n.ko"), 1.5, "stop", {".text": (TEXT, 0x40)})
+    told = LiveLeftovers(Pointing((at, TEXT + offset))).find([], [replace(report, dangling=left)])
+    assert [r.name for r in told or ()] == found
+
+
+@pytest.mark.parametrize(
+    ("call", "imports", "found"),
+    [
+        ("call_rcu(&p->head, later);", {"call_rcu": 1, "rcu_barrier": 2}, []),
+        ("call_rcu(&p->head, later);", {"call_rcu": 1}, ["later"]),
+        ("INIT_WORK(&p->work, later);", {"queue_work_on": 1, "cancel_work_sync": 2}, []),
+        ("INIT_WORK(&p->work, later);", {"queue_work_on": 1}, ["later"]),
+        ("timer_setup(&p->timer, later, 0);", {"mod_timer": 1, "del_timer_sync": 2}, []),
+        # What is registered stays until it is unregistered, whoever else is.
+        ("register_thing(later);", {"register_thing": 1, "unregister_thing": 2}, ["later"]),
+    ],
+)
+def test_what_freed_memory_still_says_is_no_callback_of_who_waits_for_it(tmp_path, call, imports, found):
+    (tmp_path / "n.c").write_text(f"static void f(struct p *p)\n{{\n\t{call}\n}}\n")
+    (tmp_path / "n.ko").write_bytes(
+        Ko("n", imports=imports, more_symbols=[Symbol("later", ".text", 16, LOCAL)]).bytes()
+    )
+    left = DanglingCallbacks("n", ModuleFile.open(tmp_path / "n.ko"), 1.5, "stop", {".text": (TEXT, 0x40)})
+    report = replace(gone(tmp_path, "m", DATA), dangling=left)
+    told = LiveLeftovers(Pointing((0xFFFF888004000000, TEXT + 16))).find([], [report])
+    assert [r.name for r in told or ()] == found

@@ -17,7 +17,7 @@ from kscaffold.load.blame import blame_late_crash
 from kscaffold.load.dangling import DanglingCallbacks
 from kscaffold.load.plan import module_names_of
 from kscaffold.load.report import LoadReport
-from kscaffold.load.unload import UnloadReport
+from kscaffold.load.unload import UnloadReport, of_loaded
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.module.arguments import NO_PARAMETERS
 from kscaffold.targets.absent import AbsentSandbox
@@ -72,6 +72,15 @@ def loaded(name: str, directory: Path) -> LoadReport:
 
 def unloaded(name: str, dangling: DanglingCallbacks | None = None) -> UnloadReport:
     return UnloadReport(name, judge_unload(UnloadEvidence(name, Attempt(0))), (), 0.0, dangling=dangling)
+
+
+def test_a_module_that_took_itself_out_of_the_list_hides():
+    gone = replace(unloaded("sly"), judgement=judge_unload(UnloadEvidence("sly", Attempt(2))))
+    assert gone.judgement.cause == "sly is not loaded"
+    found = of_loaded(gone).judgement
+    assert (found.verdict, found.errno, found.code) == ("refused", "ENOENT", "KS301")
+    assert found.cause and "took itself out" in found.cause and "list_del" in found.cause
+    assert of_loaded(unloaded("plain")) == unloaded("plain")
 
 
 def test_a_late_crash_is_of_the_module_that_the_kernel_names(tmp_path: Path):

@@ -103,6 +103,21 @@ def test_clean_spares_what_no_build_made(hello: Path, kernel, ks):
     assert {name: (hello / name).read_text() for name in mine} == mine
 
 
+def test_clean_where_a_makefile_ends_make(tmp_path: Path, kernel, ks):
+    """Kbuild reads no configuration for clean: what asks for one of its options has it all the same."""
+    release = kernel("6.1").release
+    asks = "ifndef CONFIG_MODULES\n$(error no modules there)\nendif\nobj-m := hello.o\n"
+    write(tmp_path, Kbuild=asks)
+    (tmp_path / "modules.order").write_text("hello.o\n")
+    ran = ks("clean", "-C", tmp_path, "-k", release, "--json")
+    assert ran.status == 0 and ran.json["removed"] == ["modules.order"]
+    write(tmp_path, Kbuild="obj-m := hello.o\n$(error not today)\n")
+    ran = ks("clean", "-C", tmp_path, "-k", release, "--json")
+    assert (ran.status, ran.json["error"]["code"]) == (1, "KS108")
+    assert ran.json["error"]["cause"].startswith(f"{tmp_path}/Kbuild:2: *** not today.")
+    assert f"{tmp_path}/Kbuild, line 2" in ran.json["error"]["fix"]
+
+
 @pytest.mark.parametrize("series", ["5.10", "6.1", "6.12"])
 def test_the_course_s_makefile_builds_unchanged(tmp_path: Path, kernel, ks, series: str):
     k = kernel(series)

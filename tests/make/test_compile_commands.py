@@ -1,13 +1,16 @@
 """compile_commands.json: the module's own files, in both spellings of .cmd, and nobody else's work lost."""
 
 import json
+import os
 import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from kscaffold.make.compile_commands import write_database
 from kscaffold.make.fingerprint.cmd_file import read_command
+from kscaffold.project.project import Project
 from tests.support.projects import HELLO, write
 
 pytestmark = pytest.mark.kernel
@@ -53,6 +56,23 @@ def test_it_follows_the_project_and_leaves_another_tool_s_alone(tmp_path: Path, 
     write(tmp_path, Kbuild="obj-m := a.o\n")
     assert ks("build", "-C", tmp_path, "-k", release).status == 0
     assert file.read_text() == "[]\n"
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "large"])
+def test_a_file_that_is_not_ours_to_read_is_left(tmp_path: Path, kind: str):
+    """A link to the database of a whole kernel is longer than what is read; the build failed with it."""
+    file = tmp_path / "compile_commands.json"
+    if kind == "fifo":
+        os.mkfifo(file)
+    elif kind == "directory":
+        file.mkdir()
+    else:
+        with file.open("wb") as made:
+            made.truncate(32 << 20)
+    before = file.stat()
+    project = Project(tmp_path, tmp_path / "Kbuild", ())
+    assert write_database(project, None, tmp_path) is False
+    assert file.stat() == before
 
 
 @pytest.mark.parametrize("word", ["cmd", "savedcmd"])

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from kscaffold.kernel import store
+from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.device_classes import OPTION_OF, lacking_option
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.make.kernel_api import is_lacking
 from tests.support.projects import HELLO, write
 
 DRIVERS = {
@@ -78,3 +80,22 @@ def test_the_longest_beginning_of_a_header_decides(tmp_path: Path):
     assert lacking_option("media/v4l2-dev.h", tmp_path) == "CONFIG_VIDEO_DEV"
     assert lacking_option("linux/list.h", tmp_path) is None
     assert all(lacking_option(f"{name}x", tmp_path / "nowhere") is None for name in OPTION_OF)
+
+
+def test_what_a_header_has_only_with_an_option(tmp_path: Path):
+    """A stub for the others is one more declaration, a comment is none."""
+    tree = tmp_path / "tree"
+    for name, text in {
+        "include/config/auto.conf": "CONFIG_MODULES=y\n",
+        "include/linux/demo.h": "/* demo_add() adds\n * demo_add(x) */\n#if IS_ENABLED(CONFIG_DEMO)\n"
+        "int demo_add(int x);\nint demo_find(int x);\n#else\n"
+        "static inline int demo_find(int x) { return 0; }\n"
+        "#endif\nint demo_plain(void);\n",
+    }.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(text)
+    found = {
+        n: is_lacking(n, "linux/demo.h", read_tree(tree))
+        for n in ("demo_add", "demo_find", "demo_plain", "other")
+    }
+    assert found == {"demo_add": True, "demo_find": False, "demo_plain": False, "other": False}

@@ -135,7 +135,10 @@ CASES: dict[str, tuple[dict[str, str], str, str]] = {
         "kernel add 6.1 --flavour amd64",
     ),
     "declared only where it is built": (
-        {"hello__c": source("#include <linux/i2c.h>", "i2c_add_adapter(NULL);")},
+        {
+            "hello__c": source('#include "own.h"', "i2c_add_adapter(NULL);"),
+            "own__h": "#include <linux/i2c.h>",
+        },
         "KS116",
         "i2c_add_adapter of linux/i2c.h belongs to CONFIG_I2C build for the full kernel of that release",
     ),
@@ -200,6 +203,18 @@ CASES: dict[str, tuple[dict[str, str], str, str]] = {
         {"hello__c": source(body="struct in_addr *a = NULL;\n\treturn a->s_addr;")},
         "KS141",
         "linux/in.h",
+    ),
+    "a function of a header of the processor's": (
+        {"hello__c": source(body="inat_get_opcode_attribute(1);")},
+        "KS116",
+        "write #include <asm/inat.h>",
+    ),
+    # In linux/memcontrol.h a parameter of this name begins a line.
+    "a variable of nobody": ({"hello__c": source(body="x = 1;")}, "KS140", "nothing that is included has x"),
+    "the struct of a variable": (
+        {"hello__c": source(body="struct zoo_thing a;")},
+        "KS141",
+        "nothing that is included has struct zoo_thing",
     ),
     "a type of nobody": ({"hello__c": source("static zoo_t a;")}, "KS141", "nor has any header of kernel"),
     "a member that went": (
@@ -350,3 +365,29 @@ def test_a_symbol_of_the_project_beside(tmp_path: Path, kernel, ks):
 )
 def test_the_way_to_the_kernel_s_headers_is_told_short(line: str, shown: str):
     assert output.short(line, Path("/project")) == shown
+
+
+def test_commands_that_a_project_has_shown_are_folded():
+    """Of KBUILD_VERBOSE=1, which Makefiles set for themselves; a user who asks for V=1 gets them."""
+    said = [
+        "# CC [M]  /home/user/p/hello.o",
+        "   gcc-12 -Wp,-MMD,/home/user/p/.hello.o.d -nostdinc -c -o /home/user/p/hello.o hello.c  ",
+        "  if nm /home/user/p/hello.o 2>/dev/null | grep -q __ksymtab; then gcc-12 -E; fi",
+        "  /usr/src/linux/scripts/check-local-export /home/user/p/hello.o",
+        "  { echo  /home/user/p/hello.ko;  :; } > /home/user/p/modules.order",
+        "/usr/bin/make -f /usr/src/linux/scripts/Makefile.build obj=/home/user/p need-builtin=1",
+        "# cmd_mod /home/user/p/hello.mod",
+    ]
+    kept = [
+        "hello.c:3:1: warning: no",
+        "    3 |  gcc_thing(1);",
+        "      |  ^~~",
+        "Building hello 1.2 for gcc 12",
+    ]
+    for commands, shown in ((False, kept), (True, [*said, *kept])):
+        seen: list[str] = []
+        told = Output(Path("/home/user/p"), seen.append, commands=commands)
+        for line in (*said, *kept):
+            told.feed(line)
+        assert seen == [output.short(line, Path("/home/user/p")) for line in shown]
+        assert told.made == 1

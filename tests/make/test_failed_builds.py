@@ -12,10 +12,12 @@ import pytest
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.make.api_changes import changes_for
 from kscaffold.make.explain import explain_build
+from kscaffold.make.first_error import failed_before_kbuild
 from kscaffold.make.generated import maker_of
+from kscaffold.make.kernel_api import guard_of
 from kscaffold.make.output import Output
 from kscaffold.make.report import BuildExplanation
-from kscaffold.project.project import Project
+from kscaffold.project.project import ModuleTarget, Project
 from tests.conftest import ROOT
 from tests.support.headers import need_headers
 from tests.support.projects import HELLO, write
@@ -165,6 +167,174 @@ def test_an_option_that_error_asks_for(tmp_path: Path):
     )
     assert "is built without CONFIG_GONE" in (absent.fix or "")
     assert "has CONFIG_THERE" in (there.fix or "")
+
+
+UEVENT = """a.c:4:12: error: initialization of 'int (*)(struct device *, struct kobj_uevent_env *)' from \
+incompatible pointer type 'int (*)(const struct device *, struct kobj_uevent_env *)' [-Wall]
+a.c:4:12: note: (near initialization for 'x.uevent')"""
+
+
+@pytest.mark.parametrize(
+    ("struct", "told_of"), [("bus_type", "bus_type"), ("device_type", "device_type"), ("our_ops", None)]
+)
+def test_a_member_is_of_the_struct_that_the_source_sets(tmp_path: Path, struct: str, told_of: str | None):
+    write(
+        tmp_path, a__c=f"struct bus_type b = {{\n}};\nstatic const struct {struct} x = {{\n.uevent = f }};\n"
+    )
+    found = told(tmp_path, UEVENT.splitlines())
+    assert (told_of is None) == ("uevent" not in found.what)
+    assert told_of is None or found.what == f"{told_of}.uevent is different in this kernel"
+
+
+def test_a_macro_s_member_is_not_of_the_struct_above(tmp_path: Path):
+    """CLASS_ATTR_WO() makes a struct of its own; an initializer before it has ended."""
+    write(tmp_path, a__c="static struct file_operations f = {\n.open = o,\n};\nstatic CLASS_ATTR_WO(x);\n")
+    wanted, given = (
+        "const struct class *, const struct class_attribute *",
+        "struct class *, struct class_attribute *",
+    )
+    rest = "const char *, size_t)'"
+    lines = [
+        f"a.c:4:22: error: initialization of 'ssize_t (*)({wanted}, {rest} from incompatible pointer type "
+        f"'ssize_t (*)({given}, {rest} [-Wall]",
+        "a.c:4:22: note: (near initialization for 'class_attr_x.store')",
+    ]
+    assert told(tmp_path, lines).what == "class_attribute.store is different in this kernel"
+
+
+GUARDED = """#ifdef CONFIG_NET
+#if defined(CONFIG_ACPI_XY) || defined(CONFIG_ACPI_XY_MODULE)
+bool xy_has(int a);
+#else
+#endif
+bool xy_always(int a);
+extern struct xy xy_table;
+/* @b: for others */
+struct xy {
+	int a;
+#if IS_ENABLED(CONFIG_XY_MORE)
+	int b;
+#endif
+};
+#endif
+"""
+IMPLICIT = "a.c:3:2: error: implicit declaration of function 'xy_has' [-Werror=implicit-function-declaration]"
+
+
+def test_what_a_header_has_with_an_option_only(tmp_path: Path):
+    """Where a declaration or a member stands in an #if of a header that is included."""
+    write(tmp_path, include_0_linux_0_xy__h=GUARDED, a__c="#include <linux/xy.h>\n", Kbuild="obj-m := a.o\n")
+    write(tmp_path, include_0_config_0_auto__conf="CONFIG_NET=y\n", Module__symvers="")
+    tree = plain_tree(tmp_path)
+    assert guard_of("xy_has", "linux/xy.h", tree) == "CONFIG_ACPI_XY"
+    assert guard_of("xy_always", "linux/xy.h", tree) is None
+    module = ModuleTarget("a", ("a.o",), tmp_path, tmp_path / "a.ko")
+    project = Project(tmp_path, tmp_path / "Kbuild", (module,))
+    found = explain_build(project, tree, [], [IMPLICIT])
+    assert found.what == "kernel 6.1.0-1 is built without CONFIG_ACPI_XY"
+    found = told(tmp_path, ["a.c:3:2: error: 'struct xy' has no member named 'b'"])
+    assert (found.code, found.what) == ("KS142", "kernel 6.1.0-1 is built without CONFIG_XY_MORE")
+    found = told(tmp_path, ["a.c:3:2: error: 'struct xy' has no member named 'c'"])
+    assert found.cause == "struct xy has no member c in this kernel"
+    found = told(tmp_path, ['ERROR: modpost: "xy_table" [a.ko] undefined!'])
+    assert (found.cause or "").startswith("xy_table is declared in linux/xy.h, and kernel 6.1.0-1 is built")
+    assert "did you mean" not in (found.fix or "")
+
+
+@pytest.mark.parametrize(
+    ("said", "what", "cause", "fix"),
+    [
+        (
+            "$ make\ncommon.mk:71: *** No headers here.\ncommon.mk:72: *** Install them.  Stop.\n",
+            "its Makefile stops the build itself",
+            "common.mk:72: No headers here. Install them",
+            "common.mk, line 72",
+        ),
+        (
+            "$ make\nmake[1]: Entering directory '/p/tool'\ncc -c x.c\n"
+            "x.c:2:10: fatal error: xy.h: No such file or directory\ncompilation terminated.\n"
+            "make[1]: *** [<builtin>: x.o] Error 1\nmake[1]: Leaving directory '/p/tool'\n"
+            "make: *** [Makefile:3: all] Error 2\n",
+            "the rule for x.o failed",
+            "x.c:2:10: fatal error: xy.h: No such file or directory",
+            "kscaffold build -C driver",
+        ),
+        (
+            "$ make\nmake[1]: Entering directory '/p/s'\nmake[2]: *** No rule to make target 'inc'.  Stop.\n"
+            "make[1]: *** [/p/sub/extra.mk:17: sync] Error 2\nmake[1]: Leaving directory '/p/sub'\n"
+            "make: *** [Makefile:24: modules] Error 2\n",
+            "the rule for modules failed",
+            "No rule to make target 'inc'",
+            "make modules shows it alone",
+        ),
+        (
+            "$ make\nmake: rubyish: No such file or directory\nmake: *** [Makefile:26: x.h] Error 127\n",
+            "the rule for x.h failed",
+            "Makefile:26: it runs rubyish, which is not on this machine",
+            "install rubyish, then build again",
+        ),
+        (
+            "$ make\n./gen: cannot open list\nmake: *** [Makefile:3: a.h] Error 1\n",
+            "the rule for a.h failed",
+            "Makefile:3: ./gen: cannot open list",
+            "make a.h",
+        ),
+        (
+            "$ ./configure --kernel=/k\nchecking x... no\nError: try --with-x=\n",
+            "./configure failed before anything was built",
+            "Error: try --with-x=",
+            "./configure --kernel=/k",
+        ),
+    ],
+)
+def test_a_make_that_ends_before_kbuild(tmp_path: Path, said: str, what: str, cause: str, fix: str):
+    write(tmp_path, driver_0_Makefile="all:\n\tmake -C /k M=$(CURDIR)\n", tool_0_Makefile="x.o: x.c\n")
+    found = failed_before_kbuild(said.splitlines(), tmp_path)
+    assert found is not None
+    assert (found.what, found.cause) == (what, cause) and fix in (found.fix or "")
+
+
+DATE = 'a.c:5:34: error: macro "__DATE__" might prevent reproducible builds [-Werror=date-time]'
+
+
+@pytest.mark.parametrize(
+    ("makefile", "lib", "line", "what"),
+    [
+        ("EXTRA_CFLAGS += -O2 -Wno-date-time", "", DATE, "-Wno-date-time of EXTRA_CFLAGS is not given"),
+        ("EXTRA_CFLAGS += -O2 -Wno-date-time", "$(EXTRA_CFLAGS)", DATE, "a warning that stops this build"),
+        ("ccflags-y += -Wno-date-time", "", DATE, "a warning that stops this build"),
+        (
+            "EXTRA_CFLAGS := -DOURS=1",
+            "",
+            "a.c:5:3: error: 'OURS' undeclared (first)",
+            "-DOURS of EXTRA_CFLAGS",
+        ),
+    ],
+)
+def test_options_that_newer_kernels_do_not_read(
+    tmp_path: Path, makefile: str, lib: str, line: str, what: str
+):
+    """EXTRA_CFLAGS, until Linux 6.14."""
+    write(tmp_path, Makefile=f"obj-m := a.o\n{makefile}\n", scripts_0_Makefile__lib=lib, Module__symvers="")
+    module = ModuleTarget("a", ("a.o",), tmp_path, tmp_path / "a.ko")
+    project = Project(tmp_path, tmp_path / "Makefile", (module,), read=(tmp_path / "Makefile",))
+    assert explain_build(project, plain_tree(tmp_path), [], [line]).what.startswith(what)
+
+
+def test_a_submodule_that_was_not_fetched(tmp_path: Path):
+    write(tmp_path, there_0_a="")
+    (tmp_path / "absent").mkdir()
+    (tmp_path / ".gitmodules").write_text(
+        '[submodule "a"]\n\tpath = there\n[submodule "b"]\n\tpath = absent\n'
+    )
+    lines = [
+        "$ make",
+        "make[1]: *** No rule to make target 'inc'.  Stop.",
+        "make: *** [Makefile:2: all] Error 2",
+    ]
+    found = failed_before_kbuild(lines, tmp_path)
+    assert found and found.fix == "git submodule update --init, then build again"
+    assert found.cause == ("No rule to make target 'inc'; absent is empty: a submodule that was not fetched")
 
 
 def test_error_in_the_words_of_clang(tmp_path: Path):

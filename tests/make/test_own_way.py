@@ -15,6 +15,7 @@ from tests.support.projects import HELLO, write
 pytestmark = pytest.mark.kernel
 
 KDIR = "KVER ?= $(shell uname -r)\nKDIR ?= /lib/modules/$(KVER)/build\n"
+TREES = "/lib/modules/$(shell uname -r)"
 USES_VERSION = HELLO.replace("#include <linux/module.h>", '#include <linux/module.h>\n#include "version.h"')
 USES_VERSION = USES_VERSION.replace("MODULE_DESC", "MODULE_VERSION(OUR_VERSION);\nMODULE_DESC")
 WANTS = HELLO.replace(
@@ -46,15 +47,18 @@ HABITS = {
         "a rule of its Makefile makes version.h first",
         b"version=7.5.1",
     ),
-    "the recipe makes it itself": Habit(
+    "the recipe makes it itself, and tries what the kernel has": Habit(
         {
             "Makefile": "ifneq ($(KERNELRELEASE),)\nobj-m := hello.o\nelse\n"
-            f"{KDIR}default:\n\tsh gen.sh > version.h\n\tmake -C $(KDIR) M=$(CURDIR)\nendif\n",
-            "gen.sh": "echo '#define OUR_VERSION \"7.5.2\"'\n",
+            f"{KDIR}default:\n\tsh try.sh $(KDIR) > version.h\n\tmake -C $(KDIR) M=$(CURDIR)\nendif\n",
+            # Each in a directory of its own, without the environment; that one fails is an answer.
+            "try.sh": 'try() {\n\techo "obj-m := $1" > $d/Makefile\n'
+            '\tenv -i PATH="$PATH" make -C $KDIR M=$d modules >/dev/null 2>&1\n}\n'
+            "KDIR=$1 d=$(mktemp -d)\ntry none.o || try && echo '#define OUR_VERSION \"7.5.2\"'\nrm -r $d\n",
             "hello.c": USES_VERSION,
         },
         ("hello.ko",),
-        "its Makefile first runs: sh gen.sh",
+        "its Makefile first runs: sh try.sh",
         b"version=7.5.2",
     ),
     "dkms runs a script before": Habit(
@@ -126,13 +130,15 @@ HABITS = {
     ),
     "dkms's command line": Habit(
         {
+            # Only a release has its configure: the rest does without.
             "dkms.conf": "MAKE=\"'make' -C ${kernel_source_dir} M=${PWD} WANT=1 modules\"\n"
+            "PRE_BUILD='configure --with-kernel=$kernel_source_dir'\n"
             'BUILT_MODULE_NAME="hello"\n',
             "Makefile": "obj-m := hello.o\nifdef WANT\nccflags-y += -DWANTED\nendif\n",
             "hello.c": WANTS,
         },
         ("hello.ko",),
-        "dkms.conf gives make WANT",
+        "dkms.conf runs configure first, which is not there: done without it",
     ),
     # Directories.
     "another directory": Habit(
@@ -146,9 +152,14 @@ HABITS = {
     ),
     "several directories": Habit(
         {
-            "Makefile": "all:\n\t$(MAKE) -C one\n\tcd two && make\n",
-            "one/Makefile": f"obj-m := one.o\n{KDIR}all:\n\tmake -C $(KDIR) M=$(CURDIR) modules\n",
-            "two/Makefile": f"obj-m := two.o\n{KDIR}all:\n\tmake -C $(KDIR) SUBDIRS=$(CURDIR) modules\n",
+            # The places of sub-directories and of the kernel's tree are in variables only.
+            "Makefile": "PARTS := one two\nall: $(PARTS)\n$(PARTS):\n\t$(MAKE) -C $@\n.PHONY: $(PARTS)\n",
+            "one/Makefile": f"obj-m := one.o\nHEADERS := {TREES}/build/include\n"
+            "all:\n\tmake -C $(HEADERS)/.. M=$(CURDIR) modules\n",
+            "two/Makefile": f"obj-m := two.o\nPLACES := {TREES}/source {TREES}/build /usr/src/kernel-x\n"
+            "KSRC := $(firstword $(foreach d,$(PLACES),$(wildcard $(d))))\n"
+            "ifndef KSRC\n$(error no kernel)\nendif\n"
+            "all:\n\tmake -C $(KSRC) SUBDIRS=$(CURDIR) modules\n",
             "one/one.c": HELLO,
             "two/two.c": HELLO,
         },

@@ -341,7 +341,7 @@ def test_symvers_of_the_years():
         "0x2\tb\tns\tvmlinux\tEXPORT_SYMBOL_GPL",
         "x\tc\tvmlinux\tEXPORT_SYMBOL\t",
     ]
-    symvers = Symvers({line.split("\t")[1]: line for line in lines})
+    symvers = Symvers("\n".join(lines))
     a, b = symvers.find_export("a"), symvers.find_export("b")
     assert a and (a.crc, a.module, a.gpl, a.namespace) == (1, None, False, "")
     assert b and (b.crc, b.module, b.gpl, b.namespace) == (2, None, True, "ns")
@@ -398,3 +398,23 @@ def test_a_namespace_in_quotes_is_told_apart_from_none(facts):
     }
     assert "quotes in it" in told["quoted"].message and "without the quotes" in told["quoted"].fix
     assert "does not import" in told["none"].message and "in quotes from 6.13 on" in told["none"].fix
+
+
+def test_a_symbol_is_found_whether_it_is_searched_or_looked_up():
+    lines = [
+        "0x1\tvmlinux_end\tvmlinux\tEXPORT_SYMBOL\t",
+        "0x2\tvmlinux\tdrivers/a\tEXPORT_SYMBOL\tEXPORTED",
+        "0x3\ttwice\tdrivers/a\tEXPORT_SYMBOL\t",
+        "0x4\ttwice\tdrivers/b\tEXPORT_SYMBOL_GPL\t",
+        "no columns",
+    ]
+    other = Symvers("0x9\ttwice\tc\tEXPORT_SYMBOL\t\n0x8\tcee\tc\tEXPORT_SYMBOL\t\n")
+    asked = ["vmlinux", "vmlinux_end", "twice", "cee", "drivers/a", "EXPORTED", "", "a\nb", "no columns"]
+    searched = Symvers("\n".join(lines)).followed_by([other])
+    first = [(searched.find_export(symbol), searched.all_of(symbol)) for symbol in asked]
+    for _ in range(40):
+        searched.find_export("twice")
+    assert [(searched.find_export(symbol), searched.all_of(symbol)) for symbol in asked] == first
+    crcs = {symbol: [e.crc for e in found] for symbol, (_, found) in zip(asked, first, strict=True) if found}
+    assert crcs == {"vmlinux": [2], "vmlinux_end": [1], "twice": [3, 4], "cee": [8]}
+    assert searched.find_export("twice") == searched.all_of("twice")[-1]

@@ -3,7 +3,9 @@
 import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,8 @@ from kscaffold.errors import UsageError
 from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
 from kscaffold.make.fingerprint.other_kernel import release_of
-from kscaffold.package.dkms import Built, dkms_conf
+from kscaffold.package.dkms import Built, dkms, dkms_conf, own_dkms_conf, placeholder_fix
+from kscaffold.project.project import ModuleTarget, Project
 from tests.conftest import need_program
 from tests.support.projects import HELLO, write
 
@@ -176,6 +179,28 @@ def test_a_project_s_own_dkms_conf_is_kept(ks, pair, where):
     assert file.read_text() == OWN
 
 
+@pytest.mark.parametrize(
+    ("version", "makefile", "told"),
+    [
+        ("7.5", "dkms:\n\tsed s/@VERSION@/1/ dkms.conf\n", None),
+        (
+            "@VERSION@",
+            "V := 1\nall: x\ndkms-install: x\n\tcp a b\n\tsed -e 's/@VERSION@/$(V)/' -i d\n",
+            "dkms-install",
+        ),
+        ("to be filled", "dkms:\n\t@sed -i -e '/^PACKAGE_VERSION=/ s/=.*/=1/' dkms.conf\n", "dkms"),
+        ("#VERSION#", "all:\n\tmake\n", "README"),
+    ],
+)
+def test_a_place_for_a_version_is_none(ks, pair, version, makefile, told):
+    """Which a rule of the project fills in."""
+    write(pair, dkms__conf=OWN.replace("7.5", version), Makefile=makefile)
+    assert own_dkms_conf(pair, None, None).version == version
+    found = placeholder_fix(pair, version)
+    assert (found is None) if told is None else (told in found and f"({version})" in found)
+    assert ("sudo dkms install" in ks("package", "dkms", "-C", pair).err) == (told is None)
+
+
 @pytest.mark.kernel
 def test_dkms_builds_what_only_its_own_make_builds(ks, tmp_path, kernel, monkeypatch):
     dkms, k = need_program("dkms", "dkms"), kernel("6.1")
@@ -207,3 +232,19 @@ def test_dkms_builds_what_only_its_own_make_builds(ks, tmp_path, kernel, monkeyp
         )
         assert ran.returncode == 0, ran.stdout
     assert any((dkms_tree / "p/1" / k.release).rglob("hello.ko*"))
+
+
+def test_several_commands_at_once_write_one_dkms_conf(tmp_path: Path):
+    """Whoever comes second finds what it would have written, and no error."""
+    kbuild = tmp_path / "Kbuild"
+    project = Project(tmp_path, kbuild, (ModuleTarget("one", ("one.o",), tmp_path, tmp_path / "one.ko"),))
+    for _ in range(20):
+        start = Barrier(8)
+
+        def write_once(_: int, start: Barrier = start) -> bool:
+            start.wait()
+            return dkms(project, tmp_path).written
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sorted(pool.map(write_once, range(8))) == [False] * 7 + [True]
+        (tmp_path / "dkms.conf").unlink()

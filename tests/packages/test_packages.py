@@ -201,6 +201,20 @@ def test_what_can_t_be_had_is_told_with_a_fix(mirror: Mirror, ks, line, argv, co
     assert mirror.left() == []
 
 
+@pytest.mark.parametrize(
+    ("version", "fix"),
+    [
+        ("9.9", "kscaffold kernel add --suite sid; or kscaffold kernel add 7.3"),
+        ("5.15", "kscaffold kernel add 5.10 --suite bullseye; or kscaffold kernel add 6.1"),
+        ("5.10.9", "kscaffold kernel add 5.10 --suite bullseye"),
+    ],
+)
+def test_where_another_kernel_is(mirror: Mirror, ks, version: str, fix: str):
+    ran = ks("kernel", "add", version, "--json")
+    assert (ran.status, ran.json["error"]["code"], ran.json["error"]["fix"]) == (69, "KS502", fix)
+    assert "sid the newest" in ran.json["error"]["cause"]
+
+
 def test_a_package_missing_on_the_mirror_leaves_nothing(mirror: Mirror, ks):
     (mirror.directory / "pool/linux-kbuild-6.1_6.1.9-1_amd64.deb").unlink()
     ran = ks("kernel", "add")

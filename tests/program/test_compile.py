@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kscaffold.arch import table
+from kscaffold.files.reader import ForeignFileError
 from kscaffold.program import compile
 from tests.conftest import need_program
 
@@ -79,3 +80,16 @@ def test_no_more_programs_are_kept_than_a_test_has(project, tmp_path, monkeypatc
     other.write_text("int main(void) { return 0; }\n")
     compile.compile_program(other, table.host())
     assert project.compile()[1] == 3
+
+
+@pytest.mark.parametrize("name", ["endless.c", "beside.h"])
+def test_a_compiler_is_not_left_alone_with_a_file_that_has_no_end(project, tmp_path, name):
+    """gcc waited for a FIFO, and read a device and a file of 300 MB, for its 120 s."""
+    project.write(1)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    file = tmp_path / name if name.endswith(".c") else tmp_path / "plain.c"
+    if file.name == "plain.c":
+        file.write_text('#include "beside.h"\nint main(void) { return 0; }\n')
+    with pytest.raises(ForeignFileError, match=f"{name} is not a plain file"):
+        compile.compile_program(file, table.host())

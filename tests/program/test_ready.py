@@ -14,6 +14,7 @@ from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.program.libraries import libraries_of
 from kscaffold.program.ready import copied, ready
 from tests.conftest import missing, need_program
+from tests.support.worlds import World
 
 PROGRAMS = [name for name in ("bash", "git", "make", "gcc", "ls", "python3") if shutil.which(name)]
 
@@ -220,3 +221,24 @@ def test_where_copies_go(tmp_path):
     with pytest.raises(UsageError) as error:
         copied(["none"], tmp_path)
     assert error.value.code == "KS644"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("./none",), "KS641"),
+        (("none.c",), "KS641"),
+        (("./text",), "KS641"),
+        (("python3",), "KS645"),
+        (("--copy", "none", "--", "sh"), "KS644"),
+        (("--firmware", "none", "--", "sh"), "KS646"),
+    ],
+)
+def test_no_sandbox_is_started_for_what_can_not_run(ks, tmp_path, monkeypatch, words, code):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    World().stored()
+    (tmp_path / "text").write_text("text\n")
+    monkeypatch.chdir(tmp_path)
+    ran = ks("exec", "--offline", *words)
+    assert f"error[{code}]" in ran.err and "one starts" not in ran.err, ran.err
+    assert ran.status == (69 if code == "KS645" else 2)

@@ -12,6 +12,7 @@ from kscaffold.files import paths
 from kscaffold.project import trust
 from kscaffold.project.ask import UnsetOptionError, read_project
 from kscaffold.project.find import find_project, home, is_project
+from kscaffold.project.known import project_at
 from kscaffold.project.project import ModuleTarget, Project
 from tests.conftest import need_program
 from tests.support.projects import COURSE, HELLO, write
@@ -46,6 +47,7 @@ WAYS = {
         {"a.ko": ("a.o",), "b.ko": ("b.o",)},
     ),
     "as built": ("obj-$(if $(M),m) := a.o\n", {"a.ko": ("a.o",)}),
+    "outside of the tree": ("obj-$(if $(KBUILD_EXTMOD),m) := a.o\n", {"a.ko": ("a.o",)}),
     "KERNELRELEASE": (
         "ifneq ($(KERNELRELEASE),)\nobj-m := a.o\nelse\nKDIR ?= /lib/modules/$(shell uname -r)/build\n"
         "all:\n\t$(MAKE) -C $(KDIR) M=$(CURDIR)\nendif\n",
@@ -294,3 +296,56 @@ def test_a_module_that_is_not_there_is_told_with_the_one_that_was_meant(tmp_path
         with pytest.raises(KscaffoldError) as caught:
             project.named(written)
         assert (caught.value.code, caught.value.fix) == ("KS109", fix)
+
+
+RULES_FOR_ALL = {
+    "anything": "%:\n\ttouch ran\n",
+    "the goal": "all $(MAKECMDGOALS): tool\ntool:\n\ttouch ran\n",
+    "what is included": "-include gen.mk\ngen.mk:\n\ttouch ran\n\techo obj-m += b.o > $@\n",
+    "by a shell of its own": "SHELL := /bin/bash\n-include gen.mk\ngen.mk:\n\ttouch ran && false\n",
+}
+
+
+@pytest.mark.parametrize("name", RULES_FOR_ALL)
+def test_no_rule_runs_while_a_makefile_is_read(tmp_path: Path, name: str):
+    (tmp_path / "Makefile").write_text(f"obj-m := a.o $(shell echo b).o sub/\n{RULES_FOR_ALL[name]}")
+    write(tmp_path / "sub", Kbuild="obj-m := c.o\n")
+    before = snapshot(tmp_path)
+    assert [*built(tmp_path)] == ["a.ko", "b.ko", "sub/c.ko"]
+    assert snapshot(tmp_path) == before
+
+
+def test_a_build_may_run_the_rules_that_kbuild_runs(tmp_path: Path):
+    (tmp_path / "Makefile").write_text("include gen.mk\ngen.mk:\n\techo obj-m := b.o > $@\n")
+    assert [t.name for t in read_project(tmp_path, None, building=True).targets] == ["b"]
+
+
+def test_make_s_warnings_are_no_cause(tmp_path: Path):
+    """They come first, of a rule that is written twice."""
+    (tmp_path / "Makefile").write_text("obj-m := a.o\na:\n\ttrue\na:\n\ttrue\n$(error stop here)\n")
+    with pytest.raises(KscaffoldError) as caught:
+        read_project(tmp_path, None)
+    assert "stop here" in caught.value.what
+    (tmp_path / "Makefile").write_text("obj-m := sub/\na:\n\ttrue\na:\n\ttrue\n")
+    write(tmp_path / "sub", Kbuild="include ../absent.mk\n")
+    with pytest.raises(KscaffoldError) as caught:
+        read_project(tmp_path, None)
+    assert "absent.mk" in str(caught.value.cause)
+
+
+@pytest.mark.parametrize(
+    ("makefile", "code"),
+    [
+        ("all:\n\t$(MAKE) -C /k M=$(PWD)/src modules\n", "KS418"),
+        ("all: x\n\tcp x y\n", "KS104"),
+        ("obj-y := a.o\nall:\n\t$(MAKE) -C /k M=$(PWD) modules\n", "KS104"),
+        ("obj-m := a.o\nall:\n   $(MAKE) -C /k M=$(PWD) modules\n", "KS103"),
+    ],
+    ids=["its own make builds it", "nothing does", "a list of another name", "no tab"],
+)
+def test_what_only_its_own_make_says(tmp_path: Path, makefile: str, code: str):
+    (tmp_path / "Makefile").write_text(makefile)
+    with pytest.raises(KscaffoldError) as caught:
+        project_at(tmp_path, None)
+    assert caught.value.code == code
+    assert (caught.value.fix == "kscaffold build") == (code == "KS418")

@@ -99,10 +99,16 @@ def test_how_a_program_ends_is_how_exec_ends(ks, project):
         "#include <signal.h>\n#include <stdlib.h>\nint main(int n, char **w) { raise(atoi(w[1])); return 3; }"
     )
     assert ks("exec", "end.c", "0").status == 3
+    ran = ks("exec", "--", "sh", "-c", "exit 130")  # as a shell ends that Ctrl-C has ended
+    assert (ran.status, ran.err) == (130, "")
     ran = ks("exec", "--json", "--", "end.c", str(int(signal.SIGSEGV)))
     assert ran.status == 128 + signal.SIGSEGV
     assert (ran.json["status"], ran.json["signal"]) == (None, signal.SIGSEGV)
     assert ks("exec", "/no/such/program").status == 127
+    assert ks("exec", "--", "sh", "-c", "exit $(($# / 100))", "sh", *["x" * 50] * 2000).status == 20
+    for many in (["x" * 50] * 20_000, ["x"] * 9000):
+        ran = ks("exec", "--", "sh", "-c", "exit", *many)
+        assert (ran.status, "sh did not start: Argument list too long" in ran.err) == (126, True)
     (project / "forever.c").write_text("int main(void) { for (;;); }")
     began = time.monotonic()
     ran = ks("exec", "--timeout", "1", "--json", "--", "forever.c")
@@ -182,14 +188,33 @@ def test_an_oops_is_told_with_its_line(ks, project):
     assert f"trap.c:{line}" in document["complaints"][0]["where"]
 
 
+STAY = """
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void *stay(void *unused) { write(open("/proc/trap", O_WRONLY), "x", 1); return 0; }
+int main(int n, char **w)
+{
+	pthread_t other;
+
+	if (*w[1] == 'c' && fork())
+		return wait(0) < 0;
+	if (*w[1] == 't')
+		return pthread_create(&other, 0, stay, 0) || pthread_join(other, 0);
+	stay(0);
+	return 0;
+}
+"""
+
+
 def test_a_driver_that_never_answers_ends_the_program_at_its_deadline(ks, project):
     assert ks("load").status == 0
-    (project / "stay.c").write_text(
-        "#include <fcntl.h>\n#include <unistd.h>\n"
-        'int main(void) { return write(open("/proc/trap", O_WRONLY), "x", 1); }'
-    )
-    ran = ks("exec", "--timeout", "1", "--json", "--", "stay.c")
-    assert ran.json["late"] and ran.status == 69
+    (project / "stay.c").write_text(STAY)
+    for who in ("self", "child", "thread"):
+        ran = ks("exec", "--timeout", "1", "--json", "--", "stay.c", who)
+        assert ran.json["late"] and ran.status == 69
+        assert any("trap_write+" in line for line in ran.json["stack"]), (who, ran.json["stack"])
     assert ks("unload", "trap").status == 0  # nobody has it open any more
 
 

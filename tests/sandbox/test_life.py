@@ -22,6 +22,8 @@ from kscaffold.files.atomic import write_whole
 from kscaffold.files.lock import wait_for_lock
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.load import load as load_one
+from kscaffold.load.open_target import open_target
+from kscaffold.load.request import TargetRequest
 from kscaffold.load.unload import unload as unload_one
 from kscaffold.module.arguments import NO_PARAMETERS
 from kscaffold.progress import SILENT
@@ -116,9 +118,14 @@ def test_every_bad_end_is_told_and_leaves_nothing(ks, kernel61, here, name, verd
     ran = ks("run", "--json", "-k", kernel61.release, "--timeout", "3", built(kernel61) / f"{name}.ko")
     assert (ran.status, ran.json["verdict"], ran.json["stage"]) == (status, verdict, stage)
     assert ran.json["loaded"] is False and ran.json["ok"] is False
-    if name not in ("deaf", "triple"):  # those two give the kernel no chance to hand out its log
+    if name != "triple":  # which gives the kernel no chance to hand out its log
         own = {"minus": "init ran", "panics": "about to", "oopses": "about to"}.get(name, "begin")
         assert own in [r["text"] for r in ran.json["log"]]
+    if name in (
+        "endless",
+        "deaf",
+    ):  # told by the agent, and by the last words of a kernel that can't be asked
+        assert ran.json["cause"].startswith("init loops or waits without end, at ")
     assert _gone(1)
     assert list((Path(os.environ["XDG_RUNTIME_DIR"]) / "kscaffold" / "guests").iterdir()) == []
 
@@ -141,6 +148,7 @@ def test_a_deadline_of_unload_is_told(ks, kernel61, here, monkeypatch):
     monkeypatch.setenv("KSCAFFOLD_UNLOAD_TIMEOUT", "2")
     ran = ks("run", "--json", "-k", kernel61.release, built(kernel61) / "exithang.ko")
     assert ran.status == 1 and ran.json["verdict"] == "hung"
+    assert ", at exithang.c:" in ran.json["cause"]
     ran = ks("run", "--json", "-k", kernel61.release, built(kernel61) / "exitoops.ko")
     assert ran.status == 1 and ran.json["verdict"] == "crashed"
     assert _gone(1)
@@ -544,3 +552,21 @@ def test_who_looks_for_a_sandbox_sweeps_nothing_of_one_that_is_being_started(her
         for watcher in watchers:
             watcher.kill()
             watcher.wait()
+
+
+def test_a_reload_takes_no_sandbox_that_another_command_has_used(here, kernel61):
+    """One that came between the end of the old sandbox and the start of the new one; who only looked may
+    have.
+    """
+    where = TargetRequest(kernel=kernel61.release)
+    ko = ModuleFile.open(built(kernel61) / "hello.ko")
+    numbers = []
+    for pristine, loads in ((False, False), (False, False), (True, True), (True, False)):
+        with open_target(here, kernel61, where, pristine=pristine) as opened:
+            card = registry.find_sandbox(here)
+            assert card
+            numbers.append(card.daemon)
+            assert not loads or load_one(ko, NO_PARAMETERS, opened.target, timeout=60).ok
+    first, *looked, last = numbers
+    assert looked == [first, first] and last != first
+    assert registry.stop_sandbox(here)

@@ -15,7 +15,7 @@ from kscaffold import process
 from kscaffold.sandbox.agent import protocol, running_clock
 from kscaffold.sandbox.agent.channel import Channel
 from kscaffold.sandbox.agent.protocol import ChannelTimeout, Kind
-from kscaffold.sandbox.agent.running_clock import RunningClock
+from kscaffold.sandbox.agent.running_clock import LookingClock, RunningClock
 
 
 @pytest.fixture
@@ -119,3 +119,9 @@ def test_it_is_seen_when_a_process_waits_for_a_processor():
             assert time.monotonic() < deadline
             time.sleep(0.02)
     assert process.cpu_wait_seconds(loops[0].pid) == 0.0
+
+
+def test_a_look_that_took_long_is_one_look():
+    """A test of the log, and who watches for a late crash, give up after so many seconds of looks."""
+    clock = LookingClock(iter([100.0, 100.1, 160.1, 160.15]).__next__)
+    assert [round(clock.look(), 3) for _ in range(3)] == [0.1, 0.3, 0.35]

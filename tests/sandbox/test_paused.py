@@ -6,6 +6,8 @@ import select
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +21,7 @@ from kscaffold.diagnosis.unload_verdict import UnloadEvidence, judge_unload
 from kscaffold.diagnosis.verdict import judge
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.load.execute import ExecRequest, Executed, bring, run_program_in
+from kscaffold.load.execute import ExecRequest, Executed, bring, read_program, run_program_in
 from kscaffold.load.gather import gather
 from kscaffold.load.load import load as load_one
 from kscaffold.load.unload import unload as unload_one
@@ -30,6 +32,7 @@ from kscaffold.sandbox.agent.channel import Channel
 from kscaffold.sandbox.agent.protocol import ChannelTimeout, Kind
 from kscaffold.sandbox.agent.running_clock import RunningClock
 from kscaffold.sandbox.live import registry
+from kscaffold.sandbox.live.daemon import asks
 from kscaffold.targets.absent import AbsentSandbox
 from tests.conftest import need_program
 from tests.support.elf import Ko
@@ -144,7 +147,8 @@ def test_a_program_of_the_users_gets_its_time_too(kernel, tmp_path):
     need_program("gcc", "gcc")
     (tmp_path / "spin.c").write_text(SPIN)
     with guest_of(kernel) as (guest, target):
-        program = bring(target, ExecRequest(("./spin.c",), tmp_path), kernel)
+        request = ExecRequest(("./spin.c",), tmp_path)
+        program = bring(target, request, read_program(request, kernel), kernel)
 
         def spin(ms: int, timeout: float) -> Executed:
             return run_program_in(target, replace(program, argv=("spin", str(ms))), b"", timeout, {})
@@ -347,3 +351,49 @@ def test_what_contradicts_a_late_answer_wins(tmp_path):
 def test_an_exit_that_came_to_its_end_did_not_hang():
     assert judge_unload(UnloadEvidence("m", late(), gone=True)).verdict == "unloaded"
     assert judge_unload(UnloadEvidence("m", late())).verdict == "hung"
+
+
+# A client that stops itself, as Ctrl-Z stops it, and then asks.
+_STOPPED = """
+import os, signal, socket, sys
+with socket.socket(socket.AF_UNIX) as client:
+    client.connect(sys.argv[1])
+    os.kill(os.getpid(), signal.SIGSTOP)
+    client.send(b"x")
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def stopped_client(tmp_path: Path) -> Iterator[tuple[socket.socket, socket.socket, subprocess.Popen[bytes]]]:
+    """The daemon's end of the connection to a client that is stopped, the daemon's listener, the client."""
+    place = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(place)
+        listener.listen()
+        with subprocess.Popen([sys.executable, "-c", _STOPPED, place], stdin=subprocess.PIPE) as child:
+            client, _ = listener.accept()
+            with client:
+                deadline = time.monotonic() + 30
+                while not is_stopped(child.pid) and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                yield client, listener, child
+            child.kill()
+
+
+def test_a_client_that_is_stopped_may_be_silent(stopped_client):
+    """Longer than another may, whom the daemon gives up."""
+    client, listener, child = stopped_client
+    threading.Timer(0.3, lambda: os.kill(child.pid, signal.SIGCONT)).start()
+    assert asks(client, listener, until=time.monotonic() + 60, silence=0.05)
+    assert client.recv(1) == b"x"
+    assert not asks(client, listener, until=time.monotonic() + 60, silence=0.05)
+
+
+def test_a_client_that_is_stopped_makes_room_for_another(stopped_client):
+    client, listener, _ = stopped_client
+    with socket.socket(socket.AF_UNIX) as other:
+        other.connect(listener.getsockname())
+        assert not asks(client, listener, until=time.monotonic() + 60, silence=0.05)
+    listener.accept()[0].close()
+    assert not asks(client, listener, until=time.monotonic() - 1, silence=0.05)

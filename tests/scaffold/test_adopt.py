@@ -419,9 +419,8 @@ def test_words_in_comments_and_strings_are_no_macros(ks, tmp_path):
 
 
 def test_nothing_to_adopt(ks, tmp_path):
-    for where in (tmp_path, tmp_path / "none"):
-        ran = ks("adopt", where, "--write", "--fix", "--json")
-        assert (ran.status, ran.json["error"]["code"]) == (69, "KS040")
+    ran = ks("adopt", tmp_path, "--write", "--fix", "--json")
+    assert (ran.status, ran.json["error"]["code"]) == (69, "KS040")
     write(tmp_path, Kbuild="obj-m := a.o\n$(error no)\n")
     assert ks("adopt", tmp_path, "--json").json["error"]["code"] == "KS103"
     (tmp_path / "a b").mkdir()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, Ran, missing
+from tests.support.worlds import World
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _IMPORTS = os.pathsep.join([str(ROOT), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
@@ -68,6 +69,13 @@ class Account:
         """Give files to this user."""
         for path in paths:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
+
+    def store_kernel(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Put a World's kernel into this user's cache, and give all of that to this user."""
+        cache = self.home / ".cache"
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+        World().stored()
+        self.own(cache, *cache.rglob("*"))
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from kscaffold.progress import SILENT
 from tests.conftest import REAL_CACHE, missing
 from tests.support.kernels import SUITES, need_kernel
 
-_NEWER: dict[str, tuple[str, ...]] = {"7": ("trixie-backports", "sid")}
-SERIES = (*SUITES, *_NEWER)
+NEWER: dict[str, tuple[str, ...]] = {"7": ("trixie-backports", "sid")}
+SERIES = (*SUITES, *NEWER)
 
 
 def need_headers(series: str) -> BuildTree:
@@ -41,7 +41,7 @@ def _find_or_fetch(series: str) -> BuildTree | KscaffoldError:
             if is_prefix(series, kernel.release) and kernel.source == "fetched" and kernel.build:
                 return read_tree(kernel.build)
         reason: KscaffoldError | None = None
-        for suite in _NEWER[series]:
+        for suite in NEWER[series]:
             try:
                 kernel = fetch(series, suite, SILENT).kernel
             except KscaffoldError as error:

@@ -7,9 +7,12 @@ import pytest
 
 from kscaffold.diagnosis.attempt import NOT_KNOWN, Facts
 from kscaffold.errors import KscaffoldError
+from kscaffold.sandbox.agent.channel import Channel
+from kscaffold.sandbox.agent.protocol import Answer, Verb
 from kscaffold.targets.absent import AbsentSandbox
 from kscaffold.targets.facts import KernelFiles, read_facts
 from kscaffold.targets.host import HostTarget
+from kscaffold.targets.sandbox import SandboxTarget
 
 ALL = {
     "/proc/self/status": b"CapEff:\t0000000000000000\nCapBnd:\t000001ffffffffff\nSeccomp:\t0\n",
@@ -91,3 +94,31 @@ def test_where_no_sandbox_runs_nothing_is_known_and_nothing_waits():
     assert target.facts("hello") == NOT_KNOWN and target.unload("hello", 1).errno == errno.ENOENT
     with pytest.raises(FileNotFoundError):
         target.read("/proc/version")
+
+
+class SleepingMachine(Channel):
+    """A guest that is well until it is looked at `crashes` times after its machine slept for a minute."""
+
+    def __init__(self, crashes: int) -> None:
+        self.seconds, self.looks, self.crashes = 0.0, 0, crashes
+
+    def now(self) -> float:
+        return self.seconds
+
+    def wait(self, seconds: float) -> None:
+        self.seconds += 60 if self.looks == 10 else seconds + 0.001
+
+    def ask(self, verb: Verb, payload: bytes = b"", **more: object) -> Answer:
+        if verb is Verb.LOG:
+            return Answer(0, b"")
+        self.looks += 1
+        return Answer(0, b"0\n" if self.looks < 10 + self.crashes else b"128\n")
+
+
+@pytest.mark.parametrize(("crashes", "errno"), [(5, None), (60, 0)])
+def test_a_machine_that_slept_has_not_watched_meanwhile(crashes, errno):
+    """The timer of a guest that slept as well comes after both wake."""
+    machine = SleepingMachine(crashes)
+    assert SandboxTarget(machine, ("6.1", "x86_64"), "tcg", "").watch(0.98).errno == errno
+    # A second of looks, 20 of them in one, of which that minute counts as 0.2 s.
+    assert machine.looks == (15 if errno is None else 18)

@@ -12,13 +12,18 @@ SOURCE = """\
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/module.h>
 #include <linux/slab.h>
+#include <linux/vmalloc.h>
 
 static char *note;
-static int leak;
+static int leak, refuse;
 module_param(leak, int, 0);
+module_param(refuse, int, 0);
 
 static int __init keeps_init(void)
 {
+\tif (refuse)
+\t\treturn -EINVAL;
+\tvfree(vzalloc(PAGE_SIZE));
 \tnote = kmalloc(24, GFP_KERNEL);
 \treturn note ? 0 : -ENOMEM;
 }
@@ -50,6 +55,14 @@ def test_leak(guest):
     guest.unload()
 
 
+def test_leak_of_what_stays_loaded(guest):
+    guest.load(leak=1)
+
+
+def test_what_is_refused_leaves_nothing(guest):
+    assert not guest.try_load(refuse=1).ok
+
+
 @pytest.mark.complaint("KS709")
 def test_leak_that_is_wanted(guest):
     guest.load(leak=1)
@@ -72,14 +85,16 @@ def test_a_report_fails_its_test_and_lines_of_all_tests_are_counted(ks, tmp_path
     assert outcomes == {
         ("test_well", "passed"),
         ("test_leak", "failed"),
+        ("test_leak_of_what_stays_loaded", "failed"),
+        ("test_what_is_refused_leaves_nothing", "passed"),
         ("test_leak_that_is_wanted", "passed"),
     }
-    (failed, _) = (t for t in ran.json["tests"] if t["outcome"] == "failed")
-    assert "memory leak: an object of 24 bytes, never freed (KS709), keeps.c:11" in failed["text"]
+    for failed in (t for t in ran.json["tests"] if t["outcome"] == "failed"):
+        assert "memory leak: an object of 24 bytes, never freed (KS709), keeps.c:16" in failed["text"]
     (file,) = ran.json["coverage"]["files"]
-    assert {line["line"]: line["count"] for line in file["lines"]}[11] == 6
-    assert {f["name"]: f["count"] for f in file["functions"]} == {"keeps_init": 6, "keeps_exit": 6}
+    assert {line["line"]: line["count"] for line in file["lines"]}[16] == 8
+    assert {f["name"]: f["count"] for f in file["functions"]} == {"keeps_init": 10, "keeps_exit": 8}
     page = (tmp_path / "keeps.html").read_text()
     assert "100 % of the lines ran" in page and "<td>keeps.c</td>" in page
-    assert re.search(r">\s+6\s+11  \tnote = kmalloc\(24, GFP_KERNEL\);</span>", page)
+    assert re.search(r">\s+8\s+16  \tnote = kmalloc\(24, GFP_KERNEL\);</span>", page)
     assert f"SF:{here}/keeps.c\n" in (tmp_path / "keeps.lcov").read_text()

@@ -94,8 +94,50 @@ def test_what_is_no_ktap(text):
         ("not ok 1 a # SKIP no device", "skipped"),
         ("not ok 1 a # TIMEOUT 45 seconds", "failed"),
         ("ok 1", "passed"),
+        ("ok", "passed"),
+        ("not ok - a", "failed"),
+        ("not ok 1 a # skip: no device", "skipped"),
+        ("not ok 1 a #TODO later", "passed"),
+        ("not ok 1 - test #3 of a", "failed"),
     ],
 )
 def test_a_line(line, outcome):
     ((_, found),) = read(f"KTAP version 1\n1..1\n{line}\n")
     assert found == outcome
+
+
+def test_names_of_odd_lines():
+    lines = "ok\nok - b\nok 3 - test #3 of c\nnot ok 4 d # TODO e # f\nok 5 # SKIP\n"
+    assert read(f"KTAP version 1\n{lines}") == [
+        ("1", "passed"),
+        ("b", "passed"),
+        ("test #3 of c", "passed"),
+        ("d", "passed"),
+        ("5", "skipped"),
+    ]
+
+
+@pytest.mark.parametrize("before", ["[    1.5] ", "[   12.345678][  T123] ", "dev: ", "[  1.25] dev: "])
+def test_what_printk_and_pr_fmt_put_before_a_line(before):
+    text = (
+        "KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: s\n    1..1\n    not ok 1 a\nnot ok 1 s\n"
+    )
+    assert read("".join(f"{before}{line}\n" for line in text.splitlines())) == [("s.a", "failed")]
+
+
+def test_a_plan_that_skips_all_and_a_plan_at_the_end():
+    (one,) = results(["KTAP version 1", "1..0 # SKIP no device"])
+    assert (one.outcome, one.text) == ("skipped", "no device")
+    assert read("KTAP version 1\nok 1 a\nok 2 b\n1..2\n") == [("a", "passed"), ("b", "passed")]
+
+
+def test_a_suite_that_skips_all_is_told_once():
+    text = "KTAP version 1\n1..1\n    # Subtest: s\n    1..0 # SKIP no device\nok 1 s # SKIP no device\n"
+    assert read(text) == [("s", "skipped")]
+
+
+def test_bail_out():
+    assert read("KTAP version 1\n1..3\nok 1 a\nBail out! no memory\n") == [
+        ("a", "passed"),
+        ("Bail out!", "failed"),
+    ]

@@ -10,7 +10,7 @@ from tests.support.kernels import need_kernel
 
 pytest_plugins = ["pytester"]
 
-# /proc/trap gives what was written; "oops", "warn" and "wait" do what they say.
+# /proc/trap gives what was written; what begins with O, W, L, A, 0, > or + does what no file does.
 TRAP = """
 #include <linux/delay.h>
 #include <linux/module.h>
@@ -23,6 +23,8 @@ module_param(howmany, int, 0444);
 static int *volatile nowhere;
 static ssize_t trap_read(struct file *f, char __user *to, size_t size, loff_t *at)
 {
+	if (kept[0] == '+')
+		return size + 1;
 	return simple_read_from_buffer(to, size, at, kept, length);
 }
 static ssize_t trap_write(struct file *f, const char __user *from, size_t size, loff_t *at)
@@ -38,7 +40,9 @@ static ssize_t trap_write(struct file *f, const char __user *from, size_t size, 
 	while (kept[0] == 'L')
 		if (msleep_interruptible(1000))
 			return -EINTR;
-	return size;
+	if (kept[0] == 'A')
+		return -EAGAIN;
+	return kept[0] == '0' ? 0 : size + (kept[0] == '>');
 }
 static const struct proc_ops trap_ops = { .proc_read = trap_read, .proc_write = trap_write };
 static int __init trap_init(void)
@@ -100,6 +104,14 @@ def test_all_that_a_guest_does(guest, modules, kernel):
     assert error.value.errno == 28
     with pytest.raises(FileNotFoundError):
         guest.read("/proc/nothing")
+    with pytest.raises(BlockingIOError):
+        guest.write("/proc/trap", "A", timeout=2)
+    for word, why in (("0", "returned 0"), (">", "returned more")):
+        with pytest.raises(AssertionError, match=f"a write of /proc/trap {why}"):
+            guest.write("/proc/trap", word)
+    guest.write("/proc/trap", "+")
+    with pytest.raises(AssertionError, match="a read of /proc/trap returned more"):
+        guest.read("/proc/trap")
     (guest._directory / "say.c").write_text(
         '#include <stdio.h>\\nint main(int n, char **w) { puts(w[1]); fputs("no", stderr); return 4; }'
     )
@@ -161,6 +173,18 @@ def test_a_line_that_does_not_come(guest):
     guest.load()
     guest.expect_log("no such line", timeout=0.2)
 
+def test_warns_and_fails(guest):
+    guest.load()
+    guest.write("/proc/trap", "W")
+    assert guest.read("/proc/trap") == "w"
+
+@pytest.fixture
+def used(guest):
+    guest.load()
+    guest.write("/proc/trap", "O")
+
+def test_whose_fixture_oopses(used): pass
+
 def test_goes_on(guest):
     guest.load()
 """
@@ -169,15 +193,15 @@ def test_goes_on(guest):
 @pytest.mark.sandbox
 def test_what_a_failed_test_tells(project):
     ran = run(project, BAD)
-    ran.assert_outcomes(failed=6, passed=1)
-    told = {
-        m[1]: m[0]
-        for m in re.finditer(r"_{3,} (test_\w+)\[.*?(?=\n_{3,} |\n={3,} short)", str(ran.stdout), re.S)
-    }
+    ran.assert_outcomes(failed=7, passed=1, errors=1)
+    head = r"_{3,} (?:ERROR at setup of )?(test_\w+)\["
+    told = {m[1]: m[0] for m in re.finditer(head + r".*?(?=\n_{3,} |\n={3,} \S)", str(ran.stdout), re.S)}
     assert f"trap.c:{LINE_OF_WARN}" in told["test_warns"]
     assert "the kernel complained: WARNING" in told["test_warns"]
     assert re.search(r"> +\d+ \| \tWARN_ON|> +\d+ \| +WARN_ON", told["test_warns"])
-    assert f"trap.c:{LINE_OF_OOPS}" in told["test_oopses"] and "Call Trace" in told["test_oopses"]
+    assert "the kernel complained: WARNING" in told["test_warns_and_fails"]
+    for name in ("test_oopses", "test_whose_fixture_oopses"):
+        assert f"trap.c:{LINE_OF_OOPS}" in told[name] and "Call Trace" in told[name]
     release = need_kernel("6.1").release
     for command in (f"kscaffold load --kernel {release} trap", "kscaffold exec"):
         assert command in told["test_oopses"]

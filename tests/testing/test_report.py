@@ -19,6 +19,8 @@ from kscaffold.testing.junit import joined
 from kscaffold.testing.pytest_job import TestResult
 from kscaffold.testing.run import TestRun
 
+pytest_plugins = ["pytester"]
+
 KERNELS = (
     "5.10.0-46-cloud-amd64",
     "6.1.0-56-cloud-amd64",
@@ -106,6 +108,54 @@ def test_what_github_and_gitlab_are_told():
     assert issue["description"] == f"test_one on {KERNELS[0]}: 100%: a, b"
     assert set(issue) == {"description", "check_name", "fingerprint", "severity", "location"}
     assert annotations.gitlab(done, Path("/src/driver"), {}) is None
+
+
+def test_a_test_that_is_not_the_projects_is_annotated_where_kbuild_reads_it(tmp_path):
+    """The standard examination's file is none of the repository."""
+    project = tmp_path / "driver"
+    project.mkdir()
+    (project / "Kbuild").write_text("obj-m := trap.o\n")
+    failed = result(KERNELS[0], "failed", text="KS401: no licence", file="../../usr/examination.py", line=107)
+    here = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(tmp_path)}
+    (line,) = annotations.github([failed], project, here)
+    assert line.startswith("::error file=driver/Kbuild,line=1,title=test_one")
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")])
+def test_the_line_of_a_failure_is_that_of_the_test_which_it_went_through(pytester, workers):
+    pytester.makeconftest("def fail():\n    assert 0\n")
+    pytester.makepyfile(
+        test_it="""
+        import pytest
+        from conftest import fail
+
+        def refuses():
+            raise ValueError
+
+        def test_asserts():
+            word = "no"
+            assert word == "yes"
+
+        def test_calls():
+            refuses()
+
+        def test_calls_another_file():
+            fail()
+
+        def test_is_judged():
+            pytest.fail("not clean", pytrace=False)
+        """
+    )
+    words = ("-p", "kscaffold", "--kscaffold-results", "results", *workers)
+    assert pytester.runpytest_subprocess(*words).ret == 1
+    found = map(json.loads, (pytester.path / "results").read_text().splitlines())
+    lines = {one["test"].rpartition("::")[2]: (one["file"], one["line"]) for one in found}
+    assert lines == {
+        "test_asserts": ("test_it.py", 9),
+        "test_calls": ("test_it.py", 5),
+        "test_calls_another_file": ("test_it.py", 15),
+        "test_is_judged": ("test_it.py", 17),
+    }
 
 
 @pytest.mark.parametrize(

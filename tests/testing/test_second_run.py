@@ -10,7 +10,7 @@ import pytest
 from kscaffold.elf import quick
 from kscaffold.load.addr2line import SourceLine
 from kscaffold.testing import annotations
-from kscaffold.testing.calls import Calls, value_text
+from kscaffold.testing.calls import Calls, returns_in, value_text
 from kscaffold.testing.pytest_job import TestResult
 from tests.conftest import need_program
 from tests.support.kernels import need_kernel
@@ -141,10 +141,8 @@ def test_what_a_second_run_tells(ks, tmp_path, series):
     assert "second run" not in json.dumps(told["test_kept_again"])
 
     wrong = told["test_wrong"]
-    assert (wrong["file"], wrong["line"]) == (
-        "tests/test_odd.py",
-        1 + TESTS.splitlines().index("def test_wrong(guest):"),
-    )
+    asserted = next(n for n, line in enumerate(TESTS.splitlines(), 1) if '"of=/dev/odd"' in line)
+    assert (wrong["file"], wrong["line"]) == ("tests/test_odd.py", asserted)
     assert f"odd_write() at odd.c:{line_of('odd_write(')}, returned -18 (EXDEV)" in wrong["text"]
     once = told["test_of_once"]
     assert "in a second run it passed" in once["text"] and "the first time" in once["text"]
@@ -198,3 +196,14 @@ def test_an_annotation_says_what_its_line_did():
     (line,) = annotations.github([one], Path("/m"), {"GITHUB_ACTIONS": "true"})
     assert line.startswith("::error file=m.c,line=7,")
     assert re.search(r"::assert 0%0Ain a second run the sanitizer saw: BUG: memory leak", line)
+
+
+def test_an_interrupt_in_a_programs_task_is_no_call_of_the_programs():
+    """As 6.1 and 6.12 write the returns of a timer's, a thread's and a file's function."""
+    trace = """# tracer: nop
+             cat-81      [000] .....     9.123456: ks_call_2: (seq_read_iter+0x1/0x2 <- show) ret=0x0
+             cat-81      [000] ..s1.     9.123466: ks_call_0: (call_timer_fn+0x1/0x2 <- tick) ret=0x1
+             cat-81      [000] d.h2.     9.123476: ks_call_0: (__handle_irq+0x1/0x2 <- irq) ret=0x1
+    kworker/u2:0-9       [000] .....     9.123486: ks_call_1: (process_one_work+0x1/0x2 <- work) ret=0x5
+"""
+    assert returns_in(trace) == [(2, 0, True), (0, 1, False), (0, 1, False), (1, 5, False)]

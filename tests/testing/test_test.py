@@ -79,7 +79,7 @@ def test_the_examination_of_a_bad_one(ks, here, good, bad, fails):
     assert good in TRAP
     (here / "trap.c").write_text(TRAP.replace(good, bad) + "\n/* " + fails + " */\n")
     document = ks("test", "-k", fails, "--json").json
-    assert [t["outcome"] for t in document["tests"]] == ["failed"]
+    assert [(t["outcome"], t["file"]) for t in document["tests"]] == [("failed", "trap.c")]
     assert not document["ok"]
 
 

@@ -110,6 +110,13 @@ ARMED = {
         "crashed",
         "timer",
     ),
+    # Due when a busy machine has come no further than init.
+    "timer_busy": Armed(
+        _timer(),
+        "mod_timer(&timer, jiffies + 3 * HZ / 2);",
+        "if (n > 9) timer_delete_sync(&timer);",
+        "busy",
+    ),
     "heap_5": Armed(_HEAP.format(body="n++;"), _START_HEAP.format(s=5), "", "crashed", "late"),
     "high_5": Armed(_HIGH, _START_HIGH.format(ms=5000), "", "crashed", "tick"),
     # A task that sleeps for 4 s is told as one that is blocked, by the sandbox's kernel.

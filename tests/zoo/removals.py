@@ -50,7 +50,13 @@ REMOVALS = (
     Removal(
         "46 two of them", "giver", refused("EAGAIN", "KS302"), ("giver", "taker", "spaced"), says="spaced"
     ),
-    Removal("46 its own reference", "own-user", refused("EAGAIN", "KS303"), ("own-user",), says="1 user"),
+    Removal(
+        "46 its own reference",
+        "own-user",
+        refused("EAGAIN", "KS303"),
+        ("own-user",),
+        says="holds a reference to itself: it calls try_module_get()",
+    ),
     Removal("47 no exit", "noexit", refused("EBUSY", "KS304"), ("noexit",), says="module_exit"),
     Removal("48 no init", "noinit", Gone("unloaded"), ("noinit",), gone=True),
     Removal("49 after an oops in init", "oops", refused("EBUSY", "KS305"), ("oops",), says="still loading"),

@@ -12,6 +12,8 @@ Kos = Annotated[
     list[str] | None, typer.Argument(metavar="[KO]...", help="Modules, a project, or directories of .ko.")
 ]
 
+_BELOW = "\n" + " " * 16  # a value's next line
+
 
 def info(
     kos: Kos = None,
@@ -53,7 +55,8 @@ def info(
         if number:
             console.out()
         for key, value in room.lines(document):
-            console.out(console.printable_lines(f"{key + ':':<15} {value}" if key else f"\t\t{value}"))
+            said = console.printable_lines(str(value)).replace("\n", _BELOW)
+            console.out(f"{console.printable(key) + ':':<15} {said}" if key else f"\t\t{said}")
     ok = len(documents) == len(paths)
     console.emit("info", ok, documents[0] if len(paths) == 1 else {"modules": documents})
     return EXIT_YES if ok else EXIT_NO

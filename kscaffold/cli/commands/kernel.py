@@ -55,7 +55,7 @@ def list_(json: Json = False, verbose: Verbose = False) -> int:
     fields = {
         "kernels": [documents.kernel(k) for k in kernels],
         "chosen": chosen.release if chosen else None,
-        "default": store.default(),
+        "default": _default_name(),
     }
     console.emit("kernel list", True, fields)
     return EXIT_YES
@@ -151,9 +151,12 @@ def remove(release: Release, json: Json = False, verbose: Verbose = False) -> in
     from kscaffold.kernel import choose, store  # start-up time
     from kscaffold.sandbox.vm import snapshot
 
-    stored = [k for k in store.known() if k.source != "running"]
-    machine, rest = choose.split_spec(release)
-    kernel = store.remove(choose.match(rest or "", stored, wanted=False, machine=machine).release)
+    if any(place.name == release for place in store.unrecorded()):
+        kernel = store.remove(release)
+    else:
+        stored = [k for k in store.known() if k.source != "running"]
+        machine, rest = choose.split_spec(release)
+        kernel = store.remove(choose.match(rest or "", stored, wanted=False, machine=machine).release)
     snapshots = snapshot.remove_snapshots(kernel.release)
     console.step("Removed", kernel.name)
     if snapshots:
@@ -188,6 +191,16 @@ def default(
     fields = {"default": chosen, "kernel": documents.kernel(kernel)}
     console.emit("kernel default", True, fields)
     return EXIT_YES
+
+
+def _default_name() -> str | None:
+    """The release that was chosen; None where its file is none, which was told."""
+    from kscaffold.files import reader  # start-up time
+    from kscaffold.kernel import store
+
+    with contextlib.suppress(reader.ForeignFileError):
+        return store.default()
+    return None
 
 
 def _from(kernel: "Kernel") -> str:

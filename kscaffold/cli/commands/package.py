@@ -32,20 +32,21 @@ def dkms(
     from kscaffold.kernel.buildtree import read_tree  # start-up time
     from kscaffold.kernel.choose import find_kernel
     from kscaffold.package.dkms import dkms as write
-    from kscaffold.package.dkms import lacking_compiler, own_dkms_conf
+    from kscaffold.package.dkms import lacking_compiler, own_dkms_conf, placeholder_fix
     from kscaffold.project.find import find_project
     from kscaffold.project.known import project_at
 
     chosen = find_kernel(kernel)
     where = find_project(directory or Path.cwd())
     kept = None if force else own_dkms_conf(where, name, version)
-    report = kept or write(project_at(where, chosen), name=name, version=version, force=force)
+    report = kept or write(project_at(where, chosen), where, name=name, version=version, force=force)
     diff = report.change.diff(where)
     for line in diff.splitlines():
         console.out(console.printable(line))
     text = f"dkms.conf for {report.name}/{report.version}{': the project has one of its own' if kept else ''}"
     console.step("Wrote" if report.written else "Unchanged", text)
-    console.step("Next", f"sudo dkms add {where} && sudo dkms install {report.name}/{report.version}")
+    dkms_does = f"sudo dkms add {where} && sudo dkms install {report.name}/{report.version}"
+    console.step("Next", placeholder_fix(where, report.version) or dkms_does)
     if chosen and chosen.build and (compiler := lacking_compiler(read_tree(chosen.build, chosen.arch))):
         console.warn(
             f"dkms builds for {chosen.name} with {compiler}, which is not installed",

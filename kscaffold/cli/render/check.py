@@ -39,22 +39,23 @@ def _in_full(document: dict[str, Any]) -> None:
     for label, text in _facts(document):
         console.out(console.printable(f"  {label:<11} {text}"))
     for finding in document["findings"]:
-        _finding(finding, "")
+        _finding(finding, document["path"])
 
 
 def _in_short(document: dict[str, Any]) -> None:
     for finding in document["findings"]:
         if finding["level"] != "info" or console.verbose:
-            _finding(finding, f"{document['path']}: ")
+            _finding(finding, document["path"], named=True)
 
 
-def _finding(finding: dict[str, Any], where: str) -> None:
+def _finding(finding: dict[str, Any], path: str, *, named: bool = False) -> None:
     styles = {"error": "red", "warn": "yellow", "info": "cyan"}
     names = {"error": "error", "warn": "warning", "info": "note"}
     level = console.styled(names[finding["level"]], styles[finding["level"]])
-    console.out(f"{level}[{finding['code']}]: {console.printable(where + finding['message'])}")
+    message = f"{path}: {finding['message']}" if named else finding["message"]
+    console.out(f"{level}[{finding['code']}]: {console.printable(message)}")
     if finding["fix"] and finding["level"] != "info":
-        console.out(console.fix_line(finding["fix"]))
+        console.out(console.fix_line(finding["fix"], Path(path)))
 
 
 def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ import signal
 from kscaffold import console
 from kscaffold.cli.documents import exec as documents
 from kscaffold.diagnosis import errnos
-from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER
+from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, ProgramStatus
 from kscaffold.load.execute import ExecRequest, Executed
 from kscaffold.sandbox.agent.program import STDOUT
 
@@ -51,7 +51,7 @@ def executed(request: ExecRequest, done: Executed, heard: Heard) -> int:
     console.emit(
         "exec", done.ok, documents.executed(request, done, heard.text(STDOUT), heard.text(STDOUT + 1))
     )
-    return EXIT_NO if refused else _status(done)
+    return EXIT_NO if refused else ProgramStatus(_status(done))
 
 
 def _report(request: ExecRequest, done: Executed) -> None:
@@ -65,6 +65,8 @@ def _report(request: ExecRequest, done: Executed) -> None:
             f"{name} did not end within {request.timeout:g} s, and was killed",
             f"kscaffold exec --timeout {request.timeout * 5:g} …",
         )
+        if done.stands:
+            console.note(f"  {console.printable(done.stands.removeprefix(': '))}")
         for line in done.stack.splitlines()[:_MOST_FRAMES]:
             console.note(f"  | {console.printable(line)}")
     if done.lost:

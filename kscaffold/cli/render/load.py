@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kscaffold import console, lazy
 from kscaffold.arch.table import kernel_name
 from kscaffold.cli.documents import load as documents
-from kscaffold.cli.render.source_line import source
+from kscaffold.cli.render.source_line import source, stack
 from kscaffold.diagnosis import errnos
 from kscaffold.diagnosis.klog import Record, is_background
 from kscaffold.errors import EXIT_NO, EXIT_NO_ANSWER, EXIT_YES
@@ -48,10 +48,8 @@ def loaded(report: LoadReport) -> None:
         console.out(f"{console.styled(name, 'bold')}{_with(report)}: {_sentence(report)}")
     log_lines(report.log, report.module)
     why(report)
-    if report.stack.strip() and not report.ok:
-        console.out("  the task that did not come back is in:")
-        for line in report.stack.strip().splitlines()[:8]:
-            console.out(f"    {console.printable(line.removeprefix('[<0>] '))}")
+    if not report.ok:
+        stack(report.stack, console.out)
 
 
 def _with(report: LoadReport) -> str:
@@ -75,7 +73,7 @@ def why(report: LoadReport) -> None:
     elif j.cause:
         say(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
         if j.fix:
-            say(console.fix_line(j.fix))
+            say(console.fix_line(j.fix, report.path))
         if report.place:
             source(report.place, say)
         if j.code:
@@ -311,13 +309,14 @@ def unloaded(report: UnloadReport) -> None:
     from kscaffold.explain import phrases  # start-up time: most unloads go well
 
     errno = f" ({j.errno})" if j.errno else ""
-    what = phrases.unloaded(j)
-    console.out(f"{console.styled(report.module, 'bold')}: {console.styled(what, 'red')}{errno}")
+    name, what = console.printable(report.module), phrases.unloaded(j)
+    console.out(f"{console.styled(name, 'bold')}: {console.styled(what, 'red')}{errno}")
     log_lines(report.log, report.module)
     if j.cause:
         console.out(f"  {console.styled('cause', 'cyan')}: {console.printable(j.cause)}")
     if report.place:
         source(report.place, console.out)
+    stack(report.stack, console.out)
     if j.fix:
         console.out(console.fix_line(j.fix))
     _found(report)

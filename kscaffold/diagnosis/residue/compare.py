@@ -219,15 +219,18 @@ def _of_ranges(kind: str, before: str, after: str) -> list[tuple[str, str]]:
 
 
 def _of_vmallocinfo(before: str, after: str) -> list[tuple[str, str]]:
-    """Areas that the module's own code asked for: their caller has lost its name, or has the module's."""
-    known, found = {line.split(" ", 1)[0] for line in before.splitlines()}, []
+    """What the areas hold that the module's own code asked for: their caller has lost its name, or has the
+    module's.
+    """
+    known, sizes = {line.split(" ", 1)[0] for line in before.splitlines()}, []
     for line in after.splitlines():
         words = line.split()
         of_module = len(words) > 2 and (words[2].startswith("0x") or words[2].endswith("]"))
         bracketed = len(words) > 3 and words[3].startswith("[")
         if words and words[0] not in known and (of_module or bracketed) and words[1].isdecimal():
-            found.append(("vmalloc", size_text(int(words[1]))))
-    return found
+            sizes.append(int(words[1]))
+    areas = f" in {len(sizes)} areas" if len(sizes) > 1 else ""
+    return [("vmalloc", f"{size_text(sum(sizes))}{areas}")] if sizes else []
 
 
 def grown(found: Sequence[Part]) -> int:

@@ -56,6 +56,7 @@ _MEMORY = (
     r"|kstrdup|kasprintf|(?:__)?get_free_pages?|get_zeroed_page|alloc_pages?(?:_exact|_node)?|vmalloc_to_\w+"
     r"|dma_alloc_coherent|(?:__)?alloc_percpu\w*|mempool_create\w*|alloc_skb|kmalloc_objs?|kzalloc_objs?)"
 )
+_MAPPED = r"(?:ioremap\w*|vmap|memremap|of_iomap|(?:pci|pcim)_iomap\w*|acpi_os_map_\w+)"
 _NODES = r"(?:idr_alloc(?:_\w+)?|xa_(?:store|insert|alloc)\w*|radix_tree_insert)"
 KINDS = {
     "proc": _Kind("KS393", "/proc/{name} is still there", "proc_remove() or remove_proc_entry()", _PROC),
@@ -130,7 +131,9 @@ KINDS = {
         "kmem_cache_destroy()",
         r"(?:kmem_cache_create\w*|KMEM_CACHE)",
     ),
-    "vmalloc": _Kind("KS398", "{name} of vmalloc() were never freed", "vfree() (or iounmap())", _MEMORY),
+    "vmalloc": _Kind(
+        "KS398", "{name} of vmalloc() were never freed", "vfree() (or iounmap())", f"{_MEMORY}|{_MAPPED}"
+    ),
     "memory": _Kind(
         "KS398", "{name} of memory were never freed", "kfree() or free_pages()", f"{_MEMORY}|{_NODES}"
     ),
@@ -162,6 +165,7 @@ KINDS = {
         "KS390",
         "the kernel still has a pointer to {name}, which went with the module",
         "what unregisters or cancels it",
-        r"(?:\w*_)?(?<!un)register(?:_\w+)?|dev_add_pack|inet6?_add_protocol|call_s?rcu\w*|tasklet_\w*schedule",
+        r"(?:\w*_)?(?<!un)register(?:_\w+)?|dev_add_pack|inet6?_add_protocol|call_s?rcu\w*|tasklet_\w*schedule"
+        r"|cpuhp_setup_state\w*|INIT_(?:DELAYED_)?WORK\w*|timer_setup\w*",
     ),
 }

@@ -110,8 +110,15 @@ _LEAVES: tuple[tuple[str, tuple[str, ...]], ...] = (
         r"|kstrdup\w*|kasprintf|krealloc\w*|kmalloc_caches|random_kmalloc_\w+|alloc_pages_exact\w*|dma_alloc\w*|vmemdup\w*",
         ("/proc/meminfo",),
     ),
-    (r"_*(?:blk_mq|blk|device_add)_\w*disk\w*|_*blk_\w+", ("/sys/class", "/dev", "/proc/devices")),
-    (r"register_netdev\w*|alloc_netdev\w*|alloc_etherdev\w*|ether_setup|eth_\w+", ("/sys/class",)),
+    # What is allocated and never registered has no name anywhere.
+    (
+        r"_*(?:blk_mq|blk|device_add)_\w*disk\w*|_*blk_\w+",
+        ("/sys/class", "/dev", "/proc/devices", "/proc/meminfo"),
+    ),
+    (
+        r"register_netdev\w*|alloc_netdev\w*|alloc_etherdev\w*|ether_setup|eth_\w+",
+        ("/sys/class", "/proc/meminfo"),
+    ),
     (r"__?platform_\w+|bus_register|driver_register", (*_FILES_OF_DRIVERS, "/sys/devices/platform")),
 )
 
@@ -124,6 +131,19 @@ COMMON = frozenset(
         *("param_ops_int", "param_ops_charp", "param_ops_bool", "param_ops_uint"),
     }
 )
+
+
+# What makes a slab cache that its caller is to destroy.
+_MAKES_CACHES = re.compile(
+    r"_*kmem_cache_create\w*|proto_register|bio(?:set)?_(?:init|create)\w*|inet_frags_init|btree_init\w*"
+)
+# A class of the kernel makes it at its first use, and keeps it.
+_KEPT_CACHES = frozenset({"scsi_sense_cache"})
+
+
+def is_kept_cache(name: str, imports: Iterable[str]) -> bool:
+    """Whether a slab cache that is new after an unload is the kernel's, and not of modules with `imports`."""
+    return name in _KEPT_CACHES or not any(map(_MAKES_CACHES.fullmatch, imports))
 
 
 def sections_of(imports: Iterable[str]) -> int:

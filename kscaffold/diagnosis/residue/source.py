@@ -1,7 +1,7 @@
 """Which call of the module's own source probably made what is left."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from kscaffold import lazy
 from kscaffold.diagnosis.residue.kinds import KINDS, Residue
@@ -31,7 +31,7 @@ def made_by(left: Residue, sources: Sequence[tuple[str, str]]) -> Residue:
     if left.kind == "callback":
         return replace(left, where=where, undo=undo_of(name))
     if not left.crashed:
-        undo = undo_of(function) if left.kind in ("memory", "sysfs") else None
+        undo = undo_of(function) if left.kind in ("memory", "vmalloc", "sysfs") else None
         return replace(left, where=where, undo=undo)
     declared = re.search(_DECLARED, "\n".join(text for _, text in sources))
     return replace(left, where=where, name=name or (declared[1] if declared else left.name))
@@ -59,12 +59,19 @@ _WRITTEN = {
 
 def lines_of_call(function: str, sources: Sequence[tuple[str, str]]) -> list[tuple[str, int]]:
     """File and line of each call of an exported function, by whatever name a source has for it."""
-    found = []
+    return [(file, line) for file, line, _ in _places(_WRITTEN.get(function, re.escape(function)), sources)]
+
+
+def calls_of(functions: str, sources: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Where each call of these functions (a pattern) stands, as FILE:LINE, and what is called there."""
+    return ((f"{file}:{line}", name) for file, line, name in _places(functions, sources))
+
+
+def _places(functions: str, sources: Sequence[tuple[str, str]]) -> Iterator[tuple[str, int, str]]:
     for file, text in sources:
         plain = _COMMENT.sub(lambda m: "\n" * m[0].count("\n"), text)
-        calls = _calls(plain, _WRITTEN.get(function, re.escape(function)))
-        found += [(file, plain.count("\n", 0, call.start()) + 1) for call in calls]
-    return found
+        for call in _calls(plain, functions):
+            yield file, plain.count("\n", 0, call.start()) + 1, call[0].partition("(")[0].strip()
 
 
 # What takes a call back, by the call's name; the first pattern that fits.
@@ -72,6 +79,15 @@ _UNDONE: tuple[tuple[str, str], ...] = (
     (r"(?:dev|inet6?)_add_(\w+)", r"the matching …_del_\1() or …_remove_\1()"),
     (r"call_s?rcu\w*", "rcu_barrier() (srcu_barrier() for SRCU)"),
     (r"tasklet_\w+", "tasklet_kill()"),
+    (r"INIT_DELAYED_WORK\w*", "cancel_delayed_work_sync() (or destroy_workqueue())"),
+    (r"INIT_WORK\w*", "cancel_work_sync() (or destroy_workqueue(), flush_work())"),
+    (r"timer_setup\w*", "timer_delete_sync() (before 6.2: del_timer_sync(), timer_shutdown_sync())"),
+    (r"cpuhp_setup_state_multi", "cpuhp_remove_multi_state()"),
+    (r"cpuhp_setup_state(\w*)", r"cpuhp_remove_state\1()"),
+    (r"ioremap\w*|of_iomap", "iounmap()"),
+    (r"pci_iomap\w*", "pci_iounmap()"),
+    (r"vmap", "vunmap()"),
+    (r"memremap", "memunmap()"),
     (r"(idr|xa)_\w+", r"\1_destroy()"),
     (r"(sysfs|bus|class|driver|device)_create_(\w+)", r"\1_remove_\2()"),
     (r"((?:\w+_)?)register((?:_\w+)?)", r"\1unregister\2()"),

@@ -171,7 +171,9 @@ def init(context: StageContext) -> Iterator[Fact]:
 
 def stuck(context: StageContext) -> Iterator[Fact]:
     """Where the loading task stands, if it did not come back."""
-    lines = [line.removeprefix("[<0>] ") for line in context.report.stack.strip().splitlines()]
+    from kscaffold.diagnosis.stacks import stack_of_call  # start-up time: few do not come back
+
+    lines = [line.removeprefix("[<0>] ") for line in stack_of_call(context.report.stack).splitlines()]
     if lines:
         rows = tuple((line,) for line in lines[:_DEEPEST])
         yield Fact("it stands in", lines[0], "kernel", ("function, its caller below it",), rows)

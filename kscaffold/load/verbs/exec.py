@@ -7,10 +7,9 @@ from pathlib import Path
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
 from kscaffold.kernel.choose import choose
-from kscaffold.kernel.kernel import Kernel
 from kscaffold.load import live_copies, live_crash
 from kscaffold.load.complaints import files_by_module
-from kscaffold.load.execute import ExecRequest, Executed, run_in
+from kscaffold.load.execute import ExecRequest, Executed, bring, read_program, run_in
 from kscaffold.load.finding import without_reports
 from kscaffold.load.firmware import add_firmware, firmware_files
 from kscaffold.load.load import load_all
@@ -25,7 +24,7 @@ from kscaffold.make.fingerprint.compare import recorded_targets
 from kscaffold.progress import SILENT, Progress
 from kscaffold.project.find import home
 from kscaffold.records import replace
-from kscaffold.sandbox.agent.program import OutputListener
+from kscaffold.sandbox.agent.program import GuestProgram, OutputListener
 from kscaffold.sandbox.live import registry
 from kscaffold.sandbox.vm.start import start_guest
 from kscaffold.targets.sandbox import SandboxTarget
@@ -46,21 +45,27 @@ def execute(
     there is no kernel or sandbox.
     """
     at = home(request.directory)
-    if not fresh:
-        with _live(at, where, progress) as (target, kernel):
-            add_firmware(firmware_files(request.firmware, request.directory, ()), target)
-            done = run_in(
-                target, request, kernel, on_output, _Files(at), offline=where.offline, progress=progress
-            )
-            live_copies.tell_news(at, target, progress)
-            if done.complaints:
-                live_crash.mark_told(at, done.log, is_gone=done.lost)
-            return replace(done, log=without_reports(done.log))
+    if fresh:
+        return _in_a_fresh_one(request, where, on_output, progress)
+    firmware = firmware_files(request.firmware, request.directory, ())
+    with _live(at, request, where, progress) as (target, program):
+        add_firmware(firmware, target)
+        done = run_in(target, request, program, on_output, _Files(at))
+        live_copies.tell_news(at, target, progress)
+        if done.complaints:
+            live_crash.mark_told(at, done.log, is_gone=done.lost)
+        return replace(done, log=without_reports(done.log))
+
+
+def _in_a_fresh_one(
+    request: ExecRequest, where: TargetRequest, on_output: OutputListener | None, progress: Progress
+) -> Executed:
     with prewarm_guest(where, progress) as begun:
         jobs = LoadRequest(request.directory, firmware=request.firmware)
         plan = plan_loads(jobs, begun.kernel, progress)
         if plan.failed:
             return Executed(failed_build=plan.failed)
+        files = read_program(request, begun.kernel)
         with contextlib.closing(start_guest(begun.plan, progress, begun.restoring)) as guest:
             target = SandboxTarget.from_guest(guest, begun.plan.machine.cmdline)
             predictor = Predictor(plan.kos, begun.kernel, progress.warn, begun.plan.trusted)
@@ -69,26 +74,27 @@ def execute(
             )
             if not all(report.ok for report in loads):
                 return Executed(loads=tuple(loads), kernel=target.release, arch=target.arch)
-            files = {report.module: report.file for report in loads}
-            done = run_in(
-                target, request, begun.kernel, on_output, files, offline=where.offline, progress=progress
-            )
-            return replace(done, loads=tuple(loads))
+            modules = {report.module: report.file for report in loads}
+            program = bring(target, request, files, begun.kernel, offline=where.offline, progress=progress)
+            return replace(run_in(target, request, program, on_output, modules), loads=tuple(loads))
 
 
 @contextlib.contextmanager
-def _live(at: Path, where: TargetRequest, progress: Progress) -> Iterator[tuple[SandboxTarget, Kernel]]:
-    """The live sandbox; one that runs keeps its kernel, where no other is asked for."""
+def _live(
+    at: Path, request: ExecRequest, where: TargetRequest, progress: Progress
+) -> Iterator[tuple[SandboxTarget, GuestProgram]]:
+    """The live sandbox, with the program in it. One that runs keeps its kernel, unless another is named."""
     card = registry.find_sandbox(at)
     where = replace(where, kernel=where.kernel or (card.kernel if card else None))
     kernel = choose(where.kernel, offline=where.offline, progress=progress)
+    files = read_program(request, kernel)
     trusted = trusted_certificates(kernel, where, progress)
     if card is None:
         progress.note("no sandbox was running: one starts, without a module (kscaffold load loads it)")
     with open_sandbox(at, kernel, where, trusted, progress) as (target, _):
         # Where make left modules the last time: it is not asked for every program.
         target.modprobe = Modprobe([t.ko.parent for t in recorded_targets(at)] or [at], kernel)
-        yield target, kernel
+        yield target, bring(target, request, files, kernel, offline=where.offline, progress=progress)
 
 
 class _Files(Mapping[str, ModuleFile]):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from kscaffold import timing
 from kscaffold.kernel.kernel import Kernel
-from kscaffold.load.prewarm import prewarm_sandbox
+from kscaffold.load.prewarm import for_live_sandbox, prewarm_sandbox
 from kscaffold.load.request import SLOWER, LoadRequest, TargetRequest
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import dataclass
@@ -59,7 +59,7 @@ def load(
     """
     kernel: Kernel | None = None
     trusted: tuple[bytes, ...] = ()
-    where = where.for_modules(request.kos)
+    where = for_live_sandbox(request, where.for_modules(request.kos))
     if not where.host:
         kernel, trusted = prewarm_sandbox(request, where, progress)
         timing.reached("the sandbox begins to start")

@@ -8,6 +8,7 @@ from kscaffold.load.live_crash import tell_news
 from kscaffold.load.open_target import OpenTarget, choose_kernel, open_target
 from kscaffold.load.plan import LoadPlan, plan_loads
 from kscaffold.load.prediction import Predictor
+from kscaffold.load.prewarm import for_live_sandbox
 from kscaffold.load.report import LoadReport
 from kscaffold.load.request import LoadRequest, TargetRequest
 from kscaffold.load.trust import trusted_certificates
@@ -50,7 +51,7 @@ def reload(
     A build that fails leaves the old sandbox as it was. Raises what `load` raises.
     """
     # No kernel is looked for to insmod a .ko here.
-    where = where.for_modules(request.kos)
+    where = for_live_sandbox(request, where.for_modules(request.kos), again=True)
     kernel = None if where.host and request.kos else choose_kernel(where, progress)
     plan = plan_loads(request, kernel, progress)
     if plan.failed:
@@ -64,7 +65,7 @@ def reload(
             tell_news(plan.home, progress)
         registry.stop_sandbox(plan.home)
     predictor = Predictor(plan.kos, kernel, progress.warn, trusted) if kernel else None
-    with open_target(plan.home, kernel, where, trusted, progress) as opened:
+    with open_target(plan.home, kernel, where, trusted, progress, pristine=True) as opened:
         stuck = _unload_all(plan, opened, on_unload) if where.host else None
         if stuck is not None:
             return Reload(Loads(), stuck)

@@ -38,7 +38,7 @@ typedef long long s64;
 enum {
 	O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0100, O_TRUNC = 01000, O_NOCTTY = 0400,
 	O_NONBLOCK = 04000, O_CLOEXEC = 02000000,
-	EINTR = 4, EAGAIN = 11, ENOMEM = 12, EINVAL = 22, EPIPE = 32, ETIME = 62, EMSGSIZE = 90,
+	EINTR = 4, E2BIG = 7, EAGAIN = 11, ENOMEM = 12, EINVAL = 22, EPIPE = 32, ETIME = 62, EMSGSIZE = 90,
 	POLLIN = 1, POLLOUT = 4, POLLHUP = 16, WNOHANG = 1, SIGKILL = 9,
 	CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1,
 	SEEK_SET = 0, SEEK_END = 2, AT_FDCWD = -100, F_SETFL = 4, F_SETPIPE_SZ = 1031,
@@ -173,6 +173,7 @@ enum verb {
 	PROVIDE = 16,
 	POINTERS = 17,
 	PROLONG = 18,
+	STACKS = 19,
 	EXEC = 32, SIGNAL = 33, INSTALL = 34,
 };
 enum kind { ACK = 1, END = 2, OUTPUT = 3, WANT = 6, DUE = 7 };
@@ -191,7 +192,7 @@ struct outcome {
 };
 
 /* RING: the most records that a log of 4 MiB (log_buf_len) has. After so many, all that was there is read. */
-enum { RING = 1 << 17, PART = 1024, HALF = 256 << 10, TEXT = 1 << 20, CHUNK = 64 << 10,
+enum { RING = 1 << 17, PART = 1024, HALF = 256 << 10, TEXT = 1 << 20, CHUNK = 64 << 10, MOST_WORDS = 8192,
        PIPE = 1 << 20 };
 
 /* ns that a call may come back late. The host gives up two seconds after its deadline. */
@@ -662,6 +663,124 @@ static u32 child_file(s32 pid, const char *name, u8 *to, u32 room)
 	return slurp(path_of(pid, name, path), to, room);
 }
 
+/* ---- kernel stacks: where those are that do not come back ---- */
+
+struct entry { u64 inode; s64 next; unsigned short size; u8 type; char name[]; };
+
+static u32 number_of(const char *name)
+{
+	u32 n = 0;
+
+	while (*name >= '0' && *name <= '9')
+		n = n * 10 + *name++ - '0';
+	return *name ? 0 : n;
+}
+
+/* /proc/PID/task/TASK, and a file in it. */
+static char *path_of_task(s32 pid, const char *task, const char *file, char *path)
+{
+	char name[48] = "task/";
+	u64 n = length(task);
+
+	memcpy(name + 5, task, n);
+	memcpy(name + 5 + n, file, length(file) + 1);
+	return path_of(pid, name, path);
+}
+
+/* "PID (NAME) STATE", as `stat` begins, and a line of its own. */
+static u32 head_of_task(const char *stat, u8 *to, u32 room)
+{
+	u32 n = slurp(stat, to, room);
+
+	while (n && to[n - 1] != ')')
+		n--;
+	if (!n || n + 3 > room)
+		return 0;
+	to[n + 2] = '\n';
+	return n + 3;
+}
+
+/*
+ * The kernel stacks of a task's threads, and of the processes that it began, each behind a line "PID (NAME) STATE"
+ * and before an empty one: who waits in a driver for ever may be the child that its parent waits for.
+ */
+static u32 stacks_of(s32 pid, u8 *to, u32 room, u32 deepest)
+{
+	u64 tasks[128];
+	u8 children[512];
+	char path[80];
+	s32 fd = open(path_of(pid, "task", path), O_RDONLY | O_CLOEXEC, 0);
+	u32 n = 0;
+	s64 got;
+
+	while (fd >= 0 && (got = sys(SYS_getdents64, fd, tasks, sizeof(tasks))) > 0)
+		for (s64 at = 0; at < got; at += ((struct entry *)((u8 *)tasks + at))->size) {
+			const char *task = ((struct entry *)((u8 *)tasks + at))->name;
+			u32 count, child = 0;
+
+			if (task[0] < '1' || task[0] > '9')
+				continue;
+			n += head_of_task(path_of_task(pid, task, "/stat", path), to + n, room - n);
+			n += slurp(path_of_task(pid, task, "/stack", path), to + n, room - n);
+			if (n < room)
+				to[n++] = '\n';
+			count = deepest ? slurp(path_of_task(pid, task, "/children", path), children, 512) : 0;
+			for (u32 i = 0; i < count; i++) {
+				if (children[i] >= '0')
+					child = child * 10 + children[i] - '0';
+				else if (child) {
+					n += stacks_of(child, to + n, room - n, deepest - 1);
+					child = 0;
+				}
+			}
+		}
+	if (fd >= 0)
+		sys(SYS_close, fd);
+	return n;
+}
+
+/*
+ * The kernel stack of each task that is in a module, as stacks_of() has them, behind a `+`: what does not come back may
+ * wait for a worker or a thread of the module's.
+ */
+static u32 stacks_in_modules(u8 *to, u32 room)
+{
+	u64 tasks[128];
+	char path[64];
+	s32 fd = open("/proc", O_RDONLY | O_CLOEXEC, 0);
+	u32 n = 0;
+	s64 got;
+
+	while (fd >= 0 && (got = sys(SYS_getdents64, fd, tasks, sizeof(tasks))) > 0)
+		for (s64 at = 0; at < got; at += ((struct entry *)((u8 *)tasks + at))->size) {
+			u32 pid = number_of(((struct entry *)((u8 *)tasks + at))->name), end = n + 1, stack, in = 0;
+
+			if (!pid || room - n < 2)
+				continue;
+			to[n] = '+';
+			end += head_of_task(path_of(pid, "stat", path), to + end, room - end);
+			stack = end;
+			end += child_file(pid, "stack", to + end, room - end);
+			for (u32 i = stack + 1; i < end; i++)	/* "[<0>] function+0x1/0x2 [module]" */
+				in |= to[i - 1] == ' ' && to[i] == '[';
+			if (!in || end == room)
+				continue;
+			to[end] = '\n';
+			n = end + 1;
+		}
+	if (fd >= 0)
+		sys(SYS_close, fd);
+	return n;
+}
+
+/* Where a task that does not come back is, and who is in a module besides. */
+static u32 stacks_at_deadline(s32 pid, u32 deepest, u8 *to, u32 room)
+{
+	u32 n = stacks_of(pid, to, room, deepest);
+
+	return n + stacks_in_modules(to + n, room - n);
+}
+
 /* ---- a photograph: the names of what a kernel has, to find what a module leaves behind ---- */
 
 /*
@@ -686,7 +805,6 @@ enum { CACHES = 512, SEEN = sizeof(seen) / sizeof(*seen), PHOTO = 512 << 10, DEE
 #define FIRST 0x80000000u
 
 struct photo { u32 length, starts[SEEN + 1], latest; u8 text[PHOTO]; };
-struct entry { u64 inode; s64 next; unsigned short size; u8 type; char name[]; };
 
 static struct photo before, after;
 static s32 photographer;	/* the task that takes the photograph, which is in /proc as well */
@@ -697,15 +815,6 @@ static void add(struct photo *p, const void *what, u32 n)
 		n = PHOTO - p->length;
 	memcpy(p->text + p->length, what, n);
 	p->length += n;
-}
-
-static u32 number_of(const char *name)
-{
-	u32 n = 0;
-
-	while (*name >= '0' && *name <= '9')
-		n = n * 10 + *name++ - '0';
-	return *name ? 0 : n;
 }
 
 /* A task that the first photograph does not have: its name is read. */
@@ -1221,7 +1330,7 @@ static void in_child(u32 verb, s32 ko, const char *name)
 	o.signal = o.running ? 0 : status & 0x7f;
 	drain_rest(log, o.running ? 1 : 10, 1);
 	if (o.running) {
-		o.stack_length = child_file(pid, "stack", chunk, CHUNK);
+		o.stack_length = stacks_at_deadline(pid, 0, chunk, CHUNK);
 		sys(SYS_kill, pid, SIGKILL);	/* ends a sleep that can be interrupted; harmless otherwise */
 	}
 	if (traced)
@@ -1317,19 +1426,24 @@ static void load(void)
 	sys(SYS_close, readable);
 }
 
-/* Take the whole payload as a C string; 0 when it does not fit. */
-static char *take_string(void)
+/* Take the whole payload as a C string into so many bytes; 0, and an answer, when it does not fit. */
+static char *take_string_into(char *s, u32 most, s32 error)
 {
-	static char s[CHUNK];
-
-	if (asked.length >= CHUNK) {
+	if (asked.length >= most) {
 		skip(asked.length);
-		finish(-EMSGSIZE, 0, 0);
+		finish(error, 0, 0);
 		return 0;
 	}
 	read_all(port, s, asked.length);
 	s[asked.length] = 0;
 	return s;
+}
+
+static char *take_string(void)
+{
+	static char s[CHUNK];
+
+	return take_string_into(s, CHUNK, -EMSGSIZE);
 }
 
 /* Split the payload's NUL-terminated strings in place; the last pointer is 0. */
@@ -1768,6 +1882,25 @@ static struct {
 	u8 input[CHUNK];
 } program;
 
+/* What a driver's read or write returned that none may: the exit status of pass_file()'s process. */
+enum { TOOK_NOTHING = 1, TOO_MUCH = 2 };
+
+/* With plain calls, for what they return is the driver's answer: also -EAGAIN and -EINTR. */
+static s64 put_into(s32 file, const u8 *at, s64 n)
+{
+	while (n > 0) {
+		s64 put = sys(SYS_write, file, at, n);
+
+		if (put < 0)
+			return put;
+		if (!put || put > n)
+			sys(SYS_exit, put ? TOO_MUCH : TOOK_NOTHING);
+		at += put;
+		n -= put;
+	}
+	return 0;
+}
+
 /*
  * In the child, for a program without a path: read a file to the output, or write the input to it, with blocking
  * calls, as a user's program would. A driver may crash or hang in them, so PID 1 makes none of them.
@@ -1780,8 +1913,11 @@ static s64 pass_file(char **argv)
 
 	if (file < 0)
 		return file;
-	while ((got = sys(SYS_read, writing ? 0 : file, chunk, CHUNK)) > 0 && put >= 0)
-		put = write_all(writing ? file : 1, chunk, got);
+	while ((got = sys(SYS_read, writing ? 0 : file, chunk, CHUNK)) > 0 && put >= 0) {
+		if (got > CHUNK)
+			sys(SYS_exit, TOO_MUCH);
+		put = writing ? put_into(file, chunk, got) : write_all(1, chunk, got);
+	}
 	return got < 0 ? got : put < 0 ? put : 0;
 }
 
@@ -1928,23 +2064,26 @@ static void drain_output(int which)
  * `argument` is the number of all but the environment, with TERMINAL where a terminal is to be all three
  * streams; its size is that of the last RESIZE. OUTPUT comes with status 1 or 2, of which stream it is.
  * Each ACK allows the host one INPUT of at most CHUNK bytes, an empty one is the end of the input. Status: as
- * wait(2) has it, -ETIME at the deadline (the payload is the program's kernel stack), else the errno of the start.
+ * wait(2) has it, -ETIME at the deadline (the payload is the kernel stacks of the program and of all who are in a module), else the errno of the start.
  */
 static void exec(void)
 {
-	static char *words[512], *envp[256];
-	char *s = take_string(), name[TERMINAL_NAME];
+	/* What nobody uses of these takes no memory. A shell's limit is 2 MiB. */
+	static char strings[512 << 10], *words[MOST_WORDS], *envp[MOST_WORDS];
+	char *s = take_string_into(strings, sizeof(strings), -E2BIG), name[TERMINAL_NAME];
 	s32 in[2], out[2], errors[2], failure[2], status = 0, error = 0;
 	u32 count = 0, n = 0, stuck = 0, given = asked.argument & ~TERMINAL;
 
 	if (!s)
 		return;
-	strings_of(s, asked.length, words, 512);
+	strings_of(s, asked.length, words, MOST_WORDS);
 	while (words[count])
 		count++;
+	if (count && words[count - 1] + length(words[count - 1]) + 1 < s + asked.length)
+		return finish(-E2BIG, 0, 0);
 	if (given < 3 || count < given)
 		return finish(-EINVAL, 0, 0);
-	for (u32 i = given; i < count && n < 255; i++)
+	for (u32 i = given; i < count; i++)
 		envp[n++] = words[i];
 	envp[n] = 0;
 	words[given] = 0;
@@ -1990,7 +2129,7 @@ static void exec(void)
 	if (program.pid < 0) {
 		error = program.pid;
 	} else if (!attend()) {
-		stuck = child_file(program.pid, "stack", text, TEXT);
+		stuck = stacks_at_deadline(program.pid, 3, text, TEXT);
 		/* All of its group; a task that is stuck in the kernel stays. */
 		sys(SYS_kill, -program.pid, SIGKILL);
 		sleep_ms(20);
@@ -2117,6 +2256,7 @@ static void serve(void)
 		case PEEK: peek(); break;
 		case SYMBOLS: symbols(); break;
 		case POINTERS: pointers(); break;
+		case STACKS: finish(0, text, stacks_in_modules(text, TEXT)); break;
 		case EXEC: exec(); break;
 		case RESIZE: take_window(-1); finish(0, 0, 0); break;
 		case INSTALL: install(); break;

@@ -5,6 +5,7 @@ deadline. The frames are those of protocol.py.
 import os
 import select
 import socket
+from collections.abc import Callable
 
 from kscaffold.errors import KscaffoldError
 from kscaffold.sandbox.agent.protocol import (
@@ -32,7 +33,8 @@ _LEAST = 0.1  # s that are worth a prolongation
 class Channel:
     """The host's end of one guest's port. One request at a time; not for several threads.
 
-    All deadlines are of `clock`. `patience`: seconds of grace besides that of each request. `most`: the most
+    `between`: what is called before each request, and after its answer; None for nothing. All deadlines are
+    of `clock`. `patience`: seconds of grace besides that of each request. `most`: the most
     seconds of grace that who says that it is at work gets anew.
     """
 
@@ -50,6 +52,7 @@ class Channel:
         self._most = most
         sock.setblocking(False)
         self._unread = b""
+        self.between: tuple[Callable[[], None], Callable[[], None]] | None = None
 
     def now(self) -> float:
         """Seconds in which the guest could run: what its deadlines are made of."""
@@ -93,7 +96,10 @@ class Channel:
         finds the modules that the guest's kernel asks for meanwhile. Raises ChannelTimeout and ChannelClosed.
         """
         nonce = self.begin(verb, payload, argument=argument, timeout=timeout, grace=grace)
-        return self.answer(nonce, timeout, grace, provide)
+        answer = self.answer(nonce, timeout, grace, provide)
+        if self.between:
+            self.between[1]()
+        return answer
 
     def answer(
         self, nonce: int, timeout: float, grace: float = 0.0, provide: Provide | None = None
@@ -137,6 +143,8 @@ class Channel:
         self, verb: Verb, payload: bytes = b"", *, argument: int = 0, timeout: float = 0, grace: float = 2.0
     ) -> int:
         """Send a request and return its nonce, which `receive` and `answer` take."""
+        if self.between:
+            self.between[0]()
         self.clock.begin()
         nonce = int.from_bytes(os.urandom(8), "little")
         frames = request(verb, nonce, payload, argument=argument, timeout=timeout)

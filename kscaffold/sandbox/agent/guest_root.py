@@ -12,6 +12,7 @@ from kscaffold.diagnosis import trace
 from kscaffold.elf.decompress import decompress_module
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import executable, paths
+from kscaffold.files.temporary import temporary_directory
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.sandbox.agent import initramfs
 
@@ -57,6 +58,9 @@ def setup() -> dict[str, list[str]]:
         "/proc/sys/kernel/hung_task_timeout_secs": ["4"],
         "/proc/sys/kernel/hung_task_check_interval_secs": ["1"],
         "/proc/sys/kernel/printk_ratelimit": ["0"],
+        # A guest that answers nothing is sent an interrupt that nothing masks (Guest.interrogate): the panic
+        # tells where it was.
+        "/proc/sys/kernel/panic_on_unrecovered_nmi": ["1"],
         # Started with `-q -- NAME` for each request_module(): the agent asks the host.
         "/proc/sys/kernel/modprobe": ["/init"],
         # A program that logs must not be slowed or cut.
@@ -104,10 +108,8 @@ def compiled_agent(architecture: Architecture) -> Iterator[Path]:
     if executable.is_genuine(built):
         yield built
         return
-    import tempfile  # start-up time: it is built once
-
-    with tempfile.TemporaryDirectory(prefix="kscaffold-agent-") as place:
-        made = Path(place) / "agent"
+    with temporary_directory() as place:
+        made = place / "agent"
         argv = [compiler(architecture), *_flags(architecture), "-o", str(made), "-x", "c", "-"]
         done = process.run(argv, timeout=60, stdin=source)
         if done.returncode:

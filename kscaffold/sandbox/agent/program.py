@@ -47,7 +47,7 @@ class Ended:
     """How a program ended. `status`: its exit code, or the signal that killed it, negative; None where it did
     not start, or was ended at the deadline. `errno`: why it did not start, ETIME for the deadline, else 0.
     `nonce`: of the request, which marks its place in the kernel's log. `stack`: the kernel's, at the
-    deadline.
+    deadline: of its threads and children, and of all tasks that are in a module (diagnosis/stacks.py).
     """
 
     status: int | None
@@ -145,7 +145,8 @@ class _Conversation:
             elif kind is Kind.LOST:
                 raise protocol.lost(answer)
             elif answer.status < 0:
-                return Ended(None, -answer.status, self.nonce, answer.payload.decode(errors="replace"))
+                stack = answer.payload.decode(errors="replace")
+                return Ended(None, -answer.status, self.nonce, stack)
             else:
                 return Ended(os.waitstatus_to_exitcode(answer.status), 0, self.nonce)
 

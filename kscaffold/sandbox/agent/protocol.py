@@ -58,6 +58,7 @@ class Verb(IntEnum):
     PROVIDE = 16
     POINTERS = 17
     PROLONG = 18
+    STACKS = 19
     EXEC = 32  # a user's program, and its files
     SIGNAL = 33
     INSTALL = 34

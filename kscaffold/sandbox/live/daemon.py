@@ -23,7 +23,7 @@ from kscaffold import timeouts
 from kscaffold.errors import KscaffoldError, from_os_error
 from kscaffold.files import ownership
 from kscaffold.files.atomic import write_whole
-from kscaffold.process import start_time
+from kscaffold.process import is_stopped, start_time
 from kscaffold.records import dataclass
 from kscaffold.sandbox.agent import protocol
 from kscaffold.sandbox.agent.channel import Channel
@@ -168,7 +168,7 @@ def _save_log(directory: Path, guest: Guest, ask: bool = True) -> None:
         write_whole(directory / "log", parts)
     console = guest.console()
     if console:
-        (directory / "console").write_text(console, errors="replace")
+        write_whole(directory / "console", console.encode(errors="replace"))
 
 
 class _Daemon:
@@ -233,7 +233,7 @@ class _Daemon:
         """Write which process uses the sandbox, for the clients that have to wait."""
         pid, _ = ownership.peer(sock)
         with contextlib.suppress(OSError):
-            (self.directory / "client").write_text(str(pid))
+            write_whole(self.directory / "client", str(pid))
 
     def _serve_client(self, sock: socket.socket) -> bool:
         """All requests of one client. False: the sandbox is to end."""
@@ -242,7 +242,7 @@ class _Daemon:
             facts = {**self.facts, "served": self.served}
             self.served += 1
             sock.sendall(protocol.frame(Kind.WELCOME, 0, 0, json.dumps(facts).encode()))
-            while True:
+            while asks(sock, self.listener, until=self.limit):
                 head = _exactly(sock, protocol.REQUEST.size)
                 if not head:
                     return True
@@ -256,6 +256,7 @@ class _Daemon:
                     return False
                 if not self._pass_on(sock, nonce, head + payload, milliseconds / 1000):
                     return False
+            return True
         except (OSError, EOFError):
             # The client has gone; what it asked for has been done or will not be.
             return True
@@ -306,6 +307,7 @@ class _Daemon:
                 sock.sendall(protocol.frame(Kind.LOST, nonce, protocol.STOPPED, console))
                 return True
             how = protocol.SILENT
+            self.guest.interrogate()
         except ChannelClosed:
             how = protocol.RESET if self.guest.was_reset() else protocol.GONE
         with contextlib.suppress(OSError):
@@ -317,6 +319,27 @@ class _Daemon:
 
     def _last_console(self) -> str:
         return self.guest.console()[-_LAST_CONSOLE:]
+
+
+def asks(
+    client: socket.socket, listener: socket.socket, *, until: float, silence: float = _CLIENT_SILENCE
+) -> bool:
+    """Wait for a client's next request, or its end. False where it says nothing for `silence` seconds: one
+    that is stopped (Ctrl-Z) may do so until another command wants the sandbox, or `until` (time.monotonic())
+    has come.
+    """
+    pid, _ = ownership.peer(client)
+    while not select.select([client], [], [], silence)[0]:
+        if not is_stopped(pid):
+            return False
+        while is_stopped(pid):
+            patience = max(0.0, min(LOOK, until - time.monotonic()))
+            ready = select.select([client, listener], [], [], patience)[0]
+            if client in ready:
+                return True
+            if ready or time.monotonic() > until:
+                return False
+    return True
 
 
 def _has_left(client: socket.socket, guest: Channel, deadline: float) -> bool:

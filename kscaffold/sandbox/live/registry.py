@@ -14,7 +14,7 @@ from kscaffold import process, timeouts
 from kscaffold.arch import table
 from kscaffold.errors import KscaffoldError
 from kscaffold.files import ownership, paths, reader
-from kscaffold.files.lock import is_locked, try_locked, wait_for_lock
+from kscaffold.files.lock import is_locked, opened, try_locked, wait_for_lock
 from kscaffold.records import dataclass
 from kscaffold.sandbox.agent.channel import Channel, require_running
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout, Verb
@@ -246,8 +246,8 @@ def _starting(directory: Path) -> Iterator[None]:
     too long: it may have to stop a sandbox that is busy first.
     """
     patience = timeouts.seconds("BUSY_TIMEOUT") + 2 * _STOP_WAIT
-    with (directory / "starting").open("wb") as file:
-        if not wait_for_lock(file.fileno(), patience):
+    with opened(directory / "starting") as fd:
+        if not wait_for_lock(fd, patience):
             raise KscaffoldError(
                 "KS606",
                 "another command is starting this sandbox",
@@ -265,15 +265,15 @@ def _start(directory: Path, planned: Plan, project: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             (directory / kept).rename(directory / f"{PREVIOUS}{kept}")
     with (
-        (directory / "lock").open("wb") as lock,
+        opened(directory / "lock") as lock,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,
     ):
         # Taken before the fork, and inherited: there is no moment at which nobody holds it.
-        if not wait_for_lock(lock.fileno(), _STOP_WAIT):
+        if not wait_for_lock(lock, _STOP_WAIT):
             raise KscaffoldError("KS606", "the last sandbox here has not ended", fix="kscaffold sandbox stop")
         listener.bind(str(directory / daemon.SOCKET))
         listener.listen(daemon.CLIENTS)
-        daemon.fork_daemon(daemon.SandboxDir(directory, listener, lock.fileno(), project), planned)
+        daemon.fork_daemon(daemon.SandboxDir(directory, listener, lock, project), planned)
 
 
 def _dial(directory: Path) -> socket.socket | None:
@@ -307,8 +307,8 @@ def _welcomed(opened: Channel, directory: Path, patience: float) -> dict[str, An
     except ChannelTimeout as error:
         require_running(error)
         try:
-            owner = f"process {(directory / 'client').read_text()}"
-        except OSError:
+            owner = f"process {reader.read_text(directory / 'client', 64)}"
+        except (OSError, KscaffoldError):
             owner = "another command"
         raise KscaffoldError(
             "KS606",

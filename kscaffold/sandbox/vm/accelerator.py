@@ -16,6 +16,7 @@ from kscaffold.arch.architecture import Architecture
 from kscaffold.errors import DeadlineError, UsageError
 from kscaffold.files import paths
 from kscaffold.files.atomic import write_whole
+from kscaffold.files.temporary import temporary_directory
 from kscaffold.records import dataclass
 from kscaffold.sandbox.vm.qemu import Accelerator
 
@@ -102,10 +103,8 @@ def _boot_id() -> str:
 
 def _try_kvm(program: str) -> str | None:
     """Why KVM does not work here, None where it does."""
-    import tempfile  # start-up time: once a boot of the host
-
-    with tempfile.TemporaryDirectory(prefix="kscaffold-probe-") as place:
-        bios = Path(place) / "bios"
+    with temporary_directory() as place:
+        bios = place / "bios"
         bios.write_bytes(proof_of_life())
         try:
             done = process.run(probe_argv(program, bios), timeout=_DEADLINE)

@@ -98,7 +98,7 @@ def boot_once(planned: Plan, progress: Progress) -> Guest:
             quiesce(guest)
             _freeze(planned, guest, qmp, memory, progress)
             guest.times["frozen"] = milliseconds_since(began)
-        qmp.close()
+        guest.monitor = qmp
         undo.pop_all()
         os.close(memory)
     return guest

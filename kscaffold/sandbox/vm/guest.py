@@ -5,9 +5,11 @@ import os
 import shutil
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.arch import table
 from kscaffold.files import paths
 from kscaffold.files.sweep import sweep_dead
 from kscaffold.records import dataclass, field
@@ -17,9 +19,11 @@ from kscaffold.sandbox.agent.running_clock import RunningClock
 from kscaffold.sandbox.vm import qemu
 from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.qemu import Accelerator
-from kscaffold.sandbox.vm.qmp import Monitor
+from kscaffold.sandbox.vm.qmp import Monitor, MonitorError
 
 _END = 15.0  # s that a QEMU which has closed its channel may take to end, on a crowded machine
+_PANIC = 10.0  # s for a panic with all of its log; its usual time is a quarter of a second
+_ORDER = 10.0  # s for an order to QEMU; its usual time is a millisecond
 _LARGEST_FILE = 4 << 20  # bytes of console or of QEMU's own complaints
 
 
@@ -29,7 +33,8 @@ class Guest:
 
     `directory`: holds its console (open as `console_fd`) and QEMU's complaints. `restored`: it came from a
     snapshot. `times`: milliseconds from its start to each step that it reached. `modules`: /proc/modules
-    before the first load, once the agent has been greeted.
+    before the first load, once the agent has been greeted. `monitor`: QEMU's, None before the guest has
+    started.
     """
 
     qemu: process.Child
@@ -42,6 +47,7 @@ class Guest:
     console_fd: int
     times: dict[str, float] = field(default_factory=dict)
     modules: str = ""
+    monitor: Monitor | None = None
 
     def alive(self) -> bool:
         """QEMU still runs."""
@@ -60,6 +66,41 @@ class Guest:
         except OSError:
             return ""
 
+    def interrogate(self) -> None:
+        """End a guest that does not answer, and have its console tell where its kernel was, where the
+        machine has an interrupt for that: the kernel panics of it, whatever it is at.
+        """
+        machine = table.by_uname(self.arch)
+        if self.monitor is not None and machine is not None and machine.panics_on_nmi:
+            with contextlib.suppress(MonitorError):
+                self.monitor.inject_nmi(_PANIC)
+                process.wait(self.qemu, _PANIC)
+        process.end(self.qemu)
+
+    def stand(self) -> None:
+        """Stand still, and its clock, until `go_on`; where QEMU does not hear, nothing happens."""
+        if self.monitor is not None:
+            with contextlib.suppress(MonitorError):
+                self.monitor.stop(_ORDER)
+
+    def go_on(self) -> None:
+        """Run again after `stand`."""
+        if self.monitor is not None:
+            with contextlib.suppress(MonitorError):
+                self.monitor.proceed(_ORDER)
+
+    @contextlib.contextmanager
+    def standing_between(self) -> Iterator[None]:
+        """Stand still whenever no request is asked of it: what this process does meanwhile, and for how long
+        others have the processors, takes none of the guest's time.
+        """
+        self.channel.between = (self.go_on, self.stand)
+        try:
+            yield
+        finally:
+            self.channel.between = None
+            self.go_on()
+
     def memory(self) -> tuple[int, int]:
         """Bytes resident in QEMU, and how many of them it shares with its snapshot's file, and so with the
         other guests of that snapshot. (0, 0) when QEMU has ended.
@@ -74,6 +115,8 @@ class Guest:
         """End the guest and remove its files."""
         process.end(self.qemu)
         self.channel.close()
+        if self.monitor is not None:
+            self.monitor.close()
         if self.console_fd >= 0:
             os.close(self.console_fd)
             self.console_fd = -1

@@ -1,4 +1,4 @@
-"""QEMU's monitor: the few commands of its JSON protocol that a snapshot needs."""
+"""QEMU's monitor: the few commands of its JSON protocol that a snapshot and a guest's last words need."""
 
 import json
 import select
@@ -70,6 +70,22 @@ class Monitor:
         deadline = time.monotonic() + timeout
         self._send({"execute": "cont"}, deadline)
         self._reply(deadline)
+
+    def stop(self, timeout: float) -> None:
+        """Have the guest stand still, and its clock, until `proceed`."""
+        self._execute("stop", time.monotonic() + timeout)
+
+    def inject_nmi(self, timeout: float) -> None:
+        """Send the guest's processor an interrupt that it can't mask. Raises MonitorError where the machine
+        has none.
+        """
+        self._execute("inject-nmi", time.monotonic() + timeout)
+
+    def _execute(self, what: str, deadline: float) -> None:
+        for command in ("qmp_capabilities",) * (not self._is_open) + (what,):
+            self._send({"execute": command}, deadline)
+            self._reply(deadline)
+        self._is_open = True
 
     def _pass(self, descriptor: int) -> None:
         """Hand over a descriptor beside a command; QEMU keeps it for the `getfd` that follows."""

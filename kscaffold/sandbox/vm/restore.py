@@ -46,7 +46,7 @@ class PendingRestore:
     def finish(self) -> Guest:
         """Wait for the agent's first answer. Raises one of FAILURES where the snapshot can't be used."""
         guest = self.greeted()
-        self.monitor.close()
+        guest.monitor = self.monitor
         return guest
 
     def greeted(self) -> Guest:

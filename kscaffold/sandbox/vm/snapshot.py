@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from kscaffold.files import paths
+from kscaffold.files import paths, reader
 from kscaffold.files.atomic import write_whole
 from kscaffold.files.identity import FileIdentity, identify
 from kscaffold.files.lock import try_lock
@@ -79,6 +79,7 @@ def find_snapshot(name: str) -> Snapshot | None:
         for file in ("ram", "state"):
             known = dict(record["files"][file])
             digest = known.pop("sha256")
+            reader.require_plain(directory / file)
             now = identify(directory / file)
             if now != FileIdentity(**known):
                 if now.size != known["size"] or _digest(directory / file) != digest:
@@ -94,7 +95,7 @@ def find_snapshot(name: str) -> Snapshot | None:
         if directory.exists():
             _retire(directory)
         return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, reader.ForeignFileError):
         _retire(directory)
         return None
     with contextlib.suppress(OSError):

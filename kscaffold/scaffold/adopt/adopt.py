@@ -2,13 +2,13 @@
 
 import os
 import shlex
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from kscaffold.errors import KscaffoldError
+from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files import reader
 from kscaffold.files.near import missing_directory_fix
+from kscaffold.files.temporary import temporary_directory
 from kscaffold.files.text_change import TextChange, read_text, write_changes
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.make.own_way import OwnWay, last_resort, own_way
@@ -78,13 +78,14 @@ def adopt(
 ) -> Adoption:
     """Report on a directory; with `write` make the Kbuild it has none of, with `fix` mend old habits.
 
-    `show` gets the report with the changes before the first of them is made. Raises KscaffoldError: KS040
-    no module sources, KS104 modules only where an option is set, KS102 a path Kbuild can't take, KS103 a
-    Kbuild that make can't read for another reason than an old habit, KS041 a file changed meanwhile.
+    `show` gets the report with the changes before the first of them is made. Raises UsageError KS004 for what
+    is no directory, and KscaffoldError: KS040 no module sources, KS104 modules only where an option is set,
+    KS102 a path Kbuild can't take, KS103 a Kbuild that make can't read for another reason than an old habit,
+    KS041 a file changed meanwhile.
     """
     if not directory.is_dir():
         meant = missing_directory_fix(directory, "kscaffold adopt")
-        raise KscaffoldError("KS040", f"{directory} is not a directory", fix=meant)
+        raise UsageError("KS004", f"{directory} is not a directory", fix=meant)
     directory = directory.resolve()
     checked_path(directory)
     project, problem, way = _asked(directory, kernel)
@@ -102,7 +103,8 @@ def adopt(
         project,
         problem,
         {t.ko: _missing(t) for t in project.targets if _missing(t)} if project else {},
-        _unused(project, sources) if project else (),
+        # What the project's own make builds beside is known when it was built.
+        _unused(project, sources) if project and (way is None or known_targets(directory)) else (),
         found,
         proposal,
         mends,
@@ -199,10 +201,10 @@ def _changes_meaning(project: Project, change: TextChange, kernel: Kernel | None
 
 
 def _ask_draft(directory: Path, kernel: Kernel | None, change: TextChange) -> Project:
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="surrogateescape", newline="") as draft:
-        draft.write(change.after)
-        draft.flush()
-        return read_project(directory, kernel, details=True, draft=(change.path, Path(draft.name)))
+    with temporary_directory() as place:
+        draft = place / "draft"
+        draft.write_text(change.after, "utf-8", "surrogateescape", newline="")
+        return read_project(directory, kernel, details=True, draft=(change.path, draft))
 
 
 def _meaning(project: Project) -> dict[tuple[Path, str], list[str]]:

@@ -1,10 +1,10 @@
 """Commands of rules that lack their tab: which lines look so is read, whether they are wrong make says."""
 
 import re
-import tempfile
 from pathlib import Path
 
 from kscaffold import process
+from kscaffold.files.temporary import temporary_directory
 from kscaffold.project.ask import is_untabbed_command
 
 _DEADLINE = 30.0  # seconds
@@ -36,11 +36,11 @@ def _complaint(directory: Path, text: str) -> int | None:
     argv = [process.need("make"), "-rR", "-n", "-C", str(directory), "-f", "-", "kscaffold-no-such-goal"]
     for release in ({}, {"KERNELRELEASE": "kscaffold"}):
         # make 4.3 puts what it reads from its input into a file, and leaves that behind when it fails.
-        with tempfile.TemporaryDirectory(prefix="kscaffold-") as place:
+        with temporary_directory() as place:
             asked = process.run(
                 argv,
                 timeout=_DEADLINE,
-                env=process.environment({"TMPDIR": place, **release}),
+                env=process.environment({"TMPDIR": str(place), **release}),
                 stdin=text.encode(errors="surrogateescape"),
             )
         error = re.search(r"^[^:\n]*:(\d+): \*\*\* missing separator", asked.stderr, re.M)

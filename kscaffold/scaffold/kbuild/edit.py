@@ -5,12 +5,12 @@ it said before with the wanted change and nothing else.
 """
 
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from kscaffold.elf.module_name import normalize_name
 from kscaffold.errors import KscaffoldError, UsageError
+from kscaffold.files.temporary import temporary_directory
 from kscaffold.files.text_change import TextChange, read_text, write_changes
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.project.ask import kbuild_file, read_project
@@ -189,10 +189,10 @@ def _edit(
 
 
 def _draft(project: Project, kernel: Kernel | None, change: TextChange) -> Project:
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="surrogateescape", newline="") as draft:
-        draft.write(change.after)
-        draft.flush()
-        return read_project(project.directory, kernel, details=True, draft=(change.path, Path(draft.name)))
+    with temporary_directory() as place:
+        draft = place / "draft"
+        draft.write_text(change.after, "utf-8", "surrogateescape", newline="")
+        return read_project(project.directory, kernel, details=True, draft=(change.path, draft))
 
 
 def _built(targets: "tuple[ModuleTarget, ...] | list[ModuleTarget]") -> dict[Path, list[str]]:

@@ -5,10 +5,9 @@ The merging is done by diff3, which every Debian has (diffutils) and whose answe
 
 import difflib
 import re
-import tempfile
-from pathlib import Path
 
 from kscaffold import process
+from kscaffold.files.temporary import temporary_directory
 from kscaffold.records import dataclass
 
 _BASE = "base"
@@ -38,13 +37,13 @@ def diff3(base: bytes, ours: bytes, theirs: bytes) -> Merged:
     ends = [not content or content.endswith(b"\n") for content in (base, ours, theirs)]
     # Each byte a character: diff3's answer comes back through UTF-8, and what is there may be anything. Each
     # line ended: diff3 would put a marker behind one that is not.
-    with tempfile.TemporaryDirectory(prefix="kscaffold-merge-") as directory:
+    with temporary_directory() as directory:
         for name, content, ended in zip((_BASE, _OURS, _THEIRS), (base, ours, theirs), ends, strict=True):
             text = content.decode("latin-1") + ("" if ended else "\n")
-            Path(directory, name).write_bytes(text.encode())
+            (directory / name).write_bytes(text.encode())
         # -E: what both changed alike is no conflict.
         asked = process.run(
-            ["diff3", "-m", "-E", "-a", _OURS, _BASE, _THEIRS], cwd=Path(directory), timeout=_SECONDS
+            ["diff3", "-m", "-E", "-a", _OURS, _BASE, _THEIRS], cwd=directory, timeout=_SECONDS
         )
     if asked.returncode > 1:
         raise OSError(0, f"diff3: {asked.stderr.strip()}")

@@ -1,12 +1,12 @@
 """A project's template rendered once more with the answers the project keeps."""
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kscaffold.errors import UsageError
 from kscaffold.files import tree
+from kscaffold.files.temporary import temporary_directory
 from kscaffold.files.tree import File
 from kscaffold.records import replace
 from kscaffold.scaffold.create import new, params
@@ -45,8 +45,8 @@ def rerender(
         if error.code == "KS022":
             raise
         raise answers.damaged(project, f"{error.what}; {error.cause or error.fix or ''}") from None
-    with tempfile.TemporaryDirectory(prefix="kscaffold-update-") as directory:
-        rendered = tree.read_tree_files(new.fill(planned, Path(directory)))
+    with temporary_directory() as directory:
+        rendered = tree.read_tree_files(new.fill(planned, directory))
     return rendered, replace(project_answers, given={**project_answers.given, **planned.answers})
 
 

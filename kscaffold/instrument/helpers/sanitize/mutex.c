@@ -2,16 +2,21 @@
 /* Locks whose waiters sleep. */
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
+#include <linux/string.h>
 #include "ks.h"
 #include "lock.h"
 
-/* Memory of zeros passes for an unlocked mutex until somebody has to wait for it. */
+static DEFINE_MUTEX(unlocked);
+
+/*
+ * Memory of zeros passes for an unlocked mutex until somebody has to wait for it. (In 7.2 it is one: who waits is no
+ * list any more.)
+ */
 static bool mutex_ready(struct mutex *lock, unsigned long ip)
 {
-#ifndef CONFIG_PREEMPT_RT
-	if (ks_check((unsigned long)lock, sizeof(*lock), true, ip) && !lock->wait_list.next)
+	if (ks_check((unsigned long)lock, sizeof(*lock), true, ip) && !memchr_inv(lock, 0, sizeof(*lock)) &&
+	    memchr_inv(&unlocked, 0, sizeof(unlocked)))
 		ks_lock_bad_magic(lock, ip);
-#endif
 	return ks_lock_before(lock, sizeof(*lock), KS_MUTEX, KS_NOTHING_OFF, "mutex_lock", ip);
 }
 

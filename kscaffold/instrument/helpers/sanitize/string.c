@@ -71,12 +71,14 @@ KS_HOOK(char *, strcpy, char *to, const char *from)
 	return memcpy(to, from, size);
 }
 
+#ifdef HAVE_strncpy /* gone in 7.x */
 KS_HOOK(char *, strncpy, char *to, const char *from, size_t most)
 {
 	READS_TEXT(from, most);
 	WRITES(to, most);
 	return strncpy(to, from, most);
 }
+#endif
 
 KS_HOOK(char *, strcat, char *to, const char *from)
 {

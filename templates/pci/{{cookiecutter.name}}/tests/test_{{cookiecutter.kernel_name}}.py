@@ -33,13 +33,16 @@ def owned(guest, path):
 
 
 def test_is_told_by_interrupts(guest, device):
-    def count():
+    def interrupts():
         (line,) = owned(guest, "/proc/interrupts")
-        return int(line.split()[1])
+        number, count = line.split()[:2]
+        return number.rstrip(":"), int(count)
 
-    before = count()
+    number, before = interrupts()
     guest.write(f"{device}/factorial", "3")
-    assert count() == before + 1
+    assert interrupts() == (number, before + 1)
+    # It said of each that it was its device's: IRQ_HANDLED.
+    assert "unhandled 0\n" in guest.read(f"/proc/irq/{number}/spurious")
 
 
 @pytest.mark.parametrize(("text", "error"), [("13", errno.ERANGE), ("many", errno.EINVAL)])

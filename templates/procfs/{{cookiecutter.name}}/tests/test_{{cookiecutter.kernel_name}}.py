@@ -57,3 +57,27 @@ def test_forgets_when_it_is_unloaded(guest):
         guest.read(FILE)
     guest.load()
     assert guest.read(FILE) == ""
+
+
+def test_gives_all_memory_back(guest):
+    """A thousand words that one exit forgets are 32 kB, and two hundred that are refused less: it is made to
+    come several times.
+    """
+
+    def used():
+        """What the kernel's allocators have given out, in kB."""
+        (line,) = (line for line in guest.read("/proc/meminfo").splitlines() if "SUnreclaim" in line)
+        return int(line.split()[1])
+
+    def come_and_go():
+        guest.load()
+        guest.exec("dd", "if=/dev/zero", f"of={FILE}", "bs=1", f"count={FULL}", check=True)
+        # It is full: what is written now is refused.
+        guest.exec("sh", "-c", f"for i in $(seq 200); do echo {'x' * 70} > {FILE}; done")
+        guest.unload()
+
+    come_and_go()  # what is made once is there now
+    before = used()
+    for _ in range(8):
+        come_and_go()
+    assert used() - before < 100
