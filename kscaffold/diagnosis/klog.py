@@ -35,8 +35,12 @@ class Record:
 _CLOCK = r"(?:tsc|hpet|acpi_pm|(?:refined-)?jiffies)"
 _BACKGROUND = lazy.pattern(
     rf"clocksource: (?:tsc: mask: |Switched to clocksource {_CLOCK}$"
-    # The watchdog, on a machine too busy for its clock to be trusted.
+    # The watchdog, on a machine too busy for its clock to be trusted (kernel/time/clocksource.c, 5.10 to 6.12).
     r"|timekeeping watchdog on CPU\d+: Marking clocksource 'tsc'"
+    rf"|(?:timekeeping watchdog on CPU\d+: )?(?:wd-)?{_CLOCK}(?:-wd)? "
+    r"(?:retried \d|(?:wd-wd |excessive )?read-back delay )"
+    r"|Long readout interval, skipping watchdog check: |Checking clocksource tsc synchronization "
+    r"| {8,}CPUs? [\d,-]+ (?:ahead of|behind|check) [\w -]{1,80} for clocksource tsc\.$"
     rf"| {{8,}}(?:Clocksource )?'{_CLOCK}' |Not enough CPUs to check clocksource 'tsc')"
     r"|tsc: (?:Refined TSC |Marking TSC unstable )|TSC found unstable after boot, |sched_clock: Marking "
     r"|random: crng |(?:hrtimer|perf): interrupt took "

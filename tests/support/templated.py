@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kscaffold import process
 from kscaffold.diagnosis.crash import complaints
-from kscaffold.diagnosis.klog import Record
+from kscaffold.diagnosis.klog import Record, is_background
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.kernel.buildtree import read_tree
 from kscaffold.kernel.compiler import toolchain
@@ -158,12 +158,15 @@ class Guest:
         return [text for text in own if not text.startswith(_NORMAL)]
 
     def quarrels(self) -> list[str]:
-        """What the kernel has complained of since the guest was restored."""
+        """What the kernel has complained of since the guest was restored, but for its own clock's troubles on
+        a machine that is busy.
+        """
         bad = [
             r.text
             for r in self._log()
             if r.level in ("emerg", "alert", "crit", "err", "warn")
             and r.facility == 0
+            and not is_background(r)
             and not any(text in r.text for text in _NORMAL)
         ]
         return bad + [c.text for c in complaints(self._log())]
