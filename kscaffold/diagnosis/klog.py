@@ -35,7 +35,7 @@ class Record:
 _CLOCK = r"(?:tsc|hpet|acpi_pm|(?:refined-)?jiffies)"
 _BACKGROUND = lazy.pattern(
     rf"clocksource: (?:tsc: mask: |Switched to clocksource {_CLOCK}$"
-    # The watchdog, on a machine too busy for its clock to be trusted (kernel/time/clocksource.c, 5.10 to 6.12).
+    # The watchdog, on a machine too busy for its clock to be trusted (clocksource.c of 5.10 to 6.12).
     r"|timekeeping watchdog on CPU\d+: Marking clocksource 'tsc'"
     rf"|(?:timekeeping watchdog on CPU\d+: )?(?:wd-)?{_CLOCK}(?:-wd)? "
     r"(?:retried \d|(?:wd-wd |excessive )?read-back delay )"

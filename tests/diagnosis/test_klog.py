@@ -107,7 +107,7 @@ clocksource: timekeeping watchdog on CPU0: tsc retried 2 times before success
 clocksource: timekeeping watchdog on CPU0: hpet wd-wd read-back delay of 310057ns
 clocksource: wd-tsc-wd read-back delay of 1123809ns, clock-skew test skipped!
 clocksource: timekeeping watchdog on CPU0: tsc read-back delay of 151135ns, attempt 3, marking unstable
-clocksource: timekeeping watchdog on CPU1: wd-tsc-wd excessive read-back delay of 212222ns vs. limit of 125000ns
+clocksource: timekeeping watchdog on CPU1: wd-tsc-wd excessive read-back delay of 212222ns vs. limit of 9990ns
 clocksource: Checking clocksource tsc synchronization from CPU 0 to CPUs 1-3.
 clocksource:         CPUs 1,3 behind CPU 0 for clocksource tsc.
 clocksource:         CPU 0 check durations 1200ns - 4100ns for clocksource tsc.
