@@ -4,7 +4,6 @@ import os
 
 from kscaffold.diagnosis import errnos
 from kscaffold.diagnosis.trace import Status
-from kscaffold.diagnosis.unload_verdict import UnloadJudgement
 from kscaffold.explain import tables
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
@@ -18,6 +17,8 @@ def headline(report: LoadReport) -> str:
     returned = f"returned {j.returned}" if j.returned is not None else ""
     number = f" (-{j.errno})" if j.errno and j.errno.startswith("E") else ""
     probably = "" if j.certain else "probably "
+    if report.crashed_by:
+        return f"nobody knows whether {kernel} would have taken {name}: it crashed meanwhile"
     if j.verdict == "loaded":
         how = (
             f"; init {returned}"
@@ -41,14 +42,17 @@ def headline(report: LoadReport) -> str:
 _UNLOADED = {
     "unloaded": "unloaded",
     "refused": "not unloaded",
-    "crashed": "its exit crashed the kernel",
+    "crashed": "the kernel crashed while its exit ran",
     "hung": "its exit did not end in time",
     "lost": "nothing is known of how the unload ended",
 }
 
 
-def unloaded(judgement: UnloadJudgement) -> str:
+def unloaded(report: UnloadReport) -> str:
     """What became of an unload, in a few words."""
+    judgement = report.judgement
+    if report.crashed_by or (judgement.verdict == "crashed" and not report.begun):
+        return "the kernel crashed meanwhile" if report.begun else "the kernel crashed before its exit ran"
     if judgement.code == "KS617" and judgement.verdict != "unloaded":
         return f"{judgement.verdict} the kernel after it was unloaded"
     return "its exit ended the kernel" if judgement.code == "KS619" else _UNLOADED[judgement.verdict]
@@ -57,7 +61,7 @@ def unloaded(judgement: UnloadJudgement) -> str:
 def gone(report: UnloadReport) -> str:
     """What became of an unload, in one line."""
     j = report.judgement
-    return f"{report.module}: {unloaded(j)}{f' ({j.errno})' if j.errno else ''}"
+    return f"{report.module}: {unloaded(report)}{f' ({j.errno})' if j.errno else ''}"
 
 
 def untimed(report: LoadReport) -> str:

@@ -1,14 +1,17 @@
-"""What a module did to its kernel between our calls: a timer, a worker or a thread of its own may crash
-when nobody is looking.
+"""What a module did to its kernel between our calls, or while another module's was made: a timer, a worker or
+a thread of its own may crash when nobody is looking.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from kscaffold.diagnosis import catalogue, crash, crash_heads
 from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
-from kscaffold.load.addr2line import locate_complaints
+from kscaffold.load.addr2line import locate_complaints, with_source_line
 from kscaffold.load.report import LoadReport
 from kscaffold.load.unload import UnloadReport
 from kscaffold.records import replace
@@ -37,6 +40,66 @@ def blame_late_crash(
     except KscaffoldError:  # the kernel can't be asked: there is no proof of anything
         return list(loads)
     return _blamed(list(loads), _unseen(log, loads, unloads), tainted)
+
+
+_Report = TypeVar("_Report", LoadReport, UnloadReport)
+
+
+def of_another(report: _Report, others: Iterable[ModuleFile]) -> _Report:
+    """The report on a load or an unload during which the kernel crashed in one of the `others`, not in its
+    own module: it names that one, with the line of its source. `others` is asked only where it may be so.
+    """
+    j = report.judgement
+    fatal = next((c for c in j.complaints if c.fatal), None)
+    if fatal is None or fatal.module in (None, report.module):
+        return report
+    with contextlib.suppress(KscaffoldError):
+        ko = next((ko for ko in others if ko.module == fatal.module), None)
+        if ko is None:
+            return report
+        located, place = locate_complaints(j.complaints, ko.module, ko, report.log)
+        cause = f"{ko.module} crashed it: {with_source_line(fatal.summary, j.complaints, located)}"
+        return replace(
+            report,
+            judgement=replace(j, complaints=located, cause=cause),
+            place=place,
+            crashed_by=ko.module,
+        )
+    return report
+
+
+def blame_other_calls(
+    loads: Sequence[LoadReport], unloads: Sequence[UnloadReport]
+) -> tuple[list[LoadReport], list[UnloadReport]]:
+    """The same reports, and where the kernel crashed in one of these modules while another was loaded or
+    unloaded, or before its own unload had begun, its load is `crashed`. An unload that had not begun is
+    taken out then: what it would have done nobody knows.
+    """
+    files, blamed = [r.file for r in loads], [of_another(r, [one.file for one in loads]) for r in loads]
+    left = [of_another(r, files) for r in unloads]
+    for index, load in enumerate(loads):
+        calls: list[LoadReport | UnloadReport] = [*blamed, *left]
+        crashed = next((r for r in calls if r.crashed_by == load.module or _came_late(r, load)), None)
+        if crashed is not None and load.ok:
+            records, known = crashed.log, crash_heads.REPORTED
+            blamed[index] = _with(load, records, known, fatal=True, is_guess=False, is_last=True)
+    gone = {r.module for r in blamed if not r.ok}
+    return [_before_crash(r) for r in blamed], [r for r in left if r.begun or r.module not in gone]
+
+
+def _came_late(call: LoadReport | UnloadReport, load: LoadReport) -> bool:
+    """Whether a call is the unload of that load's module, and the module had crashed the kernel before."""
+    fatal = next((c for c in call.judgement.complaints if c.fatal), None)
+    late = isinstance(call, UnloadReport) and not call.begun and call.module == load.module
+    return late and fatal is not None and fatal.module == load.module
+
+
+def _before_crash(report: LoadReport) -> LoadReport:
+    """A report with its own records alone, where those of the crash are in another's."""
+    if not report.crashed_by:
+        return report
+    first = min(c.index for c in report.judgement.complaints if c.fatal)
+    return replace(report, log=report.log[:first])
 
 
 def _ended_well(
@@ -73,10 +136,17 @@ def _blamed(loads: list[LoadReport], records: Sequence[Record], tainted: int) ->
 
 
 def _with(
-    report: LoadReport, records: Sequence[Record], tainted: int, *, fatal: bool, is_guess: bool
+    report: LoadReport,
+    records: Sequence[Record],
+    tainted: int,
+    *,
+    fatal: bool,
+    is_guess: bool,
+    is_last: bool = False,
 ) -> LoadReport:
-    """A report with what the kernel said after the load."""
-    found = crash.harmless_complaints(crash.complaints(records, report.module), tainted)
+    """A report with what the kernel said after the load. `is_last`: these are its last words."""
+    found = tuple(crash.complaints(records, report.module))
+    found = found if is_last else crash.harmless_complaints(found, tainted)
     found, place = locate_complaints(found, report.module, report.file, records)
     worst = next(c for c in found if c.fatal or not fatal)
     j = report.judgement

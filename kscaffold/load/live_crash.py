@@ -132,7 +132,7 @@ def _located(
     at: Path, complaint: Complaint, records: Sequence[Record]
 ) -> tuple[Complaint, SourceLine | None]:
     """The complaint with the line of source, where the module that it names lies in the project."""
-    files = [*_copies(at), *_beside(at)] if complaint.module else []
+    files = [*_copies(at), *modules_beside(at)] if complaint.module else []
     for ko in files:
         with contextlib.suppress(KscaffoldError):
             if ko.module == complaint.module:
@@ -151,7 +151,7 @@ def _copies(at: Path) -> Sequence[ModuleFile]:
     return tuple(found.files.values()) if found else ()
 
 
-def _beside(at: Path) -> Iterator[ModuleFile]:
+def modules_beside(at: Path) -> Iterator[ModuleFile]:
     """The project's modules."""
     from kscaffold.make.fingerprint.compare import recorded_targets  # start-up time: few sandboxes complain
 

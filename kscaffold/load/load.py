@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from kscaffold import timing
@@ -174,11 +175,24 @@ def load_all(
         if not report.ok:
             report = _without(report, plan, skipped)
             report = leftovers.of_failed_load(report) if leftovers else report
+        if report.judgement.verdict == "crashed":
+            report = _of_another(report, plan)
         reports.append(report)
         on_report(report)
         if report.judgement.verdict in _OVER:
             break
     return reports
+
+
+def _of_another(report: LoadReport, plan: LoadPlan) -> LoadReport:
+    """The report on a load during which the kernel crashed, perhaps in another module of the plan's, or in
+    one that the project loaded before.
+    """
+    from kscaffold.load.blame import of_another  # start-up time: few loads crash
+    from kscaffold.load.live_crash import modules_beside
+
+    needed = chain.from_iterable(plan.needs.values())
+    return of_another(report, chain(plan.kos, needed, modules_beside(plan.home)))
 
 
 def _without(report: LoadReport, plan: LoadPlan, skipped: set[str]) -> LoadReport:

@@ -32,7 +32,7 @@ class LoadReport:
     source that the kernel's first complaint is about. `timeline`: what the trace showed, None where there
     was none. `residue`: what was left behind after the unload; None where nobody looked, or could tell.
     `as_user`: an ordinary user loaded it. `requests`: the modules that were asked for meanwhile
-    (request_module).
+    (request_module). `crashed_by`: another module, that crashed the kernel meanwhile.
 
     `seconds`: build, start (of the sandbox), load (in the kernel), total.
     """
@@ -55,6 +55,7 @@ class LoadReport:
     residue: "tuple[Residue, ...] | None" = None
     as_user: bool = False
     requests: tuple[ModuleRequest, ...] = ()
+    crashed_by: str = ""
     arch: str = field(default_factory=lambda: os.uname().machine)
 
     @property

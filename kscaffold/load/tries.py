@@ -11,7 +11,7 @@ from kscaffold import timeouts, timing
 from kscaffold.arch import table
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
-from kscaffold.load.blame import blame_late_crash
+from kscaffold.load.blame import blame_late_crash, blame_other_calls
 from kscaffold.load.dangling import may_start
 from kscaffold.load.leftovers import Leftovers, sections_to_watch, with_residue, without_guesses
 from kscaffold.load.load import load_all
@@ -202,6 +202,7 @@ def _try(
         if _has_survived(loads):
             unloads = watch_after_unload(unloads, target, options.watch, around.progress)
         loads = blame_late_crash(loads, unloads, target)
+        loads, unloads = blame_other_calls(loads, unloads)
         timing.reached("the guest is asked whether it is well")
         if options.last:
             options.last(number, (loads, unloads), target)

@@ -39,7 +39,8 @@ class UnloadReport:
     the sanitizer found, where the module was an instrumented copy; else None. `kernel`, `arch`: the
     release, and the machine as `uname -m` says it; empty where no kernel was asked. `bugs`: what was seen
     of the module before it went, of which the kernel says nothing. `stack`: the kernel stack of an unload
-    that did not come back.
+    that did not come back. `begun`: the kernel was still there to begin it.
+    `crashed_by`: another module, that crashed the kernel meanwhile.
     """
 
     module: str
@@ -56,6 +57,8 @@ class UnloadReport:
     arch: str = ""
     bugs: tuple[Flaw, ...] = ()
     stack: str = ""
+    begun: bool = True
+    crashed_by: str = ""
 
     @property
     def kernel_name(self) -> str:
@@ -124,6 +127,7 @@ def unload(name: str, target: Target, *, timeout: float, ko: ModuleFile | None =
         kernel=target.release,
         arch=target.arch,
         stack=attempt.stack,
+        begun=attempt.begun,
     )
 
 

@@ -50,11 +50,14 @@ def of_console(text: str, nonce: str) -> tuple[Record, ...]:
 
 
 def since_mark(records: list[Record], nonce: str) -> tuple[Record, ...]:
-    """The records after the last mark of that request; all of them where there is none."""
-    mark = re.compile(f"kscaffold: request {nonce}")
-    for index in range(len(records) - 1, -1, -1):
-        if mark.fullmatch(records[index].text[:100]):
-            return tuple(records[index + 1 :])
+    """The records after the last mark of that request; where the guest had not come to it, after the last
+    mark of any; all of them where there is none.
+    """
+    for wanted in (nonce, ANY):
+        mark = re.compile(f"kscaffold: request {wanted}")
+        for index in range(len(records) - 1, -1, -1):
+            if mark.fullmatch(records[index].text[:100]):
+                return tuple(records[index + 1 :])
     return tuple(records)
 
 

@@ -13,7 +13,8 @@ from kscaffold.diagnosis.unload_verdict import UnloadEvidence, judge_unload
 from kscaffold.diagnosis.verdict import judge
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.errors import KscaffoldError
-from kscaffold.load.blame import blame_late_crash
+from kscaffold.explain import phrases
+from kscaffold.load.blame import blame_late_crash, blame_other_calls
 from kscaffold.load.dangling import DanglingCallbacks
 from kscaffold.load.plan import module_names_of
 from kscaffold.load.report import LoadReport
@@ -21,6 +22,7 @@ from kscaffold.load.unload import UnloadReport, of_loaded
 from kscaffold.load.unload_watch import watch_after_unload
 from kscaffold.module.arguments import NO_PARAMETERS
 from kscaffold.targets.absent import AbsentSandbox
+from kscaffold.targets.answers import since_mark
 from tests.support.elf import Ko
 from tests.support.evidence import evidence, loads
 from tests.support.projects import write
@@ -123,6 +125,57 @@ def test_a_late_crash_of_a_sleep_is_told_by_the_sleep(tmp_path: Path, said, code
     told = judge_unload(UnloadEvidence("hello", Attempt(None, tuple(records), answered=False)))
     assert (told.verdict, told.code) == ("crashed", code if code == "KS256" else "KS308")
     assert told.cause.startswith(begins) and DEREFERENCED[0] in told.cause
+
+
+CRASHED = Attempt(None, OOPS, answered=False, heard=False, alive=False)
+
+
+def test_a_crash_during_another_s_load_is_of_the_module_that_the_kernel_names(tmp_path: Path):
+    meanwhile = replace(
+        loaded("hello", tmp_path),
+        log=OOPS,
+        judgement=judge(evidence("hello", records=OOPS, answered=False, alive=False)),
+    )
+    assert meanwhile.judgement.verdict == "crashed"
+    (oops, hello), unloads = blame_other_calls([loaded(NAMED, tmp_path), meanwhile], [])
+    assert (oops.judgement.verdict, oops.judgement.code, oops.crashed_by) == ("crashed", "KS250", "")
+    assert oops.log and (oops.judgement.cause or "").endswith(", after init had returned")
+    assert (hello.ok, hello.crashed_by) == (False, NAMED)
+    assert hello.log == OOPS[: len(hello.log)] and hello.log[-1].text == "boom: init runs"
+    assert (hello.judgement.cause or "").startswith(f"{NAMED} crashed it: BUG: kernel NULL pointer")
+    assert unloads == []
+
+
+def test_a_crash_during_another_s_unload_is_too(tmp_path: Path):
+    before = [loaded(NAMED, tmp_path), loaded("hello", tmp_path)]
+    seen = replace(unloaded("hello"), log=OOPS, judgement=judge_unload(UnloadEvidence("hello", CRASHED)))
+    (oops, hello), (gone,) = blame_other_calls(before, [seen])
+    assert (oops.judgement.verdict, hello.ok) == ("crashed", True)
+    assert (gone.crashed_by, phrases.unloaded(gone)) == (NAMED, "the kernel crashed meanwhile")
+    # Its own is told as it was seen.
+    own = replace(seen, module=NAMED, judgement=judge_unload(UnloadEvidence(NAMED, CRASHED)))
+    assert blame_other_calls(before, [own]) == (before, [own])
+    assert phrases.unloaded(own) == "the kernel crashed while its exit ran"
+
+
+def test_a_crash_before_exit_ran_is_the_load_s(tmp_path: Path):
+    before = [loaded(NAMED, tmp_path)]
+    attempt = replace(CRASHED, begun=False)
+    seen = replace(
+        unloaded(NAMED), log=OOPS, judgement=judge_unload(UnloadEvidence(NAMED, attempt)), begun=False
+    )
+    assert phrases.unloaded(seen) == "the kernel crashed before its exit ran"
+    (oops,), unloads = blame_other_calls(before, [seen])
+    assert (oops.judgement.verdict, unloads) == ("crashed", [])
+    assert (oops.judgement.cause or "").endswith(", after init had returned")
+
+
+def test_a_request_that_the_guest_had_not_come_to_has_what_came_after_the_one_before():
+    marks = ["kscaffold: request 00000000000000aa", "one", "kscaffold: request 00000000000000bb", "two"]
+    records = [Record(text) for text in marks]
+    assert [r.text for r in since_mark(records, "00000000000000aa")] == marks[1:]
+    assert [r.text for r in since_mark(records, "00000000000000cc")] == ["two"]
+    assert since_mark(records[1:2], "00000000000000cc") == tuple(records[1:2])
 
 
 @pytest.mark.parametrize("kernel", [Kernel(is_gone=True), Kernel(taint=0), Kernel(records=())])

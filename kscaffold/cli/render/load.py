@@ -116,6 +116,8 @@ def _sentence(report: LoadReport) -> str:
         number = f"{j.returned} " if j.returned is not None else ""
         name = errnos.name(j.returned) if j.returned is not None else j.errno
         return f"{console.styled('init failed', 'red')}: it ran and returned {number}({_minus(name)})"
+    if report.crashed_by:
+        return console.styled("nobody knows: the kernel crashed meanwhile", "red")
     words = {
         "refused": f"{probably}refused by the kernel{stage}{errno}",
         "crashed": f"{'ended' if j.code == 'KS619' else 'crashed'} the kernel{stage}",
@@ -309,7 +311,7 @@ def unloaded(report: UnloadReport) -> None:
     from kscaffold.explain import phrases  # start-up time: most unloads go well
 
     errno = f" ({j.errno})" if j.errno else ""
-    name, what = console.printable(report.module), phrases.unloaded(j)
+    name, what = console.printable(report.module), phrases.unloaded(report)
     console.out(f"{console.styled(name, 'bold')}: {console.styled(what, 'red')}{errno}")
     log_lines(report.log, report.module)
     if j.cause:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load import live_copies
+from kscaffold.load.blame import of_another
 from kscaffold.load.finding import without_reports
 from kscaffold.load.leftovers import LiveLeftovers, without_guesses
-from kscaffold.load.live_crash import mark_told
+from kscaffold.load.live_crash import mark_told, modules_beside
 from kscaffold.load.loaded_modules import unload_order
 from kscaffold.load.open_target import running_target
 from kscaffold.load.request import SLOWER
@@ -64,6 +65,7 @@ def unload(
             kos += [ko] if ko else []
             report = unload_one(name, opened.target, timeout=timeout, ko=ko)
             report = _as_users(report, request.at) if module in copies else report
+            report = of_another(report, modules_beside(request.at))
             reports.append(_after_crash(report, opened.crashed) if opened.crashed else report)
             on_unload(reports[-1])
         watched = watch_after_unload(reports, opened.target, watch, progress)
