@@ -63,7 +63,7 @@ REPORTS = {
     "Kernel": None,
     "Listed": "name size refcount used_by state taints permanent",
     "LoadReport": "module file parameters target kernel judgement log seconds accelerator dependencies note "
-    "stack prediction_mismatch place timeline residue as_user requests arch",
+    "stack prediction_mismatch place timeline residue as_user requests crashed_by arch",
     "LoadWalkthrough": "report anatomy observed steps flaw unload ordinary_user",
     "Loads": "reports failed_build sanitizer",
     "Record": None,
@@ -72,7 +72,7 @@ REPORTS = {
     "MatrixCell": "kernel parameters run error seconds arch",
     "TestRun": "directory kernels results examined seconds no_answer part coverage arches",
     "UnloadReport": "module judgement log seconds place dangling note due residue findings kernel arch bugs"
-    " stack",
+    " stack begun crashed_by",
     "Walkthroughs": "loads failed_build",
 }
 ERRORS = ("KscaffoldError", "UsageError")

@@ -41,6 +41,10 @@ class UnloadJudgement:
     complaints: tuple[Complaint, ...]
 
 
+# What the kernel says itself of what an exit waits for.
+_WAITED_FOR = frozenset({"KS356"})
+
+
 def judge_unload(e: UnloadEvidence) -> UnloadJudgement:
     """The verdict on an unload. Success needs the target's own answer."""
     seen = e.attempt
@@ -70,7 +74,9 @@ def judge_unload(e: UnloadEvidence) -> UnloadJudgement:
         switch = "kernel.modules_disabled is 1, and stays so until the kernel starts anew"
         return _judgement(e, "refused", _why(e), found, cause=switch if _is_off(e) else None)
     if seen.alive and seen.late:
-        return _judgement(e, "hung", "KS309", found)
+        held = next((f for f in catalogue.match(seen.log, "3") if f.entry.code in _WAITED_FOR), None)
+        judgement = _judgement(e, "hung", held.entry.code if held else "KS309", found)
+        return replace(judgement, cause=held.cause, fix=held.fix) if held else judgement
     return _judgement(e, "lost", "KS314", found, certain=False)
 
 

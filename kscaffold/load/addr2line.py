@@ -1,5 +1,6 @@
 """Find the line of the user's own source that a complaint of the kernel points at, by addr2line."""
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -112,10 +113,24 @@ def place_of_stack(stack: str, files: Mapping[str, ModuleFile]) -> SourceLine | 
 def with_stack(
     cause: str | None, place: SourceLine | None, stack: str, ko: ModuleFile
 ) -> tuple[str | None, SourceLine | None]:
-    """The cause and the line of a call that did not come back; where no line was known, that of its stack."""
-    if place is None and (place := place_of_stack(stack, {ko.module: ko})):
+    """The cause and the line of a call that did not come back; where no line was known, that of its stack,
+    and of an exit that left no frame, since it waits in its last call, that of its own name.
+    """
+    if place is None and (place := place_of_stack(stack, {ko.module: ko}) or _place_of_exit(stack, ko)):
         return f"{cause}, at {place}", place
     return cause, place
+
+
+_DELETES = lazy.pattern(r"(?m)^\[<\w+>\] (?:__\w+_)?sys_delete_module\+0x")
+
+
+def _place_of_exit(stack: str, ko: ModuleFile) -> SourceLine | None:
+    if not _DELETES.search(stack):
+        return None
+    with contextlib.suppress(KscaffoldError):
+        function = ko.kofile().exit
+        return place_of_function(function.symbol, ko) if function else None
+    return None
 
 
 def place_of_function(name: str, ko: ModuleFile) -> SourceLine | None:

@@ -46,7 +46,11 @@ _HARMLESS = lazy.pattern(
     r"|__sanitizer_\w+|fortify_panic|__fortify_panic|__rust\w*|retpoline_\w+|alt_cb_\w+|cpu_hwcaps|system_cpucaps"
 )
 # Of the names of all functions in load/unfreed.py that make something.
-_PARTS_OF_MAKERS = ("alloc", "_get", "get_", "dup", "asprintf", "create", "_open", "firmware", "bioset_init")
+_PARTS_OF_MAKERS = (
+    *("alloc", "_get", "get_", "dup", "asprintf", "create", "_open", "firmware", "bioset_init", "_cred"),
+    *("pin_", "kern_", "user_path", "fget", "dget", "d_find", "lookup_one", "xa_store", "table_init"),
+    *("mempool_init", "srcu"),
+)
 _CALLBACK_MAKERS = frozenset(("init_timer_key", "timer_init_key", "hrtimer_init", "hrtimer_setup"))
 _SLEEPERS = frozenset(
     (

@@ -110,6 +110,51 @@ _PAIRS = (
     _Pair(("clk_get",), ("clk_put",)),
     _Pair(("regulator_get",), ("regulator_put",)),
     _Pair(("gpiod_get", "gpiod_get_optional", "gpiod_get_index"), ("gpiod_put",), ("gpiod_put_array",)),
+    _Pair(("kobject_create_and_add",), ("kobject_put",), ("kset_unregister",)),
+    _Pair(("kset_create_and_add",), ("kset_unregister",), ("kobject_put",)),
+    _Pair(
+        ("alloc_workqueue",),
+        ("destroy_workqueue",),
+        written=r"alloc_(?:ordered_)?workqueue|create_\w*workqueue",
+    ),
+    _Pair(("platform_device_alloc",), ("platform_device_put", "platform_device_unregister")),
+    _Pair(("__tty_alloc_driver",), ("tty_driver_kref_put", "put_tty_driver"), written="tty_alloc_driver"),
+    _Pair(("rfkill_alloc",), ("rfkill_destroy",), home=("rfkill",)),
+    _Pair(("netlink_kernel_create", "__netlink_kernel_create"), ("netlink_kernel_release",)),
+    _Pair(("__kfifo_alloc",), ("__kfifo_free",), written="kfifo_alloc"),
+    _Pair(("ida_alloc_range",), ("ida_free", "ida_destroy"), written=r"ida_alloc\w*|ida_simple_get"),
+    _Pair(("xa_store", "__xa_store"), ("xa_erase", "__xa_erase", "xa_destroy")),
+    _Pair(("rhashtable_init", "rhltable_init"), ("rhashtable_destroy", "rhashtable_free_and_destroy")),
+    _Pair(
+        ("mempool_init", "mempool_init_node", "mempool_init_noprof"),
+        ("mempool_exit",),
+        written=r"mempool_init\w*",
+    ),
+    _Pair(("init_srcu_struct", "__init_srcu_struct"), ("cleanup_srcu_struct",), written="init_srcu_struct"),
+    _Pair(("find_get_pid", "get_task_pid"), ("put_pid",)),
+    _Pair(("get_pid_task",), ("__put_task_struct",), ("__put_task_struct_rcu_cb",)),
+    _Pair(("get_task_mm",), ("mmput",), ("mmput_async",)),
+    _Pair(("kern_path", "user_path_at_empty", "user_path_at"), ("path_put",)),
+    _Pair(("d_find_alias", "dget_parent", "lookup_one_len"), ("dput",)),
+    _Pair(("fget", "fget_raw"), ("fput",), ("__fput_sync",)),
+    _Pair(
+        ("__symbol_get",), ("__symbol_put",), ("symbol_put_addr",), written="(?:__)?symbol_(?:get|request)"
+    ),
+    _Pair(
+        ("prepare_creds", "prepare_kernel_cred"),
+        ("abort_creds", "commit_creds", "__put_cred"),
+        ("override_creds",),
+    ),
+    _Pair(("override_creds",), ("revert_creds",)),
+    _Pair(("perf_event_create_kernel_counter",), ("perf_event_release_kernel",)),
+    _Pair(
+        ("pin_user_pages", "pin_user_pages_fast"),
+        ("unpin_user_pages", "unpin_user_page", "unpin_user_pages_dirty_lock"),
+    ),
+    _Pair(("blkdev_get_by_path", "blkdev_get_by_dev"), ("blkdev_put",)),
+    _Pair(("bdev_file_open_by_path", "bdev_file_open_by_dev"), ("bdev_fput", "fput")),
+    _Pair(("simple_pin_fs",), ("simple_release_fs",)),
+    _Pair(("kern_mount",), ("kern_unmount",)),
 )
 
 _MEMORY = frozenset(name for pair in _PAIRS if pair.is_memory for name in pair.makers)
@@ -137,5 +182,5 @@ def unfreed(
             continue
         if any(map(says, pair.others)):
             continue
-        found.append(Unfreed(made, pair.written or "|".join(made), pair.ends[0]))
+        found.append(Unfreed(made, pair.written or "|".join(made), pair.ends[0].lstrip("_")))
     return found

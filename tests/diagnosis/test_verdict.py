@@ -396,6 +396,9 @@ def listed(refcount=0, used_by=(), state="Live", permanent=False, taints="OE"):
     return Listed("hello", 16384, refcount, used_by, state, taints, permanent)
 
 
+HELD = [Record("unregister_netdevice: waiting for eth0 to become free. Usage count = 2", 1, "emerg", 0, 0.0)]
+
+
 @pytest.mark.parametrize(
     ("facts", "verdict", "code"),
     [
@@ -413,6 +416,7 @@ def listed(refcount=0, used_by=(), state="Live", permanent=False, taints="OE"):
         ({"errno": 1}, "refused", "KS307"),
         ({"errno": 38}, "refused", "KS310"),
         ({"answered": False, "late": True}, "hung", "KS309"),
+        ({"answered": False, "late": True, "records": HELD}, "hung", "KS356"),
         ({"answered": False, "alive": False}, "lost", "KS314"),
     ],
 )

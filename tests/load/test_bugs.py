@@ -149,6 +149,16 @@ OWNED = [
     (("request_firmware", "_printk"), "", "release_firmware()"),
     (("filp_open", "kernel_read"), "", "filp_close()"),
     (("filp_open", "fd_install"), "", None),
+    (("kobject_create_and_add", "kobject_del"), "", "kobject_put()"),
+    (("kset_create_and_add", "kobject_put"), "", None),
+    (("alloc_workqueue", "queue_work_on"), 'wq = alloc_ordered_workqueue("w", 0);', "destroy_workqueue()"),
+    (("find_get_pid", "get_pid_task", "put_pid"), "", "put_task_struct()"),
+    (("kern_path", "d_path"), "", "path_put()"),
+    (("fget", "vfs_fsync"), "", "fput()"),
+    (("prepare_kernel_cred", "override_creds"), "", "revert_creds()"),
+    (("prepare_creds", "commit_creds"), "", None),
+    (("__kfifo_alloc",), "kfifo_alloc(&fifo, 9, GFP_KERNEL);", "kfifo_free()"),
+    (("init_srcu_struct", "cleanup_srcu_struct"), "", None),
 ]
 
 

@@ -38,16 +38,40 @@ def test_only_what_grows_with_each_load_is_told(half, whole, told):
     assert [r.name for r in growth(parts(*half), parts(*whole), 32)] == told
 
 
+LARGE = "MemTotal: 200000 kB\nMemFree: {} kB\nSlab: {} kB\nSUnreclaim: {} kB\n"
+CACHE = "kmalloc-512 5 16 512 8 1 : tunables 0 0 0 : slabdata {0} {0} 0\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "caches", "told"), [(64, 0, ["8 KB a load"]), (64, 16, []), (64, 8, ["4 KB a load"])]
+)
+def test_slab_memory_that_no_cache_has_is_told(more, caches, told):
+    """By so many KB in 8 loads, of which the caches took so many pages."""
+
+    def after(times: int) -> list[Part]:
+        kb = more * times // 2
+        return [
+            Part(
+                "/proc/meminfo", LARGE.format(90000, 500, 400), LARGE.format(90000 - kb, 500 + kb, 400 + kb)
+            ),
+            Part("/proc/slabinfo", CACHE.format(10), CACHE.format(10 + caches * times // 2)),
+        ]
+
+    assert [r.name for r in growth(after(1), after(2), 8)] == told
+
+
 SOURCE = """#include <linux/module.h>
 #include <linux/slab.h>
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("keeps three hundred bytes, or does not");
 static bool tidy;
 module_param(tidy, bool, 0444);
+static int size = 300;
+module_param(size, int, 0444);
 static void *volatile kept;
 static int __init enter(void)
 {
-	kept = kmalloc(300, GFP_KERNEL);
+	kept = kmalloc(size, GFP_KERNEL);
 	return kept ? 0 : -ENOMEM;
 }
 static void __exit leave(void)
@@ -76,9 +100,13 @@ def test_three_hundred_bytes_a_load_are_named(ks, tmp_path, monkeypatch):
         {
             "kind": "memory",
             "name": "up to 512 bytes a load (32 objects of kmalloc-512 in 32 loads)",
-            "where": "keeps.c:10",
+            "where": "keeps.c:12",
         }
     ]
     assert last["code"] == "KS398" and "--sanitize" in last["fix"]
     assert ks("run", "--repeat", "2", "--allow", "KS398").status == 0
     assert ks("run", "--repeat", "2", "tidy=1").status == 0
+    # What is beyond the largest cache is in none.
+    big = ks("run", "--repeat", "2", "size=20000", "--json").json["results"][1]
+    assert [(left["name"], left["where"]) for left in big["residue"]] == [("32 KB a load", "keeps.c:12")]
+    assert ks("run", "--repeat", "2", "size=20000", "tidy=1").status == 0

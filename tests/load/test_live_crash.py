@@ -129,4 +129,4 @@ def test_a_crash_while_another_is_loaded_is_not_that_one_s(ks, tmp_path: Path, v
     assert "cause: timed crashed it: BUG: kernel NULL pointer dereference" in said and "timed.c:9" in said
     # A load that was told as it went stays as it was told.
     assert ("timed.ko: crashed the kernel at stage live" in said) == (verb == "run")
-    assert ("source: timed.c:9, timed_out()" in said) == (verb == "run")
+    assert "source: timed.c:9, timed_out()" in said

@@ -31,6 +31,19 @@ def test_of_a_long_one_both_ends_are_shown(capsys, monkeypatch):
     ]
 
 
+def test_a_task_that_is_named_again_each_second_is_shown_once(capsys, monkeypatch):
+    monkeypatch.setattr(console, "json_mode", False)
+    waits = "INFO: task {} blocked for more than {} seconds."
+    texts = [waits.format("init:80", n) for n in range(4, 9)] + [waits.format("kworker/0:1:9", 9)]
+    log_lines([Record(line) for text in texts for line in (text, "Call Trace:", *4 * [" wait"])], "mine")
+    assert capsys.readouterr().out.splitlines() == [
+        f"  | {texts[0]}",
+        "  | …",
+        f"  | {texts[-1]}",
+        "  | … (34 lines are left out: -v shows all)",
+    ]
+
+
 @pytest.mark.sandbox
 def test_a_try_that_says_the_same_again_does_not_repeat_it(ks):
     need_program("qemu-system-x86_64", "qemu-system-x86")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kscaffold.elf.module_file import ModuleFile
-from kscaffold.load.addr2line import place_of_stack
+from kscaffold.load.addr2line import place_of_stack, with_stack
 from tests.conftest import need_program
 
 SOURCE = """\
@@ -15,7 +15,9 @@ void spin(void)
 	asm volatile("call somewhere");
 	asm volatile("1: jmp 1b"); /* the loop */
 }
-static char module[64] __attribute__((used, section(".gnu.linkonce.this_module")));
+void last(void) { }
+void cleanup_module(void) __attribute__((alias("last")));
+static void *module[8] __attribute__((used, section(".gnu.linkonce.this_module"))) = { cleanup_module };
 static const char info[] __attribute__((used, section(".modinfo"))) = "license=GPL\\0name=spin";
 """
 BEHIND_THE_CALL = 5  # bytes that a call has
@@ -56,3 +58,12 @@ def test_a_caller_is_at_its_call(spin):
 def test_a_stack_without_one_of_the_modules_has_no_line(spin):
     assert place_of_stack(FRAME.format(BEHIND_THE_CALL, spin[1]), {"other": spin[0]}) is None
     assert place_of_stack("", {"spin": spin[0]}) is None
+
+
+def test_an_exit_that_waits_in_its_last_call_is_named(spin):
+    waits = "[<0>] __do_sys_delete_module+0x1b6/0x330\n[<0>] do_syscall_64+0x5d/0x90\n"
+    cause, place = with_stack("exit waits", None, waits, spin[0])
+    assert place is not None and (place.line, place.function) == (6, "last")
+    assert cause == f"exit waits, at {place}"
+    loads = waits.replace("delete_module", "finit_module")
+    assert with_stack("init waits", None, loads, spin[0]) == ("init waits", None)

@@ -28,7 +28,7 @@ def list_modules(
     """List the loaded modules of this project (lsmod)."""
     kernel = options.spec_of(kernel, arch)
     # start-up time
-    from kscaffold.cli.render import load as render
+    from kscaffold.cli.render import list as render
     from kscaffold.load.loaded_modules import loaded_modules, modules_meant
     from kscaffold.load.open_target import check_runs
 

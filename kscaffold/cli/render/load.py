@@ -1,11 +1,10 @@
-"""How loads, unloads, lists and logs look to people, and their JSON documents."""
+"""How loads, unloads and logs look to people, and their JSON documents."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from kscaffold import console, lazy
-from kscaffold.arch.table import kernel_name
 from kscaffold.cli.documents import load as documents
 from kscaffold.cli.render.source_line import source, stack
 from kscaffold.diagnosis import errnos
@@ -18,7 +17,6 @@ from kscaffold.load.unload import UnloadReport
 if TYPE_CHECKING:
     from kscaffold.load.flaws import Flaw
     from kscaffold.load.kernel_log import KernelLog
-    from kscaffold.load.loaded_modules import LoadedModules
     from kscaffold.load.tries import Try
     from kscaffold.load.verbs.load import Loads
     from kscaffold.load.verbs.run import Run
@@ -167,12 +165,27 @@ def _telling(lines: list[Record], module: str) -> Sequence[int]:
     half = _MOST_LINES // 2
     if len(lines) <= _MOST_LINES:
         return range(len(lines))
-    heads = {i for i, r in enumerate(lines) if _HEAD.match(r.text[:300])}
+    heads = _first_heads(lines)
     if not heads:
         return [*range(half), *range(len(lines) - half, len(lines))]
     crash = min(heads)
     named = [i for i in range(crash, len(lines)) if i in heads or module in lines[i].text]
     return [*range(max(0, crash - half // 2), crash), *named[:half], *named[half:][-half:]]
+
+
+_WAITED = lazy.pattern(r"(?<= for more than )\d{1,6}(?= seconds)|(?<= stuck for )\d{1,6}(?=s!)")
+
+
+def _first_heads(lines: Sequence[Record]) -> set[int]:
+    """The indexes of what begins a report of a crash; of a task that the kernel names each second or so,
+    the first.
+    """
+    found: dict[str, int] = {}
+    for index, line in enumerate(lines):
+        if _HEAD.match(line.text[:300]):
+            text, again = _WAITED.subn("", line.text[:300])
+            found.setdefault(text if again else str(index), index)
+    return set(found.values())
 
 
 def _text(r: Record) -> str:
@@ -352,28 +365,6 @@ def unloads(command: str, reports: Sequence[UnloadReport]) -> int:
     if any(r.judgement.verdict == "lost" for r in reports):
         return EXIT_NO_ANSWER
     return EXIT_YES if good else EXIT_NO
-
-
-def listed(found: "LoadedModules", named: Collection[str] = ()) -> int:
-    """The list of modules, as lsmod's. `named`: those that were asked for."""
-    modules, name = found.modules, kernel_name(found.kernel, found.arch)
-    console.emit("list", True, documents.listed(found))
-    if not found.is_there:
-        console.note("no sandbox runs for this project: kscaffold load starts one")
-    elif not modules:
-        where = f" in {name}" if name != found.kernel else ""
-        what = " or ".join(sorted(named)) + " is not" if named else "none of this project's modules is"
-        console.note(f"{what} loaded{where}")
-    elif not console.json_mode:
-        # As lsmod's, for this machine's own kernels.
-        if name != found.kernel:
-            console.note(f"loaded in {name}:")
-        console.out(f"{'Module':<24} {'Size':>8}  Used by")
-        for m in modules:
-            state = "" if m.state == "Live" else f"  ({m.state.lower()})"
-            users = ",".join((*m.used_by, *(["[permanent]"] if m.permanent else [])))
-            console.out(f"{m.name:<24} {m.size:>8}  {m.refcount} {users}{state}".rstrip())
-    return EXIT_YES
 
 
 def log(shown: "KernelLog", names: set[str]) -> None:

@@ -38,9 +38,17 @@ def _objects_more(found: Sequence[Part]) -> Counter[str]:
 
 
 def _pages_more(found: Sequence[Part]) -> int:
-    """Bytes of the kernel's memory that are in no slab."""
+    """Bytes of the kernel's memory that are in no slab of a cache's: what kmalloc() gives beyond its largest
+    cache counts as slab memory and is in none (mm/slab_common.c, ___kmalloc_large_node(), 6.1).
+    """
     memory = next((p for p in found if p.section == "/proc/meminfo"), None)
-    return grown(found) - (_slab(memory.after or "") - _slab(memory.before) if memory else 0)
+    slabs = next((p for p in found if p.section == "/proc/slabinfo"), None)
+    if memory is None:
+        return grown(found)
+    before, after = memory.before, memory.after or ""
+    large = _slab(after, "Slab") - _slab(before, "Slab")
+    large -= _in_caches(slabs.after or "") - _in_caches(slabs.before) if slabs else large
+    return grown(found) - (_slab(after, "SUnreclaim") - _slab(before, "SUnreclaim")) + large
 
 
 def _objects_left(name: str, count: int, rounds: int) -> Residue:
@@ -62,6 +70,12 @@ def _objects(text: str) -> Counter[str]:
     return found
 
 
-def _slab(text: str) -> int:
-    kb = re.search(r"^SUnreclaim:\s+(\d{1,12}) kB", text, re.M)
+def _slab(text: str, name: str) -> int:
+    kb = re.search(rf"^{name}:\s+(\d{{1,12}}) kB", text, re.M)
     return int(kb[1]) << 10 if kb else 0
+
+
+def _in_caches(text: str) -> int:
+    """Bytes of the pages that the caches have."""
+    found = re.findall(r"^\S+ +\d+ +\d+ +\d+ +\d+ +(\d+) : .{1,80} slabdata +\d+ +(\d+) ", text, re.M)
+    return sum(int(pages) * int(slabs) for pages, slabs in found) * _PAGE
