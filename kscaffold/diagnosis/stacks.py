@@ -16,6 +16,8 @@ _UNTIL_END = lazy.pattern(
     r"|(?:try_to_)?del_timer_sync|timer_(?:delete|shutdown)_sync|hrtimer_cancel|free_irq|synchronize_irq"
     r"|irq_work_sync|napi_disable)(?:\.\w+)*"
 )
+# A worker that waits in the last call of its work item, which left no frame.
+_IN_LAST_CALL = lazy.pattern(r"\[<\w+>\] process_one_work\+")
 _BUSY = "RDS"  # states of tasks, that of who keeps others from going on first
 OTHERS_CALL = "what waits for it:"
 """The line between the stack that is at fault and that of the call which does not come back."""
@@ -75,13 +77,21 @@ def stack_of_call(text: str) -> str:
 
 
 def busy_tasks(stacks: str) -> list[TellingStack]:
-    """Of the tasks that are in a module, those that run, or sleep so that no signal wakes them."""
+    """Of the tasks that run, or sleep so that no signal wakes them, those that are in a module, and workers
+    that wait in the last call of their work item, whose module no frame tells.
+    """
     tasks = filter(None, map(_read, _BLOCKS.split(stacks)))
     return [
         TellingStack(f"{task.name}:\n{task.frames}", task.name, task.state == "R")
         for task in tasks
-        if task.state in "RD"
+        if (task.state in "RD" and is_in_module(task.frames))
+        or (task.state == "D" and _IN_LAST_CALL.match(task.frames))
     ]
+
+
+def is_in_module(stack: str) -> bool:
+    """Whether a frame of a stack is a module's."""
+    return _IN_MODULE.search(stack) is not None
 
 
 def _is_kept(task: _Task, other: _Task, *, inside: bool) -> bool:

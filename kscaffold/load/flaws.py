@@ -103,6 +103,17 @@ def _line_of_start(report: "UnloadReport") -> str | None:
     return f"{found[0][0]}:{found[0][1]}" if found else None
 
 
+def flaws_of_endless_unload(report: "UnloadReport", busy: str) -> tuple[Flaw, ...]:
+    """The flaw of an unload that does not end; none of another one. `busy`: who was busy in the module
+    before, and where; empty for nobody.
+    """
+    j = report.judgement
+    if j.verdict != "hung" or not (j.code and j.cause):
+        return ()
+    text = f"{busy}, and does not end: {report.module} can't be unloaded" if busy else j.cause
+    return (Flaw(j.code, "stuck", text, j.fix or ""),)
+
+
 def flaws_of_residue(residue: "Sequence[Residue]") -> tuple[Flaw, ...]:
     """What was left behind, as flaws."""
     return tuple(Flaw(r.code, r.kind, r.text, r.fix, r.where) for r in residue)

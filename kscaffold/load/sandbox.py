@@ -206,7 +206,7 @@ class Sandbox:
         return last.log, place or place_of_stack(last.stack, self._files), last.stack
 
     def stuck(self) -> tuple[Stuck, ...]:
-        """The tasks that are busy in a module now, and where."""
+        """The tasks that are busy in a module of these loads now, and where."""
         return stuck_in(self._open()[1], self._files)
 
     @property

@@ -241,9 +241,11 @@ class SandboxTarget:
         late = ended.errno == ETIME
         return Execution(ended.status, ended.errno, records, late=late, stack=ended.stack)
 
-    def stacks(self) -> str:
-        """The kernel stacks of all tasks that are in a module (diagnosis/stacks.py)."""
-        return self._ask(Verb.STACKS).payload.decode(errors="replace")
+    def stacks(self, *, busy: bool = False) -> str:
+        """The kernel stacks of all tasks that are in a module (diagnosis/stacks.py). `busy`: of all that run,
+        or sleep so that no signal wakes them, wherever they are.
+        """
+        return self._ask(Verb.STACKS, argument=int(busy)).payload.decode(errors="replace")
 
     def install_busybox(self, program: bytes) -> None:
         """Put BusyBox and its names into the guest's /bin, once."""

@@ -17,13 +17,16 @@ from kscaffold.load.addr2line import SourceLine
 from kscaffold.load.complaints import complaints_of, files_by_module
 from kscaffold.load.dependencies import module_of_kernel
 from kscaffold.load.execute import Executed
-from kscaffold.load.flaws import OTHERS, Flaw, flaws_of_residue
+from kscaffold.load.flaws import OTHERS, Flaw, flaws_of_endless_unload, flaws_of_residue
 from kscaffold.load.report import LoadReport
 from kscaffold.load.sandbox import Sandbox
+from kscaffold.load.stuck import Stuck
 from kscaffold.load.unload import UnloadReport
-from kscaffold.records import dataclass, field
+from kscaffold.records import dataclass
 from kscaffold.sandbox.agent.running_clock import LookingClock
+from kscaffold.testing.evidence import Evidence
 
+_PATIENCE = "/proc/sys/kernel/hung_task_timeout_secs"
 _LOOK = 0.1  # s between two looks at the log
 # By the exit status of the guest's process that made the call.
 _WRONG_COUNTS = {
@@ -47,26 +50,6 @@ class Completed:
     stdout: str
     stderr: str
     complaints: tuple[Complaint, ...]
-
-
-@dataclass(slots=True)
-class Evidence:
-    """What was seen of a guest besides its log, kept for the time when the guest does not answer."""
-
-    commands: list[str] = field(default_factory=list)
-    complaints: list[Complaint] = field(default_factory=list)
-    records: list[Record] = field(default_factory=list)
-    place: SourceLine | None = None
-    trace: str = ""
-    stack: str = ""
-    lost: bool = False
-    late: bool = False
-    waited: bool = False
-    used: bool = False
-    loads: list[LoadReport] = field(default_factory=list)
-    unloads: list[UnloadReport] = field(default_factory=list)
-    modules: dict[str, Path] = field(default_factory=dict)
-    flaws: tuple[Flaw, ...] = ()
 
 
 class Guest:
@@ -226,9 +209,12 @@ class Guest:
             if clock.look() >= timeout:
                 self.evidence.waited = True
                 last = "\n".join(f"  | {line}" for line in lines[-10:]) or "  (it is empty)"
-                stuck = "".join(f"{one}\n" for one in self._stuck())
+                stuck = self._stuck()
+                self.evidence.place = self.evidence.place or next((one.place for one in stuck), None)
+                self.evidence.stack += "".join(one.stack for one in stuck)
+                busy = "".join(f"{one}\n" for one in stuck)
                 raise GuestFailure(
-                    f"no line of the kernel's log has {pattern!r}; {stuck}its last lines:\n{last}"
+                    f"no line of the kernel's log has {pattern!r}; {busy}its last lines:\n{last}"
                 )
             time.sleep(_LOOK)
 
@@ -270,33 +256,44 @@ class Guest:
         own. A sanitizer sees what is never freed when its module goes, so what is loaded is unloaded then.
         """
         seen = self.evidence
-        if self._sandbox.looks_for_leaks and not seen.lost:
-            self._unload_all()
+        wrong = self._end() if self._sandbox.looks_for_leaks and not seen.lost else []
         reports: list[LoadReport | UnloadReport] = [*seen.loads, *seen.unloads]
         found = [f for r in reports for f in r.flaws if f.kind in OTHERS]
         if not seen.lost:
             found += self._sandbox.bugs()
         if not seen.used and not seen.lost:
             found += flaws_of_residue(self._sandbox.residue(seen.loads, seen.unloads) or ())
-        seen.flaws = tuple(found)
+        stuck = [] if self._sandbox.looks_for_leaks or seen.lost else self._stuck()
+        # What works, or waits for what comes, ends when its module goes.
+        if stuck:
+            before = seen.place
+            wrong += self._end(stuck)
+            seen.place = before or (stuck[0].place if wrong else None)
+        seen.flaws = (*found, *wrong)
         return seen.flaws
 
-    def _stuck(self) -> Iterator[str]:
-        """Say which workers and threads are busy in a module; the line of the first is the test's."""
+    def _stuck(self) -> list[Stuck]:
+        """The workers and threads that are busy in a module."""
         with contextlib.suppress(KscaffoldError, OSError):
-            for one in self._sandbox.stuck():
-                self.evidence.stack += one.stack
-                self.evidence.place = self.evidence.place or one.place
-                yield str(one)
+            return list(self._sandbox.stuck() if self.evidence.loads else ())
+        return []
 
-    def _unload_all(self) -> None:
-        """Unload what the test left in, the last one first; one that is in use stays."""
-        with contextlib.suppress(KscaffoldError, GuestFailure):
+    def _end(self, stuck: Sequence[Stuck] = ()) -> list[Flaw]:
+        """Unload what the test left in, the last one first, and return what was wrong with that; a module
+        that is in use stays. `stuck`: who was busy before.
+        """
+        found = []
+        with contextlib.suppress(KscaffoldError, GuestFailure, OSError):
+            if stuck:  # of whom the kernel would tell no more, and each second
+                self._sandbox.write(_PATIENCE, b"0")
             here = {module.name for module in self._sandbox.modules()}
             for report in reversed(tuple(self.evidence.loads)):
                 if report.module in here:
                     here.remove(report.module)
-                    self.try_unload(self.evidence.modules[report.module])
+                    done = self.try_unload(self.evidence.modules[report.module])
+                    found += [flaw for flaw in done.flaws if flaw.kind in OTHERS]
+                    found += flaws_of_endless_unload(done, str(stuck[0]) if stuck else "")
+        return found
 
     def _pass_file(self, path: str, data: bytes | None, timeout: float) -> Executed:
         __tracebackhide__ = True

@@ -63,3 +63,10 @@ def test_the_busiest_of_others_is_at_fault():
 def test_what_an_interrupt_made_a_kernel_tell_has_no_task():
     assert telling_stack(LOCK) == TellingStack(LOCK, "", True)
     assert stack_of_call(LOCK) == LOCK
+
+
+def test_a_worker_that_waits_in_its_last_call_may_be_any_module_s():
+    last = "[<0>] process_one_work+0x1c4/0x380\n[<0>] kthread+0xd7/0x100\n"
+    told = TellingStack(f"kworker/0:1+events:\n{last}", "kworker/0:1+events")
+    assert busy_tasks(f"+33 (kworker/0:1+events) D\n{last}\n") == [told]
+    assert busy_tasks(f"+33 (kworker/0:1+events) R\n{last}\n+34 (sh) D\n{PARENT}\n") == []

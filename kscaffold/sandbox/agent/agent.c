@@ -741,9 +741,10 @@ static u32 stacks_of(s32 pid, u8 *to, u32 room, u32 deepest)
 
 /*
  * The kernel stack of each task that is in a module, as stacks_of() has them, behind a `+`: what does not come back may
- * wait for a worker or a thread of the module's.
+ * wait for a worker or a thread of the module's. `busy`: of each other task than this one that runs, or sleeps so that
+ * no signal wakes it, wherever it is.
  */
-static u32 stacks_in_modules(u8 *to, u32 room)
+static u32 other_stacks(u8 *to, u32 room, u32 busy)
 {
 	u64 tasks[128];
 	char path[64];
@@ -753,12 +754,14 @@ static u32 stacks_in_modules(u8 *to, u32 room)
 
 	while (fd >= 0 && (got = sys(SYS_getdents64, fd, tasks, sizeof(tasks))) > 0)
 		for (s64 at = 0; at < got; at += ((struct entry *)((u8 *)tasks + at))->size) {
-			u32 pid = number_of(((struct entry *)((u8 *)tasks + at))->name), end = n + 1, stack, in = 0;
+			u32 pid = number_of(((struct entry *)((u8 *)tasks + at))->name), end = n + 1, stack, in = busy;
 
-			if (!pid || room - n < 2)
+			if (!pid || room - n < 2 || (busy && pid == 1))
 				continue;
 			to[n] = '+';
 			end += head_of_task(path_of(pid, "stat", path), to + end, room - end);
+			if (busy && (end == n + 1 || (to[end - 2] != 'R' && to[end - 2] != 'D')))
+				continue;
 			stack = end;
 			end += child_file(pid, "stack", to + end, room - end);
 			for (u32 i = stack + 1; i < end; i++)	/* "[<0>] function+0x1/0x2 [module]" */
@@ -778,7 +781,7 @@ static u32 stacks_at_deadline(s32 pid, u32 deepest, u8 *to, u32 room)
 {
 	u32 n = stacks_of(pid, to, room, deepest);
 
-	return n + stacks_in_modules(to + n, room - n);
+	return n + other_stacks(to + n, room - n, 0);
 }
 
 /* ---- a photograph: the names of what a kernel has, to find what a module leaves behind ---- */
@@ -2256,7 +2259,7 @@ static void serve(void)
 		case PEEK: peek(); break;
 		case SYMBOLS: symbols(); break;
 		case POINTERS: pointers(); break;
-		case STACKS: finish(0, text, stacks_in_modules(text, TEXT)); break;
+		case STACKS: finish(0, text, other_stacks(text, TEXT, asked.argument)); break;
 		case EXEC: exec(); break;
 		case RESIZE: take_window(-1); finish(0, 0, 0); break;
 		case INSTALL: install(); break;
