@@ -25,7 +25,7 @@ static volatile int count;
 
 static void runs(struct work_struct *work)
 {
-\twhile (count >= 0) {}
+\twhile (count >= 0) cond_resched();
 }
 
 static void waits(struct work_struct *work)
