@@ -57,7 +57,7 @@ REPORTS = {
     "CheckReport": "path ko kernel arch prediction findings signature",
     "Created": "name path template module sources files repository needs",
     "Executed": "status errno late lost complaints place log stdout stderr kernel arch seconds loads"
-    " failed_build stack stands",
+    " failed_build stack stands ending",
     "Explanation": None,
     "Judgement": None,
     "Kernel": None,

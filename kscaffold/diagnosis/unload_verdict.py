@@ -8,6 +8,8 @@ from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.power import likely_reset, told_to_end
 from kscaffold.records import dataclass, replace
 
+When = Literal["before its exit ran", "while its exit ran", "after it was unloaded"]
+
 
 @dataclass(frozen=True, slots=True)
 class UnloadEvidence:
@@ -30,7 +32,9 @@ class UnloadEvidence:
 
 @dataclass(frozen=True, slots=True)
 class UnloadJudgement:
-    """The answer. `errno`: a name, None for success. `complaints`: the kernel's own while exit ran."""
+    """The answer. `errno`: a name, None for success. `complaints`: the kernel's own while exit ran. `when`: a
+    kernel that did not outlive the unload ended.
+    """
 
     verdict: Literal["unloaded", "refused", "crashed", "hung", "lost"]
     errno: str | None
@@ -39,6 +43,7 @@ class UnloadJudgement:
     fix: str | None
     certain: bool
     complaints: tuple[Complaint, ...]
+    when: When = "while its exit ran"
 
 
 # What the kernel says itself of what an exit waits for.
@@ -59,11 +64,11 @@ def judge_unload(e: UnloadEvidence) -> UnloadJudgement:
         entry = catalogue.entry("KS619")
         assert entry is not None
         judgement = _judgement(e, "crashed", "KS619", found, cause=catalogue.filled(entry.cause, ended))
-        return replace(judgement, fix=catalogue.filled(entry.fix, ended))
+        return replace(judgement, fix=catalogue.filled(entry.fix, ended), when=_when(seen))
     if seen.reset:
         when = "while exit ran" if seen.begun else "after the load, before exit ran"
         cause = f"the processor reset {when}{likely_reset(e.resets)}"
-        return _judgement(e, "crashed", "KS268", found, cause=cause)
+        return replace(_judgement(e, "crashed", "KS268", found, cause=cause), when=_when(seen))
     if seen.killed_by is not None and not seen.late and e.listed and e.listed.state == "Unloading":
         cause = "the task that unloaded was killed, and the module is still unloading"
         return _judgement(e, "crashed", "KS308", found, cause=cause)
@@ -78,6 +83,10 @@ def judge_unload(e: UnloadEvidence) -> UnloadJudgement:
         judgement = _judgement(e, "hung", held.entry.code if held else "KS309", found)
         return replace(judgement, cause=held.cause, fix=held.fix) if held else judgement
     return _judgement(e, "lost", "KS314", found, certain=False)
+
+
+def _when(seen: Attempt) -> When:
+    return "while its exit ran" if seen.begun else "before its exit ran"
 
 
 def _unloaded(e: UnloadEvidence, found: tuple[Complaint, ...]) -> UnloadJudgement:

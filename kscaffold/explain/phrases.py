@@ -55,7 +55,11 @@ def unloaded(report: UnloadReport) -> str:
         return "the kernel crashed meanwhile" if report.begun else "the kernel crashed before its exit ran"
     if judgement.code == "KS617" and judgement.verdict != "unloaded":
         return f"{judgement.verdict} the kernel after it was unloaded"
-    return "its exit ended the kernel" if judgement.code == "KS619" else _UNLOADED[judgement.verdict]
+    if judgement.code == "KS619":
+        return f"its kernel was ended {judgement.when}"
+    if judgement.code == "KS268" and judgement.when != "while its exit ran":
+        return f"its kernel was reset {judgement.when}"
+    return _UNLOADED[judgement.verdict]
 
 
 def gone(report: UnloadReport) -> str:

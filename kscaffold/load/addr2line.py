@@ -67,7 +67,7 @@ def _last_call(callee: str, ko: ModuleFile) -> SourceLine | None:
     from kscaffold.load.source_files import sources_of
 
     found = lines_of_call(callee, sources_of([ko]))
-    return _read(Path(found[0][0]), found[0][1], callee, ko.home, _AROUND) if len(found) == 1 else None
+    return read_line(Path(found[0][0]), found[0][1], callee, ko.home) if len(found) == 1 else None
 
 
 def with_source_line(
@@ -175,7 +175,7 @@ def _line_of(
     # Inlined code comes first: of the frames the innermost that is not in a header of the kernel's.
     own = Path(frames[-1]["file"]).parent
     chosen = next(m for m in frames if Path(m["file"]).is_relative_to(own))
-    return _read(Path(chosen["file"]), int(chosen["line"]), function, ko.home, around)
+    return read_line(Path(chosen["file"]), int(chosen["line"]), function, ko.home, around)
 
 
 def _exact(place: str, records: Sequence[Record]) -> bool:
@@ -186,7 +186,8 @@ def _exact(place: str, records: Sequence[Record]) -> bool:
     return any(re.match(table.oops_pc(), text) for text in named)
 
 
-def _read(file: Path, line: int, function: str, home: Path, around: int) -> SourceLine:
+def read_line(file: Path, line: int, function: str, home: Path, around: int = _AROUND) -> SourceLine:
+    """A line of a file with those around it, as far as the file can be read."""
     path = home / file
     shown = str(path.relative_to(home)) if path.is_relative_to(home) else str(file)
     try:

@@ -358,5 +358,7 @@ def find_dangling(ko: ModuleFile, module: str, target: Target) -> DanglingCallba
             places[section] = int(target.read(f"/sys/module/{module}/sections/{section}"), 16), size
     armed, forgotten = target.timers() if seconds else [], forgotten_end(ko)
     if armed is None and forgotten and not _REGISTERS.fullmatch(forgotten[0]):
-        seconds = _UNTOLD
+        # A kernel that has ended tells nothing, and is not waited for.
+        is_gone = target.kind == "sandbox" and target.tainted() is None
+        seconds = seconds if is_gone else _UNTOLD
     return DanglingCallbacks(module, ko, seconds, stop, places, forgotten, tuple(armed or ()))

@@ -62,7 +62,7 @@ class Executed:
     where nobody else got that. `kernel`, `arch`: the release, and the machine as `uname -m` says it. `loads`:
     of a pristine guest. `seconds`: the program took. `stack`: the kernel's, of a program that was late:
     `place` is its line of source then, where no complaint has one; `stands`: a clause of where it is, or of
-    who keeps it from its end.
+    who keeps it from its end. `ending`: a clause of how a lost guest's kernel ended, where that is known.
     """
 
     status: int | None = None
@@ -81,6 +81,7 @@ class Executed:
     failed_build: "BuildReport | None" = None
     stack: str = ""
     stands: str = ""
+    ending: str = ""
 
     @property
     def ok(self) -> bool:
@@ -154,6 +155,12 @@ def run_program_in(
     stands = place_of_stack(telling.text, files)
     if place is None or telling.name:  # a complaint is of who waits, too
         place = stands or place
+    ending = ""
+    if done.lost and not any(c.fatal for c in complaints):
+        from kscaffold.load.ending import how_ended  # start-up time: most guests outlive a program
+
+        said = how_ended(done.records, files.values())
+        ending, place = (said[0], said[1]) if said else ("", place)
     return Executed(
         done.status,
         done.errno,
@@ -169,6 +176,7 @@ def run_program_in(
         seconds,
         stack=telling.text,
         stands=_clause(telling, stands) if stands else "",
+        ending=ending,
     )
 
 

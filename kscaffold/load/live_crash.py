@@ -56,11 +56,29 @@ def tell_last_crash(at: Path, progress: Progress, *, previous: bool = False) -> 
     """Tell of the crash that the directory's last sandbox ended with, once; `previous`: the one before."""
     log = last_records(at, previous=previous)
     if log is not None:
+        records = log.records[log.loads :]
         if registry.has_copies(at, previous=previous):
             from kscaffold.load import live_copies  # start-up time: few loads have an instrument
 
             live_copies.tell_news_in(at, log.records, progress, previous=previous)
-        _report(at, log.records[log.loads :], None, progress, previous=previous)
+        if not any(c.fatal for c in _report(at, records, None, progress, previous=previous)):
+            _tell_end(at, records, progress, previous=previous)
+
+
+def _tell_end(at: Path, records: Sequence[Record], progress: Progress, *, previous: bool) -> None:
+    """Tell, once, of a sandbox whose kernel was ended by a call, or whose machine reset itself."""
+    file = _file(at, previous=previous)
+    if _last_reported(file) == _ALL:
+        return
+    from kscaffold.load.ending import how_ended  # start-up time: few sandboxes have ended so
+
+    ended = how_ended(records, _beside(at))
+    if ended is not None:
+        text, place, code = ended
+        progress.warn(f"the sandbox has ended since the last command: {text}")
+        _show(place, progress)
+        progress.note(f"   more: kscaffold explain {code}")
+        _write(file, _ALL)
 
 
 def tell_in(at: Path, log: KernelLog, progress: Progress, *, previous: bool = False) -> None:
@@ -118,14 +136,18 @@ def _say(at: Path, complaint: Complaint, records: Sequence[Record], progress: Pr
     entry = catalogue.entry_of_complaint(complaint.meaning)
     where = f", at {located.where}" if place else ""
     progress.warn(f"the sandbox's kernel complained since the last command: {complaint.summary}{where}")
-    for number, text in place.lines if place else ():
-        progress.note(
-            f"   {'>' if place and number == place.line else ' '} {number:>4} | {text.expandtabs(4)}"
-        )
+    _show(place, progress)
     if complaint.fatal:
         progress.note("    fix: kscaffold logs shows the report; kscaffold reload starts a new sandbox")
     if entry is not None:
         progress.note(f"   more: kscaffold explain {entry.code}")
+
+
+def _show(place: SourceLine | None, progress: Progress) -> None:
+    for number, text in place.lines if place else ():
+        progress.note(
+            f"   {'>' if place and number == place.line else ' '} {number:>4} | {text.expandtabs(4)}"
+        )
 
 
 def _located(

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from kscaffold import timing
 from kscaffold.diagnosis.attempt import Attempt
+from kscaffold.diagnosis.evidence import Evidence
+from kscaffold.diagnosis.power import ENDED
 from kscaffold.diagnosis.verdict import Judgement, judge
 from kscaffold.elf import quick
 from kscaffold.elf.module_file import ModuleFile
-from kscaffold.load.addr2line import locate_complaints, with_source_line, with_stack
+from kscaffold.load.addr2line import SourceLine, locate_complaints, with_source_line, with_stack
 from kscaffold.load.assignment import assign, near_name, refused_value
 from kscaffold.load.firmware import add_firmware, asked_for, give, missing_firmware
 from kscaffold.load.gather import gather
@@ -52,9 +54,8 @@ def load(
     spent = {"build": 0.0, "start": 0.0, **(seconds or {}), "load": attempt.seconds}
     spent["total"] = spent["build"] + spent["start"] + time.monotonic() - began
     judgement = judge(evidence)
-    complaints, place = locate_complaints(judgement.complaints, name, ko, attempt.log)
-    cause = with_source_line(judgement.cause, judgement.complaints, complaints)
-    cause, place = with_stack(cause, place, attempt.stack, ko)
+    judgement, place = _with_lines(judgement, evidence, ko)
+    cause = judgement.cause
     timing.reached("the evidence is judged")
     note = attempt.note or (None if attempt.records is not None else NO_LOG)
     if judgement.verdict == "lost" and attempt.note:
@@ -69,7 +70,7 @@ def load(
     if judgement.code == "KS232" and target.as_user:
         cause = "an ordinary user (uid 65534) lacks CAP_SYS_MODULE, and init did not run"
         fix = "leave out --as-user: then root loads it"
-    judgement = replace(judgement, complaints=complaints, cause=cause, fix=fix)
+    judgement = replace(judgement, cause=cause, fix=fix)
     return LoadReport(
         module=name,
         file=ko,
@@ -89,6 +90,21 @@ def load(
         requests=attempt.requests,
         as_user=target.as_user,
     )
+
+
+def _with_lines(
+    judgement: Judgement, evidence: Evidence, ko: ModuleFile
+) -> tuple[Judgement, SourceLine | None]:
+    """The judgement with lines of source in it, and the first of them."""
+    attempt = evidence.attempt
+    complaints, place = locate_complaints(judgement.complaints, ko.module, ko, attempt.log)
+    cause = with_source_line(judgement.cause, judgement.complaints, complaints)
+    cause, place = with_stack(cause, place, attempt.stack, ko)
+    if judgement.code in ENDED:
+        from kscaffold.load.ending import with_ending_call  # start-up time: few kernels end of a load
+
+        cause, place = with_ending_call(cause, attempt, ko, evidence.resets)
+    return replace(judgement, complaints=complaints, cause=cause), place
 
 
 def _of_the_file(

@@ -68,17 +68,21 @@ def running_target(at: Path, *, host: bool, progress: Progress = SILENT) -> Iter
         yield OpenTarget(HostTarget(progress.note), kind="host")
         return
     with registry.connect(at) as connection:
+        from kscaffold.load.live_crash import tell_crash, tell_last_crash  # start-up time: no load needs them
+
         if connection is None:
-            from kscaffold.load.live_crash import tell_last_crash  # start-up time: no load needs it
-            from kscaffold.targets.absent import AbsentSandbox
+            from kscaffold.targets.absent import AbsentSandbox  # start-up time: no load needs it
 
             tell_last_crash(at, progress)
             yield OpenTarget(AbsentSandbox(), is_there=False)
         else:
-            from kscaffold.load.live_crash import tell_crash  # start-up time: no load needs it
-
             target = SandboxTarget.from_connection(connection)
-            yield OpenTarget(target, crashed=tell_crash(at, target, progress))
+            try:
+                yield OpenTarget(target, crashed=tell_crash(at, target, progress))
+            except KscaffoldError as error:
+                if error.code == "KS610":  # its daemon has kept its last words
+                    tell_last_crash(at, progress)
+                raise
 
 
 @contextlib.contextmanager

@@ -103,6 +103,10 @@ def unload(name: str, target: Target, *, timeout: float, ko: ModuleFile | None =
     judgement, place = with_lines(judge_unload(evidence), module, ko, evidence.attempt.log)
     if ko is not None:
         cause, place = with_stack(judgement.cause, place, attempt.stack, ko)
+        if judgement.code in power.ENDED:
+            from kscaffold.load.ending import with_ending_call  # start-up time: few kernels end so
+
+            cause, place = with_ending_call(cause, attempt, ko, evidence.resets)
         judgement = _of_own_references(replace(judgement, cause=cause), ko)
     if left and judgement.verdict == "crashed" and (gone := left.freed_address(attempt.log)):
         # Exit had ended: what is there while it runs can't be missing.

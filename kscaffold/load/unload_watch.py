@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from itertools import dropwhile
 
+from kscaffold.diagnosis import power
 from kscaffold.diagnosis.attempt import Attempt
 from kscaffold.diagnosis.unload_verdict import UnloadEvidence, judge_unload
+from kscaffold.elf import quick
 from kscaffold.load.unload import UnloadReport, after_exit, with_lines
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import replace
@@ -54,6 +56,12 @@ def _seconds(reports: Sequence[UnloadReport], progress: Progress) -> float:
 
 def _guilty(reports: Sequence[UnloadReport], seen: Attempt) -> tuple[int, bool]:
     """Which module left the code running that crashed, and whether that is certain."""
+    if ended := power.last_words(seen.log):
+        # Its last line names the call: one that imports that is likelier.
+        call = ended["call"].removesuffix("()")
+        callers = [i for i, r in enumerate(reports) if r.dangling and call in quick.imports(r.dangling.ko)]
+        if callers:
+            return callers[-1], len(callers) == 1
     missed = [i for i, r in enumerate(reports) if r.dangling and r.dangling.freed_address(seen.log)]
     if missed:
         return missed[-1], True
@@ -70,14 +78,26 @@ def _crashed(report: UnloadReport, seen: Attempt, *, is_certain: bool) -> Unload
     records = left.symbolize(raw) if left else raw
     # Whatever was asked of the kernel, it has not answered: nothing of the attempt speaks for an unload.
     attempt = Attempt(None, records, answered=False, alive=seen.alive, reset=seen.reset, late=seen.late)
-    judgement = judge_unload(UnloadEvidence(report.module, attempt))
+    resets = power.resets(quick.imports(left.ko)) if left and attempt.reset else None
+    judgement = judge_unload(UnloadEvidence(report.module, attempt, resets=resets))
     judgement, place = with_lines(judgement, report.module, left.ko if left else None, records)
     if judgement.verdict == "lost" and seen.alive:
         return report  # it crashed before the unload: the load's own report has that
-    if judgement.verdict != "lost" and judgement.code != "KS619":
+    likely = ""
+    if left and judgement.code in power.ENDED:
+        from kscaffold.load.ending import with_ending_call  # start-up time: few kernels end so
+
+        cause, place = with_ending_call(judgement.cause, attempt, left.ko, resets)
+        judgement, likely = replace(judgement, cause=cause), (cause or "").partition("; ")[2]
+    if judgement.code == "KS619":
+        cause = f"{judgement.cause}; {report.module} was unloaded already"
+        judgement = replace(judgement, cause=cause, when="after it was unloaded", certain=is_certain)
+    elif judgement.verdict != "lost":
         gone = left.freed_address(raw) if left else None
         judgement = after_exit(judgement, report.module, left, place, gone)
         if not is_certain:
-            cause = f"{judgement.cause}; another of the unloaded modules may have left it running as well"
-            judgement = replace(judgement, certain=False, cause=cause)
+            likely = "another of the unloaded modules may have left it running as well"
+            judgement = replace(judgement, certain=False)
+        if likely:
+            judgement = replace(judgement, cause=f"{judgement.cause}; {likely}")
     return replace(report, judgement=judgement, place=place, log=(*report.log, *raw))

@@ -130,7 +130,9 @@ class Archive:
         what = packages[0].name if len(packages) == 1 else f"{len(packages)} packages of {self.origin}"
         what += f" ({total / 1e6:.1f} MB)"
         with progress.work(Work("Fetching", what, lambda: _bytes_in(into), total)):
-            status = process.stream(argv, on_line, timeout=_DOWNLOAD_TIMEOUT, cwd=into)
+            status = process.stream(
+                argv, on_line, timeout=_DOWNLOAD_TIMEOUT, cwd=into, env=self.environment()
+            )
         debs = [next(into.glob(f"{p.name}_*.deb"), None) for p in packages]
         if status != 0 or None in debs:
             raise _failure("the packages can't be fetched", output, self.directory)
@@ -147,8 +149,12 @@ class Archive:
         return package.name if package.arch in own else f"{package.name}:{package.arch}"
 
     def _ask(self, program: str, *words: str) -> str:
-        done = process.run([program, words[0], *self.options, *words[1:]], timeout=_QUERY_TIMEOUT)
-        return done.stdout
+        argv = [program, words[0], *self.options, *words[1:]]
+        return process.run(argv, timeout=_QUERY_TIMEOUT, env=self.environment()).stdout
+
+    def environment(self) -> dict[str, str]:
+        """That of apt. What its methods keep for a moment, and leave when they are killed, is in here."""
+        return process.environment({"TMPDIR": str(self.directory)})
 
 
 def _bytes_in(directory: Path) -> int:
@@ -284,12 +290,17 @@ def _update(archive: Archive, wanted: list[AptSource], progress: Progress) -> No
     output: list[str] = []
     try:
         with progress.work(Work("Updating", what)):
-            process.stream(["apt-get", "update", *archive.options], output.append, timeout=_UPDATE_TIMEOUT)
+            process.stream(
+                ["apt-get", "update", *archive.options],
+                output.append,
+                timeout=_UPDATE_TIMEOUT,
+                env=archive.environment(),
+            )
     except DeadlineError:
         output.append(f"E: the mirror did not answer within {_UPDATE_TIMEOUT:g} s")
     # apt-get's exit status is 100 when one of many is missing, and 0 when the network is down: ask what came.
     argv = ["apt-get", "indextargets", *archive.options, "--format", "$(RELEASE)", "Created-By: Packages"]
-    came = set(process.run(argv, timeout=_QUERY_TIMEOUT).stdout.split())
+    came = set(process.run(argv, timeout=_QUERY_TIMEOUT, env=archive.environment()).stdout.split())
     if not came:
         raise _failure(f"the package lists of {archive.origin} can't be fetched", output, archive.directory)
     for suite in dict.fromkeys(s.suite for s in wanted if s.suite not in came):

@@ -12,6 +12,7 @@ from kscaffold import timeouts
 from kscaffold.diagnosis import crash_heads
 from kscaffold.diagnosis.attempt import Attempt, Facts, Listed, ModuleRequest
 from kscaffold.diagnosis.klog import Record, parse_kmsg
+from kscaffold.diagnosis.power import RESET
 from kscaffold.elf.module_file import ModuleFile
 from kscaffold.elf.quick import SIGNED
 from kscaffold.errors import DeadlineError, KscaffoldError
@@ -236,7 +237,8 @@ class SandboxTarget:
             said = self._ask_once(Verb.LOG).payload
         except (ChannelTimeout, ChannelClosed) as error:
             last = unanswered(error, f"{error.nonce:016x}" if error.nonce else ANY, self._guest)
-            return Execution(None, 0, last.log, lost=True, late=last.late, stack=last.stack)
+            records = last.log or ((Record(RESET),) if last.reset else ())
+            return Execution(None, 0, records, lost=True, late=last.late, stack=last.stack)
         records = since_mark(parse_kmsg(b"\n".join(protocol.records(said))), f"{ended.nonce:016x}")
         late = ended.errno == ETIME
         return Execution(ended.status, ended.errno, records, late=late, stack=ended.stack)

@@ -240,6 +240,16 @@ def test_apt_that_fails_half_way_leaves_nothing(mirror: Mirror, ks):
     assert ks("kernel", "add").status == 0
 
 
+def test_what_a_killed_apt_leaves_is_in_a_place_of_ours(mirror: Mirror, ks, monkeypatch, tmp_path: Path):
+    """Its methods keep a key ring for a moment in TMPDIR, and leave it there when a signal ends them."""
+    (tmp_path / "usual").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "usual"))
+    mirror.program("apt-get", 'mktemp -p "$TMPDIR" apt.sig.XXXXXX >/dev/null\nexec "$REAL" "$@"')
+    mirror.program("apt-cache", 'mktemp -p "$TMPDIR" apt.data.XXXXXX >/dev/null\nexec "$REAL" "$@"')
+    assert ks("kernel", "add").status == 0
+    assert list((tmp_path / "usual").iterdir()) == []
+
+
 def test_elsewhere_than_on_debian_it_is_an_honest_no(mirror: Mirror, ks):
     here = mirror.programs
     for name in ("sh", "make", "gcc"):

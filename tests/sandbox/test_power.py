@@ -1,16 +1,26 @@
 """A kernel that a module told to end is told as that, whatever function the module called."""
 
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from kscaffold.diagnosis.verdict import judge
+from kscaffold.explain import phrases
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.load import load as load_one
 from kscaffold.load.unload import unload as unload_one
 from kscaffold.load.unload_watch import watch_after_unload
+from kscaffold.sandbox.live import registry
 from tests.conftest import need_program
 from tests.support.evidence import evidence
 from tests.support.guests import ask, guest_of
 from tests.support.kernels import need_kernel
+from tests.support.modules import built
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +70,84 @@ def test_a_kernel_that_starts_what_ends_it_is_waited_for(kernel, how, call):
         (told,) = watch_after_unload([unloaded], target)
     assert (told.judgement.verdict, told.judgement.code) == ("crashed", "KS619"), told.judgement
     assert call in told.judgement.cause
+
+
+def line_of(kernel: Kernel, call: str) -> int:
+    lines = (built(kernel) / "wrecker.c").read_text().splitlines()
+    return next(number for number, text in enumerate(lines, 1) if call in text)
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("reset", "call", "code"), [(0, "kernel_power_off", "KS619"), (1, "emergency_restart", "KS268")]
+)
+def test_a_work_that_ends_the_kernel_between_load_and_unload(kernel, reset, call, code):
+    with guest_of(kernel) as (_, target):
+        ko = ask(kernel, "wrecker", "ms=1500", f"reset={reset}")
+        assert load_one(*ko, target, timeout=5).ok
+        time.sleep(3)
+        told = unload_one("wrecker", target, timeout=5, ko=ko[0])
+    line = line_of(kernel, f"{call}()")
+    assert (told.judgement.verdict, told.judgement.code) == ("crashed", code), told.judgement
+    assert f"{call}() {'was called ' if not reset else ''}at wrecker.c:{line}" in told.judgement.cause
+    assert (told.place.file, told.place.line) == ("wrecker.c", line)
+    said = f"its kernel was {'reset' if reset else 'ended'} before its exit ran"
+    assert phrases.unloaded(told.judgement) == said
+
+
+@pytest.fixture
+def project(kernel, tmp_path, monkeypatch) -> Path:
+    for name in ("wrecker.ko", "wrecker.c", "wrecker.mod"):
+        shutil.copy(built(kernel) / name, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("reset", "said", "code"),
+    [
+        (0, "its kernel was switched off: kernel_power_off() was called at wrecker.c:{} ('reboot: ", "KS619"),
+        (
+            1,
+            "its machine reset itself; likely: the module calls emergency_restart() at wrecker.c:{}, ",
+            "KS268",
+        ),
+    ],
+)
+def test_a_sandbox_that_ended_so_is_told_once(ks, kernel, project, reset, said, code):
+    said = said.format(line_of(kernel, "emergency_restart()" if reset else "kernel_power_off()"))
+    assert ks("load", "-k", kernel.release, "wrecker.ko", f"reset={reset}").status == 0
+    ran = ks("exec", "--", "sh", "-c", "echo > /proc/wrecker")
+    assert ran.status == 69 and f"the sandbox did not outlive sh: {said}" in ran.err, ran.err
+    assert said not in ks("list").err, "it was told"
+    assert ks("load", "-k", kernel.release, "wrecker.ko", f"reset={reset}", "ms=1500").status == 0
+    wait_until(lambda: registry.find_sandbox(project) is None)
+    ran = ks("list")
+    assert f"the sandbox has ended since the last command: {said}" in ran.err, ran.err
+    assert f"kscaffold explain {code}" in ran.err
+    assert said not in ks("list").err
+
+
+@pytest.mark.sandbox
+@pytest.mark.kernel
+def test_a_qemu_that_somebody_ended_was_not_reset_by_its_guest(ks, kernel, project):
+    """It exits with 0 then, as it does when its machine resets."""
+    assert ks("load", "-k", kernel.release, "wrecker.ko").status == 0
+    os.kill(registry.find_sandbox(project).qemu, signal.SIGTERM)
+    wait_until(lambda: registry.find_sandbox(project) is None)
+    ran = ks("list")
+    assert "no sandbox runs" in ran.err and "reset" not in ran.err, ran.err
+    with guest_of(kernel) as (guest, target):
+        os.kill(guest.qemu.pid, signal.SIGTERM)
+        told = load_one(*ask(kernel, "wrecker"), target, timeout=5).judgement
+    assert (told.verdict, told.code) == ("lost", "KS267"), told
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.05)

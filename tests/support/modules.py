@@ -74,6 +74,18 @@ SOURCES: dict[str, tuple[str, str, str | None]] = {
         'if (how == 4) printk(KERN_EMERG "reboot: Power down\\n"); else if (how < 5) end(); return 0;',
         "if (how == 5) kernel_power_off(); end();",
     ),
+    # Ends its kernel by itself, some time after init, or when somebody asks.
+    "wrecker": (
+        "#include <linux/proc_fs.h>\n#include <linux/reboot.h>\n#include <linux/workqueue.h>\n"
+        "static int ms, reset; module_param(ms, int, 0444); module_param(reset, int, 0444);\n"
+        "static void end(void) { if (reset) emergency_restart(); else\n kernel_power_off(); }\n"
+        "static void ring(struct work_struct *w) { end(); } static DECLARE_DELAYED_WORK(work, ring);"
+        " static ssize_t ask(struct file *f, const char __user *b, size_t n, loff_t *o) { end(); return n; }"
+        " static const struct proc_ops ops = { .proc_write = ask };",
+        'proc_create("wrecker", 0600, NULL, &ops);'
+        " if (ms) schedule_delayed_work(&work, msecs_to_jiffies(ms)); return 0;",
+        'remove_proc_entry("wrecker", NULL); cancel_delayed_work_sync(&work);',
+    ),
     # Forgets its thread, whose code is gone when it wakes.
     "leaver": (
         "#include <linux/kthread.h>\nstatic int n;"

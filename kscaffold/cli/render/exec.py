@@ -70,7 +70,8 @@ def _report(request: ExecRequest, done: Executed) -> None:
         for line in done.stack.splitlines()[:_MOST_FRAMES]:
             console.note(f"  | {console.printable(line)}")
     if done.lost:
-        console.warn(f"the sandbox did not outlive {name}: its kernel crashed, or does not answer any more")
+        ending = console.printable(done.ending) or "its kernel crashed, or does not answer any more"
+        console.warn(f"the sandbox did not outlive {name}: {ending}")
     if done.status is not None and done.status < 0:
         console.note(f"{name} was killed by {_signal(-done.status)}")
     for complaint in done.complaints:

@@ -52,7 +52,7 @@ def execute(
         add_firmware(firmware, target)
         done = run_in(target, request, program, on_output, _Files(at))
         live_copies.tell_news(at, target, progress)
-        if done.complaints:
+        if done.complaints or done.ending:
             live_crash.mark_told(at, done.log, is_gone=done.lost)
         return replace(done, log=without_reports(done.log))
 

@@ -27,6 +27,7 @@ from kscaffold.sandbox.agent.running_clock import MOST_STOPPED, RunningClock
 
 _KINDS = frozenset(Kind)
 _LEFTOVERS = 5.0  # s after a deadline in which frames of given-up requests are read
+_GONE = "the guest has gone"
 _LEAST = 0.1  # s that are worth a prolongation
 
 
@@ -192,6 +193,8 @@ class Channel:
                 view = view[self._sock.send(view) :]
             except BlockingIOError:
                 continue
+            except ConnectionError:
+                raise ChannelClosed(_GONE) from None
             except OSError as error:
                 raise ChannelClosed(str(error)) from None
 
@@ -202,10 +205,12 @@ class Channel:
                 part = self._sock.recv(1 << 18)
             except BlockingIOError:
                 continue
+            except ConnectionError:
+                raise ChannelClosed(_GONE) from None
             except OSError as error:
                 raise ChannelClosed(str(error)) from None
             if not part:
-                raise ChannelClosed("the guest has gone")
+                raise ChannelClosed(_GONE)
             self._unread += part
 
     def _wait(self, event: int, deadline: float) -> None:

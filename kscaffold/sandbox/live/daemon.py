@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 from kscaffold import timeouts
+from kscaffold.diagnosis.power import RESET
 from kscaffold.errors import KscaffoldError, from_os_error
 from kscaffold.files import ownership
 from kscaffold.files.atomic import write_whole
@@ -167,6 +168,8 @@ def _save_log(directory: Path, guest: Guest, ask: bool = True) -> None:
     if parts:
         write_whole(directory / "log", parts)
     console = guest.console()
+    if not console and not guest.alive() and guest.was_reset() and not (directory / "console").exists():
+        console = RESET
     if console:
         write_whole(directory / "console", console.encode(errors="replace"))
 

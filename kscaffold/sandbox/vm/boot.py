@@ -16,7 +16,7 @@ from kscaffold.records import replace
 from kscaffold.sandbox.agent import guest_root
 from kscaffold.sandbox.agent.protocol import ChannelClosed, ChannelTimeout
 from kscaffold.sandbox.vm import qemu, snapshot
-from kscaffold.sandbox.vm.guest import Guest, greet, milliseconds_since, new_directory, spawn
+from kscaffold.sandbox.vm.guest import LOG, Guest, greet, milliseconds_since, new_directory, spawn
 from kscaffold.sandbox.vm.plan import Plan
 from kscaffold.sandbox.vm.qmp import Monitor, MonitorError
 
@@ -183,7 +183,7 @@ def _without_cmdline(planned: Plan) -> str | None:
 def _ended(guest: Guest, planned: Plan) -> KscaffoldError:
     """The error for a guest that ended, or whose QEMU ended, before the agent's first answer."""
     process.wait(guest.qemu, 1)
-    complaint = _last_line((guest.directory / "qemu.log").read_text(errors="replace"))
+    complaint = _last_line((guest.directory / LOG).read_text(errors="replace"))
     cause = complaint or _last_line(guest.console()) or "it said nothing"
     kind = KscaffoldError if complaint or guest.qemu.returncode else _ResetError
     what = "the guest ended before its agent answered"

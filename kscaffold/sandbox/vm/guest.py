@@ -10,7 +10,8 @@ from pathlib import Path
 
 from kscaffold import process
 from kscaffold.arch import table
-from kscaffold.files import paths
+from kscaffold.errors import KscaffoldError
+from kscaffold.files import paths, reader
 from kscaffold.files.sweep import sweep_dead
 from kscaffold.records import dataclass, field
 from kscaffold.sandbox.agent.channel import Channel
@@ -24,6 +25,9 @@ from kscaffold.sandbox.vm.qmp import Monitor, MonitorError
 _END = 15.0  # s that a QEMU which has closed its channel may take to end, on a crowded machine
 _PANIC = 10.0  # s for a panic with all of its log; its usual time is a quarter of a second
 _ORDER = 10.0  # s for an order to QEMU; its usual time is a millisecond
+LOG = "qemu.log"
+"""The file of QEMU's complaints, in a guest's directory."""
+_BY_SIGNAL = b"terminating on signal"  # of QEMU's, which exits with 0 then
 _LARGEST_FILE = 4 << 20  # bytes of console or of QEMU's own complaints
 
 
@@ -55,7 +59,12 @@ class Guest:
 
     def was_reset(self) -> bool:
         """QEMU has ended, and by its guest's own doing: a panic, a triple fault. Not by a signal."""
-        return process.wait(self.qemu, _END) and self.qemu.returncode == 0
+        if not process.wait(self.qemu, _END) or self.qemu.returncode != 0:
+            return False
+        try:
+            return _BY_SIGNAL not in reader.read_bytes(self.directory / LOG, _LARGEST_FILE)
+        except (OSError, KscaffoldError):
+            return True
 
     def console(self) -> str:
         """The kernel's last words, if it had any: through a descriptor, for who is in another PID namespace
@@ -151,7 +160,7 @@ def spawn(
             child = process.spawn(
                 qemu.argv(planned.program, machine, wires),
                 keep=[theirs.fileno(), monitor_theirs.fileno(), *keep],
-                errors=directory / "qemu.log",
+                errors=directory / LOG,
                 largest_file=_LARGEST_FILE,
             )
         except BaseException:
