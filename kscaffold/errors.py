@@ -100,19 +100,24 @@ def refuse_roots(error: OSError, path: Path) -> None:
 
 
 def root_owned(place: Path, whole: Path | None = None) -> KscaffoldError:
-    """The error for what root left, and the one command that gives it back. `whole`: a directory with all of
-    it, where `place` is not all; None: the one that a file is in, where root left others beside it.
+    """The error for what root left, and the one command that gives it back. `whole`: a directory of ours with
+    all of it, where `place` is not all; None: what root has in the directory that a file is in goes along,
+    where that is not a home, which may have things of root's on purpose.
     """
     import shlex  # start-up time: seldom needed
 
-    if whole is None and not place.is_dir() and _are_others_roots(place):
+    # chown(1) takes the group that belongs to an account (`NAME:`) of names only.
+    owner = f"{os.geteuid()}:{os.getegid()}"
+    fix = f"sudo chown -R {owner} {shlex.quote(str(whole or place))}"
+    at_home = place.parent == Path(os.path.expanduser("~"))
+    if whole is None and not place.is_dir() and not at_home and _are_others_roots(place):
         whole = place.parent
+        fix = f"sudo find {shlex.quote(str(whole))} -user root -exec chown -h {owner} {{}} +"
     return KscaffoldError(
         "KS097",
         f"{place} belongs to root" + (f", and more in {whole}" if whole else ""),
         cause="a command that ran under sudo left it there",
-        # chown(1) takes the group that belongs to an account (`NAME:`) of names only.
-        fix=f"sudo chown -R {os.geteuid()}:{os.getegid()} {shlex.quote(str(whole or place))}",
+        fix=fix,
     )
 
 

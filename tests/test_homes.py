@@ -85,7 +85,7 @@ def test_a_directory_that_cant_be_read_is_not_empty(accounts: tuple[Account, Acc
 
 def mend(said: str) -> None:
     """Run the command that is told, as root, as whom these tests run."""
-    found = re.search(r"fix: sudo (chown .*)", said)
+    found = re.search(r"fix: sudo ((?:chown|find) .*)", said)
     assert found, said
     subprocess.run(shlex.split(found[1]), check=True)
 
@@ -188,6 +188,30 @@ def test_what_root_left_to_be_read(accounts: tuple[Account, Account], name: str,
     assert ran.status == 69 and f"error[KS097]: {left} belongs to root\n" in ran.err, ran.err
     mend(ran.err)
     assert "KS097" not in one.ks(*words).err
+
+
+def test_what_is_given_back_is_what_root_left_and_no_more(accounts: tuple[Account, Account]):
+    """In a home that is the file itself; in another directory what is root's there, and nobody else's."""
+    one, other = accounts
+    below = one.home / "work"
+    below.mkdir()
+    one.own(below)
+    for place in (one.home, below):
+        for name in ("hello.ko", "kept"):
+            (place / name).write_bytes(Ko("hello").bytes())
+            (place / name).chmod(0o600)
+    (below / "theirs").write_text("")
+    other.own(below / "theirs")
+    ran = one.ks("check", "hello.ko")
+    assert f"fix: sudo chown -R {one.uid}:{one.gid} {one.home}/hello.ko\n" in ran.err, ran.err
+    mend(ran.err)
+    assert [(one.home / name).stat().st_uid for name in ("hello.ko", "kept")] == [one.uid, 0]
+    ran = one.ks("check", below / "hello.ko")
+    assert f"{below}/hello.ko belongs to root, and more in {below}\n" in ran.err, ran.err
+    mend(ran.err)
+    owners = [(below / name).stat().st_uid for name in ("hello.ko", "kept", "theirs")]
+    assert owners == [one.uid, one.uid, other.uid]
+    assert "KS097" not in one.ks("check", "hello.ko").err + one.ks("check", below / "hello.ko").err
 
 
 def test_a_project_built_in_the_cache_gets_no_dkms_conf_there(

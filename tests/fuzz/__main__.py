@@ -23,6 +23,8 @@ def main() -> None:
     corpus.mkdir()
     for number, seed in enumerate(seeds(name)):
         (corpus / f"seed-{number}").write_bytes(seed)
+        if number == 0:
+            TARGETS[name](seed)  # patterns are compiled at their first use, which takes seconds here
     print(f"what fails is kept in {place}", flush=True)
     options = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=10", "-rss_limit_mb=2000"]
     options += ["-report_slow_units=2", f"-artifact_prefix={place}/", "-print_final_stats=1"]
