@@ -109,7 +109,7 @@ def root_owned(place: Path, whole: Path | None = None) -> KscaffoldError:
     # chown(1) takes the group that belongs to an account (`NAME:`) of names only.
     owner = f"{os.geteuid()}:{os.getegid()}"
     fix = f"sudo chown -R {owner} {shlex.quote(str(whole or place))}"
-    at_home = place.parent == Path(os.path.expanduser("~"))
+    at_home = place.parent == Path(os.environ.get("HOME", "/"))
     if whole is None and not place.is_dir() and not at_home and _are_others_roots(place):
         whole = place.parent
         fix = f"sudo find {shlex.quote(str(whole))} -user root -exec chown -h {owner} {{}} +"

@@ -72,7 +72,7 @@ def _tell_end(at: Path, records: Sequence[Record], progress: Progress, *, previo
         return
     from kscaffold.load.ending import how_ended  # start-up time: few sandboxes have ended so
 
-    ended = how_ended(records, _beside(at))
+    ended = how_ended(records, modules_beside(at))
     if ended is not None:
         text, place, code = ended
         progress.warn(f"the sandbox has ended since the last command: {text}")
