@@ -147,7 +147,6 @@ _WAITS = lazy.pattern(
 _LONG, _SHORT = 1.5, 0.25  # s: nothing ends it; something does, and may come too early
 _SOON = 0.6  # s that a run takes from init to exit on a machine of its own
 _UNTOLD = 12.0  # s: nothing ends it, and the kernel does not tell when it is due
-_IMAGE = 0xFFFFFFFF80000000  # where x86-64's kernel has its own variables (__START_KERNEL_map); others: none
 _ALL = "what waits for the end of all that init started"
 _AWAIT = frozenset(
     (
@@ -323,9 +322,7 @@ class DanglingCallbacks:
         high = max(at + size for at, size in self.places.values())
         # What nothing takes back is looked for longer: in objects of the kernel's, too.
         seen = target.pointers(low, high, deep=self.seconds >= _LONG)
-        # Where a module's memory begins its first function does, too: an object of the kernel's that has that
-        # address means the module (struct ftrace_mod_map of kernel/trace/ftrace.c, freed after some time).
-        names = {self._pointed_to(to) for at, to in seen if to != low or at >= _IMAGE} - {None}
+        names = {self._pointed_to(to) for _, to in seen} - {None}
         return tuple(name for _, name in sorted(filter(None, names)) if f"{name}()" not in self.known)
 
     def awaits(self, undo: str) -> bool:
@@ -351,6 +348,9 @@ def find_dangling(ko: ModuleFile, module: str, target: Target) -> DanglingCallba
     imports = _imports(ko)
     seconds, stop = seconds_to_watch(imports)
     if not seconds and not any(_POINTS.fullmatch(name) for name in imports):
+        return None
+    # One that took itself out of the list may have freed what its files in /sys are read from.
+    if all(listed.name != module for listed in target.modules()):
         return None
     places: dict[str, tuple[int, int]] = {}
     for section, size in quick.resident(ko).items():

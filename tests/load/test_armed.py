@@ -17,7 +17,7 @@ from kscaffold.load.unload import due
 from kscaffold.load.verbs.run import run
 from kscaffold.records import replace
 from kscaffold.targets.absent import AbsentSandbox
-from kscaffold.targets.target import Target
+from kscaffold.targets.target import Target, read_modules
 from kscaffold.targets.timers import Timer
 from tests.conftest import need_program
 from tests.support.elf import Ko
@@ -160,6 +160,9 @@ def test_imports_alone_accuse_only_who_ends_all_alone(tmp_path, more, found):
 
 class Silent(AbsentSandbox):
     """A kernel without CONFIG_KALLSYMS_ALL: it does not tell its timers."""
+
+    def modules(self):
+        return read_modules("m 4096 0 - Live 0x1000")
 
     def read(self, path: str) -> bytes:
         return b"0x1000"

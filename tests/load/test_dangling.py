@@ -9,8 +9,9 @@ from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.unload_verdict import UnloadJudgement
 from kscaffold.elf import kofile, quick
 from kscaffold.elf.module_file import ModuleFile
-from kscaffold.load.dangling import DanglingCallbacks, seconds_to_watch
+from kscaffold.load.dangling import DanglingCallbacks, find_dangling, seconds_to_watch
 from kscaffold.load.leftovers import LiveLeftovers, without_guesses
+from kscaffold.load.sandbox import Sandbox
 from kscaffold.load.unload import UnloadReport
 from kscaffold.records import replace
 from kscaffold.targets.absent import AbsentSandbox
@@ -218,21 +219,31 @@ def test_a_timer_that_is_told_is_not_told_again_by_a_pointer(tmp_path):
     assert LiveLeftovers(Pointing((0xFFFFFFFF82000000, TEXT))).find([], [module]) == ()
 
 
-@pytest.mark.parametrize(
-    ("at", "offset", "found"),
-    [
-        (0xFFFFFFFF82000000, 0, ["early"]),  # a variable of the kernel's
-        (0xFFFF888004000000, 16, ["later"]),  # an object, with a function that nothing else begins with
-        (0xFFFF888004000000, 0, []),  # an object that may mean the module as a whole
-    ],
-)
-def test_where_the_module_begins_is_no_pointer_to_its_first_function(tmp_path, at, offset, found):
-    report = gone(tmp_path, "m", TEXT)
-    symbols = [Symbol("early", ".text", 0, LOCAL), Symbol("later", ".text", 16, LOCAL)]
-    (tmp_path / "n.ko").write_bytes(Ko("n", more_symbols=symbols).bytes())
-    left = DanglingCallbacks("n", ModuleFile.open(tmp_path / "n.ko"), 1.5, "stop", {".text": (TEXT, 0x40)})
-    told = LiveLeftovers(Pointing((at, TEXT + offset))).find([], [replace(report, dangling=left)])
-    assert [r.name for r in told or ()] == found
+@pytest.mark.sandbox
+def test_where_an_init_was_that_has_gone_is_no_pointer_to_who_is_there_now():
+    need_program("qemu-system-x86_64", "qemu-system-x86")
+    kernel = need_kernel("6.1")
+    with Sandbox(kernel) as sandbox:
+        assert sandbox.load(next(kernel.modules.rglob("scsi_mod.ko"))).ok
+        _, target = sandbox._open()
+        memory = target.memory()
+        (maps,) = target._look_up(["ftrace_mod_maps"])
+        assert memory and maps
+        # struct ftrace_mod_map: rcu, list (to which the kernel's pointers lead), mod, start_addr, end_addr.
+        entry = memory.words(memory.read([(maps, 8)])[0])[0]
+        _, _, module, start, end = memory.words(memory.read([(entry, 40)])[0])
+        assert (start & 4095, end & 4095) == (0, 4095)
+        assert start not in [to for _, to in target.pointers(start, end + 1, deep=True)]
+        assert module in [to for _, to in target.pointers(module, module + 1, deep=True)]
+
+
+def test_a_module_that_hides_is_not_asked_for_its_files(tmp_path):
+    class Hidden(AbsentSandbox):
+        def read(self, path):
+            raise AssertionError(f"the module may have freed {path}")
+
+    (tmp_path / "m.ko").write_bytes(Ko("m", imports={"register_kprobe": 1}).bytes())
+    assert find_dangling(ModuleFile.open(tmp_path / "m.ko"), "m", Hidden()) is None
 
 
 @pytest.mark.parametrize(

@@ -1071,11 +1071,16 @@ static int leads_there(u64 word)
 	return word - search.low < search.high - search.low;
 }
 
-/* Whether two words are where a range begins and ends: the kernel's notes of pages, which nobody follows. */
+/*
+ * Whether two words are where a range begins and ends: the kernel's notes of pages, which nobody follows. Some have
+ * its last byte (struct ftrace_mod_map, of the functions of an init that has gone, where the next module is put).
+ */
 static int is_range(u64 word, u64 beside)
 {
-	u64 apart = word > beside ? word - beside : beside - word;
+	u64 apart;
 
+	beside += (beside & 4095) == 4095;
+	apart = word > beside ? word - beside : beside - word;
 	return !((word | beside) & 4095) && apart && apart < 256 << 20;
 }
 
