@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from kscaffold.errors import KscaffoldError
@@ -18,8 +19,8 @@ _FILE = "targets.json"
 _UNASKABLE = frozenset({"KS101", "KS103", "KS104", "KS159"})
 
 
-def know_targets(project: Project) -> None:
-    """Keep what the project's own make built."""
+def know_targets(project: Project, changed: Collection[str] = ()) -> None:
+    """Keep what the project's own make built, and which files changed meanwhile."""
     state = paths.project_state(project.directory)
     state.mkdir(parents=True, exist_ok=True)
     targets = [
@@ -27,6 +28,7 @@ def know_targets(project: Project) -> None:
         for t in project.targets
     ]
     record = {"directory": str(project.directory), "kbuild": str(project.kbuild_file), "targets": targets}
+    record["changed"] = sorted(changed)
     write_whole(state / _FILE, json.dumps(record))
 
 
@@ -43,6 +45,15 @@ def known_targets(directory: Path) -> Project | None:
         return Project(Path(record["directory"]), Path(record["kbuild"]), targets)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def known_changes(directory: Path) -> frozenset[str]:
+    """The files of the project in `directory` that changed while its own make built it the last time."""
+    try:
+        record = paths.recorded(paths.project_state(directory) / _FILE)
+        return frozenset(record["changed"] if record["directory"] == os.path.realpath(directory) else ())
+    except (OSError, ValueError, KeyError, TypeError):
+        return frozenset()
 
 
 def project_at(directory: Path, kernel: Kernel | None) -> Project:

@@ -187,6 +187,17 @@ HABITS = {
         ("kernel/linux/hello.ko",),
         "dkms.conf builds in kernel/linux",
     ),
+    "the recipe moves what Kbuild made out of the sources' way": Habit(
+        {
+            "Makefile": "all: module tool\nmodule:\n\tcd drv && $(MAKE)\n"
+            "tool:\n\tmkdir -p out && date +%N > out/tool\n",
+            "drv/Makefile": f"obj-m := hello.o\n{KDIR}all:\n\tmake -C $(KDIR) M=$(shell pwd) modules\n"
+            "\tmkdir -p ../out && mv *.ko *.o .*.cmd ../out/\n",
+            "drv/hello.c": HELLO,
+        },
+        ("out/hello.ko",),
+        "Makefile builds no module",
+    ),
 }
 
 
@@ -221,6 +232,16 @@ def test_it_builds_as_its_own_make_does(tmp_path: Path, kernel, ks, name: str):
     source = next(p for p in tmp_path.rglob("*.c") if not p.name.endswith(".mod.c"))
     source.write_text(source.read_text() + "\n")
     assert fresh_targets(tmp_path, k) is None
+
+
+def test_what_its_make_writes_each_time_is_no_change_of_somebody_s(tmp_path: Path, kernel, ks):
+    k = kernel("6.1")
+    lay_out(tmp_path, HABITS["the recipe moves what Kbuild made out of the sources' way"])
+    for _ in range(3):
+        with (tmp_path / "drv/hello.c").open("a") as source:
+            source.write("\n")
+        assert ks("build", "-C", tmp_path, "-k", k.release).status == 0
+    assert fresh_targets(tmp_path, k) is not None
 
 
 def test_a_rule_that_fails_leaves_no_half_made_file_to_build_with(tmp_path: Path, kernel, ks):

@@ -16,9 +16,13 @@ _MOST = 5000  # files; of more make is asked
 _OF_GIT = ("HEAD", "packed-refs", "logs/HEAD")
 
 
-def files_of(directory: Path) -> dict[str, list[int] | None] | None:
-    """The facts of every file below a project, as `compare.facts_of`; None where there are too many."""
-    found: dict[str, list[int] | None] = {}
+Facts = dict[str, list[int] | None]
+"""Files, and of each what `compare.facts_of` says."""
+
+
+def files_of(directory: Path) -> Facts | None:
+    """The facts of every file below a project; None where there are too many."""
+    found: Facts = {}
     for place, inside, names in os.walk(directory):
         inside[:] = [d for d in inside if d != ".git"]
         for name in names:
@@ -29,22 +33,32 @@ def files_of(directory: Path) -> dict[str, list[int] | None] | None:
     return found
 
 
+def changed_files(before: Facts | None, after: Facts | None) -> frozenset[str]:
+    """The files that came, went or changed between two answers of `files_of`."""
+    return frozenset(f for f in {**(before or {}), **(after or {})} if _differs(f, before or {}, after or {}))
+
+
+def _differs(file: str, before: Facts, after: Facts) -> bool:
+    return before.get(file) != after.get(file)
+
+
 def write_own_record(
     project: Project,
     tree: BuildTree,
     tools: Toolchain,
     state: Path,
-    before: dict[str, list[int] | None] | None,
+    facts: tuple[Facts | None, Facts | None],
+    made: frozenset[str],
 ) -> str | None:
-    """Record a successful build by the project's own make. `before`: `files_of` when it began. Where a
-    file that was there has changed since, by that make or by somebody, nothing is recorded, and the reason
-    returned.
+    """Record a successful build by the project's own make. `facts`: `files_of` when it began, and now. Where
+    a file that was there has changed meanwhile, by that make or by somebody, nothing is recorded, and the
+    reason returned. `made`: what changed in the build before as well, and is taken for that make's work.
     """
-    after = files_of(project.directory)
+    before, after = facts
     if before is None or after is None:
         return f"{project.directory.name} has more than {_MOST} files"
-    for file, facts in before.items():
-        if after.get(file) != facts and not is_made(file):
+    for file in before:
+        if _differs(file, before, after) and not is_made(file) and file not in made:
             return f"{file} changed during the build"
     files: dict[str, Any] = {**after}
     for target in project.targets:
