@@ -56,7 +56,7 @@ def _build(here: Path, place: Path, kernel: Kernel, module: str | None, request:
         return nothing_to_do(project, kernel, time.monotonic() - started)
     from kscaffold.make.build import build_as_asked  # start-up time: most builds have nothing to do
     from kscaffold.make.own_build import build_own_way
-    from kscaffold.make.own_way import last_resort, own_way
+    from kscaffold.make.own_way import configured_way, last_resort, own_way
     from kscaffold.project.ask import kbuild_file, read_project
     from kscaffold.project.find import outer_project
     from kscaffold.project.trust import name, require_trusted
@@ -69,7 +69,7 @@ def _build(here: Path, place: Path, kernel: Kernel, module: str | None, request:
     if place != here:
         require_trusted(here, kbuild_file(here))
         name(place)
-    way = own_way(place)
+    way = configured_way(place) or own_way(place)
     if way is None:
         try:
             project = read_project(place, kernel, building=True)

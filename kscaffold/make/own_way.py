@@ -6,25 +6,28 @@ Kbuild to the chosen kernel's tree, `uname -r` names that kernel, and programs t
 do nothing.
 """
 
+import contextlib
 import json
 import os
 import re
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kscaffold import process
-from kscaffold.files import reader
+from kscaffold.files import paths, reader
 from kscaffold.files.temporary import temporary_directory
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.kernel.compiler import Toolchain
 from kscaffold.kernel.kernel import Kernel
+from kscaffold.make.fingerprint import compare
 from kscaffold.make.lock import noted_group
 from kscaffold.make.request import BuildRequest
 from kscaffold.make.try_run import TryRun, open_try_run, with_answers
 from kscaffold.project.ask import ASK, answered, kbuild_environment, kbuild_file
+from kscaffold.project.configure import configure_options, configures_modules, is_configured
 from kscaffold.project.dkms_conf import configures_build, has_make, read_dkms_conf
 from kscaffold.project.makefile import kernel_variables, leads_to_kbuild, more_modules, read_makefile
 from kscaffold.project.project import ModuleTarget, Project
@@ -33,16 +36,19 @@ from kscaffold.records import dataclass, replace
 _STAND_IN = Path(__file__).with_name("stand_in.py")
 # Its path, where make echoes a recipe.
 STAND_IN = re.compile(r"\S*/kscaffold-work-\w+/bin/make\b")
+_CONFIGURED = "configured.json"
+_HELP = 60.0  # seconds for a configure to tell its options
 # Building is no reason to change this machine.
 _NOT_RUN = ("sudo", "insmod", "rmmod", "modprobe", "depmod", "dkms")
 
 
 @dataclass(frozen=True, slots=True)
 class OwnWay:
-    """`reason`: a phrase for why Kbuild alone is not enough."""
+    """`reason`: a phrase for why Kbuild alone is not enough. `configure`: its configure runs first."""
 
     reason: str
     dkms: bool
+    configure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,17 @@ def own_way(directory: Path) -> OwnWay | None:
     return None
 
 
+def configured_way(directory: Path) -> OwnWay | None:
+    """The way of a project whose configure makes what Kbuild reads, and was run by nobody but us; None for
+    any other.
+    """
+    if not configures_modules(directory) or has_make(directory):
+        return None
+    if is_configured(directory) and not (paths.project_state(directory) / _CONFIGURED).exists():
+        return None
+    return OwnWay("configure makes what Kbuild reads", dkms=False, configure=True)
+
+
 def last_resort(directory: Path, problem: str) -> OwnWay | None:
     """The project's own way, where Kbuild can't do it for `problem` and there is another way at all."""
     if has_make(directory):
@@ -93,21 +110,44 @@ def run_own_way(
         answers = open_try_run(tree, toolchain, state, request.variables)
         variables = (*toolchain.variables, *request.variables)
         env = _environment(directory, place, kernel, tree, variables, request, answers)
-        commands, exclusion, missing = _commands(directory, place, way, tree, kernel)
         deadline, status = time.monotonic() + request.timeout, 0
-        for command in commands:
+
+        def call(command: str) -> int:
             take(f"$ {command}")
             argv = [process.need("bash"), "-c", command]
             left = max(1.0, deadline - time.monotonic())
-            status = process.stream(argv, take, timeout=left, cwd=directory, env=env, on_start=note)
-            if status != 0:
-                break
+            return process.stream(argv, take, timeout=left, cwd=directory, env=env, on_start=note)
+
+        if way.configure:
+            status = _configure(directory, tree, state, env, call)
+            env["MAKEFLAGS"] = _make_flags(directory, tree, request)
+            for name in ("answers", "tries"):  # what it tried is no build
+                (place / name).write_text("")
+        commands, exclusion, missing = _commands(directory, place, way, tree, kernel)
+        for command in commands:
+            status = status or call(command)
         # Where nothing else came to Kbuild, what hid its errors was the build.
         seen = _seen(directory, reader.read_text(place / "answers"), status)
         seen = seen if seen.reached else _seen(directory, reader.read_text(place / "tries"), status)
         if answers and seen.built:
             answers.keep()
         return replace(seen, exclusion=exclusion, missing=missing)
+
+
+def _configure(
+    directory: Path, tree: BuildTree, state: Path, env: Mapping[str, str], call: Callable[[str], int]
+) -> int:
+    """Run the project's configure for this kernel, unless that was done and is still there; its status."""
+    record, wanted = state / _CONFIGURED, [str(tree.directory), compare.facts_of(f"{directory}/configure")]
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(reader.read_text(record)) == wanted and is_configured(directory):
+            return 0
+    asked = process.run(["./configure", "--help"], timeout=_HELP, cwd=directory, env=env)
+    options = configure_options(asked.stdout + asked.stderr, tree.directory, tree.source)
+    record.write_text("null")  # what there is from now on is ours
+    if (status := call(shlex.join(["./configure", *options]))) == 0:
+        record.write_text(json.dumps(wanted))
+    return status
 
 
 def _commands(
@@ -172,16 +212,20 @@ def _environment(
     for name, text in scripts.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}")
         (programs / name).chmod(0o700)
-    variables_of_tree = kernel_variables(directory, tree.directory, tree.source)
-    found = [f"{name}={value}" for name, value in variables_of_tree.items()]
     return process.environment({
-        # As if they stood on the command line of each make, also of one that a script runs.
-        "MAKEFLAGS": " ".join(["--", *(w.replace(" ", "\\ ") for w in (*found, *request.variables))]),
+        "MAKEFLAGS": _make_flags(directory, tree, request),
         "PATH": f"{programs}:{path}",
         "PWD": str(directory),
         "kernelver": tree.release,
         "kernel_source_dir": str(tree.directory),
     })  # fmt: skip
+
+
+def _make_flags(directory: Path, tree: BuildTree, request: BuildRequest) -> str:
+    """Variables, as if they stood on the command line of each make, also of one that a script runs."""
+    variables_of_tree = kernel_variables(directory, tree.directory, tree.source)
+    found = [f"{name}={value}" for name, value in variables_of_tree.items()]
+    return " ".join(["--", *(word.replace(" ", "\\ ") for word in (*found, *request.variables))])
 
 
 def _seen(directory: Path, answers: str, status: int) -> OwnBuild:

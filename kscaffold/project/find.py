@@ -112,7 +112,16 @@ def is_project(directory: Path) -> bool:
     # What is included by a plain name may set it.
     if any(_KERNEL_STYLE.search(_text(directory / name)) for name in included_names(text)):
         return True
-    return _leads_to_kbuild(directory, text)
+    return _leads_to_kbuild(directory, text) or _configures(directory)
+
+
+def _configures(directory: Path) -> bool:
+    """Whether a configure there makes what Kbuild reads."""
+    if not (directory / "configure").is_file():
+        return False
+    from kscaffold.project.configure import configures_modules  # start-up time: few directories have one
+
+    return configures_modules(directory)
 
 
 def _leads_to_kbuild(directory: Path, makefile: str) -> bool:

@@ -72,10 +72,12 @@ def project_at(directory: Path, kernel: Kernel | None) -> Project:
             raise
         if known is not None:
             return known
+        from kscaffold.project.configure import configures_modules
         from kscaffold.project.dkms_conf import has_make  # start-up time: most projects can be asked
         from kscaffold.project.makefile import leads_to_kbuild
 
-        if not _lists_modules(directory, error) and (has_make(directory) or leads_to_kbuild(directory)):
+        ways = (has_make, leads_to_kbuild, configures_modules)
+        if not _lists_modules(directory, error) and any(is_way(directory) for is_way in ways):
             what = f"what {directory.name} builds is not known before it is built"
             raise KscaffoldError("KS418", what, cause="its own make says it", fix="kscaffold build") from None
         raise

@@ -234,6 +234,37 @@ def test_it_builds_as_its_own_make_does(tmp_path: Path, kernel, ks, name: str):
     assert fresh_targets(tmp_path, k) is None
 
 
+CONFIGURES = {
+    "configure": "#!/bin/sh\nkernel=/lib/modules/`uname -r`/build\nfor word; do case $word in\n"
+    "--help) echo '  --kernel-dir=DIR  the kernel'; echo '  --prefix=DIR  where to'; exit;;\n"
+    "--kernel-dir=*) kernel=${word#*=};;\n*) exit 9;;\nesac; done\n"
+    "test -f $kernel/Makefile || { echo error: no kernel in $kernel; exit 1; }\n"
+    "sed s,@KERNEL@,$kernel, linux/config.mak.in > config.mak; cp linux/Kbuild.in Kbuild\n"
+    'echo "#define OUR_VERSION \\"`uname -r`\\"" > version.h\n',
+    "GNUmakefile": "all:\n-include config.mak\nconfig.mak:\n\t./configure\n",
+    "linux/Kbuild.in": "obj-m := hello.o\n",
+    "linux/config.mak.in": "all:\n\t$(MAKE) -C @KERNEL@ M=$(CURDIR) modules\n",
+    "hello.c": USES_VERSION,
+}
+
+
+def test_a_configure_that_makes_what_kbuild_reads_runs_once_a_kernel(tmp_path: Path, kernel, ks):
+    k, other = kernel("6.1"), kernel("6.12")
+    lay_out(tmp_path, Habit(CONFIGURES, (), "", scripts=("configure",)))
+    unbuilt = ks("list", "-C", tmp_path, "-k", k.release)
+    assert not (tmp_path / "config.mak").exists(), unbuilt.err
+    for each in (k, other):
+        ran = ks("build", "-C", tmp_path, "-k", each.release)
+        assert ran.status == 0, ran.err
+        assert "configure makes what Kbuild reads" in ran.err
+        assert release_of(tmp_path / "hello.ko") == each.release
+        assert f"version={each.release}".encode() in (tmp_path / "hello.ko").read_bytes()
+    (tmp_path / "hello.c").write_text(USES_VERSION + "\n")
+    before = (tmp_path / "version.h").stat().st_mtime_ns
+    assert ks("build", "-C", tmp_path, "-k", other.release).status == 0
+    assert (tmp_path / "version.h").stat().st_mtime_ns == before
+
+
 def test_what_its_make_writes_each_time_is_no_change_of_somebody_s(tmp_path: Path, kernel, ks):
     k = kernel("6.1")
     lay_out(tmp_path, HABITS["the recipe moves what Kbuild made out of the sources' way"])
