@@ -128,8 +128,8 @@ def _kept(
     if unsure and request.everything:
         request.progress.note(f"the next build asks its own make again: {unsure}")
     left = f"its own make ended with {status} after its modules were built"
-    told = [*([left] if status != 0 else []), *told_of_warnings(log, report.complaints)]
-    return replace(report, notes=(*report.notes, *told))
+    notes = [*report.notes, *([left] if status != 0 else []), *told_of_warnings(log, report.complaints)]
+    return replace(report, notes=tuple(notes))
 
 
 def _where_left(project: Project, since: int) -> Project:

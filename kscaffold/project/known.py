@@ -72,8 +72,8 @@ def project_at(directory: Path, kernel: Kernel | None) -> Project:
             raise
         if known is not None:
             return known
-        from kscaffold.project.configure import configures_modules
-        from kscaffold.project.dkms_conf import has_make  # start-up time: most projects can be asked
+        from kscaffold.project.configure import configures_modules  # start-up time: most can be asked
+        from kscaffold.project.dkms_conf import has_make
         from kscaffold.project.makefile import leads_to_kbuild
 
         ways = (has_make, leads_to_kbuild, configures_modules)
