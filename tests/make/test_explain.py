@@ -216,6 +216,21 @@ CASES: dict[str, tuple[dict[str, str], str, str]] = {
         "KS141",
         "nothing that is included has struct zoo_thing",
     ),
+    "a variable of a struct that is not known": (
+        {"hello__c": source("static struct genl_family f = { .version = 1 };")},
+        "KS141",
+        "struct genl_family is defined in net/genetlink.h",
+    ),
+    "a member of one": (
+        {"hello__c": source("struct mine { struct genl_info one; };")},
+        "KS141",
+        "struct genl_info is defined in net/genetlink.h",
+    ),
+    "the size of one": (
+        {"hello__c": source("static char room[sizeof(struct miscdevice)];")},
+        "KS141",
+        "struct miscdevice is defined in linux/miscdevice.h",
+    ),
     "a type of nobody": ({"hello__c": source("static zoo_t a;")}, "KS141", "nor has any header of kernel"),
     "a member that went": (
         {"hello__c": source("#include <linux/fs.h>\nstatic struct file_operations f = { .ioctl = 0 };")},
