@@ -174,6 +174,7 @@ _SAYS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"undeclared identifier {q}(?P<name>\w+)", _GONE),
     (r"unknown type name {q}(?P<name>\w+)", _GONE),
     (r"(?:has|to|definition of|undefined|incomplete) type {q}(?:const )?struct (?P<name>\w+)", _GONE),
+    (r"(?:field|variable|storage size of) {q}(?P<variable>\w+){q} (?:has|isn)", _GONE),
     (r"{q}(?:const )?struct (?P<struct>\w+){q} has no member named {q}(?P<name>\w+)", _GONE),
     (r"no member named {q}(?P<name>\w+){q} in {q}(?:const )?struct (?P<struct>\w+)", _GONE),
     (r"designator {q}(?P<name>\w+){q} does not .* type {q}(?:const )?struct (?P<struct>\w+)", _GONE),
@@ -240,6 +241,9 @@ def _said(line: str, context: str) -> Iterator[ApiChange]:
             continue
         groups = match.groupdict()
         member, name = groups.get("member"), groups.get("name")
+        if variable := groups.get("variable"):
+            declared = re.search(rf"\bstruct (\w+)\b[^;\n]*\b{variable}\b", context)
+            name = declared[1] if declared else None
         if groups.get("struct"):
             name = f"{groups['struct']}.{name}"
         for change in api_changes().values():

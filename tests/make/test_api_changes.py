@@ -173,6 +173,25 @@ def test_what_went_is_not_found_in_a_comment(tmp_path: Path):
             "kallsyms_lookup_name",
             "exported",
         ),
+        (
+            "x.c:3:3: error: ‘struct usb_driver’ has no member named ‘drvwrap’",
+            (6, 8),
+            "usb_driver.drvwrap",
+            ".driver.shutdown",
+        ),
+        ("x.c:1:9: error: unknown type name ‘make_request_fn’", (6, 1), "make_request_fn", "submit_bio"),
+        (
+            "x.h:4:17: error: field ‘began’ has incomplete type\n    4 |  struct timeval began;",
+            (6, 1),
+            "timeval",
+            "struct timespec64",
+        ),
+        (
+            "x.c:9:17: error: storage size of ‘now’ isn’t known\n    9 |  struct timeval then, now;",
+            (6, 1),
+            "timeval",
+            "ktime_t",
+        ),
         ("x: Unknown symbol prandom_u32 (err -2)", (6, 1), "prandom_u32", "get_random_u32()"),
         (
             "error: initialization of ‘void (*)(struct platform_device *)’ from incompatible pointer type "
