@@ -21,6 +21,7 @@ RULE_FAILED = re.compile(
 """How make tells of a rule that failed; a relative place is in the project."""
 # What make says of itself: where it goes, and that an outer rule fails with an inner one.
 _OF_MAKE = re.compile(r"make(?:\[\d+\])?: (?:(?:Entering|Leaving) directory |\*\*\* \[)")
+_USAGE = re.compile(r"Usage: (?:\S*/)?make \[")
 _NO_RULE = re.compile(r"make(?:\[\d+\])?: \*\*\* (?P<text>No rule to make target .*?)\.?\s+Stop\.$")
 _NO_PROGRAM = re.compile(
     r"(?:make(?:\[\d+\])?|\S*sh): (?:line )?(?:\d+: )?(?P<name>[\w.+-]{1,100}): "
@@ -184,7 +185,7 @@ def _rule_failed(lines: list[str], directory: Path) -> BuildExplanation | None:
             continue
         before = [text.strip() for text in lines[:i] if text.strip() and not _OF_MAKE.match(text)]
         target, of_compiler = failed["target"], next(filter(None, map(_ERROR.match, before)), None)
-        said = of_compiler[0] if of_compiler else "".join(before[-1:])
+        said = of_compiler[0] if of_compiler else _last_said(before)
         where = f"{failed['place']}: " if failed["place"] and not of_compiler else ""
         cause = f"{where}{said or 'its commands say nothing'}"
         fix = f"make {target} shows it alone; mend what it needs, then build again"
@@ -200,6 +201,12 @@ def _rule_failed(lines: list[str], directory: Path) -> BuildExplanation | None:
             fix = f"that is a program beside the module: install what it needs; or kscaffold build -C {alone}"
         return BuildExplanation("KS107", f"the rule for {target} failed", cause, fix)
     return None
+
+
+def _last_said(lines: list[str]) -> str:
+    """What was said last; where a make tells its usage, what it says before that."""
+    usage = next((i for i, line in enumerate(lines) if i and _USAGE.match(line)), None)
+    return lines[usage - 1] if usage else "".join(lines[-1:])
 
 
 def _empty_submodules(directory: Path) -> list[str]:

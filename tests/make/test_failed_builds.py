@@ -280,6 +280,13 @@ def test_what_a_header_has_with_an_option_only(tmp_path: Path):
             "make a.h",
         ),
         (
+            "$ make\nmake -C '' M=''\nmake: the '-C' option requires a non-empty string argument\n"
+            "Usage: make [options] [target] ...\nReport bugs to <x>\nmake: *** [Makefile:9: all] Error 2\n",
+            "the rule for all failed",
+            "Makefile:9: make: the '-C' option requires a non-empty string argument",
+            "make all",
+        ),
+        (
             "$ ./configure --kernel=/k\nchecking x... no\nError: try --with-x=\n",
             "./configure failed before anything was built",
             "Error: try --with-x=",

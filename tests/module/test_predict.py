@@ -335,6 +335,21 @@ def test_a_circle_of_two_modules(facts, tmp_path: Path):
     assert answer(predict(ko, there, (), project)) == CLEAN
 
 
+def test_a_module_of_the_project_s_comes_in_the_place_of_the_kernel_s_of_that_name(facts):
+    exports = "0x{crc}\tshared\t{place}/core-a\tEXPORT_SYMBOL\t\n"
+    theirs, ours = exports.format(crc=1, place="drivers/media"), exports.format(crc=2, place="core-a")
+    kernel = facts(loaded=frozenset({"core_a"}))
+    kernel = replace(kernel, exports=Symvers(theirs).followed_by([kernel.exports]))
+    ko = read(Ko(imports={"shared": 2}, depends="core-a"))
+    assert answer(predict(ko, kernel, (), Symvers(ours))) == CLEAN
+    assert answer(predict(ko, kernel, (), Symvers(ours.replace("core-a", "b")))) == (
+        False,
+        "symbols",
+        "EINVAL",
+    )
+    assert answer(predict(ko, kernel)) == (False, "symbols", "EINVAL")
+
+
 def test_symvers_of_the_years():
     lines = [
         "0x1\ta\tvmlinux\tEXPORT_SYMBOL",

@@ -37,9 +37,14 @@ class Question:
         return f"kscaffold build --kernel {self.kernel.release}"
 
     def exporter(self, symbol: str) -> Exported | None:
-        """The export of a symbol: by the kernel with its modules, else by the module's own project."""
-        known = (table for table in (self.kernel.exports, self.project) if table)
-        return next((found for table in known if (found := table.find_export(symbol))), None)
+        """The export of a symbol: by the kernel with its modules, else by the module's own project. A module
+        of the project's comes in the place of the kernel's of that name.
+        """
+        tables = (self.kernel.exports, self.project)
+        of_kernel, of_project = (table.find_export(symbol) if table else None for table in tables)
+        if of_kernel and of_project and of_kernel.module and of_kernel.module == of_project.module:
+            return of_project
+        return of_kernel or of_project
 
     def is_loaded(self, module: str) -> bool:
         """Whether a module is known to be in the kernel."""
