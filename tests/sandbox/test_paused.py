@@ -277,6 +277,30 @@ def test_an_answer_that_waits_at_the_deadline_is_read():
             Channel(ours).answer(7, -30.0)
 
 
+# What is stopped between the moment at which it sets a deadline and the one at which it listens.
+_BETWEEN = """
+import os, signal, socket, threading
+from kscaffold.sandbox.agent import protocol
+from kscaffold.sandbox.agent.channel import Channel
+ours, theirs = socket.socketpair()
+channel = Channel(ours)
+deadline = channel.now() + 1
+os.kill(os.getpid(), signal.SIGSTOP)
+answer = protocol.frame(protocol.Kind.END, 7, 0, b"there")
+threading.Timer(0.4, theirs.sendall, (answer,)).start()
+print(channel.receive(7, deadline)[1].payload)
+"""
+
+
+def test_who_is_stopped_before_it_listens_has_not_waited():
+    with subprocess.Popen([sys.executable, "-c", _BETWEEN], stdout=subprocess.PIPE, text=True) as child:
+        os.waitpid(child.pid, os.WUNTRACED)
+        time.sleep(2.5)
+        child.send_signal(signal.SIGCONT)
+        said, _ = child.communicate(timeout=60)
+    assert said == "b'there'\n"
+
+
 def test_the_clock_stands_while_somebody_is_stopped(monkeypatch):
     ours, theirs = socket.socketpair()
     looks = iter([7] * 8 + [0] * 99)

@@ -61,12 +61,18 @@ class RunningClock:
     def begin(self) -> None:
         """Another request begins: the clock may stand anew."""
         self._looked: tuple[float, float] | None = None
+        self._asked = time.monotonic()
         self._is_stopped = 0.0
         self._waited = 0.0
 
     def now(self) -> float:
-        """Seconds, as time.monotonic(), without those in which the clock stood."""
-        return time.monotonic() - self._stood
+        """Seconds, as time.monotonic(), without those in which the clock stood. Who was stopped between two
+        questions has not waited for anybody: a deadline of before is as far away as it was.
+        """
+        before, self._asked = self._asked, time.monotonic()
+        if self._asked - before > _LATE:
+            self._stood += self._asked - before
+        return self._asked - self._stood
 
     def stopped(self) -> int:
         """The process that is stopped now, so that the guest can't run; 0 for none."""
@@ -95,7 +101,8 @@ class RunningClock:
             part = min(max(deadline - self.now(), _SLICE if stands else 0.0), _SLICE)
             began = time.monotonic()
             ready = poll.poll(part * 1000)
-            passed = time.monotonic() - began
+            self._asked = time.monotonic()
+            passed = self._asked - began
             if ready:
                 return ready
             stands = self._look_after(part, passed)
