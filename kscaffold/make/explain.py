@@ -25,7 +25,7 @@ from kscaffold.make.kernel_api import (
     similar_header,
 )
 from kscaffold.make.listed import nameless_object, variable_of
-from kscaffold.make.options import absent_member, unexported, without_option
+from kscaffold.make.options import absent_member, stub_without_option, unexported, without_option
 from kscaffold.make.other_kernels import of_another_kernel
 from kscaffold.make.output import read_complaint, short
 from kscaffold.make.own_sources import defined_in, is_own, sources, type_of
@@ -155,6 +155,8 @@ def _taken(
     plain: BuildExplanation, groups: Mapping[str, str], project: Project, tree: BuildTree
 ) -> BuildExplanation | None:
     name = groups.get("name", "").split(", ")[0]
+    if found := stub_without_option(plain, name, project, tree):
+        return found
     header = header_of(name, tree)
     return replace(plain, cause=f"{name} is the kernel's own, declared in {header}") if header else plain
 

@@ -1,15 +1,20 @@
 """What a source can't have from a kernel that is built without an option, or that keeps it to itself."""
 
+import re
 from collections.abc import Mapping
 
 from kscaffold.arch import table
+from kscaffold.files import reader
+from kscaffold.files.tree import below
 from kscaffold.kernel import store
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.kernel.choose import of_machine
+from kscaffold.kernel.config import read_config
 from kscaffold.kernel.device_classes import lacking_option, where_to_find
 from kscaffold.kernel.symvers import read_symvers
 from kscaffold.make.kernel_api import guard_of, header_defining, header_of
 from kscaffold.make.report import BuildExplanation
+from kscaffold.project.project import Project
 from kscaffold.records import replace
 
 
@@ -23,6 +28,41 @@ def without_option(found: BuildExplanation, name: str, header: str, tree: BuildT
         return found
     cause = f"{name} of {header} belongs to {option}"
     return replace(found, what=f"kernel {tree.name} is built without {option}", cause=cause)
+
+
+def stub_without_option(
+    plain: BuildExplanation, name: str, project: Project, tree: BuildTree
+) -> BuildExplanation | None:
+    """The explanation of a function that is defined although a header of the project has an empty one in its
+    place, for kernels without an option, as this one is. None where no header has.
+    """
+    config = read_config(tree.directory)
+    if not config.known:
+        return None
+    for header in below(project.directory, "*.h"):
+        option = _stub(name, reader.read_text(header))
+        if option and config.value(option.removeprefix("CONFIG_")) not in ("y", "m"):
+            cause = f"{header.relative_to(project.directory)} has a {name}() for kernels without {option}"
+            what = f"kernel {tree.name} is built without {option}"
+            return replace(plain, what=what, cause=cause, fix=where_to_find(option, tree))
+    return None
+
+
+def _stub(name: str, text: str) -> str | None:
+    """The option without which a header defines an inline function of this name."""
+    open_: list[tuple[str, bool]] = []  # options, and whether the lines are for kernels that have it
+    for line in text.splitlines():
+        if begun := re.match(r"\s*#\s*if(n?)(?:def)?\b(.*)", line):
+            option = re.search(r"\bCONFIG_\w+", begun[2])
+            open_.append((option[0] if option else "", not begun[1] and "!" not in begun[2]))
+        elif re.match(r"\s*#\s*else\b", line) and open_:
+            kept, has = open_.pop()
+            open_.append((kept, not has))
+        elif re.match(r"\s*#\s*endif\b", line) and open_:
+            open_.pop()
+        elif re.match(rf"\s*static\b.*\binline\b.*\b{re.escape(name)}\s*\(", line):
+            return next((option for option, has in reversed(open_) if option and not has), None)
+    return None
 
 
 def absent_member(

@@ -36,6 +36,9 @@ _TO_SOURCE = re.compile(r"\$[({](?:pat)?subst\s+[^,]{0,40}build,[^,]{0,40}source
 # A variable or a function of make's, others inside of it, or a shell's.
 _REFERENCE = re.compile(r"\$[({](?:[^(){}]|[({](?:[^(){}]|[({][^(){}]*[)}])*[)}])*[)}]|`uname -r`")
 
+# What is looked for before it is taken: $(wildcard /lib/modules/$(KVER)/build).
+_WILDCARD = re.compile(r"\$[({]wildcard\s+(.*)[)}]")
+
 # A loop's variable, a target's name, what a shell puts in.
 _UNKNOWN = re.compile(r"\$\$[({]?\w+[)}]?|\$[@*<^]|\$[({][@*<^]?[DF]?[)}]?|`[^`]*`")
 _CALLED = re.compile(r"\$[({]call\s+(\w+)")
@@ -178,6 +181,8 @@ def _kernel_variables(text: str, build: str, source: str) -> dict[str, str]:
     parts: dict[str, str] = {}  # what is no tree, but may lead to one: BASE = /lib/modules/$(KVER)
     for name, value in _SET.findall(re.sub(r"\\\n[ \t]*", " ", text)):
         plain = re.sub(r"\s#.*", "", value).strip().strip("\"'")
+        if looked := _WILDCARD.fullmatch(plain):
+            plain = looked[1]
         plain = re.sub(r"\$[({](\w+)[)}]", lambda m: parts.get(m[1], m[0]), plain)
         if _TO_SOURCE.match(plain):
             found[name] = source

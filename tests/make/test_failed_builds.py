@@ -221,6 +221,36 @@ struct xy {
 IMPLICIT = "a.c:3:2: error: implicit declaration of function 'xy_has' [-Werror=implicit-function-declaration]"
 
 
+STUBS = """#ifdef CONFIG_NET
+int xy_net(void);
+#else
+static inline int xy_net(void) { return -1; }
+#endif
+#ifndef CONFIG_XY_FF
+static inline void xy_of_others(void) {}
+#else
+int xy_start(int a);
+#endif
+#if IS_ENABLED(CONFIG_XY_FF)
+int xy_begin(int a);
+#else
+static inline int xy_begin(int a) { return -1; }
+#endif
+"""
+
+
+def test_what_a_header_of_the_project_has_for_kernels_without_an_option(tmp_path: Path):
+    write(tmp_path, xy__h=STUBS, a__c='#include "xy.h"\n', Kbuild="obj-m := a.o\n")
+    write(tmp_path, include_0_config_0_auto__conf="CONFIG_NET=y\n", Module__symvers="")
+    found = told(tmp_path, ["a.c:9:5: error: redefinition of 'xy_begin'"])
+    assert (found.code, found.what) == ("KS144", "kernel 6.1.0-1 is built without CONFIG_XY_FF")
+    assert found.cause == "xy.h has a xy_begin() for kernels without CONFIG_XY_FF"
+    found = told(tmp_path, ["a.c:9:5: error: redefinition of 'xy_of_others'"])
+    assert found.what == "kernel 6.1.0-1 is built without CONFIG_XY_FF"
+    for name in ("xy_net", "xy_start"):
+        assert told(tmp_path, [f"a.c:9:5: error: redefinition of '{name}'"]).what != found.what
+
+
 def test_what_a_header_has_with_an_option_only(tmp_path: Path):
     """Where a declaration or a member stands in an #if of a header that is included."""
     write(tmp_path, include_0_linux_0_xy__h=GUARDED, a__c="#include <linux/xy.h>\n", Kbuild="obj-m := a.o\n")

@@ -136,10 +136,12 @@ def test_the_variables_by_which_a_makefile_finds_the_kernel(tmp_path: Path):
         "FILES = /usr/src/a /usr/src/b\n"
         "BASE = /lib/modules/$(KVER)\n  TREE ?= $(BASE)/build\n"
         "NESTED ?= /lib/modules/$(or $(KERNELRELEASE),$(shell uname -r))/build\n"
+        "SEEN ?= $(wildcard /lib/modules/$(KVER)/build)\n"
         "BESIDE := $(subst /build,/source, $(firstword $(KDIR)) )\nELSE := $(subst /a,/b,$(KDIR))\n"
     )
     (tmp_path / "Makefile").write_text(text)
     assert kernel_variables(tmp_path, Path("/b"), Path("/s")) == {
+        "SEEN": "/b",
         **dict.fromkeys(("KDIR", "SRC", "OTHER", "TREE", "NESTED"), "/b"),
         "HEADERS": "/b/include",
         "PLACES": "/s /b",
