@@ -87,6 +87,11 @@ _PLACE = r"([A-Za-z_][\w.$]{0,200}\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})(?: \[([\w-]
 # dump" (in v4.10) print the address before the function's name, and that of RIP twice.
 _ADDRESS = r"(?: ?\[<?[0-9a-f]{8,16}>?\] ?){0,2}"
 _FRAME = lazy.pattern(rf"^ ?{_ADDRESS}" + _PLACE)
+# arm's frames name the callee, then its caller (dump_backtrace_entry() of arch/arm/kernel/traps.c).
+_FROM = lazy.pattern(
+    r"^ ?(?:\[<[0-9a-f]{8}>\] \()?[\w.$]{1,200}(?:\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})?(?: \[[\w-]{1,64}\])?\)?"
+    r" from (?:\[<[0-9a-f]{8}>\] \()?" + _PLACE
+)
 _DOUBTFUL = lazy.pattern(rf"^ ?{_ADDRESS}\? (?!__pfx_)" + _PLACE)
 # Where the machine stood, as x86, arm, arm64, riscv, mips, powerpc, s390 and loongarch print it.
 _AT = lazy.pattern(
@@ -98,11 +103,15 @@ _CALLER = lazy.pattern(
     rf"^(?:LR is at |lr : |LR (?=\[)| {{0,2}}ra ?: (?:[0-9a-f]{{16}} )?){_ADDRESS}" + _PLACE
 )
 # Where a lock is taken, as lockdep lists it (print_lock() of kernel/locking/lockdep.c).
-_LOCKER = lazy.pattern(r"\}(?:-\{\d{1,2}:\d{1,2}\})?, at: " + _PLACE)
+_LOCKER = lazy.pattern(rf"\}}(?:-\{{\d{{1,2}}:\d{{1,2}}\}})?, at: {_ADDRESS}" + _PLACE)
 # Functions that a report itself goes through: the place is below them.
 _REPORTER = lazy.pattern(
     r"(?:dump_|show_)(?:stack|backtrace)|__schedule|__warn|warn_slowpath|__ubsan|ubsan_epilogue|"
     r"exc_control_protection|do_kernel_cp_fault|(?:__)?fortify_|usercopy_abort|__check_object_size"
+)
+# And where a task that waits stands, whatever it waits for.
+_WAITER = lazy.pattern(
+    r"(?:io_|__)?schedule(?:_\w{1,40})?\+|__switch_to\+|_{0,2}(?:wait_for_com(?:mon|pletion)|flush_work)"
 )
 # print_worker_info() of kernel/workqueue.c
 _WORK = lazy.pattern(r"^Workqueue: \S{1,40} ([\w.$]{1,200} \[(?P<module>[\w-]{1,64})\])")
@@ -301,7 +310,7 @@ def _complaint(
         text = f"{words} ({text})" if words else text
     if kind == "oops" and any(r.text.startswith("kernel tried to execute NX-protected") for r in before):
         kind = "nx"
-    where, owner = _where(block, modules, text)
+    where, owner = _where(block, modules, text, waits=kind in ("hung-task", "atomic"))
     if owner is None and kind == "hung-task" and (work := _work_in(block, modules)):
         where, owner = work
     why = crash_reason.reason(
@@ -358,10 +367,11 @@ def _source_of(block: Sequence[Record]) -> re.Match[str] | None:
 
 
 def _where(
-    block: Sequence[Record], modules: Collection[str] | None, head: str
+    block: Sequence[Record], modules: Collection[str] | None, head: str, *, waits: bool
 ) -> tuple[str | None, str | None]:
     """The place of a report: the first frame in `modules` (None: in any), else where the kernel stood.
-    `head`: its first line, with the words of a WARN.
+    `head`: its first line, with the words of a WARN. `waits`: the report is about a task that waits, or may
+    not.
 
     Frames marked `? `, which the unwinder does not vouch for, serve where no other is in a module: after
     a jump to nowhere there is nothing better.
@@ -372,11 +382,14 @@ def _where(
         text = record.text[:_MAX_TEXT]
         is_known = any(p and not _REPORTER.match(p[1]) for p in places)
         caller = None if is_known else _CALLER.search(text)
-        places.append(_AT.search(text) or _FRAME.search(text) or _LOCKER.search(text) or caller)
+        frame = _FRAME.search(text) or _FROM.search(text)
+        places.append(_AT.search(text) or frame or _LOCKER.search(text) or caller)
         doubtful.append(_DOUBTFUL.search(text))
     known = [p for p in places if p]
     own = [p for p in known + [d for d in doubtful if d] if p[2] and (modules is None or p[2] in modules)]
     frames = own or [p for p in known if not _REPORTER.match(p[1])]
+    if waits and not own:
+        frames = [p for p in frames if not _WAITER.match(p[1])] or frames
     first = frames[0] if frames else None
     if first is None:
         return None, None

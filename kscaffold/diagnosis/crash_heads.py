@@ -37,7 +37,7 @@ INIT_STATE = lazy.pattern(r"^initcall \S{1,300}.{0,80} returned with ")
 MARK = lazy.pattern(
     r"BUG|Oops|WARNING: |UBSAN: |panic|[lL](?:ockup|OCKUP)|stall|blocked |corruption|double add|fault|"
     r"Unable to handle|Internal error|NX-protected|: [0-9a-f]{4} (?:ilc:\d )?\[#|\[#\d|returned with |"
-    r"tried to |attempted to be |nobody cared|^sysctl |Kernel attempted|SError|Insufficient stack"
+    r"\[ INFO: |tried to |attempted to be |nobody cared|^sysctl |Kernel attempted|SError|Insufficient stack"
 )
 
 
@@ -100,9 +100,10 @@ def _of_damage() -> tuple[Head, ...]:
         Head(
             "locking",
             re.compile(
-                r"^WARNING: (?:possible (?:circular|recursive) locking|inconsistent lock state|"
-                r"bad unlock balance|held lock freed|suspicious RCU usage|possible irq lock inversion|"
-                r"(?:HARD|SOFT)IRQ-safe)"
+                # In brackets until v4.11.
+                r"^(?:WARNING: |\[ (?:INFO|BUG): )(?:possible (?:circular|recursive) locking|"
+                r"inconsistent lock state|bad unlock balance|held lock freed|suspicious RCU usage|"
+                r"possible irq lock inversion|(?:HARD|SOFT)IRQ-safe)"
             ),
             None,
         ),

@@ -18,7 +18,7 @@ _SAID: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("cfi", re.compile(r"^CFI failure (?:at |\(target: )|Oops - CFI\b")),
     ("work-left", re.compile(r"^BUG: workqueue leaked ")),
     ("atomic", re.compile(r"^Voluntary context switch within RCU read-side critical section")),
-    ("usercopy", re.compile(r"^usercopy: Kernel memory ")),
+    ("usercopy", re.compile(r"^usercopy: [Kk]ernel memory |^Bad or missing usercopy whitelist")),
     ("field-spanning", re.compile(r"detected field-spanning write \(size \d")),
     ("fortify", re.compile(r"^detected buffer overflow in \w|detected buffer overflow: \d")),
     (
@@ -45,7 +45,7 @@ _SAID: tuple[tuple[str, re.Pattern[str]], ...] = (
         re.compile(r"^Trying to vfree\(\) |kernel BUG at mm/slub\.c|kernel BUG at mm/vmalloc\.c"),
     ),
     ("kobject", re.compile(r"^kobject: '.{0,100}: is not initialized, yet")),
-    ("rcu", re.compile(r"^WARNING: suspicious RCU usage")),
+    ("rcu", re.compile(r"^(?:WARNING|\[ INFO): suspicious RCU usage")),
     ("stack-smashed", re.compile(r"stack-protector: Kernel stack is corrupted in|Oops - FPAC\b")),
     ("stack-overflow", re.compile(r"kernel stack overflow \(|Insufficient stack space to handle exception")),
     ("tx-timeout", re.compile(r"^NETDEV WATCHDOG: ")),
@@ -156,9 +156,11 @@ def reason(kind: str, before: Sequence[str], block: Sequence[str], module: str |
     words = cause = ""
     if kind in ("oops", "nx"):
         found = fault.read_fault(block)
-        words, cause = found.words, _cause(found, block[0])
+        words, cause = found.words, _cause(found, block)
         if name == "user-pointer" and fault.kind_of_address(found) == "null":
             name = None  # which riscv's kernel calls a program's memory, too
+        elif name == "user-pointer" and fault.is_far_from_programs(found):
+            name = "wild"
         name = name or (_of_fault(found, block) if kind == "oops" else None)
         if kind == "oops" and any(_LOADER.search(line) for line in block):
             name = "loader"
@@ -219,13 +221,28 @@ def _callee(block: Sequence[str]) -> str | None:
     return None
 
 
-def _cause(found: fault.Fault, head: str) -> str:
+# Where modules lie: on arm, with 3 GiB for programs; on x86-64 with KASLR.
+_MODULES = {32: ("PC is at ", 0xBF000000, 0xC0000000), 64: ("RIP: ", 0xFFFFFFFFC0000000, 0xFFFFFFFFFF000000)}
+
+
+def _is_of_modules(found: fault.Fault, block: Sequence[str]) -> bool:
+    """Whether a fault's address is one where modules lie, on arm and x86-64."""
+    mark, low, high = _MODULES[found.bits]
+    return low <= (found.address or 0) < high and any(line.startswith(mark) for line in block)
+
+
+def _cause(found: fault.Fault, block: Sequence[str]) -> str:
     """What happened, for the faults that have no kind of their own."""
     if found.why == "division":
         return "a division by zero"
+    if found.why == "unmapped" and found.address is not None and _is_of_modules(found, block):
+        return (
+            "memory was used that a module had and that is gone: of one that was unloaded and is still"
+            " registered or pointed to somewhere, or what is __init or __initdata, after init"
+        )
     if found.why == "table":
         return "the kernel's page table is damaged: its memory was freed, or something wrote over it"
-    if "general protection fault" in head:
+    if "general protection fault" in block[0]:
         return "an instruction, or an operand of it, that the processor does not allow (general protection)"
     if fault.kind_of_address(found) != "null" or found.address is None or found.access == "execute":
         return ""

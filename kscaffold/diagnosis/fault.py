@@ -37,7 +37,7 @@ class Fault:
 
 
 _ADDRESS = re.compile(
-    r"(?:virtual address|fault for address:?|dereference,? (?:at|address:)|paging request at|"
+    r"(?:virtual address|data at address|fault for address:?|dereference,? (?:at|address:)|paging request at|"
     r"data access(?: on (?:read|write))? at|[Ff]ailing address:|badaddr:|BadVA\s{0,3}:|instruction fetch at|"
     r"non-canonical address|(?:fault|access)(?: \(0x[0-9a-f]{1,8}\))? (?:at|address)) {1,12}"
     r"(?:0x)?(?P<address>[0-9a-f]{1,16}\b|\(null\))"
@@ -326,6 +326,20 @@ def kind_of_address(fault: Fault) -> str | None:
     ):
         return "freed"
     # Where programs, their libraries and their stacks are on 64-bit machines.
-    if fault.bits == 64 and not fault.one_space and re.match(r"0000(?:7[ef]|5[5-6]|ffff|aaaa|3f)", digits):
+    if (
+        fault.bits == 64
+        and not fault.one_space
+        and re.match(r"0000(?:00)?(?:7[ef]|5[5-6]|ffff|aaaa|3f|2a)", digits)
+    ):
         return "user"
     return None
+
+
+def is_far_from_programs(fault: Fault) -> bool:
+    """Whether an address is one where no program has its code, its data, its libraries or its stack."""
+    return (
+        fault.address is not None
+        and fault.bits == 64
+        and fault.address >= 1 << 32  # below: where a program without position-independent code is
+        and kind_of_address(fault) is None
+    )

@@ -97,8 +97,12 @@ _PRIO = lazy.pattern(r"<(\d{1,3})>")
 _DECODED = lazy.pattern(r"(\w{3,8})\s{0,3}:(\w{3,7})\s{0,3}: (?=\[)")  # dmesg -x: `kern  :warn  : [`
 # The bracket is what a hand misses that marks the first line.
 _STAMP = lazy.pattern(r"(?:\[\s{0,12}(?=\d{1,10}\.)|(?=\d{1,10}\.\d{6}\] ))(\d{1,10}\.\d{1,9})\] ?")
-# Kernels with CONFIG_PRINTK_CALLER; MediaTek's: the processor, then the task.
-_CALLER = lazy.pattern(r"\[\s{0,8}[TC]\d{1,8}\] ?|\(\d{1,2}\)\[\d{1,8}:[^\]\n]{1,32}\]")
+# Kernels with CONFIG_PRINTK_CALLER; those of phones' makers: the processor, and the task or its number.
+_CALLER = lazy.pattern(
+    r"\[\s{0,8}[TC]\d{1,8}\] ?|\(\d{1,2}\)\[\d{1,8}:[^\]\n]{1,32}\]"
+    r"|\[pid:\d{1,8},cpu\d{1,3},[^\]\n]{1,32}\] ?|\s?\[\d{1,2}:\s{0,16}[^\]\n]{1,32}:\s{0,8}\d{1,8}\] ?"
+)
+_PROCESSOR = lazy.pattern(r"c\d{1,2}(?:\s{1,7}\d{1,8})? ")
 # dmesg -T, and -H with its first line of a minute and what was added since.
 _WALL = lazy.pattern(
     r"\[(?:\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}|\w{3}[ \d]\d \d\d:\d\d"
@@ -109,8 +113,9 @@ _JOURNAL = lazy.pattern(
     # The month as the reader's language has it (`sept. 27`, `12月 03`).
     r"(?:[^\W\d_]{3,9}\.? {1,2}\d{1,2} \d\d:\d\d:\d\d(?:\.\d{1,6})?| ?\d{1,2}月 \d\d \d\d:\d\d:\d\d"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S{0,16})"
-    r"(?: \S{1,255})? kernel: "
+    r"(?: \S{1,255}){0,3} kernel: "
     r"|(?:\S{1,64} )?kernel: "  # the time cut off by the one who pastes
+    r"|kern\.\w{3,7}: (?=\[)"  # socklog's files
     r"| ?kernel:(?=\[)"  # what syslogd writes to every terminal, below `Message from syslogd@HOST`
 )
 # OpenWrt's logread: the day, then facility and level.
@@ -154,7 +159,10 @@ def parse_line(line: str) -> Record:
     if found := stamped or _WALL.match(line):
         line = line[found.end() :]
     # With printk.time=0 the caller has no stamp before it.
-    if caller := _CALLER.match(line) or (_MONOTONIC.match(line) if stamped else None):
+    caller = _CALLER.match(line)
+    if stamped and not caller:
+        caller = _MONOTONIC.match(line) or _PROCESSOR.match(line)
+    if caller:
         line = line[caller.end() :]
     return Record(line, None, level, facility, time)
 

@@ -9,7 +9,7 @@ from kscaffold.diagnosis.crash import Complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.explain import last_words, unwrap
 from kscaffold.explain.english import in_english
-from kscaffold.explain.release import release_of_log
+from kscaffold.explain.release import release_of_log, series
 from kscaffold.records import dataclass, replace
 
 
@@ -125,11 +125,14 @@ def _exact(causes: Sequence[MatchedEntry]) -> tuple[MatchedEntry, ...]:
     Building and loading are compared each for itself: a build's warning does not say why insmod failed.
     """
     said: set[bool] = {t.entry.stage == "build" for t in causes if not t.entry.vague}
+    quoted = {line.strip() for t in causes if t.entry.code != "KS157" for line in t.lines}
     remaining = []
     for cause in causes:
         build = cause.entry.stage == "build"
         if cause.entry.vague and build in said:
             continue
+        if cause.entry.code == "KS157" and cause.lines[0] in quoted:
+            continue  # make passes on what another answer explains
         remaining.append(cause)
         if build:
             said.add(build)  # of several vague ones the first: make's last words come after
@@ -151,6 +154,14 @@ def _unwrapped(lines: list[str], records: list[Record], findings: list[Catalogue
     return whole
 
 
+# Kbuild has no EXTRA_CFLAGS since v6.15; distributions keep that as it is.
+_UNREAD = ", or its directory is given to the compiler in EXTRA_CFLAGS, which Linux does not read since 6.15"
+_INSTEAD = "where the Makefile has EXTRA_CFLAGS, write ccflags-y for it; "
+
+# A build that failed: of something else than a warning.
+_FAILED = re.compile(r"^make(?:\[\d{1,3}\])?: \*\*\* |\b[Ee]rror: ")
+
+
 def _of_finding(finding: CatalogueMatch, lines: Sequence[str], release: str | None) -> MatchedEntry:
     # start-up time: most logs are of loads
     from kscaffold.explain import api_change, kernel_symbols, make_directory
@@ -168,11 +179,22 @@ def _of_finding(finding: CatalogueMatch, lines: Sequence[str], release: str | No
         return replace(matched, cause=made[0], fix=made[1])
     if code == "KS137" and (place := make_directory.of_target(lines, finding.first)):
         return replace(matched, cause=place[0], fix=place[1])
+    if code == "KS520" and (place := make_directory.of_dkms(lines, finding.first)):
+        return replace(matched, cause=place[0], fix=place[1])
+    if code == "KS520" and (command := make_directory.headers_command(release or "")):
+        _, _, others = finding.fix.partition(", or ")
+        return replace(matched, fix=f"{command}, or {others}")
+    if code == "KS118" and release and series(release) >= (6, 15):
+        return replace(matched, cause=f"{matched.cause}{_UNREAD}", fix=f"{_INSTEAD}{matched.fix}")
     if code == "KS150" and (log := last_words.make_log(lines, finding.first)):
         return replace(matched, fix=f"kscaffold explain {log}", more="that file")
     if code == "KS283" and any(re.search(r"^\s*SecureBoot enabled", line) for line in lines):
         secure = plain(catalogue.entries("2")["KS229"])
         return replace(secure, cause=f"Secure Boot is on: {secure.cause}", lines=finding.lines)
+    if code == "KS148" and not any(re.search(r"error: objtool", line) for line in finding.lines):
+        failed = any(_FAILED.search(line[:400]) for line in lines)
+        warned = f"a warning, and the module is built all the same: {matched.cause}"
+        return replace(matched, entry=replace(finding.entry, noise=failed), cause=warned)
     if code == "KS321":
         return replace(
             matched, cause=matched.cause + last_words.of_probe(lines, finding.first, finding.groups)

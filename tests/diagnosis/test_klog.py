@@ -41,6 +41,11 @@ def test_final_newlines_are_no_records():
     [
         ("[   12.345678] hello: hi", None, 12.345678, "hello: hi"),
         ("[   12.345678][  T812] hello: hi", None, 12.345678, "hello: hi"),
+        ("[   12.345678] c1 hello: hi", None, 12.345678, "hello: hi"),
+        ("[   12.345678] c0    512 hello: hi", None, 12.345678, "hello: hi"),
+        ("[   12.345678] [pid:77,cpu0,reader]hello: hi", None, 12.345678, "hello: hi"),
+        ("<6>[   12.345678]  [3:    kworker/3:1:  123] hello: hi", "info", 12.345678, "hello: hi"),
+        ("c1 hello: hi", None, None, "c1 hello: hi"),
         ("<4>[   12.345678] hello: hi", "warn", 12.345678, "hello: hi"),
         ("<3>hello: hi", "err", None, "hello: hi"),
         ("kern  :warn  : [   12.345678] hello: hi", "warn", 12.345678, "hello: hi"),
