@@ -47,4 +47,4 @@ def test_each_task_is_told_once_and_at_its_own_place() -> None:
 
 def test_a_worker_of_another_module_is_where_it_waits() -> None:
     (found,) = complaints(parse_text(WORKER.format(seconds=4)), "other")
-    assert (found.where, found.module) == ("schedule+0x27/0xc0", None)
+    assert (found.where, found.module) == ("__mutex_lock.constprop.0+0x37d/0x6f0", None)
