@@ -199,5 +199,7 @@ def told_of_warnings(log: BuildLog, complaints: Sequence[CompilerMessage]) -> li
 def explained(project: Project, tree: BuildTree, output: Output, log: BuildLog) -> BuildExplanation:
     """Why a build failed."""
     from kscaffold.make.explain import explain_build  # start-up time: only when a build failed
+    from kscaffold.make.first_error import with_submodules
 
-    return explain_build(project, tree, output.complaints, log.lines())
+    found = explain_build(project, tree, output.complaints, log.lines())
+    return with_submodules(found, project.directory)

@@ -12,7 +12,7 @@ from kscaffold.files import reader
 from kscaffold.files.tree import below
 from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.make.api_changes import ApiChange, api_changes, changes_for
-from kscaffold.make.first_error import permissions_refused, stopped_by_source, struct_set
+from kscaffold.make.first_error import permissions_refused, stopped_by_makefile, stopped_by_source, struct_set
 from kscaffold.make.generated import maker_of, of_modpost
 from kscaffold.make.kernel_api import (
     USER_SPACE,
@@ -71,6 +71,8 @@ def explain_build(
     if found := _namespace(project, tree):
         return found
     if found := _interface_changed(lines, project, tree):
+        return found
+    if found := stopped_by_makefile(lines):
         return found
     count = sum(c.level == "error" for c in complaints)
     what = f"{count} error{'s' if count != 1 else ''}" if count else "make failed"

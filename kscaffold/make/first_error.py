@@ -8,6 +8,7 @@ from kscaffold.kernel.buildtree import BuildTree
 from kscaffold.make.report import BuildExplanation
 from kscaffold.project.configure import maker_of_kbuild
 from kscaffold.project.makefile import leads_to_kbuild
+from kscaffold.records import replace
 
 _DIRECTIVE = re.compile(r"#\s*error\s+(?P<text>.+)")
 _CLANG_DIRECTIVE = re.compile(r"^\s*\d+ \|\s*#\s*error\b")
@@ -21,6 +22,7 @@ RULE_FAILED = re.compile(
 """How make tells of a rule that failed; a relative place is in the project."""
 # What make says of itself: where it goes, and that an outer rule fails with an inner one.
 _OF_MAKE = re.compile(r"make(?:\[\d+\])?: (?:(?:Entering|Leaving) directory |\*\*\* \[)")
+_OF_ABSENCE = ("KS107", "KS111", "KS118")
 _USAGE = re.compile(r"Usage: (?:\S*/)?make \[")
 _NO_RULE = re.compile(r"make(?:\[\d+\])?: \*\*\* (?P<text>No rule to make target .*?)\.?\s+Stop\.$")
 _NO_PROGRAM = re.compile(
@@ -117,7 +119,7 @@ def failed_before_kbuild(lines: list[str], directory: Path) -> BuildExplanation 
     """
     if (
         found := _unmade_script(lines, directory)
-        or _stopped_by_makefile(lines)
+        or stopped_by_makefile(lines)
         or _rule_failed(lines, directory)
         or _absent_script(lines, directory)
     ):
@@ -156,7 +158,7 @@ def _absent(lines: list[str], directory: Path) -> str | None:
     return called["file"] if called and not (directory / called["file"]).exists() else None
 
 
-def _stopped_by_makefile(lines: list[str]) -> BuildExplanation | None:
+def stopped_by_makefile(lines: list[str]) -> BuildExplanation | None:
     """The explanation of $(error TEXT), with the $(warning)s that end in it."""
     for i, line in enumerate(lines):
         stop = _STOPPED.match(line)
@@ -207,6 +209,18 @@ def _last_said(lines: list[str]) -> str:
     """What was said last; where a make tells its usage, what it says before that."""
     usage = next((i for i, line in enumerate(lines) if i and _USAGE.match(line)), None)
     return lines[usage - 1] if usage else "".join(lines[-1:])
+
+
+def with_submodules(found: BuildExplanation, directory: Path) -> BuildExplanation:
+    """The explanation, which names the submodules that were not fetched where it tells of what is not there,
+    or of nothing in particular.
+    """
+    empty = _empty_submodules(directory) if found.code in _OF_ABSENCE else ()
+    if not empty:
+        return found
+    cause = f"{', '.join(empty)} is empty: a submodule that was not fetched"
+    cause = f"{found.cause}; {cause}" if found.cause else cause
+    return replace(found, cause=cause, fix="git submodule update --init, then build again")
 
 
 def _empty_submodules(directory: Path) -> list[str]:

@@ -221,6 +221,19 @@ struct xy {
 IMPLICIT = "a.c:3:2: error: implicit declaration of function 'xy_has' [-Werror=implicit-function-declaration]"
 
 
+def test_what_lacks_a_submodule_says_so_wherever_it_fails(tmp_path: Path, kernel, ks):
+    write(
+        tmp_path,
+        Kbuild="obj-m := hello.o\n",
+        hello__c='#include "absent/has.h"\n' + HELLO,
+        __gitmodules='[submodule "a"]\n\tpath = absent\n\turl = https://example.org/a.git\n',
+    )
+    (tmp_path / "absent").mkdir()
+    ran = ks("build", "-C", tmp_path, "-k", kernel("6.1").release, "--json")
+    assert ran.json["code"] == "KS118" and ran.json["fix"].startswith("git submodule update --init")
+    assert ran.json["cause"].endswith("absent is empty: a submodule that was not fetched")
+
+
 STUBS = """#ifdef CONFIG_NET
 int xy_net(void);
 #else
