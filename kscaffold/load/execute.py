@@ -12,14 +12,14 @@ from kscaffold.diagnosis.crash import Complaint, may_have_complaint
 from kscaffold.diagnosis.klog import Record
 from kscaffold.diagnosis.stacks import TellingStack, telling_stack
 from kscaffold.elf.module_file import ModuleFile
-from kscaffold.errors import KscaffoldError
+from kscaffold.errors import KscaffoldError, UsageError
 from kscaffold.files import reader
 from kscaffold.kernel.kernel import Kernel
 from kscaffold.load.addr2line import SourceLine, place_of_stack
 from kscaffold.load.complaints import complaints_of
 from kscaffold.load.report import LoadReport
 from kscaffold.packages.busybox import busybox
-from kscaffold.program.ready import GuestFile, ReadyProgram, copied, ready
+from kscaffold.program.ready import GuestFile, ReadyProgram, copied, is_of_busybox, ready
 from kscaffold.progress import SILENT, Progress
 from kscaffold.records import dataclass, field
 from kscaffold.sandbox.agent.guest_root import guest_architecture
@@ -192,7 +192,15 @@ def bring(
     """Put the program and all that it needs into the guest."""
     program = files.program
     if program.busybox:
-        target.install_busybox(busybox_of(kernel, offline=offline, progress=progress))
+        commands = busybox_of(kernel, offline=offline, progress=progress)
+        if is_of_busybox(program) and f"\0{Path(request.words[0]).name}\0".encode() not in commands:
+            raise UsageError(
+                "KS641",
+                f"there is no program {request.words[0]}",
+                cause=f"neither PATH here nor BusyBox has one for {guest_architecture(kernel.arch).title}",
+                fix="kscaffold exec -- busybox, which lists its commands",
+            )
+        target.install_busybox(commands)
     elif program.commands:
         with contextlib.suppress(KscaffoldError):  # it may do without them
             target.install_busybox(busybox_of(kernel, offline=offline, progress=progress))

@@ -80,6 +80,11 @@ def ready(word: str, directory: Path, architecture: Architecture) -> ReadyProgra
     return _brought(file, architecture, 0)
 
 
+def is_of_busybox(program: ReadyProgram) -> bool:
+    """Whether it is one of BusyBox's commands, by its first word."""
+    return program.path == _BUSYBOX
+
+
 def copied(words: Sequence[str], directory: Path) -> list[GuestFile]:
     """The files of `--copy FILE[:DEST]`, each a copy of its own; without DEST where it is here. Raises
     UsageError KS644 for what is no file.

@@ -105,6 +105,8 @@ def test_how_a_program_ends_is_how_exec_ends(ks, project):
     assert ran.status == 128 + signal.SIGSEGV
     assert (ran.json["status"], ran.json["signal"]) == (None, signal.SIGSEGV)
     assert ks("exec", "/no/such/program").status == 127
+    ran = ks("exec", "--", "no-such-program")
+    assert ran.status == 2 and "error[KS641]: there is no program no-such-program" in ran.err
     assert ks("exec", "--", "sh", "-c", "exit $(($# / 100))", "sh", *["x" * 50] * 2000).status == 20
     for many in (["x" * 50] * 20_000, ["x"] * 9000):
         ran = ks("exec", "--", "sh", "-c", "exit", *many)
