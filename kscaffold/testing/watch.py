@@ -1,5 +1,6 @@
 """Does a verb again whenever a source of a project is saved."""
 
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -90,7 +91,7 @@ def changes(directory: Path) -> Iterator[tuple[str, ...]]:
 
 def directory_of(words: Sequence[str]) -> Path | None:
     """The directory that a verb's own words name with -C; None where they name none."""
-    for word, following in zip(words, (*words[1:], ""), strict=True):
+    for word, following in itertools.pairwise((*words, "")):
         if word in ("-C", "--directory"):
             return Path(following)
         for begin in ("--directory=", "-C"):

@@ -58,7 +58,13 @@ def test_what_is_done_again(tmp_path, monkeypatch, verb, done):
 
 @pytest.mark.parametrize(
     ("words", "directory"),
-    [("-k x", None), ("-x -C there", "there"), ("-Cthere", "there"), ("--directory=there -x", "there")],
+    [
+        ("", None),
+        ("-k x", None),
+        ("-x -C there", "there"),
+        ("-Cthere", "there"),
+        ("--directory=there -x", "there"),
+    ],
 )
 def test_a_verb_s_own_words_may_name_the_directory(words, directory):
     assert directory_of(words.split()) == (Path(directory) if directory else None)
