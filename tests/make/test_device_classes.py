@@ -56,6 +56,10 @@ def test_what_the_kernel_is_built_without(tmp_path: Path, kernel, ks, option: st
 def test_a_kernel_here_that_has_it_is_named(tmp_path: Path, kernel, ks, monkeypatch):
     k = kernel("6.1")
     full = _only(k, tmp_path / "cache", monkeypatch) / "6.1.0-99-amd64"
+    made = ks("new", "alone", "-t", "usb", "-C", tmp_path)
+    lack = f"it needs CONFIG_USB, which {k.release} is built without; a full kernel has it\n"
+    assert (made.status, lack in made.err) == (0, True)
+    assert "Next cd alone && kscaffold kernel add --flavour amd64\n" in made.err.replace(f"{tmp_path}/", "")
     full.mkdir()
     record = json.loads((store.root() / k.release / "kernel.json").read_text().replace(k.release, full.name))
     (full / "kernel.json").write_text(json.dumps(record))

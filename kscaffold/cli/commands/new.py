@@ -104,19 +104,17 @@ def _report(created: "Created", directory: Path, git: bool) -> int:
     console.step("Created", f"{shown}: {created.module} from {', '.join(created.sources)}")
     if git and not created.repository:
         console.note(external_options.nested(shown))
-    release = _kernel_for(created)
-    kernel = f" --kernel {release}" if release else ""
-    console.step("Next", f"cd {shown} && kscaffold {'test' if created.needs else 'load'}{kernel}")
+    console.step("Next", f"cd {shown} && kscaffold {_next(created)}")
     console.emit("new", True, documents.new(created))
     return EXIT_YES
 
 
-def _kernel_for(created: "Created") -> str | None:
-    """The kernel to name, where the usual one is built without what the project needs; what to do where no
-    kernel here has it is told.
+def _next(created: "Created") -> str:
+    """The command to try now. Where the usual kernel is built without what the project needs, it names one
+    that is here and has it, or fetches a full one.
     """
     if not created.needs:
-        return None
+        return "load"
     from kscaffold.kernel.choose import find_kernel  # start-up time: most templates need nothing
     from kscaffold.kernel.config import read_config
     from kscaffold.kernel.device_classes import kernel_with
@@ -124,14 +122,13 @@ def _kernel_for(created: "Created") -> str | None:
     option = created.needs.removeprefix("CONFIG_")
     usual = find_kernel(None)
     if usual is None or (usual.build and read_config(usual.build).value(option)):
-        return None
+        return "test"
     other = kernel_with(option)
-    if other is None:
-        flavour = usual.release.rpartition("cloud-")[2] if "cloud-" in usual.release else "NAME"
-        lack = f"it needs {created.needs}, which {usual.name} is built without"
-        console.note(f"{lack}; a full kernel has it: kscaffold kernel add --flavour {flavour}")
-        return None
-    return other.release
+    if other is not None:
+        return f"test --kernel {other.release}"
+    console.note(f"it needs {created.needs}, which {usual.name} is built without; a full kernel has it")
+    flavour = usual.release.rpartition("cloud-")[2] if "cloud-" in usual.release else "NAME"
+    return f"kernel add --flavour {flavour}"
 
 
 def _is_foreign(template: str) -> bool:
