@@ -16,6 +16,7 @@ _LABELS = re.compile(
     r"| *\d+(?:-\d+)? {2}\S+\(\) +(?:\(the last call\)|\S+) {2,}"  # a call that was made to fail
     r"|(?=\S+\.ko\b)"
 )
+_WORD = re.compile(r"\s*(?:\(?\d[\d.]* (?:m?s|[kMG]B)\b\S*|\S+)")  # a number and its unit are one
 _SMALLEST = 20  # columns for text: with less, the label's width is not kept free
 
 
@@ -30,7 +31,7 @@ def folded(line: str, columns: int) -> str:
         hang = 2
     lines, room = [""], columns
     used = 0
-    for word in re.findall(r"\s*\S+", line):
+    for word in _WORD.findall(line):
         wide = len(_STYLE.sub("", word))
         if used + wide > room and used > hang:
             word = word.lstrip()

@@ -56,6 +56,13 @@ def test_what_is_no_prose_stays(line):
     assert folded(line, 79) == line
 
 
+def test_a_number_and_its_unit_stay_together():
+    line = "         Ran hello.ko: loaded and unloaded (6.12.117+deb12-cloud-amd64) in 0.83 s"
+    assert folded(line, 80) == line[: line.index(" 0.83")] + "\n" + " " * 13 + "0.83 s"
+    line = "       Added 6.1.0-56-cloud-amd64 of bookworm (244 MB on disk)"
+    assert folded(line, 52) == line[: line.index(" (244")] + "\n" + " " * 13 + "(244 MB on disk)"
+
+
 def test_a_terminal_gets_folded_lines_and_a_pipe_whole_ones(tmp_path: Path):
     command = [sys.executable, "-m", "kscaffold", "load", f"./{'long-' * 12}.ko"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "60"}
