@@ -21,7 +21,7 @@ from tests.conftest import REAL_CACHE, ROOT
 COUNTS = {
     "--version": (0, 0, 12),
     "__complete explain KS2": (0, 1, 10),
-    "list": (0, 6, 125),
+    "list": (0, 6, 126),
     "check": (1, 25, 103),
     "check hello.ko": (0, 18, 99),
     "build": (0, 4, 61),
