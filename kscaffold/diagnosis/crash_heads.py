@@ -37,7 +37,8 @@ INIT_STATE = lazy.pattern(r"^initcall \S{1,300}.{0,80} returned with ")
 MARK = lazy.pattern(
     r"BUG|Oops|WARNING: |UBSAN: |panic|[lL](?:ockup|OCKUP)|stall|blocked |corruption|double add|fault|"
     r"Unable to handle|Internal error|NX-protected|: [0-9a-f]{4} (?:ilc:\d )?\[#|\[#\d|returned with |"
-    r"\[ INFO: |tried to |attempted to be |nobody cared|^sysctl |Kernel attempted|SError|Insufficient stack"
+    r"\[ INFO: |bus error, |tried to |attempted to be |nobody cared|^sysctl |Kernel attempted|SError|"
+    r"Insufficient stack"
 )
 
 
@@ -126,6 +127,8 @@ def _faults() -> tuple[Head, ...]:
         _died("oops", r"^(?:CPU \d{1,4} )?Unable to handle kernel "),
         _died("oops", r"^Kernel attempted to (?:read|write|access|execute) user page "),
         _died("oops", r"^Unhandled fault: [\w ()-]{3,80} at 0x[0-9a-f]{8,16}$|^SError Interrupt on CPU\d"),
+        # do_be() of arch/mips/kernel/traps.c
+        _died("oops", r"^(?:Data|Instruction) bus error, epc == [0-9a-f]{8,16}, "),
         # What mips' die() says where BUG() stands in the code.
         _died("bug", r"^Kernel bug detected ?\[#\d{1,5}\]:?$"),
         # riscv's and mips' die().

@@ -42,8 +42,9 @@ _ADDRESS = re.compile(
     r"non-canonical address|(?:fault|access)(?: \(0x[0-9a-f]{1,8}\))? (?:at|address)) {1,12}"
     r"(?:0x)?(?P<address>[0-9a-f]{1,16}\b|\(null\))"
 )
-# x86's own words, from 5.0 on.
+# mips' words, and x86's own, from 5.0 on.
 _WORDS: tuple[tuple[re.Pattern[str], Access | None, Why | None], ...] = (
+    (re.compile(r"^(?:Data|Instruction) bus error, epc == "), None, "bus"),
     (re.compile(r"#PF: supervisor read access"), "read", None),
     (re.compile(r"#PF: supervisor write access"), "write", None),
     (re.compile(r"#PF: supervisor instruction fetch"), "execute", None),
