@@ -58,8 +58,8 @@ DOCUMENTS = {
     " residue sanitizer{}",
     "unload several": "results[]",
     "list": "target kernel arch modules[]",
-    "exec": "program kernel arch status signal errno late lost stack[] stdout stderr complaints[] log[]"
-    " loads[] seconds",
+    "exec": "program kernel arch status signal errno late lost ending stack[] stdout stderr complaints[]"
+    " log[] loads[] seconds",
     "test": "directory kernels examined modules[] tests[] seconds",
     "test, projects": "kernels projects[] seconds",
     "ci": "path text",

@@ -96,6 +96,7 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
         ),
     ),
     (("__tasklet_schedule", "__tasklet_hi_schedule"), ("tasklet_kill",)),
+    (("irq_work_queue", "irq_work_queue_on"), ("irq_work_sync",)),
     (("request_threaded_irq", "request_any_context_irq"), ("free_irq",)),
     (("tracepoint_probe_register",), ("tracepoint_probe_unregister",)),
 )

@@ -57,6 +57,7 @@ def test_most_modules_start_nothing(imports):
         ("kthread_create_worker_on_node", "kthread_destroy_worker"),
         ("call_rcu", "rcu_barrier"),
         ("__tasklet_schedule", "tasklet_kill"),
+        ("irq_work_queue", "irq_work_sync"),
         ("request_threaded_irq", "free_irq"),
         ("register_kprobe", "unregister_kprobe"),
         ("register_reboot_notifier", "unregister_reboot_notifier"),

@@ -123,6 +123,9 @@ def test_a_sandbox_that_ended_so_is_told_once(ks, kernel, project, reset, said, 
     ran = ks("exec", "--", "sh", "-c", "echo > /proc/wrecker")
     assert ran.status == 69 and f"the sandbox did not outlive sh: {said}" in ran.err, ran.err
     assert said not in ks("list").err, "it was told"
+    assert ks("load", "-k", kernel.release, "wrecker.ko", f"reset={reset}").status == 0
+    told = ks("exec", "--json", "--", "sh", "-c", "echo > /proc/wrecker").json
+    assert told["lost"] and told["ending"].startswith(said), told
     assert ks("load", "-k", kernel.release, "wrecker.ko", f"reset={reset}", "ms=1500").status == 0
     wait_until(lambda: registry.find_sandbox(project) is None)
     ran = ks("list")

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 
 def executed(request: "ExecRequest", done: "Executed", out: str, errors: str) -> dict[str, Any]:
-    """`exec`. `status` and `signal` are of the program: one of them is null, both where nobody knows."""
+    """`exec`. `status` and `signal` are of the program: one of them is null, both where nobody knows.
+    `ending`: how the kernel of a lost sandbox ended, null where that is not known.
+    """
     status = done.status
     return {
         "program": list(request.words),
@@ -20,6 +22,7 @@ def executed(request: "ExecRequest", done: "Executed", out: str, errors: str) ->
         "errno": done.errno,
         "late": done.late,
         "lost": done.lost,
+        "ending": done.ending or None,
         "stack": done.stack.splitlines(),
         "stdout": out,
         "stderr": errors,
