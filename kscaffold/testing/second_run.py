@@ -193,7 +193,7 @@ def _argv(item: pytest.Item, release: str, file: Path) -> list[str]:
 def _summary(seen: dict[str, Any], project: Path, *, passed: bool) -> SecondRun | None:
     lines: list[str] = []
     source: str | None = None
-    for text, where, file in seen["bugs"]:
+    for text, where, file in dict.fromkeys(map(tuple, seen["bugs"])):  # each load of a module may have one
         lines.append(f"in a second run the sanitizer saw: {text}" + (f" ({where})" if where else ""))
         if source is None and file:
             source = f"{os.path.relpath(file, project)}:{where.rpartition(':')[2]}"

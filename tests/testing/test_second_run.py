@@ -9,7 +9,7 @@ import pytest
 
 from kscaffold.elf import quick
 from kscaffold.load.addr2line import SourceLine
-from kscaffold.testing import annotations
+from kscaffold.testing import annotations, second_run
 from kscaffold.testing.calls import Calls, returns_in, value_text
 from kscaffold.testing.pytest_job import TestResult
 from tests.conftest import need_program
@@ -187,6 +187,12 @@ def test_a_row_says_how_often_and_not_what_void_returned():
     many = Calls("m", "late", pointer, tuple((n, 1 + n % 2) for n in range(8)))
     assert many.row == "m.c:5  late()  12 calls, returned 0, 1 (2 times), 2, 3 (2 times), 4, 5 (2 times), …"
     assert Calls("m", "late", None, ((0, 1),)).row == "m  late()  1 call, returned 0"
+
+
+def test_a_bug_of_several_loads_is_told_once():
+    bug = ["BUG: memory leak: an object of 4 bytes, never freed", "m.c:7", "/m/m.c"]
+    told = second_run._summary({"bugs": [bug, bug], "rows": [], "last": []}, Path("/m"), passed=False)
+    assert told == second_run.SecondRun(f"in a second run the sanitizer saw: {bug[0]} (m.c:7)", "", "m.c:7")
 
 
 def test_an_annotation_says_what_its_line_did():
