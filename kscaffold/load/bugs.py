@@ -68,7 +68,7 @@ _CALLBACK = lazy.pattern(
     r"\(\s*struct\s+(timer_list|hrtimer)\s*\*\s*\w+\s*\)\s*\{",
     re.M,
 )
-_LOCKS = lazy.pattern(r"mutex_\w+|down_(?:read|write)\w*|rwsem_\w+|__init_rwsem")
+_LOCKS = lazy.pattern(r"mutex_\w+|down_(?:read|write)\w*|rwsem_\w+|__init_rwsem|_raw_spin_\w+")
 
 
 def bugs_of(ko: ModuleFile, module: str, target: Target) -> tuple[Flaw, ...]:
@@ -150,6 +150,9 @@ def _of_lock(ko: ModuleFile, name: str, kind: str) -> Flaw:
     if kind == "held":
         text = f"the lock {name} is still held: the task that loaded {ko.module} took it, and has ended"
         return _flaw("KS726", text, _line_of(ko, name))
+    if kind == "spinning":
+        text = f"the spinlock {name} is still held: whoever takes it next waits for ever"
+        return _flaw("KS726", text, _line_of(ko, name), "spin_unlock() on every path, error paths too")
     text = f"the lock {name} was overwritten: who has to wait for it follows a list that is not there"
     fix = "do not clear memory that has a lock in it, or mutex_init() it again afterwards"
     return _flaw("KS266", text, _line_of(ko, name), fix)

@@ -1,8 +1,11 @@
-"""A loaded module's own mutexes and rw_semaphores, read in the guest's memory.
+"""A loaded module's own mutexes, rw_semaphores and spinlocks, read in the guest's memory.
 
 A lock is known there by its shape: the address of its owner's task, 8 bytes that are zero while nobody waits,
 and a list of waiters that is empty (struct mutex; struct rw_semaphore has a count before). The source has to
 say that there is a lock, too.
+
+A spinlock is known by its name in the source. A guest has one processor, and whoever holds a spinlock is not
+taken from it: one that is held when the guest answers a question is held for ever.
 """
 
 import re
@@ -24,14 +27,18 @@ _TASK = 6 << 10  # bytes of struct task_struct that have its name
 _LOADER = b"init\0"  # the name of the agent's own tasks, and of no thread of the kernel's
 _FLAGS = 7  # of an owner's address
 _MEMBER = lazy.pattern(r"\bstruct\s+(?:mutex|rw_semaphore)\s+\w")
+_SPINLOCK = lazy.pattern(
+    r"\b(?:DEFINE_(?:RAW_)?SPINLOCK\s*\(\s*|^static\s+(?:raw_)?spinlock_t\s+)(\w+)\s*[);]", re.M
+)
+_SPINS = lazy.pattern(r"(?:ks_)?_raw_spin_\w+")
 _TASK_KEPT = lazy.pattern(r"\bstruct\s+task_struct\s*\*")
 
 
 @dataclass(frozen=True, slots=True)
 class LockState:
     """A lock of a module's that is not as it should be. `name`: the variable that it is, or is in; `kind`:
-    held by the task that loaded the module, which has ended; or overwritten, so that who has to wait for it
-    follows a list that is none.
+    held by the task that loaded the module, which has ended; spinning, a spinlock that is held; or
+    overwritten, so that who has to wait for it follows a list that is none.
     """
 
     name: str
@@ -59,6 +66,7 @@ def wrong_locks(ko: ModuleFile, module: str, target: Target) -> list[LockState]:
             gone = [*_overwritten(ko, section, memory)] if memory else ()
             found += [LockState(name, "held") for name in _names(ko, section, held)]
             found += [LockState(name, "overwritten") for name in _defined(ko, section, gone)]
+            found += [LockState(name, "spinning") for name in _spinning(ko, section)]
     except (OSError, KscaffoldError, ValueError, struct.error):
         return []
     return found
@@ -98,6 +106,19 @@ def _overwritten(ko: ModuleFile, section: _Section, memory: KernelMemory) -> Ite
     for at in quick.self_lists(ko, section.name):
         if not any(section.data[at : at + 2 * memory.word]):
             yield at
+
+
+def _spinning(ko: ModuleFile, section: _Section) -> Iterator[str]:
+    """The spinlocks of the section that are held. A lock of tickets (arm, riscv) is free where the one that
+    is served is the next one; all others are 0 (include/asm-generic/ticket_spinlock.h and qspinlock.h, 6.12).
+    """
+    names = {name for _, text in sources_of([ko]) for name in _SPINLOCK.findall(text)}
+    for name in sorted(names) if any(map(_SPINS.fullmatch, quick.imports(ko))) else ():
+        place = ko.place(name)
+        if place and place[0] == section.name:
+            served, following = struct.unpack_from("=HH", section.data, place[1])
+            if served != following:
+                yield name
 
 
 def _names(ko: ModuleFile, section: _Section, places: Sequence[int]) -> Iterator[str]:

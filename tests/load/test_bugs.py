@@ -43,6 +43,12 @@ WRONG = {
         "",
         "the lock both is still held",
     ),
+    "spun": (
+        "static DEFINE_SPINLOCK(taken); /* HERE */",
+        "spin_lock(&taken); return 0;",
+        "",
+        "the spinlock taken is still held",
+    ),
     "cleared": (
         "static DEFINE_MUTEX(lock); /* HERE */",
         "memset(&lock, 0, sizeof(lock)); mutex_lock(&lock); mutex_unlock(&lock); return 0;",
@@ -67,10 +73,11 @@ WRONG = {
 RIGHT = (
     "static struct { int a; struct mutex lock; } thing;\nstatic DEFINE_MUTEX(lock);"
     "\nstatic DECLARE_RWSEM(both); static struct task_struct *who; static struct timer_list timer;"
-    "\nstatic void tick(struct timer_list *x) { }",
+    "\nstatic DEFINE_SPINLOCK(spin); static raw_spinlock_t raw; static void tick(struct timer_list *x) { }",
     "who = current; mutex_init(&thing.lock); mutex_lock(&lock); mutex_lock(&thing.lock); down_write(&both);"
     " up_write(&both); mutex_unlock(&thing.lock); mutex_unlock(&lock);"
-    " timer_setup(&timer, tick, 0); return 0;",
+    " raw_spin_lock_init(&raw); spin_lock_bh(&spin); raw_spin_lock(&raw); raw_spin_unlock(&raw);"
+    " spin_unlock_bh(&spin); timer_setup(&timer, tick, 0); return 0;",
     "mutex_lock(&lock); mutex_unlock(&lock);",
 )
 
