@@ -51,14 +51,16 @@ _UNLOADED = {
 def unloaded(report: UnloadReport) -> str:
     """What became of an unload, in a few words."""
     judgement = report.judgement
-    if report.crashed_by or (judgement.verdict == "crashed" and not report.begun):
-        return "the kernel crashed meanwhile" if report.begun else "the kernel crashed before its exit ran"
+    if report.crashed_by:
+        return "the kernel crashed meanwhile"
     if judgement.code == "KS617" and judgement.verdict != "unloaded":
         return f"{judgement.verdict} the kernel after it was unloaded"
     if judgement.code == "KS619":
         return f"its kernel was ended {judgement.when}"
     if judgement.code == "KS268" and judgement.when != "while its exit ran":
         return f"its kernel was reset {judgement.when}"
+    if judgement.verdict == "crashed" and not report.begun:
+        return "the kernel crashed before its exit ran"
     return _UNLOADED[judgement.verdict]
 
 

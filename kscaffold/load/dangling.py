@@ -350,9 +350,10 @@ def find_dangling(ko: ModuleFile, module: str, target: Target) -> DanglingCallba
     seconds, stop = seconds_to_watch(imports)
     if not seconds and not any(_POINTS.fullmatch(name) for name in imports):
         return None
-    # One that took itself out of the list may have freed what its files in /sys are read from.
-    if all(listed.name != module for listed in target.modules()):
-        return None
+    with contextlib.suppress(KscaffoldError):  # a kernel that has ended lists nothing
+        # One that took itself out of the list may have freed what its files in /sys are read from.
+        if all(listed.name != module for listed in target.modules()):
+            return None
     places: dict[str, tuple[int, int]] = {}
     for section, size in quick.resident(ko).items():
         with contextlib.suppress(OSError, KscaffoldError, ValueError):

@@ -170,6 +170,9 @@ class Silent(AbsentSandbox):
     def timers(self) -> None:
         return None
 
+    def tainted(self) -> int:
+        return 0
+
 
 class Telling(Silent):
     def timers(self) -> list[Timer]:

@@ -93,7 +93,7 @@ def test_a_work_that_ends_the_kernel_between_load_and_unload(kernel, reset, call
     assert f"{call}() {'was called ' if not reset else ''}at wrecker.c:{line}" in told.judgement.cause
     assert (told.place.file, told.place.line) == ("wrecker.c", line)
     said = f"its kernel was {'reset' if reset else 'ended'} before its exit ran"
-    assert phrases.unloaded(told.judgement) == said
+    assert phrases.unloaded(told) == said
 
 
 @pytest.fixture
