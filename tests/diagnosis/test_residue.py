@@ -11,7 +11,11 @@ from kscaffold.diagnosis.residue.compare import NOISE, Part, compare, grown, par
 from kscaffold.diagnosis.residue.kinds import KINDS, Residue
 from kscaffold.diagnosis.residue.sections import SECTIONS, is_kept_cache, sections_of
 from kscaffold.diagnosis.residue.source import made_by
+from kscaffold.elf.module_file import ModuleFile
 from kscaffold.load.flaws import RESIDUE
+from kscaffold.load.leftovers import Leftovers, sections_to_watch
+from kscaffold.targets.absent import AbsentSandbox
+from tests.support.elf import Ko
 
 
 def told(*found: Part) -> list[tuple[str, str]]:
@@ -113,6 +117,24 @@ def test_memory_grows_by_more_than_noise():
     # Free pages that a processor keeps are not lost.
     kept = Part("/proc/zoneinfo", "    cpu: 0\n              count: 5\n", "              count: 4869\n")
     assert grown([lost, kept]) == 0 and told(lost, kept) == []
+
+
+class _Photographed(AbsentSandbox):
+    """A kernel that lost 1 MB, and took 0.7 MB of that from the free pages that its processor kept."""
+
+    def photograph(self, sections, *, first=False):
+        seen = {
+            "/proc/meminfo": (memory(100000), memory(100000 - 300)),
+            "/proc/zoneinfo": ("  count: 190\n", "  count: 9\n"),
+        }
+        return [Part(name, *seen[name]) for name in seen if sections >> SECTIONS.index(name) & 1]
+
+
+def test_what_was_taken_from_free_pages_that_were_kept_is_lost(tmp_path):
+    (tmp_path / "m.ko").write_bytes(Ko("m", imports={"__kmalloc": 1}).bytes())
+    ko = ModuleFile.open(tmp_path / "m.ko")
+    left = Leftovers([ko], sections_to_watch([ko]), _Photographed()).find([], [])
+    assert [(r.kind, r.name) for r in left] == [("memory", "1 MB")]
 
 
 @pytest.mark.parametrize(
