@@ -315,6 +315,9 @@ def _no_source(
         c = f"modules are written in C: write it as {stem}.c"
         return replace(plain, cause=cause, fix=f"mv {other.name} {stem}.S" if other.suffix == ".s" else c)
     there = sorted({p.stem for p in below(project.directory, "*.[cS]") if not p.name.endswith(".mod.c")})
+    if stem == "obj" and stem in there:
+        cause = "Kbuild looks for the objects of obj.o in obj-y and obj-m, which are its own lists of modules"
+        return replace(plain, cause=cause, fix="give the module another name")
     near = difflib.get_close_matches(stem, there, n=1, cutoff=0.6)
     if variable := variable_of(stem, project):
         cause = f"{variable[1]} names it as $({variable[0]}).o, and {variable[0]} is {stem}"

@@ -108,6 +108,11 @@ CASES: dict[str, tuple[dict[str, str], str, str]] = {
         "KS107",
         "mend the first error",
     ),
+    "a list of Kbuild's": (
+        {"Kbuild": "obj-m := obj.o\n", "obj__c": HELLO},
+        "KS111",
+        "its own lists of modules",
+    ),
     "no source": ({"Kbuild": "obj-m := own.o\nown-y := helo.o\n", "hello__c": HELLO}, "KS111", "hello.o"),
     "not linked": (
         {"hello__c": source("int there(void);", "there();"), "other__c": "int there(void)\n{\n}\n"},

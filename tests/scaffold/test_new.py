@@ -110,6 +110,8 @@ def test_list_has_a_line_for_each_template(ks, here):
 BAD = {
     "begins with a digit": (["1st"], "KS010"),
     "begins with an underscore": (["_mod"], "KS010"),
+    "is a list of Kbuild's": (["obj"], "KS010"),
+    "is another one": (["dtb"], "KS010"),
     "has a dot": (["hello.ko"], "KS010"),
     "has a space": (["my mod"], "KS010"),
     "has a slash": (["a/b"], "KS010"),

@@ -34,6 +34,10 @@ C_KEYWORDS = frozenset((
 # make would make the file Makefile from Makefile.c, by a rule that is built into it.
 _OF_MAKE = frozenset(("makefile", "gnumakefile", "kbuild"))
 
+# Kbuild takes NAME-y and NAME-m for the objects of NAME.o, and these are its own (scripts/Makefile.lib): dtb-
+# is a variable of 6.1 that would read itself.
+_OF_KBUILD = frozenset(("obj", "dtb"))
+
 # make splits at blanks; the shell and make read the others; gcc's -Wp,-MMD,FILE splits at a comma, and
 # NAME=VALUE on make's command line at an equals sign. Kbuild itself names `:` and `%` (since 6.1).
 _BREAKS_KBUILD = frozenset(" :%,=#$'\"`*?[];&|()<>\\")
@@ -75,6 +79,13 @@ def check_name(name: str, kind: str = "module") -> None:
             f"{name} can't be the name of {_a(kind)}",
             cause=f"make reads the file {name} of a project, and would make it from {name}.c",
             fix=f"choose another, such as my-{name.lower()}",
+        )
+    if kind == "module" and name in _OF_KBUILD:
+        raise UsageError(
+            code,
+            f"{name} can't be the name of {_a(kind)}",
+            cause=f"Kbuild would look for its objects in {name}-y and {name}-m, which are lists of its own",
+            fix=f"choose another, such as my-{name}",
         )
     if name in C_KEYWORDS:
         raise UsageError(
