@@ -333,6 +333,8 @@ def test_several_modules_and_their_kin_are_told_apart(ks, tmp_path):
         "giver": ["giver"],
     }
     assert any("shared.c: used by a.c and b.c" in u for u in proposal["unsure"])
+    # Without an init, it goes without an exit, too (delete_module() of kernel/module/main.c).
+    assert not any("giver.c" in u for u in proposal["unsure"])
 
 
 def test_modules_of_one_file_name_get_names_of_their_own(ks, tmp_path):

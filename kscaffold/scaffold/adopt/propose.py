@@ -81,7 +81,7 @@ class _Reader:
         taken = {normalize_name(_stem(self.directory, s)) for s in self.all}
         found = []
         for root in self.roots:
-            if not root.exit:
+            if root.init and not root.exit:  # one without init goes all the same
                 self.unsure.append(f"{self._name(root)}: has no exit, so its module can't be unloaded")
             members = groups[root.path]
             if not any(s.license for s in (root, *members)):
