@@ -56,6 +56,15 @@ def test_the_table_fits_a_screen_and_tells_architectures_apart(capsys, monkeypat
     assert " ".join(cells).split() == ["passed"] * 5 + ["no", "answer"]
 
 
+def test_the_table_tells_flavours_apart(capsys, monkeypatch):
+    monkeypatch.setattr(console, "json_mode", False)
+    kernels = (*KERNELS[:2], "6.1.0-56-amd64", KERNELS[4])
+    assert render.tested(run_of(*map(result, kernels), kernels=kernels)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    heads = [word for line in lines if line.startswith("Module") for word in line.split()[1:]]
+    assert heads == ["5.10.0-46", "6.1.0-56-cloud-amd64", "6.1.0-56-amd64", "6.12.117+deb12"]
+
+
 def test_a_column_names_the_machine_that_is_not_this_one(capsys, monkeypatch):
     monkeypatch.setattr(console, "json_mode", False)
     here, other = KERNELS[1], KERNELS[-1]

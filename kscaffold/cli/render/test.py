@@ -108,8 +108,8 @@ def _labels(kernels: dict[str, str], first: int) -> dict[str, str]:
         return kernels
     short = {kernel: m[0] if (m := _NUMBERS.match(name)) else name for kernel, name in kernels.items()}
     last = {kernel: f"{short[kernel]}-{kernel.rpartition('-')[2]}" for kernel in kernels}
-    names = list(short.values())
-    return {k: short[k] if names.count(short[k]) == 1 else last[k] for k in kernels}
+    ways = [(labels, list(labels.values())) for labels in (short, last, kernels)]
+    return {k: next((w[k] for w, names in ways if names.count(w[k]) == 1), kernels[k]) for k in kernels}
 
 
 def tested_projects(done: "ClassRun") -> int:
