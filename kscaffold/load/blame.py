@@ -75,8 +75,8 @@ def blame_other_calls(
     unloaded, or before its own unload had begun, its load is `crashed`. An unload that had not begun is
     taken out then: what it would have done nobody knows.
     """
-    files, blamed = [r.file for r in loads], [of_another(r, [one.file for one in loads]) for r in loads]
-    left = [of_another(r, files) for r in unloads]
+    files = [r.file for r in loads]
+    blamed, left = [of_another(r, files) for r in loads], [of_another(r, files) for r in unloads]
     for index, load in enumerate(loads):
         calls: list[LoadReport | UnloadReport] = [*blamed, *left]
         crashed = next((r for r in calls if r.crashed_by == load.module or _came_late(r, load)), None)

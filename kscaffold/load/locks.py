@@ -60,13 +60,13 @@ def wrong_locks(ko: ModuleFile, module: str, target: Target) -> list[LockState]:
     """
     found: list[LockState] = []
     try:
-        memory = target.memory()
+        memory, spinlocks = target.memory(), _spinlocks(ko)
         for section in _sections(ko, module, target, memory) if memory else ():
             held = [*_held(memory, section)] if memory else ()
             gone = [*_overwritten(ko, section, memory)] if memory else ()
             found += [LockState(name, "held") for name in _names(ko, section, held)]
             found += [LockState(name, "overwritten") for name in _defined(ko, section, gone)]
-            found += [LockState(name, "spinning") for name in _spinning(ko, section)]
+            found += [LockState(name, "spinning") for name in _spinning(ko, section, spinlocks)]
     except (OSError, KscaffoldError, ValueError, struct.error):
         return []
     return found
@@ -108,12 +108,18 @@ def _overwritten(ko: ModuleFile, section: _Section, memory: KernelMemory) -> Ite
             yield at
 
 
-def _spinning(ko: ModuleFile, section: _Section) -> Iterator[str]:
+def _spinlocks(ko: ModuleFile) -> list[str]:
+    """The names that the source has for spinlocks; none of a module that takes none."""
+    if not any(map(_SPINS.fullmatch, quick.imports(ko))):
+        return []
+    return sorted({name for _, text in sources_of([ko]) for name in _SPINLOCK.findall(text)})
+
+
+def _spinning(ko: ModuleFile, section: _Section, names: Sequence[str]) -> Iterator[str]:
     """The spinlocks of the section that are held. A lock of tickets (arm, riscv) is free where the one that
     is served is the next one; all others are 0 (include/asm-generic/ticket_spinlock.h and qspinlock.h, 6.12).
     """
-    names = {name for _, text in sources_of([ko]) for name in _SPINLOCK.findall(text)}
-    for name in sorted(names) if any(map(_SPINS.fullmatch, quick.imports(ko))) else ():
+    for name in names:
         place = ko.place(name)
         if place and place[0] == section.name:
             served, following = struct.unpack_from("=HH", section.data, place[1])
